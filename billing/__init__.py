@@ -1,0 +1,1 @@
+"""From rollups to invoices: catalog, pricing, close, issue, documents, verify. Imports only `schemas`."""

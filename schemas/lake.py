@@ -1,0 +1,195 @@
+"""The lake on disk: open its tables, append durably, and list the files of a pinned version.
+
+The rule that must hold: a commit is acknowledged only after its data files, its log entry and both directories are on
+disk, and a writer whose snapshot is old is refused, never merged (docs/decisions/002-commit-protocol.md).
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, PostCommitHookProperties
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.transaction import AddAction, CommitProperties, Transaction
+
+from schemas import tables
+from schemas.tables import TableShape
+
+MARKER = "tollbook-lake.json"
+FORMAT = 1
+_INFO = "tollbook"
+
+
+class LakeError(Exception):
+    """The folder is no usable lake. The message names the folder and the remedy."""
+
+
+class Fenced(Exception):
+    """Another writer committed first. Drop all state, reopen, read the offsets again."""
+
+
+class Part(NamedTuple):
+    """One Parquet file that is on disk and not yet part of a table."""
+
+    path: str  # relative to the table
+    size_bytes: int
+    rows: int
+    day: str | None
+
+
+def create(root: Path) -> None:
+    """Make `root` a lake with all its tables. An existing lake is left as it is; another non-empty folder is refused."""
+    if not (root / MARKER).exists():
+        if root.exists() and any(not p.name.startswith(MARKER) for p in root.iterdir()):
+            raise LakeError(f"{root} is not empty and no Tollbook lake (no {MARKER}); name an empty or a new folder")
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = root / f"{MARKER}.{uuid.uuid4().hex}"
+        temporary.write_text(json.dumps({"format": FORMAT}) + "\n")
+        _fsync(temporary)
+        temporary.rename(root / MARKER)
+    check(root)
+    # The marker comes first: a run that dies among the tables leaves a lake that the next run completes.
+    for shape in tables.ALL.values():
+        if not DeltaTable.is_deltatable(str(root / shape.name)):
+            _create_table(root / shape.name, shape)
+    _fsync(root)
+
+
+def _create_table(path: Path, shape: TableShape) -> None:
+    DeltaTable.create(
+        path,
+        shape.schema,
+        mode="ignore",
+        partition_by=list(shape.partition_by),
+        configuration={"delta.enableExpiredLogCleanup": "false"},
+    )
+    for made in (path / "_delta_log" / f"{0:020d}.json", path / "_delta_log", path):
+        _fsync(made)
+
+
+def check(root: Path) -> None:
+    """Raise LakeError unless `root` is a lake of this format."""
+    try:
+        marker = json.loads((root / MARKER).read_text())
+    except FileNotFoundError:
+        raise LakeError(f"{root} is no Tollbook lake: {MARKER} is missing; run `tollbook run --lake {root} …` first") from None
+    except ValueError as exc:
+        raise LakeError(f"{root / MARKER} is damaged ({exc}); restore it from a backup") from exc
+    if marker.get("format") != FORMAT:
+        raise LakeError(f"{root} has lake format {marker.get('format')}; this version reads {FORMAT}: upgrade tollbook")
+
+
+def open_table(root: Path, shape: TableShape, version: int | None = None) -> DeltaTable:
+    """A handle on one version (default: the newest). Appending with it is refused if the snapshot has become old."""
+    check(root)
+    try:
+        return DeltaTable(root / shape.name, version=version)
+    except TableNotFoundError as exc:
+        raise LakeError(f"table {shape.name} is missing in {root}; restore the lake from a backup") from exc
+
+
+def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None = None) -> Part:
+    """Write `rows` as one Parquet file of the table and fsync it. It belongs to no version until `commit`.
+
+    `rows` has the table's columns without the partition column, in order; `day` is given for partitioned tables.
+    """
+    folder = f"event_day={day}/" if day is not None else ""
+    path = f"{folder}part-{uuid.uuid4().hex}.parquet"
+    target = root / shape.name / path
+    if not target.parent.exists():
+        target.parent.mkdir()
+        _fsync(target.parent.parent)
+    pq.write_table(rows.cast(file_schema(shape)), target, compression="zstd", compression_level=1)
+    _fsync(target)
+    return Part(path, target.stat().st_size, rows.num_rows, None if day is None else str(day))
+
+
+def file_schema(shape: TableShape) -> pa.Schema:
+    """The columns that stand in the Parquet files: the schema without its partition columns."""
+    return pa.schema([f for f in shape.schema if f.name not in shape.partition_by])
+
+
+def commit(
+    table: DeltaTable, shape: TableShape, parts: Sequence[Part], *, versions: Mapping[str, int], info: Mapping[str, Any]
+) -> DeltaTable:
+    """Add `parts` and set the transaction `versions` in one commit, durably; a fresh handle on the result.
+
+    `info` is kept as JSON in the commit (`commit_info`). Raises Fenced when another writer moved one of `versions`
+    since `table` was opened: a version may only be moved by the worker that read its predecessor.
+    """
+    root = Path(table.table_uri.removeprefix("file://"))
+    for folder in sorted({(root / part.path).parent for part in parts}):
+        _fsync(folder)
+    actions = [
+        AddAction(
+            part.path,
+            part.size_bytes,
+            {} if part.day is None else {"event_day": part.day},
+            0,
+            data_change=True,
+            stats=json.dumps({"numRecords": part.rows}),
+        )
+        for part in parts
+    ]
+    try:
+        table.create_write_transaction(
+            actions,
+            "append",
+            shape.schema,
+            list(shape.partition_by) or None,
+            commit_properties=CommitProperties(
+                custom_metadata={_INFO: json.dumps(info, sort_keys=True)},
+                app_transactions=[Transaction(app, version) for app, version in sorted(versions.items())],
+            ),
+            post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
+        )
+    except CommitFailedError as exc:
+        raise Fenced(str(exc)) from exc
+    fresh = DeltaTable(root)
+    for app, version in versions.items():
+        if fresh.transaction_version(app) != version:
+            raise Fenced(f"{app} is at {fresh.transaction_version(app)}, not at {version} as just written")
+    for version in range(table.version() + 1, fresh.version() + 1):
+        _fsync(root / "_delta_log" / f"{version:020d}.json")
+    _fsync(root / "_delta_log")
+    return fresh
+
+
+def commit_info(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
+    """The `info` of one commit; {} for commits that carry none (creation, maintenance)."""
+    for action in _log_entry(root, shape, version):
+        if "commitInfo" in action:
+            return json.loads(action["commitInfo"].get(_INFO, "{}"))  # type: ignore[no-any-return]
+    raise LakeError(f"commit {version} of {shape.name} has no commitInfo: cut short; restore it or run the repair in docs/operations.md")
+
+
+def added_files(root: Path, shape: TableShape, version: int) -> list[str]:
+    """Absolute paths of the files that one commit added."""
+    return [str(root / shape.name / a["add"]["path"]) for a in _log_entry(root, shape, version) if "add" in a]
+
+
+def pinned_files(root: Path, shape: TableShape, version: int | None = None) -> list[str]:
+    """Absolute paths of all files of a version (default: the newest), sorted: what DuckDB is given, never the folder."""
+    return sorted(uri.removeprefix("file://") for uri in open_table(root, shape, version).file_uris())
+
+
+def _log_entry(root: Path, shape: TableShape, version: int) -> list[dict[str, Any]]:
+    path = root / shape.name / "_delta_log" / f"{version:020d}.json"
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError) as exc:
+        raise LakeError(f"commit {version} of table {shape.name} cannot be read ({exc}); restore {path}") from exc
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,196 @@
+"""The tables of the lake: Arrow schemas, keys, partitions. Writers cast to these or fail; readers ask by name.
+
+Times are UTC microseconds. Quantities are integers in the log's own unit (requests, bytes, microseconds); money and
+billed quantities are decimals. Every table is a Delta table at `<lake>/<name>`; `event_day` is the UTC day of the event.
+"""
+
+from typing import NamedTuple
+
+import pyarrow as pa
+
+TIME = pa.timestamp("us", tz="UTC")
+QUANTITY = pa.decimal128(38, 9)
+
+
+class TableShape(NamedTuple):
+    """One table of the lake. `partition_by` columns live in the path, not in the Parquet file."""
+
+    name: str
+    schema: pa.Schema
+    partition_by: tuple[str, ...] = ()
+
+
+_COORDINATES = [
+    ("generation", pa.string()),  # which file (or topic partition) the entry was read from
+    ("position", pa.int64()),  # byte offset of the line in the decompressed text
+    ("item", pa.int32()),  # place in a line that holds several entries, from 0
+]
+
+EVENTS = TableShape(
+    # One row per counted entry. Key (source, event_id), unique over the whole table.
+    "events",
+    pa.schema(
+        [
+            ("source", pa.string()),
+            ("event_id", pa.string()),
+            ("partner_id", pa.string()),
+            ("credential_kind", pa.string()),  # api_key, iam, oidc, consumer; null: named by tag
+            ("credential", pa.string()),
+            ("occurred_at", TIME),
+            ("service", pa.string()),
+            ("method", pa.string()),
+            ("route", pa.string()),
+            ("status", pa.int16()),
+            ("request_bytes", pa.int64()),
+            ("response_bytes", pa.int64()),
+            ("latency_us", pa.int64()),
+            ("client_network", pa.string()),  # /24 or /48, never the address
+            ("suspended", pa.bool_()),  # the partner was suspended: counted, and flagged
+            *_COORDINATES,
+            ("event_day", pa.date32()),
+        ]
+    ),
+    ("event_day",),
+)
+
+ROLLUPS = TableShape(
+    # Partial sums: several rows may share a key (partner_id, window_start, source, service, method, route, status);
+    # readers sum. window_start is the start of a 15-minute window.
+    "rollups",
+    pa.schema(
+        [
+            ("partner_id", pa.string()),
+            ("window_start", TIME),
+            ("source", pa.string()),
+            ("service", pa.string()),
+            ("method", pa.string()),
+            ("route", pa.string()),
+            ("status", pa.int16()),
+            ("requests", pa.int64()),
+            ("request_bytes", pa.int64()),
+            ("response_bytes", pa.int64()),
+            ("latency_us", pa.int64()),
+            ("event_day", pa.date32()),
+        ]
+    ),
+    ("event_day",),
+)
+
+DUPLICATES = TableShape(
+    # One row per dropped resend: same identity and payload as an event.
+    "duplicates",
+    pa.schema(
+        [
+            ("source", pa.string()),
+            ("event_id", pa.string()),
+            ("partner_id", pa.string()),
+            ("occurred_at", TIME),
+            *_COORDINATES,
+        ]
+    ),
+)
+
+DEAD = TableShape(
+    # One row per entry that was refused, or that conflicts with an event of the same identity.
+    "dead",
+    pa.schema(
+        [
+            ("outcome", pa.string()),  # refused | conflict
+            ("reason", pa.string()),  # schemas.reasons.Reason
+            ("detail", pa.string()),
+            ("source", pa.string()),
+            *_COORDINATES,
+            ("event_id", pa.string()),
+            ("partner_id", pa.string()),  # null where attribution failed
+            ("occurred_at", TIME),  # null where the time could not be read
+            ("raw", pa.binary()),  # the line as it came
+        ]
+    ),
+)
+
+READS = TableShape(
+    # One row per commit and file: the byte range read and what became of its entries. Ranges of one
+    # (source, generation) are contiguous from 0; entries = counted + duplicates + conflicts + refused.
+    "reads",
+    pa.schema(
+        [
+            ("source", pa.string()),
+            ("generation", pa.string()),
+            ("file", pa.string()),  # the file's name when it was read, for people
+            ("head_bytes", pa.int64()),  # the generation is known by the first head_bytes of the text
+            ("head_sha256", pa.string()),
+            ("from_offset", pa.int64()),
+            ("to_offset", pa.int64()),
+            ("tail_sha256", pa.string()),  # of the last bytes before to_offset: a changed file is noticed
+            ("entries", pa.int64()),
+            ("counted", pa.int64()),
+            ("duplicates", pa.int64()),
+            ("conflicts", pa.int64()),
+            ("refused", pa.int64()),
+            ("catalog_sha256", pa.string()),
+            ("events_version", pa.int64()),
+        ]
+    ),
+)
+
+ALERTS = TableShape(
+    # One row per fired alert; key (partner_id, meter, period_start, threshold_percent, plan).
+    "alerts",
+    pa.schema(
+        [
+            ("alert_id", pa.string()),
+            ("kind", pa.string()),  # quota | withdrawn
+            ("partner_id", pa.string()),
+            ("meter", pa.string()),
+            ("plan", pa.string()),
+            ("quota_period", pa.string()),  # DAY | WEEK | MONTH
+            ("period_start", TIME),
+            ("period_end", TIME),
+            ("threshold_percent", pa.decimal128(9, 3)),
+            ("used", QUANTITY),
+            ("quota", QUANTITY),
+            ("passed", pa.bool_()),  # a higher threshold was already crossed when this one fired
+            ("crossed_at", TIME),  # event time of the crossing
+            ("projected_exhaustion_at", TIME),  # null when used >= quota or it ends after the period
+            ("events_version", pa.int64()),  # the commit this is based on
+        ]
+    ),
+)
+
+CLOSES = TableShape(
+    # One row per close of a (legal entity, period): what fixes the invoices' input. `document` is canonical JSON.
+    "closes",
+    pa.schema(
+        [
+            ("close_id", pa.string()),
+            ("period", pa.string()),  # YYYY-MM
+            ("legal_entity", pa.string()),
+            ("closed_at", TIME),
+            ("document", pa.string()),
+        ]
+    ),
+)
+
+INVOICES = TableShape(
+    # One row per issued invoice. `document` is the invoice's canonical JSON; PDF and CSV are functions of it.
+    "invoices",
+    pa.schema(
+        [
+            ("number", pa.string()),
+            ("series", pa.string()),  # legal entity and year: numbers are gapless in it
+            ("sequence", pa.int64()),
+            ("partner_id", pa.string()),
+            ("period", pa.string()),
+            ("close_id", pa.string()),
+            ("issued_at", TIME),
+            ("currency", pa.string()),
+            ("total", pa.decimal128(38, 4)),
+            ("document", pa.string()),
+            ("json_sha256", pa.string()),
+            ("csv_sha256", pa.string()),
+            ("pdf_sha256", pa.string()),
+        ]
+    ),
+)
+
+ALL = {t.name: t for t in (EVENTS, ROLLUPS, DUPLICATES, DEAD, READS, ALERTS, CLOSES, INVOICES)}
