@@ -95,7 +95,7 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
 
 
 def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None = None) -> Part:
-    """Write `rows` as one Parquet file of the table and fsync it. It belongs to no version until `commit`.
+    """Write `rows` as one Parquet file of the table, and fsync it and its folder. No version holds it until `commit`.
 
     `rows` has the table's columns without the partition column, in order; `day` is given for partitioned tables.
     """
@@ -105,8 +105,15 @@ def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None =
     if not target.parent.exists():
         target.parent.mkdir()
         _fsync(target.parent.parent)
-    pq.write_table(rows.cast(file_schema(shape)), target, compression="zstd", compression_level=1)
+    pq.write_table(
+        rows.cast(file_schema(shape)),
+        target,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=[f.name for f in shape.schema if pa.types.is_string(f.type) and f.name != "event_id"],
+    )
     _fsync(target)
+    _fsync(target.parent)
     return Part(path, target.stat().st_size, rows.num_rows, None if day is None else str(day))
 
 
@@ -124,8 +131,6 @@ def commit(
     since `table` was opened: a version may only be moved by the worker that read its predecessor.
     """
     root = Path(table.table_uri.removeprefix("file://"))
-    for folder in sorted({(root / part.path).parent for part in parts}):
-        _fsync(folder)
     actions = [
         AddAction(
             part.path,

@@ -1,0 +1,139 @@
+"""Log files as the log: partition = file generation, offset = byte offset in the decompressed text.
+
+Files are read strictly in the given order, each to its end, in blocks cut after a line; blocks are decoded ahead on a few
+threads and handed out in order. A file that cannot be read stops there, becomes a problem, and the others go on.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from ingest import generation
+from ingest.decode import Decoder
+from ingest.framing import Lines, split_lines, whole_document
+from ingest.generation import FileChanged, Identified, Known
+from ingest.text import BLOCK_BYTES, UnreadableFile, is_complete_json, is_document, is_packed, open_text, read
+from schemas.log import Fetched, Partition
+
+THREADS = 2
+AHEAD_BLOCKS = 16
+
+
+class _Block(NamedTuple):
+    partition: Partition
+    start: int
+    text: bytes
+    document: bool
+    tail_sha256: str
+
+
+class FileLog:
+    """The log of one source in files. Not for use by several threads.
+
+    problems: what could not be read, a line each for people. waiting: file → bytes of an unfinished last line.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], source: str, known: Sequence[Known], decoder: Callable[[], Decoder], *, final: bool = False
+    ) -> None:
+        self.problems: list[str] = []
+        self.waiting: dict[str, int] = {}
+        self.bytes_read = 0
+        self._final = final
+        self._files: dict[Partition, Identified] = {}
+        for found in self._identified(files, known):
+            self._files[Partition(source, found.generation, str(found.path))] = found
+        self._offsets = dict.fromkeys(self._files, 0)
+        self._blocks = self._read_all()
+        self._pending: deque[Future[Fetched]] = deque()
+        self._decoders: SimpleQueue[Decoder] = SimpleQueue()
+        for _ in range(THREADS):
+            self._decoders.put(decoder())
+        self._pool = ThreadPoolExecutor(THREADS, "decode")
+
+    def partitions(self) -> Sequence[Partition]:
+        """One partition per file, in the order in which they are read."""
+        return list(self._files)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read the file from byte `offset` of its text on."""
+        self._offsets[partition] = offset
+
+    def poll(self) -> Fetched | None:
+        """The next block's entries, or None when all files are read."""
+        while len(self._pending) < AHEAD_BLOCKS and (block := next(self._blocks, None)):
+            self._pending.append(self._pool.submit(self._decode, block))
+        if not self._pending:
+            return None
+        return self._pending.popleft().result()
+
+    def close(self) -> None:
+        """End the threads; what was decoded ahead is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _identified(self, files: Sequence[Path], known: Sequence[Known]) -> Iterator[Identified]:
+        """Each file's generation; of copies of one log the longest, in the place of the first."""
+        found: dict[str, Identified] = {}
+        for path in files:
+            try:
+                new: Identified | None = generation.identify(path, known)
+                if new and new.generation in found:
+                    twin = found[new.generation]
+                    apart = generation.told_apart(twin, new)
+                    if apart is None and generation.text_bytes(new.path) > generation.text_bytes(twin.path):
+                        found[new.generation] = new
+                    new = apart
+            except (UnreadableFile, FileChanged) as exc:
+                self.problems.append(str(exc))
+                continue
+            if new and new.head_bytes:  # an empty file has nothing to say yet
+                found[new.generation] = new
+        yield from found.values()
+
+    def _read_all(self) -> Iterator[_Block]:
+        for partition, file in self._files.items():
+            try:
+                yield from self._read_one(partition, file.path, self._offsets[partition])
+            except UnreadableFile as exc:
+                self.problems.append(str(exc))
+
+    def _read_one(self, partition: Partition, path: Path, start: int) -> Iterator[_Block]:
+        name = str(path)
+        with open_text(path) as text:
+            before = generation.skip(text, start, name)
+            block = read(text, BLOCK_BYTES, name)
+            if start == 0 and len(block) < BLOCK_BYTES and is_document(block):
+                yield _Block(partition, 0, block, True, generation.tail_sha256(block))  # noqa: FBT003
+                return
+            while block:
+                following = read(text, BLOCK_BYTES, name)
+                cut = block.rfind(b"\n") + 1
+                if not following and cut < len(block):
+                    cut = self._end_of_last_line(path, block, cut)
+                if cut:
+                    whole, before = block[:cut], (before + block[max(0, cut - generation.TAIL_BYTES) : cut])[-generation.TAIL_BYTES :]
+                    yield _Block(partition, start, whole, False, generation.tail_sha256(before))  # noqa: FBT003
+                start, block = start + cut, (block[cut:] + following if following else b"")
+
+    def _end_of_last_line(self, path: Path, block: bytes, cut: int) -> int:
+        """Where to stop in a file that does not end with a newline: a half line is never guessed at, it waits."""
+        if self._final or is_packed(path) or is_complete_json(block[cut:]):
+            return len(block)
+        self.waiting[str(path)] = len(block) - cut
+        return cut
+
+    def _decode(self, block: _Block) -> Fetched:
+        framed: Lines = (whole_document if block.document else split_lines)(block.text, block.start)
+        decoder = self._decoders.get()
+        try:
+            decoded = decoder.decode(framed, block.partition.generation)
+        finally:
+            self._decoders.put(decoder)
+        file = self._files[block.partition]
+        end = block.start + len(block.text)
+        return Fetched(
+            block.partition, block.start, end, decoded.events, decoded.refused, block.tail_sha256, file.head_bytes, file.head_sha256
+        )

@@ -1,0 +1,40 @@
+"""Log formats: one SQL file each, from raw lines to entry columns. Adding one needs no Python (docs/formats.md)."""
+
+from importlib import resources
+from typing import NamedTuple
+
+
+class UnknownFormat(Exception):
+    """No such format. The message lists those there are."""
+
+
+class Format(NamedTuple):
+    """One format: its name, the first line of its header, and the whole header."""
+
+    name: str
+    title: str
+    header: str
+
+
+def names() -> list[str]:
+    """All formats, sorted."""
+    folder = resources.files("ingest.formats")
+    return sorted(f.name.removesuffix(".sql") for f in folder.iterdir() if f.name.endswith(".sql"))
+
+
+def statement(name: str) -> str:
+    """The SQL of a format. Raises UnknownFormat."""
+    if name not in names():
+        raise UnknownFormat(f"unknown format {name!r}; there are: {', '.join(names())}")
+    return resources.files("ingest.formats").joinpath(f"{name}.sql").read_text()
+
+
+def describe(name: str) -> Format:
+    """What the header of a format's SQL file says of it: fields, units, id rule."""
+    lines = []
+    for line in statement(name).splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line.removeprefix("--").strip())
+    title = lines[0].removeprefix(f"{name}:").strip()
+    return Format(name, title, "\n".join(lines))

@@ -1,0 +1,66 @@
+-- Who pays: an explicit partner tag, else the credential valid at event time. One row per entry. The hot path: nothing
+-- here touches the raw line, unless the source names partners in one of its fields.
+-- in:  normalised, credentials(kind, value, partner_id, suspended, from_us, to_us: [from, to)), partners(partner_id, suspended);
+--      variables generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit)
+-- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
+--      tag, identity_kind and credential as the log has them
+WITH tagged AS (
+    SELECT
+        normalised.*,
+        nullif(json_extract_string(line, getvariable('partner_path')), '') AS tag
+    FROM normalised
+),
+
+matched AS (
+    SELECT
+        t.*,
+        coalesce(exact.partner_id, issuer.partner_id) AS credential_partner,
+        CASE WHEN exact.partner_id IS NULL AND issuer.partner_id IS NOT NULL THEN identity_value ELSE t.credential END AS credential_used,
+        named.partner_id AS tag_partner,
+        coalesce(exact.suspended, issuer.suspended, named.suspended, FALSE) AS suspended
+    FROM tagged AS t
+    LEFT JOIN credentials AS exact
+        ON exact.kind = t.identity_kind AND exact.value = t.credential AND t.time_us >= exact.from_us AND t.time_us < exact.to_us
+    -- An OIDC credential without client_id stands for every client of its issuer that is not listed itself.
+    LEFT JOIN credentials AS issuer
+        ON issuer.kind = t.issuer_kind AND issuer.value = t.identity_value AND t.time_us >= issuer.from_us AND t.time_us < issuer.to_us
+    LEFT JOIN partners AS named ON named.partner_id = t.tag
+)
+
+SELECT
+    CASE
+        WHEN event_id IS NOT NULL AND id_is_safe THEN event_id
+        WHEN item = 0 THEN '@' || getvariable('generation') || ':' || position
+        ELSE '@' || getvariable('generation') || ':' || position || ':' || item
+    END AS event_id,
+    coalesce(credential_partner, tag_partner) AS partner_id,
+    nullif(identity_kind, 'none') AS credential_kind,
+    credential_used AS credential,
+    make_timestamptz(time_us) AS occurred_at,
+    service,
+    method,
+    route,
+    status,
+    request_bytes,
+    response_bytes,
+    latency_us,
+    network_of(client_ip) AS client_network,
+    suspended,
+    position,
+    item,
+    CASE
+        WHEN reason IS NOT NULL THEN reason
+        WHEN time_us < getvariable('earliest_us') THEN 'TOO_LATE'
+        WHEN time_us >= getvariable('latest_us') THEN 'IN_FUTURE'
+        WHEN tag IS NOT NULL AND tag_partner IS NULL THEN 'UNKNOWN_PARTNER'
+        WHEN credential_partner != tag THEN 'PARTNER_MISMATCH'
+        WHEN credential_partner IS NOT NULL THEN NULL
+        WHEN tag IS NOT NULL AND getvariable('may_tag') THEN NULL
+        WHEN identity_kind != 'none' THEN 'UNKNOWN_CREDENTIAL'
+        WHEN tag IS NOT NULL THEN 'TAG_NOT_ALLOWED'
+        ELSE 'NO_PARTNER'
+    END AS reason,
+    tag,
+    identity_kind,
+    matched.credential AS credential_logged
+FROM matched

@@ -1,0 +1,97 @@
+-- From a format's entries to typed values; what cannot be typed gets its reason. One row per entry.
+-- in:  entries(position, item, line, format_reason, event_id, id_is_safe, time_text, time_us, method, target, route,
+--      status_text, request_bytes_text, response_bytes_text, latency_ms_text, client_ip_text,
+--      identity_kind, identity_value, identity_client, service, host_text),
+--      unreadable(position, reason, detail, raw_sha256): lines whose bytes are no text, or too many
+-- out: position, item, line, reason, detail, event_id, id_is_safe, time_us, method, path, route, status, request_bytes,
+--      response_bytes, latency_us, client_ip, identity_kind, identity_value, credential, issuer_kind, service, host, raw_sha256 (of unreadable lines)
+WITH typed AS (
+    SELECT
+        entries.position,
+        item,
+        line,
+        coalesce(unreadable.reason, format_reason) AS format_reason,
+        unreadable.detail AS unreadable_detail,
+        unreadable.raw_sha256,
+        event_id,
+        id_is_safe,
+        time_text,
+        time_us,
+        method,
+        path_of(target) AS path,
+        route,
+        status_text,
+        TRY_CAST(status_text AS SMALLINT) AS status,
+        request_bytes_text,
+        TRY_CAST(request_bytes_text AS BIGINT) AS request_bytes,
+        response_bytes_text,
+        TRY_CAST(response_bytes_text AS BIGINT) AS response_bytes,
+        latency_ms_text,
+        TRY_CAST(TRY_CAST(latency_ms_text AS DECIMAL(18, 3)) * 1000 AS BIGINT) AS latency_us,
+        address_of(client_ip_text) AS client_ip,
+        identity_kind,
+        identity_value,
+        CASE WHEN identity_client IS NULL THEN identity_value ELSE identity_value || '#' || identity_client END AS credential,
+        CASE WHEN identity_client IS NOT NULL THEN identity_kind END AS issuer_kind,
+        service,
+        host_of(host_text) AS host
+    FROM entries
+    LEFT JOIN unreadable ON unreadable.position = entries.position
+),
+
+judged AS (
+    SELECT
+        typed.*,
+        CASE
+            WHEN format_reason IS NOT NULL THEN format_reason
+            WHEN NOT regexp_full_match(event_id, '[^\x00-\x20\x7f][^\x00-\x1f\x7f]{0,127}') THEN 'BAD_ID'
+            WHEN time_text IS NULL THEN 'NO_TIME'
+            WHEN time_us IS NULL THEN 'BAD_TIME'
+            WHEN time_us NOT BETWEEN 946684800000000 AND 4102444799999999 THEN 'TIME_RANGE'
+            WHEN status_text IS NOT NULL AND (status IS NULL OR NOT (status = 0 OR status BETWEEN 100 AND 599)) THEN 'BAD_STATUS'
+            WHEN request_bytes_text IS NOT NULL AND (request_bytes IS NULL OR request_bytes NOT BETWEEN 0 AND 1000000000000000) THEN 'NUMBER_RANGE'
+            WHEN response_bytes_text IS NOT NULL AND (response_bytes IS NULL OR response_bytes NOT BETWEEN 0 AND 1000000000000000) THEN 'NUMBER_RANGE'
+            WHEN latency_ms_text IS NOT NULL AND (latency_us IS NULL OR latency_us NOT BETWEEN 0 AND 1000000000000000) THEN 'NUMBER_RANGE'
+        END AS reason
+    FROM typed
+)
+
+SELECT
+    position,
+    item,
+    line,
+    reason,
+    CASE reason
+        WHEN 'BAD_UTF8' THEN unreadable_detail
+        WHEN 'TOO_LARGE' THEN unreadable_detail
+        WHEN 'NOT_JSON' THEN 'neither the JSON nor a text shape of this format'
+        WHEN 'NOT_OBJECT' THEN 'JSON, but not an object'
+        WHEN 'NOT_A_REQUEST' THEN 'a record without a request'
+        WHEN 'BAD_ID' THEN 'event id ' || left(event_id, 40)
+        WHEN 'NO_TIME' THEN 'no request time'
+        WHEN 'BAD_TIME' THEN 'time ' || left(time_text, 40)
+        WHEN 'TIME_RANGE' THEN 'time ' || left(time_text, 40) || ' is not in 2000-2099'
+        WHEN 'BAD_STATUS' THEN 'status ' || left(status_text, 40) || ' is not 0 or 100-599'
+        WHEN 'NUMBER_RANGE' THEN 'request bytes ' || coalesce(left(request_bytes_text, 40), 'absent') || ', response bytes '
+            || coalesce(left(response_bytes_text, 40), 'absent') || ', latency ms ' || coalesce(left(latency_ms_text, 40), 'absent')
+            || ': one is no whole number in [0, 10^15]'
+    END AS detail,
+    event_id,
+    id_is_safe,
+    time_us,
+    method,
+    path,
+    route,
+    status,
+    request_bytes,
+    response_bytes,
+    latency_us,
+    client_ip,
+    identity_kind,
+    identity_value,
+    credential,
+    issuer_kind,
+    service,
+    host,
+    raw_sha256
+FROM judged

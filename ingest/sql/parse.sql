@@ -1,0 +1,22 @@
+-- What `python -m ingest parse` shows: the normalised fields, before truncation and attribution. Ordered.
+-- in:  normalised
+-- out: reason, detail and the record's fields; time floored to ms, latency_ms exact
+SELECT
+    reason,
+    detail,
+    event_id,
+    strftime(make_timestamp(time_us), '%Y-%m-%dT%H:%M:%S.%gZ') AS time,
+    method,
+    path,
+    route,
+    status,
+    request_bytes,
+    response_bytes,
+    (latency_us * 0.001)::DECIMAL(18, 3) AS latency_ms,
+    client_ip,
+    identity_kind,
+    identity_value,
+    service,
+    host
+FROM normalised
+ORDER BY position, item

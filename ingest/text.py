@@ -1,0 +1,90 @@
+"""The text of a log file, whatever it is packed in: plain or gzip, read in blocks from any offset of the text."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ingest.framing import BOM, Lines, split_lines, whole_document
+
+BLOCK_BYTES = 8 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class UnreadableFile(Exception):
+    """The file cannot be read to its end. The message names file, place and remedy."""
+
+
+def open_text(path: Path) -> BinaryIO:
+    """The decompressed text of `path`. Raises UnreadableFile."""
+    try:
+        file = path.open("rb")
+        magic = file.read(2)
+        file.seek(0)
+    except OSError as exc:
+        raise UnreadableFile(f"{path}: {exc.strerror}; check the path and its permissions") from exc
+    return gzip.GzipFile(fileobj=file) if magic == _GZIP_MAGIC else file  # type: ignore[return-value]
+
+
+def read(text: BinaryIO, size: int, name: str) -> bytes:
+    """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged."""
+    pieces = []
+    try:
+        while size > 0 and (piece := text.read(size)):
+            pieces.append(piece)
+            size -= len(piece)
+    except EOFError as exc:
+        raise UnreadableFile(f"{name}: the gzip file ends too early; copy it again, then repeat the command") from exc
+    except (zlib.error, gzip.BadGzipFile) as exc:
+        raise UnreadableFile(f"{name}: damaged gzip ({exc}); copy it again, then repeat the command") from exc
+    except OSError as exc:
+        raise UnreadableFile(f"{name}: {exc.strerror or exc}; repair it, then repeat the command") from exc
+    return b"".join(pieces)
+
+
+def is_document(text: bytes) -> bool:
+    """Whether `text`, a file from its start to its end, is one JSON document written over several lines."""
+    bare = text.removeprefix(BOM).lstrip()
+    first, newline, rest = bare.partition(b"\n")
+    if bare[:1] not in {b"{", b"["} or not newline or not rest.strip() or _is_json(first):
+        return False
+    return _is_json(bare)
+
+
+def frames(source: Path | BinaryIO) -> Iterator[Lines]:
+    """The lines of a file or stream from its start to its end, the last one with or without a newline."""
+    name, text = (str(source), open_text(source)) if isinstance(source, Path) else ("standard input", source)
+    block = read(text, BLOCK_BYTES, name)
+    if is_document(block):
+        yield whole_document(block, 0)
+        return
+    start = 0
+    while block:
+        following = read(text, BLOCK_BYTES, name)
+        cut = block.rfind(b"\n") + 1 if following else len(block)
+        if cut:
+            yield split_lines(block[:cut], start)
+        start, block = start + cut, block[cut:] + following
+
+
+def is_packed(path: Path) -> bool:
+    """Whether `path` is gzip: such a file is at rest, no line of it is still being written."""
+    with path.open("rb") as file:
+        return file.read(2) == _GZIP_MAGIC
+
+
+def is_complete_json(line: bytes) -> bool:
+    """Whether a line without newline is whole all the same: a JSON object or array that closes."""
+    return line.lstrip()[:1] in {b"{", b"["} and _is_json(line)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:  # includes text that is no UTF-8
+        return False
+    except RecursionError:
+        return False
+    return True
