@@ -1,0 +1,37 @@
+"""DuckDB as this package uses it: in memory, UTC, statements from aggregate/sql, tables registered by name."""
+
+from functools import cache
+from importlib import resources
+
+import duckdb
+import pyarrow as pa
+
+
+def connect(threads: int = 2) -> duckdb.DuckDBPyConnection:
+    """A connection without extensions to load and without a local time zone."""
+    con = duckdb.connect(
+        config={"threads": threads, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of aggregate/sql/<name>.sql."""
+    return resources.files("aggregate.sql").joinpath(f"{name}.sql").read_text()
+
+
+def run(con: duckdb.DuckDBPyConnection, name: str, params: object = None, **tables: pa.Table) -> pa.Table:
+    """The result of one statement over the given tables."""
+    for table, rows in tables.items():
+        con.register(table, rows)
+    return con.sql(statement(name), params=params).to_arrow_table()
+
+
+def scan(con: duckdb.DuckDBPyConnection, view: str, files: list[str], empty: pa.Schema) -> None:
+    """Make `view` the rows of exactly these Parquet files, `event_day` read from their paths; no file: no row."""
+    if files:
+        con.register(view, con.read_parquet(files, hive_partitioning=True))
+    else:
+        con.register(view, empty.empty_table())

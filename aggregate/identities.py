@@ -1,0 +1,173 @@
+"""Exact dedup: which events are first, which are resends of them, which contradict them.
+
+Identity is (source, event_id). An identity is compared with all others whose event day is the same or next to it, at any
+age: days are loaded from the lake when an event first asks for them, and the least recently asked ones are let go. State
+is derived from the lake alone. Hashes only find candidates; equal strings decide.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aggregate import engine
+
+COUNTED, DUPLICATE, CONFLICT = 0, 1, 2
+IDENTITIES_MAX = 4_000_000
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+
+
+class Keys(NamedTuple):
+    """One row per event, in order: what it is compared by."""
+
+    identity: U64
+    payload: U64
+    day: I64
+    names: pa.Table  # source, event_id
+
+
+class _Run(NamedTuple):
+    """Identities of one day, sorted by hash; `row` is the place in `names`."""
+
+    identity: U64
+    payload: U64
+    row: I64
+    names: pa.Table
+
+
+def keys(con: duckdb.DuckDBPyConnection, events: pa.Table) -> Keys:
+    """The keys of `events` (columns of schemas.tables.EVENTS)."""
+    rows = engine.run(con, "keys", events=events)
+    return Keys(
+        rows["identity"].to_numpy(),
+        rows["payload"].to_numpy(),
+        rows["day"].to_numpy().astype(np.int64),
+        events.select(["source", "event_id"]).combine_chunks(),
+    )
+
+
+class Identities:
+    """The identities of the days in use. `load_day` reads one event day (days since 1970) from the lake.
+
+    After a failed commit the object must be dropped: it then holds what the lake does not.
+    """
+
+    def __init__(self, load_day: Callable[[int], Keys], limit: int = IDENTITIES_MAX) -> None:
+        self._load_day = load_day
+        self._limit = limit
+        self._days: OrderedDict[int, list[_Run]] = OrderedDict()
+
+    @property
+    def open_identities(self) -> int:
+        """How many identities are held in memory."""
+        return sum(len(run.identity) for runs in self._days.values() for run in runs)
+
+    def classify(self, new: Keys) -> npt.NDArray[np.int8]:
+        """COUNTED, DUPLICATE or CONFLICT for each row. Rows that are counted are known from now on."""
+        first = _first_of_equal(new)
+        known, payload = self._find(new)
+        # What a row is compared with: the lake's event if there is one, else the first row of its identity here.
+        reference = np.where(known, payload, new.payload)[first]
+        reference = np.where(known, payload, reference)
+        counted = ~known & ~known[first] & (first == np.arange(len(first)))
+        verdicts = np.where(counted, COUNTED, np.where(new.payload == reference, DUPLICATE, CONFLICT)).astype(np.int8)
+        self._add(new, counted)
+        return verdicts
+
+    def _find(self, new: Keys) -> tuple[npt.NDArray[np.bool_], U64]:
+        known = np.zeros(len(new.day), bool)
+        payload = np.zeros(len(new.day), np.uint64)
+        for day in (int(d) for d in np.unique(new.day)):
+            rows = np.flatnonzero(new.day == day)
+            for neighbour in (day, day - 1, day + 1):
+                for run in self._runs(neighbour):
+                    _look_up(run, new, rows, known, payload)
+        return known, payload
+
+    def _add(self, new: Keys, counted: npt.NDArray[np.bool_]) -> None:
+        used = np.unique(new.day)
+        for day in (int(d) for d in used):
+            rows = np.flatnonzero((new.day == day) & counted)
+            if len(rows):
+                runs = self._runs(day)
+                runs.append(_run(new.identity[rows], new.payload[rows], new.names.take(pa.array(rows))))
+                while len(runs) > 1 and len(runs[-2].identity) <= 2 * len(runs[-1].identity):
+                    runs[-2:] = [_merged(runs[-2], runs[-1])]
+        needed = {int(d) + step for d in used for step in (-1, 0, 1)}
+        for day in [d for d in self._days if d not in needed]:
+            if self.open_identities <= self._limit:
+                break
+            del self._days[day]
+
+    def _runs(self, day: int) -> list[_Run]:
+        if day not in self._days:
+            stored = self._load_day(day)
+            self._days[day] = [_run(stored.identity, stored.payload, stored.names)] if len(stored.day) else []
+        self._days.move_to_end(day)
+        return self._days[day]
+
+
+def _run(identity: U64, payload: U64, names: pa.Table) -> _Run:
+    order = np.argsort(identity, kind="stable")
+    return _Run(identity[order], payload[order], order.astype(np.int64), names)
+
+
+def _merged(a: _Run, b: _Run) -> _Run:
+    identity = np.concatenate([a.identity, b.identity])
+    order = np.argsort(identity, kind="stable")
+    return _Run(
+        identity[order],
+        np.concatenate([a.payload, b.payload])[order],
+        np.concatenate([a.row, b.row + a.names.num_rows])[order],
+        pa.concat_tables([a.names, b.names]).combine_chunks(),
+    )
+
+
+def _look_up(run: _Run, new: Keys, rows: I64, known: npt.NDArray[np.bool_], payload: U64) -> None:
+    """Mark which of `rows` are in `run`, with the payload found. Equal hashes of other strings are passed over."""
+    wanted = new.identity[rows]
+    at = np.searchsorted(run.identity, wanted)
+    while len(rows):
+        inside = at < len(run.identity)
+        rows, at, wanted = rows[inside], at[inside], wanted[inside]
+        same_hash = run.identity[at] == wanted
+        rows, at, wanted = rows[same_hash], at[same_hash], wanted[same_hash]
+        same = _equal_names(run.names, run.row[at], new.names, rows)
+        known[rows[same]] = True
+        payload[rows[same]] = run.payload[at[same]]
+        rows, at, wanted = rows[~same], at[~same] + 1, wanted[~same]
+
+
+def _first_of_equal(new: Keys) -> I64:
+    """For each row the first row of the same identity, in order; most often itself."""
+    order = np.argsort(new.identity, kind="stable").astype(np.int64)
+    hashes = new.identity[order]
+    starts = np.concatenate([np.ones(min(1, len(hashes)), bool), hashes[1:] != hashes[:-1]])
+    leader = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
+    first = np.empty_like(order)
+    first[order] = leader
+    followers = order[~starts]
+    if len(followers):
+        same = _equal_names(new.names, first[followers], new.names, followers)
+        for row in followers[~same]:  # two identities with one hash: once in a few billion batches
+            first[row] = _first_by_name(new, int(row))
+    return first
+
+
+def _first_by_name(new: Keys, row: int) -> int:
+    group = np.flatnonzero(new.identity == new.identity[row])
+    same = _equal_names(new.names, group, new.names, np.full(len(group), row))
+    return int(group[same][0])
+
+
+def _equal_names(left: pa.Table, left_rows: I64, right: pa.Table, right_rows: I64) -> npt.NDArray[np.bool_]:
+    a, b = left.take(pa.array(left_rows)), right.take(pa.array(right_rows))
+    equal = pc.and_(pc.equal(a["event_id"], b["event_id"]), pc.equal(a["source"], b["source"]))
+    return np.asarray(equal.to_numpy(), bool)
