@@ -1,0 +1,454 @@
+"""The catalog: who pays (partners, credentials), what is counted (meters), and at what price (plans, rate cards).
+
+Frozen records, refused by their constructors when wrong; references between them are checked by `Catalog`. Text comes
+from YAML as text, so no number was ever a float. Dates mean midnight in the partner's time zone.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal, Inexact
+from typing import Annotated, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from schemas.money import EXACT, MINOR_UNITS
+from schemas.windows import WINDOW_US, to_us
+
+Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+Status = Annotated[str, Field(pattern=r"^([1-5]xx|[0-9]{1,3})$")]
+DEFAULT_THRESHOLDS = tuple(Decimal(p) for p in (50, 80, 90, 100, 120))
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin") from None
+    return name
+
+
+def _currency(code: str) -> str:
+    if code not in MINOR_UNITS:
+        raise ValueError(f"unknown currency {code!r}; known: {', '.join(MINOR_UNITS)}")
+    return code
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+Currency = Annotated[str, AfterValidator(_currency)]
+Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
+NotNegative = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+
+
+class Record(BaseModel):
+    """What all catalog records share: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LegalEntity(Record):
+    """Who issues the invoice; numbers are gapless per entity and year."""
+
+    id: Id
+    name: str = Field(min_length=1)
+    address: tuple[str, ...] = ()
+    vat_id: str | None = None
+    email: str | None = None
+    iban: str | None = None
+    invoice_prefix: str = Field(pattern=r"^[A-Z0-9]{1,12}$")
+    payment_terms_days: int = Field(default=30, ge=0, le=365)
+    tax_note: str = "Amounts exclude value added tax."
+
+
+class Source(Record):
+    """What a source of logs is allowed. Without an entry: it may not tag, and there are no time limits."""
+
+    id: str = Field(min_length=1, max_length=128)
+    may_tag: bool = False
+    partner_field: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    max_age_days: int | None = Field(default=None, ge=1)
+    max_future_minutes: int | None = Field(default=None, ge=0)
+
+
+class Filter(Record):
+    """Which requests a meter counts. An absent list allows everything; `exclude_status` is taken off last."""
+
+    methods: tuple[str, ...] | None = None
+    routes: tuple[str, ...] | None = None
+    status: tuple[Status, ...] | None = None
+    exclude_status: tuple[Status, ...] = ()
+
+    def statuses(self) -> list[int]:
+        """All HTTP statuses from 0 to 599 that pass."""
+        wanted = set(range(600)) if self.status is None else _expanded(self.status)
+        return sorted(wanted - _expanded(self.exclude_status))
+
+
+class Meter(Record):
+    """What is counted: requests, or the sum of one of their numbers, in `unit` after division by `divide_by`."""
+
+    id: Id
+    description: str = ""
+    aggregate: Literal["count", "sum"]
+    field: Literal["request_bytes", "response_bytes", "latency_us"] | None = None
+    unit: str = Field(min_length=1)
+    divide_by: Positive = Decimal(1)
+    filter: Filter = Filter()
+
+    @model_validator(mode="after")
+    def _field_fits(self) -> "Meter":
+        if (self.aggregate == "sum") != (self.field is not None):
+            raise ValueError("aggregate `sum` needs a field to add up, `count` takes none")
+        try:
+            EXACT.divide(Decimal(1), self.divide_by)
+        except Inexact:
+            raise ValueError(f"dividing by {self.divide_by} never ends in decimals; use a divisor of powers of 2 and 5") from None
+        return self
+
+
+class Tier(Record):
+    """One tier: units up to and including `up_to` (None: no bound)."""
+
+    up_to: Positive | None
+    unit_price: Amount = Decimal(0)  # negative: a rebate
+    flat_fee: Amount = Decimal(0)
+    package_size: Positive | None = None
+    package_price: Amount | None = None
+
+
+class Flat(Record):
+    """The same amount whatever was used."""
+
+    model: Literal["flat"]
+    amount: Amount
+
+
+class PerUnit(Record):
+    """Quantity times price."""
+
+    model: Literal["per_unit"]
+    unit_price: Amount
+
+
+class _Tiered(Record):
+    tiers: tuple[Tier, ...] = Field(min_length=1)
+    first_tier_flat_at_zero: bool = True
+
+    @field_validator("tiers")
+    @classmethod
+    def _ascending_and_open(cls, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        if tiers[-1].up_to is not None:
+            raise ValueError("the last tier must be open: set its `up_to` to null")
+        bounds = [t.up_to for t in tiers[:-1]]
+        if any(b is None for b in bounds):
+            raise ValueError("only the last tier may be open")
+        if any(a >= b for a, b in zip(bounds, bounds[1:], strict=False) if a is not None and b is not None):
+            raise ValueError("`up_to` must grow from tier to tier")
+        return tiers
+
+
+class Graduated(_Tiered):
+    """Each slice of the quantity at the price of the tier it falls in."""
+
+    model: Literal["graduated"]
+
+
+class Volume(_Tiered):
+    """The whole quantity at the price of the tier it reaches."""
+
+    model: Literal["volume"]
+
+
+class Package(Record):
+    """Begun packages of a size."""
+
+    model: Literal["package"]
+    package_size: Positive
+    package_price: Amount
+
+
+PriceModel = Annotated[Flat | PerUnit | Graduated | Volume | Package, Field(discriminator="model")]
+
+
+class Rate(Record):
+    """One line of a rate card. A flat fee needs no meter."""
+
+    meter: Id | None = None
+    description: str = ""
+    price: PriceModel
+    free_units: NotNegative = Decimal(0)
+
+    @model_validator(mode="after")
+    def _meter_fits(self) -> "Rate":
+        if self.meter is None and not isinstance(self.price, Flat):
+            raise ValueError(f"price model {self.price.model} needs a meter")
+        return self
+
+
+class RateCardVersion(Record):
+    """The prices from a date on, until the next version."""
+
+    valid_from: date
+    rates: tuple[Rate, ...] = Field(min_length=1)
+
+
+class RateCard(Record):
+    """Prices in one currency, effective-dated."""
+
+    id: Id
+    currency: Currency
+    versions: tuple[RateCardVersion, ...] = Field(min_length=1)
+
+    @field_validator("versions")
+    @classmethod
+    def _in_order(cls, versions: tuple[RateCardVersion, ...]) -> tuple[RateCardVersion, ...]:
+        starts = [v.valid_from for v in versions]
+        if starts != sorted(set(starts)):
+            raise ValueError("versions must be in the order of their valid_from, each date once")
+        return versions
+
+
+class Quota(Record):
+    """How much of a meter a plan includes in a period, and at which shares of it to alert."""
+
+    meter: Id
+    period: Literal["DAY", "WEEK", "MONTH"]
+    limit: Positive
+    thresholds: tuple[Positive, ...] = DEFAULT_THRESHOLDS
+
+    @field_validator("thresholds")
+    @classmethod
+    def _ascending(cls, thresholds: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+        if list(thresholds) != sorted(set(thresholds)):
+            raise ValueError("thresholds must ascend, each once")
+        return thresholds
+
+
+class Throttle(Record):
+    """The rate the gateway grants: sustained requests per second, and the burst above it."""
+
+    rate_per_s: Positive
+    burst: int = Field(ge=0)
+
+
+class Plan(Record):
+    """What a partner has agreed to: a rate card, quotas, a throttle."""
+
+    id: Id
+    rate_card: Id
+    quotas: tuple[Quota, ...] = ()
+    throttle: Throttle | None = None
+
+
+class PlanAssignment(Record):
+    """A plan from a date (included) to a date (excluded; None: open)."""
+
+    plan: Id
+    valid_from: date
+    valid_to: date | None = None
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> "PlanAssignment":
+        return _checked_validity(self)
+
+
+class Credential(Record):
+    """How a partner is known in a log: an API key's id, an IAM principal, a consumer, or an OIDC issuer and client.
+
+    Ids only: never put the secret itself into a catalog. A date means midnight in the partner's time zone.
+    """
+
+    kind: Literal["api_key", "iam", "consumer", "oidc"]
+    id: str | None = Field(default=None, min_length=1, max_length=2048)
+    issuer: str | None = Field(default=None, min_length=1)
+    client_id: str | None = Field(default=None, min_length=1)
+    valid_from: datetime | date | None = None
+    valid_to: datetime | date | None = None
+
+    @field_validator("valid_from", "valid_to", mode="before")
+    @classmethod
+    def _date_stays_date(cls, value: object) -> object:
+        return date.fromisoformat(value) if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
+
+    @model_validator(mode="after")
+    def _named(self) -> "Credential":
+        if self.kind == "oidc":
+            if self.issuer is None or self.id is not None:
+                raise ValueError("an oidc credential is named by `issuer` and, if one is meant, `client_id`; it has no `id`")
+        elif self.id is None or self.issuer is not None or self.client_id is not None:
+            raise ValueError(f"a credential of kind {self.kind} is named by `id` alone")
+        for bound in (self.valid_from, self.valid_to):
+            if isinstance(bound, datetime) and bound.tzinfo is None:
+                raise ValueError("an instant needs its zone: write 2026-01-01T00:00:00Z, or a date")
+        return self
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """(kind, value) as the log shows it; of an OIDC client `issuer#client_id`."""
+        if self.kind == "oidc":
+            return self.kind, f"{self.issuer}#{self.client_id}" if self.client_id else str(self.issuer)
+        return self.kind, str(self.id)
+
+
+class Partner(Record):
+    """Who pays."""
+
+    id: Id
+    name: str = Field(min_length=1, max_length=200)
+    address: tuple[str, ...] = ()
+    vat_id: str | None = None
+    reference: str | None = None
+    legal_entity: Id
+    time_zone: Zone
+    status: Literal["active", "suspended"] = "active"
+    plans: tuple[PlanAssignment, ...] = ()
+    credentials: tuple[Credential, ...] = ()
+
+    def instant(self, bound: datetime | date) -> datetime:
+        """A bound as a UTC instant: a date is midnight in the partner's zone."""
+        if isinstance(bound, datetime):
+            return bound.astimezone(UTC)
+        return datetime.combine(bound, time(), ZoneInfo(self.time_zone)).astimezone(UTC)
+
+    def validity_us(self, item: Credential | PlanAssignment) -> tuple[int, int]:
+        """[from, to) in microseconds since the epoch; an open end is far away."""
+        start = -FAR_US if item.valid_from is None else to_us(self.instant(item.valid_from))
+        return start, FAR_US if item.valid_to is None else to_us(self.instant(item.valid_to))
+
+
+FAR_US = 1 << 62
+_R = TypeVar("_R", LegalEntity, Meter, Plan, RateCard)
+
+
+class Catalog(Record):
+    """Everything, with its references checked. `sha256` names exactly this content."""
+
+    legal_entities: tuple[LegalEntity, ...] = ()
+    sources: tuple[Source, ...] = ()
+    meters: tuple[Meter, ...] = ()
+    rate_cards: tuple[RateCard, ...] = ()
+    plans: tuple[Plan, ...] = ()
+    partners: tuple[Partner, ...] = ()
+
+    def canonical_json(self) -> str:
+        """The same text for the same content."""
+        return self.model_dump_json(exclude_defaults=False)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the canonical text."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    def partner(self, partner_id: str) -> Partner | None:
+        """The partner, or None."""
+        return next((p for p in self.partners if p.id == partner_id), None)
+
+    def meter(self, meter_id: str) -> Meter:
+        """The meter; raises KeyError."""
+        return _by_id(self.meters, meter_id)
+
+    def plan(self, plan_id: str) -> Plan:
+        """The plan; raises KeyError."""
+        return _by_id(self.plans, plan_id)
+
+    def rate_card(self, card_id: str) -> RateCard:
+        """The rate card; raises KeyError."""
+        return _by_id(self.rate_cards, card_id)
+
+    def legal_entity(self, entity_id: str) -> LegalEntity:
+        """The legal entity; raises KeyError."""
+        return _by_id(self.legal_entities, entity_id)
+
+
+class Problem(Record):
+    """Something wrong with a catalog: where (keys and indices from the top), and what to do."""
+
+    where: tuple[str | int, ...]
+    message: str
+
+
+def problems(catalog: Catalog) -> list[Problem]:
+    """Everything wrong between the records: duplicate ids, unknown references, overlaps, unaligned bounds."""
+    found: list[Problem] = []
+    for name in ("legal_entities", "sources", "meters", "rate_cards", "plans", "partners"):
+        seen: set[str] = set()
+        for i, record in enumerate(getattr(catalog, name)):
+            if record.id in seen:
+                found.append(Problem(where=(name, i, "id"), message=f"{record.id!r} is defined twice; keep one"))
+            seen.add(record.id)
+    found += _references(catalog)
+    for i, partner in enumerate(catalog.partners):
+        found += _overlaps(("partners", i, "plans"), "plan", [(("",), *partner.validity_us(p)) for p in partner.plans])
+        found += _unaligned(partner, i)
+    owned = [
+        (c.key, *p.validity_us(c), ("partners", i, "credentials", j))
+        for i, p in enumerate(catalog.partners)
+        for j, c in enumerate(p.credentials)
+    ]
+    for n, (key, start, end, where) in enumerate(owned):
+        for other, other_start, other_end, _ in owned[:n]:
+            if key == other and start < other_end and other_start < end:
+                found.append(Problem(where=where, message=f"credential {key[1]!r} is given twice for the same time; end one before the other begins"))
+    return found
+
+
+def _references(catalog: Catalog) -> Iterable[Problem]:
+    ids = {name: {r.id for r in getattr(catalog, name)} for name in ("legal_entities", "meters", "rate_cards", "plans")}
+
+    def unknown(where: tuple[str | int, ...], kind: str, name: str) -> Problem:
+        known = ", ".join(sorted(ids[kind])) or "none"
+        return Problem(where=where, message=f"no {kind} entry has the id {name!r}; there are: {known}")
+
+    for i, card in enumerate(catalog.rate_cards):
+        for j, version in enumerate(card.versions):
+            for k, rate in enumerate(version.rates):
+                if rate.meter is not None and rate.meter not in ids["meters"]:
+                    yield unknown(("rate_cards", i, "versions", j, "rates", k, "meter"), "meters", rate.meter)
+    for i, plan in enumerate(catalog.plans):
+        if plan.rate_card not in ids["rate_cards"]:
+            yield unknown(("plans", i, "rate_card"), "rate_cards", plan.rate_card)
+        for j, quota in enumerate(plan.quotas):
+            if quota.meter not in ids["meters"]:
+                yield unknown(("plans", i, "quotas", j, "meter"), "meters", quota.meter)
+    for i, partner in enumerate(catalog.partners):
+        if partner.legal_entity not in ids["legal_entities"]:
+            yield unknown(("partners", i, "legal_entity"), "legal_entities", partner.legal_entity)
+        for j, assigned in enumerate(partner.plans):
+            if assigned.plan not in ids["plans"]:
+                yield unknown(("partners", i, "plans", j, "plan"), "plans", assigned.plan)
+
+
+def _overlaps(where: tuple[str | int, ...], what: str, spans: Sequence[tuple[object, int, int]]) -> Iterable[Problem]:
+    for j, (_, start, end) in enumerate(spans):
+        if any(start < other_end and other_start < end for _, other_start, other_end in spans[:j]):
+            yield Problem(where=(*where, j), message=f"this {what} overlaps an earlier one; end one before the other begins")
+
+
+def _unaligned(partner: Partner, i: int) -> Iterable[Problem]:
+    for j, assigned in enumerate(partner.plans):
+        for name, us in zip(("valid_from", "valid_to"), partner.validity_us(assigned), strict=True):
+            if abs(us) != FAR_US and us % WINDOW_US:
+                yield Problem(where=("partners", i, "plans", j, name), message="must fall on a quarter of an hour in UTC")
+
+
+def _expanded(statuses: Iterable[str]) -> set[int]:
+    codes: set[int] = set()
+    for s in statuses:
+        codes |= set(range(int(s[0]) * 100, int(s[0]) * 100 + 100)) if s.endswith("xx") else {int(s)}
+    return codes
+
+
+def _checked_validity(assigned: PlanAssignment) -> PlanAssignment:
+    if assigned.valid_to is not None and assigned.valid_to <= assigned.valid_from:
+        raise ValueError(f"valid_to {assigned.valid_to} is not after valid_from {assigned.valid_from}")
+    return assigned
+
+
+def _by_id(records: Sequence[_R], wanted: str) -> _R:
+    for record in records:
+        if record.id == wanted:
+            return record
+    raise KeyError(wanted)

@@ -1,0 +1,34 @@
+"""Money: currencies and their minor units, and the one place where an amount is rounded."""
+
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
+from typing import Final
+
+# ISO 4217 minor units. A currency that is not listed is refused, never guessed at.
+MINOR_UNITS: Final = {
+    "AUD": 2, "BHD": 3, "BRL": 2, "CAD": 2, "CHF": 2, "CLF": 4, "CLP": 0, "CNY": 2, "CZK": 2, "DKK": 2, "EUR": 2,
+    "GBP": 2, "HKD": 2, "HUF": 2, "IDR": 2, "ILS": 2, "INR": 2, "ISK": 0, "JPY": 0, "KRW": 0, "KWD": 3, "MXN": 2,
+    "MYR": 2, "NOK": 2, "NZD": 2, "OMR": 3, "PHP": 2, "PLN": 2, "RON": 2, "SEK": 2, "SGD": 2, "THB": 2, "TND": 3,
+    "TRY": 2, "TWD": 2, "UAH": 2, "USD": 2, "VND": 0, "ZAR": 2,
+}  # fmt: skip
+
+# Wide enough for 10^15 units at a price of 12 decimals; a result that would not fit raises instead of being rounded.
+EXACT: Final = Context(prec=60, traps=[*Context().traps, Inexact])
+_ROUNDING: Final = Context(prec=60, rounding=ROUND_HALF_UP)
+
+
+def rounded(amount: Decimal, places: int) -> Decimal:
+    """`amount` to `places` decimals, half away from zero; never -0. The only rounding of money (SEMANTICS 4)."""
+    with localcontext(_ROUNDING):
+        result = amount.quantize(Decimal(1).scaleb(-places))
+    return abs(result) if result == 0 else result
+
+
+def to_minor(amount: Decimal, currency: str) -> Decimal:
+    """`amount` rounded to the currency's minor unit. Raises KeyError for a currency that is not listed."""
+    return rounded(amount, MINOR_UNITS[currency])
+
+
+def plain(number: Decimal) -> str:
+    """A number as people and JSON write it: no exponent, no trailing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
