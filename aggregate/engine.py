@@ -1,10 +1,15 @@
 """DuckDB as this package uses it: in memory, UTC, statements from aggregate/sql, tables registered by name."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 
 import duckdb
 import pyarrow as pa
+
+# All times an event can have (schemas.reasons: TIME_RANGE).
+EVER: Mapping[str, datetime] = {"start": datetime(2000, 1, 1, tzinfo=UTC), "end": datetime(2100, 1, 1, tzinfo=UTC)}
 
 
 def connect(threads: int = 2) -> duckdb.DuckDBPyConnection:
@@ -22,11 +27,11 @@ def statement(name: str) -> str:
     return resources.files("aggregate.sql").joinpath(f"{name}.sql").read_text()
 
 
-def run(con: duckdb.DuckDBPyConnection, name: str, params: object = None, **tables: pa.Table) -> pa.Table:
+def run(con: duckdb.DuckDBPyConnection, name: str, params: Mapping[str, object] | None = None, **tables: pa.Table) -> pa.Table:
     """The result of one statement over the given tables."""
     for table, rows in tables.items():
         con.register(table, rows)
-    return con.sql(statement(name), params=params).to_arrow_table()
+    return con.sql(statement(name), params=dict(params) if params else None).to_arrow_table()
 
 
 def scan(con: duckdb.DuckDBPyConnection, view: str, files: list[str], empty: pa.Schema) -> None:

@@ -52,7 +52,7 @@ def _rollup_parts(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int
 def folded(root: Path, con: duckdb.DuckDBPyConnection, version: int) -> pa.Table:
     """The rollups of one commit, from its events."""
     engine.scan(con, "events", lake.added_files(root, EVENTS, version), EVENTS.schema)
-    return engine.run(con, "fold")
+    return engine.run(con, "fold", engine.EVER)
 
 
 def write_by_day(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:

@@ -122,7 +122,7 @@ class Land:
         versions = {f.partition.app_id: f.to_offset for f in batch}
         self._table = lake.commit(self._table, EVENTS, parts, versions=versions, info=info)
         version = self._table.version()
-        self._folds[version] = engine.run(self._con, "fold", events=kept)
+        self._folds[version] = engine.run(self._con, "fold", engine.EVER, events=kept)
         total = Counts()
         for c in counts:
             total = total.plus(c)

@@ -97,6 +97,7 @@ class Meter(Record):
     unit: str = Field(min_length=1)
     divide_by: Positive = Decimal(1)
     filter: Filter = Filter()
+    billable: bool = True  # usage of a billable meter must have a rate; other meters are for quotas and analysis
 
     @model_validator(mode="after")
     def _field_fits(self) -> "Meter":

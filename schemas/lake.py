@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, PostCommitHookProperties
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, CommitProperties, Transaction
 
 from schemas import tables
@@ -155,7 +155,11 @@ def commit(
             post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
         )
     except CommitFailedError as exc:
+        if "oncurrent" not in str(exc):
+            raise LakeError(f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command") from exc
         raise Fenced(str(exc)) from exc
+    except (DeltaError, OSError) as exc:
+        raise LakeError(f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command") from exc
     fresh = DeltaTable(root)
     for app, version in versions.items():
         if fresh.transaction_version(app) != version:
@@ -198,3 +202,8 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: after a rename, before it is called done."""
+    _fsync(path)

@@ -1,5 +1,5 @@
 -- Rollups: sums of events by 15-minute window and key. Partial sums add up, so a fold of parts is a fold of the whole.
--- in:  events
+-- in:  events; $start, $end TIMESTAMPTZ, [start, end)
 -- out: the columns of table rollups (schemas.tables.ROLLUPS), ordered by key
 SELECT
     partner_id,
@@ -15,5 +15,6 @@ SELECT
     sum(coalesce(latency_us, 0))::BIGINT AS latency_us,
     make_timestamptz(epoch_us(occurred_at) // 900000000 * 900000000)::DATE AS event_day
 FROM events
+WHERE occurred_at >= $start AND occurred_at < $end
 GROUP BY ALL
 ORDER BY ALL

@@ -1,0 +1,10 @@
+-- Identities that stand in events more than once; there must be none.
+-- in:  events; $start, $end TIMESTAMPTZ, [start, end)
+-- out: source, event_id, copies; ordered, at most 20
+SELECT source, event_id, count(*) AS copies
+FROM events
+WHERE occurred_at >= $start AND occurred_at < $end
+GROUP BY source, event_id
+HAVING count(*) > 1
+ORDER BY source, event_id
+LIMIT 20

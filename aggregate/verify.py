@@ -1,0 +1,100 @@
+"""The proof of the books, from the lake alone: nothing lost, nothing doubled, rollups are the fold of events."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from aggregate import engine
+from aggregate.engine import EVER
+from aggregate.land import check_log
+from schemas import lake
+from schemas.lake import LakeError
+from schemas.tables import DEAD, DUPLICATES, EVENTS, READS, ROLLUPS
+
+_FOLLOWERS = (ROLLUPS, DUPLICATES, DEAD, READS)
+_OUTCOMES = ("counted", "duplicates", "conflicts", "refused")
+
+
+class Check(NamedTuple):
+    """One thing that was proved or not. `problems` is empty when it holds."""
+
+    name: str
+    problems: list[str]
+
+
+class Proof(NamedTuple):
+    """All checks, and the books they rest on: one row per file, columns of aggregate/sql/books.sql."""
+
+    checks: list[Check]
+    books: list[dict[str, Any]]
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything that does not hold."""
+        return [p for check in self.checks for p in check.problems]
+
+    def totals(self) -> dict[str, int]:
+        """entries, counted, duplicates, conflicts, refused over all files, and what remains unexplained."""
+        sums = {name: sum(row[name] for row in self.books) for name in ("entries", *_OUTCOMES)}
+        stored = sum(row[f"stored_{name}"] for row in self.books for name in _OUTCOMES)
+        return {**sums, "unexplained": sums["entries"] - stored}
+
+
+def prove(root: Path, versions: Mapping[str, int] | None = None, *, start: datetime = EVER["start"], end: datetime = EVER["end"]) -> Proof:
+    """Check the whole lake, at its newest or at the given table versions; identities and rollups between two instants."""
+    con = engine.connect()
+    pinned = {s.name: (versions or {}).get(s.name, lake.open_table(root, s).version()) for s in (EVENTS, *_FOLLOWERS)}
+    for shape in (EVENTS, *_FOLLOWERS):
+        engine.scan(con, shape.name, lake.pinned_files(root, shape, pinned[shape.name]), shape.schema)
+    books = engine.run(con, "books").to_pylist()
+    span = {"start": start, "end": end}
+    checks = [
+        Check("the log of the lake is whole", list(_log(root))),
+        Check("all tables have followed events", list(_followed(root, pinned))),
+        Check("files were read without a gap", [f"{r['source']}, {r['file']}: {r['gaps']} gaps in the byte ranges read" for r in books if r["gaps"]]),
+        Check("entries = counted + duplicates + conflicts + refused", list(_balance(books))),
+        Check("no identity is counted twice", list(_twice(con, span))),
+        Check("rollups are the sum of events", list(_differing(con, span))),
+    ]
+    return Proof(checks, books)
+
+
+def _log(root: Path) -> Iterator[str]:
+    try:
+        check_log(root)
+    except LakeError as exc:
+        yield str(exc)
+
+
+def _followed(root: Path, versions: Mapping[str, int]) -> Iterator[str]:
+    for shape in _FOLLOWERS:
+        done = lake.open_table(root, shape, versions[shape.name]).transaction_version("follow/events") or 0
+        if done != versions[EVENTS.name]:
+            yield f"{shape.name} has followed events to version {done} of {versions[EVENTS.name]}; `tollbook run` brings it up to date"
+
+
+def _balance(books: list[dict[str, Any]]) -> Iterator[str]:
+    for row in books:
+        place = f"{row['source']}, {row['file'] or row['generation']}"
+        if row["entries"] != sum(row[name] for name in _OUTCOMES):
+            yield f"{place}: {row['entries']} entries, but {sum(row[name] for name in _OUTCOMES)} outcomes"
+        for name in _OUTCOMES:
+            if row[name] != row[f"stored_{name}"]:
+                yield f"{place}: {row[name]} {name} by the log of reads, {row[f'stored_{name}']} in the tables"
+
+
+def _twice(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iterator[str]:
+    for row in engine.run(con, "twice", span).to_pylist():
+        yield f"event {row['event_id']} of source {row['source']} is counted {row['copies']} times"
+
+
+def _differing(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iterator[str]:
+    con.register("folded", engine.run(con, "fold", span))
+    for row in engine.run(con, "differing", span).to_pylist():
+        yield (
+            f"partner {row['partner_id']}, window {row['window_start']:%Y-%m-%dT%H:%MZ}: "
+            f"{row['requests_by_events'] or 0} requests by events, {row['requests_by_rollups'] or 0} by rollups, or other sums differ"
+        )

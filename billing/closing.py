@@ -1,0 +1,179 @@
+"""Close: the act that fixes a period's input. Versions, offsets, completeness, catalog; the invoices follow from them.
+
+A close is refused while anything is unexplained. The same input gives the same close; other input gives a new one that
+supersedes it, unless invoices were issued from the earlier one.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from billing import rating
+from billing.periods import Period, month
+from billing.rating import Ask, Draft
+from billing.warehouse import Span, Warehouse
+from schemas import lake
+from schemas.catalog import Catalog, Partner
+from schemas.tables import CLOSES, DEAD, DUPLICATES, EVENTS, READS, ROLLUPS
+
+CODE_VERSION = "0.1.0"
+_PINNED = (EVENTS, ROLLUPS, DUPLICATES, DEAD, READS)
+_SHOWN = 20
+
+Prove = Callable[[Mapping[str, int], datetime, datetime], list[str]]
+
+
+class Refused(Exception):
+    """A business rule forbids it. `problems` holds every reason, each with its remedy."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class Close(NamedTuple):
+    """One close. `document` is canonical JSON; `close_id` is its hash."""
+
+    close_id: str
+    period: str
+    legal_entity: str
+    document: str
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The document, read."""
+        return json.loads(self.document)  # type: ignore[no-any-return]
+
+    def catalog(self) -> Catalog:
+        """The catalog as it was when the period was closed."""
+        return Catalog.model_validate(self.content["catalog"])
+
+
+def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove: Prove, now: datetime) -> Close:
+    """Fix the input of all invoices of `legal_entity` for the month `label`. Raises Refused with every reason.
+
+    `prove(versions, start, end)` gives what is wrong with the books at those table versions; anything forbids the close.
+
+    Nothing is written when the newest close of the period already fixes the same input.
+    """
+    partners = [p for p in catalog.partners if p.legal_entity == legal_entity]
+    if not partners:
+        known = ", ".join(e.id for e in catalog.legal_entities) or "none"
+        raise Refused([f"no partner belongs to legal entity {legal_entity!r}; the catalog has: {known}"])
+    early = [(p, month(label, p.time_zone).end) for p in partners]
+    if open_until := [(p, end) for p, end in early if now < end]:
+        raise Refused([f"period {label} of partner {p.id} is not over before {end:%Y-%m-%dT%H:%MZ} ({p.time_zone}); close it then" for p, end in open_until])
+    house = Warehouse(root)
+    drafts, problems = drafts_of(house, catalog, partners, label)
+    problems = prove(house.versions, *_reach(partners, label))[:_SHOWN] + _strangers(house, catalog, partners, label) + problems
+    if problems:
+        raise Refused(problems)
+    document = _canonical(_content(house, catalog, label, legal_entity, drafts))
+    made = Close(hashlib.sha256(document.encode()).hexdigest()[:24], label, legal_entity, document)
+    return _record(root, house, made, now)
+
+
+def drafts_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> tuple[list[Draft], list[str]]:
+    """Rate every partner's month at the pinned versions: drafts (only those with lines) and everything in their way."""
+    drafts: list[Draft] = []
+    problems: list[str] = []
+    asks: list[Ask] = []
+    used = {row["partner_id"]: row["requests"] for row in house.used([Span(p.id, "", *month(label, p.time_zone)) for p in partners])}
+    for partner in partners:
+        asked, found = rating.ask(catalog, partner, label)
+        problems += found
+        if asked.lines:
+            asks.append(asked)
+        elif partner.id in used and not found:
+            problems.append(f"partner {partner.id} has {used[partner.id]} requests in {label} but no plan then; assign a plan in the catalog")
+    usage = iter(house.usage(catalog, [span for asked in asks for span in asked.spans()]))
+    for asked in asks:
+        made, found = rating.draft(catalog, asked, [next(usage) for _ in asked.spans()])
+        problems += found
+        if made.lines:
+            drafts.append(made)
+    return drafts, problems
+
+
+def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:
+    """The close that counts, or None."""
+    found = [c for c in _closes(root) if (c.period, c.legal_entity) == (label, legal_entity)]
+    return found[-1] if found else None
+
+
+def close_by_id(root: Path, close_id: str) -> Close:
+    """The close of that id, which an invoice names."""
+    return next(c for c in _closes(root) if c.close_id == close_id)
+
+
+def _closes(root: Path) -> list[Close]:
+    return [Close(**row) for row in Warehouse(root).query("closes").to_pylist()]
+
+
+def pinned(root: Path, made: Close) -> Warehouse:
+    """The lake as it was when the period was closed."""
+    return Warehouse(root, made.content["versions"])
+
+
+def _reach(partners: Sequence[Partner], label: str) -> Period:
+    """The month in all the partners' time zones together."""
+    periods = [month(label, p.time_zone) for p in partners]
+    return Period(min(p.start for p in periods), max(p.end for p in periods))
+
+
+def _strangers(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
+    house.con.register("partners", pa.table({"partner_id": pa.array([p.id for p in catalog.partners], pa.string())}))
+    rows = house.query("strangers", _reach(partners, label)._asdict()).to_pylist()
+    return [f"partner {r['partner_id']} has {r['requests']} requests in {label} but is not in the catalog; bring the partner back" for r in rows]
+
+
+def _content(house: Warehouse, catalog: Catalog, label: str, legal_entity: str, drafts: Sequence[Draft]) -> dict[str, Any]:
+    refusals = house.query("refusals").to_pylist()
+    return {
+        "period": label,
+        "legal_entity": legal_entity,
+        "code_version": CODE_VERSION,
+        "catalog_sha256": catalog.sha256,
+        "catalog": json.loads(catalog.canonical_json()),
+        "versions": {shape.name: house.versions[shape.name] for shape in _PINNED},
+        "offsets": house.query("offsets").to_pylist(),
+        "completeness": [
+            {
+                **{k: row[k] for k in ("source", "entries", "counted", "duplicates", "conflicts", "refused", "unexplained")},
+                "last_event_at": row["last_event_at"].isoformat() if row["last_event_at"] else None,
+                "refused_by_reason": {r["reason"]: r["entries"] for r in refusals if r["source"] == row["source"]},
+            }
+            for row in house.query("completeness").to_pylist()
+        ],
+        "usage": {d.partner.id: house.usage_sha256(d.partner.id, *d.period) for d in drafts},
+    }
+
+
+def _record(root: Path, house: Warehouse, made: Close, now: datetime) -> Close:
+    earlier = newest_close(root, made.period, made.legal_entity)
+    if earlier is not None and earlier.close_id == made.close_id:
+        return earlier
+    if earlier is not None:
+        if any(row["close_id"] == earlier.close_id for row in house.query("invoices").to_pylist()):
+            raise Refused(
+                [
+                    f"{made.period} of {made.legal_entity} was closed as {earlier.close_id} and invoiced; what changed since (usage or catalog) "
+                    f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage"
+                ]
+            )
+    table = lake.open_table(root, CLOSES)
+    app = f"close/{made.legal_entity}/{made.period}"
+    row = {**made._asdict(), "closed_at": now}
+    part = lake.write_part(root, CLOSES, pa.Table.from_pylist([row], CLOSES.schema))
+    lake.commit(table, CLOSES, [part], versions={app: (table.transaction_version(app) or 0) + 1}, info={"close_id": made.close_id})
+    return made
+
+
+def _canonical(content: dict[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+

@@ -1,0 +1,73 @@
+"""An invoice document as bytes: JSON, CSV, PDF. The same document gives the same bytes."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from importlib import resources
+from typing import Any, NamedTuple
+
+import typst
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_CSV_COLUMNS = ("number", "issued_on", "partner", "period", "position", "description", "meter", "from", "to", "part",
+                "quantity", "unit", "unit_price", "exact_amount", "amount", "currency")  # fmt: skip
+
+
+class Rendered(NamedTuple):
+    """The three documents of one invoice."""
+
+    json: bytes
+    csv: bytes
+    pdf: bytes
+
+
+def rendered(document: Mapping[str, Any]) -> Rendered:
+    """All renderings of an invoice document."""
+    return Rendered(as_json(document), as_csv(document), as_pdf(document))
+
+
+def as_json(document: Mapping[str, Any]) -> bytes:
+    """Canonical for people, too: indented, in document order, UTF-8."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def as_csv(document: Mapping[str, Any]) -> bytes:
+    """One row per part of a line, one row per line's total; RFC 4180. Text that a spreadsheet would run is disarmed."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(_CSV_COLUMNS)
+    head = [document["number"], document["issued_on"], text_cell(document["buyer"]["name"]), document["period"]["label"]]
+    for line in document["lines"]:
+        about = [line["position"], text_cell(line["description"]), line["meter"] or "", line["from"], line["to"]]
+        unit = text_cell(line["unit"] or "")
+        for part in line["parts"]:
+            writer.writerow([*head, *about, text_cell(part["explanation"]), part["quantity"], unit, part["unit_price"], part["amount"], "", document["currency"]])
+        writer.writerow([*head, *about, "line total", line["billed_quantity"], unit, "", line["exact_amount"], line["amount"], document["currency"]])
+    writer.writerow([*head, "", "total", "", "", "", "", "", "", "", "", document["total"], document["currency"]])
+    return out.getvalue().encode()
+
+
+def text_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula, also behind separators it might split at."""
+    return "'" + text if text.lstrip(" \"';,\n").startswith(_FORMULA_STARTS) or text.startswith(_FORMULA_STARTS) else text
+
+
+def as_pdf(document: Mapping[str, Any]) -> bytes:
+    """The invoice as a finance department sends it: Typst, embedded font, dated by the invoice and not by the clock."""
+    folder = resources.files("billing.render")
+    issued = datetime.combine(date.fromisoformat(document["issued_on"]), time(), UTC)
+    with resources.as_file(folder) as path:
+        pdf = typst.compile(
+            str(path / "invoice.typ"),
+            root=str(path),
+            font_paths=[str(path / "fonts")],
+            ignore_system_fonts=True,
+            format="pdf",
+            sys_inputs={"invoice": json.dumps(document)},
+            timestamp=int(issued.timestamp()),
+        )
+    if not isinstance(pdf, bytes):
+        raise TypeError(f"one PDF expected, not {type(pdf)}")
+    return pdf

@@ -1,0 +1,5 @@
+-- in:  invoices
+-- out: every issued invoice, by series and number
+SELECT number, series, sequence, partner_id, period, close_id, currency, total, document, json_sha256, csv_sha256, pdf_sha256
+FROM invoices
+ORDER BY series, sequence

@@ -1,0 +1,8 @@
+-- Usage between two instants of partners that the catalog does not have.
+-- in:  rollups; partners(partner_id); $start, $end TIMESTAMPTZ
+-- out: partner_id, requests BIGINT; ordered
+SELECT partner_id, sum(requests)::BIGINT AS requests
+FROM rollups
+WHERE window_start >= $start AND window_start < $end AND partner_id NOT IN (SELECT partner_id FROM partners)
+GROUP BY partner_id
+ORDER BY partner_id

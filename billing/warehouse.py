@@ -1,0 +1,133 @@
+"""The lake as DuckDB views over pinned versions, and the usage that meters count. Sums in SQL, never a division.
+
+Alerts, usage tables, notebooks and invoices all ask here: one number.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from schemas import lake, tables
+from schemas.catalog import Catalog, Meter
+from schemas.tables import TIME, TableShape
+from schemas.windows import WINDOW_US
+
+_SPANS = pa.schema(
+    [("span", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("span_start", TIME), ("span_end", TIME)]
+)
+_PAIR = {"method": pa.string(), "route": pa.string(), "status": pa.int16()}
+
+
+class Span(NamedTuple):
+    """A meter of a partner between two instants, [start, end), both on the quarter of an hour."""
+
+    partner_id: str
+    meter: str
+    start: datetime
+    end: datetime
+
+
+class Warehouse:
+    """One connection on pinned versions of the lake's tables; views are named like the tables."""
+
+    def __init__(self, root: Path, versions: Mapping[str, int] | None = None) -> None:
+        """`versions`: table name → version; a table that is not named is pinned at its newest version."""
+        self.root = root
+        self.con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+        self.con.execute("SET TimeZone = 'UTC'")
+        self.versions: dict[str, int] = {}
+        for shape in tables.ALL.values():
+            self._pin(shape, None if versions is None else versions.get(shape.name))
+
+    def _pin(self, shape: TableShape, version: int | None) -> None:
+        table = lake.open_table(self.root, shape, version)
+        self.versions[shape.name] = table.version()
+        files = sorted(uri.removeprefix("file://") for uri in table.file_uris())
+        if files:
+            typed = {"event_day": "DATE"} if shape.partition_by else {}
+            self.con.read_parquet(files, hive_partitioning=bool(typed)).create_view(shape.name)
+        else:
+            self.con.register(shape.name, shape.schema.empty_table())
+
+    def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """The result of billing/sql/<name>.sql."""
+        return self.con.sql(statement(name), params=dict(params) if params else None).to_arrow_table()
+
+    def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
+        """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
+        self._prepare(catalog, spans)
+        found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
+        return [found.get(i, Decimal(0)) for i in range(len(spans))]
+
+    def usage_by_window(self, catalog: Catalog, spans: Sequence[Span]) -> pa.Table:
+        """span (index into `spans`), window_start, quantity; ordered by both."""
+        self._prepare(catalog, spans)
+        return self.query("by_window")
+
+    def usage_by_day_and_route(self, catalog: Catalog, spans: Sequence[Span], zone: str) -> pa.Table:
+        """day (local date), route, meter, quantity; ordered."""
+        self._prepare(catalog, spans)
+        return self.query("by_day_and_route", {"zone": zone})
+
+    def crossing(self, catalog: Catalog, span: Span, level: Decimal) -> datetime | None:
+        """Event time at which the span's sum reaches `level` (in the field's unit), in time order; None if it does not."""
+        before = Decimal(0)
+        for row in self.usage_by_window(catalog, [span]).to_pylist():
+            if before + row["quantity"] >= level:
+                params = {
+                    "partner_id": span.partner_id,
+                    "window_start": row["window_start"],
+                    "window_end": row["window_start"] + timedelta(microseconds=WINDOW_US),
+                    "before": before,
+                    "level": level,
+                }
+                found: datetime = self.query("crossing", params)["occurred_at"][0].as_py()
+                return found
+            before += row["quantity"]
+        return None
+
+    def used(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
+        """Partners with any usage in their span, whatever meters count: partner_id, requests, response_bytes, last_window."""
+        self._register_spans(spans)
+        return self.query("used").to_pylist()  # type: ignore[no-any-return]
+
+    def usage_sha256(self, partner_id: str, start: datetime, end: datetime) -> str:
+        """The hash of a partner's rollups between two instants, summed by key: fixes what an invoice rests on."""
+        rows = self.query("usage_rows", {"partner_id": partner_id, "start": start, "end": end})
+        return hashlib.sha256("\n".join(map(repr, rows.to_pylist())).encode()).hexdigest()
+
+    def _prepare(self, catalog: Catalog, spans: Sequence[Span]) -> None:
+        meters = [catalog.meter(m) for m in sorted({s.meter for s in spans})]
+        fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
+        self.con.register("meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())])))
+        self._register_pairs("status", ((m, m.filter.statuses()) for m in meters))
+        self._register_pairs("method", ((m, m.filter.methods or ()) for m in meters))
+        self._register_pairs("route", ((m, m.filter.routes or ()) for m in meters))
+        self._register_spans(spans)
+        self.con.sql(statement("metered")).create_view("metered", replace=True)
+
+    def _register_pairs(self, name: str, pairs: Iterable[tuple[Meter, Iterable[object]]]) -> None:
+        rows = [{"meter": meter.id, name: value} for meter, values in pairs for value in values]
+        schema = pa.schema([("meter", pa.string()), (name, _PAIR[name])])
+        self.con.register(f"meter_{name}", pa.Table.from_pylist(rows, schema))
+
+    def _register_spans(self, spans: Sequence[Span]) -> None:
+        rows = [
+            {"span": i, "partner_id": s.partner_id, "meter": s.meter, "span_start": s.start, "span_end": s.end}
+            for i, s in enumerate(spans)
+        ]
+        self.con.register("spans", pa.Table.from_pylist(rows, _SPANS))
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of billing/sql/<name>.sql."""
+    return resources.files("billing.sql").joinpath(f"{name}.sql").read_text()
