@@ -102,16 +102,17 @@ def drafts_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], l
 
 def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:
     """The close that counts, or None."""
-    found = [c for c in _closes(root) if (c.period, c.legal_entity) == (label, legal_entity)]
+    found = [c for c in all_closes(root) if (c.period, c.legal_entity) == (label, legal_entity)]
     return found[-1] if found else None
 
 
 def close_by_id(root: Path, close_id: str) -> Close:
     """The close of that id, which an invoice names."""
-    return next(c for c in _closes(root) if c.close_id == close_id)
+    return next(c for c in all_closes(root) if c.close_id == close_id)
 
 
-def _closes(root: Path) -> list[Close]:
+def all_closes(root: Path) -> list[Close]:
+    """Every close, the newest of a period last."""
     return [Close(**row) for row in Warehouse(root).query("closes").to_pylist()]
 
 

@@ -89,7 +89,7 @@ class Decoder:
         return _with_constants(rows, _EVENTS, source=self._source, generation=generation)
 
     def _dead_letters(self, framed: Lines, refused: pa.Table, generation: str) -> pa.Table:
-        touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]).combine_chunks())
+        touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
         self._con.register("lines", framed.lines.filter(touched))
         letters = self._con.sql(_sql("refuse")).to_arrow_table()
         return _with_constants(letters, DEAD.schema, source=self._source, generation=generation)

@@ -15,7 +15,7 @@ from ingest import generation
 from ingest.decode import Decoder
 from ingest.framing import Lines, split_lines, whole_document
 from ingest.generation import FileChanged, Identified, Known
-from ingest.text import BLOCK_BYTES, UnreadableFile, is_complete_json, is_document, is_packed, open_text, read
+from ingest.text import BLOCK_BYTES, UnreadableFile, is_complete_json, is_document, is_packed, open_text, packed_position, read
 from schemas.log import Fetched, Partition
 
 THREADS = 2
@@ -41,11 +41,13 @@ class FileLog:
     ) -> None:
         self.problems: list[str] = []
         self.waiting: dict[str, int] = {}
-        self.bytes_read = 0
+        self.bytes_read = 0  # of the files as they lie on disk
+        self.bytes_total = 0
         self._final = final
         self._files: dict[Partition, Identified] = {}
         for found in self._identified(files, known):
             self._files[Partition(source, found.generation, str(found.path))] = found
+        self.bytes_total = sum(file.path.stat().st_size for file in self._files.values())
         self._offsets = dict.fromkeys(self._files, 0)
         self._blocks = self._read_all()
         self._pending: deque[Future[Fetched]] = deque()
@@ -102,6 +104,7 @@ class FileLog:
 
     def _read_one(self, partition: Partition, path: Path, start: int) -> Iterator[_Block]:
         name = str(path)
+        already = self.bytes_read
         with open_text(path) as text:
             before = generation.skip(text, start, name)
             block = read(text, BLOCK_BYTES, name)
@@ -110,6 +113,7 @@ class FileLog:
                 return
             while block:
                 following = read(text, BLOCK_BYTES, name)
+                self.bytes_read = already + packed_position(text)
                 cut = block.rfind(b"\n") + 1
                 if not following and cut < len(block):
                     cut = self._end_of_last_line(path, block, cut)
@@ -117,6 +121,7 @@ class FileLog:
                     whole, before = block[:cut], (before + block[max(0, cut - generation.TAIL_BYTES) : cut])[-generation.TAIL_BYTES :]
                     yield _Block(partition, start, whole, False, generation.tail_sha256(before))  # noqa: FBT003
                 start, block = start + cut, (block[cut:] + following if following else b"")
+            self.bytes_read = already + path.stat().st_size
 
     def _end_of_last_line(self, path: Path, block: bytes, cut: int) -> int:
         """Where to stop in a file that does not end with a newline: a half line is never guessed at, it waits."""

@@ -44,6 +44,11 @@ def read(text: BinaryIO, size: int, name: str) -> bytes:
     return b"".join(pieces)
 
 
+def packed_position(text: BinaryIO) -> int:
+    """How far the file itself, not its text, has been read."""
+    return int(getattr(text, "fileobj", text).tell())
+
+
 def is_document(text: bytes) -> bool:
     """Whether `text`, a file from its start to its end, is one JSON document written over several lines."""
     bare = text.removeprefix(BOM).lstrip()

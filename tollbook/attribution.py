@@ -1,0 +1,39 @@
+"""What the catalog says to ingest: who owns which credential, and what a source may do."""
+
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from ingest.decode import CREDENTIALS, PARTNERS, Attribution, SourceRules
+from schemas.catalog import Catalog, Source
+from schemas.windows import to_us
+
+
+def attribution(catalog: Catalog) -> Attribution:
+    """All credentials with their validity, and all partners."""
+    credentials = [
+        {
+            "kind": credential.key[0],
+            "value": credential.key[1],
+            "partner_id": partner.id,
+            "suspended": partner.status == "suspended",
+            "from_us": partner.validity_us(credential)[0],
+            "to_us": partner.validity_us(credential)[1],
+        }
+        for partner in catalog.partners
+        for credential in partner.credentials
+    ]
+    partners = [{"partner_id": p.id, "suspended": p.status == "suspended"} for p in catalog.partners]
+    return Attribution(pa.Table.from_pylist(credentials, CREDENTIALS), pa.Table.from_pylist(partners, PARTNERS))
+
+
+def source_rules(catalog: Catalog, source: str, received_at: datetime | None) -> SourceRules:
+    """The rules of a source; one that is not in the catalog may not tag. Without a time of receipt there are no time limits."""
+    known = next((s for s in catalog.sources if s.id == source), Source(id=source))
+    earliest = latest = None
+    if received_at is not None:
+        if known.max_age_days is not None:
+            earliest = to_us(received_at - timedelta(days=known.max_age_days))
+        if known.max_future_minutes is not None:
+            latest = to_us(received_at + timedelta(minutes=known.max_future_minutes))
+    return SourceRules(source, known.may_tag, known.partner_field, earliest, latest)

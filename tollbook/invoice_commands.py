@@ -1,0 +1,175 @@
+"""`tollbook invoice close|rate|issue|show|verify`: finance's month."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from aggregate.verify import prove
+from billing import catalog as catalogs
+from billing import closing, issuing
+from billing.closing import Close, Refused
+from billing.document import money
+from billing.warehouse import Warehouse
+from schemas.catalog import Catalog
+from schemas.money import plain
+from tollbook import invoice_screens as screens
+from tollbook.edge import REFUSED, USAGE, CatalogOption, JsonOption, LakeOption, NowOption, PeriodOption, complain, show_json, the_time
+
+app = App(name="invoice", help="From a finished month to invoices: close, rate, issue, show, verify.")
+EntityOption = Annotated[str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")]
+
+
+@app.command
+def close(
+    *, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, legal_entity: EntityOption = None, json: JsonOption = False, now: NowOption = None
+) -> int:
+    """Fix the input of a month's invoices: table versions, offsets, completeness, catalog. Refused while anything is unexplained.
+
+    Closing again with the same input changes nothing.
+
+    Example: tollbook invoice close --catalog examples/catalog --lake demo/lake --period 2026-10
+    """
+    book = catalogs.load(catalog)
+    made = closed(lake, book, period, entity(book, legal_entity), now=the_time(now))
+    if json:
+        content = made.content
+        show_json({"close_id": made.close_id, **{k: content[k] for k in ("period", "legal_entity", "catalog_sha256", "versions", "offsets", "completeness", "usage")}})
+    else:
+        screens.close_summary(made)
+    return 0
+
+
+@app.command
+def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json: JsonOption = False) -> int:
+    """Show what would be billed for a month now, line by line. Writes nothing; the month need not be over.
+
+    Example: tollbook invoice rate --catalog examples/catalog --lake demo/lake --period 2026-10
+    """
+    book = catalogs.load(catalog)
+    drafts, problems = closing.drafts_of(Warehouse(lake), book, book.partners, period)
+    if json:
+        show_json(
+            {
+                "drafts": [
+                    {
+                        "partner_id": d.partner.id, "currency": d.currency, "total": money(d.total, d.currency),
+                        "lines": [
+                            {"meter": x.rate.meter, "quantity": plain(x.quantity), "amount": money(x.charge.amount, d.currency)} for x in d.lines
+                        ],
+                    }
+                    for d in drafts
+                ],
+                "problems": problems,
+            }
+        )  # fmt: skip
+    else:
+        screens.drafts(drafts)
+    for problem in problems:
+        complain(problem)
+    return REFUSED if problems else 0
+
+
+@app.command
+def issue(
+    *, lake: LakeOption, period: PeriodOption, catalog: Annotated[Path | None, Parameter("--catalog", help="Close the month first with this catalog, if it is not closed.")] = None,
+    legal_entity: EntityOption = None, json: JsonOption = False, now: NowOption = None,
+) -> int:  # fmt: skip
+    """Give a closed month's invoices their numbers and write PDF, JSON and CSV. Issuing again changes nothing.
+
+    Example: tollbook invoice issue --lake demo/lake --period 2026-10
+    """
+    moment = the_time(now)
+    if catalog is not None:
+        book = catalogs.load(catalog)
+        made = closed(lake, book, period, entity(book, legal_entity), now=moment)
+    else:
+        made = _only_close(lake, period, legal_entity)
+    report = issuing.issue(lake, made, now=moment)
+    if json:
+        show_json({"close_id": made.close_id, "new": report.new, "invoices": [_row(i) for i in report.invoices], "without": report.without})
+    else:
+        screens.issued(report)
+    return 0
+
+
+@app.command
+def show(number: Annotated[str, Parameter(help="Invoice number.")], /, *, lake: LakeOption, json: JsonOption = False) -> int:
+    """Show an issued invoice: every line, how it is made up, and what it rests on.
+
+    Example: tollbook invoice show TW-2026-000001 --lake demo/lake
+    """
+    found = [i for i in issuing.listed(lake) if i.number == number]
+    if not found:
+        complain(f"no invoice {number!r} in {lake}; there are: {', '.join(i.number for i in issuing.listed(lake)) or 'none'}")
+        return USAGE
+    if json:
+        show_json(found[0].document)
+    else:
+        screens.invoice(found[0])
+    return 0
+
+
+@app.command
+def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
+    """Rate and render every issued invoice again from its close, and compare the bytes. Lists usage that came after the close.
+
+    Exit code 1 if a byte differs or a document is missing.
+
+    Example: tollbook invoice verify --lake demo/lake
+    """
+    checked = issuing.verify(lake)
+    late = issuing.late_usage(lake)
+    problems = [p for c in checked for p in c.problems]
+    if json:
+        show_json({"ok": not problems, "invoices": [c._asdict() for c in checked], "late_usage": late})
+    else:
+        screens.verified(checked, late)
+    for problem in problems:
+        complain(problem)
+    return REFUSED if problems else 0
+
+
+def closed(lake: Path, book: Catalog, period: str, legal_entity: str, *, now: datetime) -> Close:
+    """Close with the proof of the books as the condition."""
+
+    def books(versions: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
+        return prove(lake, versions, start=start, end=end).problems
+
+    return closing.close(lake, book, period, legal_entity, prove=books, now=now)
+
+
+def entity(book: Catalog, named: str | None) -> str:
+    """The legal entity that was named, or the only one. Raises Refused."""
+    ids = [e.id for e in book.legal_entities]
+    return _one_of(ids, named, "the catalog has the legal entities")
+
+
+def _only_close(lake: Path, period: str, legal_entity: str | None) -> Close:
+    entities = sorted({c.legal_entity for c in closing.all_closes(lake) if c.period == period})
+    if not entities:
+        raise Refused([f"{period} is not closed; run `tollbook invoice close --period {period}` first, or give --catalog to do both"])
+    made = closing.newest_close(lake, period, _one_of(entities, legal_entity, f"{period} is closed for"))
+    assert made is not None
+    return made
+
+
+def _one_of(ids: Sequence[str], named: str | None, what: str) -> str:
+    if named is None and len(ids) == 1:
+        return ids[0]
+    if named not in ids:
+        raise Refused([f"{what} {', '.join(ids) or 'none'}; name one with --legal-entity"])
+    return str(named)
+
+
+def _row(issued: issuing.Issued) -> dict[str, Any]:
+    return {
+        "number": issued.number,
+        "partner_id": issued.partner_id,
+        "period": issued.period,
+        "currency": issued.currency,
+        "total": money(issued.total, issued.currency),
+        "files": [str(f) for f in issued.files],
+    }

@@ -1,0 +1,194 @@
+"""`tollbook run`, `usage`, `verify`, `formats`, `dead list`, `catalog check`: the lake's commands."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from aggregate.land import COMMIT_ENTRIES
+from aggregate.verify import prove
+from billing import catalog as catalogs
+from billing.periods import month
+from billing.rating import in_unit
+from billing.warehouse import Span, Warehouse
+from ingest import formats as known_formats
+from schemas.money import plain
+from schemas.reasons import REMEDY, Reason
+from tollbook import embedded, screens
+from tollbook.edge import REFUSED, USAGE, CatalogOption, JsonOption, LakeOption, PeriodOption, complain, err, show_json
+
+dead = App(name="dead", help="Entries that were refused or conflict with a counted one.")
+catalog = App(name="catalog", help="The catalog of partners, meters, prices and plans.")
+
+
+def run(
+    files: Annotated[list[str], Parameter(negative="", help="Log files, plain or gzip; folders and globs, too. Read in the given order.")],
+    /,
+    *,
+    catalog: CatalogOption,
+    lake: LakeOption,
+    format: Annotated[str, Parameter("--format", help="Log format; `tollbook formats` lists them.")],  # noqa: A002
+    source: Annotated[str, Parameter("--source", help="Who wrote these logs. Part of every event's identity: keep it the same for the same gateway.")],
+    received: Annotated[datetime | None, Parameter("--received", help="When the logs were received; the source's time limits are measured against it. Without it there are none.")] = None,
+    final: Annotated[bool, Parameter("--final", negative="", help="Read an unfinished last line as it stands instead of waiting for its rest.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Read gateway logs into the lake: new lines only, each counted once. Safe to kill and to repeat.
+
+    The lake is made if it is not there. Exit code 1 when a file could not be read to its end; the others were.
+
+    Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
+    """
+    if not source.strip() or any(not c.isprintable() or c == "/" for c in source):
+        complain("--source must be a name without slashes and control characters")
+        return USAGE
+    book = catalogs.load(catalog)
+    commit_entries = int(os.environ.get("TOLLBOOK_COMMIT_ENTRIES", COMMIT_ENTRIES))
+    with _shown(quiet=json) as progress:
+        report = embedded.run(
+            lake, book, embedded.found_files(files), format_name=format, source=source, received_at=received, final=final,
+            commit_entries=commit_entries, progress=progress,
+        )  # fmt: skip
+    if json:
+        show_json(
+            {
+                **report.counts._asdict(), "entries": report.counts.entries, "alerts": [screens.alert_row(a) for a in report.alerts],
+                "problems": report.problems, "waiting": report.waiting,
+            }
+        )  # fmt: skip
+    else:
+        screens.run_report(report)
+    for problem in report.problems:
+        complain(problem)
+    return REFUSED if report.problems else 0
+
+
+def usage(
+    partner: Annotated[str, Parameter(help="Partner id.")],
+    /,
+    *,
+    catalog: CatalogOption,
+    lake: LakeOption,
+    period: PeriodOption,
+    json: JsonOption = False,
+) -> int:
+    """What a partner used in a month, by day and route, in each meter's unit.
+
+    Example: tollbook usage northwind --catalog examples/catalog --lake demo/lake --period 2026-10
+    """
+    book = catalogs.load(catalog)
+    who = book.partner(partner)
+    if who is None:
+        complain(f"no partner {partner!r} in the catalog; there are: {', '.join(p.id for p in book.partners)}")
+        return USAGE
+    spans = [Span(who.id, m.id, *month(period, who.time_zone)) for m in book.meters]
+    rows = Warehouse(lake).usage_by_day_and_route(book, spans, who.time_zone).to_pylist()
+    for row in rows:
+        row["quantity"] = in_unit(book, row["meter"], row["quantity"])
+    if json:
+        show_json([{**row, "quantity": plain(row["quantity"])} for row in rows])
+    else:
+        screens.usage_table(book, who, period, rows)
+    return 0
+
+
+def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
+    """Prove the books from the lake alone: lines = counted + duplicates + conflicts + refused, no identity twice, rollups = events.
+
+    Exit code 1 if anything does not hold.
+
+    Example: tollbook verify --lake demo/lake
+    """
+    proof = prove(lake)
+    if json:
+        show_json({"ok": not proof.problems, **proof.totals(), "checks": [c._asdict() for c in proof.checks], "files": proof.books})
+    else:
+        screens.proof(proof)
+    return REFUSED if proof.problems else 0
+
+
+def formats(name: Annotated[str | None, Parameter(help="Show this format whole.")] = None, /, *, json: JsonOption = False) -> int:
+    """The log formats: fields, units and how each event gets its id.
+
+    Example: tollbook formats kong
+    """
+    if name:
+        screens.plain_text(known_formats.describe(name).header)
+    elif json:
+        show_json([known_formats.describe(n)._asdict() for n in known_formats.names()])
+    else:
+        screens.formats_table([known_formats.describe(n) for n in known_formats.names()])
+    return 0
+
+
+@dead.command(name="list")
+def dead_list(
+    *,
+    lake: LakeOption,
+    reason: Annotated[str | None, Parameter(help="Only this reason, such as UNKNOWN_CREDENTIAL.")] = None,
+    source: Annotated[str | None, Parameter(help="Only this source.")] = None,
+    limit: Annotated[int, Parameter(help="At most so many entries, oldest first.")] = 20,
+    json: JsonOption = False,
+) -> int:
+    """Entries that are not counted, with reason, place and what mends them. Secrets in raw lines are struck out.
+
+    Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
+    """
+    if reason is not None and reason not in Reason.__members__:
+        complain(f"unknown reason {reason!r}; there are: {', '.join(Reason)}")
+        return USAGE
+    house = Warehouse(lake)
+    sums = house.query("dead_by_reason", {"reason": reason, "source": source}).to_pylist()
+    rows = house.query("dead_letters", {"reason": reason, "source": source, "limit": limit}).to_pylist()
+    for row in rows:
+        row["raw"] = row["raw"].decode(errors="backslashreplace")
+    if json:
+        show_json({"by_reason": sums, "entries": rows})
+    else:
+        screens.dead_tables(sums, rows, {str(r): REMEDY[r] for r in Reason})
+    return 0
+
+
+@catalog.command(name="check")
+def catalog_check(folder: Annotated[Path, Parameter(help="Folder of the catalog's YAML files.")], /, *, json: JsonOption = False) -> int:
+    """Check a catalog as a whole: every problem at once, with file, line and remedy. Exit code 2 if there is one.
+
+    Example: tollbook catalog check examples/catalog
+    """
+    try:
+        book = catalogs.load(folder)
+    except catalogs.CatalogError as exc:
+        if json:
+            show_json({"ok": False, "problems": [p._asdict() for p in exc.problems]})
+            return USAGE
+        raise
+    if json:
+        show_json({"ok": True, "sha256": book.sha256, **{n: len(getattr(book, n)) for n in type(book).model_fields}})
+    else:
+        screens.catalog_summary(book)
+    return 0
+
+
+@contextmanager
+def _shown(*, quiet: bool) -> Iterator[Callable[[embedded.Progress], None]]:
+    """A progress bar with rate and remaining time on a terminal, nothing elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, console=err, transient=True) as bars:
+        task = bars.add_task("reading", total=None, rate="")
+
+        def update(now: embedded.Progress) -> None:
+            elapsed = Decimal(str(bars.tasks[0].elapsed or 0))
+            rate = f"{int(now.counts.entries / elapsed):,} entries/s" if elapsed else ""
+            bars.update(task, completed=now.bytes_done, total=now.bytes_total, rate=rate)
+
+        yield update
