@@ -71,7 +71,6 @@ class Decoder:
         ):
             _set(self._con, name, value)
         self._source = rules.source
-        self._con.execute(f"CREATE TEMP VIEW attributed AS {_sql('attribute')}")
 
     def decode(self, framed: Lines, generation: str) -> Decoded:
         """Events and refusals of `framed`, which belongs to file generation `generation`."""
@@ -91,6 +90,7 @@ class Decoder:
     def _dead_letters(self, framed: Lines, refused: pa.Table, generation: str) -> pa.Table:
         touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
         self._con.register("lines", framed.lines.filter(touched))
+        self._con.register("refused", refused)
         letters = self._con.sql(_sql("refuse")).to_arrow_table()
         return _with_constants(letters, DEAD.schema, source=self._source, generation=generation)
 

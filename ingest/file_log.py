@@ -19,7 +19,7 @@ from ingest.text import BLOCK_BYTES, UnreadableFile, is_complete_json, is_docume
 from schemas.log import Fetched, Partition
 
 THREADS = 2
-AHEAD_BLOCKS = 16
+AHEAD_BLOCKS = 5
 
 
 class _Block(NamedTuple):

@@ -23,7 +23,7 @@ WITH framed AS (
                 ELSE [line]
             END AS messages
         FROM (
-            SELECT position, line, TRY(from_json(line, '{"logEvents": [{"message": "VARCHAR"}]}')).logEvents AS events
+            SELECT position, line, CASE WHEN json_valid(line) THEN from_json(line, '{"logEvents": [{"message": "VARCHAR"}]}').logEvents END AS events
             FROM lines
             WHERE starts_with(line, '{"messageType"') OR starts_with(line, '{"owner"')
         )
@@ -35,7 +35,8 @@ parsed AS (
         position,
         item,
         line,
-        CASE WHEN starts_with(line, '{') THEN TRY(from_json(line, '{
+        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "requestId": "VARCHAR", "extendedRequestId": "VARCHAR", "apiId": "VARCHAR", "ip": "VARCHAR",
             "sourceIp": "VARCHAR", "caller": "VARCHAR", "userArn": "VARCHAR", "apiKeyId": "VARCHAR",
             "principalId": "VARCHAR", "iss": "VARCHAR", "azp": "VARCHAR", "client_id": "VARCHAR", "sub": "VARCHAR",
@@ -43,7 +44,7 @@ parsed AS (
             "resourcePath": "VARCHAR", "routeKey": "VARCHAR", "path": "VARCHAR", "status": "VARCHAR",
             "responseLength": "VARCHAR", "responseLatency": "VARCHAR", "domainName": "VARCHAR",
             "messageType": "VARCHAR"
-        }')) END AS r,
+        }') END AS r,
         -- Text shapes: fields in the order of AWS's documented CLF and CSV format strings.
         CASE
             WHEN starts_with(line, '{') THEN NULL

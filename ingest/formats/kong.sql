@@ -15,7 +15,7 @@ WITH framed AS (
     UNION ALL
     SELECT position, unnest(range(len(records)))::INTEGER AS item, unnest(records) AS line
     FROM (
-        SELECT position, coalesce(TRY(from_json(line, '["JSON"]'))::VARCHAR[], [line]) AS records
+        SELECT position, CASE WHEN json_valid(line) THEN from_json(line, '["JSON"]')::VARCHAR[] ELSE [line] END AS records
         FROM lines
         WHERE starts_with(line, '[')
     )
@@ -26,7 +26,8 @@ parsed AS (
         position,
         item,
         line,
-        CASE WHEN starts_with(line, '{') THEN TRY(from_json(line, '{
+        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "request": {"id": "VARCHAR", "method": "VARCHAR", "uri": "VARCHAR", "size": "VARCHAR", "headers": {"host": "VARCHAR"}},
             "response": {"status": "VARCHAR", "size": "VARCHAR", "headers": {"x-kong-request-id": "VARCHAR"}},
             "latencies": {"request": "VARCHAR"},
@@ -36,7 +37,7 @@ parsed AS (
             "service": {"id": "VARCHAR", "name": "VARCHAR"},
             "consumer": {"id": "VARCHAR"},
             "authenticated_entity": {"id": "VARCHAR", "consumer_id": "VARCHAR"}
-        }')) END AS r,
+        }') END AS r,
         CASE WHEN NOT starts_with(line, '{') THEN regexp_extract(
             line,
             '^(\S+) \S+ (\S+) \[([^\]]+)\] "([A-Z]+) (\S+)[^"]*" (\d{3}) (\d+|-)(?:\s|$)',

@@ -3,7 +3,7 @@
 -- in:  normalised, credentials(kind, value, partner_id, suspended, from_us, to_us: [from, to)), partners(partner_id, suspended);
 --      variables generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit)
 -- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
---      tag, identity_kind and credential as the log has them
+--      detail (of what the format refuses); tag, identity and credential as the log has them
 WITH tagged AS (
     SELECT
         normalised.*,
@@ -60,7 +60,9 @@ SELECT
         WHEN tag IS NOT NULL THEN 'TAG_NOT_ALLOWED'
         ELSE 'NO_PARTNER'
     END AS reason,
+    detail,
     tag,
     identity_kind,
+    identity_value,
     matched.credential AS credential_logged
 FROM matched

@@ -2,9 +2,9 @@
 -- in:  entries(position, item, line, format_reason, event_id, id_is_safe, time_text, time_us, method, target, route,
 --      status_text, request_bytes_text, response_bytes_text, latency_ms_text, client_ip_text,
 --      identity_kind, identity_value, identity_client, service, host_text),
---      unreadable(position, reason, detail, raw_sha256): lines whose bytes are no text, or too many
+--      unreadable(position, reason, detail): lines whose bytes are no text, or too many
 -- out: position, item, line, reason, detail, event_id, id_is_safe, time_us, method, path, route, status, request_bytes,
---      response_bytes, latency_us, client_ip, identity_kind, identity_value, credential, issuer_kind, service, host, raw_sha256 (of unreadable lines)
+--      response_bytes, latency_us, client_ip, identity_kind, identity_value, credential, issuer_kind, service, host
 WITH typed AS (
     SELECT
         entries.position,
@@ -12,7 +12,6 @@ WITH typed AS (
         line,
         coalesce(unreadable.reason, format_reason) AS format_reason,
         unreadable.detail AS unreadable_detail,
-        unreadable.raw_sha256,
         event_id,
         id_is_safe,
         time_text,
@@ -92,6 +91,5 @@ SELECT
     credential,
     issuer_kind,
     service,
-    host,
-    raw_sha256
+    host
 FROM judged
