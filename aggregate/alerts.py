@@ -64,4 +64,10 @@ def record(root: Path, alerts: Sequence[Alert], crossed_at: Mapping[str, datetim
     ]
     table = lake.open_table(root, ALERTS)
     part = lake.write_part(root, ALERTS, pa.Table.from_pylist(rows, ALERTS.schema))
-    lake.commit(table, ALERTS, [part], versions={_APP: (table.transaction_version(_APP) or 0) + 1}, info={"events": events_version})
+    lake.commit(
+        table,
+        ALERTS,
+        [part],
+        versions={_APP: (table.transaction_version(_APP) or 0) + 1},
+        info={"events": events_version},
+    )

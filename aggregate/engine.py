@@ -27,7 +27,9 @@ def statement(name: str) -> str:
     return resources.files("aggregate.sql").joinpath(f"{name}.sql").read_text()
 
 
-def run(con: duckdb.DuckDBPyConnection, name: str, params: Mapping[str, object] | None = None, **tables: pa.Table) -> pa.Table:
+def run(
+    con: duckdb.DuckDBPyConnection, name: str, params: Mapping[str, object] | None = None, **tables: pa.Table
+) -> pa.Table:
     """The result of one statement over the given tables."""
     for table, rows in tables.items():
         con.register(table, rows)

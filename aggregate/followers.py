@@ -36,7 +36,9 @@ def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.
         if shape in (DEAD, DUPLICATES):
             parts = [Part(*part) for info in infos.values() for part in info.get(shape.name, [])]
         elif shape == READS:
-            rows = [_read_row(version, info, read) for version, info in infos.items() for read in info.get("partitions", [])]
+            rows = [
+                _read_row(version, info, read) for version, info in infos.items() for read in info.get("partitions", [])
+            ]
             parts = [lake.write_part(root, READS, pa.Table.from_pylist(rows, READS.schema))] if rows else []
         else:
             parts = _rollup_parts(root, con, {v: (folds or {}).get(v) for v in missing})
@@ -45,7 +47,9 @@ def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.
 
 
 def _rollup_parts(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table | None]) -> list[Part]:
-    rows = pa.concat_tables([fold if fold is not None else folded(root, con, version) for version, fold in folds.items()])
+    rows = pa.concat_tables(
+        [fold if fold is not None else folded(root, con, version) for version, fold in folds.items()]
+    )
     return write_by_day(root, ROLLUPS, rows)
 
 

@@ -15,13 +15,14 @@ import pyarrow as pa
 from aggregate import engine, followers, identities
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from schemas import lake
-from schemas.lake import Fenced, LakeError, Part
+from schemas.lake import LakeError, Part
 from schemas.log import Fetched, Log, Partition
 from schemas.tables import DEAD, DUPLICATES, EVENTS
 
 COMMIT_ENTRIES = 500_000
 SETTLE_COMMITS = 8
 _EPOCH_DAY = date(1970, 1, 1)
+_NAMES = {"counted": COUNTED, "duplicates": DUPLICATE, "conflicts": CONFLICT}
 
 
 class Counts(NamedTuple):
@@ -106,13 +107,18 @@ class Land:
         verdicts = self._identities.classify(new)
         of = np.repeat(np.arange(len(batch)), [f.events.num_rows for f in batch])
         counts = [
-            Counts(*(int(((of == i) & (verdicts == v)).sum()) for v in (COUNTED, DUPLICATE, CONFLICT)), refused=f.refused.num_rows)
+            Counts(
+                **{name: int(((of == i) & (verdicts == v)).sum()) for name, v in _NAMES.items()},
+                refused=f.refused.num_rows,
+            )
             for i, f in enumerate(batch)
         ]
         kept = events.filter(pa.array(verdicts == COUNTED))
         parts = self._write_events(kept, new.day[verdicts == COUNTED])
         duplicates = events.filter(pa.array(verdicts == DUPLICATE)).select(DUPLICATES.schema.names)
-        dead = pa.concat_tables([*(f.refused for f in batch), _conflict_letters(events.filter(pa.array(verdicts == CONFLICT)))])
+        dead = pa.concat_tables(
+            [*(f.refused for f in batch), _conflict_letters(events.filter(pa.array(verdicts == CONFLICT)))]
+        )
         info = {
             "catalog_sha256": self._catalog_sha256,
             "partitions": _reads(batch, counts),
@@ -130,7 +136,9 @@ class Land:
 
     def _write_events(self, kept: pa.Table, days: np.ndarray[Any, Any]) -> list[Part]:
         return [
-            lake.write_part(self._root, EVENTS, kept.filter(pa.array(days == day)), _EPOCH_DAY + timedelta(days=int(day)))
+            lake.write_part(
+                self._root, EVENTS, kept.filter(pa.array(days == day)), _EPOCH_DAY + timedelta(days=int(day))
+            )
             for day in np.unique(days)
         ]
 
@@ -151,7 +159,9 @@ def check_log(root: Path) -> None:
     for number, name in enumerate(names):
         path = root / EVENTS.name / "_delta_log" / name
         if path.stat().st_size == 0 or int(name.removesuffix(".json")) != number:
-            raise LakeError(f"{path} is empty or one before it is missing; restore the lake's events/_delta_log from a backup")
+            raise LakeError(
+                f"{path} is empty or one before it is missing; restore the lake's events/_delta_log from a backup"
+            )
     table = lake.open_table(root, EVENTS)
     last: Mapping[str, Any] = lake.commit_info(root, EVENTS, table.version()) if table.version() else {}
     for read in last.get("partitions", []):
@@ -204,6 +214,3 @@ def _conflict_letters(events: pa.Table) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(rows, DEAD.schema)
-
-
-__all__ = ["COMMIT_ENTRIES", "Counts", "Fenced", "Land", "Landed", "check_log"]

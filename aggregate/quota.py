@@ -57,7 +57,10 @@ def due(rule: Rule, used: Decimal, fired: Fired, *, seen_until: datetime) -> lis
         if t not in fired.thresholds
     ]
     taken_back = [t for t in fired.thresholds if t not in reached and t not in fired.withdrawn]
-    alerts += [Alert(alert_id(rule, t, "withdrawn"), "withdrawn", rule, t, used, False, None) for t in sorted(taken_back)]
+    alerts += [
+        Alert(alert_id(rule, t, "withdrawn"), "withdrawn", rule, t, used, passed=False, projected_exhaustion_at=None)
+        for t in sorted(taken_back)
+    ]
     return alerts
 
 
@@ -79,5 +82,13 @@ def projection(rule: Rule, used: Decimal, seen_until: datetime) -> datetime | No
 
 def alert_id(rule: Rule, threshold_percent: Decimal, kind: str) -> str:
     """The same alert always has the same id."""
-    parts: Sequence[str] = (rule.partner_id, rule.meter, rule.plan, rule.kind, rule.start.isoformat(), str(threshold_percent.normalize()), kind)
+    parts: Sequence[str] = (
+        rule.partner_id,
+        rule.meter,
+        rule.plan,
+        rule.kind,
+        rule.start.isoformat(),
+        str(threshold_percent.normalize()),
+        kind,
+    )
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]

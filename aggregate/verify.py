@@ -43,7 +43,13 @@ class Proof(NamedTuple):
         return {**sums, "unexplained": sums["entries"] - stored}
 
 
-def prove(root: Path, versions: Mapping[str, int] | None = None, *, start: datetime = EVER["start"], end: datetime = EVER["end"]) -> Proof:
+def prove(
+    root: Path,
+    versions: Mapping[str, int] | None = None,
+    *,
+    start: datetime = EVER["start"],
+    end: datetime = EVER["end"],
+) -> Proof:
     """Check the whole lake, at its newest or at the given table versions; identities and rollups between two instants."""
     con = engine.connect()
     pinned = {s.name: (versions or {}).get(s.name, lake.open_table(root, s).version()) for s in (EVENTS, *_FOLLOWERS)}
@@ -54,7 +60,10 @@ def prove(root: Path, versions: Mapping[str, int] | None = None, *, start: datet
     checks = [
         Check("the log of the lake is whole", list(_log(root))),
         Check("all tables have followed events", list(_followed(root, pinned))),
-        Check("files were read without a gap", [f"{r['source']}, {r['file']}: {r['gaps']} gaps in the byte ranges read" for r in books if r["gaps"]]),
+        Check(
+            "files were read without a gap",
+            [f"{r['source']}, {r['file']}: {r['gaps']} gaps in the byte ranges read" for r in books if r["gaps"]],
+        ),
         Check("entries = counted + duplicates + conflicts + refused", list(_balance(books))),
         Check("no identity is counted twice", list(_twice(con, span))),
         Check("rollups are the sum of events", list(_differing(con, span))),

@@ -18,7 +18,9 @@ def main(argv: list[str] | None = None) -> int:
         epilog="example: head -3 tests/billing/pricing_cases.jsonl | python -m billing rate-cases -",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    rate = commands.add_parser("rate-cases", help='one JSON object per case: {"id", "amount", "lines"} or {"id", "unsupported"}')
+    rate = commands.add_parser(
+        "rate-cases", help='one JSON object per case: {"id", "amount", "lines"} or {"id", "unsupported"}'
+    )
     rate.add_argument("file", metavar="FILE", help="JSON lines, or - for standard input")
     args = parser.parse_args(argv)
     try:

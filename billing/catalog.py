@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import ValidationError
 
-from schemas import catalog as records
+from schemas import catalog_checks
 from schemas.catalog import Catalog
 
 _SECTIONS = tuple(Catalog.model_fields)
@@ -26,7 +26,11 @@ class Located(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.field}: {self.message}" if self.field else f"{self.file}:{self.line}: {self.message}"
+        return (
+            f"{self.file}:{self.line}: {self.field}: {self.message}"
+            if self.field
+            else f"{self.file}:{self.line}: {self.message}"
+        )
 
 
 class CatalogError(Exception):
@@ -50,10 +54,14 @@ class _Merged:
             node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
         except yaml.MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-            self.problems.append(Located(str(file), line, "", f"no valid YAML: {exc.problem}; correct the indentation or quoting there"))
+            self.problems.append(
+                Located(str(file), line, "", f"no valid YAML: {exc.problem}; correct the indentation or quoting there")
+            )
             return
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-            self.problems.append(Located(str(file), 1, "", f"cannot be read: {exc}; check that it is a UTF-8 text file"))
+            self.problems.append(
+                Located(str(file), 1, "", f"cannot be read: {exc}; check that it is a UTF-8 text file")
+            )
             return
         if node is None:
             return
@@ -91,7 +99,9 @@ def load(folder: Path) -> Catalog:
     """The catalog in all *.yaml and *.yml files of `folder`, or of one file. Raises CatalogError with every problem."""
     files = sorted(p for p in folder.glob("*.y*ml") if p.suffix in {".yaml", ".yml"}) if folder.is_dir() else [folder]
     if not folder.exists() or not files:
-        raise CatalogError([Located(str(folder), 0, "", "no catalog here: name a folder with *.yaml files (examples/catalog is one)")])
+        raise CatalogError(
+            [Located(str(folder), 0, "", "no catalog here: name a folder with *.yaml files (examples/catalog is one)")]
+        )
     merged = _Merged()
     for file in files:
         merged.add(file)
@@ -100,7 +110,7 @@ def load(folder: Path) -> Catalog:
     except ValidationError as exc:
         found = [merged.locate(_steps(e["loc"]), _message(e["msg"])) for e in exc.errors()]
         raise CatalogError(merged.problems + found) from exc
-    found = [merged.locate(p.where, p.message) for p in records.problems(catalog)]
+    found = [merged.locate(p.where, p.message) for p in catalog_checks.problems(catalog)]
     if merged.problems or found:
         raise CatalogError(merged.problems + found)
     return catalog
@@ -120,7 +130,7 @@ def _plain(node: yaml.Node) -> Any:
         return {key.value: _plain(value) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item) for item in node.value]
-    quoted = node.style in {"'", '"'}
+    quoted = getattr(node, "style", None) in {"'", '"'}
     return None if not quoted and node.value in {"", "~", "null"} else node.value
 
 

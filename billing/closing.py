@@ -67,10 +67,19 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
         raise Refused([f"no partner belongs to legal entity {legal_entity!r}; the catalog has: {known}"])
     early = [(p, month(label, p.time_zone).end) for p in partners]
     if open_until := [(p, end) for p, end in early if now < end]:
-        raise Refused([f"period {label} of partner {p.id} is not over before {end:%Y-%m-%dT%H:%MZ} ({p.time_zone}); close it then" for p, end in open_until])
+        raise Refused(
+            [
+                f"period {label} of partner {p.id} is not over before {end:%Y-%m-%dT%H:%MZ} ({p.time_zone}); close it then"
+                for p, end in open_until
+            ]
+        )
     house = Warehouse(root)
     drafts, problems = drafts_of(house, catalog, partners, label)
-    problems = prove(house.versions, *_reach(partners, label))[:_SHOWN] + _strangers(house, catalog, partners, label) + problems
+    problems = (
+        prove(house.versions, *_reach(partners, label))[:_SHOWN]
+        + _strangers(house, catalog, partners, label)
+        + problems
+    )
     if problems:
         raise Refused(problems)
     document = _canonical(_content(house, catalog, label, legal_entity, drafts))
@@ -78,19 +87,26 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
     return _record(root, house, made, now)
 
 
-def drafts_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> tuple[list[Draft], list[str]]:
+def drafts_of(
+    house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str
+) -> tuple[list[Draft], list[str]]:
     """Rate every partner's month at the pinned versions: drafts (only those with lines) and everything in their way."""
     drafts: list[Draft] = []
     problems: list[str] = []
     asks: list[Ask] = []
-    used = {row["partner_id"]: row["requests"] for row in house.used([Span(p.id, "", *month(label, p.time_zone)) for p in partners])}
+    used = {
+        row["partner_id"]: row["requests"]
+        for row in house.used([Span(p.id, "", *month(label, p.time_zone)) for p in partners])
+    }
     for partner in partners:
         asked, found = rating.ask(catalog, partner, label)
         problems += found
         if asked.lines:
             asks.append(asked)
         elif partner.id in used and not found:
-            problems.append(f"partner {partner.id} has {used[partner.id]} requests in {label} but no plan then; assign a plan in the catalog")
+            problems.append(
+                f"partner {partner.id} has {used[partner.id]} requests in {label} but no plan then; assign a plan in the catalog"
+            )
     usage = iter(house.usage(catalog, [span for asked in asks for span in asked.spans()]))
     for asked in asks:
         made, found = rating.draft(catalog, asked, [next(usage) for _ in asked.spans()])
@@ -130,10 +146,15 @@ def _reach(partners: Sequence[Partner], label: str) -> Period:
 def _strangers(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
     house.con.register("partners", pa.table({"partner_id": pa.array([p.id for p in catalog.partners], pa.string())}))
     rows = house.query("strangers", _reach(partners, label)._asdict()).to_pylist()
-    return [f"partner {r['partner_id']} has {r['requests']} requests in {label} but is not in the catalog; bring the partner back" for r in rows]
+    return [
+        f"partner {r['partner_id']} has {r['requests']} requests in {label} but is not in the catalog; bring the partner back"
+        for r in rows
+    ]
 
 
-def _content(house: Warehouse, catalog: Catalog, label: str, legal_entity: str, drafts: Sequence[Draft]) -> dict[str, Any]:
+def _content(
+    house: Warehouse, catalog: Catalog, label: str, legal_entity: str, drafts: Sequence[Draft]
+) -> dict[str, Any]:
     refusals = house.query("refusals").to_pylist()
     return {
         "period": label,
@@ -145,7 +166,10 @@ def _content(house: Warehouse, catalog: Catalog, label: str, legal_entity: str, 
         "offsets": house.query("offsets").to_pylist(),
         "completeness": [
             {
-                **{k: row[k] for k in ("source", "entries", "counted", "duplicates", "conflicts", "refused", "unexplained")},
+                **{
+                    k: row[k]
+                    for k in ("source", "entries", "counted", "duplicates", "conflicts", "refused", "unexplained")
+                },
                 "last_event_at": row["last_event_at"].isoformat() if row["last_event_at"] else None,
                 "refused_by_reason": {r["reason"]: r["entries"] for r in refusals if r["source"] == row["source"]},
             }
@@ -159,22 +183,25 @@ def _record(root: Path, house: Warehouse, made: Close, now: datetime) -> Close:
     earlier = newest_close(root, made.period, made.legal_entity)
     if earlier is not None and earlier.close_id == made.close_id:
         return earlier
-    if earlier is not None:
-        if any(row["close_id"] == earlier.close_id for row in house.query("invoices").to_pylist()):
-            raise Refused(
-                [
-                    f"{made.period} of {made.legal_entity} was closed as {earlier.close_id} and invoiced; what changed since (usage or catalog) "
-                    f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage"
-                ]
-            )
+    if earlier is not None and any(row["close_id"] == earlier.close_id for row in house.query("invoices").to_pylist()):
+        message = (
+            f"{made.period} of {made.legal_entity} was closed as {earlier.close_id} and invoiced; what changed since (usage or catalog) "
+            f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage"
+        )
+        raise Refused([message])
     table = lake.open_table(root, CLOSES)
     app = f"close/{made.legal_entity}/{made.period}"
     row = {**made._asdict(), "closed_at": now}
     part = lake.write_part(root, CLOSES, pa.Table.from_pylist([row], CLOSES.schema))
-    lake.commit(table, CLOSES, [part], versions={app: (table.transaction_version(app) or 0) + 1}, info={"close_id": made.close_id})
+    lake.commit(
+        table,
+        CLOSES,
+        [part],
+        versions={app: (table.transaction_version(app) or 0) + 1},
+        info={"close_id": made.close_id},
+    )
     return made
 
 
 def _canonical(content: dict[str, Any]) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-

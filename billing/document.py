@@ -29,7 +29,9 @@ def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[
             "start": draft.period.start.isoformat(),
             "end": draft.period.end.isoformat(),
             "first_day": draft.period.start.astimezone(ZoneInfo(partner.time_zone)).date().isoformat(),
-            "last_day": (draft.period.end.astimezone(ZoneInfo(partner.time_zone)) - timedelta(seconds=1)).date().isoformat(),
+            "last_day": (draft.period.end.astimezone(ZoneInfo(partner.time_zone)) - timedelta(seconds=1))
+            .date()
+            .isoformat(),
         },
         "currency": draft.currency,
         "lines": [_line(catalog, draft, line, position) for position, line in enumerate(draft.lines, 1)],
@@ -37,7 +39,13 @@ def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[
         "tax_note": entity.tax_note,
         "payment_terms_days": entity.payment_terms_days,
         "quotas": [
-            {"meter": m, "unit": catalog.meter(m).unit, "used": plain(used), "limit": plain(limit), "over": used >= limit}
+            {
+                "meter": m,
+                "unit": catalog.meter(m).unit,
+                "used": plain(used),
+                "limit": plain(limit),
+                "over": used >= limit,
+            }
             for m, used, limit in draft.quotas
         ],
         "evidence": {
@@ -68,7 +76,9 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "rate_card": line.segment.plan.rate_card,
         "from": line.segment.start.astimezone(zone).isoformat(),
         "to": line.segment.end.astimezone(zone).isoformat(),
-        "usage": {"field": meter.field or "requests", "sum": plain(line.usage), "divide_by": plain(meter.divide_by)} if meter else None,
+        "usage": {"field": meter.field or "requests", "sum": plain(line.usage), "divide_by": plain(meter.divide_by)}
+        if meter
+        else None,
         "quantity": plain(line.quantity),
         "free_units": plain(line.rate.free_units),
         "billed_quantity": plain(line.charge.billed_quantity),
@@ -102,7 +112,13 @@ def _explanation(line: Line, part: Part) -> str:
     below = price.tiers[number - 2].up_to if number > 1 else None
     up_to = price.tiers[number - 1].up_to
     start = f"above {grouped(below)}" if below is not None else "from the first unit"
-    reach = start if up_to is None else f"{start} up to {grouped(up_to)}" if below is not None else f"up to {grouped(up_to)}"
+    reach = (
+        start
+        if up_to is None
+        else f"{start} up to {grouped(up_to)}"
+        if below is not None
+        else f"up to {grouped(up_to)}"
+    )
     whole = ", whole quantity" if isinstance(price, Volume) else ""
     return f"tier {number}: {reach}{whole}" + (", fixed fee" if part.label.endswith("_flat") else "")
 

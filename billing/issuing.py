@@ -90,7 +90,10 @@ def verify(root: Path) -> list[Checked]:
         if row["close_id"] not in rated:
             made = closing.close_by_id(root, row["close_id"])
             partners = [p for p in made.catalog().partners if p.legal_entity == made.legal_entity]
-            rated[row["close_id"]] = made, closing.drafts_of(closing.pinned(root, made), made.catalog(), partners, made.period)[0]
+            rated[row["close_id"]] = (
+                made,
+                closing.drafts_of(closing.pinned(root, made), made.catalog(), partners, made.period)[0],
+            )
         made, drafts = rated[row["close_id"]]
         draft = next((d for d in drafts if d.partner.id == row["partner_id"]), None)
         checked.append(Checked(row["number"], row["partner_id"], _differences(root, row, made, draft)))
@@ -158,7 +161,9 @@ def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Draft |
         if not path.exists():
             problems.append(f"{path} is missing; `tollbook invoice issue` writes it again")
         elif hashlib.sha256(path.read_bytes()).hexdigest() != row[f"{kind}_sha256"]:
-            problems.append(f"{path} was changed after it was issued; delete it, and `tollbook invoice issue` writes it again")
+            problems.append(
+                f"{path} was changed after it was issued; delete it, and `tollbook invoice issue` writes it again"
+            )
     return problems
 
 
@@ -176,7 +181,14 @@ def _exported(root: Path, row: Mapping[str, Any]) -> Issued:
 def _issued(root: Path, row: Mapping[str, Any]) -> Issued:
     files = tuple(root / FOLDER / f"{row['number']}.{kind}" for kind in _KINDS)
     return Issued(
-        row["number"], row["partner_id"], row["period"], row["close_id"], row["currency"], row["total"], json.loads(row["document"]), files
+        row["number"],
+        row["partner_id"],
+        row["period"],
+        row["close_id"],
+        row["currency"],
+        row["total"],
+        json.loads(row["document"]),
+        files,
     )
 
 

@@ -3,6 +3,7 @@
 A month in any zone is a whole number of 15-minute windows, also where clocks change or a day is left out.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -58,7 +59,7 @@ def segments(catalog: Catalog, partner: Partner, period: Period) -> Iterator[Seg
         versions = catalog.rate_card(plan.rate_card).versions
         changes = [partner.instant(v.valid_from) for v in versions]
         cuts = sorted({start, end, *(c for c in changes if start < c < end)})
-        for left, right in zip(cuts, cuts[1:], strict=False):
+        for left, right in itertools.pairwise(cuts):
             if left < right:
                 valid = [v for v, c in zip(versions, changes, strict=True) if c <= left]
                 yield Segment(left, right, plan, valid[-1] if valid else None)

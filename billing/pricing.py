@@ -97,7 +97,9 @@ def graduated(
         if tier.up_to is None or quantity <= tier.up_to:
             return parts
         below = tier.up_to
-    raise PricingError(f"quantity {quantity} lies beyond the last tier, which ends at {below}; leave the last tier open")
+    raise PricingError(
+        f"quantity {quantity} lies beyond the last tier, which ends at {below}; leave the last tier open"
+    )
 
 
 def volume(
@@ -115,7 +117,9 @@ def volume(
     quantity = in_billing_units(quantity, billing_units)
     reached = next((n for n, t in enumerate(tiers) if t.up_to is None or quantity <= t.up_to), None)
     if reached is None and not beyond_last:
-        raise PricingError(f"quantity {quantity} lies beyond the last tier, which ends at {tiers[-1].up_to}; leave the last tier open")
+        raise PricingError(
+            f"quantity {quantity} lies beyond the last tier, which ends at {tiers[-1].up_to}; leave the last tier open"
+        )
     index = len(tiers) - 1 if reached is None else reached
     parts = _tier_usage(index + 1, tiers[index], quantity, billing_units)
     if quantity > 0 or first_flat_at_zero:

@@ -72,7 +72,9 @@ def ask(catalog: Catalog, partner: Partner, label: str) -> tuple[Ask, list[str]]
         quotas |= {q.meter: q.limit for q in segment.plan.quotas if q.period == "MONTH"}
     currencies = {catalog.rate_card(s.plan.rate_card).currency for s, _ in lines}
     if len(currencies) > 1:
-        problems.append(f"partner {partner.id}: plans of one month are priced in {' and '.join(sorted(currencies))}; use one currency a month")
+        problems.append(
+            f"partner {partner.id}: plans of one month are priced in {' and '.join(sorted(currencies))}; use one currency a month"
+        )
     return Ask(partner, period, tuple(lines), tuple(quotas.items()), tuple(unrated)), problems
 
 
@@ -86,7 +88,9 @@ def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft
         counted = next(amounts) if rate.meter else Decimal(0)
         quantity = in_unit(catalog, rate.meter, counted) if rate.meter else Decimal(1)
         try:
-            charge = pricing.charge(rate.price, quantity, free_units=rate.free_units, rounding=Rounding(MINOR_UNITS[currency]))
+            charge = pricing.charge(
+                rate.price, quantity, free_units=rate.free_units, rounding=Rounding(MINOR_UNITS[currency])
+            )
         except PricingError as exc:
             problems.append(f"partner {asked.partner.id}, {rate.meter}: {exc}")
             continue

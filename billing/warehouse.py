@@ -21,7 +21,13 @@ from schemas.tables import TIME, TableShape
 from schemas.windows import WINDOW_US
 
 _SPANS = pa.schema(
-    [("span", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("span_start", TIME), ("span_end", TIME)]
+    [
+        ("span", pa.int64()),
+        ("partner_id", pa.string()),
+        ("meter", pa.string()),
+        ("span_start", TIME),
+        ("span_end", TIME),
+    ]
 )
 _PAIR = {"method": pa.string(), "route": pa.string(), "status": pa.int16()}
 
@@ -107,7 +113,9 @@ class Warehouse:
     def _prepare(self, catalog: Catalog, spans: Sequence[Span]) -> None:
         meters = [catalog.meter(m) for m in sorted({s.meter for s in spans})]
         fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
-        self.con.register("meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())])))
+        self.con.register(
+            "meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())]))
+        )
         self._register_pairs("status", ((m, m.filter.statuses()) for m in meters))
         self._register_pairs("method", ((m, m.filter.methods or ()) for m in meters))
         self._register_pairs("route", ((m, m.filter.routes or ()) for m in meters))

@@ -12,7 +12,18 @@ from ingest.decode import Parser
 from ingest.framing import Lines
 from ingest.text import UnreadableFile, frames
 
-_FIELDS = "event_id time method path route status request_bytes response_bytes latency_ms client_ip".split()
+_FIELDS = [
+    "event_id",
+    "time",
+    "method",
+    "path",
+    "route",
+    "status",
+    "request_bytes",
+    "response_bytes",
+    "latency_ms",
+    "client_ip",
+]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,7 +36,9 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     parse = commands.add_parser("parse", help="one JSON object per entry: its normalised fields, or why it is refused")
     parse.add_argument("--format", required=True, metavar="F", help=f"one of: {', '.join(formats.names())}")
-    parse.add_argument("--source", default="", metavar="S", help="who wrote the log; shown in nothing, accepted as in `tollbook run`")
+    parse.add_argument(
+        "--source", default="", metavar="S", help="who wrote the log; shown in nothing, accepted as in `tollbook run`"
+    )
     parse.add_argument("file", metavar="FILE", help="a log file, plain or gzip, or - for standard input")
     args = parser.parse_args(argv)
     try:

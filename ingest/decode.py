@@ -109,7 +109,9 @@ class Parser:
 
 
 def _pipeline(format_name: str) -> duckdb.DuckDBPyConnection:
-    con = duckdb.connect(config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    con = duckdb.connect(
+        config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
     con.execute("SET TimeZone = 'UTC'")
     con.execute(_sql("macros"))
     con.register("lines", LINES.empty_table())

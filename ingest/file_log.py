@@ -15,7 +15,16 @@ from ingest import generation
 from ingest.decode import Decoder
 from ingest.framing import Lines, split_lines, whole_document
 from ingest.generation import FileChanged, Identified, Known
-from ingest.text import BLOCK_BYTES, UnreadableFile, is_complete_json, is_document, is_packed, open_text, packed_position, read
+from ingest.text import (
+    BLOCK_BYTES,
+    UnreadableFile,
+    is_complete_json,
+    is_document,
+    is_packed,
+    open_text,
+    packed_position,
+    read,
+)
 from schemas.log import Fetched, Partition
 
 THREADS = 2
@@ -37,7 +46,13 @@ class FileLog:
     """
 
     def __init__(
-        self, files: Sequence[Path], source: str, known: Sequence[Known], decoder: Callable[[], Decoder], *, final: bool = False
+        self,
+        files: Sequence[Path],
+        source: str,
+        known: Sequence[Known],
+        decoder: Callable[[], Decoder],
+        *,
+        final: bool = False,
     ) -> None:
         self.problems: list[str] = []
         self.waiting: dict[str, int] = {}
@@ -118,7 +133,10 @@ class FileLog:
                 if not following and cut < len(block):
                     cut = self._end_of_last_line(path, block, cut)
                 if cut:
-                    whole, before = block[:cut], (before + block[max(0, cut - generation.TAIL_BYTES) : cut])[-generation.TAIL_BYTES :]
+                    whole, before = (
+                        block[:cut],
+                        (before + block[max(0, cut - generation.TAIL_BYTES) : cut])[-generation.TAIL_BYTES :],
+                    )
                     yield _Block(partition, start, whole, False, generation.tail_sha256(before))  # noqa: FBT003
                 start, block = start + cut, (block[cut:] + following if following else b"")
             self.bytes_read = already + path.stat().st_size
@@ -140,5 +158,12 @@ class FileLog:
         file = self._files[block.partition]
         end = block.start + len(block.text)
         return Fetched(
-            block.partition, block.start, end, decoded.events, decoded.refused, block.tail_sha256, file.head_bytes, file.head_sha256
+            block.partition,
+            block.start,
+            end,
+            decoded.events,
+            decoded.refused,
+            block.tail_sha256,
+            file.head_bytes,
+            file.head_sha256,
         )

@@ -18,7 +18,9 @@ _SLICE_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
 
 LINES = pa.schema([("position", pa.int64()), ("line", pa.string())])
-UNREADABLE = pa.schema([("position", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("raw_sha256", pa.string())])
+UNREADABLE = pa.schema(
+    [("position", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("raw_sha256", pa.string())]
+)
 
 
 class Lines(NamedTuple):

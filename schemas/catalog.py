@@ -5,6 +5,7 @@ from YAML as text, so no number was ever a float. Dates mean midnight in the par
 """
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from schemas.money import EXACT, MINOR_UNITS
-from schemas.windows import WINDOW_US, to_us
+from schemas.windows import to_us
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Status = Annotated[str, Field(pattern=r"^([1-5]xx|[0-9]{1,3})$")]
@@ -106,7 +107,9 @@ class Meter(Record):
         try:
             EXACT.divide(Decimal(1), self.divide_by)
         except Inexact:
-            raise ValueError(f"dividing by {self.divide_by} never ends in decimals; use a divisor of powers of 2 and 5") from None
+            raise ValueError(
+                f"dividing by {self.divide_by} never ends in decimals; use a divisor of powers of 2 and 5"
+            ) from None
         return self
 
 
@@ -146,7 +149,7 @@ class _Tiered(Record):
         bounds = [t.up_to for t in tiers[:-1]]
         if any(b is None for b in bounds):
             raise ValueError("only the last tier may be open")
-        if any(a >= b for a, b in zip(bounds, bounds[1:], strict=False) if a is not None and b is not None):
+        if any(a >= b for a, b in itertools.pairwise(bounds) if a is not None and b is not None):
             raise ValueError("`up_to` must grow from tier to tier")
         return tiers
 
@@ -272,13 +275,17 @@ class Credential(Record):
     @field_validator("valid_from", "valid_to", mode="before")
     @classmethod
     def _date_stays_date(cls, value: object) -> object:
-        return date.fromisoformat(value) if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
+        return (
+            date.fromisoformat(value) if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
+        )
 
     @model_validator(mode="after")
     def _named(self) -> "Credential":
         if self.kind == "oidc":
             if self.issuer is None or self.id is not None:
-                raise ValueError("an oidc credential is named by `issuer` and, if one is meant, `client_id`; it has no `id`")
+                raise ValueError(
+                    "an oidc credential is named by `issuer` and, if one is meant, `client_id`; it has no `id`"
+                )
         elif self.id is None or self.issuer is not None or self.client_id is not None:
             raise ValueError(f"a credential of kind {self.kind} is named by `id` alone")
         for bound in (self.valid_from, self.valid_to):
@@ -362,77 +369,6 @@ class Catalog(Record):
     def legal_entity(self, entity_id: str) -> LegalEntity:
         """The legal entity; raises KeyError."""
         return _by_id(self.legal_entities, entity_id)
-
-
-class Problem(Record):
-    """Something wrong with a catalog: where (keys and indices from the top), and what to do."""
-
-    where: tuple[str | int, ...]
-    message: str
-
-
-def problems(catalog: Catalog) -> list[Problem]:
-    """Everything wrong between the records: duplicate ids, unknown references, overlaps, unaligned bounds."""
-    found: list[Problem] = []
-    for name in ("legal_entities", "sources", "meters", "rate_cards", "plans", "partners"):
-        seen: set[str] = set()
-        for i, record in enumerate(getattr(catalog, name)):
-            if record.id in seen:
-                found.append(Problem(where=(name, i, "id"), message=f"{record.id!r} is defined twice; keep one"))
-            seen.add(record.id)
-    found += _references(catalog)
-    for i, partner in enumerate(catalog.partners):
-        found += _overlaps(("partners", i, "plans"), "plan", [(("",), *partner.validity_us(p)) for p in partner.plans])
-        found += _unaligned(partner, i)
-    owned = [
-        (c.key, *p.validity_us(c), ("partners", i, "credentials", j))
-        for i, p in enumerate(catalog.partners)
-        for j, c in enumerate(p.credentials)
-    ]
-    for n, (key, start, end, where) in enumerate(owned):
-        for other, other_start, other_end, _ in owned[:n]:
-            if key == other and start < other_end and other_start < end:
-                found.append(Problem(where=where, message=f"credential {key[1]!r} is given twice for the same time; end one before the other begins"))
-    return found
-
-
-def _references(catalog: Catalog) -> Iterable[Problem]:
-    ids = {name: {r.id for r in getattr(catalog, name)} for name in ("legal_entities", "meters", "rate_cards", "plans")}
-
-    def unknown(where: tuple[str | int, ...], kind: str, name: str) -> Problem:
-        known = ", ".join(sorted(ids[kind])) or "none"
-        return Problem(where=where, message=f"no {kind} entry has the id {name!r}; there are: {known}")
-
-    for i, card in enumerate(catalog.rate_cards):
-        for j, version in enumerate(card.versions):
-            for k, rate in enumerate(version.rates):
-                if rate.meter is not None and rate.meter not in ids["meters"]:
-                    yield unknown(("rate_cards", i, "versions", j, "rates", k, "meter"), "meters", rate.meter)
-    for i, plan in enumerate(catalog.plans):
-        if plan.rate_card not in ids["rate_cards"]:
-            yield unknown(("plans", i, "rate_card"), "rate_cards", plan.rate_card)
-        for j, quota in enumerate(plan.quotas):
-            if quota.meter not in ids["meters"]:
-                yield unknown(("plans", i, "quotas", j, "meter"), "meters", quota.meter)
-    for i, partner in enumerate(catalog.partners):
-        if partner.legal_entity not in ids["legal_entities"]:
-            yield unknown(("partners", i, "legal_entity"), "legal_entities", partner.legal_entity)
-        for j, assigned in enumerate(partner.plans):
-            if assigned.plan not in ids["plans"]:
-                yield unknown(("partners", i, "plans", j, "plan"), "plans", assigned.plan)
-
-
-def _overlaps(where: tuple[str | int, ...], what: str, spans: Sequence[tuple[object, int, int]]) -> Iterable[Problem]:
-    for j, (_, start, end) in enumerate(spans):
-        if any(start < other_end and other_start < end for _, other_start, other_end in spans[:j]):
-            yield Problem(where=(*where, j), message=f"this {what} overlaps an earlier one; end one before the other begins")
-
-
-def _unaligned(partner: Partner, i: int) -> Iterable[Problem]:
-    for j, assigned in enumerate(partner.plans):
-        for name, us in zip(("valid_from", "valid_to"), partner.validity_us(assigned), strict=True):
-            if abs(us) != FAR_US and us % WINDOW_US:
-                yield Problem(where=("partners", i, "plans", j, name), message="must fall on a quarter of an hour in UTC")
 
 
 def _expanded(statuses: Iterable[str]) -> set[int]:

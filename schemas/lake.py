@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, PostCommitHookProperties
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, CommitProperties, Transaction
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
 from schemas import tables
 from schemas.tables import TableShape
@@ -78,7 +78,9 @@ def check(root: Path) -> None:
     try:
         marker = json.loads((root / MARKER).read_text())
     except FileNotFoundError:
-        raise LakeError(f"{root} is no Tollbook lake: {MARKER} is missing; run `tollbook run --lake {root} …` first") from None
+        raise LakeError(
+            f"{root} is no Tollbook lake: {MARKER} is missing; run `tollbook run --lake {root} …` first"
+        ) from None
     except ValueError as exc:
         raise LakeError(f"{root / MARKER} is damaged ({exc}); restore it from a backup") from exc
     if marker.get("format") != FORMAT:
@@ -131,7 +133,7 @@ def commit(
     since `table` was opened: a version may only be moved by the worker that read its predecessor.
     """
     root = Path(table.table_uri.removeprefix("file://"))
-    actions = [
+    actions: list[AddAction | RemoveAction] = [
         AddAction(
             part.path,
             part.size_bytes,
@@ -156,10 +158,14 @@ def commit(
         )
     except CommitFailedError as exc:
         if "oncurrent" not in str(exc):
-            raise LakeError(f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command") from exc
+            raise LakeError(
+                f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command"
+            ) from exc
         raise Fenced(str(exc)) from exc
     except (DeltaError, OSError) as exc:
-        raise LakeError(f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command") from exc
+        raise LakeError(
+            f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command"
+        ) from exc
     fresh = DeltaTable(root)
     for app, version in versions.items():
         if fresh.transaction_version(app) != version:
@@ -175,7 +181,9 @@ def commit_info(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
     for action in _log_entry(root, shape, version):
         if "commitInfo" in action:
             return json.loads(action["commitInfo"].get(_INFO, "{}"))  # type: ignore[no-any-return]
-    raise LakeError(f"commit {version} of {shape.name} has no commitInfo: cut short; restore it or run the repair in docs/operations.md")
+    raise LakeError(
+        f"commit {version} of {shape.name} has no commitInfo: cut short; restore it or run the repair in docs/operations.md"
+    )
 
 
 def added_files(root: Path, shape: TableShape, version: int) -> list[str]:

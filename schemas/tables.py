@@ -103,7 +103,10 @@ DEAD = TableShape(
             ("event_id", pa.string()),
             ("partner_id", pa.string()),  # null where attribution failed
             ("occurred_at", TIME),  # null where the time could not be read
-            ("raw", pa.binary()),  # the line as it came, secrets and query strings struck out; of a conflict the normalised row
+            (
+                "raw",
+                pa.binary(),
+            ),  # the line as it came, secrets and query strings struck out; of a conflict the normalised row
             ("raw_sha256", pa.string()),  # of the bytes as they came; null for a conflict
         ]
     ),

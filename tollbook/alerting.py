@@ -55,7 +55,9 @@ def _totals(house: Warehouse, catalog: Catalog) -> Iterator[tuple[Rule, Decimal,
             periods.setdefault(quota_period(quota.period, start, partner.time_zone), []).append((start, quantity))
         for period, steps in periods.items():
             used = list(accumulate(quantity for _, quantity in steps))[-1]
-            rule = Rule(partner.id, quota.meter, plan, quota.period, period.start, period.end, quota.limit, quota.thresholds)
+            rule = Rule(
+                partner.id, quota.meter, plan, quota.period, period.start, period.end, quota.limit, quota.thresholds
+            )
             yield rule, in_unit(catalog, quota.meter, used), steps[-1][0] + _WINDOW
 
 

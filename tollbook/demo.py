@@ -26,14 +26,20 @@ from tollbook.edge import REFUSED, complain, out
 
 PERIOD = "2026-10"
 _MARKER = "tollbook-demo.json"
-_CLOSED_AT = datetime(2026, 11, 2, 6, tzinfo=UTC)  # part of the demonstration, so that its invoices are the same every day
+_CLOSED_AT = datetime(
+    2026, 11, 2, 6, tzinfo=UTC
+)  # part of the demonstration, so that its invoices are the same every day
 _EXAMPLES = Path(__file__).parent.parent / "examples" / "catalog"
 
 
 def demo(
     *,
-    folder: Annotated[Path, Parameter("--folder", help="Where logs, lake and documents go. Emptied first if an earlier demo made it.")] = Path("demo"),
-    requests: Annotated[int, Parameter("--requests", help="About how many requests in the month.")] = demo_logs.REQUESTS,
+    folder: Annotated[
+        Path, Parameter("--folder", help="Where logs, lake and documents go. Emptied first if an earlier demo made it.")
+    ] = Path("demo"),
+    requests: Annotated[
+        int, Parameter("--requests", help="About how many requests in the month.")
+    ] = demo_logs.REQUESTS,
     catalog: Annotated[Path, Parameter("--catalog", help="The catalog to bill by.")] = _EXAMPLES,
 ) -> int:
     """Make a month of gateway logs for three partners, land them, close the month, issue the invoices, prove the books.
@@ -81,15 +87,20 @@ def demo(
 def _summary(lake: Path, book: Catalog, issued: Sequence[Issued], alerts: Sequence[Alert]) -> None:
     view = screens.table(None, "partner", ">requests", ">GB", ">of quota", ">alerts at %", "invoice", ">total")
     house = Warehouse(lake)
-    used = {row["partner_id"]: row for row in house.used([Span(p.id, "", *month(PERIOD, p.time_zone)) for p in book.partners])}
+    used = {
+        row["partner_id"]: row
+        for row in house.used([Span(p.id, "", *month(PERIOD, p.time_zone)) for p in book.partners])
+    }
     for invoice in issued:
         row = used[invoice.partner_id]
         quota = invoice.document["quotas"][0]
         share = EXACT.multiply(Decimal(quota["used"]), Decimal(100)) / Decimal(quota["limit"])
-        fired = [plain(a.threshold_percent) for a in alerts if a.rule.partner_id == invoice.partner_id and a.kind == "quota"]
+        fired = [
+            plain(a.threshold_percent) for a in alerts if a.rule.partner_id == invoice.partner_id and a.kind == "quota"
+        ]
         view.add_row(
             invoice.partner_id, f"{row['requests']:,}", f"{row['response_bytes'] / 10**9:,.2f}", f"{share:.1f} %",
-            " ".join(fired) or "–", invoice.number, f"{money(invoice.total, invoice.currency)} {invoice.currency}",
+            " ".join(fired) or "none", invoice.number, f"{money(invoice.total, invoice.currency)} {invoice.currency}",
         )  # fmt: skip
     out.print(view)
 
@@ -102,7 +113,10 @@ def _next_steps(lake: Path, issued: Sequence[Issued], proof: Proof, catalog: Pat
         ("how a line is made up", f"tollbook invoice show {issued[0].number} --lake {lake}"),
         ("the same bytes again", f"tollbook invoice verify --lake {lake}"),
         ("the books, proved", f"tollbook verify --lake {lake}"),
-        ("usage by day and route", f"tollbook usage {issued[0].partner_id} --catalog {shown} --lake {lake} --period {PERIOD}"),
+        (
+            "usage by day and route",
+            f"tollbook usage {issued[0].partner_id} --catalog {shown} --lake {lake} --period {PERIOD}",
+        ),
         ("what was not counted", f"tollbook dead list --lake {lake}"),
         ("your own logs", f"tollbook run --catalog {shown} --lake my-lake --format kong --source edge FILE…"),
     ]

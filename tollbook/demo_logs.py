@@ -5,6 +5,7 @@ is resent, some are late, some are broken, a few contradict themselves: what rea
 """
 
 import gzip
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from importlib import resources
@@ -45,19 +46,24 @@ def write_month(folder: Path, *, requests: int = REQUESTS) -> list[DemoFile]:
     con.execute(f"CREATE TEMP TABLE requests AS {_sql('demo_requests')}")
     cuts = [MONTH - timedelta(days=1), MONTH.replace(day=11), MONTH.replace(day=21), MONTH + timedelta(days=33)]
     files = []
-    for number, (start, end) in enumerate(zip(cuts, cuts[1:], strict=False), 1):
+    for number, (start, end) in enumerate(itertools.pairwise(cuts), 1):
         files.append(_write(con, folder / "rest" / f"access-{number}.log", "aws_apigw", "rest", start, end))
     files.append(_write(con, folder / "http" / "access.log.gz", "aws_apigw", "http", cuts[0], cuts[-1]))
     files.append(_write(con, folder / "kong" / "access.log", "kong", "kong", cuts[0], cuts[-1]))
     return files
 
 
-def _write(con: duckdb.DuckDBPyConnection, path: Path, format_name: str, source: str, start: date, end: date) -> DemoFile:
+def _write(
+    con: duckdb.DuckDBPyConnection, path: Path, format_name: str, source: str, start: date, end: date
+) -> DemoFile:
     path.parent.mkdir(parents=True, exist_ok=True)
     params = {"gateway": source, "start_us": _midnight_us(start), "end_us": _midnight_us(end)}
     reader = con.sql(_sql("demo_lines"), params=params).to_arrow_table().to_batches()
     if path.suffix == ".gz":
-        with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=3, mtime=0) as packed:
+        with (
+            path.open("wb") as raw,
+            gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=3, mtime=0) as packed,
+        ):
             packed.writelines(_texts(reader))
     else:
         with path.open("wb") as plain:

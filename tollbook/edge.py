@@ -33,7 +33,7 @@ JsonOption = Annotated[bool, Parameter("--json", negative="", help="Print JSON f
 NowOption = Annotated[datetime | None, Parameter("--now", show=False)]  # for tests and demonstrations; else the clock
 
 
-def guarded(command: Callable[[], int | None]) -> int:
+def guarded(command: Callable[[], int | None]) -> int:  # noqa: PLR0911  # one return for each decision a scheduler makes
     """Run a command; turn what may go wrong into one clear message and an exit code."""
     try:
         return command() or OK
@@ -51,7 +51,9 @@ def guarded(command: Callable[[], int | None]) -> int:
         complain(f"another process wrote to the lake at the same time; nothing was lost, repeat the command ({exc})")
         return AGAIN
     except OSError as exc:
-        complain(f"{exc.filename or 'disk'}: {exc.strerror or exc}; mend that, then repeat the command: it goes on where it stopped")
+        complain(
+            f"{exc.filename or 'disk'}: {exc.strerror or exc}; mend that, then repeat the command: it goes on where it stopped"
+        )
         return AGAIN
     except KeyboardInterrupt:
         complain("interrupted; repeat the command and it goes on where it stopped")

@@ -63,7 +63,9 @@ def run(
     lake.create(root)
     with _alone(root):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
-        log = FileLog(files, source, known_files(root, source), lambda: Decoder(format_name, rules, owners), final=final)
+        log = FileLog(
+            files, source, known_files(root, source), lambda: Decoder(format_name, rules, owners), final=final
+        )
         counts = Counts()
         try:
             land = Land(root, log, catalog_sha256=catalog.sha256, commit_entries=commit_entries)
@@ -86,7 +88,9 @@ def found_files(names: Sequence[str]) -> list[Path]:
         elif path.exists():
             matches = [path]
         else:
-            matches = sorted(p for p in Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))) if p.is_file())
+            matches = sorted(
+                p for p in Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))) if p.is_file()
+            )
         if not matches:
             raise NoFiles(f"{name}: no such file, folder or pattern; check the path")
         found |= dict.fromkeys(matches)

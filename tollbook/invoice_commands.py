@@ -16,15 +16,34 @@ from billing.warehouse import Warehouse
 from schemas.catalog import Catalog
 from schemas.money import plain
 from tollbook import invoice_screens as screens
-from tollbook.edge import REFUSED, USAGE, CatalogOption, JsonOption, LakeOption, NowOption, PeriodOption, complain, show_json, the_time
+from tollbook.edge import (
+    REFUSED,
+    USAGE,
+    CatalogOption,
+    JsonOption,
+    LakeOption,
+    NowOption,
+    PeriodOption,
+    complain,
+    show_json,
+    the_time,
+)
 
 app = App(name="invoice", help="From a finished month to invoices: close, rate, issue, show, verify.")
-EntityOption = Annotated[str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")]
+EntityOption = Annotated[
+    str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")
+]
 
 
 @app.command
 def close(
-    *, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, legal_entity: EntityOption = None, json: JsonOption = False, now: NowOption = None
+    *,
+    catalog: CatalogOption,
+    lake: LakeOption,
+    period: PeriodOption,
+    legal_entity: EntityOption = None,
+    json: JsonOption = False,
+    now: NowOption = None,
 ) -> int:
     """Fix the input of a month's invoices: table versions, offsets, completeness, catalog. Refused while anything is unexplained.
 
@@ -36,7 +55,23 @@ def close(
     made = closed(lake, book, period, entity(book, legal_entity), now=the_time(now))
     if json:
         content = made.content
-        show_json({"close_id": made.close_id, **{k: content[k] for k in ("period", "legal_entity", "catalog_sha256", "versions", "offsets", "completeness", "usage")}})
+        show_json(
+            {
+                "close_id": made.close_id,
+                **{
+                    k: content[k]
+                    for k in (
+                        "period",
+                        "legal_entity",
+                        "catalog_sha256",
+                        "versions",
+                        "offsets",
+                        "completeness",
+                        "usage",
+                    )
+                },
+            }
+        )
     else:
         screens.close_summary(made)
     return 0
@@ -74,7 +109,7 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
 
 @app.command
 def issue(
-    *, lake: LakeOption, period: PeriodOption, catalog: Annotated[Path | None, Parameter("--catalog", help="Close the month first with this catalog, if it is not closed.")] = None,
+    *, lake: LakeOption, period: PeriodOption, catalog: Annotated[Path | None, Parameter("--catalog", help="Close the month first, with this catalog.")] = None,
     legal_entity: EntityOption = None, json: JsonOption = False, now: NowOption = None,
 ) -> int:  # fmt: skip
     """Give a closed month's invoices their numbers and write PDF, JSON and CSV. Issuing again changes nothing.
@@ -89,21 +124,32 @@ def issue(
         made = _only_close(lake, period, legal_entity)
     report = issuing.issue(lake, made, now=moment)
     if json:
-        show_json({"close_id": made.close_id, "new": report.new, "invoices": [_row(i) for i in report.invoices], "without": report.without})
+        show_json(
+            {
+                "close_id": made.close_id,
+                "new": report.new,
+                "invoices": [_row(i) for i in report.invoices],
+                "without": report.without,
+            }
+        )
     else:
         screens.issued(report)
     return 0
 
 
 @app.command
-def show(number: Annotated[str, Parameter(help="Invoice number.")], /, *, lake: LakeOption, json: JsonOption = False) -> int:
+def show(
+    number: Annotated[str, Parameter(help="Invoice number.")], /, *, lake: LakeOption, json: JsonOption = False
+) -> int:
     """Show an issued invoice: every line, how it is made up, and what it rests on.
 
     Example: tollbook invoice show TW-2026-000001 --lake demo/lake
     """
     found = [i for i in issuing.listed(lake) if i.number == number]
     if not found:
-        complain(f"no invoice {number!r} in {lake}; there are: {', '.join(i.number for i in issuing.listed(lake)) or 'none'}")
+        complain(
+            f"no invoice {number!r} in {lake}; there are: {', '.join(i.number for i in issuing.listed(lake)) or 'none'}"
+        )
         return USAGE
     if json:
         show_json(found[0].document)
@@ -150,7 +196,11 @@ def entity(book: Catalog, named: str | None) -> str:
 def _only_close(lake: Path, period: str, legal_entity: str | None) -> Close:
     entities = sorted({c.legal_entity for c in closing.all_closes(lake) if c.period == period})
     if not entities:
-        raise Refused([f"{period} is not closed; run `tollbook invoice close --period {period}` first, or give --catalog to do both"])
+        raise Refused(
+            [
+                f"{period} is not closed; run `tollbook invoice close --period {period}` first, or give --catalog to do both"
+            ]
+        )
     made = closing.newest_close(lake, period, _one_of(entities, legal_entity, f"{period} is closed for"))
     assert made is not None
     return made

@@ -29,15 +29,35 @@ catalog = App(name="catalog", help="The catalog of partners, meters, prices and 
 
 
 def run(
-    files: Annotated[list[str], Parameter(negative="", help="Log files, plain or gzip; folders and globs, too. Read in the given order.")],
+    files: Annotated[
+        list[str],
+        Parameter(negative="", help="Log files, plain or gzip; folders and globs, too. Read in the given order."),
+    ],
     /,
     *,
     catalog: CatalogOption,
     lake: LakeOption,
     format: Annotated[str, Parameter("--format", help="Log format; `tollbook formats` lists them.")],  # noqa: A002
-    source: Annotated[str, Parameter("--source", help="Who wrote these logs. Part of every event's identity: keep it the same for the same gateway.")],
-    received: Annotated[datetime | None, Parameter("--received", help="When the logs were received; the source's time limits are measured against it. Without it there are none.")] = None,
-    final: Annotated[bool, Parameter("--final", negative="", help="Read an unfinished last line as it stands instead of waiting for its rest.")] = False,
+    source: Annotated[
+        str,
+        Parameter(
+            "--source",
+            help="Who wrote these logs. Part of every event's identity: keep it the same for the same gateway.",
+        ),
+    ],
+    received: Annotated[
+        datetime | None,
+        Parameter(
+            "--received",
+            help="When the logs were received; the source's time limits are measured against it. Without it there are none.",
+        ),
+    ] = None,
+    final: Annotated[
+        bool,
+        Parameter(
+            "--final", negative="", help="Read an unfinished last line as it stands instead of waiting for its rest."
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Read gateway logs into the lake: new lines only, each counted once. Safe to kill and to repeat.
@@ -108,13 +128,22 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
     """
     proof = prove(lake)
     if json:
-        show_json({"ok": not proof.problems, **proof.totals(), "checks": [c._asdict() for c in proof.checks], "files": proof.books})
+        show_json(
+            {
+                "ok": not proof.problems,
+                **proof.totals(),
+                "checks": [c._asdict() for c in proof.checks],
+                "files": proof.books,
+            }
+        )
     else:
         screens.proof(proof)
     return REFUSED if proof.problems else 0
 
 
-def formats(name: Annotated[str | None, Parameter(help="Show this format whole.")] = None, /, *, json: JsonOption = False) -> int:
+def formats(
+    name: Annotated[str | None, Parameter(help="Show this format whole.")] = None, /, *, json: JsonOption = False
+) -> int:
     """The log formats: fields, units and how each event gets its id.
 
     Example: tollbook formats kong
@@ -157,7 +186,9 @@ def dead_list(
 
 
 @catalog.command(name="check")
-def catalog_check(folder: Annotated[Path, Parameter(help="Folder of the catalog's YAML files.")], /, *, json: JsonOption = False) -> int:
+def catalog_check(
+    folder: Annotated[Path, Parameter(help="Folder of the catalog's YAML files.")], /, *, json: JsonOption = False
+) -> int:
     """Check a catalog as a whole: every problem at once, with file, line and remedy. Exit code 2 if there is one.
 
     Example: tollbook catalog check examples/catalog
@@ -182,7 +213,13 @@ def _shown(*, quiet: bool) -> Iterator[Callable[[embedded.Progress], None]]:
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), TextColumn("{task.fields[rate]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[rate]}"),
+    )
     with Progress(*columns, console=err, transient=True) as bars:
         task = bars.add_task("reading", total=None, rate="")
 

@@ -32,7 +32,10 @@ def run_report(report: Report) -> None:
     if report.alerts:
         alerts_table(report.alerts)
     for file, size in report.waiting.items():
-        out.print(f"{escape(file)} ends inside a line ({size} bytes); it is read when the rest has come, or now with --final", style="yellow")
+        out.print(
+            f"{escape(file)} ends inside a line ({size} bytes); it is read when the rest has come, or now with --final",
+            style="yellow",
+        )
 
 
 def alerts_table(alerts: Sequence[Alert]) -> None:
@@ -41,7 +44,13 @@ def alerts_table(alerts: Sequence[Alert]) -> None:
     for a in alerts:
         note = "withdrawn" if a.kind == "withdrawn" else "passed" if a.passed else ""
         view.add_row(
-            a.rule.partner_id, a.rule.meter, f"{plain(a.threshold_percent)} %", number(a.used), number(a.rule.limit), f"{a.rule.start:%Y-%m-%dT%H:%MZ}", note
+            a.rule.partner_id,
+            a.rule.meter,
+            f"{plain(a.threshold_percent)} %",
+            number(a.used),
+            number(a.rule.limit),
+            f"{a.rule.start:%Y-%m-%dT%H:%MZ}",
+            note,
         )
     out.print(view)
 
@@ -68,13 +77,19 @@ def usage_table(catalog: Catalog, partner: Partner, period: str, rows: Sequence[
     if not rows:
         out.print(f"{partner.id} used nothing in {period}.")
         return
-    view = table(f"{partner.name}, {period} ({partner.time_zone})", "day", "route", *(f">{m.id} ({m.unit})" for m in meters))
+    view = table(
+        f"{partner.name}, {period} ({partner.time_zone})", "day", "route", *(f">{m.id} ({m.unit})" for m in meters)
+    )
     cells: dict[tuple[Any, str], dict[str, Decimal]] = {}
     for row in rows:
         cells.setdefault((row["day"], row["route"]), {})[row["meter"]] = row["quantity"]
     previous = None
     for (day, route), values in cells.items():
-        view.add_row("" if day == previous else str(day), route, *(number(values[m.id]) if m.id in values else "" for m in meters))
+        view.add_row(
+            "" if day == previous else str(day),
+            route,
+            *(number(values[m.id]) if m.id in values else "" for m in meters),
+        )
         previous = day
     view.add_section()
     sums = {m.id: sum((r["quantity"] for r in rows if r["meter"] == m.id), Decimal(0)) for m in meters}
@@ -105,10 +120,14 @@ def formats_table(formats: Sequence[Format]) -> None:
     for f in formats:
         view.add_row(f.name, escape(f.title))
     out.print(view)
-    out.print("`tollbook formats NAME` shows fields, units and id rule; `python -m ingest parse --format NAME FILE` reads a file with it.")
+    out.print(
+        "`tollbook formats NAME` shows fields, units and id rule; `python -m ingest parse --format NAME FILE` reads a file with it."
+    )
 
 
-def dead_tables(sums: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], remedies: Mapping[str, str]) -> None:
+def dead_tables(
+    sums: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], remedies: Mapping[str, str]
+) -> None:
     """Sums by reason with the remedy, then the entries."""
     if not sums:
         out.print("No dead letters.")
@@ -132,7 +151,9 @@ def catalog_summary(catalog: Catalog) -> None:
         cards = ", ".join(sorted({catalog.plan(a.plan).rate_card for a in p.plans}))
         view.add_row(p.id, p.status, plans, cards, ", ".join(c.kind for c in p.credentials))
     out.print(view)
-    out.print(f"{len(catalog.meters)} meters, {len(catalog.rate_cards)} rate cards, {len(catalog.plans)} plans. sha256 {catalog.sha256}")
+    out.print(
+        f"{len(catalog.meters)} meters, {len(catalog.rate_cards)} rate cards, {len(catalog.plans)} plans. sha256 {catalog.sha256}"
+    )
 
 
 def plain_text(text: str) -> None:
@@ -148,7 +169,19 @@ def number(value: Decimal | int) -> str:
 
 def table(title: str | None, *columns: str) -> Table:
     """A table without lines; columns that begin with > are numbers."""
-    view = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    view = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     for column in columns:
-        view.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=column.startswith(">"))
+        view.add_column(
+            column.removeprefix(">"),
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=column.startswith(">"),
+        )
     return view

@@ -38,20 +38,51 @@ def as_csv(document: Mapping[str, Any]) -> bytes:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(_CSV_COLUMNS)
-    head = [document["number"], document["issued_on"], text_cell(document["buyer"]["name"]), document["period"]["label"]]
+    head = [
+        document["number"],
+        document["issued_on"],
+        text_cell(document["buyer"]["name"]),
+        document["period"]["label"],
+    ]
     for line in document["lines"]:
         about = [line["position"], text_cell(line["description"]), line["meter"] or "", line["from"], line["to"]]
         unit = text_cell(line["unit"] or "")
         for part in line["parts"]:
-            writer.writerow([*head, *about, text_cell(part["explanation"]), part["quantity"], unit, part["unit_price"], part["amount"], "", document["currency"]])
-        writer.writerow([*head, *about, "line total", line["billed_quantity"], unit, "", line["exact_amount"], line["amount"], document["currency"]])
+            writer.writerow(
+                [
+                    *head,
+                    *about,
+                    text_cell(part["explanation"]),
+                    part["quantity"],
+                    unit,
+                    part["unit_price"],
+                    part["amount"],
+                    "",
+                    document["currency"],
+                ]
+            )
+        writer.writerow(
+            [
+                *head,
+                *about,
+                "line total",
+                line["billed_quantity"],
+                unit,
+                "",
+                line["exact_amount"],
+                line["amount"],
+                document["currency"],
+            ]
+        )
     writer.writerow([*head, "", "total", "", "", "", "", "", "", "", "", document["total"], document["currency"]])
     return out.getvalue().encode()
 
 
 def text_cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula, also behind separators it might split at."""
-    return "'" + text if text.lstrip(" \"';,\n").startswith(_FORMULA_STARTS) or text.startswith(_FORMULA_STARTS) else text
+    return (
+        "'" + text if text.lstrip(" \"';,\n").startswith(_FORMULA_STARTS) or text.startswith(_FORMULA_STARTS) else text
+    )
 
 
 def as_pdf(document: Mapping[str, Any]) -> bytes:

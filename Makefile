@@ -1,0 +1,49 @@
+# The two commands: make demo, make test. Both set up .venv from the lock on first use and start at once afterwards.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check faults bench lock clean help
+
+help:
+	@echo "make demo    a month of sample logs becomes invoices"
+	@echo "make test    all tests"
+	@echo "make check   format, lint, types"
+	@echo "make faults  the long fault run; writes docs/results/faults.md"
+	@echo "make bench   benchmarks side by side; writes docs/results/bench.md"
+	@echo "make lock    resolve the lock anew"
+
+demo: $(READY)
+	@$(BIN)/tollbook demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+check: $(READY)
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q -p no:randomly tests/test_arrows.py
+
+faults: $(READY)
+	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e -s
+
+bench: $(READY)
+	@$(BIN)/python -m benchmarks.land
+
+# Hashes of everything that is installed: the same set on every machine. Our own packages are linked, not copied.
+$(READY): requirements.lock pyproject.toml
+	@echo "Setting up .venv (once) …"
+	@$(PYTHON) -c 'import sys; sys.exit("Tollbook needs Python 3.11 or newer; run: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+lock: $(READY)
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+clean:
+	@rm -rf .venv demo
