@@ -53,12 +53,14 @@ class FileLog:
         decoder: Callable[[], Decoder],
         *,
         final: bool = False,
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.problems: list[str] = []
         self.waiting: dict[str, int] = {}
         self.bytes_read = 0  # of the files as they lie on disk
         self.bytes_total = 0
         self._final = final
+        self._block_bytes = block_bytes
         self._files: dict[Partition, Identified] = {}
         for found in self._identified(files, known):
             self._files[Partition(source, found.generation, str(found.path))] = found
@@ -122,12 +124,12 @@ class FileLog:
         already = self.bytes_read
         with open_text(path) as text:
             before = generation.skip(text, start, name)
-            block = read(text, BLOCK_BYTES, name)
-            if start == 0 and len(block) < BLOCK_BYTES and is_document(block):
+            block = read(text, self._block_bytes, name)
+            if start == 0 and len(block) < self._block_bytes and is_document(block):
                 yield _Block(partition, 0, block, True, generation.tail_sha256(block))  # noqa: FBT003
                 return
             while block:
-                following = read(text, BLOCK_BYTES, name)
+                following = read(text, self._block_bytes, name)
                 self.bytes_read = already + packed_position(text)
                 cut = block.rfind(b"\n") + 1
                 if not following and cut < len(block):

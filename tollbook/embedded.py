@@ -15,6 +15,7 @@ from ingest import formats
 from ingest.decode import Decoder
 from ingest.file_log import FileLog
 from ingest.generation import Known
+from ingest.text import BLOCK_BYTES
 from schemas import lake
 from schemas.catalog import Catalog
 from tollbook import alerting
@@ -56,6 +57,7 @@ def run(
     received_at: datetime | None = None,
     final: bool = False,
     commit_entries: int = COMMIT_ENTRIES,
+    block_bytes: int = BLOCK_BYTES,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Report:
     """Land everything new in `files`. Safe to kill and to repeat. Raises Busy, UnknownFormat, LakeError, Fenced."""
@@ -64,7 +66,12 @@ def run(
     with _alone(root):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
         log = FileLog(
-            files, source, known_files(root, source), lambda: Decoder(format_name, rules, owners), final=final
+            files,
+            source,
+            known_files(root, source),
+            lambda: Decoder(format_name, rules, owners),
+            final=final,
+            block_bytes=block_bytes,
         )
         counts = Counts()
         try:

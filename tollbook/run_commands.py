@@ -1,6 +1,5 @@
 """`tollbook run`, `usage`, `verify`, `formats`, `dead list`, `catalog check`: the lake's commands."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from billing.periods import month
 from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
 from ingest import formats as known_formats
+from ingest.text import BLOCK_BYTES
 from schemas.money import plain
 from schemas.reasons import REMEDY, Reason
 from tollbook import embedded, screens
@@ -58,6 +58,12 @@ def run(
             "--final", negative="", help="Read an unfinished last line as it stands instead of waiting for its rest."
         ),
     ] = False,
+    commit_entries: Annotated[
+        int, Parameter("--commit-entries", env_var="TOLLBOOK_COMMIT_ENTRIES", help="Commit after so many entries.")
+    ] = COMMIT_ENTRIES,
+    block_bytes: Annotated[
+        int, Parameter("--block-bytes", env_var="TOLLBOOK_BLOCK_BYTES", help="Read so much text at a time; bounds memory.")
+    ] = BLOCK_BYTES,
     json: JsonOption = False,
 ) -> int:
     """Read gateway logs into the lake: new lines only, each counted once. Safe to kill and to repeat.
@@ -70,11 +76,10 @@ def run(
         complain("--source must be a name without slashes and control characters")
         return USAGE
     book = catalogs.load(catalog)
-    commit_entries = int(os.environ.get("TOLLBOOK_COMMIT_ENTRIES", COMMIT_ENTRIES))
     with _shown(quiet=json) as progress:
         report = embedded.run(
             lake, book, embedded.found_files(files), format_name=format, source=source, received_at=received, final=final,
-            commit_entries=commit_entries, progress=progress,
+            commit_entries=commit_entries, block_bytes=block_bytes, progress=progress,
         )  # fmt: skip
     if json:
         show_json(

@@ -1,0 +1,268 @@
+"""An independent ledger of what was sent: writes logs from a seed and predicts what must become of every line.
+
+Imports nothing of Tollbook. Own JSON building, own integer windows, own money in fractions: if it agrees with the product
+to the last entry and cent, that is not because they share a mistake.
+"""
+
+import collections
+import datetime
+import gzip
+import json
+import math
+import pathlib
+import random
+import zoneinfo
+from fractions import Fraction
+
+WINDOW_US = 900_000_000
+START_MS = 1_790_553_600_000  # 2026-09-28T00:00Z
+END_MS = 1_793_750_400_000  # 2026-11-04T00:00Z: over both month ends and Europe's change of clocks on 25 October
+ROUTES = ["orders", "search", "export", "status"]
+METHODS = ["GET", "POST", "DELETE"]
+STATUSES = [200, 200, 200, 200, 200, 200, 201, 404, 429, 503]
+
+# partner → time zone, currency and its decimals, credentials as (kind, value)
+PARTNERS = {
+    "acme": ("Europe/Berlin", "EUR", 2, [("consumer", "cons-acme"), ("api_key", "key-acme")]),
+    "bolt": ("America/New_York", "USD", 2, [("consumer", "cons-bolt"), ("iam", "arn:aws:iam::1:role/bolt")]),
+    "cato": ("Asia/Kathmandu", "JPY", 0, [("consumer", "cons-cato"), ("oidc", "https://id.example/cato#client-9")]),
+}
+TIERS = [(10_000, Fraction(9, 10_000)), (30_000, Fraction(5, 10_000)), (None, Fraction(2, 10_000))]
+GB_PRICE = Fraction(11, 100)
+FEE = {"EUR": Fraction(99), "USD": Fraction(105), "JPY": Fraction(15_000)}
+SCALE = {"EUR": 1, "USD": 1, "JPY": 160}
+
+CATALOG = """
+legal_entities:
+  - {id: toll, name: Toll GmbH, invoice_prefix: T}
+meters:
+  - {id: requests, aggregate: count, unit: requests, filter: {exclude_status: ["429", 5xx]}}
+  - {id: egress, aggregate: sum, field: response_bytes, unit: GB, divide_by: 1000000000, filter: {exclude_status: ["429", 5xx]}}
+rate_cards:
+"""
+
+
+def catalog() -> str:
+    """The catalog the ledger's money is reckoned by."""
+    text = CATALOG
+    for currency, scale in SCALE.items():
+        tiers = ", ".join(
+            f"{{up_to: {'null' if top is None else top}, unit_price: {float(price * scale):.6f}}}" for top, price in TIERS
+        )
+        text += f"""  - id: card-{currency.lower()}
+    currency: {currency}
+    versions:
+      - valid_from: 2026-01-01
+        rates:
+          - {{description: Fee, price: {{model: flat, amount: {int(FEE[currency])}}}}}
+          - {{meter: requests, price: {{model: graduated, tiers: [{tiers}]}}}}
+          - {{meter: egress, price: {{model: per_unit, unit_price: {float(GB_PRICE * scale):.6f}}}}}
+"""
+    text += "plans:\n"
+    for currency in SCALE:
+        text += f"  - {{id: plan-{currency.lower()}, rate_card: card-{currency.lower()}, quotas: [{{meter: requests, period: MONTH, limit: 40000}}]}}\n"
+    text += "partners:\n"
+    for name, (zone, currency, _, credentials) in PARTNERS.items():
+        text += f"  - id: {name}\n    name: {name.title()}\n    legal_entity: toll\n    time_zone: {zone}\n"
+        text += f"    plans: [{{plan: plan-{currency.lower()}, valid_from: 2026-01-01}}]\n    credentials:\n"
+        for kind, value in credentials:
+            if kind == "oidc":
+                issuer, client = value.split("#")
+                text += f'      - {{kind: oidc, issuer: "{issuer}", client_id: {client}}}\n'
+            else:
+                text += f'      - {{kind: {kind}, id: "{value}"}}\n'
+        text += f"      - {{kind: consumer, id: old-{name}, valid_from: 2020-01-01, valid_to: 2021-01-01}}\n"
+    return text
+
+
+class Ledger:
+    """What was sent, in the order in which it is read, and what must become of it."""
+
+    def __init__(self) -> None:
+        self.first: dict[tuple[str, str], tuple[object, ...]] = {}
+        self.counted: collections.Counter[tuple[str, int]] = collections.Counter()
+        self.duplicates: collections.Counter[tuple[str, int]] = collections.Counter()
+        self.conflicts: collections.Counter[tuple[str, int]] = collections.Counter()
+        self.refused: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.usage: dict[str, list[tuple[int, int, int]]] = collections.defaultdict(list)
+        self.entries = 0
+
+    def take(self, source: str, sent: "Sent") -> None:
+        """Enter one line."""
+        self.entries += 1
+        if isinstance(sent.fact, str):
+            self.refused[source, sent.fact] += 1
+            return
+        event_id, payload = sent.fact
+        partner, time_ms, status, response = payload[0], payload[3], payload[7], payload[9]
+        cell = (str(partner), int(time_ms) * 1000 // WINDOW_US)
+        known = self.first.get((source, event_id))
+        if known is None:
+            self.first[source, event_id] = payload
+            self.counted[cell] += 1
+            self.usage[str(partner)].append((int(time_ms), int(status), int(response)))
+        elif known == payload:
+            self.duplicates[cell] += 1
+        else:
+            self.conflicts[cell] += 1
+
+    def totals(self, year: int, month: int) -> dict[str, tuple[str, str]]:
+        """partner → (total as text, currency) of a month in the partner's time zone."""
+        result = {}
+        for partner, (zone, currency, decimals, _) in PARTNERS.items():
+            start, end = month_ms(year, month, zone)
+            billed = [(s, b) for t, s, b in self.usage[partner] if start <= t < end and s != 429 and s < 500]
+            scale = SCALE[currency]
+            lines = [FEE[currency], graduated(len(billed)) * scale, Fraction(sum(b for _, b in billed), 10**9) * GB_PRICE * scale]
+            minor = sum(half_away(line * 10**decimals) for line in lines)
+            text = str(minor) if decimals == 0 else f"{minor // 10**decimals}.{minor % 10**decimals:0{decimals}d}"
+            result[partner] = (text, currency)
+        return result
+
+
+def graduated(units: int) -> Fraction:
+    """Each slice at the price of its tier."""
+    total, below = Fraction(0), 0
+    for top, price in TIERS:
+        reach = units if top is None else min(units, top)
+        total += max(reach - below, 0) * price
+        below = reach
+    return total
+
+
+def half_away(amount: Fraction) -> int:
+    """To a whole number, half up (no amount here is negative)."""
+    return math.floor(amount + Fraction(1, 2))
+
+
+def month_ms(year: int, month: int, zone: str) -> tuple[int, int]:
+    """A month in a zone, as milliseconds since the epoch."""
+    where = zoneinfo.ZoneInfo(zone)
+    ends = [datetime.datetime(year, month, 1, tzinfo=where), datetime.datetime(year + month // 12, month % 12 + 1, 1, tzinfo=where)]
+    return int(ends[0].timestamp()) * 1000, int(ends[1].timestamp()) * 1000
+
+
+class Sent:
+    """One line: its place in the log, its bytes, and what it says: (event id, payload), or a reason for refusal."""
+
+    __slots__ = ("fact", "line", "place")
+
+    def __init__(self, place: float, line: bytes, fact: "tuple[str, tuple[object, ...]] | str") -> None:
+        self.place, self.line, self.fact = place, line, fact
+
+
+def write(folder: pathlib.Path, seed: int, events: int) -> tuple[Ledger, list[tuple[str, str, list[pathlib.Path]]]]:
+    """Write the logs; the ledger, and (format, source, files) in the order in which they are to be read."""
+    rng = random.Random(seed)
+    ledger = Ledger()
+    runs = []
+    plan = [("kong", "edge", 0.45, 3), ("aws_apigw", "rest", 0.35, 2), ("aws_apigw", "rest-eu", 0.20, 2)]
+    for format_name, source, share, files in plan:
+        sent = sorted(_stream(rng, format_name, source, int(events * share)), key=lambda s: s.place)
+        for entry in sent:
+            ledger.take(source, entry)
+        cuts = [len(sent) * i // files for i in range(files + 1)]
+        paths = []
+        for i in range(files):
+            path = folder / source / (f"{i}.log.gz" if i == 1 else f"{i}.log")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = b"".join(entry.line + b"\n" for entry in sent[cuts[i] : cuts[i + 1]])
+            path.write_bytes(gzip.compress(text, 1) if path.suffix == ".gz" else text)
+            paths.append(path)
+        runs.append((format_name, source, paths))
+    return ledger, runs
+
+
+def _stream(rng: random.Random, format_name: str, source: str, lines: int) -> "list[Sent]":
+    build = _kong if format_name == "kong" else _aws
+    out = []
+    for n in range(lines):
+        place = float(n)
+        time_ms = START_MS + (END_MS - START_MS) * n // lines + rng.randrange(-2000, 2000)
+        fate = rng.random()
+        if fate < 0.005:
+            out.append(_broken(rng, format_name, place, time_ms, f"{source}-b{n}"))
+            continue
+        partner = rng.choices(["acme", "bolt", "cato"], [60, 30, 10])[0]
+        event = _event(rng, format_name, partner, time_ms, f"{source}{n:x}{rng.getrandbits(40):010x}")
+        if fate < 0.015:  # late: the line comes up to two days after its time
+            place += rng.random() * lines / 18
+        out.append(build(rng, place, event))
+        if 0.02 <= fate < 0.05:  # resent: sometimes at once, sometimes days later, in another file
+            later = rng.random() * (20 if rng.random() < 0.5 else lines / 6)
+            out.append(build(rng, place + 0.5 + later, event))
+            if rng.random() < 0.02:
+                out.append(build(rng, place + 0.6 + later, event))
+        elif 0.05 <= fate < 0.0505:
+            out.append(build(rng, place + 0.5 + rng.random() * 500, _contradicting(rng, event)))
+    return out
+
+
+def _event(rng: random.Random, format_name: str, partner: str, time_ms: int, event_id: str) -> dict[str, object]:
+    kind, value = PARTNERS[partner][3][0 if format_name == "kong" else 1]
+    return {
+        "id": event_id, "partner": partner, "kind": kind, "value": value, "time": time_ms, "method": rng.choice(METHODS),
+        "route": rng.choice(ROUTES), "status": rng.choice(STATUSES), "request": rng.randrange(100, 5000),
+        "response": rng.choice([0, rng.randrange(10**3), rng.randrange(10**6), rng.randrange(10**8)]),
+    }  # fmt: skip
+
+
+def _contradicting(rng: random.Random, event: dict[str, object]) -> dict[str, object]:
+    """The same id with another payload: another size, status or time."""
+    field = rng.choice(["response", "status", "time"])
+    value = {"response": int(str(event["response"])) + 1, "status": 418, "time": int(str(event["time"])) + rng.choice([-1, 1]) * rng.randrange(1, 6 * 3_600_000)}
+    return {**event, field: value[field]}
+
+
+def _fact(event: dict[str, object], service: str, request: object) -> tuple[str, tuple[object, ...]]:
+    keys = ("partner", "kind", "value", "time")
+    return str(event["id"]), (*(event[k] for k in keys), service, event["method"], event["route"], event["status"], request, event["response"])
+
+
+def _kong(rng: random.Random, place: float, event: dict[str, object]) -> Sent:
+    record = {
+        "request": {"id": event["id"], "method": event["method"], "uri": f"/v1/{event['route']}?token=hush{rng.randrange(99)}", "size": event["request"],
+                    "headers": {"host": "api.example", "apikey": "canary-secret-kong"}},
+        "response": {"status": event["status"], "size": str(event["response"]) if rng.random() < 0.1 else event["response"]},
+        "latencies": {"request": rng.randrange(900)}, "started_at": event["time"], "client_ip": f"203.0.113.{rng.randrange(250)}",
+        "route": {"name": event["route"]}, "service": {"name": "svc"}, "consumer": {"id": event["value"]},
+    }  # fmt: skip
+    return Sent(place, json.dumps(record).encode(), _fact(event, "svc", event["request"]))
+
+
+def _aws(rng: random.Random, place: float, event: dict[str, object]) -> Sent:
+    record = {
+        "requestId": f"{rng.getrandbits(64):x}", "extendedRequestId": event["id"], "apiId": "a1b2", "ip": f"2001:db8::{rng.randrange(250)}",
+        "requestTimeEpoch": str(event["time"]), "httpMethod": event["method"], "resourcePath": event["route"], "status": str(event["status"]),
+        "responseLength": str(event["response"]), "responseLatency": str(rng.randrange(900)),
+        "apiKeyId": event["value"] if event["kind"] == "api_key" else "-", "userArn": event["value"] if event["kind"] == "iam" else "-",
+        "iss": "-", "azp": "-",
+    }  # fmt: skip
+    if event["kind"] == "oidc":
+        record["iss"], record["azp"] = str(event["value"]).split("#")
+    return Sent(place, json.dumps(record, ensure_ascii=False).encode(), _fact(event, "a1b2", None))
+
+
+def _broken(rng: random.Random, format_name: str, place: float, time_ms: int, event_id: str) -> Sent:
+    """A line that must be refused, and why."""
+    build = _kong if format_name == "kong" else _aws
+    event = _event(rng, format_name, "acme", time_ms, event_id)
+    good = build(rng, place, event).line
+    who = "consumer" if format_name == "kong" else "api_key"
+    kinds = {
+        "cut": (good[: rng.randrange(10, len(good) - 2)], "NOT_JSON"),
+        "garbage": (b"upstream timed out (110: Connection timed out)", "NOT_JSON"),
+        "number": (b"12345", "NOT_OBJECT"),
+        "latin": (good[:-1].replace(b"GET", b"G\xe9T").replace(b"POST", b"P\xe9ST").replace(b"DELETE", b"D\xe9L") + b"}", "BAD_UTF8"),
+        "status": (build(rng, place, {**event, "status": 777}).line, "BAD_STATUS"),
+        "negative": (build(rng, place, {**event, "response": -5}).line, "NUMBER_RANGE"),
+        "stranger": (build(rng, place, {**event, "kind": who, "value": "nobody-knows"}).line, "UNKNOWN_CREDENTIAL"),
+        "time": (build(rng, place, {**event, "time": "yesterday"}).line, "BAD_TIME"),
+        "century": (build(rng, place, {**event, "time": time_ms * 100}).line, "TIME_RANGE"),
+    }
+    if format_name == "kong":
+        kinds["expired"] = (build(rng, place, {**event, "value": "old-acme"}).line, "CREDENTIAL_NOT_VALID")
+    else:
+        kinds["anonymous"] = (build(rng, place, {**event, "kind": "none"}).line, "NO_PARTNER")
+    line, reason = kinds[rng.choice(sorted(kinds))]
+    return Sent(place, line, reason)

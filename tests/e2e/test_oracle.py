@@ -1,0 +1,184 @@
+"""The whole command against an independent ledger, killed at random moments: nothing lost, nothing doubled, to the cent."""
+
+import collections
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+
+from tests.e2e import oracle
+
+SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
+EVENTS = 1_000_000 if os.environ.get("TOLLBOOK_LONG_FAULTS") else 200_000
+KILLS = 100 if os.environ.get("TOLLBOOK_LONG_FAULTS") else 20
+WINDOW_US = oracle.WINDOW_US
+NOW = "2026-11-06T00:00:00Z"
+
+
+def tollbook(*args: object, check: int = 0) -> str:
+    done = subprocess.run([sys.executable, "-m", "tollbook", *map(str, args)], capture_output=True, text=True, check=False)
+    assert done.returncode == check, f"tollbook {args}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def rows(lake: Path, table: str, query: str) -> list[tuple[object, ...]]:
+    files = [uri.removeprefix("file://") for uri in DeltaTable(lake / table).file_uris()]
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    con.read_parquet(files).create_view("t")
+    return con.execute(query).fetchall()
+
+
+def cells(lake: Path, table: str, where: str = "true") -> dict[tuple[str, int], int]:
+    query = f"SELECT partner_id, epoch_us(occurred_at) // {WINDOW_US}, count(*) FROM t WHERE {where} GROUP BY ALL"
+    return {(str(p), int(str(w))): int(str(n)) for p, w, n in rows(lake, table, query)}
+
+
+def differences(ledger: oracle.Ledger, lake: Path) -> list[str]:
+    """Where the lake and the ledger disagree; empty when they agree on every cell."""
+    found = []
+    seen = {
+        "counted": (ledger.counted, cells(lake, "events")),
+        "duplicates": (ledger.duplicates, cells(lake, "duplicates")),
+        "conflicts": (ledger.conflicts, cells(lake, "dead", "outcome = 'conflict'")),
+    }
+    for name, (expected, got) in seen.items():
+        for cell in {*expected, *got}:
+            if expected[cell] != got.get(cell, 0):
+                found.append(f"{name} {cell}: ledger {expected[cell]}, lake {got.get(cell, 0)}")
+    refused = {(str(s), str(r)): n for s, r, n in rows(lake, "dead", "SELECT source, reason, count(*) FROM t WHERE outcome = 'refused' GROUP BY ALL")}
+    found += [f"refused {k}: ledger {ledger.refused[k]}, lake {refused.get(k, 0)}" for k in {*ledger.refused, *refused} if ledger.refused[k] != refused.get(k, 0)]
+    window = f"SELECT partner_id, epoch_us(window_start) // {WINDOW_US}, sum(requests) FROM t GROUP BY ALL"
+    rollups = {(str(p), int(str(w))): int(str(n)) for p, w, n in rows(lake, "rollups", window)}
+    found += [f"rollup {c}: ledger {ledger.counted[c]}, lake {rollups.get(c, 0)}" for c in {*ledger.counted, *rollups} if ledger.counted[c] != rollups.get(c, 0)]
+    return found
+
+
+def killed_run(command: list[str], lake: Path, rng: random.Random) -> bool:
+    """Start a run and kill it while it works; False if it ended by itself first."""
+
+    def files() -> int:
+        return sum(len(names) for _, _, names in os.walk(lake))
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    before = files()
+    moment = rng.random() * 0.6
+    try:
+        while files() == before and process.poll() is None:  # until it writes, then a random moment longer
+            wait(process, 0.002)
+        wait(process, moment)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL), f"exit {process.returncode}"
+        return process.returncode != 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> tuple[oracle.Ledger, Path, Path, int, float]:
+    """The oracle's logs, landed by runs that were killed again and again."""
+    folder = tmp_path_factory.mktemp("oracle")
+    print(f"seed {SEED}, {EVENTS} events")
+    ledger, runs = oracle.write(folder / "logs", SEED, EVENTS)
+    (folder / "catalog").mkdir()
+    (folder / "catalog" / "catalog.yaml").write_text(oracle.catalog())
+    lake = folder / "lake"
+    rng = random.Random(SEED + 1)
+    kills = 0
+    started = time.monotonic()
+    for turn, (format_name, source, files) in enumerate(runs, 1):
+        command = [sys.executable, "-m", "tollbook", "run", "--catalog", str(folder / "catalog"), "--lake", str(lake), "--format", format_name,
+                   "--source", source, "--commit-entries", "2000", "--block-bytes", "500000", *map(str, files)]  # fmt: skip
+        while kills < KILLS * turn // len(runs) and killed_run(command, lake, rng):
+            kills += 1
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    return ledger, lake, folder, kills, time.monotonic() - started
+
+
+@pytest.mark.slow
+def test_every_cell_equals_the_ledger_after_twenty_kills(landed: tuple[oracle.Ledger, Path, Path, int, float]) -> None:
+    """Counted, duplicates, conflicts and rollups per partner and window, refusals per reason: all equal."""
+    ledger, lake, _, kills, seconds = landed
+    assert kills == KILLS, f"only {kills} kills fell into the work"
+    assert differences(ledger, lake) == []
+    print(f"{ledger.entries} entries, {kills} kills, {seconds:.0f} s: {sum(ledger.counted.values())} counted")
+    proof = json.loads(tollbook("verify", "--lake", lake, "--json"))
+    assert proof["ok"]
+    assert proof["entries"] == ledger.entries
+    assert proof["unexplained"] == 0
+    assert {k: proof[k] for k in ("counted", "duplicates", "conflicts", "refused")} == {
+        "counted": sum(ledger.counted.values()),
+        "duplicates": sum(ledger.duplicates.values()),
+        "conflicts": sum(ledger.conflicts.values()),
+        "refused": sum(ledger.refused.values()),
+    }
+
+
+@pytest.mark.slow
+def test_invoices_equal_the_ledger_to_the_cent_and_come_out_again(landed: tuple[oracle.Ledger, Path, Path, int, float]) -> None:
+    """Totals from own arithmetic; a second issue changes no byte; verify renders the same bytes."""
+    ledger, lake, folder, _, _ = landed
+    issue = ["invoice", "issue", "--catalog", folder / "catalog", "--lake", lake, "--period", "2026-10", "--now", NOW, "--json"]
+    first = json.loads(tollbook(*issue))
+    assert {i["partner_id"]: (i["total"], i["currency"]) for i in first["invoices"]} == ledger.totals(2026, 10)
+    documents = {p.name: p.read_bytes() for p in (lake / "documents").iterdir()}
+    again = json.loads(tollbook(*issue))
+    assert again["new"] == 0
+    assert again["invoices"] == first["invoices"]
+    assert {p.name: p.read_bytes() for p in (lake / "documents").iterdir()} == documents
+    assert json.loads(tollbook("invoice", "verify", "--lake", lake, "--json"))["ok"]
+
+
+@pytest.mark.slow
+def test_a_second_run_reads_nothing_again(landed: tuple[oracle.Ledger, Path, Path, int, float]) -> None:
+    """The same files under other names, rotated and packed: nothing is new."""
+    _, lake, folder, _, _ = landed
+    rotated = folder / "rotated"
+    shutil.copytree(folder / "logs" / "edge", rotated, dirs_exist_ok=True)
+    (rotated / "0.log").rename(rotated / "access.log.7")
+    args = ["--catalog", folder / "catalog", "--lake", lake, "--format", "kong", "--source", "edge", "--json"]
+    report = json.loads(tollbook("run", *args, rotated))
+    assert report["entries"] == 0
+
+
+@pytest.mark.slow
+def test_no_secret_and_no_address_reaches_the_lake(landed: tuple[oracle.Ledger, Path, Path, int, float]) -> None:
+    """Canaries stand in every Kong line's headers and query; no table holds one, nor a whole address."""
+    _, lake, _, _, _ = landed
+    for table in ("events", "duplicates", "dead"):
+        for (text,) in rows(lake, table, "SELECT t::VARCHAR FROM t WHERE contains(t::VARCHAR, 'canary') OR contains(t::VARCHAR, 'hush')"):
+            pytest.fail(f"{table}: {text}")
+    networks = rows(lake, "events", "SELECT DISTINCT client_network FROM t")
+    assert sorted(str(n) for (n,) in networks) == ["2001:db8:0::/48", "203.0.113.0/24"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["lost", "doubled"])
+def test_the_comparison_bites(landed: tuple[oracle.Ledger, Path, Path, int, float], harm: str) -> None:
+    """One event too few or too many in the ledger is noticed."""
+    ledger, lake, _, _, _ = landed
+    cell = next(iter(ledger.counted))
+    harmed = oracle.Ledger()
+    harmed.__dict__.update({**ledger.__dict__, "counted": collections.Counter(ledger.counted)})
+    harmed.counted[cell] += 1 if harm == "lost" else -1
+    assert any(str(cell) in line for line in differences(harmed, lake))
