@@ -13,7 +13,7 @@ import pyarrow as pa
 
 LINE_BYTES_MAX = 1 << 20
 _SHOWN_BYTES = 4096
-_NEWLINE = 10
+_NEWLINE, _SPACE = 10, 32
 _SLICE_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
 
@@ -70,8 +70,9 @@ def _readable(text: bytes, offsets: npt.NDArray[np.int64], start: int) -> Lines:
     unreadable = UNREADABLE.empty_table()
     if len(bad):
         table, unreadable = _set_apart(table, text, offsets, bad)
-    blank = np.flatnonzero(lengths <= 2)  # noqa: PLR2004  # only such short lines can be "\n" or "\r\n"
-    drop = [int(i) for i in blank if not text[offsets[i] : offsets[i + 1]].strip()]
+    starts = offsets[:-1][lengths > 0]
+    spaced = np.flatnonzero(np.frombuffer(text, np.uint8)[starts] <= _SPACE) if len(text) else starts
+    drop = [int(i) for i in spaced if not text[offsets[i] : offsets[i + 1]].strip()]
     if drop:
         keep = np.ones(table.num_rows, bool)
         keep[drop] = False

@@ -19,14 +19,11 @@ class UnreadableFile(Exception):
 
 
 def open_text(path: Path) -> BinaryIO:
-    """The decompressed text of `path`. Raises UnreadableFile."""
+    """The decompressed text of `path`, to be closed by the caller. Raises UnreadableFile."""
     try:
-        file = path.open("rb")
-        magic = file.read(2)
-        file.seek(0)
+        return gzip.GzipFile(path) if is_packed(path) else path.open("rb")  # type: ignore[return-value]
     except OSError as exc:
         raise UnreadableFile(f"{path}: {exc.strerror}; check the path and its permissions") from exc
-    return gzip.GzipFile(fileobj=file) if magic == _GZIP_MAGIC else file  # type: ignore[return-value]
 
 
 def read(text: BinaryIO, size: int, name: str) -> bytes:
@@ -61,7 +58,14 @@ def is_document(text: bytes) -> bool:
 
 def frames(source: Path | BinaryIO) -> Iterator[Lines]:
     """The lines of a file or stream from its start to its end, the last one with or without a newline."""
-    name, text = (str(source), open_text(source)) if isinstance(source, Path) else ("standard input", source)
+    if isinstance(source, Path):
+        with open_text(source) as text:
+            yield from _frames(text, str(source))
+    else:
+        yield from _frames(source, "standard input")
+
+
+def _frames(text: BinaryIO, name: str) -> Iterator[Lines]:
     block = read(text, BLOCK_BYTES, name)
     if is_document(block):
         yield whole_document(block, 0)

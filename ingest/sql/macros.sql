@@ -1,11 +1,15 @@
 -- Small readings that several formats share. Run once per connection.
 CREATE OR REPLACE TEMP MACRO present(x) AS nullif(nullif(x, '-'), '');
 
--- Seconds (below 10^11) or milliseconds since the epoch, as text, to microseconds; NULL where it is no number.
-CREATE OR REPLACE TEMP MACRO epoch_number_us(x) AS coalesce(
-    TRY_CAST(x AS BIGINT) * (CASE WHEN TRY_CAST(x AS BIGINT) < 100000000000 THEN 1000000 ELSE 1000 END),
-    TRY_CAST(TRY_CAST(x AS DECIMAL(20, 6)) * (CASE WHEN TRY_CAST(x AS DECIMAL(20, 6)) < 100000000000 THEN 1000000 ELSE 1000 END) AS BIGINT)
-);
+-- Seconds (below 10^11) or milliseconds (below 10^15) since the epoch, as text, to microseconds. A number beyond is in a
+-- unit that is not guessed at: -1, which is out of range. NULL where it is no number.
+CREATE OR REPLACE TEMP MACRO scaled_us(n) AS CASE
+    WHEN n BETWEEN 0 AND 99999999999 THEN n * 1000000
+    WHEN n BETWEEN 0 AND 999999999999999 THEN n * 1000
+    WHEN n IS NOT NULL THEN -1
+END;
+CREATE OR REPLACE TEMP MACRO epoch_number_us(x) AS
+    coalesce(scaled_us(TRY_CAST(x AS BIGINT)), TRY_CAST(scaled_us(TRY_CAST(x AS DECIMAL(28, 6))) AS BIGINT));
 
 -- 02/Jul/2024:06:00:00 +0200 to microseconds since the epoch; NULL where it is no such time.
 CREATE OR REPLACE TEMP MACRO clf_time_us(x) AS epoch_us(try_strptime(x, '%d/%b/%Y:%H:%M:%S %z'));

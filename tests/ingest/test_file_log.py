@@ -1,0 +1,171 @@
+"""Log files as a log: read once, whatever happens to the file's name, packing and length."""
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ingest.decode import Decoder, SourceRules
+from ingest.file_log import FileLog
+from ingest.generation import Known, identify
+from tests.ingest.fixtures import OWNERS, kong, line
+
+
+def lines(*ids: object) -> bytes:
+    return b"".join(line(kong(str(i))) for i in ids)
+
+
+def opened(files: Sequence[Path], known: Sequence[Known] = (), **options: bool) -> FileLog:
+    log = FileLog(files, "edge", known, lambda: Decoder("kong", SourceRules("edge"), OWNERS), **options)
+    for partition in log.partitions():
+        log.seek(partition, next((k.offset for k in known if k.generation == partition.generation), 0))
+    return log
+
+
+def read(log: FileLog) -> tuple[list[str], list[Known]]:
+    """All event ids, and what the lake would remember."""
+    ids: list[str] = []
+    known: dict[str, Known] = {}
+    while fetched := log.poll():
+        ids += fetched.events["event_id"].to_pylist()
+        generation = fetched.partition.generation
+        known[generation] = Known(generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256)
+    log.close()
+    return ids, list(known.values())
+
+
+def test_a_file_is_read_once_and_a_grown_one_from_where_it_ended(tmp_path: Path) -> None:
+    """The lake's offset says where to go on."""
+    path = tmp_path / "a.log"
+    path.write_bytes(lines(1, 2))
+    ids, known = read(opened([path]))
+    assert ids == ["1", "2"]
+    assert read(opened([path], known))[0] == []
+    with path.open("ab") as file:
+        file.write(lines(3))
+    assert read(opened([path], known))[0] == ["3"]
+
+
+@pytest.mark.parametrize("length", [2, 40], ids=["shorter than the head", "longer than the head"])
+def test_rename_compression_and_growth_keep_the_generation(tmp_path: Path, length: int) -> None:
+    """Rotation: access.log becomes access.log.1, then access.log.1.gz; a copy that goes on elsewhere is still the same log."""
+    path = tmp_path / "access.log"
+    path.write_bytes(lines(*range(length)))
+    _, known = read(opened([path]))
+    packed = tmp_path / "access.log.1.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes() + lines("new")))
+    path.unlink()
+    assert read(opened([packed], known))[0] == ["new"]
+
+
+def test_the_same_log_twice_in_one_run_is_read_once(tmp_path: Path) -> None:
+    """The plain file and its packed beginning: the longer one is read."""
+    (tmp_path / "a.log").write_bytes(lines(*range(50)))
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(lines(*range(30))))
+    ids, _ = read(opened([tmp_path / "a.log.gz", tmp_path / "a.log"]))
+    assert ids == [str(i) for i in range(50)]
+
+
+def test_two_logs_with_the_same_beginning_are_told_apart(tmp_path: Path) -> None:
+    """More than the head is the same; what follows differs: both are read, now and in later runs."""
+    one, other = tmp_path / "one.log", tmp_path / "other.log"
+    one.write_bytes(lines(*range(30), "x1", "x2"))
+    other.write_bytes(lines(*range(30), "y1", "y2"))
+    ids, known = read(opened([one, other]))
+    assert ids.count("5") == 2
+    assert {"x1", "y2"} <= set(ids)
+    assert read(opened([other, one], known))[0] == []
+    ids, known = read(opened([one]))
+    assert read(opened([other], known))[0][-1] == "y2", "also when the second file is met in a later run"
+
+
+def test_a_file_that_shrank_is_reported_and_not_read(tmp_path: Path) -> None:
+    """A cut file would shift every offset; the message says what to do."""
+    path = tmp_path / "a.log"
+    path.write_bytes(lines(*range(40)))
+    _, known = read(opened([path]))
+    path.write_bytes(lines(*range(30)))
+    log = opened([path], known)
+    assert read(log)[0] == []
+    assert "bring back the whole file" in log.problems[0]
+
+
+def test_half_a_gzip_gives_what_is_whole_and_a_problem_and_later_the_rest(tmp_path: Path) -> None:
+    """Nothing is guessed, nothing is read twice once the file is whole."""
+    packed = gzip.compress(lines(*range(2000)))
+    path = tmp_path / "a.log.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "b.log").write_bytes(lines("b"))
+    log = FileLog([path, tmp_path / "b.log"], "edge", [], lambda: Decoder("kong", SourceRules("edge"), OWNERS), block_bytes=20_000)
+    ids, known = read(log)
+    assert ids[-1] == "b", "the other file is read all the same"
+    assert "ends too early" in log.problems[0]
+    path.write_bytes(packed)
+    more, _ = read(opened([path, tmp_path / "b.log"], known))
+    assert [*ids[:-1], *more] == [str(i) for i in range(2000)]
+
+
+def test_an_unfinished_last_line_waits_for_its_rest(tmp_path: Path) -> None:
+    """A half line is never guessed at; a JSON line that closes is whole without its newline."""
+    path = tmp_path / "a.log"
+    whole = lines(1, 2)
+    path.write_bytes(whole[:-20])
+    log = opened([path])
+    ids, known = read(log)
+    assert ids == ["1"]
+    assert list(log.waiting) == [str(path)]
+    path.write_bytes(whole.rstrip(b"\n"))
+    ids, known = read(opened([path], known))
+    assert ids == ["2"]
+    path.write_bytes(whole + lines(3))
+    assert read(opened([path], known))[0] == ["3"]
+
+
+def test_final_reads_an_unfinished_line_as_it_stands(tmp_path: Path) -> None:
+    """For files that will not grow any more."""
+    path = tmp_path / "a.log"
+    path.write_bytes(lines(1) + b'{"cut":')
+    log = opened([path], final=True)
+    fetched = log.poll()
+    log.close()
+    assert fetched is not None
+    assert fetched.refused["reason"].to_pylist() == ["NOT_JSON"]
+    assert log.waiting == {}
+
+
+def test_a_document_over_several_lines_is_one_entry_or_an_array_of_them(tmp_path: Path) -> None:
+    """Pretty-printed JSON, as documentation and debugging tools write it."""
+    path = tmp_path / "a.json"
+    text = "[\n" + kong_text("p") + ",\n" + kong_text("q") + "\n]\n"
+    path.write_text(text)
+    assert read(opened([path]))[0] == ["p", "q"]
+
+
+def kong_text(event_id: str) -> str:
+    return line(kong(event_id)).decode().replace(",", ",\n  ")
+
+
+def test_small_blocks_and_large_blocks_give_the_same(tmp_path: Path) -> None:
+    """Cutting the text elsewhere changes no event and no offset."""
+    path = tmp_path / "a.log"
+    path.write_bytes(lines(*range(500)))
+    results = []
+    for size in (1000, 7777, 1 << 20):
+        log = FileLog([path], "edge", [], lambda: Decoder("kong", SourceRules("edge"), OWNERS), block_bytes=size)
+        rows: list[dict[str, object]] = []
+        while fetched := log.poll():
+            rows += fetched.events.to_pylist()
+        log.close()
+        results.append(rows)
+    assert results[0] == results[1] == results[2]
+
+
+def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
+    """The one has nothing to say yet; the other is a problem with a name."""
+    (tmp_path / "empty.log").touch()
+    log = opened([tmp_path / "empty.log", tmp_path / "gone.log"])
+    assert read(log)[0] == []
+    assert "gone.log" in log.problems[0]
+    with pytest.raises(Exception, match="gone"):
+        identify(tmp_path / "gone.log", [])

@@ -1,0 +1,41 @@
+"""Bytes to lines: nothing is lost, whatever the ends of lines and the encoding."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.framing import LINE_BYTES_MAX, split_lines
+
+
+@given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"")), max_size=20), st.booleans(), st.integers(0, 10**12))
+def test_every_line_that_is_not_blank_comes_out_at_its_offset(lines: list[bytes], closed: bool, start: int) -> None:
+    """With and without a last newline; positions are offsets in the text."""
+    text = b"\n".join(lines) + (b"\n" if closed else b"")
+    if start == 0 and text.startswith(b"\xef\xbb\xbf"):
+        start = 1
+    framed = split_lines(text, start)
+    expected, at = [], start
+    for one in text.split(b"\n"):
+        if one.strip():
+            expected.append((at, one))
+        at += len(one) + 1
+    assert framed.lines["position"].to_pylist() == [place for place, _ in expected]
+    unreadable = set(framed.unreadable["position"].to_pylist())
+    for (place, one), got in zip(expected, framed.lines["line"].to_pylist(), strict=True):
+        if place not in unreadable:
+            assert got.encode().rstrip(b"\n") == one
+
+
+def test_carriage_returns_blank_lines_and_a_byte_order_mark_do_no_harm() -> None:
+    """What editors and Windows leave behind."""
+    framed = split_lines(b"\xef\xbb\xbf{}\r\n\r\n\n  \n[1]", 0)
+    assert framed.lines["position"].to_pylist() == [3, 14]
+    assert [text.strip() for text in framed.lines["line"].to_pylist()] == ["{}", "[1]"]
+
+
+def test_a_line_that_is_no_text_or_too_long_is_set_apart_and_its_neighbours_stay() -> None:
+    """Reason, size and hash of the whole line; only a beginning is shown."""
+    framed = split_lines(b"good\n\xff\xfe\n" + b"x" * (LINE_BYTES_MAX + 1) + b"\nlast\n", 0)
+    assert framed.unreadable["reason"].to_pylist() == ["BAD_UTF8", "TOO_LARGE"]
+    shown = framed.lines["line"].to_pylist()
+    assert [shown[0], shown[1], shown[3]] == ["good\n", "\\xff\\xfe\n", "last\n"]
+    assert len(shown[2]) < 5000

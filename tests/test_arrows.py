@@ -1,0 +1,84 @@
+"""The shape of the code itself: who imports whom, what every SQL file says of itself, whose names are ours."""
+
+import ast
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"schemas": set(), "ingest": {"schemas"}, "aggregate": {"schemas"}, "billing": {"schemas"}}
+ALL = {*PACKAGES, "tollbook"}
+NONE = {"utils.py", "common.py", "helpers.py", "base.py"}
+
+
+def imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_arrows_point_one_way(package: str) -> None:
+    """The stages meet in topics and tables, never in each other's code; only the composition root knows all."""
+    allowed = PACKAGES[package] | {package}
+    for file in (ROOT / package).rglob("*.py"):
+        assert imported(file) & ALL <= allowed, f"{file.relative_to(ROOT)} imports {imported(file) & ALL - allowed}"
+
+
+def test_the_oracle_imports_nothing_of_ours() -> None:
+    """What checks the product must not share its mistakes."""
+    assert not imported(ROOT / "tests/e2e/oracle.py") & ALL
+
+
+def test_no_other_distribution_claims_our_names() -> None:
+    """A package of the same name in the environment would be imported instead of ours, or beside it."""
+    claimed = importlib.metadata.packages_distributions()
+    for name in ALL:
+        assert set(claimed.get(name, ["tollbook"])) == {"tollbook"}, f"{name} is also in {claimed[name]}"
+
+
+@pytest.mark.parametrize("file", sorted(p.relative_to(ROOT) for d in ALL for p in (ROOT / d).rglob("*.sql")), ids=str)
+def test_every_sql_file_says_what_goes_in_and_out(file: Path) -> None:
+    """One statement a file, a header with in and out, every column named."""
+    text = (ROOT / file).read_text()
+    header = [line for line in text.splitlines() if line.startswith("--")]
+    assert text.startswith("--")
+    if file.stem == "macros":
+        return
+    assert any(line.startswith("-- in:") for line in header), "no `-- in:`"
+    assert any(line.startswith("-- out:") for line in header), "no `-- out:`"
+    code = "\n".join(line.partition("--")[0] for line in text.splitlines())
+    assert ";" not in code, "more than one statement"
+
+
+@pytest.mark.parametrize("package", sorted(ALL))
+def test_no_wide_except_no_clock_no_nameless_module(package: str) -> None:
+    """What hides mistakes, makes a rerun differ, or says nothing has no place below the top loop."""
+    clocks = {"tollbook/edge.py"}  # the one place where the clock is read
+    for file in (ROOT / package).rglob("*.py"):
+        assert file.name not in NONE
+        text = file.read_text()
+        name = str(file.relative_to(ROOT))
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ExceptHandler):
+                caught = ast.unparse(node.type) if node.type else "everything"
+                assert caught not in {"Exception", "BaseException", "everything"}, f"{name}:{node.lineno}"
+        if name not in clocks:
+            assert "datetime.now(" not in text, name
+            assert "time.time(" not in text, name
+
+
+@pytest.mark.parametrize("file", ["billing", "schemas"])
+def test_no_float_near_money(file: str) -> None:
+    """Money and quantities are decimals; a float literal or call in these packages would be one too many."""
+    for path in (ROOT / file).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant):
+                assert not isinstance(node.value, float), f"{path}:{node.lineno}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"float", "round"}, f"{path}:{node.lineno}"
