@@ -146,9 +146,10 @@ class Land:
         return [lake.write_part(self._root, shape, rows)] if rows.num_rows else []
 
     def _load_day(self, day: int) -> Keys:
-        files = self._table.file_uris([("event_day", "=", str(_EPOCH_DAY + timedelta(days=day)))])
+        folder = f"/event_day={_EPOCH_DAY + timedelta(days=day)}/"
+        files = sorted(uri.removeprefix("file://") for uri in self._table.file_uris() if folder in uri)
         columns = lake.file_schema(EVENTS).names
-        engine.scan(self._con, "stored", sorted(f.removeprefix("file://") for f in files), EVENTS.schema)
+        engine.scan(self._con, "stored", files, EVENTS.schema)
         stored = self._con.sql("FROM stored").select(*columns).to_arrow_table()
         return identities.keys(self._con, stored)
 

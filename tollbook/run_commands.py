@@ -62,7 +62,8 @@ def run(
         int, Parameter("--commit-entries", env_var="TOLLBOOK_COMMIT_ENTRIES", help="Commit after so many entries.")
     ] = COMMIT_ENTRIES,
     block_bytes: Annotated[
-        int, Parameter("--block-bytes", env_var="TOLLBOOK_BLOCK_BYTES", help="Read so much text at a time; bounds memory.")
+        int,
+        Parameter("--block-bytes", env_var="TOLLBOOK_BLOCK_BYTES", help="Read so much text at a time; bounds memory."),
     ] = BLOCK_BYTES,
     json: JsonOption = False,
 ) -> int:

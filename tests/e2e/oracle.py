@@ -5,7 +5,7 @@ to the last entry and cent, that is not because they share a mistake.
 """
 
 import collections
-import datetime
+import datetime as dt
 import gzip
 import json
 import math
@@ -47,7 +47,8 @@ def catalog() -> str:
     text = CATALOG
     for currency, scale in SCALE.items():
         tiers = ", ".join(
-            f"{{up_to: {'null' if top is None else top}, unit_price: {float(price * scale):.6f}}}" for top, price in TIERS
+            f"{{up_to: {'null' if top is None else top}, unit_price: {float(price * scale):.6f}}}"
+            for top, price in TIERS
         )
         text += f"""  - id: card-{currency.lower()}
     currency: {currency}
@@ -113,7 +114,11 @@ class Ledger:
             start, end = month_ms(year, month, zone)
             billed = [(s, b) for t, s, b in self.usage[partner] if start <= t < end and s != 429 and s < 500]
             scale = SCALE[currency]
-            lines = [FEE[currency], graduated(len(billed)) * scale, Fraction(sum(b for _, b in billed), 10**9) * GB_PRICE * scale]
+            lines = [
+                FEE[currency],
+                graduated(len(billed)) * scale,
+                Fraction(sum(b for _, b in billed), 10**9) * GB_PRICE * scale,
+            ]
             minor = sum(half_away(line * 10**decimals) for line in lines)
             text = str(minor) if decimals == 0 else f"{minor // 10**decimals}.{minor % 10**decimals:0{decimals}d}"
             result[partner] = (text, currency)
@@ -138,7 +143,10 @@ def half_away(amount: Fraction) -> int:
 def month_ms(year: int, month: int, zone: str) -> tuple[int, int]:
     """A month in a zone, as milliseconds since the epoch."""
     where = zoneinfo.ZoneInfo(zone)
-    ends = [datetime.datetime(year, month, 1, tzinfo=where), datetime.datetime(year + month // 12, month % 12 + 1, 1, tzinfo=where)]
+    ends = [
+        dt.datetime(year, month, 1, tzinfo=where),
+        dt.datetime(year + month // 12, month % 12 + 1, 1, tzinfo=where),
+    ]
     return int(ends[0].timestamp()) * 1000, int(ends[1].timestamp()) * 1000
 
 
@@ -210,13 +218,25 @@ def _event(rng: random.Random, format_name: str, partner: str, time_ms: int, eve
 def _contradicting(rng: random.Random, event: dict[str, object]) -> dict[str, object]:
     """The same id with another payload: another size, status or time."""
     field = rng.choice(["response", "status", "time"])
-    value = {"response": int(str(event["response"])) + 1, "status": 418, "time": int(str(event["time"])) + rng.choice([-1, 1]) * rng.randrange(1, 6 * 3_600_000)}
+    value = {
+        "response": int(str(event["response"])) + 1,
+        "status": 418,
+        "time": int(str(event["time"])) + rng.choice([-1, 1]) * rng.randrange(1, 6 * 3_600_000),
+    }
     return {**event, field: value[field]}
 
 
 def _fact(event: dict[str, object], service: str, request: object) -> tuple[str, tuple[object, ...]]:
     keys = ("partner", "kind", "value", "time")
-    return str(event["id"]), (*(event[k] for k in keys), service, event["method"], event["route"], event["status"], request, event["response"])
+    return str(event["id"]), (
+        *(event[k] for k in keys),
+        service,
+        event["method"],
+        event["route"],
+        event["status"],
+        request,
+        event["response"],
+    )
 
 
 def _kong(rng: random.Random, place: float, event: dict[str, object]) -> Sent:
@@ -253,7 +273,10 @@ def _broken(rng: random.Random, format_name: str, place: float, time_ms: int, ev
         "cut": (good[: rng.randrange(10, len(good) - 2)], "NOT_JSON"),
         "garbage": (b"upstream timed out (110: Connection timed out)", "NOT_JSON"),
         "number": (b"12345", "NOT_OBJECT"),
-        "latin": (good[:-1].replace(b"GET", b"G\xe9T").replace(b"POST", b"P\xe9ST").replace(b"DELETE", b"D\xe9L") + b"}", "BAD_UTF8"),
+        "latin": (
+            good[:-1].replace(b"GET", b"G\xe9T").replace(b"POST", b"P\xe9ST").replace(b"DELETE", b"D\xe9L") + b"}",
+            "BAD_UTF8",
+        ),
         "status": (build(rng, place, {**event, "status": 777}).line, "BAD_STATUS"),
         "negative": (build(rng, place, {**event, "response": -5}).line, "NUMBER_RANGE"),
         "stranger": (build(rng, place, {**event, "kind": who, "value": "nobody-knows"}).line, "UNKNOWN_CREDENTIAL"),

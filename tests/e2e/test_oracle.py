@@ -25,8 +25,12 @@ NOW = "2026-11-06T00:00:00Z"
 
 
 def tollbook(*args: object, check: int = 0) -> str:
-    done = subprocess.run([sys.executable, "-m", "tollbook", *map(str, args)], capture_output=True, text=True, check=False)
-    assert done.returncode == check, f"tollbook {args}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    done = subprocess.run(
+        [sys.executable, "-m", "tollbook", *map(str, args)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == check, (
+        f"tollbook {args}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    )
     return done.stdout
 
 
@@ -52,14 +56,29 @@ def differences(ledger: oracle.Ledger, lake: Path) -> list[str]:
         "conflicts": (ledger.conflicts, cells(lake, "dead", "outcome = 'conflict'")),
     }
     for name, (expected, got) in seen.items():
-        for cell in {*expected, *got}:
-            if expected[cell] != got.get(cell, 0):
-                found.append(f"{name} {cell}: ledger {expected[cell]}, lake {got.get(cell, 0)}")
-    refused = {(str(s), str(r)): n for s, r, n in rows(lake, "dead", "SELECT source, reason, count(*) FROM t WHERE outcome = 'refused' GROUP BY ALL")}
-    found += [f"refused {k}: ledger {ledger.refused[k]}, lake {refused.get(k, 0)}" for k in {*ledger.refused, *refused} if ledger.refused[k] != refused.get(k, 0)]
+        found += [
+            f"{name} {cell}: ledger {expected[cell]}, lake {got.get(cell, 0)}"
+            for cell in {*expected, *got}
+            if expected[cell] != got.get(cell, 0)
+        ]
+    refused = {
+        (str(s), str(r)): n
+        for s, r, n in rows(
+            lake, "dead", "SELECT source, reason, count(*) FROM t WHERE outcome = 'refused' GROUP BY ALL"
+        )
+    }
+    found += [
+        f"refused {k}: ledger {ledger.refused[k]}, lake {refused.get(k, 0)}"
+        for k in {*ledger.refused, *refused}
+        if ledger.refused[k] != refused.get(k, 0)
+    ]
     window = f"SELECT partner_id, epoch_us(window_start) // {WINDOW_US}, sum(requests) FROM t GROUP BY ALL"
     rollups = {(str(p), int(str(w))): int(str(n)) for p, w, n in rows(lake, "rollups", window)}
-    found += [f"rollup {c}: ledger {ledger.counted[c]}, lake {rollups.get(c, 0)}" for c in {*ledger.counted, *rollups} if ledger.counted[c] != rollups.get(c, 0)]
+    found += [
+        f"rollup {c}: ledger {ledger.counted[c]}, lake {rollups.get(c, 0)}"
+        for c in {*ledger.counted, *rollups}
+        if ledger.counted[c] != rollups.get(c, 0)
+    ]
     return found
 
 
@@ -135,10 +154,24 @@ def test_every_cell_equals_the_ledger_after_twenty_kills(landed: tuple[oracle.Le
 
 
 @pytest.mark.slow
-def test_invoices_equal_the_ledger_to_the_cent_and_come_out_again(landed: tuple[oracle.Ledger, Path, Path, int, float]) -> None:
+def test_invoices_equal_the_ledger_to_the_cent_and_come_out_again(
+    landed: tuple[oracle.Ledger, Path, Path, int, float],
+) -> None:
     """Totals from own arithmetic; a second issue changes no byte; verify renders the same bytes."""
     ledger, lake, folder, _, _ = landed
-    issue = ["invoice", "issue", "--catalog", folder / "catalog", "--lake", lake, "--period", "2026-10", "--now", NOW, "--json"]
+    issue = [
+        "invoice",
+        "issue",
+        "--catalog",
+        folder / "catalog",
+        "--lake",
+        lake,
+        "--period",
+        "2026-10",
+        "--now",
+        NOW,
+        "--json",
+    ]
     first = json.loads(tollbook(*issue))
     assert {i["partner_id"]: (i["total"], i["currency"]) for i in first["invoices"]} == ledger.totals(2026, 10)
     documents = {p.name: p.read_bytes() for p in (lake / "documents").iterdir()}
@@ -166,7 +199,9 @@ def test_no_secret_and_no_address_reaches_the_lake(landed: tuple[oracle.Ledger, 
     """Canaries stand in every Kong line's headers and query; no table holds one, nor a whole address."""
     _, lake, _, _, _ = landed
     for table in ("events", "duplicates", "dead"):
-        for (text,) in rows(lake, table, "SELECT t::VARCHAR FROM t WHERE contains(t::VARCHAR, 'canary') OR contains(t::VARCHAR, 'hush')"):
+        for (text,) in rows(
+            lake, table, "SELECT t::VARCHAR FROM t WHERE contains(t::VARCHAR, 'canary') OR contains(t::VARCHAR, 'hush')"
+        ):
             pytest.fail(f"{table}: {text}")
     networks = rows(lake, "events", "SELECT DISTINCT client_network FROM t")
     assert sorted(str(n) for (n,) in networks) == ["2001:db8:0::/48", "203.0.113.0/24"]

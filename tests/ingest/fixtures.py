@@ -12,7 +12,14 @@ FOREVER = (0, 1 << 62)
 OWNERS = Attribution(
     pa.Table.from_pylist(
         [
-            {"kind": kind, "value": value, "partner_id": partner, "suspended": partner == "sleepy", "from_us": start, "to_us": end}
+            {
+                "kind": kind,
+                "value": value,
+                "partner_id": partner,
+                "suspended": partner == "sleepy",
+                "from_us": start,
+                "to_us": end,
+            }
             for kind, value, partner, (start, end) in [
                 ("consumer", "c-acme", "acme", FOREVER),
                 ("consumer", "c-sleepy", "sleepy", FOREVER),
@@ -34,7 +41,13 @@ OWNERS = Attribution(
 def kong(event_id: str | None = "id-1", **changes: Any) -> dict[str, Any]:
     """A Kong record; dotted names change or (None) drop a field."""
     record: dict[str, Any] = {
-        "request": {"id": event_id, "method": "GET", "uri": "/v1/orders?page=2", "size": 200, "headers": {"host": "api.example:8443"}},
+        "request": {
+            "id": event_id,
+            "method": "GET",
+            "uri": "/v1/orders?page=2",
+            "size": 200,
+            "headers": {"host": "api.example:8443"},
+        },
         "response": {"status": 200, "size": 900},
         "latencies": {"request": 12},
         "started_at": T0_MS,

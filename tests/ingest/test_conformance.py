@@ -12,14 +12,30 @@ from ingest.decode import Parser
 from ingest.text import frames
 
 SAMPLES = Path(__file__).parent.parent.parent.parent / "shared" / "cases" / "logs"
-FIELDS = "event_id time method path route status request_bytes response_bytes latency_ms client_ip identity service host".split()
+FIELDS = [
+    "event_id",
+    "time",
+    "method",
+    "path",
+    "route",
+    "status",
+    "request_bytes",
+    "response_bytes",
+    "latency_ms",
+    "client_ip",
+    "identity",
+    "service",
+    "host",
+]
 FORMATS = ("kong", "aws_apigw")
 
 
 def files() -> Iterator[Any]:
     manifest = SAMPLES / "MANIFEST.json"
     if not manifest.exists():
-        yield pytest.param(None, marks=pytest.mark.skip(reason="the log samples (shared/cases/logs) do not lie beside this checkout"))
+        yield pytest.param(
+            None, marks=pytest.mark.skip(reason="the log samples (shared/cases/logs) do not lie beside this checkout")
+        )
         return
     for entry in json.loads(manifest.read_text()):
         if entry["format"] in FORMATS:

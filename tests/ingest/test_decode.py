@@ -60,7 +60,10 @@ def test_a_hostile_line_is_refused_and_its_neighbours_are_counted(hostile: bytes
     """Sent among good lines: they count, it does not, nothing crashes."""
     good = line(kong("a")) + line(kong("b"))
     if format_name == "aws_apigw":
-        good = b"".join(line({"extendedRequestId": i, "requestTimeEpoch": str(T0_MS), "status": "200", "apiKeyId": "k-acme"}) for i in "ab")
+        good = b"".join(
+            line({"extendedRequestId": i, "requestTimeEpoch": str(T0_MS), "status": "200", "apiKeyId": "k-acme"})
+            for i in "ab"
+        )
     first, second = good.splitlines(keepends=True)
     decoded = decode(first, hostile, second, format_name=format_name)
     assert decoded.events["event_id"].to_pylist() == ["a", "b"]
@@ -77,9 +80,14 @@ def test_decoding_is_total(lines: list[bytes]) -> None:
     assert decoded.events.num_rows + decoded.refused.num_rows == sum(1 for text in lines if text.strip())
 
 
+NAMES = st.sampled_from(["id", "size", "status", "name", "x"])
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=9)
+VALUES = st.recursive(LEAVES, lambda c: st.lists(c, max_size=3) | st.dictionaries(NAMES, c, max_size=3), max_leaves=9)
+TOP = st.sampled_from(["request", "response", "started_at", "consumer", "route", "latencies"])
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.dictionaries(st.sampled_from(["request", "response", "started_at", "consumer", "route", "latencies"]), st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=9), lambda c: st.lists(c, max_size=3) | st.dictionaries(st.sampled_from(["id", "size", "status", "name", "x"]), c, max_size=3), max_leaves=9)))  # fmt: skip
+@given(st.dictionaries(TOP, VALUES))
 def test_any_json_object_has_one_outcome(record: dict[str, Any]) -> None:
     """Fields of any type and depth: one line, one outcome."""
     decoded = decode(json.dumps(record).encode() + b"\n")
@@ -137,13 +145,22 @@ ASKING = SourceRules("edge", may_tag=False, partner_field="partner")
 @pytest.mark.parametrize(
     ("record", "rules", "outcome"),
     [
-        pytest.param(kong(consumer=None, partner="bolt"), TAGGING, "bolt", id="a tag alone, from a source that may tag"),
-        pytest.param(kong(consumer=None, partner="bolt"), ASKING, "TAG_NOT_ALLOWED", id="a tag alone, from one that may not"),
+        pytest.param(
+            kong(consumer=None, partner="bolt"), TAGGING, "bolt", id="a tag alone, from a source that may tag"
+        ),
+        pytest.param(
+            kong(consumer=None, partner="bolt"), ASKING, "TAG_NOT_ALLOWED", id="a tag alone, from one that may not"
+        ),
         pytest.param(kong(partner="acme"), ASKING, "acme", id="a tag that agrees with the credential"),
         pytest.param(kong(partner="bolt"), TAGGING, "PARTNER_MISMATCH", id="a tag that names another partner"),
         pytest.param(kong(partner="nobody"), TAGGING, "UNKNOWN_PARTNER", id="a tag for no partner"),
         pytest.param(kong(partner="'; DROP TABLE usage;--"), TAGGING, "UNKNOWN_PARTNER", id="a tag that is SQL"),
-        pytest.param(kong(consumer=None, partner="bolt"), SourceRules("edge", may_tag=True), "NO_PARTNER", id="no field is named: no tag is looked for"),
+        pytest.param(
+            kong(consumer=None, partner="bolt"),
+            SourceRules("edge", may_tag=True),
+            "NO_PARTNER",
+            id="no field is named: no tag is looked for",
+        ),
     ],
 )
 def test_tags(record: dict[str, Any], rules: SourceRules, outcome: str) -> None:
@@ -163,7 +180,14 @@ def test_tags(record: dict[str, Any], rules: SourceRules, outcome: str) -> None:
 )
 def test_an_oidc_client_goes_before_its_issuer(issuer: str, client: str, partner: str, credential: str) -> None:
     """The client that is listed is its partner's; the issuer stands for the others."""
-    record = {"requestId": "r=", "routeKey": "GET /", "requestTimeEpoch": str(T0_MS), "status": "200", "iss": issuer, "azp": client}
+    record = {
+        "requestId": "r=",
+        "routeKey": "GET /",
+        "requestTimeEpoch": str(T0_MS),
+        "status": "200",
+        "iss": issuer,
+        "azp": client,
+    }
     event = one_event(line(record), format_name="aws_apigw")
     assert (event["partner_id"], event["credential"]) == (partner, credential)
 
@@ -178,7 +202,13 @@ def test_time_limits_hold_only_where_they_are_given() -> None:
 
 def test_ids_that_a_client_can_choose_are_not_used() -> None:
     """A client of a REST stage sets requestId itself: deduplicating on it would let it lower its own bill."""
-    record = {"requestId": "mine", "resourcePath": "/x", "requestTimeEpoch": str(T0_MS), "status": "200", "apiKeyId": "k-acme"}
+    record = {
+        "requestId": "mine",
+        "resourcePath": "/x",
+        "requestTimeEpoch": str(T0_MS),
+        "status": "200",
+        "apiKeyId": "k-acme",
+    }
     decoded = decode(line(record), line(record), format_name="aws_apigw")
     assert decoded.events["event_id"].to_pylist() == ["@gen:0", f"@gen:{len(line(record))}"]
 
@@ -208,7 +238,12 @@ SECRETS = ["canary1", "canary2", "canary3", "canary4", "canary5", "eyJhbGciOi.ey
 def test_secrets_do_not_pass() -> None:
     """Keys, cookies, tokens and queries of counted and of refused lines, also of lines that are cut."""
     record = kong(
-        request__headers={"apikey": SECRETS[0], "Cookie": f"sid={SECRETS[1]}", "x-api-key": SECRETS[2], "x": f"Bearer {SECRETS[5]}"},
+        request__headers={
+            "apikey": SECRETS[0],
+            "Cookie": f"sid={SECRETS[1]}",
+            "x-api-key": SECRETS[2],
+            "x": f"Bearer {SECRETS[5]}",
+        },
         request__uri=f"/v1/x?api_key={SECRETS[3]}",
         request__querystring={"token": SECRETS[4]},
     )

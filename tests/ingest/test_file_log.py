@@ -30,7 +30,9 @@ def read(log: FileLog) -> tuple[list[str], list[Known]]:
     while fetched := log.poll():
         ids += fetched.events["event_id"].to_pylist()
         generation = fetched.partition.generation
-        known[generation] = Known(generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256)
+        known[generation] = Known(
+            generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256
+        )
     log.close()
     return ids, list(known.values())
 
@@ -97,7 +99,9 @@ def test_half_a_gzip_gives_what_is_whole_and_a_problem_and_later_the_rest(tmp_pa
     path = tmp_path / "a.log.gz"
     path.write_bytes(packed[: len(packed) // 2])
     (tmp_path / "b.log").write_bytes(lines("b"))
-    log = FileLog([path, tmp_path / "b.log"], "edge", [], lambda: Decoder("kong", SourceRules("edge"), OWNERS), block_bytes=20_000)
+    log = FileLog(
+        [path, tmp_path / "b.log"], "edge", [], lambda: Decoder("kong", SourceRules("edge"), OWNERS), block_bytes=20_000
+    )
     ids, known = read(log)
     assert ids[-1] == "b", "the other file is read all the same"
     assert "ends too early" in log.problems[0]

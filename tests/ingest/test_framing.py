@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 from ingest.framing import LINE_BYTES_MAX, split_lines
 
 
-@given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"")), max_size=20), st.booleans(), st.integers(0, 10**12))
+@given(
+    st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"")), max_size=20),
+    st.booleans(),
+    st.integers(0, 10**12),
+)
 def test_every_line_that_is_not_blank_comes_out_at_its_offset(lines: list[bytes], closed: bool, start: int) -> None:
     """With and without a last newline; positions are offsets in the text."""
     text = b"\n".join(lines) + (b"\n" if closed else b"")
@@ -28,7 +32,7 @@ def test_every_line_that_is_not_blank_comes_out_at_its_offset(lines: list[bytes]
 def test_carriage_returns_blank_lines_and_a_byte_order_mark_do_no_harm() -> None:
     """What editors and Windows leave behind."""
     framed = split_lines(b"\xef\xbb\xbf{}\r\n\r\n\n  \n[1]", 0)
-    assert framed.lines["position"].to_pylist() == [3, 14]
+    assert framed.lines["position"].to_pylist() == [3, 13]
     assert [text.strip() for text in framed.lines["line"].to_pylist()] == ["{}", "[1]"]
 
 

@@ -12,7 +12,9 @@ from schemas.tables import DUPLICATES
 
 
 def row(event_id: str) -> pa.Table:
-    return pa.Table.from_pylist([{"source": "s", "event_id": event_id, "partner_id": "p", "position": 0, "item": 0}], DUPLICATES.schema)
+    return pa.Table.from_pylist(
+        [{"source": "s", "event_id": event_id, "partner_id": "p", "position": 0, "item": 0}], DUPLICATES.schema
+    )
 
 
 @pytest.fixture
@@ -67,7 +69,13 @@ def test_a_writer_with_an_old_snapshot_is_fenced(root: Path) -> None:
     lake.commit(mine, DUPLICATES, [lake.write_part(root, DUPLICATES, row("a"))], versions={"land/s/g": 7}, info={})
     for offset in (5, 7, 9):
         with pytest.raises(Fenced):
-            lake.commit(zombies, DUPLICATES, [lake.write_part(root, DUPLICATES, row("b"))], versions={"land/s/g": offset}, info={})
+            lake.commit(
+                zombies,
+                DUPLICATES,
+                [lake.write_part(root, DUPLICATES, row("b"))],
+                versions={"land/s/g": offset},
+                info={},
+            )
     assert len(lake.pinned_files(root, DUPLICATES)) == 1
 
 

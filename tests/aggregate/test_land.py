@@ -1,0 +1,229 @@
+"""The commit protocol: exactly once, whatever dies when, and never past a gap."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aggregate import land as landing
+from aggregate.land import Counts, Land
+from aggregate.memory_log import MemoryLog
+from aggregate.verify import prove
+from schemas import lake
+from schemas.lake import Fenced, LakeError
+from schemas.log import Fetched, Partition
+from schemas.tables import EVENTS, ROLLUPS
+from tests.aggregate.fixtures import DAY_US, T0_US, event, partition, refusal
+
+ROWS = [event(f"e{n}", T0_US + n * DAY_US // 50) for n in range(100)]
+MIXED = [
+    *ROWS[:40],
+    event("e3", T0_US + 3 * DAY_US // 50),
+    refusal(),
+    event("e4", T0_US + 4 * DAY_US // 50, status=500),
+    *ROWS[40:],
+]
+EXPECTED = Counts(counted=100, duplicates=1, conflicts=1, refused=1)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    lake.create(tmp_path / "lake")
+    return tmp_path / "lake"
+
+
+def land(root: Path, rows: list[dict[str, Any]] = MIXED, *, batch: int = 10, commit_entries: int = 25) -> Counts:
+    total = Counts()
+    worker = Land(root, MemoryLog(partition(rows), batch=batch), catalog_sha256="c", commit_entries=commit_entries)
+    for landed in worker.run():
+        total = total.plus(landed.counts)
+    return total
+
+
+def stored(root: Path) -> dict[str, int]:
+    proof = prove(root)
+    assert proof.problems == []
+    return proof.totals()
+
+
+def test_everything_has_one_outcome_and_the_books_balance(root: Path) -> None:
+    """Entries in = counted + duplicates + conflicts + refused, in what is told and in what is stored."""
+    assert land(root) == EXPECTED
+    assert stored(root) == {"entries": 103, **EXPECTED._asdict(), "unexplained": 0}
+
+
+def test_a_second_run_reads_nothing_and_a_longer_log_its_end(root: Path) -> None:
+    """The lake's offset is the only memory."""
+    land(root, MIXED[:70])
+    assert land(root, MIXED[:70]) == Counts()
+    land(root, MIXED)
+    assert stored(root)["entries"] == 103
+
+
+class Killed(BaseException):
+    """Stands for the process dying: nothing below may catch it."""
+
+
+def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
+    """`function`, but the process dies just before its nth call."""
+    calls = 0
+
+    def dies(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise Killed
+        return function(*args, **kwargs)
+
+    return dies
+
+
+@pytest.mark.parametrize("step", ["write_part", "commit"])
+def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """Before any file and any commit, of events and of every follower: the next run ends with the same books."""
+    deaths = 0
+    for call in range(1, 100):
+        root = tmp_path / str(call)
+        lake.create(root)
+        with monkeypatch.context() as patch:
+            patch.setattr(lake, step, dying_at(getattr(lake, step), call))
+            try:
+                land(root)
+            except Killed:
+                deaths += 1
+            else:
+                break  # the step is called fewer times than that: every place to die was tried
+        land(root)
+        assert stored(root) == {"entries": 103, **EXPECTED._asdict(), "unexplained": 0}, f"death before {step} {call}"
+    assert deaths >= 8
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    deaths=st.lists(st.tuples(st.sampled_from(["write_part", "commit"]), st.integers(1, 12)), max_size=5),
+    cut=st.integers(3, 60),
+)
+def test_any_sequence_of_deaths_and_cuts_gives_the_same_lake(
+    tmp_path_factory: pytest.TempPathFactory, deaths: list[tuple[str, int]], cut: int
+) -> None:
+    """Seeded simulation of the protocol: several lives, each with other batch sizes."""
+    root = tmp_path_factory.mktemp("lake") / "lake"
+    lake.create(root)
+    for step, call in deaths:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(lake, step, dying_at(getattr(lake, step), call))
+            try:
+                land(root, batch=cut % 7 + 1, commit_entries=cut)
+            except Killed:
+                continue
+    land(root, batch=cut, commit_entries=cut * 2)
+    assert stored(root) == {"entries": 103, **EXPECTED._asdict(), "unexplained": 0}
+
+
+def test_a_zombie_is_fenced_and_its_rows_are_nowhere(root: Path) -> None:
+    """A worker that slept while another took over its partition must not commit, and the books stay whole."""
+    sleeper = Land(root, MemoryLog(partition(MIXED), batch=10), catalog_sha256="c", commit_entries=25)
+    waking = sleeper.run()
+    next(waking)
+    land(root)
+    with pytest.raises(Fenced):
+        next(waking)
+    assert stored(root)["counted"] == 100
+
+
+def test_a_gap_in_the_log_halts(root: Path) -> None:
+    """Offsets are never jumped over: what is missing is named."""
+
+    class Gapped(MemoryLog):
+        def poll(self) -> Fetched | None:
+            fetched = super().poll()
+            return fetched and fetched._replace(from_offset=fetched.from_offset + 1)
+
+    with pytest.raises(LakeError, match="bring the missing part"):
+        list(Land(root, Gapped(partition(MIXED)), catalog_sha256="c").run())
+    assert DeltaTable(root / "events").version() == 0
+
+
+def test_followers_catch_up_from_events_not_from_the_log(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a death before the followers' commits the log may be gone: events know everything."""
+    with monkeypatch.context() as patch:
+        patch.setattr(landing.followers, "catch_up", lambda *_: None)
+        land(root)
+    assert DeltaTable(root / "rollups").version() == 0
+    assert any("has followed" in p for p in prove(root).problems)
+    assert land(root, []) == Counts()
+    assert stored(root) == {"entries": 103, **EXPECTED._asdict(), "unexplained": 0}
+
+
+def test_the_first_copy_wins_in_log_order_over_partitions(root: Path) -> None:
+    """First means first landed, by partition and offset."""
+    log = partition([event("x", status=200)], "one") | partition([event("x", status=404)], "two")
+    total = [landed.counts for landed in Land(root, MemoryLog(log), catalog_sha256="c").run()]
+    assert total == [Counts(counted=1, conflicts=1)]
+    letters = DeltaTable(root / "dead").to_pyarrow_table().to_pylist()
+    assert [(r["generation"], r["reason"], r["outcome"]) for r in letters] == [("two", "ID_CONFLICT", "conflict")]
+    assert b"404" in letters[0]["raw"]
+
+
+def test_a_partition_without_entries_moves_its_offset(root: Path) -> None:
+    """Blank lines: nothing to count, and nothing to read again."""
+    where = Partition("edge", "g", "g.log")
+    events, refused = partition([])[where]
+
+    class Blank(MemoryLog):
+        given = False
+
+        def poll(self) -> Fetched | None:
+            if self.given:
+                return None
+            self.given = True
+            return Fetched(where, 0, 40, events, refused, "t")
+
+    assert len(list(Land(root, Blank({where: (events, refused)}), catalog_sha256="c").run())) == 1
+    assert DeltaTable(root / "events").transaction_version(where.app_id) == 40
+
+
+@pytest.mark.parametrize("harm", ["lose", "double", "alter"])
+def test_the_proof_bites(root: Path, harm: str) -> None:
+    """An event lost, doubled or altered behind the protocol's back is noticed."""
+    land(root)
+    table = lake.open_table(root, EVENTS)
+    rows = [event("e5", T0_US + 5 * DAY_US // 50, position=5)]
+    shape = ROLLUPS if harm == "alter" else EVENTS
+    if harm == "lose":
+        table.delete("event_id = 'e5'")
+    elif harm == "double":
+        extra = next(iter(partition(rows).values()))[0]
+        lake.commit(
+            table,
+            EVENTS,
+            [lake.write_part(root, EVENTS, extra, extra["occurred_at"][0].as_py().date())],
+            versions={},
+            info={},
+        )
+    else:
+        lake.open_table(root, shape).update(
+            {"requests": "requests + 1"}, predicate="window_start < '2026-10-01T00:30:00Z'"
+        )
+    assert prove(root).problems != []
+
+
+@pytest.mark.parametrize("harm", ["empty", "missing", "no offsets"])
+def test_a_cut_commit_is_found_at_start(root: Path, harm: str) -> None:
+    """A lake whose newest commit is damaged is not appended to."""
+    land(root)
+    log = root / "events" / "_delta_log"
+    entries = sorted(log.glob("*.json"))
+    if harm == "empty":
+        entries[-1].write_text("")
+    elif harm == "missing":
+        entries[-2].unlink()
+    else:
+        lines = entries[-1].read_text().splitlines()
+        entries[-1].write_text("\n".join(x for x in lines if '"txn"' not in x) + "\n")
+    with pytest.raises(LakeError, match="restore"):
+        land(root)
