@@ -1,0 +1,72 @@
+"""What tests of several folders share: a real Kafka, topics that are the test's own, and a broker that may be killed."""
+
+import secrets
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tests.kafka.broker import Broker
+from tests.kafka.finding import any_kafka, missing
+from tests.kafka.jars import Unavailable
+
+MakeTopic = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap servers of a real Kafka that all tests of the run share: use topics and groups named by `kafka_prefix`."""
+    with any_kafka() as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture
+def kafka_prefix(kafka: str) -> Iterator[str]:
+    """A prefix for the names of topics and groups that no other test has; topics that bear it are deleted afterwards."""
+    prefix = f"t{secrets.token_hex(5)}-"
+    yield prefix
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+    ours = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
+    if ours:
+        for done in admin.delete_topics(ours).values():
+            done.result()
+
+
+@pytest.fixture
+def make_topic(kafka: str, kafka_prefix: str) -> MakeTopic:
+    """`make_topic("events", partitions=3, config={…})` creates a topic of the test's own and gives its full name."""
+    return topic_maker(kafka, kafka_prefix)
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Broker]:
+    """A broker of the test's own, started: it may be killed, paused, restarted. Needs a JDK, whatever `kafka` is found by."""
+    try:
+        with Broker() as broker:
+            yield broker
+    except Unavailable as exc:
+        missing([f"a broker that may be killed is started by Java: {exc}"])
+
+
+def topic_maker(bootstrap: str, prefix: str = "") -> MakeTopic:
+    """What `make_topic` does, for any broker. Returns when the topic's leaders are known."""
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+
+    def make(name: str, *, partitions: int = 1, config: dict[str, str] | None = None) -> str:
+        full = f"{prefix}{name}"
+        created = admin.create_topics([NewTopic(full, partitions, 1, config=config or {})], operation_timeout=30)
+        created[full].result()
+        while not _led(admin, full, partitions):
+            pass  # the answer to the creation may come before the metadata
+        return full
+
+    return make
+
+
+def _led(admin: AdminClient, topic: str, partitions: int) -> bool:
+    try:
+        known = admin.list_topics(topic, timeout=10).topics[topic].partitions
+    except KafkaException:
+        return False
+    return len(known) == partitions and all(p.leader >= 0 for p in known.values())
