@@ -69,18 +69,18 @@ class Warehouse:
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
         """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
-        self._prepare(catalog, spans)
+        self.define_metered(catalog, spans)
         found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
         return [found.get(i, Decimal(0)) for i in range(len(spans))]
 
     def usage_by_window(self, catalog: Catalog, spans: Sequence[Span]) -> pa.Table:
         """span (index into `spans`), window_start, quantity; ordered by both."""
-        self._prepare(catalog, spans)
+        self.define_metered(catalog, spans)
         return self.query("by_window")
 
     def usage_by_day_and_route(self, catalog: Catalog, spans: Sequence[Span], zone: str) -> pa.Table:
         """day (local date), route, meter, quantity; ordered."""
-        self._prepare(catalog, spans)
+        self.define_metered(catalog, spans)
         return self.query("by_day_and_route", {"zone": zone})
 
     def crossing(self, catalog: Catalog, span: Span, level: Decimal) -> datetime | None:
@@ -110,7 +110,8 @@ class Warehouse:
         rows = self.query("usage_rows", {"partner_id": partner_id, "start": start, "end": end})
         return hashlib.sha256("\n".join(map(repr, rows.to_pylist())).encode()).hexdigest()
 
-    def _prepare(self, catalog: Catalog, spans: Sequence[Span]) -> None:
+    def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
+        """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
         meters = [catalog.meter(m) for m in sorted({s.meter for s in spans})]
         fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
         self.con.register(
