@@ -1,4 +1,4 @@
-"""The tables that follow `events`: rollups, duplicates, dead, reads. Each is a function of its commits.
+"""The tables that follow `events`: rollups, duplicates, dead, reads, ingested. Each is a function of its commits.
 
 The log of `events` says what every commit counted, where its duplicates and dead letters lie, and what was read. A
 follower holds, as its own transaction version, the last commit it has taken in; a crash in between costs nothing.
@@ -14,8 +14,9 @@ import pyarrow as pa
 from aggregate import engine
 from schemas import lake
 from schemas.lake import Part
-from schemas.tables import DEAD, DUPLICATES, EVENTS, READS, ROLLUPS, TableShape
+from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS, ROLLUPS, TableShape
 
+FOLLOWERS = (READS, INGESTED, DEAD, DUPLICATES, ROLLUPS)
 _APP = "follow/events"
 
 
@@ -26,14 +27,14 @@ def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.
     processes at once: the slower one is fenced.
     """
     newest = lake.open_table(root, EVENTS).version()
-    for shape in (DEAD, DUPLICATES, READS, ROLLUPS):
+    for shape in FOLLOWERS:
         table = lake.open_table(root, shape)
         done = table.transaction_version(_APP) or 0
         missing = range(done + 1, newest + 1)
         if not missing:
             continue
         infos = {version: lake.commit_info(root, EVENTS, version) for version in missing}
-        if shape in (DEAD, DUPLICATES):
+        if shape in (DEAD, DUPLICATES, INGESTED):
             parts = [Part(*part) for info in infos.values() for part in info.get(shape.name, [])]
         elif shape == READS:
             rows = [
@@ -70,13 +71,5 @@ def write_by_day(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
 
 
 def _read_row(version: int, info: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
-    counts: Mapping[str, int] = read["counts"]
-    return {
-        **{k: read[k] for k in ("source", "generation", "file", "head_bytes", "head_sha256", "tail_sha256")},
-        "from_offset": read["offset_start"],
-        "to_offset": read["offset_end"],
-        "entries": sum(counts.values()),
-        **counts,
-        "catalog_sha256": info["catalog_sha256"],
-        "events_version": version,
-    }
+    entries = sum(read[name] for name in ("counted", "duplicates", "conflicts", "refused"))
+    return {**read, "entries": entries, "catalog_sha256": info["catalog_sha256"], "events_version": version}

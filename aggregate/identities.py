@@ -6,7 +6,7 @@ is derived from the lake alone. Hashes only find candidates; equal strings decid
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import duckdb
@@ -19,6 +19,7 @@ from aggregate import engine
 
 COUNTED, DUPLICATE, CONFLICT = 0, 1, 2
 IDENTITIES_MAX = 4_000_000
+_CHUNK_SHIFT, _ROW_MASK = 32, 0xFFFF_FFFF
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -34,12 +35,11 @@ class Keys(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """Identities of one day, sorted by hash; `row` is the place in `names`."""
+    """Identities of one day, sorted by hash. `place` says where the strings are: chunk and row in it."""
 
     identity: U64
     payload: U64
-    row: I64
-    names: pa.Table
+    place: I64
 
 
 def keys(con: duckdb.DuckDBPyConnection, events: pa.Table) -> Keys:
@@ -53,6 +53,13 @@ def keys(con: duckdb.DuckDBPyConnection, events: pa.Table) -> Keys:
     )
 
 
+class _Chunk(NamedTuple):
+    """The strings of one batch or one loaded day, and the days that still point into them."""
+
+    names: pa.Table
+    days: set[int]
+
+
 class Identities:
     """The identities of the days in use. `load_day` reads one event day (days since 1970) from the lake.
 
@@ -63,6 +70,8 @@ class Identities:
         self._load_day = load_day
         self._limit = limit
         self._days: OrderedDict[int, list[_Run]] = OrderedDict()
+        self._chunks: dict[int, _Chunk] = {}
+        self._next_chunk = 0
 
     @property
     def open_identities(self) -> int:
@@ -71,83 +80,103 @@ class Identities:
 
     def classify(self, new: Keys) -> npt.NDArray[np.int8]:
         """COUNTED, DUPLICATE or CONFLICT for each row. Rows that are counted are known from now on."""
-        first = _first_of_equal(new)
-        known, payload = self._find(new)
+        order = np.argsort(new.identity, kind="stable").astype(np.int64)
+        first = _first_of_equal(new, order)
+        known, payload = self._find(new, order)
         # What a row is compared with: the lake's event if there is one, else the first row of its identity here.
         reference = np.where(known, payload, new.payload)[first]
         reference = np.where(known, payload, reference)
         counted = ~known & ~known[first] & (first == np.arange(len(first)))
         verdicts = np.where(counted, COUNTED, np.where(new.payload == reference, DUPLICATE, CONFLICT)).astype(np.int8)
-        self._add(new, counted)
+        self._add(new, order[counted[order]])
         return verdicts
 
-    def _find(self, new: Keys) -> tuple[npt.NDArray[np.bool_], U64]:
+    def _find(self, new: Keys, order: I64) -> tuple[npt.NDArray[np.bool_], U64]:
+        """Which rows are known, and the payload they are known with. Asked for in the order of hashes: memory likes that."""
         known = np.zeros(len(new.day), bool)
         payload = np.zeros(len(new.day), np.uint64)
-        for day in (int(d) for d in np.unique(new.day)):
-            rows = np.flatnonzero(new.day == day)
+        for day in _days(new.day):
+            rows = order[new.day[order] == day]
             for neighbour in (day, day - 1, day + 1):
                 for run in self._runs(neighbour):
-                    _look_up(run, new, rows, known, payload)
+                    self._look_up(run, new, rows, known, payload)
         return known, payload
 
-    def _add(self, new: Keys, counted: npt.NDArray[np.bool_]) -> None:
-        used = np.unique(new.day)
-        for day in (int(d) for d in used):
-            rows = np.flatnonzero((new.day == day) & counted)
-            if len(rows):
+    def _look_up(self, run: _Run, new: Keys, rows: I64, known: npt.NDArray[np.bool_], payload: U64) -> None:
+        """Mark which of `rows` are in `run`, with the payload found. Equal hashes of other strings are passed over."""
+        wanted = new.identity[rows]
+        at = np.searchsorted(run.identity, wanted)
+        while len(rows):
+            inside = at < len(run.identity)
+            rows, at, wanted = rows[inside], at[inside], wanted[inside]
+            same_hash = run.identity[at] == wanted
+            rows, at, wanted = rows[same_hash], at[same_hash], wanted[same_hash]
+            same = self._same_names(run.place[at], new.names, rows)
+            known[rows[same]] = True
+            payload[rows[same]] = run.payload[at[same]]
+            rows, at, wanted = rows[~same], at[~same] + 1, wanted[~same]
+
+    def _same_names(self, places: I64, names: pa.Table, rows: I64) -> npt.NDArray[np.bool_]:
+        same = np.zeros(len(rows), bool)
+        chunks = places >> _CHUNK_SHIFT
+        for chunk in np.unique(chunks):
+            here = np.flatnonzero(chunks == chunk)
+            same[here] = _equal_names(self._chunks[int(chunk)].names, places[here] & _ROW_MASK, names, rows[here])
+        return same
+
+    def _add(self, new: Keys, rows: I64) -> None:
+        """Know `rows`, which come in the order of their hashes; let go of days that nobody asked for."""
+        days = _days(new.day)
+        chunk = self._chunk(new.names, days)
+        for day in days:
+            of_day = rows[new.day[rows] == day]
+            if len(of_day):
                 runs = self._runs(day)
-                runs.append(_run(new.identity[rows], new.payload[rows], new.names.take(pa.array(rows))))
+                runs.append(_Run(new.identity[of_day], new.payload[of_day], of_day | chunk << _CHUNK_SHIFT))
                 while len(runs) > 1 and len(runs[-2].identity) <= 2 * len(runs[-1].identity):
                     runs[-2:] = [_merged(runs[-2], runs[-1])]
-        needed = {int(d) + step for d in used for step in (-1, 0, 1)}
+        needed = {day + step for day in days for step in (-1, 0, 1)}
         for day in [d for d in self._days if d not in needed]:
             if self.open_identities <= self._limit:
                 break
-            del self._days[day]
+            self._let_go(day)
 
     def _runs(self, day: int) -> list[_Run]:
         if day not in self._days:
             stored = self._load_day(day)
-            self._days[day] = [_run(stored.identity, stored.payload, stored.names)] if len(stored.day) else []
+            order = np.argsort(stored.identity, kind="stable").astype(np.int64)
+            chunk = self._chunk(stored.names, [day])
+            self._days[day] = [_Run(stored.identity[order], stored.payload[order], order | chunk << _CHUNK_SHIFT)]
         self._days.move_to_end(day)
         return self._days[day]
 
+    def _chunk(self, names: pa.Table, days: Sequence[int]) -> int:
+        """Keep the strings of one batch, once, as long as one of its days is held."""
+        self._next_chunk += 1
+        self._chunks[self._next_chunk] = _Chunk(names, set(days))
+        return self._next_chunk
 
-def _run(identity: U64, payload: U64, names: pa.Table) -> _Run:
-    order = np.argsort(identity, kind="stable")
-    return _Run(identity[order], payload[order], order.astype(np.int64), names)
+    def _let_go(self, day: int) -> None:
+        del self._days[day]
+        for number in [n for n, chunk in self._chunks.items() if day in chunk.days]:
+            self._chunks[number].days.discard(day)
+            if not self._chunks[number].days:
+                del self._chunks[number]
+
+
+def _days(days: I64) -> list[int]:
+    return [int(day) for day in np.unique(days)]
 
 
 def _merged(a: _Run, b: _Run) -> _Run:
     identity = np.concatenate([a.identity, b.identity])
     order = np.argsort(identity, kind="stable")
-    return _Run(
-        identity[order],
-        np.concatenate([a.payload, b.payload])[order],
-        np.concatenate([a.row, b.row + a.names.num_rows])[order],
-        pa.concat_tables([a.names, b.names]).combine_chunks(),
-    )
+    payload, place = np.concatenate([a.payload, b.payload]), np.concatenate([a.place, b.place])
+    return _Run(identity[order], payload[order], place[order])
 
 
-def _look_up(run: _Run, new: Keys, rows: I64, known: npt.NDArray[np.bool_], payload: U64) -> None:
-    """Mark which of `rows` are in `run`, with the payload found. Equal hashes of other strings are passed over."""
-    wanted = new.identity[rows]
-    at = np.searchsorted(run.identity, wanted)
-    while len(rows):
-        inside = at < len(run.identity)
-        rows, at, wanted = rows[inside], at[inside], wanted[inside]
-        same_hash = run.identity[at] == wanted
-        rows, at, wanted = rows[same_hash], at[same_hash], wanted[same_hash]
-        same = _equal_names(run.names, run.row[at], new.names, rows)
-        known[rows[same]] = True
-        payload[rows[same]] = run.payload[at[same]]
-        rows, at, wanted = rows[~same], at[~same] + 1, wanted[~same]
-
-
-def _first_of_equal(new: Keys) -> I64:
-    """For each row the first row of the same identity, in order; most often itself."""
-    order = np.argsort(new.identity, kind="stable").astype(np.int64)
+def _first_of_equal(new: Keys, order: I64) -> I64:
+    """For each row the first row of the same identity, most often itself. `order` is that of the hashes, stable."""
     hashes = new.identity[order]
     starts = np.concatenate([np.ones(min(1, len(hashes)), bool), hashes[1:] != hashes[:-1]])
     leader = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
@@ -169,5 +198,6 @@ def _first_by_name(new: Keys, row: int) -> int:
 
 def _equal_names(left: pa.Table, left_rows: I64, right: pa.Table, right_rows: I64) -> npt.NDArray[np.bool_]:
     a, b = left.take(pa.array(left_rows)), right.take(pa.array(right_rows))
-    equal = pc.and_(pc.equal(a["event_id"], b["event_id"]), pc.equal(a["source"], b["source"]))
+    same_source = pc.equal(a["source"].cast(pa.string()), b["source"].cast(pa.string()))
+    equal = pc.and_(pc.equal(a["event_id"], b["event_id"]), same_source)
     return np.asarray(equal.to_numpy(), bool)

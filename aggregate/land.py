@@ -1,28 +1,32 @@
 """Land: from the log to the lake, exactly once. The commit protocol of docs/decisions/002-commit-protocol.md.
 
-Seek to the lake's offset → read → dedup → write files, fsync → one commit to `events` with rows and next offsets, fenced →
-followers (`rollups`, `duplicates`, `dead`, `reads`) catch up from that commit, at once or after a crash.
+The log asks where to begin → read → drop what was taken in before → dedup → write files, fsync → one commit to `events`
+with rows and next offsets, fenced → followers (`rollups`, `duplicates`, `dead`, `reads`, `ingested`) catch up from that
+commit, at once or after a crash.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from aggregate import engine, followers, identities
+from aggregate import coverage, engine, followers, identities
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from schemas import lake
-from schemas.lake import LakeError, Part
+from schemas.lake import Fenced, LakeError, Part
 from schemas.log import Fetched, Log, Partition
-from schemas.tables import DEAD, DUPLICATES, EVENTS
+from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, TableShape
 
 COMMIT_ENTRIES = 500_000
 SETTLE_COMMITS = 8
 _EPOCH_DAY = date(1970, 1, 1)
-_NAMES = {"counted": COUNTED, "duplicates": DUPLICATE, "conflicts": CONFLICT}
 
 
 class Counts(NamedTuple):
@@ -44,114 +48,177 @@ class Counts(NamedTuple):
 
 
 class Landed(NamedTuple):
-    """One commit: its version of `events`, and what became of its entries."""
+    """One commit: its version of `events`, what became of its entries, and the sums of what it counted."""
 
     version: int
     counts: Counts
+    redelivered: int
     open_identities: int
+    fold: pa.Table  # schemas.tables.ROLLUPS, of this commit alone
+    offsets: Mapping[Partition, int]  # the next offset of each partition in it
 
 
 class Land:
     """The one writer of some partitions. Drop it after any exception and make a new one: the lake knows where to go on."""
 
-    def __init__(self, root: Path, log: Log, *, catalog_sha256: str, commit_entries: int = COMMIT_ENTRIES) -> None:
+    def __init__(
+        self,
+        root: Path,
+        log: Log,
+        *,
+        catalog_sha256: str,
+        commit_entries: int = COMMIT_ENTRIES,
+        commit_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`commit_s`: commit at the latest so long after a batch was begun; None: when it is full, or the log at its end."""
         self._root = root
         self._log = log
         self._catalog_sha256 = catalog_sha256
         self._commit_entries = commit_entries
+        self._commit_s = commit_s
+        self._clock = clock
         self._con = engine.connect()
+        self._unsettled = 0
+        self._folds: dict[int, pa.Table] = {}
+        self._batch: list[Fetched] = []
+        self._held: dict[Partition, int] = {}  # what the lake holds of each partition: its next offset
+        self._next: dict[Partition, int | None] = {}  # the next offset to take from the log; None: wherever it begins
+        self._covered: dict[tuple[str, str], int] = {}  # (app id, origin) → taken in below this offset
         check_log(root)
         self._table = lake.open_table(root, EVENTS)
         self._identities = Identities(self._load_day)
-        self._folds: dict[int, pa.Table] = {}
-        self._next: dict[str, int] = {}
-        for partition in log.partitions():
-            offset = self._table.transaction_version(partition.app_id) or 0
-            self._next[partition.app_id] = offset
-            log.seek(partition, offset)
+        log.start(self)
+
+    def assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
+        """Take over partitions: where to go on comes from the lake, and so does everything known of them."""
+        self._table = lake.open_table(self._root, EVENTS)
+        self._check_held()
+        while not self.settle():
+            pass  # another worker is at it; each turn one of the two is done
+        for partition in partitions:
+            offset = self._table.transaction_version(partition.app_id)
+            self._next[partition] = offset
+            self._held[partition] = offset or 0
+        self._covered = coverage.covered(self._root, self._con)
+        self._identities = Identities(self._load_day)
+        return {partition: self._next[partition] for partition in partitions}
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Let go of partitions; what was read of them and is not in the lake is read again by their next owner."""
+        self._batch = [fetched for fetched in self._batch if fetched.partition not in partitions]
+        for partition in partitions:
+            self._held.pop(partition, None)
+            self._next.pop(partition, None)
 
     def run(self) -> Iterator[Landed]:
         """Land everything the log has, commit by commit; the followers are up to date when it ends."""
         self.settle()
-        commits = 0
-        while batch := self._poll():
-            yield self._commit(batch)
-            commits += 1
-            if commits % SETTLE_COMMITS == 0:
-                self.settle()
+        while landed := self.step():
+            yield landed
         self.settle()
 
-    def settle(self) -> None:
-        """Bring the followers up to the newest commit of `events`."""
-        followers.catch_up(self._root, self._con, self._folds)
-        self._folds.clear()
+    def step(self) -> Landed | None:
+        """Read until a batch is full, its time has come, or the log has nothing now; commit it. None: nothing was read."""
+        begun: float | None = None
+        idle = False
+        while sum(f.entries for f in self._batch) < self._commit_entries and not idle:
+            fetched = self._log.poll()
+            if fetched is not None:
+                self._take(fetched)
+                begun = self._clock() if begun is None else begun
+            idle = fetched is None or (
+                self._commit_s is not None and begun is not None and self._clock() - begun >= self._commit_s
+            )
+        if not self._batch:
+            return None
+        landed = self._commit(self._batch)
+        self._batch = []
+        self._unsettled += 1
+        if self._unsettled >= SETTLE_COMMITS:
+            self.settle()
+        return landed
 
-    def _poll(self) -> list[Fetched]:
-        batch: list[Fetched] = []
-        entries = 0
-        while entries < self._commit_entries and (fetched := self._log.poll()):
-            app = fetched.partition.app_id
-            if fetched.from_offset != self._next[app]:
-                raise LakeError(
-                    f"{fetched.partition.file}: the lake goes on at {self._next[app]}, the log gives {fetched.from_offset}; "
-                    f"a gap is never passed over: bring the missing part of the log back"
-                )
-            self._next[app] = fetched.to_offset
-            batch.append(fetched)
-            entries += fetched.entries
-        return batch
+    def settle(self) -> bool:
+        """Bring the followers up to the newest commit of `events`. False: another worker came first, with a part of it."""
+        try:
+            followers.catch_up(self._root, self._con, self._folds)
+        except Fenced:
+            return False
+        self._folds.clear()
+        self._unsettled = 0
+        return True
+
+    def _take(self, fetched: Fetched) -> None:
+        expected = self._next[fetched.partition]
+        if expected is not None and fetched.from_offset != expected:
+            raise LakeError(
+                f"{fetched.partition.file}: the lake goes on at {expected}, the log gives {fetched.from_offset}; "
+                f"a gap is never passed over: bring the missing part of the log back"
+            )
+        self._next[fetched.partition] = fetched.to_offset
+        self._batch.append(fetched)
 
     def _commit(self, batch: Sequence[Fetched]) -> Landed:
-        events = pa.concat_tables([f.events for f in batch])
+        fresh = coverage.fresh(batch, self._covered)
+        events = _joined(fresh)
         new = identities.keys(self._con, events)
         verdicts = self._identities.classify(new)
-        of = np.repeat(np.arange(len(batch)), [f.events.num_rows for f in batch])
-        counts = [
-            Counts(
-                **{name: int(((of == i) & (verdicts == v)).sum()) for name, v in _NAMES.items()},
-                refused=f.refused.num_rows,
-            )
-            for i, f in enumerate(batch)
-        ]
-        kept = events.filter(pa.array(verdicts == COUNTED))
-        parts = self._write_events(kept, new.day[verdicts == COUNTED])
-        duplicates = events.filter(pa.array(verdicts == DUPLICATE)).select(DUPLICATES.schema.names)
-        dead = pa.concat_tables(
-            [*(f.refused for f in batch), _conflict_letters(events.filter(pa.array(verdicts == CONFLICT)))]
-        )
+        counts = _counts(fresh, verdicts)
+        kept, parts = self._write_events(events, verdicts == COUNTED, new.day)
+        dead = [*(f.refused for f in fresh if f.refused.num_rows), _conflict_letters(events, verdicts)]
         info = {
             "catalog_sha256": self._catalog_sha256,
-            "partitions": _reads(batch, counts),
-            DUPLICATES.name: self._write(DUPLICATES, duplicates),
-            DEAD.name: self._write(DEAD, dead),
+            "partitions": _reads(batch, fresh, counts),
+            DUPLICATES.name: self._write(DUPLICATES, _duplicates(events, verdicts)),
+            DEAD.name: self._write(DEAD, pa.concat_tables(dead)),
+            INGESTED.name: self._write(INGESTED, pa.concat_tables(f.ingested for f in fresh)),
         }
-        versions = {f.partition.app_id: f.to_offset for f in batch}
+        offsets = {f.partition: f.to_offset for f in batch}
+        versions = {partition.app_id: offset for partition, offset in offsets.items()}
         self._table = lake.commit(self._table, EVENTS, parts, versions=versions, info=info)
         version = self._table.version()
-        self._folds[version] = engine.run(self._con, "fold", engine.EVER, events=kept)
-        total = Counts()
-        for c in counts:
-            total = total.plus(c)
-        return Landed(version, total, self._identities.open_identities)
+        self._held |= offsets
+        self._check_held()
+        for f in batch:
+            coverage.extend(self._covered, f)
+        fold = engine.run(self._con, "fold", engine.EVER, events=kept)
+        self._folds[version] = fold
+        redelivered = sum(f.entries for f in batch) - sum(f.entries for f in fresh)
+        total = Counts(*(sum(column) for column in zip(*counts, strict=True)))
+        return Landed(version, total, redelivered, self._identities.open_identities, fold, offsets)
 
-    def _write_events(self, kept: pa.Table, days: np.ndarray[Any, Any]) -> list[Part]:
-        return [
-            lake.write_part(
-                self._root, EVENTS, kept.filter(pa.array(days == day)), _EPOCH_DAY + timedelta(days=int(day))
-            )
-            for day in np.unique(days)
+    def _check_held(self) -> None:
+        """A partition that moved without us belongs to somebody else. The handle alone would not notice: it is newer than that."""
+        for partition, offset in self._held.items():
+            stored = self._table.transaction_version(partition.app_id) or 0
+            if stored != offset:
+                raise Fenced(f"{partition.file} is at {stored} in the lake, not at {offset}: another worker owns it")
+
+    def _write_events(
+        self, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
+    ) -> tuple[pa.Table, list[Part]]:
+        """What is counted, in the order of its days, and one part for each day."""
+        rows = np.flatnonzero(counted)
+        if np.any(np.diff(days[rows]) < 0):
+            rows = rows[np.argsort(days[rows], kind="stable")]
+        kept = events if len(rows) == events.num_rows and np.all(np.diff(rows) > 0) else events.take(pa.array(rows))
+        bounds = [*np.flatnonzero(np.diff(days[rows], prepend=-1)), len(rows)]
+        parts = [
+            lake.write_part(self._root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
+            for start, end in itertools.pairwise(bounds)
         ]
+        return kept, parts
 
-    def _write(self, shape: Any, rows: pa.Table) -> list[Part]:
+    def _write(self, shape: TableShape, rows: pa.Table) -> list[Part]:
         return [lake.write_part(self._root, shape, rows)] if rows.num_rows else []
 
     def _load_day(self, day: int) -> Keys:
-        folder = f"/event_day={_EPOCH_DAY + timedelta(days=day)}/"
+        folder = f"/event_day={_day(day)}/"
         files = sorted(uri.removeprefix("file://") for uri in self._table.file_uris() if folder in uri)
-        columns = lake.file_schema(EVENTS).names
         engine.scan(self._con, "stored", files, EVENTS.schema)
-        stored = self._con.sql("FROM stored").select(*columns).to_arrow_table()
-        return identities.keys(self._con, stored)
+        own = pa.table({"events_partition": pa.array(sorted({p.number for p in self._held}), pa.int16())})
+        return identities.keys(self._con, engine.run(self._con, "stored", own=own))
 
 
 def check_log(root: Path) -> None:
@@ -167,51 +234,89 @@ def check_log(root: Path) -> None:
     last: Mapping[str, Any] = lake.commit_info(root, EVENTS, table.version()) if table.version() else {}
     for read in last.get("partitions", []):
         app = Partition(read["source"], read["generation"], "").app_id
-        if table.transaction_version(app) != read["offset_end"]:
+        if table.transaction_version(app) != read["to_offset"]:
             raise LakeError(
                 f"commit {table.version()} of events in {root} was cut short: {app} is at {table.transaction_version(app)}, "
-                f"its rows go to {read['offset_end']}; restore the lake from a backup"
+                f"its rows go to {read['to_offset']}; restore the lake from a backup"
             )
 
 
-def _reads(batch: Sequence[Fetched], counts: Sequence[Counts]) -> list[dict[str, Any]]:
-    """One record per partition in the batch: the range read and its counts. Ranges of one partition are joined."""
-    reads: dict[str, dict[str, Any]] = {}
-    for fetched, count in zip(batch, counts, strict=True):
-        partition = fetched.partition
+def _day(days_since_epoch: int | np.int64) -> date:
+    return _EPOCH_DAY + timedelta(days=int(days_since_epoch))
+
+
+def _joined(batch: Sequence[Fetched]) -> pa.Table:
+    """The events of a batch as one table, with the partition they came by."""
+    tables = [
+        f.events.append_column(
+            "events_partition", pa.repeat(pa.scalar(f.partition.number, pa.int16()), f.events.num_rows)
+        )
+        for f in batch
+    ]
+    return pa.concat_tables(tables).unify_dictionaries()
+
+
+def _counts(batch: Sequence[Fetched], verdicts: npt.NDArray[np.int8]) -> list[Counts]:
+    """What became of the entries of each part of the batch."""
+    of = np.repeat(np.arange(len(batch)), [f.events.num_rows for f in batch])
+    table = np.bincount(of * 3 + verdicts, minlength=3 * len(batch)).reshape(-1, 3)
+    return [
+        Counts(int(row[COUNTED]), int(row[DUPLICATE]), int(row[CONFLICT]), f.refused.num_rows)
+        for f, row in zip(batch, table, strict=True)
+    ]
+
+
+def _reads(batch: Sequence[Fetched], fresh: Sequence[Fetched], counts: Sequence[Counts]) -> list[dict[str, Any]]:
+    """Rows of table `reads`, without what the commit itself knows: one for each partition and origin, ranges joined."""
+    spans: dict[Partition, tuple[int, int]] = {}
+    for given in batch:
+        start, _ = spans.get(given.partition, (given.from_offset, 0))
+        spans[given.partition] = (start, given.to_offset)
+    reads: dict[tuple[Partition, str], dict[str, Any]] = {}
+    for given, taken, count in zip(batch, fresh, counts, strict=True):
+        partition, origin = given.partition, given.origin
         read = reads.setdefault(
-            partition.app_id,
+            (partition, origin.generation),
             {
                 "source": partition.source,
                 "generation": partition.generation,
-                "head_bytes": fetched.head_bytes,
-                "head_sha256": fetched.head_sha256,
-                "offset_start": fetched.from_offset,
-                "counts": Counts(),
+                "file": partition.file,
+                "head_bytes": given.head_bytes,
+                "head_sha256": given.head_sha256,
+                "from_offset": spans[partition][0],
+                "to_offset": spans[partition][1],
+                "origin": origin.generation,
+                "origin_from": origin.from_offset,
+                "origin_to": origin.to_offset,
+                "redelivered": 0,
+                **Counts()._asdict(),
             },
         )
-        read |= {
-            "file": partition.file,
-            "offset_end": fetched.to_offset,
-            "tail_sha256": fetched.tail_sha256,
-            "counts": read["counts"].plus(count),
-        }
-    return [{**read, "counts": read["counts"]._asdict()} for read in reads.values()]
+        read["tail_sha256"] = given.tail_sha256
+        read["origin_from"] = min(read["origin_from"], origin.from_offset)
+        read["origin_to"] = max(read["origin_to"], origin.to_offset)
+        read["redelivered"] += given.entries - taken.entries
+        for name, value in count._asdict().items():
+            read[name] += value
+    return list(reads.values())
 
 
-def _conflict_letters(events: pa.Table) -> pa.Table:
+def _duplicates(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
+    return events.select(DUPLICATES.schema.names).take(pa.array(np.flatnonzero(verdicts == DUPLICATE)))
+
+
+def _conflict_letters(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
     """Conflicts as dead letters: the whole normalised entry as it came, in `raw`."""
-    rows = []
-    for row in events.to_pylist():  # few by nature; each is reported to a person
-        shown = {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in row.items()}
-        rows.append(
-            {k: row.get(k) for k in DEAD.schema.names}
-            | {
-                "outcome": "conflict",
-                "reason": "ID_CONFLICT",
-                "detail": "the same id was counted before with another payload; the first stays",
-                "raw": repr(shown).encode(),
-                "raw_sha256": None,
-            }
-        )
+    conflicts = events.take(pa.array(np.flatnonzero(verdicts == CONFLICT))).to_pylist()  # few; each goes to a person
+    rows = [
+        {name: row.get(name) for name in DEAD.schema.names}
+        | {
+            "outcome": "conflict",
+            "reason": "ID_CONFLICT",
+            "detail": "the same id was counted before with another payload; the first stays",
+            "raw": json.dumps(row, default=str, ensure_ascii=False).encode(),
+            "raw_sha256": None,
+        }
+        for row in conflicts
+    ]
     return pa.Table.from_pylist(rows, DEAD.schema)

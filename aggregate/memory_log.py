@@ -1,28 +1,26 @@
 """The log in memory: for tests, and as the smallest example of what a log must do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import pyarrow as pa
 
-from schemas.log import Fetched, Partition
+from schemas.log import Fetched, Origin, Partition, Reader
+from schemas.tables import INGESTED
 
 
 class MemoryLog:
     """Partitions given as tables of events (and refusals); one entry is one offset, a batch at most `batch` entries."""
 
-    def __init__(self, entries: dict[Partition, tuple[pa.Table, pa.Table]], *, batch: int = 1000) -> None:
+    def __init__(self, entries: Mapping[Partition, tuple[pa.Table, pa.Table]], *, batch: int = 1000) -> None:
         """`entries`: partition → (events, refused); the `position` column is the offset, from 0, without gaps."""
         self._entries = entries
         self._batch = batch
-        self._next = dict.fromkeys(entries, 0)
+        self._next: dict[Partition, int] = {}
 
-    def partitions(self) -> Sequence[Partition]:
-        """All partitions, in the order in which they are read."""
-        return list(self._entries)
-
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Read `partition` from `offset` on."""
-        self._next[partition] = offset
+    def start(self, reader: Reader) -> None:
+        """Assign all partitions."""
+        for partition, offset in reader.assigned(list(self._entries)).items():
+            self._next[partition] = offset or 0
 
     def poll(self) -> Fetched | None:
         """The next batch of the first partition that has any."""
@@ -31,8 +29,16 @@ class MemoryLog:
             end = min(start + self._batch, events.num_rows + refused.num_rows)
             if start < end:
                 self._next[partition] = end
-                return Fetched(partition, start, end, _between(events, start, end), _between(refused, start, end), "")
+                return Fetched(
+                    partition, start, end, _between(events, start, end), _between(refused, start, end),
+                    Origin(partition.generation, start, end), _said(partition, start, end),
+                )  # fmt: skip
         return None
+
+
+def _said(partition: Partition, start: int, end: int) -> pa.Table:
+    columns = (partition.source, partition.generation, start, end, end - start, 1)
+    return pa.Table.from_pylist([dict(zip(INGESTED.schema.names, columns, strict=True))], INGESTED.schema)
 
 
 def _between(rows: pa.Table, start: int, end: int) -> pa.Table:

@@ -9,12 +9,12 @@ import duckdb
 
 from aggregate import engine
 from aggregate.engine import EVER
+from aggregate.followers import FOLLOWERS
 from aggregate.land import check_log
 from schemas import lake
 from schemas.lake import LakeError
-from schemas.tables import DEAD, DUPLICATES, EVENTS, READS, ROLLUPS
+from schemas.tables import EVENTS, TOPICS
 
-_FOLLOWERS = (ROLLUPS, DUPLICATES, DEAD, READS)
 _OUTCOMES = ("counted", "duplicates", "conflicts", "refused")
 
 
@@ -26,7 +26,7 @@ class Check(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """All checks, and the books they rest on: one row per file, columns of aggregate/sql/books.sql."""
+    """All checks, and the books they rest on: one row per source and origin, columns of aggregate/sql/books.sql."""
 
     checks: list[Check]
     books: list[dict[str, Any]]
@@ -37,10 +37,9 @@ class Proof(NamedTuple):
         return [p for check in self.checks for p in check.problems]
 
     def totals(self) -> dict[str, int]:
-        """entries, counted, duplicates, conflicts, refused over all files, and what remains unexplained."""
-        sums = {name: sum(row[name] for row in self.books) for name in ("entries", *_OUTCOMES)}
-        stored = sum(row[f"stored_{name}"] for row in self.books for name in _OUTCOMES)
-        return {**sums, "unexplained": sums["entries"] - stored}
+        """entries, and counted, duplicates, conflicts, refused of them; what remains unexplained; what is on its way."""
+        sums = {name: sum(row[name] for row in self.books) for name in ("entries", *_OUTCOMES, "on_the_way")}
+        return {**sums, "unexplained": sums["entries"] - sum(sums[name] for name in _OUTCOMES)}
 
 
 def prove(
@@ -52,18 +51,18 @@ def prove(
 ) -> Proof:
     """Check the whole lake, at its newest or at the given table versions; identities and rollups between two instants."""
     con = engine.connect()
-    pinned = {s.name: (versions or {}).get(s.name, lake.open_table(root, s).version()) for s in (EVENTS, *_FOLLOWERS)}
-    for shape in (EVENTS, *_FOLLOWERS):
+    shapes = (EVENTS, *FOLLOWERS, TOPICS)
+    pinned = {s.name: (versions or {}).get(s.name, lake.open_table(root, s).version()) for s in shapes}
+    for shape in shapes:
         engine.scan(con, shape.name, lake.pinned_files(root, shape, pinned[shape.name]), shape.schema)
     books = engine.run(con, "books").to_pylist()
+    reads = engine.run(con, "reads").to_pylist()
     span = {"start": start, "end": end}
     checks = [
         Check("the log of the lake is whole", list(_log(root))),
         Check("all tables have followed events", list(_followed(root, pinned))),
-        Check(
-            "files were read without a gap",
-            [f"{r['source']}, {r['file']}: {r['gaps']} gaps in the byte ranges read" for r in books if r["gaps"]],
-        ),
+        Check("logs were read without a gap", list(_gaps(reads))),
+        Check("what was read is what stands in the tables", list(_stored(reads))),
         Check("entries = counted + duplicates + conflicts + refused", list(_balance(books))),
         Check("no identity is counted twice", list(_twice(con, span))),
         Check("rollups are the sum of events", list(_differing(con, span))),
@@ -79,20 +78,30 @@ def _log(root: Path) -> Iterator[str]:
 
 
 def _followed(root: Path, versions: Mapping[str, int]) -> Iterator[str]:
-    for shape in _FOLLOWERS:
+    for shape in FOLLOWERS:
         done = lake.open_table(root, shape, versions[shape.name]).transaction_version("follow/events") or 0
         if done != versions[EVENTS.name]:
             yield f"{shape.name} has followed events to version {done} of {versions[EVENTS.name]}; `tollbook run` brings it up to date"
 
 
-def _balance(books: list[dict[str, Any]]) -> Iterator[str]:
-    for row in books:
-        place = f"{row['source']}, {row['file'] or row['generation']}"
-        if row["entries"] != sum(row[name] for name in _OUTCOMES):
-            yield f"{place}: {row['entries']} entries, but {sum(row[name] for name in _OUTCOMES)} outcomes"
+def _gaps(reads: list[dict[str, Any]]) -> Iterator[str]:
+    for row in reads:
+        if row["gaps"]:
+            yield f"{row['file']}, of {row['origin']}: {row['gaps']} gaps in the ranges read"
+
+
+def _stored(reads: list[dict[str, Any]]) -> Iterator[str]:
+    for row in reads:
         for name in _OUTCOMES:
             if row[name] != row[f"stored_{name}"]:
-                yield f"{place}: {row[name]} {name} by the log of reads, {row[f'stored_{name}']} in the tables"
+                yield f"{row['file']}: {row[name]} {name} by the log of reads, {row[f'stored_{name}']} in the tables"
+
+
+def _balance(books: list[dict[str, Any]]) -> Iterator[str]:
+    for row in books:
+        outcomes = sum(row[name] for name in _OUTCOMES)
+        if row["entries"] != outcomes:
+            yield f"{row['source']}, {row['file'] or row['generation']}: {row['entries']} entries, but {outcomes} outcomes"
 
 
 def _twice(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iterator[str]:

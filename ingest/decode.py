@@ -3,17 +3,19 @@
 Total: every entry of every line comes out once, as an event or as a refusal with a reason from the closed list.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import formats
 from ingest.framing import LINES, UNREADABLE, Lines
-from schemas.tables import DEAD, EVENTS
+from schemas.tables import CODED, DEAD, FRESH_EVENTS
 
 CREDENTIALS = pa.schema(
     [
@@ -26,8 +28,6 @@ CREDENTIALS = pa.schema(
     ]
 )
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
-_EVENT_COLUMNS = [f for f in EVENTS.schema if f.name not in EVENTS.partition_by]
-_EVENTS = pa.schema(_EVENT_COLUMNS)
 
 
 class SourceRules(NamedTuple):
@@ -48,7 +48,7 @@ class Attribution(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """`events` as schemas.tables.EVENTS without event_day, `refused` as schemas.tables.DEAD; both in log order."""
+    """`events` as schemas.tables.FRESH_EVENTS, `refused` as schemas.tables.DEAD; both in log order."""
 
     events: pa.Table
     refused: pa.Table
@@ -77,22 +77,17 @@ class Decoder:
         _set(self._con, "generation", generation)
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
-        rows = _in_order(self._con.sql(_sql("attribute")).to_arrow_table())
+        rows = _in_order(self._con.sql(_sql("events")).to_arrow_table())
+        constants = {"source": self._source, "generation": generation}
         accepted = pc.is_null(rows["reason"])
         if pc.all(accepted).as_py():
-            return Decoded(self._events(rows, generation), DEAD.schema.empty_table())
-        refused = rows.filter(pc.invert(accepted))
-        return Decoded(self._events(rows.filter(accepted), generation), self._dead_letters(framed, refused, generation))
-
-    def _events(self, rows: pa.Table, generation: str) -> pa.Table:
-        return _with_constants(rows, _EVENTS, source=self._source, generation=generation)
-
-    def _dead_letters(self, framed: Lines, refused: pa.Table, generation: str) -> pa.Table:
-        touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
+            return Decoded(_shaped(rows, FRESH_EVENTS, constants), DEAD.schema.empty_table())
+        events, refused = rows.filter(accepted), rows["position"].filter(pc.invert(accepted))
+        # The refused lines alone go through the pipeline again, with everything a person wants to know of them.
+        touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused))
         self._con.register("lines", framed.lines.filter(touched))
-        self._con.register("refused", refused)
         letters = self._con.sql(_sql("refuse")).to_arrow_table()
-        return _with_constants(letters, DEAD.schema, source=self._source, generation=generation)
+        return Decoded(_shaped(events, FRESH_EVENTS, constants), _shaped(letters, DEAD.schema, constants))
 
 
 class Parser:
@@ -116,8 +111,14 @@ def _pipeline(format_name: str) -> duckdb.DuckDBPyConnection:
     con.execute(_sql("macros"))
     con.register("lines", LINES.empty_table())
     con.register("unreadable", UNREADABLE.empty_table())
-    for view, statement in (("entries", formats.statement(format_name)), ("normalised", _sql("normalise"))):
-        con.execute(f"CREATE TEMP VIEW {view} AS {statement}")  # two names of ours, two files of ours
+    con.register("credentials", CREDENTIALS.empty_table())
+    con.register("partners", PARTNERS.empty_table())
+    for view, statement in (
+        ("entries", formats.statement(format_name)),
+        ("normalised", _sql("normalise")),
+        ("attributed", _sql("attribute")),
+    ):
+        con.execute(f"CREATE TEMP VIEW {view} AS {statement}")  # three names of ours, three files of ours
     return con
 
 
@@ -134,9 +135,20 @@ def _in_order(rows: pa.Table) -> pa.Table:
     return rows.sort_by([("position", "ascending"), ("item", "ascending")])
 
 
-def _with_constants(rows: pa.Table, schema: pa.Schema, **constants: str) -> pa.Table:
-    columns = [pa.repeat(constants[n], rows.num_rows) if n in constants else rows[n] for n in schema.names]
-    return pa.table(columns, names=schema.names).cast(schema)
+def _shaped(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, str]) -> pa.Table:
+    """The columns of `schema` in order, coded where it says so; those of `constants` hold one value."""
+    columns = []
+    for field in schema:
+        name = field.name
+        column = _repeated(constants[name], rows.num_rows) if name in constants else rows[name]
+        if field.type == CODED and not pa.types.is_dictionary(column.type):
+            column = pc.dictionary_encode(column)
+        columns.append(column.cast(field.type))
+    return pa.table(columns, schema=schema)
+
+
+def _repeated(value: str, times: int) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, np.int32)), pa.array([value], pa.string()))
 
 
 @cache

@@ -11,6 +11,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from ingest import generation
 from ingest.decode import Decoder
 from ingest.framing import Lines, split_lines, whole_document
@@ -25,7 +27,8 @@ from ingest.text import (
     packed_position,
     read,
 )
-from schemas.log import Fetched, Partition
+from schemas.log import Fetched, Origin, Partition, Reader
+from schemas.tables import INGESTED
 
 THREADS = 2
 AHEAD_BLOCKS = 5
@@ -65,7 +68,7 @@ class FileLog:
         for found in self._identified(files, known):
             self._files[Partition(source, found.generation, str(found.path))] = found
         self.bytes_total = sum(file.path.stat().st_size for file in self._files.values())
-        self._offsets = dict.fromkeys(self._files, 0)
+        self._offsets: dict[Partition, int] = {}
         self._blocks = self._read_all()
         self._pending: deque[Future[Fetched]] = deque()
         self._decoders: SimpleQueue[Decoder] = SimpleQueue()
@@ -73,13 +76,10 @@ class FileLog:
             self._decoders.put(decoder())
         self._pool = ThreadPoolExecutor(THREADS, "decode")
 
-    def partitions(self) -> Sequence[Partition]:
-        """One partition per file, in the order in which they are read."""
-        return list(self._files)
-
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Read the file from byte `offset` of its text on."""
-        self._offsets[partition] = offset
+    def start(self, reader: Reader) -> None:
+        """Each file is a partition, in the order in which they are read; read each from where the lake goes on."""
+        for partition, offset in reader.assigned(list(self._files)).items():
+            self._offsets[partition] = offset or 0
 
     def poll(self) -> Fetched | None:
         """The next block's entries, or None when all files are read."""
@@ -158,14 +158,11 @@ class FileLog:
         finally:
             self._decoders.put(decoder)
         file = self._files[block.partition]
-        end = block.start + len(block.text)
+        partition, end = block.partition, block.start + len(block.text)
+        said = {"source": partition.source, "generation": partition.generation, "from_offset": block.start}
+        said |= {"to_offset": end, "records": 1, "entries": decoded.events.num_rows + decoded.refused.num_rows}
         return Fetched(
-            block.partition,
-            block.start,
-            end,
-            decoded.events,
-            decoded.refused,
-            block.tail_sha256,
-            file.head_bytes,
-            file.head_sha256,
-        )
+            partition, block.start, end, decoded.events, decoded.refused,
+            Origin(partition.generation, block.start, end), pa.Table.from_pylist([said], INGESTED.schema),
+            block.tail_sha256, file.head_bytes, file.head_sha256,
+        )  # fmt: skip

@@ -24,6 +24,7 @@ from schemas.tables import TableShape
 MARKER = "tollbook-lake.json"
 FORMAT = 1
 _INFO = "tollbook"
+_ENCODINGS = {tables.TIME: "DELTA_BINARY_PACKED", pa.int64(): "DELTA_BINARY_PACKED"}  # half the time, a tenth smaller
 
 
 class LakeError(Exception):
@@ -107,12 +108,15 @@ def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None =
     if not target.parent.exists():
         target.parent.mkdir()
         _fsync(target.parent.parent)
+    schema = file_schema(shape)
     pq.write_table(
-        rows.cast(file_schema(shape)),
+        rows.cast(tables.coded(schema)),
         target,
         compression="zstd",
         compression_level=1,
-        use_dictionary=[f.name for f in shape.schema if pa.types.is_string(f.type) and f.name != "event_id"],
+        use_dictionary=[f.name for f in schema if pa.types.is_string(f.type) and f.name != "event_id"],
+        column_encoding={f.name: _ENCODINGS[f.type] for f in schema if f.type in _ENCODINGS},
+        store_schema=False,  # coded columns are plain text to whoever reads the file
     )
     _fsync(target)
     _fsync(target.parent)
@@ -170,7 +174,8 @@ def commit(
     for app, version in versions.items():
         if fresh.transaction_version(app) != version:
             raise Fenced(f"{app} is at {fresh.transaction_version(app)}, not at {version} as just written")
-    for version in range(table.version() + 1, fresh.version() + 1):
+    # From the version this commit rests on: its writer may have died before it had synced it.
+    for version in range(table.version(), fresh.version() + 1):
         _fsync(root / "_delta_log" / f"{version:020d}.json")
     _fsync(root / "_delta_log")
     return fresh

@@ -1,21 +1,24 @@
 """The log: what `land` reads from, whether it is Kafka, the log files themselves, or memory.
 
 A log has partitions; a partition is an ordered run of entries with offsets that only grow. The reader owns its position:
-it seeks to the offset the lake holds, and nothing is ever acknowledged to the log.
+the log asks it where to begin, whenever a partition becomes its own, and nothing is ever acknowledged to the log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
+
+from schemas.tables import INGESTED
 
 
 class Partition(NamedTuple):
     """One ordered run of entries. `(source, generation)` names it for good; `file` is its present name, for people."""
 
-    source: str
-    generation: str
+    source: str  # who wrote the file; of Kafka the topic
+    generation: str  # which file; of Kafka the partition's number
     file: str
+    number: int = 0  # what rows carry as events_partition
 
     @property
     def app_id(self) -> str:
@@ -23,15 +26,29 @@ class Partition(NamedTuple):
         return f"land/{self.source}/{self.generation}"
 
 
+class Origin(NamedTuple):
+    """The entries of one generation between two of its offsets: where what a log gives came from in the first place."""
+
+    generation: str
+    from_offset: int
+    to_offset: int
+
+
 class Fetched(NamedTuple):
-    """Entries of one partition between two offsets, in order."""
+    """Entries of one partition between two offsets, in order.
+
+    It holds every entry of `origin` that belongs into this partition. Rows carry their origin's generation, and its
+    offset as `position`: what was taken in before is known by them.
+    """
 
     partition: Partition
     from_offset: int
     to_offset: int  # the next offset to read
-    events: pa.Table  # schemas.tables.EVENTS without event_day: accepted, not yet deduplicated
+    events: pa.Table  # schemas.tables.FRESH_EVENTS: accepted, not yet deduplicated
     refused: pa.Table  # schemas.tables.DEAD
-    tail_sha256: str  # of the bytes before to_offset; "" where the log proves itself
+    origin: Origin
+    ingested: pa.Table = INGESTED.schema.empty_table()  # what was read to make this, where the partition tells it
+    tail_sha256: str = ""  # of the bytes before to_offset; "" where the log proves itself
     head_bytes: int = 0
     head_sha256: str = ""
 
@@ -41,17 +58,25 @@ class Fetched(NamedTuple):
         return int(self.events.num_rows + self.refused.num_rows)
 
 
-class Log(Protocol):
-    """Partitions, seek, poll. Offsets are the reader's; `poll` gives batches of one partition, in offset order."""
+class Reader(Protocol):
+    """Who reads a log: says where to begin, and lets go."""
 
-    def partitions(self) -> Sequence[Partition]:
-        """All partitions, in the order in which they are read."""
+    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:
+        """These are yours from now on; the offset to read each from, None: from its beginning."""
         ...
 
-    def seek(self, partition: Partition, offset: int) -> None:
-        """Read `partition` from `offset` on. Called once for each partition before the first poll."""
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """These are no longer yours: forget what of them is not in the lake."""
+        ...
+
+
+class Log(Protocol):
+    """Gives batches of one partition, in offset order. Calls `reader` from within `start` and `poll`, never between."""
+
+    def start(self, reader: Reader) -> None:
+        """Assign the partitions there are, or begin to ask for them."""
         ...
 
     def poll(self) -> Fetched | None:
-        """The next batch, or None when everything there is has been read."""
+        """The next batch, or None when there is nothing now."""
         ...

@@ -4,6 +4,7 @@ Times are UTC microseconds. Quantities are integers in the log's own unit (reque
 billed quantities are decimals. Every table is a Delta table at `<lake>/<name>`; `event_day` is the UTC day of the event.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -21,10 +22,27 @@ class TableShape(NamedTuple):
 
 
 _COORDINATES = [
-    ("generation", pa.string()),  # which file (or topic partition) the entry was read from
-    ("position", pa.int64()),  # byte offset of the line in the decompressed text
-    ("item", pa.int32()),  # place in a line that holds several entries, from 0
+    ("generation", pa.string()),  # which file, or partition of gateway.access, the entry was read from
+    ("position", pa.int64()),  # byte offset of the line in the decompressed text, or offset of the record
+    ("item", pa.int32()),  # place in a line or record that holds several entries, from 0
 ]
+# Which partition of the log of events brought the row: that of usage.events, 0 where files are the log. Partial sums and
+# known identities are told apart by it, since each is one worker's at a time.
+_EVENTS_PARTITION = ("events_partition", pa.int16())
+# Columns with few different values: in memory and on the wire they are coded by dictionary (`coded`).
+_FEW = frozenset(
+    [
+        "source",
+        "partner_id",
+        "credential_kind",
+        "credential",
+        "service",
+        "method",
+        "route",
+        "client_network",
+        "generation",
+    ]
+)
 
 EVENTS = TableShape(
     # One row per counted entry. Key (source, event_id), unique over the whole table.
@@ -47,6 +65,7 @@ EVENTS = TableShape(
             ("client_network", pa.string()),  # /24 or /48, never the address
             ("suspended", pa.bool_()),  # the partner was suspended: counted, and flagged
             *_COORDINATES,
+            _EVENTS_PARTITION,
             ("event_day", pa.date32()),
         ]
     ),
@@ -54,8 +73,8 @@ EVENTS = TableShape(
 )
 
 ROLLUPS = TableShape(
-    # Partial sums: several rows may share a key (partner_id, window_start, source, service, method, route, status);
-    # readers sum. window_start is the start of a 15-minute window.
+    # Partial sums: several rows may share a key (partner_id, window_start, source, service, method, route, status,
+    # events_partition); readers sum. window_start is the start of a 15-minute window.
     "rollups",
     pa.schema(
         [
@@ -70,6 +89,7 @@ ROLLUPS = TableShape(
             ("request_bytes", pa.int64()),
             ("response_bytes", pa.int64()),
             ("latency_us", pa.int64()),
+            _EVENTS_PARTITION,
             ("event_day", pa.date32()),
         ]
     ),
@@ -113,28 +133,55 @@ DEAD = TableShape(
 )
 
 READS = TableShape(
-    # One row per commit and file: the byte range read and what became of its entries. Ranges of one
-    # (source, generation) are contiguous from 0; entries = counted + duplicates + conflicts + refused.
+    # One row per commit, log partition and origin: how far each was read, and what became of the entries. The ranges
+    # of a log partition follow one another without a gap; so do those of one origin within one log partition.
+    # entries = counted + duplicates + conflicts + refused. Of files the log partition is its own origin.
     "reads",
     pa.schema(
         [
-            ("source", pa.string()),
-            ("generation", pa.string()),
+            ("source", pa.string()),  # of the log partition: who wrote the file, or the topic
+            ("generation", pa.string()),  # of the log partition: which file, or the partition's number
             ("file", pa.string()),  # the file's name when it was read, for people
-            ("head_bytes", pa.int64()),  # the generation is known by the first head_bytes of the text
+            ("head_bytes", pa.int64()),  # the generation is known by the first head_bytes of the text; 0: no file
             ("head_sha256", pa.string()),
             ("from_offset", pa.int64()),
             ("to_offset", pa.int64()),
             ("tail_sha256", pa.string()),  # of the last bytes before to_offset: a changed file is noticed
+            ("origin", pa.string()),  # the generation that the entries came from
+            ("origin_from", pa.int64()),  # all entries of [origin_from, origin_to) that this log partition is to hold
+            ("origin_to", pa.int64()),  # have been taken in
             ("entries", pa.int64()),
             ("counted", pa.int64()),
             ("duplicates", pa.int64()),
             ("conflicts", pa.int64()),
             ("refused", pa.int64()),
+            ("redelivered", pa.int64()),  # taken in before: sent again by ingest after a crash, and no entries
             ("catalog_sha256", pa.string()),
             ("events_version", pa.int64()),
         ]
     ),
+)
+
+INGESTED = TableShape(
+    # What ingest says it read, counted before anything is parsed: (to_offset - from_offset) records of a topic, or one
+    # range of a file, with `entries` in each. The other side of the books.
+    "ingested",
+    pa.schema(
+        [
+            ("source", pa.string()),
+            ("generation", pa.string()),
+            ("from_offset", pa.int64()),
+            ("to_offset", pa.int64()),
+            ("records", pa.int64()),
+            ("entries", pa.int64()),  # in each of the records
+        ]
+    ),
+)
+
+TOPICS = TableShape(
+    # One row per topic that was ever landed: what it must not change without our knowing.
+    "topics",
+    pa.schema([("topic", pa.string()), ("topic_id", pa.string()), ("partitions", pa.int32())]),
 )
 
 ALERTS = TableShape(
@@ -197,4 +244,16 @@ INVOICES = TableShape(
     ),
 )
 
-ALL = {t.name: t for t in (EVENTS, ROLLUPS, DUPLICATES, DEAD, READS, ALERTS, CLOSES, INVOICES)}
+ALL: Mapping[str, TableShape] = {
+    t.name: t for t in (EVENTS, ROLLUPS, DUPLICATES, DEAD, READS, INGESTED, TOPICS, ALERTS, CLOSES, INVOICES)
+}
+
+
+def coded(schema: pa.Schema) -> pa.Schema:
+    """`schema` as tables are held in memory and sent: columns of few values coded by dictionary. On disk they are text."""
+    return pa.schema([pa.field(f.name, CODED) if f.name in _FEW else f for f in schema])
+
+
+CODED = pa.dictionary(pa.int32(), pa.string())
+# What a log gives: events before the land worker has added the partition they came by and their day.
+FRESH_EVENTS = coded(pa.schema([f for f in EVENTS.schema if f.name not in {"events_partition", "event_day"}]))

@@ -1,56 +1,71 @@
--- The books per file: what `reads` says became of the entries, and what the tables hold.
--- in:  reads, events, duplicates, dead
--- out: source, generation, file, entries, counted, duplicates, conflicts, refused (by reads), and the stored_ rows of each;
---      gaps: how many ranges do not begin where the one before ended; ordered
-WITH ranges AS (
+-- The books: how many entries ingest says it read of each source and origin, and what became of them. Compared up to where
+-- every log partition that an origin is spread over has brought it; what lies beyond is on its way.
+-- in:  ingested, reads, topics, events, duplicates, dead
+-- out: source, generation (the origin), file (its last name, of files), entries, counted, duplicates, conflicts, refused,
+--      on_the_way (entries that were read but not yet taken in everywhere); ordered
+WITH known AS (
+    -- A log partition tells all of an origin below this. Its own partition is all there is to a file; an origin in a topic is
+    -- spread over all partitions of all topics that are landed.
     SELECT
-        source, generation, file, entries, counted, duplicates, conflicts, refused, from_offset, to_offset,
-        lag(to_offset, 1, 0) OVER (PARTITION BY source, generation ORDER BY to_offset) AS expected_from
-    FROM reads
+        origin,
+        CASE
+            WHEN max(head_bytes) > 0 OR NOT EXISTS (SELECT 1 FROM topics) THEN max(covered_to)
+            WHEN count(*) < (SELECT sum(partitions) FROM topics) THEN 0
+            ELSE min(covered_to)
+        END AS covered_to,
+        max(file) FILTER (WHERE head_bytes > 0) AS file
+    FROM (
+        SELECT source, generation, origin, max(origin_to) AS covered_to, max(head_bytes) AS head_bytes, arg_max(file, to_offset) AS file
+        FROM reads
+        GROUP BY source, generation, origin
+    )
+    GROUP BY origin
 ),
 
 said AS (
     SELECT
-        source,
-        generation,
-        arg_max(file, to_offset) AS file,
-        sum(entries)::BIGINT AS entries,
-        sum(counted)::BIGINT AS counted,
-        sum(duplicates)::BIGINT AS duplicates,
-        sum(conflicts)::BIGINT AS conflicts,
-        sum(refused)::BIGINT AS refused,
-        count(*) FILTER (WHERE from_offset != expected_from) AS gaps
-    FROM ranges
-    GROUP BY source, generation
+        i.source,
+        i.generation,
+        sum(CASE WHEN i.to_offset <= k.covered_to THEN i.records ELSE greatest(k.covered_to - i.from_offset, 0) END * i.entries)::BIGINT AS entries,
+        sum(i.records * i.entries)::BIGINT AS all_entries
+    FROM ingested AS i
+    INNER JOIN known AS k ON k.origin = i.generation
+    GROUP BY i.source, i.generation
 ),
 
-kept AS (SELECT source, generation, count(*) AS rows FROM events GROUP BY source, generation),
-resent AS (SELECT source, generation, count(*) AS rows FROM duplicates GROUP BY source, generation),
-letters AS (
+rows AS (
+    SELECT source, generation, position, 'counted' AS outcome FROM events
+    UNION ALL
+    SELECT source, generation, position, 'duplicates' AS outcome FROM duplicates
+    UNION ALL
+    SELECT source, generation, position, CASE outcome WHEN 'conflict' THEN 'conflicts' ELSE outcome END AS outcome FROM dead
+),
+
+stored AS (
     SELECT
-        source, generation,
-        count(*) FILTER (WHERE outcome = 'conflict') AS conflicts,
-        count(*) FILTER (WHERE outcome = 'refused') AS refused
-    FROM dead
-    GROUP BY source, generation
+        r.source,
+        r.generation,
+        count(*) FILTER (WHERE r.outcome = 'counted') AS counted,
+        count(*) FILTER (WHERE r.outcome = 'duplicates') AS duplicates,
+        count(*) FILTER (WHERE r.outcome = 'conflicts') AS conflicts,
+        count(*) FILTER (WHERE r.outcome = 'refused') AS refused
+    FROM rows AS r
+    LEFT JOIN known AS k ON k.origin = r.generation
+    WHERE k.covered_to IS NULL OR r.position < k.covered_to
+    GROUP BY r.source, r.generation
 )
 
 SELECT
-    coalesce(said.source, kept.source) AS source,
-    coalesce(said.generation, kept.generation) AS generation,
-    said.file,
-    coalesce(said.entries, 0) AS entries,
-    coalesce(said.counted, 0) AS counted,
-    coalesce(said.duplicates, 0) AS duplicates,
-    coalesce(said.conflicts, 0) AS conflicts,
-    coalesce(said.refused, 0) AS refused,
-    coalesce(kept.rows, 0) AS stored_counted,
-    coalesce(resent.rows, 0) AS stored_duplicates,
-    coalesce(letters.conflicts, 0) AS stored_conflicts,
-    coalesce(letters.refused, 0) AS stored_refused,
-    coalesce(said.gaps, 0) AS gaps
+    coalesce(said.source, stored.source) AS source,
+    coalesce(said.generation, stored.generation) AS generation,
+    known.file,
+    coalesce(said.entries, 0)::BIGINT AS entries,
+    coalesce(stored.counted, 0)::BIGINT AS counted,
+    coalesce(stored.duplicates, 0)::BIGINT AS duplicates,
+    coalesce(stored.conflicts, 0)::BIGINT AS conflicts,
+    coalesce(stored.refused, 0)::BIGINT AS refused,
+    coalesce(said.all_entries - said.entries, 0)::BIGINT AS on_the_way
 FROM said
-FULL JOIN kept ON kept.source = said.source AND kept.generation = said.generation
-LEFT JOIN resent ON resent.source = said.source AND resent.generation = said.generation
-LEFT JOIN letters ON letters.source = said.source AND letters.generation = said.generation
+FULL JOIN stored ON stored.source = said.source AND stored.generation = said.generation
+LEFT JOIN known ON known.origin = coalesce(said.generation, stored.generation)
 ORDER BY source, generation

@@ -13,6 +13,7 @@ SELECT
     sum(coalesce(request_bytes, 0))::BIGINT AS request_bytes,
     sum(coalesce(response_bytes, 0))::BIGINT AS response_bytes,
     sum(coalesce(latency_us, 0))::BIGINT AS latency_us,
+    events_partition,
     make_timestamptz(epoch_us(occurred_at) // 900000000 * 900000000)::DATE AS event_day
 FROM events
 WHERE occurred_at >= $start AND occurred_at < $end

@@ -8,6 +8,6 @@ SELECT
     max(to_offset)::BIGINT AS "offset",
     arg_max(tail_sha256, to_offset) AS tail_sha256
 FROM reads
-WHERE source = $source
+WHERE source = $source AND head_bytes > 0
 GROUP BY generation
 ORDER BY generation

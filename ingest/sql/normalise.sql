@@ -43,7 +43,7 @@ judged AS (
         typed.*,
         CASE
             WHEN format_reason IS NOT NULL THEN format_reason
-            WHEN NOT regexp_full_match(event_id, '[^\x00-\x20\x7f][^\x00-\x1f\x7f]{0,127}') THEN 'BAD_ID'
+            WHEN length(event_id) > 128 OR event_id < '!' OR regexp_matches(event_id, '[\x00-\x1f\x7f]') THEN 'BAD_ID'
             WHEN time_text IS NULL THEN 'NO_TIME'
             WHEN time_us IS NULL THEN 'BAD_TIME'
             WHEN time_us NOT BETWEEN 946684800000000 AND 4102444799999999 THEN 'TIME_RANGE'

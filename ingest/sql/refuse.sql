@@ -1,5 +1,5 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of attribute.sql with a reason), lines, unreadable, credentials
+-- in:  attributed, lines, unreadable, credentials
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, masked), raw_sha256; in log order
 SELECT
     'refused' AS outcome,
@@ -26,7 +26,8 @@ SELECT
     r.occurred_at,
     encode(masked(rtrim(l.line, chr(10) || chr(13)))) AS raw,
     coalesce(u.raw_sha256, sha256(rtrim(l.line, chr(10) || chr(13)))) AS raw_sha256
-FROM refused AS r
+FROM attributed AS r
 INNER JOIN lines AS l ON l.position = r.position
 LEFT JOIN unreadable AS u ON u.position = r.position
+WHERE r.reason IS NOT NULL
 ORDER BY r.position, r.item

@@ -4,14 +4,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.lake import file_schema
 from schemas.log import Partition
-from schemas.tables import DEAD, EVENTS
+from schemas.tables import DEAD, EVENTS, FRESH_EVENTS
 from schemas.windows import from_us
 
 T0_US = 1_790_812_800_000_000  # 2026-10-01T00:00Z
 DAY_US = 86_400_000_000
-SCHEMA = file_schema(EVENTS)
+PLAIN = pa.schema([f for f in EVENTS.schema if f.name not in {"events_partition", "event_day"}])
 
 
 def event(event_id: str, at_us: int = T0_US, **changes: Any) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def partition(
     refused = [row for row in placed if "reason" in row]
     return {
         Partition(source, generation, f"{generation}.log"): (
-            pa.Table.from_pylist(events, SCHEMA),
+            pa.Table.from_pylist(events, PLAIN).cast(FRESH_EVENTS),
             pa.Table.from_pylist(refused, DEAD.schema),
         )
     }

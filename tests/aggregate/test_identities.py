@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from aggregate import engine, identities
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
-from tests.aggregate.fixtures import DAY_US, SCHEMA, T0_US, event
+from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event
 
 CON = engine.connect(1)
-EMPTY = identities.keys(CON, SCHEMA.empty_table())
+EMPTY = identities.keys(CON, PLAIN.empty_table())
 
 
 def keys(rows: list[dict[str, Any]]) -> Keys:
-    return identities.keys(CON, pa.Table.from_pylist(rows, SCHEMA))
+    return identities.keys(CON, pa.Table.from_pylist(rows, PLAIN))
 
 
 def verdicts(state: Identities, *rows: dict[str, Any]) -> list[int]:

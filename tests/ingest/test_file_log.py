@@ -9,6 +9,7 @@ import pytest
 from ingest.decode import Decoder, SourceRules
 from ingest.file_log import FileLog
 from ingest.generation import Known, identify
+from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
 
 
@@ -16,10 +17,23 @@ def lines(*ids: object) -> bytes:
     return b"".join(line(kong(str(i))) for i in ids)
 
 
-def opened(files: Sequence[Path], known: Sequence[Known] = (), **options: bool) -> FileLog:
+class Lake:
+    """A reader that goes on where `known` says."""
+
+    def __init__(self, known: Sequence[Known]) -> None:
+        self.offsets = {k.generation: k.offset for k in known}
+
+    def assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
+        return {partition: self.offsets.get(partition.generation) for partition in partitions}
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Files are never taken away."""
+        raise AssertionError(partitions)
+
+
+def opened(files: Sequence[Path], known: Sequence[Known] = (), **options: int) -> FileLog:
     log = FileLog(files, "edge", known, lambda: Decoder("kong", SourceRules("edge"), OWNERS), **options)
-    for partition in log.partitions():
-        log.seek(partition, next((k.offset for k in known if k.generation == partition.generation), 0))
+    log.start(Lake(known))
     return log
 
 
@@ -99,9 +113,7 @@ def test_half_a_gzip_gives_what_is_whole_and_a_problem_and_later_the_rest(tmp_pa
     path = tmp_path / "a.log.gz"
     path.write_bytes(packed[: len(packed) // 2])
     (tmp_path / "b.log").write_bytes(lines("b"))
-    log = FileLog(
-        [path, tmp_path / "b.log"], "edge", [], lambda: Decoder("kong", SourceRules("edge"), OWNERS), block_bytes=20_000
-    )
+    log = opened([path, tmp_path / "b.log"], block_bytes=20_000)
     ids, known = read(log)
     assert ids[-1] == "b", "the other file is read all the same"
     assert "ends too early" in log.problems[0]
@@ -156,7 +168,7 @@ def test_small_blocks_and_large_blocks_give_the_same(tmp_path: Path) -> None:
     path.write_bytes(lines(*range(500)))
     results = []
     for size in (1000, 7777, 1 << 20):
-        log = FileLog([path], "edge", [], lambda: Decoder("kong", SourceRules("edge"), OWNERS), block_bytes=size)
+        log = opened([path], block_bytes=size)
         rows: list[dict[str, object]] = []
         while fetched := log.poll():
             rows += fetched.events.to_pylist()

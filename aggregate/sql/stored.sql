@@ -1,0 +1,8 @@
+-- The columns that identities are told by, of events that came by partitions of one's own.
+-- in:  stored (files of table events), own(events_partition)
+-- out: source, event_id, and the columns of aggregate/sql/keys.sql
+SELECT
+    source, event_id, partner_id, credential_kind, credential, occurred_at, service, method, route, status, request_bytes,
+    response_bytes
+FROM stored
+WHERE events_partition IN (SELECT events_partition FROM own)
