@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from decimal import Decimal
 
 from billing import cases
 from billing.cases import BadCase
@@ -25,8 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         if args.file == "-":
-            return _rate(sys.stdin)
-        with open(args.file, encoding="utf-8") as file:  # noqa: PTH123  # the name is shown as it was given
+            return _rate(sys.stdin.buffer)
+        with open(args.file, "rb") as file:  # noqa: PTH123  # the name is shown as it was given
             return _rate(file)
     except OSError as exc:
         print(f"error: {args.file}: {exc.strerror}; name a file of JSON lines", file=sys.stderr)
@@ -36,16 +37,18 @@ def main(argv: list[str] | None = None) -> int:
     return 2
 
 
-def _rate(lines: Iterable[str]) -> int:
+def _rate(lines: Iterable[bytes]) -> int:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            case = json.loads(line)
+            case = json.loads(
+                line.decode(), parse_float=Decimal
+            )  # a number that is no string is read exactly all the same
             if not isinstance(case, dict):
                 raise BadCase("a case is a JSON object")  # noqa: TRY301  # one place words all of a line's errors
-            print(json.dumps(cases.answer(case)))
-        except (ValueError, BadCase, PricingError) as exc:
+            print(json.dumps(cases.answer(case), default=str))
+        except (ValueError, RecursionError, BadCase, PricingError) as exc:
             print(f"error: line {number}: {exc}", file=sys.stderr)
             return 2
     return 0

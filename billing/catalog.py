@@ -4,17 +4,42 @@ Every scalar is read as text (YAML's own guesses would make floats of prices and
 carries file, line, field and remedy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from schemas import catalog_checks
 from schemas.catalog import Catalog
+from schemas.catalog_checks import SECTIONS
 
-_SECTIONS = tuple(Catalog.model_fields)
+# What to do about an error that pydantic finds, by the beginning of its type; {shown} is what was written.
+_REMEDIES = {
+    "missing": "is missing; add it",
+    "extra_forbidden": "is no field of this record; correct its name or remove it",
+    "string_pattern_mismatch": "{shown!r} does not have the form {pattern}",
+    "string_too_short": "is empty; fill it in, or leave the field out",
+    "string_too_long": "has more than {max_length} characters; shorten it",
+    "too_short": "is an empty list; name at least one, or leave the field out",
+    "too_long": "has more than {max_length} entries; leave some out",
+    "string_type": "must be text; write it as one value",
+    "tuple_type": "must be a list; write it in [brackets], or one entry a line after dashes",
+    "model_": "must be a record; write it as fields with values",
+    "decimal_": "{shown!r} is no number; write digits with a point, such as 0.0009",
+    "finite_number": "{shown!r} is no number; write digits with a point, such as 0.0009",
+    "int_": "{shown!r} is no whole number; write digits alone",
+    "bool_": "{shown!r} is neither true nor false",
+    "date": "{shown!r} is no date; write it like 2026-01-31",
+    "literal_error": "{shown!r} is none of {expected}",
+    "union_tag_not_found": "does not say its `model`; add one of flat, per_unit, graduated, volume, package",
+    "union_tag_invalid": "{tag!r} is no price model; use one of {expected_tags}",
+    "greater_than_equal": "{shown} is too small; the least is {ge}",
+    "greater_than": "{shown} is too small; it must be more than {gt}",
+    "less_than_equal": "{shown} is too large; the most is {le}",
+}
 
 
 class Located(NamedTuple):
@@ -45,54 +70,68 @@ class _Merged:
     """The files as one document that still knows where each part stood."""
 
     def __init__(self) -> None:
-        self.document: dict[str, list[Any]] = {name: [] for name in _SECTIONS}
-        self.nodes: dict[str, list[tuple[str, yaml.Node]]] = {name: [] for name in _SECTIONS}
-        self.problems: list[Located] = []
+        self.document: dict[str, list[Any]] = {name: [] for name in SECTIONS}
+        self.nodes: dict[str, list[tuple[str, yaml.Node]]] = {name: [] for name in SECTIONS}
 
-    def add(self, file: Path) -> None:
+    def add(self, file: Path) -> Iterator[Located]:
+        """Take in a file's records; what is wrong with its form."""
         try:
             node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
         except yaml.MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-            self.problems.append(
-                Located(str(file), line, "", f"no valid YAML: {exc.problem}; correct the indentation or quoting there")
+            yield Located(
+                str(file), line, "", f"no valid YAML: {exc.problem}; correct the indentation or quoting there"
             )
             return
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
-            self.problems.append(
-                Located(str(file), 1, "", f"cannot be read: {exc}; check that it is a UTF-8 text file")
-            )
+        except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as exc:
+            reason = " ".join(str(exc).split())
+            yield Located(str(file), 1, "", f"cannot be read: {reason}; check that it is a UTF-8 text file")
             return
         if node is None:
             return
         if not isinstance(node, yaml.MappingNode):
-            self.problems.append(Located(str(file), 1, "", f"must be a mapping with some of: {', '.join(_SECTIONS)}"))
+            yield Located(str(file), 1, "", f"must be a mapping with some of: {', '.join(SECTIONS)}")
+            return
+        if faults := sorted(set(_faults(node, ()))):
+            yield from (Located(str(file), line, name, message) for line, name, message in faults)
             return
         for key, value in node.value:
-            if key.value not in _SECTIONS:
-                message = f"unknown section; a catalog has: {', '.join(_SECTIONS)}"
-                self.problems.append(Located(str(file), key.start_mark.line + 1, key.value, message))
+            if key.value not in SECTIONS:
+                message = f"unknown section; a catalog has: {', '.join(SECTIONS)}"
+                yield Located(str(file), key.start_mark.line + 1, key.value, message)
             elif not isinstance(value, yaml.SequenceNode):
-                self.problems.append(Located(str(file), value.start_mark.line + 1, key.value, "must be a list"))
+                yield Located(str(file), value.start_mark.line + 1, key.value, "must be a list of records")
             else:
                 for item in value.value:
                     self.document[key.value].append(_plain(item))
                     self.nodes[key.value].append((str(file), item))
 
+    def without(self, broken: Collection[tuple[str, int]]) -> tuple["_Merged", dict[str, list[str]]]:
+        """The same without some records, named by section and place; and the ids of those, by section."""
+        rest, ids = _Merged(), {name: [self.id_of(s, i) or "" for s, i in broken if s == name] for name in SECTIONS}
+        for name in SECTIONS:
+            kept = [i for i in range(len(self.nodes[name])) if (name, i) not in broken]
+            rest.document[name] = [self.document[name][i] for i in kept]
+            rest.nodes[name] = [self.nodes[name][i] for i in kept]
+        return rest, ids
+
     def locate(self, where: Sequence[str | int], message: str) -> Located:
         section, index, *rest = where
-        if not isinstance(index, int):
-            return Located("catalog", 1, ".".join(map(str, where)), message)
-        file, node = self.nodes[str(section)][index]
+        file, node = self.nodes[str(section)][int(index)]
         for step in rest:
             child = _child(node, step)
             if child is None:
                 break
             node = child
-        record = self.document[str(section)][index]
-        name = record.get("id", index) if isinstance(record, dict) else index
+        name = self.id_of(str(section), int(index)) or index
         field = ".".join(str(s) for s in (section, name, *rest))
         return Located(file, node.start_mark.line + 1, field, message)
+
+    def id_of(self, section: str, index: int) -> str | None:
+        """The id as it was written, however wrong the record is."""
+        record = self.document[section][index]
+        found = record.get("id") if isinstance(record, dict) else None
+        return found if isinstance(found, str) else None
 
 
 def load(folder: Path) -> Catalog:
@@ -103,17 +142,25 @@ def load(folder: Path) -> Catalog:
             [Located(str(folder), 0, "", "no catalog here: name a folder with *.yaml files (examples/catalog is one)")]
         )
     merged = _Merged()
-    for file in files:
-        merged.add(file)
+    problems = [problem for file in files for problem in merged.add(file)]
+    broken: dict[str, list[str]] = {}
+    whole = not problems
     try:
         catalog = Catalog.model_validate(merged.document)
     except ValidationError as exc:
-        found = [merged.locate(_steps(e["loc"]), _message(e["msg"])) for e in exc.errors()]
-        raise CatalogError(merged.problems + found) from exc
-    found = [merged.locate(p.where, p.message) for p in catalog_checks.problems(catalog)]
-    if merged.problems or found:
-        raise CatalogError(merged.problems + found)
+        problems += [merged.locate(_steps(e["loc"]), _message(e)) for e in exc.errors() if not _follows(e)]
+        merged, broken = merged.without({(str(e["loc"][0]), int(e["loc"][1])) for e in exc.errors()})
+        catalog = Catalog.model_validate(merged.document)
+    found = catalog_checks.problems(catalog, broken, whole=whole)
+    problems += [merged.locate(problem.where, problem.message) for problem in found]
+    if problems:
+        raise CatalogError(problems)
     return catalog
+
+
+def _follows(error: ErrorDetails) -> bool:
+    """A list that is too short because its entries were refused, each with an error of its own."""
+    return error["type"] == "too_short" and bool(error["input"])
 
 
 def _steps(loc: tuple[str | int, ...]) -> list[str | int]:
@@ -121,8 +168,34 @@ def _steps(loc: tuple[str | int, ...]) -> list[str | int]:
     return [s for s in loc if s not in {"flat", "per_unit", "graduated", "volume", "package", "datetime", "date"}]
 
 
-def _message(text: str) -> str:
-    return text.removeprefix("Value error, ")
+def _message(error: ErrorDetails) -> str:
+    """What is wrong and what to write instead."""
+    if error["type"] == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    shown = error["input"] if isinstance(error["input"], str) else "this"
+    remedy = next((r for kind, r in _REMEDIES.items() if error["type"].startswith(kind)), "")
+    return remedy.format(**{**error.get("ctx", {}), "shown": shown}) if remedy else error["msg"]
+
+
+def _faults(node: yaml.Node, above: tuple[yaml.Node, ...]) -> Iterator[tuple[int, str, str]]:
+    """What YAML allows and a catalog does not: keys that are no text, a key twice (the last would win), a part that holds itself."""
+    line = node.start_mark.line + 1
+    if any(node is other for other in above):
+        yield line, "", "this part contains itself; write it out"
+        return
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _faults(item, (*above, node))
+    elif isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                yield key.start_mark.line + 1, "", "a field's name must be text; correct the brackets"
+                continue
+            if key.value in seen:
+                yield key.start_mark.line + 1, key.value, "is given twice; keep one"
+            seen.add(key.value)
+            yield from _faults(value, (*above, node))
 
 
 def _plain(node: yaml.Node) -> Any:

@@ -5,13 +5,15 @@ rounding. A tier's `up_to` is inclusive and compared as a decimal. Quantities ar
 """
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal, localcontext
+from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation, Rounded, localcontext
 from typing import Any, Literal, NamedTuple
 
 from schemas.catalog import Flat, Graduated, Package, PerUnit, PriceModel, Tier, Volume
 from schemas.money import EXACT, rounded
 
 ZERO = Decimal(0)
+_CUT = Context(prec=EXACT.prec, rounding=ROUND_DOWN)
+_SHARE_STEP = Decimal("1E-12")  # finer than any currency's minor unit
 
 
 class PricingError(Exception):
@@ -54,22 +56,43 @@ def charged(
     """The steps around any price function: free units first, rounding last."""
     if quantity < 0:
         raise PricingError(f"quantity {quantity} is negative; a correction is a credit note, not usage")
-    with localcontext(EXACT):
-        billed = max(quantity - free_units, ZERO)
-        parts = tuple(price(billed))
-        exact = sum((p.amount for p in parts), ZERO)
-        if rounding.places is None:
-            amount = exact
-        elif rounding.when == "tier_line":
-            amount = sum((rounded(p.amount, rounding.places) for p in parts), ZERO)
-        else:
-            amount = rounded(exact, rounding.places)
+    try:
+        with localcontext(EXACT):
+            billed = max(quantity - free_units, ZERO)
+            parts = tuple(price(billed))
+            exact = sum((p.amount for p in parts), ZERO)
+            amount = _after_rounding(parts, exact, rounding)
+    except (Inexact, Rounded, InvalidOperation) as exc:
+        raise PricingError(
+            f"quantity {quantity} at this price has no exact amount of at most {EXACT.prec} digits; give the price fewer decimals"
+        ) from exc
     return Charge(billed, parts, exact, amount)
+
+
+def _after_rounding(parts: Sequence[Part], exact: Decimal, rounding: Rounding) -> Decimal:
+    if rounding.places is None:
+        return exact
+    if rounding.when == "tier_line":
+        return sum((rounded(p.amount, rounding.places) for p in parts), ZERO)
+    return rounded(exact, rounding.places)
 
 
 def flat(amount: Decimal) -> list[Part]:
     """The same amount whatever was used."""
     return [Part("flat", Decimal(1), amount, amount)]
+
+
+def prorated(amount: Decimal, part: int, whole: int) -> Decimal:
+    """The share `part` of `whole` of a fixed amount, cut after 12 decimals.
+
+    Cut and not rounded: rounded to a currency's places it then gives what rounding the endless fraction would.
+    """
+    if part == whole:
+        return amount
+    with localcontext(EXACT):
+        scaled = amount * part
+    with localcontext(_CUT):
+        return (scaled / whole).quantize(_SHARE_STEP)
 
 
 def per_unit(quantity: Decimal, unit_price: Decimal) -> list[Part]:

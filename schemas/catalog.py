@@ -9,39 +9,18 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
-from decimal import Decimal, Inexact
+from decimal import Context, Decimal, Inexact
 from typing import Annotated, Literal, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from schemas.money import EXACT, MINOR_UNITS
+from schemas.catalog_fields import Address, Amount, Currency, Id, Note, NotNegative, Positive, Status, Text, Zone
 from schemas.windows import to_us
 
-Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
-Status = Annotated[str, Field(pattern=r"^([1-5]xx|[0-9]{1,3})$")]
 DEFAULT_THRESHOLDS = tuple(Decimal(p) for p in (50, 80, 90, 100, 120))
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ValueError(f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin") from None
-    return name
-
-
-def _currency(code: str) -> str:
-    if code not in MINOR_UNITS:
-        raise ValueError(f"unknown currency {code!r}; known: {', '.join(MINOR_UNITS)}")
-    return code
-
-
-Zone = Annotated[str, AfterValidator(_zone)]
-Currency = Annotated[str, AfterValidator(_currency)]
-Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
-NotNegative = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+# Three fifths of the digits that money is computed with (schemas.money): the rest is for the count that is divided.
+_UNITS = Context(prec=36, traps=[Inexact])
 
 
 class Record(BaseModel):
@@ -54,14 +33,14 @@ class LegalEntity(Record):
     """Who issues the invoice; numbers are gapless per entity and year."""
 
     id: Id
-    name: str = Field(min_length=1)
-    address: tuple[str, ...] = ()
-    vat_id: str | None = None
-    email: str | None = None
-    iban: str | None = None
+    name: Text
+    address: Address = ()
+    vat_id: Text | None = None
+    email: Text | None = None
+    iban: Text | None = None
     invoice_prefix: str = Field(pattern=r"^[A-Z0-9]{1,12}$")
     payment_terms_days: int = Field(default=30, ge=0, le=365)
-    tax_note: str = "Amounts exclude value added tax."
+    tax_note: Text = "Amounts exclude value added tax."
 
 
 class Source(Record):
@@ -77,9 +56,9 @@ class Source(Record):
 class Filter(Record):
     """Which requests a meter counts. An absent list allows everything; `exclude_status` is taken off last."""
 
-    methods: tuple[str, ...] | None = None
-    routes: tuple[str, ...] | None = None
-    status: tuple[Status, ...] | None = None
+    methods: tuple[str, ...] | None = Field(default=None, min_length=1)
+    routes: tuple[str, ...] | None = Field(default=None, min_length=1)
+    status: tuple[Status, ...] | None = Field(default=None, min_length=1)
     exclude_status: tuple[Status, ...] = ()
 
     def statuses(self) -> list[int]:
@@ -92,10 +71,10 @@ class Meter(Record):
     """What is counted: requests, or the sum of one of their numbers, in `unit` after division by `divide_by`."""
 
     id: Id
-    description: str = ""
+    description: Note = ""
     aggregate: Literal["count", "sum"]
     field: Literal["request_bytes", "response_bytes", "latency_us"] | None = None
-    unit: str = Field(min_length=1)
+    unit: Text
     divide_by: Positive = Decimal(1)
     filter: Filter = Filter()
     billable: bool = True  # usage of a billable meter must have a rate; other meters are for quotas and analysis
@@ -105,10 +84,10 @@ class Meter(Record):
         if (self.aggregate == "sum") != (self.field is not None):
             raise ValueError("aggregate `sum` needs a field to add up, `count` takes none")
         try:
-            EXACT.divide(Decimal(1), self.divide_by)
+            _UNITS.divide(Decimal(1), self.divide_by)
         except Inexact:
             raise ValueError(
-                f"dividing by {self.divide_by} never ends in decimals; use a divisor of powers of 2 and 5"
+                f"dividing by {self.divide_by} does not end within {_UNITS.prec} digits; use a divisor of powers of 2 and 5, up to 2^50"
             ) from None
         return self
 
@@ -121,6 +100,14 @@ class Tier(Record):
     flat_fee: Amount = Decimal(0)
     package_size: Positive | None = None
     package_price: Amount | None = None
+
+    @model_validator(mode="after")
+    def _one_price(self) -> "Tier":
+        if (self.package_size is None) != (self.package_price is None):
+            raise ValueError("a tier in packages needs both `package_size` and `package_price`")
+        if self.package_size is not None and self.unit_price:
+            raise ValueError("a tier is priced by unit or by package: remove `unit_price`, or the package")
+        return self
 
 
 class Flat(Record):
@@ -181,7 +168,7 @@ class Rate(Record):
     """One line of a rate card. A flat fee needs no meter."""
 
     meter: Id | None = None
-    description: str = ""
+    description: Note = ""
     price: PriceModel
     free_units: NotNegative = Decimal(0)
 
@@ -246,6 +233,14 @@ class Plan(Record):
     quotas: tuple[Quota, ...] = ()
     throttle: Throttle | None = None
 
+    @field_validator("quotas")
+    @classmethod
+    def _once_each(cls, quotas: tuple[Quota, ...]) -> tuple[Quota, ...]:
+        kinds = [(q.meter, q.period) for q in quotas]
+        if len(kinds) != len(set(kinds)):
+            raise ValueError("a meter has one quota for each of DAY, WEEK and MONTH; keep one, and use its thresholds")
+        return quotas
+
 
 class PlanAssignment(Record):
     """A plan from a date (included) to a date (excluded; None: open)."""
@@ -305,10 +300,10 @@ class Partner(Record):
     """Who pays."""
 
     id: Id
-    name: str = Field(min_length=1, max_length=200)
-    address: tuple[str, ...] = ()
-    vat_id: str | None = None
-    reference: str | None = None
+    name: Text
+    address: Address = ()
+    vat_id: Text | None = None
+    reference: Text | None = None
     legal_entity: Id
     time_zone: Zone
     status: Literal["active", "suspended"] = "active"
@@ -342,8 +337,9 @@ class Catalog(Record):
     partners: tuple[Partner, ...] = ()
 
     def canonical_json(self) -> str:
-        """The same text for the same content."""
-        return self.model_dump_json(exclude_defaults=False)
+        """The same text for the same content, whichever file held which record: sections are in the order of ids."""
+        sections = {name: tuple(sorted(getattr(self, name), key=lambda r: r.id)) for name in type(self).model_fields}
+        return self.model_copy(update=sections).model_dump_json()
 
     @property
     def sha256(self) -> str:

@@ -1,12 +1,13 @@
 """What must hold between the records of a catalog: ids once, references that lead somewhere, validity without overlap."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from schemas.catalog import FAR_US, Catalog, Partner
 from schemas.windows import WINDOW_US
 
 Where = tuple[str | int, ...]
+SECTIONS = tuple(Catalog.model_fields)
 
 
 class Problem(NamedTuple):
@@ -16,18 +17,20 @@ class Problem(NamedTuple):
     message: str
 
 
-def problems(catalog: Catalog) -> list[Problem]:
-    """Everything wrong between the records: duplicate ids, unknown references, overlaps, unaligned bounds."""
-    found: list[Problem] = []
-    for name in ("legal_entities", "sources", "meters", "rate_cards", "plans", "partners"):
-        seen: set[str] = set()
-        for i, record in enumerate(getattr(catalog, name)):
-            if record.id in seen:
-                found.append(Problem(where=(name, i, "id"), message=f"{record.id!r} is defined twice; keep one"))
-            seen.add(record.id)
-    found += _references(catalog)
+def problems(
+    catalog: Catalog, broken: Mapping[str, Collection[str]] | None = None, *, whole: bool = True
+) -> list[Problem]:
+    """Everything wrong between the records: duplicate ids, unknown references, overlaps, unaligned bounds.
+
+    `broken`: section → ids of records that were left out because they are wrong in themselves; a reference may name them.
+    Without `whole` a part of the catalog could not be read at all, and references are let pass.
+    """
+    left_out = broken or {}
+    found = [*_doubles(catalog, left_out)]
+    if whole:
+        found += _references(catalog, left_out)
     for i, partner in enumerate(catalog.partners):
-        found += _overlaps(("partners", i, "plans"), "plan", [(("",), *partner.validity_us(p)) for p in partner.plans])
+        found += _overlaps(partner, i)
         found += _unaligned(partner, i)
     owned = [
         (c.key, *p.validity_us(c), ("partners", i, "credentials", j))
@@ -46,10 +49,27 @@ def problems(catalog: Catalog) -> list[Problem]:
     return found
 
 
-def _references(catalog: Catalog) -> Iterator[Problem]:
+def _doubles(catalog: Catalog, left_out: Mapping[str, Collection[str]]) -> Iterator[Problem]:
+    """Ids within a section, and prefixes of invoice numbers, that stand for two things."""
+    for name in SECTIONS:
+        seen = set(left_out.get(name, ()))
+        for i, record in enumerate(getattr(catalog, name)):
+            if record.id in seen:
+                yield Problem(where=(name, i, "id"), message=f"{record.id!r} is defined twice; keep one")
+            seen.add(record.id)
+    prefixes: dict[str, str] = {}
+    for i, entity in enumerate(catalog.legal_entities):
+        first = prefixes.setdefault(entity.invoice_prefix, entity.id)
+        if first != entity.id:
+            yield Problem(
+                where=("legal_entities", i, "invoice_prefix"),
+                message=f"{entity.invoice_prefix!r} is also the prefix of {first!r}: two invoices would bear one number; choose another",
+            )
+
+
+def _references(catalog: Catalog, left_out: Mapping[str, Collection[str]]) -> Iterator[Problem]:
     """References by id that lead nowhere."""
-    kinds = ("legal_entities", "meters", "rate_cards", "plans")
-    ids = {kind: {record.id for record in getattr(catalog, kind)} for kind in kinds}
+    ids = {kind: {r.id for r in getattr(catalog, kind)} | set(left_out.get(kind, ())) for kind in SECTIONS}
     for where, kind, name in _named(catalog):
         if name not in ids[kind]:
             known = ", ".join(sorted(ids[kind])) or "none"
@@ -73,11 +93,13 @@ def _named(catalog: Catalog) -> Iterator[tuple[Where, str, str]]:
             yield ("partners", i, "plans", j, "plan"), "plans", assigned.plan
 
 
-def _overlaps(where: Where, what: str, spans: Sequence[tuple[object, int, int]]) -> Iterator[Problem]:
-    for j, (_, start, end) in enumerate(spans):
-        if any(start < other_end and other_start < end for _, other_start, other_end in spans[:j]):
+def _overlaps(partner: Partner, i: int) -> Iterator[Problem]:
+    spans = [partner.validity_us(assigned) for assigned in partner.plans]
+    for j, (start, end) in enumerate(spans):
+        if any(start < other_end and other_start < end for other_start, other_end in spans[:j]):
             yield Problem(
-                where=(*where, j), message=f"this {what} overlaps an earlier one; end one before the other begins"
+                where=("partners", i, "plans", j),
+                message="this plan overlaps an earlier one; end one before the other begins",
             )
 
 
@@ -86,5 +108,6 @@ def _unaligned(partner: Partner, i: int) -> Iterator[Problem]:
         for name, us in zip(("valid_from", "valid_to"), partner.validity_us(assigned), strict=True):
             if abs(us) != FAR_US and us % WINDOW_US:
                 yield Problem(
-                    where=("partners", i, "plans", j, name), message="must fall on a quarter of an hour in UTC"
+                    where=("partners", i, "plans", j, name),
+                    message="must fall on a quarter of an hour in UTC, which dates before 1972 may not; use a later date",
                 )

@@ -29,6 +29,6 @@ def to_minor(amount: Decimal, currency: str) -> Decimal:
 
 
 def plain(number: Decimal) -> str:
-    """A number as people and JSON write it: no exponent, no trailing zeros."""
-    text = f"{number:f}"
+    """A number as people and JSON write it: no exponent, no trailing zeros, no minus before nothing."""
+    text = f"{abs(number) if number == 0 else number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
