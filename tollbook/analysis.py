@@ -1,0 +1,185 @@
+"""The lake as an analyst opens it: SQL over pinned versions, pandas frames that keep decimals. docs/analysis.md.
+
+The connection only reads, and only the files of the pinned versions: an analysis sees one state of the lake while others
+write. Usage comes from the SQL that the invoice sums, so a figure here is the figure there.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal, localcontext
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aggregate.engine import EVER
+from aggregate.quota import Rule, projection
+from billing import catalog as catalogs
+from billing import closing
+from billing.periods import quota_period
+from billing.warehouse import Span, Warehouse
+from schemas import lake, tables
+from schemas.catalog import Catalog, Partner, Quota
+from schemas.money import EXACT
+
+_INT64_DIGITS = 18
+_NARROW_DIGITS = 18
+_US = timedelta(microseconds=1)
+
+
+class NotAnalysis(Exception):
+    """What was asked is no reading query, or names something the catalog does not have. The message says what to write."""
+
+
+class BurnDown(NamedTuple):
+    """One quota at one moment. Quantities in the meter's unit, times UTC.
+
+    windows: used_until, used; the whole period as far as the lake has it, also after `as_of`.
+    ahead: two rows of the same columns, from where usage stood to where it goes at the average rate so far.
+    """
+
+    rule: Rule
+    used: Decimal
+    seen_until: datetime
+    exhausted_at: datetime | None  # projected, or None: used up already, or not before the period ends
+    windows: pd.DataFrame
+    ahead: pd.DataFrame
+
+
+class Analysis:
+    """A lake at pinned versions. `frame` is the way in; the views are listed in docs/analysis.md."""
+
+    def __init__(self, house: Warehouse, catalog: Catalog) -> None:
+        """Define the views, then lock the connection: from here on it opens no other file and changes no setting."""
+        self.catalog = catalog
+        self.versions: Mapping[str, int] = dict(house.versions)
+        self._root = house.root
+        self._con = house.con
+        house.define_metered(
+            catalog, [Span(p.id, m.id, EVER["start"], EVER["end"]) for p in catalog.partners for m in catalog.meters]
+        )
+        self._con.register("partners", _partners(catalog))
+        self._con.register("units", _units(catalog))
+        for view in ("usage", "traffic", "metered_events", "invoice_lines"):
+            self._con.sql(_sql(view)).create_view(view)
+        files = [f for s in tables.ALL.values() for f in lake.pinned_files(house.root, s, self.versions[s.name])]
+        quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+        self._con.execute(f"SET allowed_paths = [{quoted}]")
+        self._con.execute("SET enable_external_access = false")
+        self._con.execute("SET lock_configuration = true")
+
+    def frame(self, sql: str, **params: object) -> pd.DataFrame:
+        """The result of one SELECT, `$name` bound to `name=…`. Columns are Arrow-backed.
+
+        Whole numbers come as int64 and decimals in the narrowest decimal128 that holds them, because pandas cannot
+        calculate with 38 digits. Nothing is rounded. Raises NotAnalysis for anything but one SELECT, and duckdb.Error.
+        """
+        found = [statement.type for statement in self._con.extract_statements(sql)]
+        if found != [duckdb.StatementType.SELECT]:
+            raise NotAnalysis(
+                "an analysis is one SELECT: it reads and changes nothing; export with the frame's own to_csv"
+            )
+        return _frame(self._con.sql(sql, params=params or None).to_arrow_table())
+
+    def as_invoiced(self, number: str) -> "Analysis":
+        """The lake and the catalog as they were when this invoice's month was closed: what the invoice rests on."""
+        found = self.frame("SELECT close_id FROM invoices WHERE number = $number", number=number)
+        if found.empty:
+            known = ", ".join(self.frame("SELECT number FROM invoices ORDER BY number")["number"]) or "none"
+            raise NotAnalysis(f"no invoice {number!r} in {self._root}; there are: {known}")
+        made = closing.close_by_id(self._root, found["close_id"].iloc[0])
+        return Analysis(closing.pinned(self._root, made), made.catalog())
+
+    def burn_down(self, partner_id: str, meter: str, as_of: datetime) -> BurnDown:
+        """How a partner's quota of a meter stood at `as_of`, by the alert's own rule. Raises NotAnalysis without a quota."""
+        partner = self.catalog.partner(partner_id)
+        if partner is None:
+            raise NotAnalysis(f"no partner {partner_id!r}; there are: {', '.join(p.id for p in self.catalog.partners)}")
+        plan, quota = self._quota(partner, meter, as_of)
+        period = quota_period(quota.period, as_of, partner.time_zone)
+        rule = Rule(partner_id, meter, plan, quota.period, *period, quota.limit, quota.thresholds)
+        windows = self.frame(_sql("burn_down"), partner_id=partner_id, meter=meter, start=period.start, end=period.end)
+        seen = windows[windows["used_until"] <= as_of]
+        if seen.empty:
+            raise NotAnalysis(
+                f"{partner_id} used nothing of {meter} between {period.start:%Y-%m-%dT%H:%MZ} and {as_of}"
+            )
+        used, seen_until = Decimal(seen["used"].iloc[-1]), seen["used_until"].iloc[-1].to_pydatetime()
+        exhausted = projection(rule, used, seen_until)
+        return BurnDown(rule, used, seen_until, exhausted, windows, _ahead(rule, used, seen_until, exhausted))
+
+    def _quota(self, partner: Partner, meter: str, as_of: datetime) -> tuple[str, Quota]:
+        for assigned in partner.plans:
+            if partner.instant(assigned.valid_from) <= as_of and (
+                assigned.valid_to is None or as_of < partner.instant(assigned.valid_to)
+            ):
+                for quota in self.catalog.plan(assigned.plan).quotas:
+                    if quota.meter == meter:
+                        return assigned.plan, quota
+        raise NotAnalysis(f"{partner.id} has no quota of {meter!r} at {as_of}; quotas stand in the catalog's plans")
+
+
+def open_lake(path: Path | str, catalog: Path | str) -> Analysis:
+    """The newest state of the lake at `path`, with the catalog in folder `catalog`.
+
+    Raises schemas.lake.LakeError if there is no lake, billing.catalog.CatalogError if the catalog does not hold together.
+    """
+    return Analysis(Warehouse(Path(path)), catalogs.load(Path(catalog)))
+
+
+def _ahead(rule: Rule, used: Decimal, seen_until: datetime, exhausted: datetime | None) -> pd.DataFrame:
+    """The straight line on: to the quota where it is going to be reached, else to the end of the period."""
+    until, then = exhausted or rule.end, rule.limit
+    if exhausted is None:
+        whole, passed = rule.end - rule.start, seen_until - rule.start
+        with localcontext(prec=60):
+            then = (used * (whole // _US) / (passed // _US)).quantize(used)  # for the eye
+    return _frame(pa.table({"used_until": pa.array([seen_until, until], tables.TIME), "used": pa.array([used, then])}))
+
+
+def _partners(catalog: Catalog) -> pa.Table:
+    names = ("partner_id", "name", "time_zone", "status")
+    rows = [dict(zip(names, (p.id, p.name, p.time_zone, p.status), strict=True)) for p in catalog.partners]
+    return pa.Table.from_pylist(rows, pa.schema([(name, pa.string()) for name in names]))
+
+
+def _units(catalog: Catalog) -> pa.Table:
+    """Each meter's unit, and how much of it one of the log's own units is: 1 byte = 0.000000001 GB."""
+    factors = [EXACT.divide(Decimal(1), meter.divide_by) for meter in catalog.meters]
+    scale = max((-int(f.as_tuple().exponent) for f in factors), default=0)
+    return pa.table(
+        {
+            "meter": pa.array([m.id for m in catalog.meters], pa.string()),
+            "unit": pa.array([m.unit for m in catalog.meters], pa.string()),
+            "billable": pa.array([m.billable for m in catalog.meters], pa.bool_()),
+            "per_unit": pa.array(factors, pa.decimal128(38, max(scale, 0))),
+        }
+    )
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = _narrowed(rows).to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
+
+
+def _narrowed(rows: pa.Table) -> pa.Table:
+    """Decimals in the type that fits their values: int64 where they are whole by type, else as few digits as hold them."""
+    for i, field in enumerate(rows.schema):
+        if not pa.types.is_decimal(field.type):
+            continue
+        largest = pc.max(pc.abs(rows[i])).as_py() or Decimal(0)
+        digits = len(f"{int(largest)}") + field.type.scale
+        if field.type.scale == 0 and digits <= _INT64_DIGITS:
+            rows = rows.set_column(i, field.name, rows[i].cast(pa.int64()))
+        elif digits < field.type.precision:
+            narrow = pa.decimal128(max(digits, _NARROW_DIGITS), field.type.scale)
+            rows = rows.set_column(i, field.name, rows[i].cast(narrow))
+    return rows
+
+
+def _sql(name: str) -> str:
+    return resources.files("tollbook.sql").joinpath(f"{name}.sql").read_text()

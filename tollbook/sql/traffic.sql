@@ -1,0 +1,20 @@
+-- All requests that were counted as events, whatever meters leave out, by the partner's local day and month.
+-- in:  rollups; partners(partner_id, name, time_zone, status)
+-- out: partner_id, window_start, day, month (YYYY-MM), source, service, method, route, status, requests, request_bytes, response_bytes,
+--      latency_us (sum)
+SELECT
+    r.partner_id,
+    r.window_start,
+    timezone(p.time_zone, r.window_start)::DATE AS day,
+    strftime(timezone(p.time_zone, r.window_start), '%Y-%m') AS month,
+    r.source,
+    r.service,
+    r.method,
+    r.route,
+    r.status,
+    r.requests,
+    r.request_bytes,
+    r.response_bytes,
+    r.latency_us
+FROM rollups AS r
+INNER JOIN partners AS p ON p.partner_id = r.partner_id
