@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aggregate import engine
 from schemas import lake
@@ -32,40 +33,44 @@ def fresh(batch: Sequence[Fetched], known: Mapping[tuple[str, str], int]) -> lis
     reached = dict(known)
     taken = []
     for fetched in batch:
-        begun = reached.get(_key(fetched))
-        origin = fetched.origin
-        if begun is not None and origin.from_offset > begun:
-            raise LakeError(
-                f"{fetched.partition.file} at {fetched.from_offset}: ingest passed over {origin.generation} from {begun} to "
-                f"{origin.from_offset}. Was its group's offset moved forward? Set it back to {begun} or below, and give the "
-                f"land workers a new topic of events that begins there"
-            )
-        taken.append(fetched if begun is None or begun == origin.from_offset else _from(fetched, begun))
+        for origin in fetched.origins:
+            begun = reached.get((fetched.partition.app_id, origin.generation), origin.from_offset)
+            if origin.from_offset > begun:
+                raise LakeError(
+                    f"{fetched.partition.file} at {fetched.from_offset}: ingest passed over {origin.generation} from {begun} to "
+                    f"{origin.from_offset}. Was its group's offset moved forward? Set it back to {begun} or below, and give the "
+                    f"land workers a new topic of events that begins there"
+                )
+            if begun > origin.from_offset:
+                fetched = _from(fetched, origin.generation, begun)  # noqa: PLW2901  # the same, with less in it
+        taken.append(fetched)
         extend(reached, fetched)
     return taken
 
 
 def extend(known: Covered, fetched: Fetched) -> None:
     """Take note that `fetched` was taken in."""
-    key = _key(fetched)
-    known[key] = max(known.get(key, 0), fetched.origin.to_offset)
+    for origin in fetched.origins:
+        key = (fetched.partition.app_id, origin.generation)
+        known[key] = max(known.get(key, 0), origin.to_offset)
 
 
-def _from(fetched: Fetched, offset: int) -> Fetched:
-    """`fetched` without what lies below `offset` of its origin."""
-    runs = fetched.ingested.to_pylist()
-    runs = [r | {"from_offset": max(r["from_offset"], offset)} for r in runs if r["to_offset"] > offset]
-    runs = [r | {"records": min(r["records"], r["to_offset"] - r["from_offset"])} for r in runs]
+def _from(fetched: Fetched, generation: str, offset: int) -> Fetched:
+    """`fetched` without what lies below `offset` of one origin."""
+    runs = []
+    for run in fetched.ingested.to_pylist():
+        if run["generation"] == generation:
+            start = max(run["from_offset"], offset)
+            run |= {"from_offset": start, "records": min(run["records"], run["to_offset"] - start)}
+        if run["to_offset"] > run["from_offset"]:
+            runs.append(run)
     return fetched._replace(
-        events=_rows_from(fetched.events, offset),
-        refused=_rows_from(fetched.refused, offset),
+        events=_rows_from(fetched.events, generation, offset),
+        refused=_rows_from(fetched.refused, generation, offset),
         ingested=pa.Table.from_pylist(runs, fetched.ingested.schema),
     )
 
 
-def _rows_from(rows: pa.Table, offset: int) -> pa.Table:
-    return rows.filter(pa.compute.greater_equal(rows["position"], offset))
-
-
-def _key(fetched: Fetched) -> tuple[str, str]:
-    return fetched.partition.app_id, fetched.origin.generation
+def _rows_from(rows: pa.Table, generation: str, offset: int) -> pa.Table:
+    elsewhere = pc.not_equal(rows["generation"].cast(pa.string()), generation)
+    return rows.filter(pc.or_(elsewhere, pc.greater_equal(rows["position"], offset)))

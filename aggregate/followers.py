@@ -6,7 +6,6 @@ follower holds, as its own transaction version, the last commit it has taken in;
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -34,13 +33,8 @@ def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.
         if not missing:
             continue
         infos = {version: lake.commit_info(root, EVENTS, version) for version in missing}
-        if shape in (DEAD, DUPLICATES, INGESTED):
+        if shape != ROLLUPS:
             parts = [Part(*part) for info in infos.values() for part in info.get(shape.name, [])]
-        elif shape == READS:
-            rows = [
-                _read_row(version, info, read) for version, info in infos.items() for read in info.get("partitions", [])
-            ]
-            parts = [lake.write_part(root, READS, pa.Table.from_pylist(rows, READS.schema))] if rows else []
         else:
             parts = _rollup_parts(root, con, {v: (folds or {}).get(v) for v in missing})
         lake.commit(table, shape, parts, versions={_APP: newest}, info={"events": [done, newest]})
@@ -68,8 +62,3 @@ def write_by_day(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
         mask = pa.compute.equal(rows["event_day"], day)
         parts.append(lake.write_part(root, shape, rows.filter(mask).drop_columns(["event_day"]), day.as_py()))
     return parts
-
-
-def _read_row(version: int, info: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, Any]:
-    entries = sum(read[name] for name in ("counted", "duplicates", "conflicts", "refused"))
-    return {**read, "entries": entries, "catalog_sha256": info["catalog_sha256"], "events_version": version}

@@ -21,8 +21,8 @@ from aggregate import coverage, engine, followers, identities
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from schemas import lake
 from schemas.lake import Fenced, LakeError, Part
-from schemas.log import Fetched, Log, Partition
-from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, TableShape
+from schemas.log import Fetched, Log, Origin, Partition
+from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS, TableShape
 
 COMMIT_ENTRIES = 500_000
 SETTLE_COMMITS = 8
@@ -164,18 +164,18 @@ class Land:
         events = _joined(fresh)
         new = identities.keys(self._con, events)
         verdicts = self._identities.classify(new)
-        counts = _counts(fresh, verdicts)
         kept, parts = self._write_events(events, verdicts == COUNTED, new.day)
         dead = [*(f.refused for f in fresh if f.refused.num_rows), _conflict_letters(events, verdicts)]
+        offsets = {f.partition: f.to_offset for f in batch}
+        versions = {partition.app_id: offset for partition, offset in offsets.items()}
+        reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
         info = {
-            "catalog_sha256": self._catalog_sha256,
-            "partitions": _reads(batch, fresh, counts),
+            "offsets": versions,
+            READS.name: self._write(READS, pa.Table.from_pylist(reads, READS.schema)),
             DUPLICATES.name: self._write(DUPLICATES, _duplicates(events, verdicts)),
             DEAD.name: self._write(DEAD, pa.concat_tables(dead)),
             INGESTED.name: self._write(INGESTED, pa.concat_tables(f.ingested for f in fresh)),
         }
-        offsets = {f.partition: f.to_offset for f in batch}
-        versions = {partition.app_id: offset for partition, offset in offsets.items()}
         self._table = lake.commit(self._table, EVENTS, parts, versions=versions, info=info)
         version = self._table.version()
         self._held |= offsets
@@ -185,7 +185,7 @@ class Land:
         fold = engine.run(self._con, "fold", engine.EVER, events=kept)
         self._folds[version] = fold
         redelivered = sum(f.entries for f in batch) - sum(f.entries for f in fresh)
-        total = Counts(*(sum(column) for column in zip(*counts, strict=True)))
+        total = Counts(*(sum(row[name] for row in reads) for name in Counts._fields))
         return Landed(version, total, redelivered, self._identities.open_identities, fold, offsets)
 
     def _check_held(self) -> None:
@@ -232,12 +232,11 @@ def check_log(root: Path) -> None:
             )
     table = lake.open_table(root, EVENTS)
     last: Mapping[str, Any] = lake.commit_info(root, EVENTS, table.version()) if table.version() else {}
-    for read in last.get("partitions", []):
-        app = Partition(read["source"], read["generation"], "").app_id
-        if table.transaction_version(app) != read["to_offset"]:
+    for app, offset in last.get("offsets", {}).items():
+        if table.transaction_version(app) != offset:
             raise LakeError(
                 f"commit {table.version()} of events in {root} was cut short: {app} is at {table.transaction_version(app)}, "
-                f"its rows go to {read['to_offset']}; restore the lake from a backup"
+                f"its rows go to {offset}; restore the lake from a backup"
             )
 
 
@@ -256,49 +255,81 @@ def _joined(batch: Sequence[Fetched]) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries()
 
 
-def _counts(batch: Sequence[Fetched], verdicts: npt.NDArray[np.int8]) -> list[Counts]:
-    """What became of the entries of each part of the batch."""
-    of = np.repeat(np.arange(len(batch)), [f.events.num_rows for f in batch])
-    table = np.bincount(of * 3 + verdicts, minlength=3 * len(batch)).reshape(-1, 3)
-    return [
-        Counts(int(row[COUNTED]), int(row[DUPLICATE]), int(row[CONFLICT]), f.refused.num_rows)
-        for f, row in zip(batch, table, strict=True)
-    ]
-
-
-def _reads(batch: Sequence[Fetched], fresh: Sequence[Fetched], counts: Sequence[Counts]) -> list[dict[str, Any]]:
-    """Rows of table `reads`, without what the commit itself knows: one for each partition and origin, ranges joined."""
+def _reads(batch: Sequence[Fetched], fresh: Sequence[Fetched], verdicts: npt.NDArray[np.int8]) -> list[dict[str, Any]]:
+    """Rows of table `reads`: one for each partition and origin, ranges joined."""
     spans: dict[Partition, tuple[int, int]] = {}
     for given in batch:
         start, _ = spans.get(given.partition, (given.from_offset, 0))
         spans[given.partition] = (start, given.to_offset)
     reads: dict[tuple[Partition, str], dict[str, Any]] = {}
-    for given, taken, count in zip(batch, fresh, counts, strict=True):
-        partition, origin = given.partition, given.origin
-        read = reads.setdefault(
-            (partition, origin.generation),
-            {
-                "source": partition.source,
-                "generation": partition.generation,
-                "file": partition.file,
-                "head_bytes": given.head_bytes,
-                "head_sha256": given.head_sha256,
-                "from_offset": spans[partition][0],
-                "to_offset": spans[partition][1],
-                "origin": origin.generation,
-                "origin_from": origin.from_offset,
-                "origin_to": origin.to_offset,
-                "redelivered": 0,
-                **Counts()._asdict(),
-            },
-        )
-        read["tail_sha256"] = given.tail_sha256
-        read["origin_from"] = min(read["origin_from"], origin.from_offset)
-        read["origin_to"] = max(read["origin_to"], origin.to_offset)
-        read["redelivered"] += given.entries - taken.entries
-        for name, value in count._asdict().items():
-            read[name] += value
+    done = 0
+    for given, taken in zip(batch, fresh, strict=True):
+        mine = verdicts[done : done + taken.events.num_rows]
+        done += taken.events.num_rows
+        counts = _counts(taken, mine)
+        before = _entries(given) if taken is not given else {}
+        for origin in given.origins:
+            generation = origin.generation
+            read = reads.setdefault((given.partition, generation), _unread(given, origin, spans[given.partition]))
+            read["tail_sha256"] = given.tail_sha256
+            read["origin_from"] = min(read["origin_from"], origin.from_offset)
+            read["origin_to"] = max(read["origin_to"], origin.to_offset)
+            outcome = counts.get(generation, Counts())
+            for name, value in outcome._asdict().items():
+                read[name] += value
+            read["entries"] += outcome.entries
+            read["redelivered"] += before.get(generation, outcome.entries) - outcome.entries
     return list(reads.values())
+
+
+def _unread(given: Fetched, origin: Origin, span: tuple[int, int]) -> dict[str, Any]:
+    partition = given.partition
+    return {
+        "source": partition.source,
+        "generation": partition.generation,
+        "file": partition.file,
+        "head_bytes": given.head_bytes,
+        "head_sha256": given.head_sha256,
+        "from_offset": span[0],
+        "to_offset": span[1],
+        "origin": origin.generation,
+        "origin_from": origin.from_offset,
+        "origin_to": origin.to_offset,
+        "entries": 0,
+        "redelivered": 0,
+        **Counts()._asdict(),
+    }
+
+
+def _counts(taken: Fetched, verdicts: npt.NDArray[np.int8]) -> dict[str, Counts]:
+    """What became of the entries of each origin."""
+    names, codes = _generations(taken.events)
+    outcomes = np.bincount(codes * 3 + verdicts, minlength=3 * len(names)).reshape(-1, 3)
+    counts = {
+        name: Counts(int(row[COUNTED]), int(row[DUPLICATE]), int(row[CONFLICT]))
+        for name, row in zip(names, outcomes, strict=True)
+    }
+    for name, refused in _tally(taken.refused).items():
+        counts[name] = counts.get(name, Counts())._replace(refused=refused)
+    return counts
+
+
+def _entries(given: Fetched) -> dict[str, int]:
+    """How many entries there are of each origin."""
+    events, refused = _tally(given.events), _tally(given.refused)
+    return {name: events.get(name, 0) + refused.get(name, 0) for name in {*events, *refused}}
+
+
+def _tally(rows: pa.Table) -> dict[str, int]:
+    names, codes = _generations(rows)
+    return dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True))
+
+
+def _generations(rows: pa.Table) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The origins of rows, and which of them each row has."""
+    column = rows["generation"].combine_chunks()
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
 
 
 def _duplicates(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:

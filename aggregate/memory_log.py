@@ -31,7 +31,7 @@ class MemoryLog:
                 self._next[partition] = end
                 return Fetched(
                     partition, start, end, _between(events, start, end), _between(refused, start, end),
-                    Origin(partition.generation, start, end), _said(partition, start, end),
+                    [Origin(partition.generation, start, end)], _said(partition, start, end),
                 )  # fmt: skip
         return None
 

@@ -66,7 +66,9 @@ class FileLog:
         self._block_bytes = block_bytes
         self._files: dict[Partition, Identified] = {}
         for found in self._identified(files, known):
-            self._files[Partition(source, found.generation, str(found.path))] = found
+            # The name goes into the lake, for people: bytes that are no UTF-8 are shown as escapes.
+            name = str(found.path).encode(errors="backslashreplace").decode()
+            self._files[Partition(source, found.generation, name)] = found
         self.bytes_total = sum(file.path.stat().st_size for file in self._files.values())
         self._offsets: dict[Partition, int] = {}
         self._blocks = self._read_all()
@@ -100,17 +102,28 @@ class FileLog:
             try:
                 new: Identified | None = generation.identify(path, known)
                 if new and new.generation in found:
-                    twin = found[new.generation]
-                    apart = generation.told_apart(twin, new)
-                    if apart is None and generation.text_bytes(new.path) > generation.text_bytes(twin.path):
-                        found[new.generation] = new
-                    new = apart
+                    new = self._beside(found, new)
             except (UnreadableFile, FileChanged) as exc:
                 self.problems.append(str(exc))
                 continue
             if new and new.head_bytes:  # an empty file has nothing to say yet
                 found[new.generation] = new
         yield from found.values()
+
+    def _beside(self, found: dict[str, Identified], new: Identified) -> Identified | None:
+        """`new` under a name of its own, or None if it is another copy of a log in `found`: the longer one stays."""
+        twin = found[new.generation]
+        size = generation.text_bytes(new.path)
+        try:
+            twin_size = generation.text_bytes(twin.path)
+        except UnreadableFile as exc:  # a damaged copy must not keep a whole one from being read
+            self.problems.append(str(exc))
+            found[new.generation] = new
+            return None
+        apart = generation.told_apart(twin, new)
+        if apart is None and size > twin_size:
+            found[new.generation] = new
+        return apart
 
     def _read_all(self) -> Iterator[_Block]:
         for partition, file in self._files.items():
@@ -163,6 +176,6 @@ class FileLog:
         said |= {"to_offset": end, "records": 1, "entries": decoded.events.num_rows + decoded.refused.num_rows}
         return Fetched(
             partition, block.start, end, decoded.events, decoded.refused,
-            Origin(partition.generation, block.start, end), pa.Table.from_pylist([said], INGESTED.schema),
+            [Origin(partition.generation, block.start, end)], pa.Table.from_pylist([said], INGESTED.schema),
             block.tail_sha256, file.head_bytes, file.head_sha256,
         )  # fmt: skip

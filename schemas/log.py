@@ -37,7 +37,7 @@ class Origin(NamedTuple):
 class Fetched(NamedTuple):
     """Entries of one partition between two offsets, in order.
 
-    It holds every entry of `origin` that belongs into this partition. Rows carry their origin's generation, and its
+    It holds every entry of its origins that belongs into this partition. Rows carry their origin's generation, and its
     offset as `position`: what was taken in before is known by them.
     """
 
@@ -46,7 +46,7 @@ class Fetched(NamedTuple):
     to_offset: int  # the next offset to read
     events: pa.Table  # schemas.tables.FRESH_EVENTS: accepted, not yet deduplicated
     refused: pa.Table  # schemas.tables.DEAD
-    origin: Origin
+    origins: Sequence[Origin]  # of different generations
     ingested: pa.Table = INGESTED.schema.empty_table()  # what was read to make this, where the partition tells it
     tail_sha256: str = ""  # of the bytes before to_offset; "" where the log proves itself
     head_bytes: int = 0

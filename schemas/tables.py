@@ -157,7 +157,6 @@ READS = TableShape(
             ("refused", pa.int64()),
             ("redelivered", pa.int64()),  # taken in before: sent again by ingest after a crash, and no entries
             ("catalog_sha256", pa.string()),
-            ("events_version", pa.int64()),
         ]
     ),
 )

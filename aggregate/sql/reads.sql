@@ -1,30 +1,16 @@
 -- What the land workers say they did with each origin, beside what stands in the tables.
 -- in:  reads, events, duplicates, dead
--- out: origin, file (the log partition's last name), counted, duplicates, conflicts, refused (by reads), and the stored_ rows
---      of each; gaps: how many ranges of a log partition, or of an origin within one, do not begin where the one before
---      ended; ordered
-WITH steps AS (
-    SELECT
-        *,
-        lag(to_offset, 1, from_offset) OVER (PARTITION BY source, generation ORDER BY events_version) AS before,
-        lag(events_version, 1, 0) OVER (PARTITION BY source, generation ORDER BY events_version) AS version_before,
-        max(origin_to) OVER (
-            PARTITION BY source, generation, origin ORDER BY events_version ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS origin_before
-    FROM reads
-),
-
-said AS (
+-- out: origin, file (a log partition's last name), counted, duplicates, conflicts, refused (by reads), and the stored_ rows
+--      of each; ordered
+WITH said AS (
     SELECT
         origin,
         max(file) AS file,
         sum(counted)::BIGINT AS counted,
         sum(duplicates)::BIGINT AS duplicates,
         sum(conflicts)::BIGINT AS conflicts,
-        sum(refused)::BIGINT AS refused,
-        -- Rows of one commit share the range of their log partition; a redelivered range may begin before, never after.
-        count(*) FILTER (WHERE (events_version != version_before AND from_offset != before) OR origin_from > coalesce(origin_before, origin_from)) AS gaps
-    FROM steps
+        sum(refused)::BIGINT AS refused
+    FROM reads
     GROUP BY origin
 ),
 
@@ -49,8 +35,7 @@ SELECT
     coalesce(kept.rows, 0) AS stored_counted,
     coalesce(resent.rows, 0) AS stored_duplicates,
     coalesce(letters.conflicts, 0) AS stored_conflicts,
-    coalesce(letters.refused, 0) AS stored_refused,
-    coalesce(said.gaps, 0) AS gaps
+    coalesce(letters.refused, 0) AS stored_refused
 FROM said
 FULL JOIN kept ON kept.generation = said.origin
 LEFT JOIN resent ON resent.generation = said.origin

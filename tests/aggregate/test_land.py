@@ -186,7 +186,7 @@ def test_a_partition_without_entries_moves_its_offset(root: Path) -> None:
             if self.given:
                 return None
             self.given = True
-            return Fetched(where, 0, 40, events, refused, Origin("g", 0, 40))
+            return Fetched(where, 0, 40, events, refused, [Origin("g", 0, 40)])
 
     assert len(list(Land(root, Blank({where: (events, refused)}), catalog_sha256="c").run())) == 1
     assert DeltaTable(root / "events").transaction_version(where.app_id) == 40
