@@ -42,7 +42,7 @@ REMEDY: dict[Reason, str] = {
     Reason.BAD_ID: "the request id is empty, longer than 128 characters or holds control characters",
     Reason.NO_TIME: "the line has no request time; add it to the gateway's log format",
     Reason.BAD_TIME: "the request time cannot be read; check the gateway's log format",
-    Reason.TIME_RANGE: "the request time lies outside 2000-2100; check the unit (seconds, milliseconds)",
+    Reason.TIME_RANGE: "the request time lies outside 1990-2099; check the unit (seconds, milliseconds)",
     Reason.IN_FUTURE: "the request time lies after the time of receipt; check the gateway's clock",
     Reason.TOO_LATE: "the line came later than the source's limit; raise the limit and read it again",
     Reason.BAD_STATUS: "the status is not in 0, 100-599",

@@ -4,7 +4,7 @@
 --      identity_kind, identity_value, identity_client, service, host_text),
 --      unreadable(position, reason, detail): lines whose bytes are no text, or too many
 -- out: position, item, line, reason, detail, event_id, id_is_safe, time_us, method, path, route, status, request_bytes,
---      response_bytes, latency_us, client_ip, identity_kind, identity_value, credential, issuer_kind, service, host
+--      response_bytes, latency_us, latency_ms_text, client_ip, identity_kind, identity_value, credential, issuer_kind, service, host
 WITH typed AS (
     SELECT
         entries.position,
@@ -43,10 +43,11 @@ judged AS (
         typed.*,
         CASE
             WHEN format_reason IS NOT NULL THEN format_reason
-            WHEN length(event_id) > 128 OR event_id < '!' OR regexp_matches(event_id, '[\x00-\x1f\x7f]') THEN 'BAD_ID'
+            -- An id that is not used is not judged: a client could have its calls refused, and not billed, by sending a bad one.
+            WHEN id_is_safe AND (length(event_id) > 128 OR event_id < '!' OR regexp_matches(event_id, '[\x00-\x1f\x7f]')) THEN 'BAD_ID'
             WHEN time_text IS NULL THEN 'NO_TIME'
             WHEN time_us IS NULL THEN 'BAD_TIME'
-            WHEN time_us NOT BETWEEN 946684800000000 AND 4102444799999999 THEN 'TIME_RANGE'
+            WHEN time_us NOT BETWEEN 631152000000000 AND 4102444799999999 THEN 'TIME_RANGE'
             WHEN status_text IS NOT NULL AND (status IS NULL OR NOT (status = 0 OR status BETWEEN 100 AND 599)) THEN 'BAD_STATUS'
             WHEN request_bytes_text IS NOT NULL AND (request_bytes IS NULL OR request_bytes NOT BETWEEN 0 AND 1000000000000000) THEN 'NUMBER_RANGE'
             WHEN response_bytes_text IS NOT NULL AND (response_bytes IS NULL OR response_bytes NOT BETWEEN 0 AND 1000000000000000) THEN 'NUMBER_RANGE'
@@ -69,7 +70,7 @@ SELECT
         WHEN 'BAD_ID' THEN 'event id ' || left(event_id, 40)
         WHEN 'NO_TIME' THEN 'no request time'
         WHEN 'BAD_TIME' THEN 'time ' || left(time_text, 40)
-        WHEN 'TIME_RANGE' THEN 'time ' || left(time_text, 40) || ' is not in 2000-2099'
+        WHEN 'TIME_RANGE' THEN 'time ' || left(time_text, 40) || ' is not in 1990-2099'
         WHEN 'BAD_STATUS' THEN 'status ' || left(status_text, 40) || ' is not 0 or 100-599'
         WHEN 'NUMBER_RANGE' THEN 'request bytes ' || coalesce(left(request_bytes_text, 40), 'absent') || ', response bytes '
             || coalesce(left(response_bytes_text, 40), 'absent') || ', latency ms ' || coalesce(left(latency_ms_text, 40), 'absent')
@@ -85,6 +86,7 @@ SELECT
     request_bytes,
     response_bytes,
     latency_us,
+    latency_ms_text,
     client_ip,
     identity_kind,
     identity_value,

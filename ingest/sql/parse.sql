@@ -1,6 +1,6 @@
 -- What `python -m ingest parse` shows: the normalised fields, before truncation and attribution. Ordered.
 -- in:  normalised
--- out: reason, detail and the record's fields; time floored to ms, latency_ms exact
+-- out: reason, detail and the record's fields; time floored to ms, latency_ms to the nanosecond
 SELECT
     reason,
     detail,
@@ -12,7 +12,7 @@ SELECT
     status,
     request_bytes,
     response_bytes,
-    (latency_us * 0.001)::DECIMAL(18, 3) AS latency_ms,
+    TRY_CAST(latency_ms_text AS DECIMAL(18, 6)) AS latency_ms,
     client_ip,
     identity_kind,
     identity_value,
