@@ -60,7 +60,7 @@ class FileLog:
     ) -> None:
         self.problems: list[str] = []
         self.waiting: dict[str, int] = {}
-        self.bytes_read = 0  # of the files as they lie on disk
+        self.bytes_read = 0  # of the files as they lie on disk, up to the batch polled last
         self.bytes_total = 0
         self._final = final
         self._block_bytes = block_bytes
@@ -72,7 +72,8 @@ class FileLog:
         self.bytes_total = sum(file.path.stat().st_size for file in self._files.values())
         self._offsets: dict[Partition, int] = {}
         self._blocks = self._read_all()
-        self._pending: deque[Future[Fetched]] = deque()
+        self._position = 0  # how far was read ahead
+        self._pending: deque[tuple[Future[Fetched], int]] = deque()
         self._decoders: SimpleQueue[Decoder] = SimpleQueue()
         for _ in range(THREADS):
             self._decoders.put(decoder())
@@ -86,10 +87,11 @@ class FileLog:
     def poll(self) -> Fetched | None:
         """The next block's entries, or None when all files are read."""
         while len(self._pending) < AHEAD_BLOCKS and (block := next(self._blocks, None)):
-            self._pending.append(self._pool.submit(self._decode, block))
+            self._pending.append((self._pool.submit(self._decode, block), self._position))
         if not self._pending:
             return None
-        return self._pending.popleft().result()
+        future, self.bytes_read = self._pending.popleft()
+        return future.result()
 
     def close(self) -> None:
         """End the threads; what was decoded ahead is dropped."""
@@ -134,7 +136,7 @@ class FileLog:
 
     def _read_one(self, partition: Partition, path: Path, start: int) -> Iterator[_Block]:
         name = str(path)
-        already = self.bytes_read
+        already = self._position
         with open_text(path) as text:
             before = generation.skip(text, start, name)
             block = read(text, self._block_bytes, name)
@@ -143,7 +145,7 @@ class FileLog:
                 return
             while block:
                 following = read(text, self._block_bytes, name)
-                self.bytes_read = already + packed_position(text)
+                self._position = already + packed_position(text)
                 cut = block.rfind(b"\n") + 1
                 if not following and cut < len(block):
                     cut = self._end_of_last_line(path, block, cut)
@@ -154,7 +156,7 @@ class FileLog:
                     )
                     yield _Block(partition, start, whole, False, generation.tail_sha256(before))  # noqa: FBT003
                 start, block = start + cut, (block[cut:] + following if following else b"")
-            self.bytes_read = already + path.stat().st_size
+            self._position = already + path.stat().st_size
 
     def _end_of_last_line(self, path: Path, block: bytes, cut: int) -> int:
         """Where to stop in a file that does not end with a newline: a half line is never guessed at, it waits."""

@@ -19,8 +19,15 @@ class UnreadableFile(Exception):
 
 
 def open_text(path: Path) -> BinaryIO:
-    """The decompressed text of `path`, to be closed by the caller. Raises UnreadableFile."""
+    """The decompressed text of `path`, to be closed by the caller. Raises UnreadableFile.
+
+    A pipe or device is refused: it cannot be read twice, and opening one may wait for ever.
+    """
     try:
+        if path.exists() and not path.is_file():
+            raise UnreadableFile(
+                f"{path}: this is no file but a folder, pipe or device; write its text to a file first"
+            )
         return gzip.GzipFile(path) if is_packed(path) else path.open("rb")  # type: ignore[return-value]
     except OSError as exc:
         raise UnreadableFile(f"{path}: {exc.strerror}; check the path and its permissions") from exc

@@ -59,7 +59,7 @@ def test_every_sql_file_says_what_goes_in_and_out(file: Path) -> None:
 @pytest.mark.parametrize("package", sorted(ALL))
 def test_no_wide_except_no_clock_no_nameless_module(package: str) -> None:
     """What hides mistakes, makes a rerun differ, or says nothing has no place below the top loop."""
-    clocks = {"tollbook/edge.py"}  # the one place where the clock is read
+    clocks = top_loops = {"tollbook/edge.py"}  # the one place where the clock is read, and where a bug gets its exit code
     for file in (ROOT / package).rglob("*.py"):
         assert file.name not in NONE
         text = file.read_text()
@@ -67,7 +67,8 @@ def test_no_wide_except_no_clock_no_nameless_module(package: str) -> None:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ExceptHandler):
                 caught = ast.unparse(node.type) if node.type else "everything"
-                assert caught not in {"Exception", "BaseException", "everything"}, f"{name}:{node.lineno}"
+                wide = {"Exception", "BaseException", "everything"} - ({"Exception"} if name in top_loops else set())
+                assert caught not in wide, f"{name}:{node.lineno}"
         if name not in clocks:
             assert "datetime.now(" not in text, name
             assert "time.time(" not in text, name

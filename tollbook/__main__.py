@@ -1,33 +1,50 @@
 """The command `tollbook`."""
 
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 
 from tollbook import invoice_commands, run_commands
 from tollbook.demo import demo
-from tollbook.edge import USAGE, guarded
+from tollbook.edge import EXIT_CODES, USAGE, guarded
+from tollbook.terminal import complain
 
 app = App(
     name="tollbook",
-    help="From gateway access log to an invoice a partner cannot dispute. Start with `tollbook demo`.",
+    help="From gateway access log to an invoice a partner cannot dispute.\n\nExample: tollbook demo",
+    help_epilogue="Exit codes:\n" + "\n".join(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items()),
+    help_format="plaintext",
     version=version("tollbook"),
 )
-for command in (run_commands.run, run_commands.usage, run_commands.verify, run_commands.formats, demo):
-    app.command(command)
-for group in (invoice_commands.app, run_commands.dead, run_commands.catalog):
+# Listed in the order of the work, not of the alphabet.
+_first: tuple[Callable[..., int], ...] = (demo, run_commands.run, run_commands.usage, run_commands.verify)
+for place, command in enumerate(_first, 1):
+    app.command(command, sort_key=place, help_epilogue="")
+for place, group in enumerate((run_commands.dead, invoice_commands.app, run_commands.catalog), 5):
+    group.sort_key = place
     app.command(group)
+app.command(run_commands.formats, sort_key=8, help_epilogue="")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command and exit with its code."""
-    tokens = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends nothing
+    sys.exit(guarded(lambda: _run(sys.argv[1:] if argv is None else argv)))
+
+
+def _run(tokens: list[str]) -> int | None:
     try:
-        command, bound, _ = app.parse_args(tokens, exit_on_error=False)
-    except CycloptsError:
-        sys.exit(USAGE)  # cyclopts has said what is wrong
-    sys.exit(guarded(lambda: command(*bound.args, **bound.kwargs)))
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as exc:
+        place = " ".join(("tollbook", *(exc.command_chain or ())))
+        complain(f"{str(exc).rstrip('.')}; see `{place} --help`")
+        return USAGE
+    code: int | None = command(*bound.args, **bound.kwargs)
+    return code
 
 
 if __name__ == "__main__":

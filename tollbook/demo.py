@@ -1,34 +1,35 @@
 """`tollbook demo`: the main job on sample logs, from access log to invoice, in one go."""
 
 import json as jsonlib
+import shlex
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
-from aggregate.quota import Alert
-from aggregate.verify import Proof, prove
+from aggregate.verify import prove
 from billing import catalog as catalogs
 from billing import issuing
-from billing.document import money
 from billing.issuing import Issued
-from billing.periods import month
+from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
 from schemas.catalog import Catalog
 from schemas.money import EXACT, plain
-from tollbook import demo_logs, embedded, invoice_commands, screens
-from tollbook.edge import REFUSED, complain, out
+from tollbook import demo_logs, embedded, invoice_commands, progress, screens
+from tollbook.alerting import Raised
+from tollbook.edge import REFUSED, WrongUse
+from tollbook.invoice_screens import amount
+from tollbook.terminal import complain, out, sentence, table, words
 
 PERIOD = "2026-10"
 _MARKER = "tollbook-demo.json"
-_CLOSED_AT = datetime(
-    2026, 11, 2, 6, tzinfo=UTC
-)  # part of the demonstration, so that its invoices are the same every day
+_CLOSED_AT = datetime(2026, 11, 2, 6, tzinfo=UTC)  # a part of the demonstration: its invoices are the same every day
+_REQUESTS_MIN = 1_000
 _EXAMPLES = Path(__file__).parent.parent / "examples" / "catalog"
 
 
@@ -38,7 +39,10 @@ def demo(
         Path, Parameter("--folder", help="Where logs, lake and documents go. Emptied first if an earlier demo made it.")
     ] = Path("demo"),
     requests: Annotated[
-        int, Parameter("--requests", help="About how many requests in the month.")
+        int,
+        Parameter(
+            "--requests", validator=validators.Number(gte=_REQUESTS_MIN), help="About how many requests in the month."
+        ),
     ] = demo_logs.REQUESTS,
     catalog: Annotated[Path, Parameter("--catalog", help="The catalog to bill by.")] = _EXAMPLES,
 ) -> int:
@@ -46,81 +50,107 @@ def demo(
 
     Example: tollbook demo --folder demo
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / _MARKER).exists():
-        complain(f"{folder} is not empty and was not made by a demo; name another --folder")
-        return REFUSED
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / _MARKER).write_text(jsonlib.dumps({"requests": requests}) + "\n")
     book = catalogs.load(catalog)
+    _emptied(folder)
+    (folder / _MARKER).write_text(jsonlib.dumps({"requests": requests}) + "\n")
     lake = folder / "lake"
     started = time.monotonic()
-    out.print(f"[bold]1[/] Writing a month of gateway logs, about {requests:,} requests …")
+    sentence(("1", "bold"), f" Writing a month of gateway logs, about {requests:,} requests …")
     files = demo_logs.write_month(folder / "logs", requests=requests)
     size = sum(f.path.stat().st_size for f in files)
-    out.print(f"  {len(files)} files, {size / 1e6:,.0f} MB in {time.monotonic() - started:.1f} s", style="dim")
-    out.print("[bold]2[/] Landing them: parse, attribute, deduplicate, sum up, commit …")
+    sentence(f"  {len(files)} files, {size / 1e6:,.0f} MB in {time.monotonic() - started:.1f} s", style="dim")
+    sentence(("2", "bold"), " Landing them: parse, attribute, deduplicate, sum up, commit …")
     landing = time.monotonic()
-    alerts: list[Alert] = []
+    alerts: list[Raised] = []
     entries = 0
     for format_name, source in dict.fromkeys((f.format, f.source) for f in files):
         mine = [f.path for f in files if f.source == source]
-        report = embedded.run(lake, book, mine, format_name=format_name, source=source)
+        with progress.bar(source) as move:
+            report = embedded.run(lake, book, mine, format_name=format_name, source=source, progress=move)
         alerts += report.alerts
         entries += report.counts.entries
         for problem in report.problems:
             complain(problem)
     took = time.monotonic() - landing
-    out.print(f"  {entries:,} entries in {took:.1f} s, {entries / took:,.0f} a second", style="dim")
-    out.print(f"[bold]3[/] Closing {PERIOD}, rating, issuing …\n")
+    sentence(f"  {entries:,} entries in {took:.1f} s, {entries / took:,.0f} a second", style="dim")
+    sentence(("3", "bold"), f" Closing {PERIOD}, rating, issuing …")
+    out.print()
     made = invoice_commands.closed(lake, book, PERIOD, invoice_commands.entity(book, None), now=_CLOSED_AT)
     issued = issuing.issue(lake, made, now=_CLOSED_AT).invoices
     _summary(lake, book, issued, alerts)
     proof = prove(lake)
     out.print()
-    out.print(screens.books_line(proof.totals()))
-    out.print(f"Documents (PDF, JSON, CSV): {lake / issuing.FOLDER}    total time {time.monotonic() - started:.1f} s\n")
-    _next_steps(lake, issued, proof, catalog)
+    sentence(screens.books_line(proof.totals()))
+    out.print(f"Documents (PDF, JSON, CSV): {lake / issuing.FOLDER}", soft_wrap=True)
+    sentence(f"Total time: {time.monotonic() - started:.1f} s")
+    out.print()
+    for problem in proof.problems:
+        complain(problem)
+    if issued:
+        _next_steps(lake, issued[-1], catalog)
     return REFUSED if proof.problems else 0
 
 
-def _summary(lake: Path, book: Catalog, issued: Sequence[Issued], alerts: Sequence[Alert]) -> None:
-    view = screens.table(None, "partner", ">requests", ">GB", ">of quota", ">alerts at %", "invoice", ">total")
+def _emptied(folder: Path) -> None:
+    """An empty folder: a new one, or one that an earlier demo made. Raises WrongUse for any other."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MARKER).exists():
+        raise WrongUse(f"{folder} is not empty and was not made by a demo; name another --folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in folder.iterdir():
+        if part.is_dir():
+            shutil.rmtree(part)
+        elif part.name != _MARKER:  # stays to the end: an emptying that is cut short can be repeated
+            part.unlink()
+
+
+def _summary(lake: Path, book: Catalog, issued: Sequence[Issued], alerts: Sequence[Raised]) -> None:
+    """What came out, with what the meters counted."""
+    currencies = " or ".join(sorted({invoice.currency for invoice in issued}))
+    view = table(None, "partner", ">requests", ">GB", ">of quota", ">alerts at %", "invoice", f">total {currencies}")
     house = Warehouse(lake)
-    used = {
-        row["partner_id"]: row
-        for row in house.used([Span(p.id, "", *month(PERIOD, p.time_zone)) for p in book.partners])
-    }
     for invoice in issued:
-        row = used[invoice.partner_id]
-        quota = invoice.document["quotas"][0]
-        share = EXACT.multiply(Decimal(quota["used"]), Decimal(100)) / Decimal(quota["limit"])
         fired = [
-            plain(a.threshold_percent) for a in alerts if a.rule.partner_id == invoice.partner_id and a.kind == "quota"
+            plain(a.threshold_percent)
+            for a, *_ in alerts
+            if a.rule.partner_id == invoice.partner_id and a.kind == "quota"
         ]
-        view.add_row(
-            invoice.partner_id, f"{row['requests']:,}", f"{row['response_bytes'] / 10**9:,.2f}", f"{share:.1f} %",
-            " ".join(fired) or "none", invoice.number, f"{money(invoice.total, invoice.currency)} {invoice.currency}",
+        view.row(
+            invoice.partner_id, f"{_used(house, book, invoice, 'requests'):,.0f}", f"{_used(house, book, invoice, 'GB'):,.2f}",
+            _share(invoice.document), " ".join(fired) or "none", invoice.number,
+            amount(invoice.total, invoice.currency),
         )  # fmt: skip
     out.print(view)
 
 
-def _next_steps(lake: Path, issued: Sequence[Issued], proof: Proof, catalog: Path) -> None:
-    for problem in proof.problems:
-        complain(problem)
-    shown = catalog.relative_to(Path.cwd()) if catalog.is_relative_to(Path.cwd()) else catalog
-    steps = [
-        ("how a line is made up", f"tollbook invoice show {issued[0].number} --lake {lake}"),
-        ("the same bytes again", f"tollbook invoice verify --lake {lake}"),
-        ("the books, proved", f"tollbook verify --lake {lake}"),
-        (
-            "usage by day and route",
-            f"tollbook usage {issued[0].partner_id} --catalog {shown} --lake {lake} --period {PERIOD}",
-        ),
-        ("what was not counted", f"tollbook dead list --lake {lake}"),
-        ("your own logs", f"tollbook run --catalog {shown} --lake my-lake --format kong --source edge FILE…"),
-    ]
-    out.print("Try next (with .venv/bin on the PATH):")
-    width = max(len(what) for what, _ in steps)
-    for what, step in steps:
-        out.print(f"  {what:<{width}}  [bold]{step}[/]", soft_wrap=True, highlight=False)
+def _used(house: Warehouse, book: Catalog, invoice: Issued, unit: str) -> Decimal:
+    """What the first meter of a unit counted in the invoice's period."""
+    meter = next((m.id for m in book.meters if m.unit == unit), None)
+    if meter is None:
+        return Decimal(0)
+    period = (datetime.fromisoformat(invoice.document["period"][name]) for name in ("start", "end"))
+    return in_unit(book, meter, house.usage(book, [Span(invoice.partner_id, meter, *period)])[0])
+
+
+def _share(document: Mapping[str, Any]) -> str:
+    """How much of its first quota a partner has used."""
+    if not document["quotas"]:
+        return "no quota"
+    quota = document["quotas"][0]
+    return f"{EXACT.multiply(Decimal(quota['used']), Decimal(100)) / Decimal(quota['limit']):.1f} %"
+
+
+def _next_steps(lake: Path, invoice: Issued, catalog: Path) -> None:
+    there = catalog.relative_to(Path.cwd()) if catalog.is_relative_to(Path.cwd()) else catalog
+    prices, place = shlex.quote(str(there)), shlex.quote(str(lake))
+    steps = {
+        "how a line is made up": f"tollbook invoice show {invoice.number} --lake {place}",
+        "the same bytes again": f"tollbook invoice verify --lake {place}",
+        "the books, proved": f"tollbook verify --lake {place}",
+        "usage by day and route": f"tollbook usage {invoice.partner_id} --catalog {prices} --lake {place} --period {PERIOD}",
+        "what was not counted": f"tollbook dead list --lake {place}",
+        "your own logs": f"tollbook run --catalog {prices} --lake my-lake --format kong --source edge FILE…",
+    }
+    sentence("Try next (with .venv/bin on the PATH):")
+    for what, step in steps.items():
+        out.print(words((f"  # {what}", "dim")))
+        out.print(words(("  " + step, "bold")), soft_wrap=True)

@@ -1,18 +1,22 @@
 """The edge of the command: exit codes, options that many commands share, the one place where errors become messages.
 
-Exit codes: 0 done · 1 refused (books, business rule, a file that could not be read) · 2 wrong use or configuration ·
-70 our bug · 75 try again (another run, disk full).
+Exit codes, also in `tollbook --help`: 0 done · 1 refused · 2 wrong use · 70 our bug · 75 try again · 141 nobody reads.
 """
 
-import json
+import errno
+import os
+import re
+import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import duckdb
 from cyclopts import Parameter
-from rich.console import Console
 
 from billing.catalog import CatalogError
 from billing.closing import Refused
@@ -20,63 +24,156 @@ from billing.periods import BadPeriod
 from ingest.formats import UnknownFormat
 from schemas.lake import Fenced, LakeError
 from tollbook.embedded import Busy, NoFiles
+from tollbook.terminal import complain
 
-OK, REFUSED, USAGE, BUG, AGAIN = 0, 1, 2, 70, 75
-
-out = Console(soft_wrap=False)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+OK, REFUSED, USAGE, BUG, AGAIN, UNREAD = 0, 1, 2, 70, 75, 141
+EXIT_CODES = {
+    OK: "done, or nothing was left to do",
+    REFUSED: "refused: the books or a rule forbid it, or a file could not be read",
+    USAGE: "wrong use: an option, a path, a name, the catalog",
+    BUG: "a bug in Tollbook; what was committed is whole",
+    AGAIN: "try again: another run is at work, the disk is full, interrupted",
+    UNREAD: "the reader of the output went away",
+}
 
 LakeOption = Annotated[Path, Parameter("--lake", help="Folder of the lake.")]
 CatalogOption = Annotated[Path, Parameter("--catalog", help="Folder of the catalog's YAML files.")]
 PeriodOption = Annotated[str, Parameter("--period", help="Billing month, YYYY-MM.")]
-JsonOption = Annotated[bool, Parameter("--json", negative="", help="Print JSON for programs instead of a table.")]
+JsonOption = Annotated[
+    bool, Parameter("--json", negative="", show_default=False, help="Print JSON for programs instead of a table.")
+]
 NowOption = Annotated[datetime | None, Parameter("--now", show=False)]  # for tests and demonstrations; else the clock
 
-
-def guarded(command: Callable[[], int | None]) -> int:  # noqa: PLR0911  # one return for each decision a scheduler makes
-    """Run a command; turn what may go wrong into one clear message and an exit code."""
-    try:
-        return command() or OK
-    except (CatalogError, Refused) as exc:
-        for problem in exc.problems:
-            complain(str(problem))
-        return USAGE if isinstance(exc, CatalogError) else REFUSED
-    except (UnknownFormat, NoFiles, BadPeriod, LakeError) as exc:
-        complain(str(exc))
-        return USAGE
-    except Busy as exc:
-        complain(str(exc))
-        return AGAIN
-    except Fenced as exc:
-        complain(f"another process wrote to the lake at the same time; nothing was lost, repeat the command ({exc})")
-        return AGAIN
-    except OSError as exc:
-        complain(
-            f"{exc.filename or 'disk'}: {exc.strerror or exc}; mend that, then repeat the command: it goes on where it stopped"
-        )
-        return AGAIN
-    except KeyboardInterrupt:
-        complain("interrupted; repeat the command and it goes on where it stopped")
-        return AGAIN
+# What a path, not the machine, is to blame for: repeating the command does not help.
+_WRONG_PATH = {
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS,
+}  # fmt: skip
+_ERRNO = re.compile(r"(?:os error|errno) (\d+)", re.IGNORECASE)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m|↳")
 
 
-def complain(message: str) -> None:
-    """One line on standard error; control characters shown, not sent."""
-    err.print("[bold red]error:[/] ", end="")
-    err.print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message), markup=False)
+class WrongUse(Exception):
+    """Something was named that is not there. The message says what there is."""
 
 
-def show_json(value: Any) -> None:
-    """A result for programs."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+def guarded(command: Callable[[], int | None]) -> int:
+    """Run a command; turn what may go wrong into one clear message for each problem, and an exit code."""
+    with _stoppable() as came:
+        try:
+            code = command() or OK
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            return _stopped()
+        except Exception as exc:  # the top loop: what the table does not know is a bug, or was cut short by a signal
+            known = next((answer for kinds, answer in _ANSWERS if isinstance(exc, kinds)), None)
+            return known(exc) if known else _stopped() if came else _bug()
+        return code
 
 
 def the_time(given: datetime | None) -> datetime:
     """The instant a command acts at: the one given, or the clock, read once."""
-    if given is None:
-        return datetime.now(UTC)
-    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+    return datetime.now(UTC) if given is None else utc(given)
 
 
-def _plain(value: Any) -> str:
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+def utc(instant: datetime) -> datetime:
+    """An instant as it was typed: without a zone it is UTC."""
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+@contextmanager
+def _stoppable() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, once; the signals that came. A second one ends the process at once."""
+    came: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        came.append(number)
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _problems(exc: CatalogError | Refused) -> int:
+    for problem in exc.problems:
+        complain(str(problem))
+    return USAGE if isinstance(exc, CatalogError) else REFUSED
+
+
+def _wrong_use(exc: Exception) -> int:
+    complain(str(exc))
+    return USAGE
+
+
+def _busy(exc: Exception) -> int:
+    complain(str(exc))
+    return AGAIN
+
+
+def _fenced(exc: Exception) -> int:
+    complain(f"another process wrote to the lake at the same time; nothing was lost, repeat the command ({exc})")
+    return AGAIN
+
+
+def _lake(exc: Exception) -> int:
+    complain(_COLOUR.sub("", str(exc)))
+    return AGAIN if _is_disk(_number(exc)) else USAGE
+
+
+def _unread(_: Exception) -> int:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be written goes nowhere
+    return UNREAD
+
+
+def _disk(exc: OSError) -> int:
+    number = _number(exc)
+    reason = os.strerror(number) if number else _COLOUR.sub("", str(exc))
+    remedy = "free or repair it" if _is_disk(number) else "check the path and its permissions"
+    complain(f"{exc.filename or 'disk'}: {reason}; {remedy}, then repeat the command: it goes on where it stopped")
+    return AGAIN if _is_disk(number) else USAGE
+
+
+def _unreadable_lake(exc: Exception) -> int:
+    full = "No space left" in str(exc)
+    remedy = "free some space, then repeat the command" if full else "restore the lake from a backup"
+    complain(f"the lake cannot be read: {exc}; {remedy}")
+    return AGAIN if full else USAGE
+
+
+def _stopped() -> int:
+    complain("interrupted; what was committed is kept: repeat the command, and it goes on where it stopped")
+    return AGAIN
+
+
+def _bug() -> int:
+    traceback.print_exc()
+    complain("this is a bug in Tollbook: please report the lines above; what was committed before is whole")
+    return BUG
+
+
+def _number(exc: Exception) -> int | None:
+    """The operating system's number of an error; libraries give it in the text, if at all."""
+    found = _ERRNO.search(str(exc))
+    return getattr(exc, "errno", None) or (int(found[1]) if found else None)
+
+
+def _is_disk(number: int | None) -> bool:
+    return number is not None and number not in _WRONG_PATH
+
+
+# The first that fits.
+_ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], int]], ...] = (
+    ((CatalogError, Refused), _problems),
+    ((UnknownFormat, NoFiles, BadPeriod, WrongUse), _wrong_use),
+    (LakeError, _lake),
+    (Busy, _busy),
+    (Fenced, _fenced),
+    (BrokenPipeError, _unread),
+    (OSError, _disk),
+    (duckdb.IOException, _unreadable_lake),
+)

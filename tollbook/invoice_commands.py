@@ -12,24 +12,20 @@ from billing import catalog as catalogs
 from billing import closing, issuing
 from billing.closing import Close, Refused
 from billing.document import money
+from billing.periods import month
 from billing.warehouse import Warehouse
 from schemas.catalog import Catalog
 from schemas.money import plain
 from tollbook import invoice_screens as screens
-from tollbook.edge import (
-    REFUSED,
-    USAGE,
-    CatalogOption,
-    JsonOption,
-    LakeOption,
-    NowOption,
-    PeriodOption,
-    complain,
-    show_json,
-    the_time,
-)
+from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, NowOption, PeriodOption, WrongUse, the_time
+from tollbook.terminal import complain, shortened, show_json
 
-app = App(name="invoice", help="From a finished month to invoices: close, rate, issue, show, verify.")
+app = App(
+    name="invoice",
+    help="From a finished month to invoices: close, rate, issue, show, verify.\n\n"
+    "Example: tollbook invoice issue --catalog examples/catalog --lake demo/lake --period 2026-10",
+    help_epilogue="",
+)
 EntityOption = Annotated[
     str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")
 ]
@@ -101,7 +97,7 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
             }
         )  # fmt: skip
     else:
-        screens.drafts(drafts)
+        screens.drafts(book, drafts)
     for problem in problems:
         complain(problem)
     return REFUSED if problems else 0
@@ -145,12 +141,11 @@ def show(
 
     Example: tollbook invoice show TW-2026-000001 --lake demo/lake
     """
-    found = [i for i in issuing.listed(lake) if i.number == number]
+    there = issuing.listed(lake)
+    found = [i for i in there if i.number == number]
     if not found:
-        complain(
-            f"no invoice {number!r} in {lake}; there are: {', '.join(i.number for i in issuing.listed(lake)) or 'none'}"
-        )
-        return USAGE
+        known = shortened(", ".join(i.number for i in there)) or "none"
+        raise WrongUse(f"no invoice {number!r} in {lake}; there are: {known}")
     if json:
         show_json(found[0].document)
     else:
@@ -188,12 +183,13 @@ def closed(lake: Path, book: Catalog, period: str, legal_entity: str, *, now: da
 
 
 def entity(book: Catalog, named: str | None) -> str:
-    """The legal entity that was named, or the only one. Raises Refused."""
+    """The legal entity that was named, or the only one. Raises WrongUse."""
     ids = [e.id for e in book.legal_entities]
     return _one_of(ids, named, "the catalog has the legal entities")
 
 
 def _only_close(lake: Path, period: str, legal_entity: str | None) -> Close:
+    month(period, "UTC")  # raises BadPeriod
     entities = sorted({c.legal_entity for c in closing.all_closes(lake) if c.period == period})
     if not entities:
         raise Refused(
@@ -210,7 +206,8 @@ def _one_of(ids: Sequence[str], named: str | None, what: str) -> str:
     if named is None and len(ids) == 1:
         return ids[0]
     if named not in ids:
-        raise Refused([f"{what} {', '.join(ids) or 'none'}; name one with --legal-entity"])
+        unknown = "" if named is None else f"no legal entity {named!r}: "
+        raise WrongUse(f"{unknown}{what} {', '.join(ids) or 'none'}; name one with --legal-entity")
     return str(named)
 
 

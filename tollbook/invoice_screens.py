@@ -1,123 +1,118 @@
 """Invoices, closes and drafts on a terminal."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
-
-from rich.markup import escape
-from rich.text import Text
 
 from billing.closing import Close
 from billing.document import money
 from billing.issuing import Checked, Issued, Report
-from billing.rating import Draft
-from tollbook.edge import out
-from tollbook.screens import number, table
+from billing.rating import Draft, Line
+from schemas.catalog import Catalog
+from tollbook.screens import number
+from tollbook.terminal import out, sentence, table, words
+
+_FIGURES = ("entries", "counted", "duplicates", "conflicts", "refused", "unexplained")
 
 
 def close_summary(made: Close) -> None:
     """What was closed, and the statement of completeness."""
     content = made.content
-    out.print(f"[bold]{made.period}[/] of {made.legal_entity} is closed: {made.close_id}")
-    view = table(
-        "Completeness",
-        "source",
-        ">entries",
-        ">counted",
-        ">duplicates",
-        ">conflicts",
-        ">refused",
-        ">unexplained",
-        "last event",
-    )
+    sentence((made.period, "bold"), f" of {made.legal_entity} is closed: {made.close_id}")
+    view = table("Completeness", "source", *(f">{name}" for name in _FIGURES))
     for row in content["completeness"]:
-        figures = (f"{row[k]:,}" for k in ("entries", "counted", "duplicates", "conflicts", "refused", "unexplained"))
-        view.add_row(escape(row["source"]), *figures, (row["last_event_at"] or "")[:19])
+        view.row(row["source"], *(f"{row[name]:,}" for name in _FIGURES))
     out.print(view)
-    out.print(
-        f"{len(content['usage'])} partners to bill; {len(content['offsets'])} files read; catalog sha256 {content['catalog_sha256'][:16]}…"
-    )
+    for row in content["completeness"]:
+        if row["last_event_at"]:
+            sentence(f"last event of {row['source']}: {row['last_event_at'][:19]}Z")
+    sentence(f"{len(content['usage'])} partners to bill; {len(content['offsets'])} files read")
+    sentence(f"catalog sha256 {content['catalog_sha256']}", style="dim")
 
 
-def drafts(found: Sequence[Draft]) -> None:
+def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
     """What would be billed."""
     for draft in found:
         view = table(f"{draft.partner.name} ({draft.partner.id})", "line", ">quantity", ">amount")
         for line in draft.lines:
-            view.add_row(
-                escape(line.rate.description or line.rate.meter or ""),
-                number(line.charge.billed_quantity),
-                money(line.charge.amount, draft.currency),
-            )
+            name, unit = _named(catalog, line)
+            view.row(name, f"{number(line.charge.billed_quantity)}{unit}", amount(line.charge.amount, draft.currency))
         view.add_section()
-        view.add_row("total", "", f"{money(draft.total, draft.currency)} {draft.currency}", style="bold")
+        view.row("total", "", f"{amount(draft.total, draft.currency)} {draft.currency}", style="bold")
         out.print(view)
         out.print()
     if not found:
-        out.print("Nothing to bill.")
+        sentence("Nothing to bill.")
 
 
 def issued(report: Report) -> None:
     """Numbers, totals, documents."""
-    view = table(
-        f"{report.new} invoices issued" if report.new else "Already issued: nothing changed",
-        "number",
-        "partner",
-        ">total",
-        "document",
+    title = (
+        f"{report.new} invoice{'' if report.new == 1 else 's'} issued"
+        if report.new
+        else "Already issued: nothing changed"
     )
-    for invoice_ in report.invoices:
-        total = f"{invoice_.total:,.2f}" if invoice_.total == round(invoice_.total, 2) else str(invoice_.total)
-        view.add_row(
-            invoice_.number, invoice_.partner_id, f"{total} {invoice_.currency}", escape(str(invoice_.files[2]))
-        )
+    view = table(title, "number", "partner", ">total")
+    for found in report.invoices:
+        view.row(found.number, found.partner_id, f"{amount(found.total, found.currency)} {found.currency}")
     out.print(view)
     for line in report.without:
-        out.print(f"no invoice for {line}", style="dim")
+        sentence(f"no invoice for {line}", style="dim")
+    folders = dict.fromkeys(str(file.parent) for found in report.invoices for file in found.files)
+    for folder in folders:
+        out.print(f"Documents (PDF, JSON, CSV): {folder}", soft_wrap=True)
 
 
 def invoice(found: Issued) -> None:
     """An invoice with every addend."""
     doc = found.document
-    out.print(
-        Text.assemble(
-            (f"Invoice {doc['number']}", "bold"),
-            f"  {doc['buyer']['name']}, {doc['period']['label']} ({doc['period']['time_zone']})",
-        )
+    sentence(
+        (f"Invoice {doc['number']}", "bold"),
+        f"  {doc['buyer']['name']}, {doc['period']['label']} ({doc['period']['time_zone']})",
     )
     view = table(None, "", ">quantity", ">price", ">amount")
     for line in doc["lines"]:
-        unit = f" {line['unit']}" if line["unit"] else ""
-        view.add_row(
-            Text(line["description"], style="bold"),
-            f"{line['billed_quantity']}{unit}",
-            "",
-            Text(line["amount"], style="bold"),
-        )
+        quantity = number(Decimal(line["billed_quantity"])) + (f" {line['unit']}" if line["unit"] else "")
+        total = amount(Decimal(line["amount"]), doc["currency"])
+        view.row(words((line["description"], "bold")), quantity, "", words((total, "bold")))
         for part in line["parts"]:
-            view.add_row(
-                Text("  " + part["explanation"], style="dim"), part["quantity"], part["unit_price"], part["amount"]
-            )
+            explained = part["explanation"].replace("\u202f", ",")  # thin spaces are for print
+            figures = (number(Decimal(part[name])) for name in ("quantity", "unit_price", "amount"))
+            view.row(words((f"  {explained}", "dim")), *figures)
     view.add_section()
-    view.add_row("total", "", "", f"{doc['total']} {doc['currency']}", style="bold")
+    view.row("total", "", "", f"{amount(Decimal(doc['total']), doc['currency'])} {doc['currency']}", style="bold")
     out.print(view)
-    out.print(Text(f"close {doc['evidence']['close_id']}, usage sha256 {doc['evidence']['usage_sha256']}", style="dim"))
+    sentence(f"close {doc['evidence']['close_id']}", style="dim")
+    sentence(f"usage sha256 {doc['evidence']['usage_sha256']}", style="dim")
     for file in found.files:
-        out.print(escape(str(file)), style="dim")
+        out.print(str(file), style="dim", soft_wrap=True)
 
 
 def verified(checked: Sequence[Checked], late: Sequence[Mapping[str, Any]]) -> None:
     """Which invoices came out again byte for byte, and what came too late for them."""
     for item in checked:
-        out.print(
-            Text.assemble(
-                ("  ok  ", "bold green") if not item.problems else (" FAIL ", "bold red"),
-                f"{item.number}  {item.partner_id}",
-            )
+        sentence(
+            ("  ok  ", "bold green") if not item.problems else (" FAIL ", "bold red"),
+            f"{item.number}  {item.partner_id}",
         )
     if not checked:
-        out.print("No invoice was issued from this lake yet.")
+        sentence("No invoice was issued from this lake yet.")
     for row in late:
-        out.print(
-            f"{row['requests']:+,} requests of {row['partner_id']} came after {row['number']} was closed; they are in no invoice yet",
+        sentence(
+            f"{row['requests']:+,} requests of {row['partner_id']} came after {row['number'] or row['period']} was closed; they are in no invoice yet",
             style="yellow",
         )
+
+
+def amount(value: Decimal, currency: str) -> str:
+    """An amount with the decimals of its currency, in groups of three."""
+    whole, point, cents = money(value, currency).partition(".")
+    return f"{int(whole):,}{point}{cents}" if not whole.startswith("-") else f"-{int(whole[1:]):,}{point}{cents}"
+
+
+def _named(catalog: Catalog, line: Line) -> tuple[str, str]:
+    """What a line is called, and its unit with a space before it."""
+    if line.rate.meter is None:
+        return line.rate.description or "Fee", ""
+    meter = catalog.meter(line.rate.meter)
+    return line.rate.description or meter.description or meter.id, f" {meter.unit}"

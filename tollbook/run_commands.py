@@ -1,15 +1,10 @@
 """`tollbook run`, `usage`, `verify`, `formats`, `dead list`, `catalog check`: the lake's commands."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from cyclopts import App, Parameter, validators
 
 from aggregate.land import COMMIT_ENTRIES
 from aggregate.verify import prove
@@ -21,11 +16,22 @@ from ingest import formats as known_formats
 from ingest.text import BLOCK_BYTES
 from schemas.money import plain
 from schemas.reasons import REMEDY, Reason
-from tollbook import embedded, screens
-from tollbook.edge import REFUSED, USAGE, CatalogOption, JsonOption, LakeOption, PeriodOption, complain, err, show_json
+from tollbook import embedded, progress, screens
+from tollbook.edge import REFUSED, USAGE, CatalogOption, JsonOption, LakeOption, PeriodOption, WrongUse, utc
+from tollbook.terminal import complain, shortened, show_json
 
-dead = App(name="dead", help="Entries that were refused or conflict with a counted one.")
-catalog = App(name="catalog", help="The catalog of partners, meters, prices and plans.")
+dead = App(
+    name="dead",
+    help="Entries that were refused or conflict with a counted one.\n\nExample: tollbook dead list --lake demo/lake",
+    help_epilogue="",
+)
+catalog = App(
+    name="catalog",
+    help="The catalog of partners, meters, prices and plans.\n\nExample: tollbook catalog check examples/catalog",
+    help_epilogue="",
+)
+_SOURCE_CHARACTERS_MAX = 128  # as in the catalog
+_AT_LEAST_ONE = validators.Number(gte=1)
 
 
 def run(
@@ -55,15 +61,29 @@ def run(
     final: Annotated[
         bool,
         Parameter(
-            "--final", negative="", help="Read an unfinished last line as it stands instead of waiting for its rest."
+            "--final",
+            negative="",
+            show_default=False,
+            help="Read an unfinished last line as it stands instead of waiting for its rest.",
         ),
     ] = False,
     commit_entries: Annotated[
-        int, Parameter("--commit-entries", env_var="TOLLBOOK_COMMIT_ENTRIES", help="Commit after so many entries.")
+        int,
+        Parameter(
+            "--commit-entries",
+            env_var="TOLLBOOK_COMMIT_ENTRIES",
+            validator=_AT_LEAST_ONE,
+            help="Commit after so many entries.",
+        ),
     ] = COMMIT_ENTRIES,
     block_bytes: Annotated[
         int,
-        Parameter("--block-bytes", env_var="TOLLBOOK_BLOCK_BYTES", help="Read so much text at a time; bounds memory."),
+        Parameter(
+            "--block-bytes",
+            env_var="TOLLBOOK_BLOCK_BYTES",
+            validator=_AT_LEAST_ONE,
+            help="Read so much text at a time; bounds memory.",
+        ),
     ] = BLOCK_BYTES,
     json: JsonOption = False,
 ) -> int:
@@ -73,14 +93,21 @@ def run(
 
     Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
     """
-    if not source.strip() or any(not c.isprintable() or c == "/" for c in source):
-        complain("--source must be a name without slashes and control characters")
-        return USAGE
+    if (
+        not source.strip()
+        or len(source) > _SOURCE_CHARACTERS_MAX
+        or any(not c.isprintable() or c == "/" for c in source)
+    ):
+        raise WrongUse(
+            f"--source {shortened(source)!r} is no name: give one of at most {_SOURCE_CHARACTERS_MAX} characters, "
+            "without slashes and control characters, such as edge"
+        )
     book = catalogs.load(catalog)
-    with _shown(quiet=json) as progress:
+    with progress.bar(source, quiet=json) as move:
         report = embedded.run(
-            lake, book, embedded.found_files(files), format_name=format, source=source, received_at=received, final=final,
-            commit_entries=commit_entries, block_bytes=block_bytes, progress=progress,
+            lake, book, embedded.found_files(files), format_name=format, source=source,
+            received_at=None if received is None else utc(received), final=final,
+            commit_entries=commit_entries, block_bytes=block_bytes, progress=move,
         )  # fmt: skip
     if json:
         show_json(
@@ -90,7 +117,7 @@ def run(
             }
         )  # fmt: skip
     else:
-        screens.run_report(report)
+        screens.run_report(book, report)
     for problem in report.problems:
         complain(problem)
     return REFUSED if report.problems else 0
@@ -112,8 +139,7 @@ def usage(
     book = catalogs.load(catalog)
     who = book.partner(partner)
     if who is None:
-        complain(f"no partner {partner!r} in the catalog; there are: {', '.join(p.id for p in book.partners)}")
-        return USAGE
+        raise WrongUse(f"no partner {partner!r} in the catalog; there are: {', '.join(p.id for p in book.partners)}")
     spans = [Span(who.id, m.id, *month(period, who.time_zone)) for m in book.meters]
     rows = Warehouse(lake).usage_by_day_and_route(book, spans, who.time_zone).to_pylist()
     for row in rows:
@@ -154,12 +180,13 @@ def formats(
 
     Example: tollbook formats kong
     """
-    if name:
-        screens.plain_text(known_formats.describe(name).header)
-    elif json:
-        show_json([known_formats.describe(n)._asdict() for n in known_formats.names()])
+    found = [known_formats.describe(n) for n in ([name] if name else known_formats.names())]
+    if json:
+        show_json([{**f._asdict(), "title": screens.title(f)} for f in found])
+    elif name:
+        screens.format_text(found[0])
     else:
-        screens.formats_table([known_formats.describe(n) for n in known_formats.names()])
+        screens.formats_table(found)
     return 0
 
 
@@ -169,7 +196,9 @@ def dead_list(
     lake: LakeOption,
     reason: Annotated[str | None, Parameter(help="Only this reason, such as UNKNOWN_CREDENTIAL.")] = None,
     source: Annotated[str | None, Parameter(help="Only this source.")] = None,
-    limit: Annotated[int, Parameter(help="At most so many entries, oldest first.")] = 20,
+    limit: Annotated[
+        int, Parameter(validator=validators.Number(gte=0), help="At most so many entries, in the order of the logs.")
+    ] = 20,
     json: JsonOption = False,
 ) -> int:
     """Entries that are not counted, with reason, place and what mends them. Secrets in raw lines are struck out.
@@ -177,13 +206,14 @@ def dead_list(
     Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
     """
     if reason is not None and reason not in Reason.__members__:
-        complain(f"unknown reason {reason!r}; there are: {', '.join(Reason)}")
-        return USAGE
+        raise WrongUse(f"unknown reason {reason!r}; there are: {', '.join(Reason)}")
     house = Warehouse(lake)
+    files = {(row["source"], row["generation"]): row["file"] for row in house.query("offsets").to_pylist()}
     sums = house.query("dead_by_reason", {"reason": reason, "source": source}).to_pylist()
     rows = house.query("dead_letters", {"reason": reason, "source": source, "limit": limit}).to_pylist()
     for row in rows:
         row["raw"] = row["raw"].decode(errors="backslashreplace")
+        row["file"] = files.get((row["source"], row["generation"]))
     if json:
         show_json({"by_reason": sums, "entries": rows})
     else:
@@ -211,27 +241,3 @@ def catalog_check(
     else:
         screens.catalog_summary(book)
     return 0
-
-
-@contextmanager
-def _shown(*, quiet: bool) -> Iterator[Callable[[embedded.Progress], None]]:
-    """A progress bar with rate and remaining time on a terminal, nothing elsewhere."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[rate]}"),
-    )
-    with Progress(*columns, console=err, transient=True) as bars:
-        task = bars.add_task("reading", total=None, rate="")
-
-        def update(now: embedded.Progress) -> None:
-            elapsed = Decimal(str(bars.tasks[0].elapsed or 0))
-            rate = f"{int(now.counts.entries / elapsed):,} entries/s" if elapsed else ""
-            bars.update(task, completed=now.bytes_done, total=now.bytes_total, rate=rate)
-
-        yield update

@@ -1,109 +1,108 @@
 """What people see: tables on a terminal. Values come ready; nothing is computed here but their looks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
+from rich.padding import Padding
 
-from aggregate.quota import Alert
 from aggregate.verify import Proof
 from ingest.formats import Format
 from schemas.catalog import Catalog, Partner
 from schemas.money import plain
-from tollbook.edge import out
+from tollbook.alerting import Raised
 from tollbook.embedded import Report
+from tollbook.terminal import out, sentence, shortened, table, words
 
-_WIDTH_RAW = 300
+_RAW_CHARACTERS = 300
+_PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "week of {:%Y-%m-%d}", "MONTH": "{:%Y-%m}"}
 
 
-def run_report(report: Report) -> None:
+def run_report(catalog: Catalog, report: Report) -> None:
     """Counts, alerts and unfinished lines of a run."""
     counts = report.counts
     if not counts.entries:
-        out.print("Nothing new to read.")
+        sentence("Nothing new to read.")
     else:
-        out.print(
-            f"[bold]{counts.entries:,}[/] entries: [bold]{counts.counted:,}[/] counted, {counts.duplicates:,} duplicates, "
-            f"{counts.conflicts:,} conflicts, {counts.refused:,} refused"
-        )
+        sentence(
+            (f"{counts.entries:,}", "bold"), " entries: ", (f"{counts.counted:,}", "bold"),
+            f" counted, {counts.duplicates:,} duplicates, {counts.conflicts:,} conflicts, {counts.refused:,} refused",
+        )  # fmt: skip
+    if counts.refused or counts.conflicts:
+        sentence("`tollbook dead list` shows what was not counted, and what mends it.", style="dim")
     if report.alerts:
-        alerts_table(report.alerts)
+        alerts_table(catalog, report.alerts)
     for file, size in report.waiting.items():
-        out.print(
-            f"{escape(file)} ends inside a line ({size} bytes); it is read when the rest has come, or now with --final",
+        sentence(
+            f"{shortened(file)} ends inside a line ({size:,} bytes); it is read when the rest has come, or now with --final",
             style="yellow",
         )
 
 
-def alerts_table(alerts: Sequence[Alert]) -> None:
-    """Alerts that fired now."""
-    view = table("Alerts", "partner", "meter", ">threshold", ">used", ">quota", "period from", "")
-    for a in alerts:
-        note = "withdrawn" if a.kind == "withdrawn" else "passed" if a.passed else ""
-        view.add_row(
-            a.rule.partner_id,
-            a.rule.meter,
-            f"{plain(a.threshold_percent)} %",
-            number(a.used),
-            number(a.rule.limit),
-            f"{a.rule.start:%Y-%m-%dT%H:%MZ}",
-            note,
-        )
+def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:
+    """Alerts that fired now. Times in UTC."""
+    view = table("Alerts", "partner", "meter", ">at", ">used", ">quota", "period", "crossed (UTC)", "")
+    for alert, crossed_at, _ in alerts:
+        rule = alert.rule
+        start = rule.start.astimezone(ZoneInfo(_zone(catalog, rule.partner_id)))
+        used, limit = aligned([alert.used, rule.limit])
+        view.row(
+            rule.partner_id, metered(catalog, rule.meter), f"{plain(alert.threshold_percent)} %", used, limit,
+            _PERIODS[rule.kind].format(start), instant(crossed_at), _note(alert.kind, alert.passed, alert.projected_exhaustion_at),
+        )  # fmt: skip
     out.print(view)
 
 
-def alert_row(alert: Alert) -> dict[str, Any]:
+def alert_row(raised: Raised) -> dict[str, Any]:
     """An alert for programs."""
+    alert = raised.alert
     return {
         "alert_id": alert.alert_id,
         "kind": alert.kind,
         "partner_id": alert.rule.partner_id,
         "meter": alert.rule.meter,
+        "plan": alert.rule.plan,
         "threshold_percent": plain(alert.threshold_percent),
         "used": plain(alert.used),
         "quota": plain(alert.rule.limit),
         "passed": alert.passed,
+        "quota_period": alert.rule.kind,
         "period_start": alert.rule.start,
+        "period_end": alert.rule.end,
+        "crossed_at": raised.crossed_at,
         "projected_exhaustion_at": alert.projected_exhaustion_at,
+        "events_version": raised.events_version,
     }
 
 
 def usage_table(catalog: Catalog, partner: Partner, period: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """One line per day and route, one column per meter, and the month's sums."""
-    meters = [m for m in catalog.meters if any(r["meter"] == m.id for r in rows)]
+    meters = [m.id for m in catalog.meters if any(r["meter"] == m.id for r in rows)]
     if not rows:
-        out.print(f"{partner.id} used nothing in {period}.")
+        sentence(f"{partner.id} used nothing in {period}.")
         return
-    view = table(
-        f"{partner.name}, {period} ({partner.time_zone})", "day", "route", *(f">{m.id} ({m.unit})" for m in meters)
-    )
-    cells: dict[tuple[Any, str], dict[str, Decimal]] = {}
-    for row in rows:
-        cells.setdefault((row["day"], row["route"]), {})[row["meter"]] = row["quantity"]
-    previous = None
-    for (day, route), values in cells.items():
-        view.add_row(
-            "" if day == previous else str(day),
-            route,
-            *(number(values[m.id]) if m.id in values else "" for m in meters),
-        )
+    title = f"{partner.name}, {period} ({partner.time_zone})"
+    view = table(title, "day", "route", *(f">{metered(catalog, m)}" for m in meters))
+    lines = list(dict.fromkeys((str(r["day"]), r["route"]) for r in rows))
+    columns = [_column(m, lines, rows) for m in meters]
+    previous = ""
+    for (day, route), *cells in zip(lines, *columns, strict=False):
+        view.row("" if day == previous else day, route or "-", *cells)
         previous = day
     view.add_section()
-    sums = {m.id: sum((r["quantity"] for r in rows if r["meter"] == m.id), Decimal(0)) for m in meters}
-    view.add_row("total", "", *(number(sums[m.id]) for m in meters), style="bold")
+    view.row("total", "", *(column[-1] for column in columns), style="bold")
     out.print(view)
 
 
 def proof(found: Proof) -> None:
     """Every check, and the books."""
     for check in found.checks:
-        out.print(Text.assemble(("  ok  ", "bold green") if not check.problems else (" FAIL ", "bold red"), check.name))
+        sentence(("  ok  ", "bold green") if not check.problems else (" FAIL ", "bold red"), check.name)
         for problem in check.problems:
-            out.print(Text(f"        {problem}"))
-    out.print(books_line(found.totals()))
+            out.print(Padding(words(problem), (0, 0, 0, 8)))
+    sentence(books_line(found.totals()))
 
 
 def books_line(totals: Mapping[str, int]) -> str:
@@ -118,11 +117,23 @@ def formats_table(formats: Sequence[Format]) -> None:
     """All formats, a line each."""
     view = table(None, "format", "what it reads")
     for f in formats:
-        view.add_row(f.name, escape(f.title))
+        view.row(f.name, title(f))
     out.print(view)
-    out.print(
-        "`tollbook formats NAME` shows fields, units and id rule; `python -m ingest parse --format NAME FILE` reads a file with it."
-    )
+    sentence("`tollbook formats NAME` shows a format's fields, units and id rule. Try one on a file:")
+    sentence("python -m ingest parse --format NAME FILE")
+
+
+def format_text(found: Format) -> None:
+    """The header of a format, a paragraph for each of its topics."""
+    for paragraph in _paragraphs(found.header):
+        if not paragraph.startswith(("in:", "out:")):
+            sentence(paragraph)
+
+
+def title(found: Format) -> str:
+    """The first sentence of a format's header."""
+    first = next(_paragraphs(found.header)).removeprefix(f"{found.name}:").strip()
+    return first.partition(". ")[0].rstrip(".")
 
 
 def dead_tables(
@@ -130,17 +141,22 @@ def dead_tables(
 ) -> None:
     """Sums by reason with the remedy, then the entries."""
     if not sums:
-        out.print("No dead letters.")
+        sentence("No dead letters.")
         return
     view = table("Not counted", "reason", "source", ">entries", "what to do")
     for row in sums:
-        view.add_row(row["reason"], escape(row["source"]), f"{row['entries']:,}", remedies.get(row["reason"], ""))
+        view.row(row["reason"], row["source"], f"{row['entries']:,}", remedies.get(row["reason"], ""))
     out.print(view)
+    out.print()
     for row in rows:
-        place = f"{row['source']}/{row['generation']}:{row['position']}"
-        out.print(Text.assemble((row["reason"], "bold"), f"  {place}  {row['detail'] or ''}"))
-        shown = row["raw"] if len(row["raw"]) <= _WIDTH_RAW else row["raw"][:_WIDTH_RAW] + " …"
-        out.print(Text("    " + "".join(c if c.isprintable() else " " for c in shown.strip()), style="dim"))
+        place = f"  {row['source']}: {row['file'] or row['generation']}, byte {row['position']:,}"
+        sentence((row["reason"], "bold"), shortened(f"{place}  {row['detail'] or ''}"))
+        raw = words(" ".join(shortened(row["raw"].strip(), _RAW_CHARACTERS).split("\n")))
+        raw.overflow = "fold"
+        out.print(Padding(raw, (0, 0, 0, 4)), style="dim")
+    total = sum(row["entries"] for row in sums)
+    if len(rows) < total:
+        sentence(f"{len(rows):,} of {total:,} entries shown; --limit shows more.", style="dim")
 
 
 def catalog_summary(catalog: Catalog) -> None:
@@ -149,39 +165,66 @@ def catalog_summary(catalog: Catalog) -> None:
     for p in catalog.partners:
         plans = ", ".join(a.plan for a in p.plans) or "none"
         cards = ", ".join(sorted({catalog.plan(a.plan).rate_card for a in p.plans}))
-        view.add_row(p.id, p.status, plans, cards, ", ".join(c.kind for c in p.credentials))
+        view.row(p.id, p.status, plans, cards, ", ".join(c.kind for c in p.credentials))
     out.print(view)
-    out.print(
-        f"{len(catalog.meters)} meters, {len(catalog.rate_cards)} rate cards, {len(catalog.plans)} plans. sha256 {catalog.sha256}"
-    )
-
-
-def plain_text(text: str) -> None:
-    """Text as it is."""
-    out.print(Text(text))
+    sizes = ((catalog.meters, "meter"), (catalog.rate_cards, "rate card"), (catalog.plans, "plan"))
+    sentence(", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for found, name in sizes))
+    sentence(f"sha256 {catalog.sha256}", style="dim")
 
 
 def number(value: Decimal | int) -> str:
     """A number with groups of three."""
     whole, point, fraction = plain(Decimal(value)).partition(".")
-    return f"{int(whole):,}{point}{fraction}"
+    sign = "-" if whole.startswith("-") else ""
+    return f"{sign}{abs(int(whole)):,}{point}{fraction}"
 
 
-def table(title: str | None, *columns: str) -> Table:
-    """A table without lines; columns that begin with > are numbers."""
-    view = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        header_style="bold",
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
-    for column in columns:
-        view.add_column(
-            column.removeprefix(">"),
-            justify="right" if column.startswith(">") else "left",
-            no_wrap=column.startswith(">"),
-        )
-    return view
+def aligned(values: Iterable[Decimal]) -> list[str]:
+    """Numbers with groups of three, all with as many decimals as the longest, so that the points stand below each other."""
+    found = [number(value).partition(".") for value in values]
+    decimals = max((len(fraction) for *_, fraction in found), default=0)
+    return [whole + (f".{fraction:0<{decimals}}" if decimals else "") for whole, _, fraction in found]
+
+
+def metered(catalog: Catalog, meter_id: str) -> str:
+    """A meter with its unit: `egress (GB)`; of one that is called like its unit the name alone."""
+    unit = catalog.meter(meter_id).unit
+    return meter_id if unit == meter_id else f"{meter_id} ({unit})"
+
+
+def instant(moment: datetime | None) -> str:
+    """A UTC instant to the minute, or nothing."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _note(kind: str, passed: bool, exhausted_at: datetime | None) -> str:  # noqa: FBT001
+    if kind == "withdrawn":
+        return "withdrawn"
+    ahead = f"used up about {instant(exhausted_at)}" if exhausted_at else ""
+    return "passed" if passed else ahead
+
+
+def _column(meter: str, lines: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A meter's cells for each line, empty where it counted nothing, and its sum."""
+    found = {(str(r["day"]), r["route"]): r["quantity"] for r in rows if r["meter"] == meter}
+    *cells, total = aligned([*found.values(), sum(found.values(), Decimal(0))])
+    by_line = dict(zip(found, cells, strict=True))
+    return [*(by_line.get(line, "") for line in lines), total]
+
+
+def _paragraphs(header: str) -> Iterator[str]:
+    """A header's comment, unwrapped: a line that begins with `Word:` begins a paragraph."""
+    text = ""
+    for line in header.splitlines():
+        label, colon, _ = line.partition(":")
+        if text and colon and label.isidentifier() and (label[0].isupper() or label in {"in", "out"}):
+            yield text
+            text = line
+        else:
+            text = f"{text} {line.strip()}" if text else line
+    yield text
+
+
+def _zone(catalog: Catalog, partner_id: str) -> str:
+    partner = catalog.partner(partner_id)
+    return "UTC" if partner is None else partner.time_zone

@@ -1,0 +1,105 @@
+"""The terminal: the two consoles, and how text from logs and catalogs is shown on them.
+
+Text is text: no markup and no emoji code is read in it, control characters are shown as escapes and never sent, and a long
+value is cut with its length. So no log line, file name or id can colour, move or hide anything on the screen.
+"""
+
+import json
+import os
+import sys
+import unicodedata
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_UNBOUND = 1000  # where nobody looks (a pipe, a file), nothing is wrapped
+VALUE_CHARACTERS_MAX = 200
+
+
+class Screen(Console):
+    """A console that prints every string by the rules of this module."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_UNBOUND
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # the options are rich's
+        """What a string looks like. Rich calls this for each string it is given, in tables as well."""
+        return super().render_str(shown(text), **options)
+
+    def on_broken_pipe(self) -> None:
+        """The reader of our output went away: that is for the edge to answer."""
+        raise BrokenPipeError
+
+
+out = Screen()
+err = Screen(stderr=True)
+
+
+def shown(text: str) -> str:
+    """`text` with every character that is not printed as an escape; a line end stays one."""
+    return text if text.isprintable() else "".join(c if _is_shown(c) else ascii(c)[1:-1] for c in text)
+
+
+def shortened(text: str, limit: int = VALUE_CHARACTERS_MAX) -> str:
+    """`text`, or its beginning and its length."""
+    return text if len(text) <= limit else f"{text[:limit]} … ({len(text):,} characters)"
+
+
+def words(*parts: str | tuple[str, str]) -> Text:
+    """Text of pieces, some with a style. The only way to style a part of a line."""
+    return Text.assemble(*((shown(p), "") if isinstance(p, str) else (shown(p[0]), p[1]) for p in parts))
+
+
+def sentence(*parts: str | tuple[str, str], style: str = "") -> None:
+    """One line on standard output, wrapped between words on a terminal."""
+    out.print(words(*parts), style=style)
+
+
+def complain(message: str) -> None:
+    """One line on standard error, never wrapped: programs read it, too."""
+    line = " ".join(message.split())
+    err.print(words(("error:", "bold red"), f" {line}"), soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """A result for programs. Plain ASCII: nothing in it reaches a terminal but itself."""
+    write(sys.stdout, json.dumps(value, default=_plain, indent=2) + "\n")
+
+
+def write(stream: IO[str], text: str) -> None:
+    """All of `text`, now."""
+    stream.write(text)
+    stream.flush()
+
+
+def table(title: str | None, *columns: str) -> "Grid":
+    """A table without lines; columns that begin with > are numbers, which are never wrapped."""
+    view = Grid(
+        title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )  # fmt: skip
+    for column in columns:
+        numeric = column.startswith(">")
+        view.add_column(
+            column.removeprefix(">"), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
+        )
+    return view
+
+
+class Grid(Table):
+    """A table whose values are shortened; a value that does not fit is folded, never left out."""
+
+    def row(self, *cells: str | Text, style: str = "") -> None:
+        """Add a row."""
+        self.add_row(*(shortened(c) if isinstance(c, str) else c for c in cells), style=style)
+
+
+def _is_shown(character: str) -> bool:
+    return character == "\n" or character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
