@@ -16,7 +16,7 @@ from tests.kafka.broker import SETTINGS, Broker, answers, free_ports
 from tests.kafka.jars import Unavailable
 
 IMAGE = "apache/kafka:4.3.1"
-ANSWER_LIMIT_S = 10
+ANSWER_LIMIT_S = 6
 DOCKER_LIMIT_S = 3
 
 
