@@ -27,6 +27,8 @@ CREDENTIALS = pa.schema(
         ("to_us", pa.int64()),
     ]
 )
+LIMITS = pa.schema([("position", pa.int64()), ("earliest_us", pa.int64()), ("latest_us", pa.int64())])
+NO_LIMITS = LIMITS.empty_table()
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
 
 
@@ -72,22 +74,27 @@ class Decoder:
             _set(self._con, name, value)
         self._source = rules.source
 
-    def decode(self, framed: Lines, generation: str) -> Decoded:
-        """Events and refusals of `framed`, which belongs to file generation `generation`."""
+    def decode(self, framed: Lines, generation: str, limits: pa.Table = NO_LIMITS) -> Decoded:
+        """Events and refusals of `framed`, which belongs to file generation `generation`.
+
+        `limits`, as LIMITS: the times a line may lie in, [earliest, latest), where lines were received at different times.
+        """
         _set(self._con, "generation", generation)
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
+        self._con.register("limits", limits)
         rows = _in_order(self._con.sql(_sql("events")).to_arrow_table())
         constants = {"source": self._source, "generation": generation}
         accepted = pc.is_null(rows["reason"])
         if pc.all(accepted).as_py():
             return Decoded(_shaped(rows, FRESH_EVENTS, constants), DEAD.schema.empty_table())
-        events, refused = rows.filter(accepted), rows["position"].filter(pc.invert(accepted))
-        # The refused lines alone go through the pipeline again, with everything a person wants to know of them.
-        touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused))
+        refused = rows.filter(pc.invert(accepted))
+        touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
         self._con.register("lines", framed.lines.filter(touched))
+        self._con.register("refused", refused)
         letters = self._con.sql(_sql("refuse")).to_arrow_table()
-        return Decoded(_shaped(events, FRESH_EVENTS, constants), _shaped(letters, DEAD.schema, constants))
+        events = _shaped(rows.filter(accepted), FRESH_EVENTS, constants)
+        return Decoded(events, _shaped(letters, DEAD.schema, constants))
 
 
 class Parser:
@@ -111,6 +118,7 @@ def _pipeline(format_name: str) -> duckdb.DuckDBPyConnection:
     con.execute(_sql("macros"))
     con.register("lines", LINES.empty_table())
     con.register("unreadable", UNREADABLE.empty_table())
+    con.register("limits", NO_LIMITS)
     con.register("credentials", CREDENTIALS.empty_table())
     con.register("partners", PARTNERS.empty_table())
     for view, statement in (

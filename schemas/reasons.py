@@ -10,6 +10,10 @@ class Reason(StrEnum):
     """Why an entry was not counted. The value is what tables, reports and `tollbook dead list` show."""
 
     BAD_UTF8 = "BAD_UTF8"
+    TOMBSTONE = "TOMBSTONE"
+    EMPTY = "EMPTY"
+    NO_SOURCE = "NO_SOURCE"
+    UNKNOWN_FORMAT = "UNKNOWN_FORMAT"
     NOT_JSON = "NOT_JSON"
     NOT_OBJECT = "NOT_OBJECT"
     NOT_A_REQUEST = "NOT_A_REQUEST"
@@ -34,6 +38,10 @@ class Reason(StrEnum):
 
 REMEDY: dict[Reason, str] = {
     Reason.BAD_UTF8: "the shipper cut or re-encoded the line; ship the log as UTF-8",
+    Reason.TOMBSTONE: "a record without a value; whoever sends it means to delete something, which a log cannot",
+    Reason.EMPTY: "an empty record; correct the shipper",
+    Reason.NO_SOURCE: "the record does not say who wrote it; set its header `source`, or start `tollbook ingest` with --source",
+    Reason.UNKNOWN_FORMAT: "the record's header `format` names no known format; correct it, or start `tollbook ingest` with --format",
     Reason.NOT_JSON: "the line is cut, or the gateway wrote an unescaped value; fix the log format",
     Reason.NOT_OBJECT: "the line is JSON but no object; check that the format fits the log",
     Reason.NOT_A_REQUEST: "a well-formed record that is no request (probe, error log); harmless, or a wrong format",

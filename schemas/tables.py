@@ -162,8 +162,8 @@ READS = TableShape(
 )
 
 INGESTED = TableShape(
-    # What ingest says it read, counted before anything is parsed: (to_offset - from_offset) records of a topic, or one
-    # range of a file, with `entries` in each. The other side of the books.
+    # What ingest says it read: `records` of a topic, or one range of a file, with `entries` in each. The other side of the
+    # books.
     "ingested",
     pa.schema(
         [

@@ -1,6 +1,7 @@
 -- Who pays: an explicit partner tag, else the credential valid at event time. One row per entry. The hot path: nothing
 -- here touches the raw line, unless the source names partners in one of its fields.
 -- in:  normalised, credentials(kind, value, partner_id, suspended, from_us, to_us: [from, to)), partners(partner_id, suspended);
+--      limits(position, earliest_us, latest_us: [earliest, latest)) of lines received at times of their own;
 --      variables generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit)
 -- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
 --      detail (of what the format refuses); tag, identity and credential as the log has them
@@ -17,6 +18,8 @@ matched AS (
         coalesce(exact.partner_id, issuer.partner_id) AS credential_partner,
         CASE WHEN exact.partner_id IS NULL AND issuer.partner_id IS NOT NULL THEN identity_value ELSE t.credential END AS credential_used,
         named.partner_id AS tag_partner,
+        coalesce(limits.earliest_us, getvariable('earliest_us')) AS earliest_us,
+        coalesce(limits.latest_us, getvariable('latest_us')) AS latest_us,
         coalesce(exact.suspended, issuer.suspended, named.suspended, FALSE) AS suspended
     FROM tagged AS t
     LEFT JOIN credentials AS exact
@@ -25,6 +28,7 @@ matched AS (
     LEFT JOIN credentials AS issuer
         ON issuer.kind = t.issuer_kind AND issuer.value = t.identity_value AND t.time_us >= issuer.from_us AND t.time_us < issuer.to_us
     LEFT JOIN partners AS named ON named.partner_id = t.tag
+    LEFT JOIN limits ON limits.position = t.position
 )
 
 SELECT
@@ -50,8 +54,8 @@ SELECT
     item,
     CASE
         WHEN reason IS NOT NULL THEN reason
-        WHEN time_us < getvariable('earliest_us') THEN 'TOO_LATE'
-        WHEN time_us >= getvariable('latest_us') THEN 'IN_FUTURE'
+        WHEN time_us < earliest_us THEN 'TOO_LATE'
+        WHEN time_us >= latest_us THEN 'IN_FUTURE'
         WHEN tag IS NOT NULL AND tag_partner IS NULL THEN 'UNKNOWN_PARTNER'
         WHEN credential_partner != tag THEN 'PARTNER_MISMATCH'
         WHEN credential_partner IS NOT NULL THEN NULL

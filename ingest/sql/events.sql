@@ -1,7 +1,8 @@
 -- What of every entry goes to the lake, and why an entry is refused. The hot path: columns that are not named here are not
 -- computed.
 -- in:  attributed
--- out: the columns of schemas.tables.FRESH_EVENTS without source and generation; reason, NULL where accepted
+-- out: the columns of schemas.tables.FRESH_EVENTS without source and generation; reason, NULL where accepted, and what a
+--      refusal tells a person: detail, tag, identity_kind, identity_value, credential_logged
 SELECT
     event_id,
     partner_id,
@@ -19,5 +20,10 @@ SELECT
     suspended,
     position,
     item,
-    reason
+    reason,
+    detail,
+    tag,
+    identity_kind,
+    identity_value,
+    credential_logged
 FROM attributed

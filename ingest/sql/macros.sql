@@ -62,7 +62,7 @@ CREATE OR REPLACE TEMP MACRO epoch_ns_us(x) AS nullif(TRY_CAST(x AS BIGINT) // 1
 -- Seconds as text to milliseconds as text, exact: the decimal point moves by an exponent, nothing is multiplied, unless a
 -- number of JSON has an exponent already. What is no such number stays visible, and is refused as out of range.
 CREATE OR REPLACE TEMP MACRO ms_of_seconds(x) AS CASE
-    WHEN contains(x, 'e') THEN coalesce((TRY_CAST(x AS DECIMAL(18, 9)) * 1000)::VARCHAR, x || ' s')
+    WHEN contains(x, 'e') OR contains(x, 'E') THEN coalesce((TRY_CAST(x AS DECIMAL(18, 9)) * 1000)::VARCHAR, x || ' s')
     ELSE x || 'e3'
 END;
 
@@ -118,13 +118,14 @@ CREATE OR REPLACE TEMP MACRO unescaped(part) AS CASE
     ELSE part
 END;
 
--- What stands before the request of a CLF line: "[host ]client ident user [time] ". A user may have spaces in it.
+-- What stands before the request of a CLF line: "[host ]client ident user [time] ". After an ident of '-' a user may have
+-- spaces.
 CREATE OR REPLACE TEMP MACRO clf_head(part) AS CASE
     WHEN regexp_matches(part, '^\S+ +\S+ +\S+ +\[[^\]]*\] ?$')
         THEN regexp_extract(part, '^()(\S+) +\S+ +(\S+) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
     WHEN regexp_matches(part, '^\S+ +\S*[.:]\S* +\S+ +\S+ +\[[^\]]*\] ?$')
         THEN regexp_extract(part, '^(\S+) +(\S+) +\S+ +(\S+) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
-    ELSE regexp_extract(part, '^()(\S+) +\S+ +(\S.*) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
+    ELSE regexp_extract(part, '^()(\S+) +- +(\S.*) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
 END;
 
 -- A request line; both fields are empty where it is none (a TLS handshake, garbage). HTTP/0.9 has no protocol.
@@ -145,12 +146,18 @@ CREATE OR REPLACE TEMP MACRO target_host(method, target) AS CASE
     ELSE authority_of(target)
 END;
 
--- What may be kept of a refused line: secrets and query strings are struck out, everything else stays.
+-- What may be kept of a refused line: secrets, bodies and query strings are struck out, everything else stays. They stand in
+-- fields with a telling name (also as a key and value of OTLP), after a question mark, in tab separated name=value fields, or show
+-- by their shape. A line may be cut anywhere: what is not closed is struck out to its end.
 CREATE OR REPLACE TEMP MACRO masked(line) AS
     regexp_replace(
         regexp_replace(
             regexp_replace(
-                regexp_replace(line, '(?i)"([a-z_-]*(?:authorization|cookie|api[_-]?key|apikey|token|secret|password|signature))"(\s*:\s*)"(?:[^"\\]|\\.)*"?', '"\1"\2"***"', 'g'),
-                '(?i)"querystring"(\s*:\s*)\{[^{}]*\}?', '"querystring"\1{}', 'g'),
-            '\?[^"\s]*', '?***', 'g'),
+                regexp_replace(
+                    regexp_replace(
+                        regexp_replace(line, '(?i)"([a-z0-9_().-]*(?:authorization|cookie\)?|api[_-]?key|apikey|token|secret|password|signature|query|querystring|uriwithargs|body|raw_request|raw_response))"(\s*:\s*)"(?:[^"\\]|\\.)*"?', '"\1"\2"***"', 'g'),
+                        '(?i)("key"\s*:\s*"[^"]*(?:authorization|cookie|api[_-]?key|token|secret|password|signature|query|body)[^"]*"\s*,\s*"value"\s*:\s*)\{(?:[^{}"]|"(?:[^"\\]|\\.)*"?|\{(?:[^{}"]|"(?:[^"\\]|\\.)*"?|\{(?:[^{}"]|"(?:[^"\\]|\\.)*"?)*\}?)*\}?)*\}?', '\1{}', 'g'),
+                    '(?i)"querystring"(\s*:\s*)\{[^{}]*\}?', '"querystring"\1{}', 'g'),
+                '\?[^"\s]*', '?***', 'g'),
+            '\t[^\t\n="]+=[^\t\n="][^\t\n"]*', chr(9) || '***', 'g'),
         'eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?|(?i:bearer|basic) [A-Za-z0-9+/=._~-]{8,}', '***', 'g');

@@ -4,7 +4,7 @@
 SELECT
     reason,
     detail,
-    event_id,
+    CASE WHEN starts_with(event_id, service || ' ') THEN substr(event_id, length(service) + 2) ELSE event_id END AS event_id,
     strftime(make_timestamp(time_us), '%Y-%m-%dT%H:%M:%S.%gZ') AS time,
     method,
     path,

@@ -1,5 +1,5 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  attributed, lines, unreadable, credentials
+-- in:  refused (rows of events.sql with a reason), lines, unreadable, credentials
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, masked), raw_sha256; in log order
 SELECT
     'refused' AS outcome,
@@ -26,8 +26,7 @@ SELECT
     r.occurred_at,
     encode(masked(rtrim(l.line, chr(10) || chr(13)))) AS raw,
     coalesce(u.raw_sha256, sha256(rtrim(l.line, chr(10) || chr(13)))) AS raw_sha256
-FROM attributed AS r
+FROM refused AS r
 INNER JOIN lines AS l ON l.position = r.position
 LEFT JOIN unreadable AS u ON u.position = r.position
-WHERE r.reason IS NOT NULL
 ORDER BY r.position, r.item

@@ -1,0 +1,297 @@
+"""Records of `gateway.access` to messages of `usage.events` and `usage.dead`: a pure function of a batch of records.
+
+A record holds one or many lines; its headers `format` and `source` say how to read them. Records of one format and source
+are decoded together, whatever partitions they came from. Every entry comes out once, as an event or as a refusal.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.decode import LIMITS, Decoder
+from ingest.formats import UnknownFormat
+from ingest.framing import split_lines
+from schemas import wire
+from schemas.log import Origin
+from schemas.partitions import partitions_of
+from schemas.reasons import Reason
+from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
+
+_DERIVED = "\x01"  # stands for the generation in derived ids until they are given; no id of a log may hold it
+_ENTRY_SHOWN_BYTES = 4096
+
+I64 = npt.NDArray[np.int64]
+Headers = Any  # of confluent_kafka: a list of (name, value), or None
+
+
+class Records(NamedTuple):
+    """A batch, column by column; of each partition in the order of its offsets."""
+
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers]
+    partitions: I64
+    offsets: I64
+    received_us: I64  # the broker's append time
+
+
+class Reading(NamedTuple):
+    """How records of one format and source are read; the limits are measured against the time of receipt."""
+
+    decoder: Decoder
+    max_age_us: int
+    max_future_us: int
+
+
+class Read(NamedTuple):
+    """What a batch became: `events` and `refused` with the records' coordinates, and what was read."""
+
+    events: pa.Table  # schemas.tables.FRESH_EVENTS
+    refused: pa.Table  # schemas.tables.DEAD
+    ingested: pa.Table  # schemas.tables.INGESTED
+    origins: tuple[Origin, ...]
+
+
+class Outgoing(NamedTuple):
+    """One message to send."""
+
+    partition: int
+    value: bytes
+    headers: Sequence[tuple[str, str | bytes | None]]
+
+
+class _Group(NamedTuple):
+    """Records that are decoded together: their rows in the batch, and of each what its headers say of a file."""
+
+    rows: list[int]
+    files: list[tuple[str, int] | None]
+
+
+def read(
+    records: Records,
+    reading: Callable[[str, str], Reading],
+    generation_of: Callable[[int], str],
+    *,
+    defaults: tuple[str, str] = ("", ""),
+) -> Read:
+    """Decode a batch. `reading(format, source)` raises UnknownFormat; `generation_of(partition)` names the origin.
+
+    `defaults`: format and source of records that do not say.
+    """
+    generations = {int(p): generation_of(int(p)) for p in np.unique(records.partitions)}
+    entries = np.zeros(len(records.values), np.int64)
+    sources = np.empty(len(records.values), object)
+    events, refused = [FRESH_EVENTS.empty_table()], [DEAD.schema.empty_table()]
+    groups, letters = _grouped(records, defaults)
+    for (format_name, source), group in groups.items():
+        sources[group.rows] = source
+        try:
+            how = reading(format_name, source)
+        except UnknownFormat as exc:
+            letters += [(row, Reason.UNKNOWN_FORMAT, str(exc), source) for row in group.rows]
+            continue
+        decoded = _decoded(records, group, how, source, generations)
+        events.append(decoded.events)
+        refused.append(decoded.refused)
+        entries[group.rows] = decoded.entries
+    for row, _, _, source in letters:
+        entries[row] = 1
+        sources[row] = source
+    refused.append(_letters(records, letters, generations))
+    origins = tuple(
+        Origin(name, int(mine[0]), int(mine[-1]) + 1)
+        for p, name in generations.items()
+        for mine in [records.offsets[records.partitions == p]]
+    )
+    said = _runs(records, sources, entries, generations)
+    return Read(pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), said, origins)
+
+
+def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
+    """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
+    headers = wire.headers(wire.EVENTS_1, batch.origins)
+    to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
+    order = np.argsort(to, kind="stable")
+    rows = batch.events.take(pa.array(order)).combine_chunks()
+    bounds = np.searchsorted(to[order], np.arange(partitions + 1))
+    for partition in range(partitions):
+        start, end = int(bounds[partition]), int(bounds[partition + 1])
+        yield Outgoing(partition, wire.encoded(rows.slice(start, end - start)), headers)
+
+
+def letter(batch: Read) -> Outgoing:
+    """The message of `usage.dead`: all refusals of a batch, mostly none, and what was read."""
+    return Outgoing(0, wire.encoded(batch.refused), wire.headers(wire.DEAD_1, batch.origins, batch.ingested))
+
+
+class _Decoded(NamedTuple):
+    events: pa.Table
+    refused: pa.Table
+    entries: I64  # of each record of the group
+
+
+def _grouped(
+    records: Records, defaults: tuple[str, str]
+) -> tuple[dict[tuple[str, str], _Group], list[tuple[int, Reason, str, str]]]:
+    """Records by format and source; and those that hold nothing, with the reason."""
+    groups: dict[tuple[str, str], _Group] = {}
+    letters: list[tuple[int, Reason, str, str]] = []
+    for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
+        said = dict(headers) if headers else {}
+        key = (_text(said.get("format")) or defaults[0], _text(said.get("source")) or defaults[1])
+        if value is None:
+            letters.append((row, Reason.TOMBSTONE, "a record without a value", key[1]))
+        elif not value:
+            letters.append((row, Reason.EMPTY, "an empty record", key[1]))
+        elif not key[1]:
+            letters.append((row, Reason.NO_SOURCE, "no header `source`", ""))
+        else:
+            group = groups.setdefault(key, _Group([], []))
+            group.rows.append(row)
+            group.files.append(_file(said) if "generation" in said else None)
+    return groups, letters
+
+
+def _file(said: dict[str, bytes | None]) -> tuple[str, int] | None:
+    """Which bytes of which file a record holds, where the sender says so (`tollbook load`)."""
+    position = _text(said.get("position"))
+    return (_text(said["generation"]), int(position)) if position.isascii() and position.isdigit() else None
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="backslashreplace")
+
+
+def _decoded(records: Records, group: _Group, how: Reading, source: str, generations: dict[int, str]) -> _Decoded:
+    values = [records.values[row] or b"" for row in group.rows]
+    starts = np.cumsum([0, *(len(value) + 1 for value in values)])[:-1]
+    framed = split_lines(b"\n".join(values), 0)
+    rows = np.asarray(group.rows)
+    of_line = np.searchsorted(starts, framed.lines["position"].to_numpy(), side="right") - 1
+    received = records.received_us[rows][of_line]
+    of_files = np.array([file is not None for file in group.files])[of_line]  # a file has no time of receipt
+    limits = pa.table(
+        [framed.lines["position"], pa.array(received - how.max_age_us), pa.array(received + how.max_future_us)],
+        schema=LIMITS,
+    )
+    if of_files.any():
+        limits = limits.filter(pa.array(~of_files))
+    decoded = how.decoder.decode(framed, _DERIVED, limits)
+    position = np.concatenate([t["position"].to_numpy() for t in decoded])
+    item = np.concatenate([t["item"].to_numpy() for t in decoded])
+    record = np.searchsorted(starts, position, side="right") - 1
+    rank = _ranks(record, position, item)
+    split = decoded.events.num_rows
+    events = _with_ids(
+        decoded.events,
+        group,
+        records,
+        record[:split],
+        rank[:split],
+        position[:split] - starts[record[:split]],
+        generations,
+    )
+    placed = [
+        _placed(table, records, rows[record[part]], rank[part], generations)
+        for table, part in ((events, slice(0, split)), (decoded.refused, slice(split, None)))
+    ]
+    return _Decoded(placed[0], placed[1], np.bincount(record, minlength=len(values)))
+
+
+def _ranks(record: I64, position: I64, item: I64) -> I64:
+    """The place of each entry in its record, from 0."""
+    order = np.lexsort((item, position))
+    sorted_record = record[order]
+    begins = np.flatnonzero(np.diff(sorted_record, prepend=-1)) if len(order) else order
+    lengths = np.diff(np.append(begins, len(order)))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.repeat(begins, lengths)
+    return rank
+
+
+def _with_ids(
+    events: pa.Table, group: _Group, records: Records, record: I64, rank: I64, within: I64, generations: dict[int, str]
+) -> pa.Table:
+    """Give the derived ids: by file and byte where the record names a file, else by partition, offset and place."""
+    derived = np.flatnonzero(pc.starts_with(events["event_id"], f"@{_DERIVED}:").to_numpy())
+    if not len(derived):
+        return events
+    record, rank, within = record[derived], rank[derived], within[derived]
+    item = events["item"].to_numpy()[derived]
+    row = np.asarray(group.rows)[record]
+    names = [
+        file[0] if file else generations[int(records.partitions[r])]
+        for r, file in zip(group.rows, group.files, strict=True)
+    ]
+    bases = np.array([file[1] if file else -1 for file in group.files])[record]
+    at = np.where(bases >= 0, bases + within, records.offsets[row])
+    last = np.where(bases >= 0, item, rank)
+    suffix = pc.if_else(
+        pa.array((bases >= 0) & (item == 0)), "", pc.binary_join_element_wise("", pa.array(last).cast(pa.string()), ":")
+    )
+    generation = pa.array(names, pa.string()).take(pa.array(record))
+    ids = pc.binary_join_element_wise(
+        pc.binary_join_element_wise("@", generation, ""),
+        pc.binary_join_element_wise(pa.array(at).cast(pa.string()), suffix, ""),
+        ":",
+    )
+    mask = np.zeros(events.num_rows, bool)
+    mask[derived] = True
+    given = pc.replace_with_mask(events["event_id"].combine_chunks(), pa.array(mask), ids)
+    return events.set_column(events.schema.get_field_index("event_id"), "event_id", given)
+
+
+def _placed(rows: pa.Table, records: Records, record: I64, rank: I64, generations: dict[int, str]) -> pa.Table:
+    """`rows` with the coordinates of their records: generation, position = offset, item = place in the record."""
+    numbers = np.array(list(generations))
+    codes = np.searchsorted(numbers, records.partitions[record]).astype(np.int32)
+    generation = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(generations.values()), pa.string()))
+    columns = {
+        "generation": generation,
+        "position": pa.array(records.offsets[record]),
+        "item": pa.array(rank.astype(np.int32)),
+    }
+    for name, column in columns.items():
+        field = rows.schema.field(name)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, column.cast(field.type))
+    return rows
+
+
+def _letters(
+    records: Records, letters: Sequence[tuple[int, Reason, str, str]], generations: dict[int, str]
+) -> pa.Table:
+    """Whole records that cannot be read at all. Their bytes are not kept: without a format nothing in them can be masked."""
+    rows = [
+        {
+            "outcome": "refused",
+            "reason": reason,
+            "detail": f"{detail}; {len(records.values[row] or b'')} bytes",
+            "source": source,
+            "generation": generations[int(records.partitions[row])],
+            "position": int(records.offsets[row]),
+            "item": 0,
+        }
+        for row, reason, detail, source in letters
+    ]
+    return pa.Table.from_pylist(rows, DEAD.schema)
+
+
+def _runs(records: Records, sources: npt.NDArray[np.object_], entries: I64, generations: dict[int, str]) -> pa.Table:
+    """Records that follow one another with the same source and number of entries, a row each run."""
+    order = np.lexsort((records.offsets, records.partitions))
+    partition, offset, count, source = records.partitions[order], records.offsets[order], entries[order], sources[order]
+    same = (np.diff(partition) == 0) & (np.diff(offset) == 1) & (np.diff(count) == 0) & (source[1:] == source[:-1])
+    begins = np.flatnonzero(np.append([True], ~same)) if len(order) else order
+    ends = np.append(begins[1:], len(order)) - 1
+    columns = {
+        "source": source[begins].tolist(),
+        "generation": [generations[int(p)] for p in partition[begins]],
+        "from_offset": offset[begins],
+        "to_offset": offset[ends] + 1,
+        "records": ends - begins + 1,
+        "entries": count[begins],
+    }
+    return pa.table([pa.array(columns[f.name], f.type) for f in INGESTED.schema], schema=INGESTED.schema)

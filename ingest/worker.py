@@ -1,0 +1,215 @@
+"""`tollbook ingest`: from `gateway.access` to `usage.events` and `usage.dead`. A shell: it reads, calls `records`, and sends.
+
+The rule that must hold: each partition of `usage.events` gets the ranges of a partition of `gateway.access` in order and
+without a hole. So a failed delivery ends the process, and a group offset is committed only when everything below it has been
+delivered everywhere. Begun again at an earlier offset, the same entries are sent again; land knows them by where they stood.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from ingest import records
+from ingest.records import Outgoing, Reading, Records
+from schemas.halts import Halt, Halted
+
+BATCH_BYTES = 32 << 20  # a statement takes 20 ms to plan, whatever it reads
+BATCH_RECORDS = 100_000
+AHEAD_BATCHES = 2
+_FIRST_BATCH = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """From where to where."""
+
+    access: str
+    events: str
+    dead: str
+    events_partitions: int
+    topic_id: str  # of `access`: another id under the same name is another log
+
+
+@dataclass
+class _InFlight:
+    """A batch that was sent: what is not yet delivered, and the offsets to commit when all is."""
+
+    offsets: Mapping[int, int]
+    missing: int
+    failed: list[str] = field(default_factory=list)
+
+
+class Done(NamedTuple):
+    """What one batch was."""
+
+    records: int
+    entries: int
+    refused: int
+
+
+class Worker:
+    """Owns a consumer and a producer. Drop it after any exception: what was not committed is read again."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        producer: Producer,
+        route: Route,
+        reading: Callable[[str, str], Reading],
+        *,
+        defaults: tuple[str, str] = ("", ""),
+    ) -> None:
+        """`reading(format, source)` gives the decoder; `defaults` are format and source of records that do not say."""
+        self._consumer = consumer
+        self._producer = producer
+        self._route = route
+        self._reading = reading
+        self._defaults = defaults
+        self._want = _FIRST_BATCH
+        self._in_flight: deque[_InFlight] = deque()
+        consumer.subscribe([route.access], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    def step(self, timeout_s: float) -> Done | None:
+        """Read, decode and send one batch; None when there was nothing. Raises Halted, KafkaException."""
+        messages = self._consumer.consume(self._want, timeout_s)
+        self._producer.poll(0)
+        self._settle()
+        if not messages:
+            return None
+        batch = _records(messages)
+        self._want = _next_size(batch)
+        read = records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
+        offsets = {int(p): int(batch.offsets[batch.partitions == p].max()) + 1 for p in np.unique(batch.partitions)}
+        sent = _InFlight(offsets, 0)
+        self._in_flight.append(sent)
+        self._send(self._route.dead, records.letter(read), sent)
+        for message in records.spread(read, self._route.events_partitions):
+            self._send(self._route.events, message, sent)
+        while len(self._in_flight) > AHEAD_BATCHES:
+            self._producer.poll(0.1)
+            self._settle()
+        return Done(len(messages), read.events.num_rows + read.refused.num_rows, read.refused.num_rows)
+
+    def generation_of(self, partition: int) -> str:
+        """How rows name a partition of `gateway.access`, for good: also told apart from a topic of the same name."""
+        return f"{self._route.access}/{partition}@{self._route.topic_id}"
+
+    def drain(self, timeout_s: float) -> None:
+        """Wait until all that was sent is delivered, and commit it. Raises Halted when it is not in time."""
+        if self._producer.flush(timeout_s):
+            raise Halted(
+                Halt.UNDELIVERED, f"the broker did not take all messages within {timeout_s:g} s; nothing was committed"
+            )
+        self._settle()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _send(self, topic: str, message: Outgoing, sent: _InFlight) -> None:
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            sent.missing -= 1
+            if error is not None:
+                sent.failed.append(error.str())
+
+        sent.missing += 1
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    message.value,
+                    partition=message.partition,
+                    headers=list(message.headers),
+                    on_delivery=delivered,
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
+
+    def _settle(self) -> None:
+        """Commit what is delivered, in order. A failed delivery would leave a hole: the process must end."""
+        offsets: dict[int, int] = {}
+        while self._in_flight and self._in_flight[0].missing == 0:
+            batch = self._in_flight.popleft()
+            if batch.failed:
+                raise Halted(
+                    Halt.UNDELIVERED, f"{batch.failed[0]}; the worker begins again at the last committed offset"
+                )
+            offsets |= batch.offsets
+        if offsets:
+            self._commit(offsets)
+
+    def _commit(self, offsets: Mapping[int, int]) -> None:
+        at = [
+            TopicPartition(self._route.access, partition, offset, metadata=self._route.topic_id)
+            for partition, offset in offsets.items()
+        ]
+        self._consumer.commit(offsets=at, asynchronous=True)
+
+    def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Begin where the group has committed; at the beginning, if that was another topic of the same name, or nothing."""
+        begin = []
+        for known in consumer.committed(list(partitions), timeout=30):
+            low, high = consumer.get_watermark_offsets(known, timeout=30)
+            mine = known.offset >= 0 and known.metadata == self._route.topic_id
+            offset = known.offset if mine else low
+            if not low <= offset <= high:
+                raise Halted(
+                    Halt.RETENTION_GAP,
+                    f"{known.topic}/{known.partition} holds {low} to {high}, but was read to {offset}: lines in between are gone. "
+                    f"Send them again from the gateway's files, then set the group's offset to {low}",
+                )
+            begin.append(TopicPartition(known.topic, known.partition, offset))
+        consumer.incremental_assign(begin)
+
+    def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Deliver and commit what was read of them, so that the next owner need not send it again."""
+        self.drain(timeout_s=30)
+        consumer.incremental_unassign(list(partitions))
+
+    def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Somebody else owns them already; what we sent is known by where it stood."""
+        consumer.incremental_unassign(list(partitions))
+
+
+def _records(messages: Sequence[Message]) -> Records:
+    for message in messages:
+        if (error := message.error()) is not None:
+            if error.code() == KafkaError._AUTO_OFFSET_RESET:  # the library's public name for it
+                raise Halted(Halt.RETENTION_GAP, f"{message.topic()}/{message.partition()}: {error.str()}")
+            raise KafkaException(error)
+    return Records(
+        [m.value() for m in messages],
+        [m.headers() for m in messages],
+        np.fromiter((m.partition() for m in messages), np.int64, len(messages)),
+        np.fromiter((m.offset() for m in messages), np.int64, len(messages)),
+        np.fromiter((_append_time_us(m) for m in messages), np.int64, len(messages)),
+    )
+
+
+def _append_time_us(message: Message) -> int:
+    kind, at_ms = message.timestamp()
+    if kind != TIMESTAMP_LOG_APPEND_TIME:
+        raise Halted(
+            Halt.BAD_TOPIC, f"{message.topic()} keeps the sender's times; set message.timestamp.type=LogAppendTime"
+        )
+    return int(at_ms) * 1000
+
+
+def _next_size(batch: Records) -> int:
+    """How many records make about BATCH_BYTES, by those that came."""
+    average = max(1, sum(len(v or b"") for v in batch.values) // len(batch.values))
+    return max(1, min(BATCH_RECORDS, BATCH_BYTES // average))

@@ -1,0 +1,72 @@
+"""What stands in a message of `usage.events` and `usage.dead`: an Arrow table as an IPC stream, and headers about it.
+
+Headers: `schema` names shape and version; `origins` lists as JSON `[generation, from, to]` the ranges of `gateway.access`
+that the message covers: it holds everything of them that belongs into its partition. `usage.dead` has a header `ingested`,
+too: what was read, entries counted before parsing (schemas.tables.INGESTED). A reader knows the versions in READABLE.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from schemas.log import Origin
+from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
+
+EVENTS_1, DEAD_1 = "tollbook.events/1", "tollbook.dead/1"
+READABLE: Mapping[str, pa.Schema] = {EVENTS_1: FRESH_EVENTS, DEAD_1: DEAD.schema}
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class BadMessage(Exception):
+    """The message is none of ours, or of a version this program does not know. It is never passed over: halt, and say so."""
+
+
+class Message(NamedTuple):
+    """A message, read."""
+
+    schema: str
+    rows: pa.Table
+    origins: tuple[Origin, ...]
+    ingested: pa.Table
+
+
+def encoded(rows: pa.Table) -> bytes:
+    """A table as the value of a message."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema, options=_OPTIONS) as writer:
+        writer.write_table(rows)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def headers(schema: str, origins: Sequence[Origin], ingested: pa.Table | None = None) -> list[tuple[str, bytes]]:
+    """The headers of a message."""
+    made = [("schema", schema.encode()), ("origins", json.dumps(origins).encode())]
+    return made if ingested is None else [*made, ("ingested", encoded(ingested))]
+
+
+def decoded(value: bytes | None, given: Headers | None) -> Message:
+    """The message of a value and its headers. Raises BadMessage, which says what is wrong with it."""
+    named = dict(given or [])
+    schema = named.get("schema", b"").decode(errors="backslashreplace")
+    if schema not in READABLE:
+        raise BadMessage(
+            f"schema {schema[:40]!r} is not known (known: {', '.join(READABLE)}); if a newer ingest wrote it, upgrade this worker; "
+            f"if something else writes to this topic, stop it"
+        )
+    try:
+        origins = tuple(
+            Origin(str(name), int(start), int(end)) for name, start, end in json.loads(named.get("origins", b""))
+        )
+        rows = _table(value or b"", READABLE[schema])
+        ingested = _table(named["ingested"], INGESTED.schema) if "ingested" in named else INGESTED.schema.empty_table()
+    except (ValueError, TypeError, pa.ArrowException, OSError) as exc:
+        raise BadMessage(f"it is no batch ({exc}); stop what else writes to this topic") from exc
+    return Message(schema, rows, origins, ingested)
+
+
+def _table(value: bytes, schema: pa.Schema) -> pa.Table:
+    return pa.ipc.open_stream(value).read_all().cast(schema)
