@@ -4,7 +4,7 @@ Alerts, usage tables, notebooks and invoices all ask here: one number.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -41,17 +41,55 @@ class Span(NamedTuple):
     end: datetime
 
 
-class Warehouse:
-    """One connection on pinned versions of the lake's tables; views are named like the tables."""
+class Meters:
+    """A connection whose relation `rollups` is asked what meters count; its owner says what `rollups` is."""
 
-    def __init__(self, root: Path, versions: Mapping[str, int] | None = None) -> None:
-        """`versions`: table name → version; a table that is not named is pinned at its newest version."""
-        self.root = root
+    def __init__(self) -> None:
         self.con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
         self.con.execute("SET TimeZone = 'UTC'")
+
+    def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """The result of billing/sql/<name>.sql."""
+        return self.con.sql(statement(name), params=dict(params) if params else None).to_arrow_table()
+
+    def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
+        """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
+        meters = [catalog.meter(m) for m in sorted({s.meter for s in spans})]
+        fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
+        self.con.register(
+            "meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())]))
+        )
+        self._register_pairs("status", ((m, m.filter.statuses()) for m in meters))
+        self._register_pairs("method", ((m, m.filter.methods or ()) for m in meters))
+        self._register_pairs("route", ((m, m.filter.routes or ()) for m in meters))
+        self._register_spans(spans)
+        self.con.sql(statement("metered")).create_view("metered", replace=True)
+
+    def _register_pairs(self, name: str, pairs: Iterable[tuple[Meter, Iterable[object]]]) -> None:
+        rows = [{"meter": meter.id, name: value} for meter, values in pairs for value in values]
+        schema = pa.schema([("meter", pa.string()), (name, _PAIR[name])])
+        self.con.register(f"meter_{name}", pa.Table.from_pylist(rows, schema))
+
+    def _register_spans(self, spans: Sequence[Span]) -> None:
+        rows = [
+            {"span": i, "partner_id": s.partner_id, "meter": s.meter, "span_start": s.start, "span_end": s.end}
+            for i, s in enumerate(spans)
+        ]
+        self.con.register("spans", pa.Table.from_pylist(rows, _SPANS))
+
+
+class Warehouse(Meters):
+    """The lake: pinned versions of its tables; views are named like the tables."""
+
+    def __init__(
+        self, root: Path, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.ALL)
+    ) -> None:
+        """`versions`: table name → version; a table that is not named is pinned at its newest version. `only`: the tables to open."""
+        super().__init__()
+        self.root = root
         self.versions: dict[str, int] = {}
-        for shape in tables.ALL.values():
-            self._pin(shape, None if versions is None else versions.get(shape.name))
+        for name in only:
+            self._pin(tables.ALL[name], None if versions is None else versions.get(name))
 
     def _pin(self, shape: TableShape, version: int | None) -> None:
         table = lake.open_table(self.root, shape, version)
@@ -62,10 +100,6 @@ class Warehouse:
             self.con.read_parquet(files, hive_partitioning=bool(typed)).create_view(shape.name)
         else:
             self.con.register(shape.name, shape.schema.empty_table())
-
-    def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
-        """The result of billing/sql/<name>.sql."""
-        return self.con.sql(statement(name), params=dict(params) if params else None).to_arrow_table()
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
         """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
@@ -109,31 +143,6 @@ class Warehouse:
         """The hash of a partner's rollups between two instants, summed by key: fixes what an invoice rests on."""
         rows = self.query("usage_rows", {"partner_id": partner_id, "start": start, "end": end})
         return hashlib.sha256("\n".join(map(repr, rows.to_pylist())).encode()).hexdigest()
-
-    def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
-        """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
-        meters = [catalog.meter(m) for m in sorted({s.meter for s in spans})]
-        fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
-        self.con.register(
-            "meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())]))
-        )
-        self._register_pairs("status", ((m, m.filter.statuses()) for m in meters))
-        self._register_pairs("method", ((m, m.filter.methods or ()) for m in meters))
-        self._register_pairs("route", ((m, m.filter.routes or ()) for m in meters))
-        self._register_spans(spans)
-        self.con.sql(statement("metered")).create_view("metered", replace=True)
-
-    def _register_pairs(self, name: str, pairs: Iterable[tuple[Meter, Iterable[object]]]) -> None:
-        rows = [{"meter": meter.id, name: value} for meter, values in pairs for value in values]
-        schema = pa.schema([("meter", pa.string()), (name, _PAIR[name])])
-        self.con.register(f"meter_{name}", pa.Table.from_pylist(rows, schema))
-
-    def _register_spans(self, spans: Sequence[Span]) -> None:
-        rows = [
-            {"span": i, "partner_id": s.partner_id, "meter": s.meter, "span_start": s.start, "span_end": s.end}
-            for i, s in enumerate(spans)
-        ]
-        self.con.register("spans", pa.Table.from_pylist(rows, _SPANS))
 
 
 @cache

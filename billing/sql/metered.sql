@@ -2,7 +2,8 @@
 -- notebooks and invoices all sum these rows.
 -- in:  rollups; spans(span, partner_id, meter, span_start, span_end: TIMESTAMPTZ, [start, end)); meters(meter, field);
 --      meter_status(meter, status); meter_method(meter, method), meter_route(meter, route): no row, no restriction
--- out: span, partner_id, meter, window_start, source, service, method, route, status, quantity HUGEINT in the field's unit
+-- out: span, partner_id, meter, window_start, source, service, method, route, status, events_partition, quantity HUGEINT in
+--      the field's unit
 SELECT
     s.span,
     s.partner_id,
@@ -13,6 +14,7 @@ SELECT
     r.method,
     r.route,
     r.status,
+    r.events_partition,
     CASE m.field
         WHEN 'requests' THEN r.requests
         WHEN 'request_bytes' THEN r.request_bytes
