@@ -35,6 +35,7 @@ def murmur2(keys: pa.ChunkedArray | pa.Array) -> U32:
     """Kafka's murmur2 of each string."""
     if keys.null_count:
         raise ValueError(f"{keys.null_count} keys of {len(keys)} are null")
+    keys = keys.cast(pa.binary())  # 32-bit offsets, whatever they came as
     if isinstance(keys, pa.ChunkedArray):
         keys = keys.combine_chunks()
     hashes = np.empty(len(keys), np.uint32)

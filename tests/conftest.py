@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
+from hypothesis import settings
 
 from tests.kafka.broker import Broker
 from tests.kafka.finding import any_kafka, missing
 from tests.kafka.jars import Unavailable
 
 MakeTopic = Callable[..., str]
+
+# How long an example takes says more about the machine's other work, and about first imports, than about our code.
+settings.register_profile("tollbook", deadline=None)
+settings.load_profile("tollbook")
 
 
 @pytest.fixture(scope="session")
