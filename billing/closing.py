@@ -7,22 +7,22 @@ supersedes it, unless invoices were issued from the earlier one.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from billing import rating
-from billing.periods import Period, month
+from billing.periods import Period, local_day, month, segments, uncovered
 from billing.rating import Ask, Draft
 from billing.warehouse import Span, Warehouse
 from schemas import lake
 from schemas.catalog import Catalog, Partner
-from schemas.tables import CLOSES, DEAD, DUPLICATES, EVENTS, READS, ROLLUPS
+from schemas.tables import CLOSES, DEAD, DUPLICATES, EVENTS, INGESTED, INVOICES, READS, ROLLUPS, TOPICS
 
 CODE_VERSION = "0.1.0"
-_PINNED = (EVENTS, ROLLUPS, DUPLICATES, DEAD, READS)
+_PINNED = (EVENTS, ROLLUPS, DUPLICATES, DEAD, READS, INGESTED, TOPICS)
 _SHOWN = 20
 
 Prove = Callable[[Mapping[str, int], datetime, datetime], list[str]]
@@ -37,12 +37,13 @@ class Refused(Exception):
 
 
 class Close(NamedTuple):
-    """One close. `document` is canonical JSON; `close_id` is its hash."""
+    """One close. `document` is canonical JSON; `close_id` is its hash, so the time is no part of it."""
 
     close_id: str
     period: str
     legal_entity: str
     document: str
+    closed_at: datetime
 
     @property
     def content(self) -> dict[str, Any]:
@@ -52,6 +53,10 @@ class Close(NamedTuple):
     def catalog(self) -> Catalog:
         """The catalog as it was when the period was closed."""
         return Catalog.model_validate(self.content["catalog"])
+
+    def partners(self) -> list[Partner]:
+        """The partners whose month was closed."""
+        return [p for p in self.catalog().partners if p.legal_entity == self.legal_entity]
 
 
 def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove: Prove, now: datetime) -> Close:
@@ -83,8 +88,7 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
     if problems:
         raise Refused(problems)
     document = _canonical(_content(house, catalog, label, legal_entity, drafts))
-    made = Close(hashlib.sha256(document.encode()).hexdigest()[:24], label, legal_entity, document)
-    return _record(root, house, made, now)
+    return _record(root, Close(hashlib.sha256(document.encode()).hexdigest()[:24], label, legal_entity, document, now))
 
 
 def drafts_of(
@@ -94,19 +98,12 @@ def drafts_of(
     drafts: list[Draft] = []
     problems: list[str] = []
     asks: list[Ask] = []
-    used = {
-        row["partner_id"]: row["requests"]
-        for row in house.used([Span(p.id, "", *month(label, p.time_zone)) for p in partners])
-    }
     for partner in partners:
         asked, found = rating.ask(catalog, partner, label)
         problems += found
         if asked.lines:
             asks.append(asked)
-        elif partner.id in used and not found:
-            problems.append(
-                f"partner {partner.id} has {used[partner.id]} requests in {label} but no plan then; assign a plan in the catalog"
-            )
+    problems += _without_plan(house, catalog, partners, label)
     usage = iter(house.usage(catalog, [span for asked in asks for span in asked.spans()]))
     for asked in asks:
         made, found = rating.draft(catalog, asked, [next(usage) for _ in asked.spans()])
@@ -118,8 +115,7 @@ def drafts_of(
 
 def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:
     """The close that counts, or None."""
-    found = [c for c in all_closes(root) if (c.period, c.legal_entity) == (label, legal_entity)]
-    return found[-1] if found else None
+    return _newest(Warehouse(root, only=[CLOSES.name]), label, legal_entity)
 
 
 def close_by_id(root: Path, close_id: str) -> Close:
@@ -129,7 +125,7 @@ def close_by_id(root: Path, close_id: str) -> Close:
 
 def all_closes(root: Path) -> list[Close]:
     """Every close, the newest of a period last."""
-    return [Close(**row) for row in Warehouse(root).query("closes").to_pylist()]
+    return _closes(Warehouse(root, only=[CLOSES.name]))
 
 
 def pinned(root: Path, made: Close) -> Warehouse:
@@ -137,10 +133,36 @@ def pinned(root: Path, made: Close) -> Warehouse:
     return Warehouse(root, made.content["versions"])
 
 
+def _closes(house: Warehouse) -> list[Close]:
+    return [Close(**row) for row in house.query("closes").to_pylist()]
+
+
+def _newest(house: Warehouse, label: str, legal_entity: str) -> Close | None:
+    found = [c for c in _closes(house) if (c.period, c.legal_entity) == (label, legal_entity)]
+    return found[-1] if found else None
+
+
 def _reach(partners: Sequence[Partner], label: str) -> Period:
     """The month in all the partners' time zones together."""
     periods = [month(label, p.time_zone) for p in partners]
     return Period(min(p.start for p in periods), max(p.end for p in periods))
+
+
+def _without_plan(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
+    """Usage at times at which its partner had no plan: nobody could say what it costs."""
+    spans: list[Span] = []
+    without: dict[str, str] = {}
+    for partner in partners:
+        period = month(label, partner.time_zone)
+        gaps = uncovered(period, segments(catalog, partner, period))
+        spans += [Span(partner.id, "", *gap) for gap in gaps]
+        days = [(local_day(gap.start, partner.time_zone), local_day(gap.end, partner.time_zone)) for gap in gaps]
+        without[partner.id] = ", ".join(f"from {first} to before {after}" for first, after in days)
+    return [
+        f"partner {row['partner_id']} has {row['requests']} requests in {label} while it has no plan ({without[row['partner_id']]}); "
+        f"assign one for that time in the catalog, at a price of 0 if it is free"
+        for row in house.used(spans)
+    ]
 
 
 def _strangers(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
@@ -179,20 +201,26 @@ def _content(
     }
 
 
-def _record(root: Path, house: Warehouse, made: Close, now: datetime) -> Close:
-    earlier = newest_close(root, made.period, made.legal_entity)
+def _record(root: Path, made: Close) -> Close:
+    table = lake.open_table(root, CLOSES)
+    then = Warehouse(root, {CLOSES.name: table.version()}, only=[CLOSES.name, INVOICES.name])
+    earlier = _newest(then, made.period, made.legal_entity)
     if earlier is not None and earlier.close_id == made.close_id:
         return earlier
-    if earlier is not None and any(row["close_id"] == earlier.close_id for row in house.query("invoices").to_pylist()):
+    if earlier is not None and any(row["close_id"] == earlier.close_id for row in then.query("invoices").to_pylist()):
+        if all(earlier.content[k] == made.content[k] for k in ("usage", "catalog_sha256", "code_version")):
+            return earlier  # what has come since belongs to other months
         message = (
             f"{made.period} of {made.legal_entity} was closed as {earlier.close_id} and invoiced; what changed since (usage or catalog) "
-            f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage"
+            f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage, "
+            f"`tollbook invoice issue` without --catalog gives the invoices again"
         )
         raise Refused([message])
-    table = lake.open_table(root, CLOSES)
     app = f"close/{made.legal_entity}/{made.period}"
-    row = {**made._asdict(), "closed_at": now}
-    part = lake.write_part(root, CLOSES, pa.Table.from_pylist([row], CLOSES.schema))
+    # The newest close is the one closed last: a clock that went back must not bring an older one up again.
+    if earlier is not None:
+        made = made._replace(closed_at=max(made.closed_at, earlier.closed_at + timedelta(microseconds=1)))
+    part = lake.write_part(root, CLOSES, pa.Table.from_pylist([made._asdict()], CLOSES.schema))
     lake.commit(
         table,
         CLOSES,

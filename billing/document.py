@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.closing import Close
+from billing.periods import local_day
 from billing.pricing import Part
 from billing.rating import Draft, Line
 from schemas.catalog import Catalog, Flat, Graduated, Package, Volume
@@ -28,10 +29,8 @@ def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[
             "time_zone": partner.time_zone,
             "start": draft.period.start.isoformat(),
             "end": draft.period.end.isoformat(),
-            "first_day": draft.period.start.astimezone(ZoneInfo(partner.time_zone)).date().isoformat(),
-            "last_day": (draft.period.end.astimezone(ZoneInfo(partner.time_zone)) - timedelta(seconds=1))
-            .date()
-            .isoformat(),
+            "first_day": local_day(draft.period.start, partner.time_zone).isoformat(),
+            "last_day": local_day(draft.period.end - timedelta(seconds=1), partner.time_zone).isoformat(),
         },
         "currency": draft.currency,
         "lines": [_line(catalog, draft, line, position) for position, line in enumerate(draft.lines, 1)],

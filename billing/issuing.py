@@ -7,6 +7,7 @@ last number. Issuing again changes nothing. Documents on disk are renderings and
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -18,9 +19,10 @@ import pyarrow as pa
 from billing import closing
 from billing.closing import Close, Refused
 from billing.document import invoice
+from billing.periods import month
 from billing.rating import Draft
 from billing.render import Rendered, rendered
-from billing.warehouse import Warehouse
+from billing.warehouse import Span, Warehouse
 from schemas import lake
 from schemas.tables import INVOICES
 
@@ -59,21 +61,17 @@ class Checked(NamedTuple):
 
 def issue(root: Path, made: Close, *, now: datetime) -> Report:
     """Issue all invoices of a close; a repeat is a no-op with the same bytes. Raises Refused, schemas.lake.Fenced."""
-    catalog = made.catalog()
-    partners = [p for p in catalog.partners if p.legal_entity == made.legal_entity]
-    drafts, problems = closing.drafts_of(closing.pinned(root, made), catalog, partners, made.period)
-    if problems:
-        raise Refused(problems)
     stored = _rows(root, made.close_id)
-    if not stored and drafts:
-        _number(root, made, drafts, now)
+    new = 0
+    if not stored:
+        drafts, problems = _drafts(root, made)
+        if problems:
+            raise Refused(problems)
+        new = _number(root, made, drafts, now)
         stored = _rows(root, made.close_id)
-        new = len(stored)
-    else:
-        new = 0
     invoices = [_exported(root, row) for row in stored]
     billed = {i.partner_id for i in invoices}
-    without = [f"{p.id}: nothing to bill in {made.period}" for p in partners if p.id not in billed]
+    without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in billed]
     return Report(invoices, new, without)
 
 
@@ -89,11 +87,7 @@ def verify(root: Path) -> list[Checked]:
     for row in _rows(root):
         if row["close_id"] not in rated:
             made = closing.close_by_id(root, row["close_id"])
-            partners = [p for p in made.catalog().partners if p.legal_entity == made.legal_entity]
-            rated[row["close_id"]] = (
-                made,
-                closing.drafts_of(closing.pinned(root, made), made.catalog(), partners, made.period)[0],
-            )
+            rated[row["close_id"]] = made, _drafts(root, made)[0]
         made, drafts = rated[row["close_id"]]
         draft = next((d for d in drafts if d.partner.id == row["partner_id"]), None)
         checked.append(Checked(row["number"], row["partner_id"], _differences(root, row, made, draft)))
@@ -101,25 +95,44 @@ def verify(root: Path) -> list[Checked]:
 
 
 def late_usage(root: Path) -> list[dict[str, Any]]:
-    """Usage that reached the lake after its period was invoiced: period, partner_id, requests. It is in no invoice yet."""
+    """Usage that reached the lake after its month was invoiced: period, number, partner_id, requests. It is in no invoice yet.
+
+    `number` is None for a partner that had nothing to bill when the month was closed.
+    """
     newest = Warehouse(root)
+    numbers = {(row["close_id"], row["partner_id"]): row["number"] for row in _rows(root)}
     found = []
-    for row in _rows(root):
-        period = json.loads(row["document"])["period"]
-        span = {"partner_id": row["partner_id"], **{k: datetime.fromisoformat(period[k]) for k in ("start", "end")}}
-        invoiced = closing.pinned(root, closing.close_by_id(root, row["close_id"]))
-        now, then = (house.query("requests_between", span)["requests"][0].as_py() for house in (newest, invoiced))
-        if now != then:
-            found.append({"number": row["number"], "partner_id": row["partner_id"], "requests": now - then})
+    for close_id in dict.fromkeys(close_id for close_id, _ in numbers):
+        made = closing.close_by_id(root, close_id)
+        spans = [Span(p.id, "", *month(made.period, p.time_zone)) for p in made.partners()]
+        invoiced = {row["partner_id"]: row["requests"] for row in closing.pinned(root, made).used(spans)}
+        for row in newest.used(spans):
+            partner_id = row["partner_id"]
+            if late := row["requests"] - invoiced.get(partner_id, 0):
+                number = numbers.get((close_id, partner_id))
+                found.append({"period": made.period, "number": number, "partner_id": partner_id, "requests": late})
     return found
 
 
-def _number(root: Path, made: Close, drafts: Sequence[Draft], now: datetime) -> None:
-    """Give the drafts their numbers, in order of partner id, and commit them together."""
+def _drafts(root: Path, made: Close) -> tuple[list[Draft], list[str]]:
+    """Everything the close gives, rated at its own versions with its own catalog; and what is in the way."""
+    return closing.drafts_of(closing.pinned(root, made), made.catalog(), made.partners(), made.period)
+
+
+def _number(root: Path, made: Close, drafts: Sequence[Draft], now: datetime) -> int:
+    """Give the drafts their numbers, in order of partner id, and commit them together. How many are new: 0 for a repeat.
+
+    The numbers given so far, and whether the month is invoiced, are read from the version that the commit is fenced on: a
+    fresh handle would let a second issue pass (docs/decisions/002-commit-protocol.md).
+    """
+    table = lake.open_table(root, INVOICES)
+    stored = Warehouse(root, {INVOICES.name: table.version()}, only=[INVOICES.name]).query("invoices").to_pylist()
+    if not drafts or any(row["close_id"] == made.close_id for row in stored):
+        return 0
+    _check_newest(root, made, stored)
     issued_on = now.astimezone(UTC).date()
     prefix = made.catalog().legal_entity(made.legal_entity).invoice_prefix
     series = f"{made.legal_entity}/{issued_on.year}"
-    table = lake.open_table(root, INVOICES)
     last = table.transaction_version(f"issue/{series}") or 0
     rows = []
     for sequence, draft in enumerate(sorted(drafts, key=lambda d: d.partner.id), last + 1):
@@ -140,10 +153,31 @@ def _number(root: Path, made: Close, drafts: Sequence[Draft], now: datetime) -> 
                 **_hashes(rendered(document)),
             }
         )
+    if taken := {row["number"] for row in stored} & {row["number"] for row in rows}:
+        raise Refused(
+            [
+                f"number {min(taken)} is taken by another legal entity; give {made.legal_entity} an invoice_prefix of its own"
+            ]
+        )
     part = lake.write_part(root, INVOICES, pa.Table.from_pylist(rows, INVOICES.schema))
-    # Fenced on both: the last number of the series, and that this close was not issued before.
-    versions = {f"issue/{series}": last + len(rows), f"issued/{made.close_id}": 1}
+    # Fenced on both: the last number of the series, and that this month was not invoiced before, from whichever close.
+    versions = {f"issue/{series}": last + len(rows), f"issued/{made.legal_entity}/{made.period}": 1}
     lake.commit(table, INVOICES, [part], versions=versions, info={"close_id": made.close_id})
+    return len(rows)
+
+
+def _check_newest(root: Path, made: Close, stored: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a close that does not count, and a month that was invoiced from another one."""
+    same = [c for c in closing.all_closes(root) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
+    closes = [c.close_id for c in same]
+    if billed := {row["close_id"] for row in stored} & set(closes):
+        raise Refused(
+            [
+                f"{made.period} of {made.legal_entity} was invoiced from close {min(billed)}; a second invoice would bill it twice: correct the first"
+            ]
+        )
+    if made.close_id != closes[-1]:
+        raise Refused([f"close {made.close_id} was superseded by {closes[-1]}; issue that one"])
 
 
 def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Draft | None) -> list[str]:
@@ -173,6 +207,14 @@ def _exported(root: Path, row: Mapping[str, Any]) -> Issued:
     missing = [k for k in _KINDS if not (root / FOLDER / f"{row['number']}.{k}").exists()]
     if missing:
         again = rendered(json.loads(row["document"]))
+        if changed := [k for k in missing if _hashes(again)[f"{k}_sha256"] != row[f"{k}_sha256"]]:
+            raise Refused(
+                [
+                    f"{row['number']}.{kind} is missing, and this version of Tollbook and its libraries writes other bytes than were issued; "
+                    f"restore it from a backup, or repeat the command with the version that issued it"
+                    for kind in changed
+                ]
+            )
         for kind in missing:
             _write_whole(root / FOLDER / f"{row['number']}.{kind}", getattr(again, kind))
     return _issued(root, row)
@@ -193,7 +235,7 @@ def _issued(root: Path, row: Mapping[str, Any]) -> Issued:
 
 
 def _rows(root: Path, close_id: str | None = None) -> list[dict[str, Any]]:
-    rows = Warehouse(root).query("invoices").to_pylist()
+    rows = Warehouse(root, only=[INVOICES.name]).query("invoices").to_pylist()
     return [row for row in rows if close_id is None or row["close_id"] == close_id]
 
 
@@ -203,7 +245,7 @@ def _hashes(documents: Rendered) -> dict[str, str]:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """All of it or nothing: write beside it, fsync, rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()

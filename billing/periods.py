@@ -5,7 +5,7 @@ A month in any zone is a whole number of 15-minute windows, also where clocks ch
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -35,15 +35,15 @@ class Segment(NamedTuple):
 
 def month(label: str, zone: str) -> Period:
     """The month `YYYY-MM` in `zone`. Raises BadPeriod."""
-    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", label) or label < "1970-02":
-        raise BadPeriod(f"{label!r} is no billing period; write a month as YYYY-MM, such as 2026-10")
+    if not re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", label):  # the years in which an event can lie
+        raise BadPeriod(f"{label!r} is no billing period; write a month from 2000-01 to 2099-12, such as 2026-10")
     first = date.fromisoformat(f"{label}-01")
     return Period(_midnight(first, zone), _midnight((first + timedelta(days=31)).replace(day=1), zone))
 
 
 def quota_period(kind: str, instant: datetime, zone: str) -> Period:
     """The DAY, WEEK (from Monday) or MONTH in `zone` that holds `instant`."""
-    today = instant.astimezone(ZoneInfo(zone)).date()
+    today = local_day(instant, zone)
     if kind == "MONTH":
         return month(f"{today:%Y-%m}", zone)
     first = today - timedelta(days=today.weekday() if kind == "WEEK" else 0)
@@ -63,6 +63,22 @@ def segments(catalog: Catalog, partner: Partner, period: Period) -> Iterator[Seg
             if left < right:
                 valid = [v for v, c in zip(versions, changes, strict=True) if c <= left]
                 yield Segment(left, right, plan, valid[-1] if valid else None)
+
+
+def uncovered(period: Period, parts: Iterable[Segment]) -> list[Period]:
+    """What is left of `period` outside of its segments, which are in time order: when the partner had no plan."""
+    gaps = []
+    reached = period.start
+    for segment in parts:
+        if reached < segment.start:
+            gaps.append(Period(reached, segment.start))
+        reached = segment.end
+    return [*gaps, Period(reached, period.end)] if reached < period.end else gaps
+
+
+def local_day(instant: datetime, zone: str) -> date:
+    """The date that people in `zone` write at `instant`."""
+    return instant.astimezone(ZoneInfo(zone)).date()
 
 
 def _midnight(day: date, zone: str) -> datetime:

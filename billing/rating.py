@@ -5,11 +5,12 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from billing import pricing
-from billing.periods import Period, Segment, month, segments
+from billing.periods import Period, Segment, local_day, month, segments
 from billing.pricing import Charge, PricingError, Rounding
 from billing.warehouse import Span
-from schemas.catalog import Catalog, Partner, Rate
+from schemas.catalog import Catalog, Flat, Partner, PriceModel, Rate
 from schemas.money import EXACT, MINOR_UNITS
+from schemas.windows import to_us
 
 
 class Line(NamedTuple):
@@ -62,7 +63,7 @@ def ask(catalog: Catalog, partner: Partner, label: str) -> tuple[Ask, list[str]]
     for segment in segments(catalog, partner, period):
         if segment.version is None:
             problems.append(
-                f"partner {partner.id}: rate card {segment.plan.rate_card} has no version for {segment.start:%Y-%m-%d}; "
+                f"partner {partner.id}: rate card {segment.plan.rate_card} has no version for {local_day(segment.start, partner.time_zone)}; "
                 f"give it one that is valid from then"
             )
             continue
@@ -88,8 +89,9 @@ def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft
         counted = next(amounts) if rate.meter else Decimal(0)
         quantity = in_unit(catalog, rate.meter, counted) if rate.meter else Decimal(1)
         try:
+            price = _for_segment(rate.price, segment, asked.period)
             charge = pricing.charge(
-                rate.price, quantity, free_units=rate.free_units, rounding=Rounding(MINOR_UNITS[currency])
+                price, quantity, free_units=rate.free_units, rounding=Rounding(MINOR_UNITS[currency])
             )
         except PricingError as exc:
             problems.append(f"partner {asked.partner.id}, {rate.meter}: {exc}")
@@ -101,10 +103,18 @@ def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft
         if counted := next(amounts):
             problems.append(
                 f"partner {asked.partner.id}: meter {meter} counted {counted}, but rate card {segment.plan.rate_card} has no rate for it "
-                f"from {segment.start:%Y-%m-%d} on; add one (a price of 0 is a price), or set `billable: false` for the meter"
+                f"from {local_day(segment.start, asked.partner.time_zone)} on; add one (a price of 0 is a price), or set `billable: false` for the meter"
             )
     total = sum((line.charge.amount for line in lines), Decimal(0))
     return Draft(asked.partner, asked.period, currency, tuple(lines), total, quotas), problems
+
+
+def _for_segment(price: PriceModel, segment: Segment, period: Period) -> PriceModel:
+    """A flat fee belongs to the month: a segment carries its share of it, by time. What is used is never shared out."""
+    if not isinstance(price, Flat):
+        return price
+    part, whole = to_us(segment.end) - to_us(segment.start), to_us(period.end) - to_us(period.start)
+    return Flat(model="flat", amount=pricing.prorated(price.amount, part, whole))
 
 
 def in_unit(catalog: Catalog, meter_id: str, counted: Decimal) -> Decimal:

@@ -1,0 +1,266 @@
+"""Close: refused while anything is unexplained, the same for the same input, and pinned to what it saw."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from billing import closing, issuing
+from billing.closing import Close, Refused
+from billing.periods import BadPeriod
+from schemas import lake
+from schemas.catalog import Catalog
+from schemas.lake import LakeError
+from tests.billing.catalogs import book, document
+from tests.billing.lakes import NOW, books, land, request
+
+
+def close(
+    root: Path, catalog: Catalog | None = None, label: str = "2026-10", *, entity: str = "north", now: datetime = NOW
+) -> Close:
+    return closing.close(root, catalog or book(), label, entity, prove=books(root), now=now)
+
+
+def refusals(root: Path, *args: Any, **kwargs: Any) -> list[str]:
+    """Why the close is refused; and that nothing was written."""
+    before = versions(root)
+    with pytest.raises(Refused) as refused:
+        close(root, *args, **kwargs)
+    assert versions(root) == before
+    return refused.value.problems
+
+
+def versions(root: Path) -> dict[str, int]:
+    return {p.name: DeltaTable(p).version() for p in sorted(root.iterdir()) if (p / "_delta_log").is_dir()}
+
+
+def changed(**changes: Any) -> Catalog:
+    """The catalog with changes to acme."""
+    parts = document()["partners"]
+    parts[0] |= changes
+    return book(partners=parts)
+
+
+def test_a_close_says_what_it_rests_on(root: Path) -> None:
+    """Versions, offsets, completeness, the whole catalog: enough to bill from, years later."""
+    content = close(root).content
+    assert content["period"] == "2026-10"
+    assert content["versions"] == {name: versions(root)[name] for name in content["versions"]}
+    assert content["catalog_sha256"] == book().sha256
+    assert close(root).catalog().sha256 == book().sha256
+    (source,) = content["completeness"]
+    assert {k: source[k] for k in ("entries", "counted", "unexplained")} == {
+        "entries": 14,
+        "counted": 14,
+        "unexplained": 0,
+    }
+    assert sorted(content["usage"]) == ["acme", "zeta"]
+    assert content["offsets"]
+
+
+def test_a_month_that_is_not_over_everywhere_is_refused(root: Path) -> None:
+    """Berlin's October ends five hours before New York's; the last microsecond before that is too early, the next is not."""
+    over = datetime(2026, 11, 1, 4, tzinfo=UTC)
+    assert refusals(root, now=over - timedelta(microseconds=1)) == [
+        "period 2026-10 of partner zeta is not over before 2026-11-01T04:00Z (America/New_York); close it then"
+    ]
+    assert len(refusals(root, now=datetime(2026, 10, 31, 22, 59, tzinfo=UTC))) == 2
+    assert close(root, now=over).period == "2026-10"
+
+
+def test_books_that_are_wrong_are_refused(root: Path) -> None:
+    """Whatever the proof finds stands in the way, in its own words, beside what else is wrong."""
+    catalog = changed(plans=[])
+
+    def unbalanced(_: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
+        assert start < end
+        return [f"problem {n}" for n in range(30)]
+
+    with pytest.raises(Refused) as refused:
+        closing.close(root, catalog, "2026-10", "north", prove=unbalanced, now=NOW)
+    assert refused.value.problems[:2] == ["problem 0", "problem 1"]
+    assert "problem 29" not in refused.value.problems
+    assert any("acme has 12 requests" in p for p in refused.value.problems)
+
+
+def test_an_event_that_is_lost_from_the_books_is_refused(root: Path) -> None:
+    """The real proof against a real hole: rollups without one of their files."""
+    table = DeltaTable(root / "rollups")
+    table.delete("partner_id = 'acme'")
+    assert any("requests by events" in p or "rollups" in p for p in refusals(root))
+
+
+@pytest.mark.parametrize(
+    ("plans", "count", "days"),
+    [
+        pytest.param([], 12, "from 2026-10-01 to before 2026-11-01", id="no plan at all"),
+        pytest.param([{"plan": "plan-a", "valid_from": "2026-10-02"}], 12, "from 2026-10-01 to before 2026-10-02", id="a plan that begins later"),
+        pytest.param([{"plan": "plan-a", "valid_from": "2026-01-01", "valid_to": "2026-10-01"}], 12, "from 2026-10-01", id="a plan that has ended"),
+    ],
+)  # fmt: skip
+def test_usage_without_a_plan_is_refused(root: Path, plans: list[dict[str, str]], count: int, days: str) -> None:
+    """Also when a plan covers the rest of the month: what happened outside it would be billed by nobody."""
+    (problem,) = refusals(root, changed(plans=plans))
+    assert f"acme has {count} requests in 2026-10 while it has no plan ({days}" in problem
+    assert "assign one for that time in the catalog" in problem
+
+
+def test_days_without_plan_and_without_usage_are_no_problem(root: Path) -> None:
+    """A partner that joins on the day of its first request pays from then on."""
+    catalog = changed(plans=[{"plan": "plan-a", "valid_from": "2026-10-01", "valid_to": "2026-10-02"}])
+    assert sorted(close(root, catalog).content["usage"]) == ["acme", "zeta"]
+
+
+def test_a_used_meter_without_a_rate_is_refused(root: Path) -> None:
+    """With the meter, the amount and what to do."""
+    meters = [*document()["meters"], {"id": "exports", "aggregate": "count", "unit": "exports"}]
+    problems = refusals(root, book(meters=meters))
+    assert len(problems) == 2
+    assert all("meter exports counted" in p and "`billable: false`" in p for p in problems)
+
+
+def test_usage_of_a_partner_that_is_gone_from_the_catalog_is_refused(root: Path) -> None:
+    """Taking a partner out of the catalog is no way to lose its last month."""
+    catalog = book(partners=document()["partners"][:1])
+    assert refusals(root, catalog) == [
+        "partner zeta has 1 requests in 2026-10 but is not in the catalog; bring the partner back"
+    ]
+
+
+def test_all_problems_are_told_at_once(root: Path) -> None:
+    """One run for finance, one list for everybody else."""
+    parts = document()
+    parts["partners"] = [parts["partners"][0] | {"plans": []}]
+    parts["meters"].append({"id": "exports", "aggregate": "count", "unit": "exports"})
+    problems = refusals(root, book(**parts))
+    assert len(problems) == 2
+    assert {p.split()[1] for p in problems} == {"zeta", "acme"}
+
+
+@pytest.mark.parametrize("entity", ["south", ""])
+def test_an_unknown_legal_entity_is_refused_with_those_there_are(root: Path, entity: str) -> None:
+    """Finance sees what to type."""
+    assert refusals(root, entity=entity) == [f"no partner belongs to legal entity {entity!r}; the catalog has: north"]
+
+
+def test_a_lake_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """And is not made by the way."""
+    with pytest.raises(LakeError, match="nowhere is no Tollbook lake"):
+        close(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_period_that_names_no_month_is_refused(root: Path) -> None:
+    """Before anything is read."""
+    with pytest.raises(BadPeriod):
+        close(root, label="2026-13")
+
+
+def test_the_same_input_gives_the_same_close_and_writes_nothing(root: Path) -> None:
+    """At another time, too: when somebody closes is no part of what is closed."""
+    first = close(root)
+    before = versions(root)
+    again = close(root, now=NOW + timedelta(days=3))
+    assert again == first
+    assert versions(root) == before
+    assert len(closing.all_closes(root)) == 1
+
+
+def test_other_input_supersedes_the_close(root: Path) -> None:
+    """Late usage or a mended catalog, as long as nothing was invoiced; and going back brings the first content back."""
+    first = close(root)
+    land(root, [request("2026-10-02T00:00Z")], "late")
+    second = close(root)
+    third = close(root, changed(name="Acme AG"))
+    assert len({first.close_id, second.close_id, third.close_id}) == 3
+    assert closing.newest_close(root, "2026-10", "north") == third
+    assert closing.newest_close(root, "2026-09", "north") is None
+    back = close(root)
+    assert back.close_id == second.close_id
+    assert closing.newest_close(root, "2026-10", "north") == back
+
+
+def test_the_last_close_counts_whatever_the_clock_said(root: Path) -> None:
+    """A clock that went back, or two closes within its tick, must not bring an older close up again."""
+    closes = [close(root, changed(name=f"Acme {n}"), now=NOW - timedelta(days=n // 2)) for n in range(6)]
+    newest = closing.newest_close(root, "2026-10", "north")
+    assert newest is not None
+    assert newest.close_id == closes[-1].close_id
+    assert [c.close_id for c in closing.all_closes(root)] == [c.close_id for c in closes]
+
+
+def test_an_invoiced_close_is_not_superseded(root: Path) -> None:
+    """What was sent stays; what came later is corrected by its own document, and the refusal says where to look."""
+    made = close(root)
+    issuing.issue(root, made, now=NOW)
+    land(root, [request("2026-10-02T00:00Z")], "late")
+    for catalog in (book(), changed(name="Acme AG")):
+        (problem,) = refusals(root, catalog)
+        assert f"closed as {made.close_id} and invoiced" in problem
+        assert "`tollbook invoice verify` lists late usage" in problem
+    assert closing.newest_close(root, "2026-10", "north") == made
+
+
+def test_another_months_usage_does_not_touch_an_invoiced_close(root: Path) -> None:
+    """The tables grow every day; the October that was invoiced is still that October."""
+    made = close(root)
+    issuing.issue(root, made, now=NOW)
+    land(root, [request("2026-11-01T00:00Z")], "november")
+    before = versions(root)
+    assert close(root, now=NOW + timedelta(days=40)) == made
+    assert versions(root) == before
+
+
+def test_closes_of_two_entities_and_months_do_not_meet(root: Path) -> None:
+    """Each has its own newest close; a partner is closed by the entity that bills it."""
+    parts = document()
+    parts["legal_entities"].append({"id": "south", "name": "South Ltd", "invoice_prefix": "SO"})
+    parts["partners"][1]["legal_entity"] = "south"
+    catalog = book(**parts)
+    north, south, november = close(root, catalog), close(root, catalog, entity="south"), close(root, catalog, "2026-09")
+    assert [sorted(c.content["usage"]) for c in (north, south, november)] == [["acme"], ["zeta"], ["acme"]]
+    assert closing.newest_close(root, "2026-10", "north") == north
+    assert closing.newest_close(root, "2026-10", "south") == south
+
+
+def test_a_close_recorded_by_another_process_in_between_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between reading the newest close and committing, another one came: the commit is refused, not laid on top."""
+    real: Callable[..., Any] = lake.write_part
+    done: list[Close] = []
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(lake, "write_part", real)
+        done.append(close(root, changed(name="Acme AG")))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(lake, "write_part", meanwhile)
+    with pytest.raises(lake.Fenced):
+        close(root)
+    assert closing.all_closes(root) == done
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "last"),
+    [
+        pytest.param("Europe/Berlin", "2026-10-01T00:00+02:00", "2026-10-31T23:59:59.999999+01:00", id="summer to winter"),
+        pytest.param("America/New_York", "2026-10-01T00:00-04:00", "2026-10-31T23:59:59.999999-04:00", id="summer"),
+        pytest.param("Asia/Kathmandu", "2026-10-01T00:00+05:45", "2026-10-31T23:59:59.999999+05:45", id="a quarter of an hour"),
+        pytest.param("Pacific/Apia", "2026-10-01T00:00+13:00", "2026-10-31T23:59:59.999999+13:00", id="the other side"),
+    ],
+)  # fmt: skip
+def test_the_first_instant_belongs_to_the_month_and_the_next_one_after_the_last_does_not(
+    tmp_path: Path, zone: str, first: str, last: str
+) -> None:
+    """To the microsecond, in the partner's own time: one side is this month's money, the other side another's."""
+    tick = timedelta(microseconds=1)
+    start, end = datetime.fromisoformat(first), datetime.fromisoformat(last)
+    inside, outside = [start, end], [start - tick, end + tick]
+    root = land(tmp_path / "lake", [request(t.isoformat()) for t in (*inside, *outside)])
+    parts = document()["partners"][:1]
+    parts[0]["time_zone"] = zone
+    report = issuing.issue(root, close(root, book(partners=parts), now=NOW), now=NOW)
+    (line,) = [line for line in report.invoices[0].document["lines"] if line["meter"] == "requests"]
+    assert line["usage"]["sum"] == "2"

@@ -1,0 +1,407 @@
+"""Issue: numbers without gaps, once, for exactly what the close saw; and the proof of it, byte by byte."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+from billing import closing, issuing
+from billing.closing import Close, Refused
+from billing.issuing import Report
+from schemas import lake
+from schemas.catalog import Catalog
+from schemas.lake import Fenced
+from schemas.tables import INVOICES
+from tests.billing.catalogs import book, document
+from tests.billing.lakes import NOW, books, land, request, requests
+
+
+def close(root: Path, catalog: Catalog | None = None, label: str = "2026-10", entity: str = "north", now: datetime = NOW) -> Close:  # fmt: skip
+    return closing.close(root, catalog or book(), label, entity, prove=books(root), now=now)
+
+
+def issue(root: Path, made: Close | None = None, now: datetime = NOW) -> Report:
+    return issuing.issue(root, made or close(root), now=now)
+
+
+def documents(root: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted((root / issuing.FOLDER).iterdir())}
+
+
+def numbers(root: Path) -> list[str]:
+    return [invoice.number for invoice in issuing.listed(root)]
+
+
+def problems(root: Path) -> list[str]:
+    return [problem for checked in issuing.verify(root) for problem in checked.problems]
+
+
+def renamed() -> Catalog:
+    """The catalog with another name for acme, and nothing else."""
+    parts = document()["partners"]
+    parts[0]["name"] = "Acme AG"
+    return book(partners=parts)
+
+
+def test_a_closed_month_becomes_numbered_invoices_with_their_documents(root: Path) -> None:
+    """In the order of partners; totals by hand: 31 + 5.25 + (1.2 GB - 0.5) at 0.12, and 31 + 1 + 0.9 GB at 0.12."""
+    report = issue(root)
+    assert (report.new, report.without) == (2, [])
+    assert [(i.number, i.partner_id, i.currency, i.total) for i in report.invoices] == [
+        ("NM-2026-000001", "acme", "EUR", Decimal("36.33")),
+        ("NM-2026-000002", "zeta", "EUR", Decimal("32.11")),
+    ]
+    assert sorted(documents(root)) == [f"NM-2026-00000{n}.{kind}" for n in (1, 2) for kind in ("csv", "json", "pdf")]
+    assert [path.name for path in report.invoices[0].files] == [
+        f"NM-2026-000001.{kind}" for kind in ("json", "csv", "pdf")
+    ]
+    assert problems(root) == []
+
+
+def test_issuing_again_changes_nothing(root: Path) -> None:
+    """The same numbers, the same bytes, no new version of the table, on any later day."""
+    first, before = issue(root), documents(root)
+    version = DeltaTable(root / "invoices").version()
+    again = issue(root, now=NOW + timedelta(days=90))
+    assert again.new == 0
+    assert again.invoices == first.invoices
+    assert documents(root) == before
+    assert DeltaTable(root / "invoices").version() == version
+
+
+def test_numbers_are_gapless_over_months_years_and_entities(root: Path) -> None:
+    """One series for each legal entity and year of issue; every invoice takes the next number of its series."""
+    land(
+        root, [request("2026-11-10T00:00Z"), request("2026-12-10T00:00Z"), request("2026-12-10T00:00Z", "zeta")], "more"
+    )
+    parts = document()
+    parts["legal_entities"].append({"id": "south", "name": "South Ltd", "invoice_prefix": "SO"})
+    parts["partners"].append({**parts["partners"][1], "id": "yota", "legal_entity": "south", "credentials": []})
+    catalog = book(**parts)
+    for label, entity, day in (
+        ("2026-10", "north", datetime(2026, 11, 5, tzinfo=UTC)),
+        ("2026-10", "south", datetime(2026, 11, 6, tzinfo=UTC)),
+        ("2026-11", "north", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ("2026-12", "north", datetime(2027, 1, 2, tzinfo=UTC)),
+        ("2026-12", "south", datetime(2027, 1, 2, tzinfo=UTC)),
+    ):
+        issue(root, close(root, catalog, label, entity, day), day)
+    assert numbers(root) == [
+        "NM-2026-000001", "NM-2026-000002", "NM-2026-000003", "NM-2026-000004", "NM-2027-000001", "NM-2027-000002",
+        "SO-2026-000001", "SO-2027-000001",
+    ]  # fmt: skip
+    assert [i.number for i in issuing.listed(root, "2026-11")] == ["NM-2026-000003", "NM-2026-000004"]
+    assert problems(root) == []
+
+
+def test_a_partner_with_nothing_to_bill_has_no_invoice_and_is_named(tmp_path: Path) -> None:
+    """No line, no number; the report says who."""
+    parts = document()
+    card = parts["rate_cards"][0]["versions"][0]
+    card["rates"] = card["rates"][1:]
+    root = land(tmp_path / "lake", requests(12, "2026-10-10T00:00Z"))
+    report = issue(root, close(root, book(**parts)))
+    assert [i.partner_id for i in report.invoices] == ["acme"]
+    assert report.without == ["zeta: nothing to bill in 2026-10"]
+
+
+def test_an_invoice_is_pinned_to_its_close(root: Path) -> None:
+    """Usage that lands between close and issue, or after it, is in no line of it: the close says what was seen."""
+    made = close(root)
+    land(root, requests(7, "2026-10-20T00:00Z"), "late")
+    report = issue(root, made)
+    (line,) = [line for line in report.invoices[0].document["lines"] if line["meter"] == "requests"]
+    assert line["usage"]["sum"] == "12"
+    land(root, requests(5, "2026-10-21T00:00Z"), "later")
+    assert problems(root) == []
+    assert issuing.late_usage(root) == [
+        {"period": "2026-10", "number": "NM-2026-000001", "partner_id": "acme", "requests": 12}
+    ]
+
+
+def test_late_usage_of_a_partner_without_an_invoice_is_listed_too(tmp_path: Path) -> None:
+    """It is in no invoice, and no invoice can name it."""
+    parts = document()
+    card = parts["rate_cards"][0]["versions"][0]
+    card["rates"] = card["rates"][1:]
+    root = land(tmp_path / "lake", [request("2026-10-10T00:00Z")])
+    issue(root, close(root, book(**parts)))
+    land(root, requests(3, "2026-10-31T23:45Z", "zeta"), "late")
+    land(root, requests(3, "2026-11-01T04:00Z", "zeta"), "november")
+    assert issuing.late_usage(root) == [{"period": "2026-10", "number": None, "partner_id": "zeta", "requests": 3}]
+
+
+def test_nothing_is_late_before_anything_was_invoiced(root: Path) -> None:
+    """A close alone can be superseded."""
+    close(root)
+    assert issuing.late_usage(root) == []
+
+
+def test_prices_are_those_of_the_close(root: Path) -> None:
+    """The catalog may change the next day; the invoice, issued or verified later, keeps the one it was closed with."""
+    made = close(root)
+    parts = document()
+    parts["rate_cards"][0]["versions"][0]["rates"][0]["price"]["amount"] = "99.00"
+    close(root, book(**parts), "2026-09")
+    assert [i.total for i in issue(root, made).invoices] == [Decimal("36.33"), Decimal("32.11")]
+    assert problems(root) == []
+
+
+def test_a_superseded_close_is_not_issued(root: Path) -> None:
+    """Its successor holds what it lacks."""
+    first = close(root)
+    second = close(root, renamed())
+    with pytest.raises(Refused, match=f"close {first.close_id} was superseded by {second.close_id}; issue that one"):
+        issue(root, first)
+    assert numbers(root) == []
+
+
+def test_a_month_is_not_invoiced_from_two_closes(root: Path) -> None:
+    """A second close can slip in beside the first issue; its invoices would bill the month twice."""
+    first = close(root)
+    stale = shutil.copytree(root, root.parent / "stale")
+    issue(root, first)
+    second = close(stale, renamed())
+    shutil.rmtree(root / "closes")
+    shutil.copytree(stale / "closes", root / "closes")
+    with pytest.raises(
+        Refused, match=f"was invoiced from close {first.close_id}; a second invoice would bill it twice"
+    ):
+        issue(root, second)
+    assert numbers(root) == ["NM-2026-000001", "NM-2026-000002"]
+    assert issue(root, first).new == 0
+
+
+def test_a_number_that_another_entity_gave_is_refused(issued: Path) -> None:
+    """Prefixes are checked within a catalog; catalogs change."""
+    parts = document()
+    parts["legal_entities"][0] |= {"id": "south"}
+    for partner in parts["partners"]:
+        partner["legal_entity"] = "south"
+    with pytest.raises(
+        Refused, match="number NM-2026-000001 is taken by another legal entity; give south an invoice_prefix"
+    ):
+        issue(issued, close(issued, book(**parts), "2026-09", "south"))
+    assert numbers(issued) == ["NM-2026-000001", "NM-2026-000002"]
+
+
+def test_documents_that_were_deleted_are_written_again(issued: Path) -> None:
+    """They are renderings; the table holds the invoice. What is there is left alone."""
+    before = documents(issued)
+    (issued / issuing.FOLDER / "NM-2026-000001.pdf").unlink()
+    assert problems(issued) == [
+        f"{issued / issuing.FOLDER / 'NM-2026-000001.pdf'} is missing; `tollbook invoice issue` writes it again"
+    ]
+    issue(issued)
+    assert documents(issued) == before
+    shutil.rmtree(issued / issuing.FOLDER)
+    assert len(problems(issued)) == 6
+    issue(issued)
+    assert documents(issued) == before
+    assert problems(issued) == []
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "pdf"])
+def test_a_changed_document_is_noticed_and_not_written_over(issued: Path, kind: str) -> None:
+    """One byte is enough. Issuing again leaves it for people to look at; deleting it brings the issued one back."""
+    path = issued / issuing.FOLDER / f"NM-2026-000002.{kind}"
+    original = path.read_bytes()
+    path.write_bytes(original.replace(b"2", b"3", 1))
+    assert problems(issued) == [
+        f"{path} was changed after it was issued; delete it, and `tollbook invoice issue` writes it again"
+    ]
+    issue(issued)
+    assert path.read_bytes() != original
+    path.unlink()
+    issue(issued)
+    assert path.read_bytes() == original
+
+
+def test_usage_that_was_changed_under_an_invoice_is_noticed(issued: Path) -> None:
+    """Rated again from the lake's files as they are now: another sum gives other bytes."""
+    (file, *_) = [Path(f) for f in lake.pinned_files(issued, lake.tables.ROLLUPS) if pq.read_table(f)["partner_id"][0].as_py() == "acme"]  # fmt: skip
+    rows = pq.ParquetFile(file).read()
+    at = rows.schema.get_field_index("requests")
+    pq.write_table(rows.set_column(at, "requests", pa.array([n + 1 for n in rows["requests"].to_pylist()], pa.int64())), file)  # fmt: skip
+    found = problems(issued)
+    assert len(found) == 3
+    assert all(p.startswith("NM-2026-000001: ") and "rendered again differs from what was issued" in p for p in found)
+
+
+def test_a_document_that_would_come_out_otherwise_is_not_written(issued: Path) -> None:
+    """Another version of a library, another PDF: better none than one that was never issued."""
+    (file,) = lake.pinned_files(issued, INVOICES)
+    rows = pq.ParquetFile(file).read()
+    at = rows.schema.get_field_index("pdf_sha256")
+    pq.write_table(rows.set_column(at, "pdf_sha256", pa.array(["0" * 64] * rows.num_rows)), file)
+    path = issued / issuing.FOLDER / "NM-2026-000001.pdf"
+    path.unlink()
+    with pytest.raises(
+        Refused, match=r"NM-2026-000001\.pdf is missing, and this version of Tollbook and its libraries"
+    ):
+        issue(issued)
+    assert not path.exists()
+
+
+class Killed(BaseException):
+    """Stands for the process dying: nothing below may catch it."""
+
+
+def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
+    """`function`, but the process dies just before its nth call."""
+    calls = 0
+
+    def dies(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise Killed
+        return function(*args, **kwargs)
+
+    return dies
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call", "committed"),
+    [
+        pytest.param(lake, "write_part", 1, 0, id="computed, no number yet"),
+        pytest.param(lake, "commit", 1, 0, id="numbers chosen, not committed"),
+        pytest.param(issuing, "_write_whole", 1, 2, id="committed, no document yet"),
+        pytest.param(issuing, "_write_whole", 4, 2, id="some documents"),
+        pytest.param(lake, "sync_folder", 2, 2, id="a document renamed, its folder not synced"),
+    ],
+)
+def test_an_issue_that_dies_is_completed_by_the_next_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, call: int, committed: int
+) -> None:
+    """All numbers or none; documents whole or absent; the next issue gives what an undisturbed one gives."""
+    made = close(root)
+    undisturbed = shutil.copytree(root, root.parent / "undisturbed")
+    issue(undisturbed, made)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, dying_at(getattr(module, name), call))
+        with pytest.raises(Killed):
+            issue(root, made)
+    assert len(numbers(root)) == committed
+    whole = documents(undisturbed)
+    if committed:
+        assert all(whole[name] == content for name, content in documents(root).items())
+    issue(root, made)
+    assert documents(root) == whole
+    assert problems(root) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        pytest.param(lake, "open_table", id="before it looks for the last number"),
+        pytest.param(lake, "write_part", id="after it has looked"),
+        pytest.param(lake, "commit", id="just before its commit"),
+    ],
+)
+def test_an_issue_in_between_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
+    """Whoever commits first has given the numbers; the other is refused, or finds nothing to do. A fresh handle is no way around."""
+    made = close(root)
+    real: Callable[..., Any] = getattr(module, name)
+    others: list[Report] = []
+
+    def meanwhile(*args: Any, **kwargs: Any) -> Any:
+        if name != "open_table" or args[1:] == (INVOICES,):
+            monkeypatch.setattr(module, name, real)
+            others.append(issue(root, made))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, meanwhile)
+    try:
+        mine = issue(root, made).new
+    except Fenced:
+        mine = 0
+    assert (mine, [r.new for r in others]) == (0, [2])
+    assert numbers(root) == ["NM-2026-000001", "NM-2026-000002"]
+    assert problems(root) == []
+
+
+def outcome(root: Path, made: Close) -> int:
+    try:
+        return issue(root, made).new
+    except Fenced:
+        return -1
+
+
+def test_of_issues_at_once_one_wins_and_no_number_is_given_twice(root: Path) -> None:
+    """Four threads; the losers are told, or find the work done. Every document is whole."""
+    made = close(root)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: outcome(root, made), range(4)))
+    assert sorted(results)[-1] == 2
+    assert sorted(results)[:-1] == [n for n in sorted(results) if n <= 0]
+    assert numbers(root) == ["NM-2026-000001", "NM-2026-000002"]
+    assert issue(root, made).new == 0
+    assert problems(root) == []
+    assert not [name for name in documents(root) if name.startswith(".")]
+
+
+ISSUER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from billing import closing, issuing
+from schemas.lake import Fenced
+root = Path(sys.argv[1])
+made = closing.newest_close(root, "2026-10", sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print(issuing.issue(root, made, now=datetime(2026, 11, 5, tzinfo=UTC)).new)
+except Fenced:
+    print(-1)
+"""
+
+
+def test_two_processes_issue_at_once(root: Path) -> None:
+    """The same, with nothing shared but the disk; two entities at once do not disturb each other's series."""
+    parts = document()
+    parts["legal_entities"].append({"id": "south", "name": "South Ltd", "invoice_prefix": "SO"})
+    parts["partners"][1]["legal_entity"] = "south"
+    for entity in ("north", "south"):
+        close(root, book(**parts), entity=entity)
+    issuers = [
+        subprocess.Popen([sys.executable, "-c", ISSUER, root, entity], stdin=-1, stdout=-1, text=True)
+        for entity in ("north", "north", "south")
+    ]
+    for issuer in issuers:
+        assert issuer.stdout is not None
+        assert issuer.stdout.readline() == "ready\n"
+    for issuer in issuers:  # all of them stand before the first reading
+        assert issuer.stdin is not None
+        issuer.stdin.write("\n")
+        issuer.stdin.flush()
+    results = [int(issuer.communicate()[0]) for issuer in issuers]
+    assert results[:2].count(1) == 1
+    assert min(results[:2]) <= 0
+    assert results[2] in {1, -1}
+    for entity in ("north", "south"):
+        made = closing.newest_close(root, "2026-10", entity)
+        assert made is not None
+        issue(root, made)
+    assert numbers(root) == ["NM-2026-000001", "SO-2026-000001"]
+    assert problems(root) == []
+
+
+def test_the_table_holds_the_hashes_of_what_was_written(issued: Path) -> None:
+    """What verify compares with is what finance was given."""
+    for row in pq.ParquetFile(lake.pinned_files(issued, INVOICES)[0]).read().to_pylist():
+        for kind in ("json", "csv", "pdf"):
+            path = issued / issuing.FOLDER / f"{row['number']}.{kind}"
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == row[f"{kind}_sha256"]

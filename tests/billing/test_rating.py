@@ -1,0 +1,148 @@
+"""From usage to draft invoices: nothing left out, nothing twice, every line to the minor unit."""
+
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing import rating
+from billing.rating import Draft
+from schemas.catalog import Catalog
+from schemas.money import MINOR_UNITS
+from tests.billing.catalogs import book, document
+
+D = Decimal
+COUNTS = st.integers(0, 10**15).map(D)
+
+
+def rated(catalog: Catalog, usage: dict[str, Decimal], label: str = "2026-10") -> tuple[Draft, list[str]]:
+    """Acme's draft when each span of a meter counted what `usage` says."""
+    asked, problems = rating.ask(catalog, catalog.partners[0], label)
+    draft, found = rating.draft(catalog, asked, [usage.get(span.meter, D(0)) for span in asked.spans()])
+    return draft, problems + found
+
+
+def priced(**changes: Any) -> Catalog:
+    """The catalog with changes to its one rate card."""
+    parts = document()
+    parts["rate_cards"][0] |= changes
+    return book(rate_cards=parts["rate_cards"])
+
+
+@cache
+def in_currency(currency: str) -> Catalog:
+    return priced(currency=currency)
+
+
+def versions(*starts: str) -> list[dict[str, Any]]:
+    rates = document()["rate_cards"][0]["versions"][0]["rates"]
+    return [{"valid_from": start, "rates": rates} for start in starts]
+
+
+@pytest.mark.parametrize("currency", ["JPY", "EUR", "KWD", "CLF"])
+@given(requests=COUNTS, egress=COUNTS)
+def test_lines_sum_to_the_total(currency: str, requests: Decimal, egress: Decimal) -> None:
+    """To the minor unit: the partner adds the lines up, and so does its bank."""
+    draft, problems = rated(in_currency(currency), {"requests": requests, "egress": egress})
+    assert problems == []
+    assert draft.total == sum(line.charge.amount for line in draft.lines)
+    unit = D(1).scaleb(-MINOR_UNITS[currency])
+    assert all(line.charge.amount % unit == 0 for line in draft.lines)
+
+
+@given(requests=COUNTS, egress=COUNTS)
+def test_the_bill_never_falls_with_usage(requests: Decimal, egress: Decimal) -> None:
+    """The tests' rate card is graduated and per unit."""
+    less, _ = rated(in_currency("EUR"), {"requests": requests, "egress": egress})
+    more, _ = rated(in_currency("EUR"), {"requests": requests + 1, "egress": egress + 1})
+    assert less.total <= more.total
+
+
+def test_a_month_is_rated_as_its_rate_card_says() -> None:
+    """The whole way by hand: 12 requests are 10 at 0.5 and 2 at 0.125; 2.5 GB less 0.5 are 2 at 0.12; a fee of 31."""
+    draft, problems = rated(book(), {"requests": D(12), "egress": D(2_500_000_000)})
+    assert problems == []
+    assert [(line.rate.meter, line.quantity, line.charge.amount) for line in draft.lines] == [
+        (None, 1, D("31.00")),
+        ("requests", 12, D("5.25")),
+        ("egress", D("2.5"), D("0.24")),
+    ]
+    assert (draft.total, draft.currency) == (D("36.49"), "EUR")
+    assert draft.quotas == (("requests", D(12), D(20)),)
+
+
+def test_what_was_not_used_is_no_line() -> None:
+    """A fixed fee alone remains; without one, there is no line and so no invoice."""
+    assert [line.rate.meter for line in rated(book(), {})[0].lines] == [None]
+    parts = document()["rate_cards"][0]["versions"][0]
+    without_fee = priced(versions=[parts | {"rates": parts["rates"][1:]}])
+    assert rated(without_fee, {})[0].lines == ()
+
+
+def test_new_prices_within_the_month_do_not_charge_the_fee_twice() -> None:
+    """The fee is the month's: each part carries its share of 745 hours, and together they are the fee."""
+    draft, problems = rated(priced(versions=versions("2026-01-01", "2026-10-11")), {})
+    assert problems == []
+    fees = [line.charge.amount for line in draft.lines]
+    assert fees == [D("9.99"), D("21.01")]  # 240 and 505 of 745 hours of 31
+    assert draft.total == 31
+
+
+def test_a_plan_that_covers_a_part_of_the_month_carries_that_part_of_the_fee() -> None:
+    """From the day it begins, in the partner's own time; usage is billed as it is used."""
+    parts = document()["partners"]
+    parts[0]["plans"] = [{"plan": "plan-a", "valid_from": "2026-02-15"}]
+    draft, _ = rated(book(partners=parts), {"requests": D(12)}, "2026-02")
+    assert [line.charge.amount for line in draft.lines] == [D("15.50"), D("5.25")]
+
+
+def test_usage_is_priced_by_the_version_that_held_when_it_happened() -> None:
+    """Each part of the month has its own spans, and is asked for its own usage."""
+    catalog = priced(versions=versions("2026-01-01", "2026-10-11"))
+    asked, _ = rating.ask(catalog, catalog.partners[0], "2026-10")
+    spans = [span for span in asked.spans() if span.meter == "requests"][:2]
+    assert [(f"{s.start:%d %H}", f"{s.end:%d %H}") for s in spans] == [("30 22", "10 22"), ("10 22", "31 23")]
+    assert spans[0].end == spans[1].start
+
+
+def test_a_billable_meter_without_a_rate_is_a_problem_with_its_remedy() -> None:
+    """Forgotten usage is money lost without a sound: it stops the close, unless the catalog says it is free."""
+    parts = document()
+    parts["meters"].append({"id": "exports", "aggregate": "count", "unit": "exports"})
+    _, problems = rated(book(meters=parts["meters"]), {"exports": D(3)})
+    assert len(problems) == 1
+    assert "meter exports counted 3" in problems[0]
+    assert "add one (a price of 0 is a price), or set `billable: false`" in problems[0]
+    assert rated(book(meters=parts["meters"]), {})[1] == []
+    parts["meters"][-1]["billable"] = "false"
+    assert rated(book(meters=parts["meters"]), {"exports": D(3)})[1] == []
+
+
+def test_a_rate_card_that_begins_too_late_is_a_problem() -> None:
+    """Nobody can say what the days before it cost."""
+    _, problems = rated(priced(versions=versions("2026-10-11")), {})
+    assert len(problems) == 1
+    assert "standard has no version for 2026-10-01; give it one that is valid from then" in problems[0]
+
+
+def test_two_currencies_in_one_month_are_a_problem() -> None:
+    """An invoice has one total."""
+    parts = document()
+    parts["rate_cards"].append(parts["rate_cards"][0] | {"id": "dollars", "currency": "USD"})
+    parts["plans"].append({"id": "plan-b", "rate_card": "dollars"})
+    parts["partners"][0]["plans"] = [
+        {"plan": "plan-a", "valid_from": "2026-01-01", "valid_to": "2026-10-11"},
+        {"plan": "plan-b", "valid_from": "2026-10-11"},
+    ]
+    _, problems = rated(book(**parts), {})
+    assert problems == ["partner acme: plans of one month are priced in EUR and USD; use one currency a month"]
+
+
+def test_a_price_with_too_many_digits_is_a_problem_and_no_crash() -> None:
+    """Better no invoice than one that was rounded twice."""
+    rates = [{"meter": "requests", "price": {"model": "per_unit", "unit_price": "0." + "1" * 59}}]
+    _, problems = rated(priced(versions=[{"valid_from": "2026-01-01", "rates": rates}]), {"requests": D(10**9 + 1)})
+    assert any("no exact amount" in p and "acme" in p and "requests" in p for p in problems)
