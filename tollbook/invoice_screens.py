@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from rich.padding import Padding
+
 from billing.closing import Close
 from billing.document import money
 from billing.issuing import Checked, Issued, Report
 from billing.rating import Draft, Line
 from schemas.catalog import Catalog
-from tollbook.screens import number
+from tollbook.screens import aligned, number
 from tollbook.terminal import out, sentence, table, words
 
 _FIGURES = ("entries", "counted", "duplicates", "conflicts", "refused", "unexplained")
@@ -33,12 +35,12 @@ def close_summary(made: Close) -> None:
 def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
     """What would be billed."""
     for draft in found:
-        view = table(f"{draft.partner.name} ({draft.partner.id})", "line", ">quantity", ">amount")
+        view = table(f"{draft.partner.name} ({draft.partner.id})", "line", ">quantity", f">{draft.currency}")
         for line in draft.lines:
             name, unit = _named(catalog, line)
             view.row(name, f"{number(line.charge.billed_quantity)}{unit}", amount(line.charge.amount, draft.currency))
         view.add_section()
-        view.row("total", "", f"{amount(draft.total, draft.currency)} {draft.currency}", style="bold")
+        view.row("total", "", amount(draft.total, draft.currency), style="bold")
         out.print(view)
         out.print()
     if not found:
@@ -70,17 +72,17 @@ def invoice(found: Issued) -> None:
         (f"Invoice {doc['number']}", "bold"),
         f"  {doc['buyer']['name']}, {doc['period']['label']} ({doc['period']['time_zone']})",
     )
-    view = table(None, "", ">quantity", ">price", ">amount")
+    view = table(None, "", ">quantity", ">price", f">{doc['currency']}")
     for line in doc["lines"]:
         quantity = number(Decimal(line["billed_quantity"])) + (f" {line['unit']}" if line["unit"] else "")
         total = amount(Decimal(line["amount"]), doc["currency"])
         view.row(words((line["description"], "bold")), quantity, "", words((total, "bold")))
-        for part in line["parts"]:
+        figures = ([Decimal(part[name]) for part in line["parts"]] for name in ("quantity", "unit_price", "amount"))
+        for part, *cells in zip(line["parts"], *map(aligned, figures), strict=True):
             explained = part["explanation"].replace("\u202f", ",")  # thin spaces are for print
-            figures = (number(Decimal(part[name])) for name in ("quantity", "unit_price", "amount"))
-            view.row(words((f"  {explained}", "dim")), *figures)
+            view.add_row(Padding(words((explained, "dim")), (0, 0, 0, 2)), *cells)
     view.add_section()
-    view.row("total", "", "", f"{amount(Decimal(doc['total']), doc['currency'])} {doc['currency']}", style="bold")
+    view.row("total", "", "", amount(Decimal(doc["total"]), doc["currency"]), style="bold")
     out.print(view)
     sentence(f"close {doc['evidence']['close_id']}", style="dim")
     sentence(f"usage sha256 {doc['evidence']['usage_sha256']}", style="dim")

@@ -10,11 +10,11 @@ import sys
 import unicodedata
 from typing import IO, Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table
 from rich.text import Text
 
-WIDTH_UNBOUND = 1000  # where nobody looks (a pipe, a file), nothing is wrapped
+WIDTH_UNBOUND = 100_000  # where programs read, nothing is wrapped
 VALUE_CHARACTERS_MAX = 200
 
 
@@ -22,9 +22,13 @@ class Screen(Console):
     """A console that prints every string by the rules of this module."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        stream = sys.stderr if stderr else sys.stdout
-        width = None if stream.isatty() or "COLUMNS" in os.environ else WIDTH_UNBOUND
-        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    @property  # type: ignore[misc]  # nothing sets it
+    def size(self) -> ConsoleDimensions:
+        """As large as the terminal; without one as wide as COLUMNS says, else without bound."""
+        found = super().size
+        return found if self.is_terminal or "COLUMNS" in os.environ else found._replace(width=WIDTH_UNBOUND)
 
     def render_str(self, text: str, **options: Any) -> Text:  # the options are rich's
         """What a string looks like. Rich calls this for each string it is given, in tables as well."""
@@ -60,9 +64,9 @@ def sentence(*parts: str | tuple[str, str], style: str = "") -> None:
 
 
 def complain(message: str) -> None:
-    """One line on standard error, never wrapped: programs read it, too."""
+    """One line on standard error; only a terminal wraps it."""
     line = " ".join(message.split())
-    err.print(words(("error:", "bold red"), f" {line}"), soft_wrap=True)
+    err.print(words(("error:", "bold red"), f" {line}"))
 
 
 def show_json(value: Any) -> None:
