@@ -1,50 +1,27 @@
-"""The command `tollbook`."""
+"""The command `tollbook`: a light start. Loading the libraries takes most of a second, in which Ctrl-C is answered, too."""
 
+import os
+import signal
 import sys
-from collections.abc import Callable
-from importlib.metadata import version
+from typing import NoReturn
 
-from cyclopts import App, CycloptsError
-
-from tollbook import invoice_commands, run_commands
-from tollbook.demo import demo
-from tollbook.edge import EXIT_CODES, USAGE, guarded
-from tollbook.terminal import complain
-
-app = App(
-    name="tollbook",
-    help="From gateway access log to an invoice a partner cannot dispute.\n\nExample: tollbook demo",
-    help_epilogue="Exit codes:\n" + "\n".join(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items()),
-    help_format="plaintext",
-    version=version("tollbook"),
-)
-# Listed in the order of the work, not of the alphabet.
-_first: tuple[Callable[..., int], ...] = (demo, run_commands.run, run_commands.usage, run_commands.verify)
-for place, command in enumerate(_first, 1):
-    app.command(command, sort_key=place, help_epilogue="")
-for place, group in enumerate((run_commands.dead, invoice_commands.app, run_commands.catalog), 5):
-    group.sort_key = place
-    app.command(group)
-app.command(run_commands.formats, sort_key=8, help_epilogue="")
+_AGAIN = 75  # tollbook.edge.AGAIN, before it is loaded
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends nothing
-    sys.exit(guarded(lambda: _run(sys.argv[1:] if argv is None else argv)))
+    before = {each: signal.signal(each, _stopped) for each in (signal.SIGINT, signal.SIGTERM)}
+    from tollbook.app import run  # noqa: PLC0415  # see above
+
+    for each, handler in before.items():
+        signal.signal(each, handler)
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
-def _run(tokens: list[str]) -> int | None:
-    try:
-        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
-    except CycloptsError as exc:
-        place = " ".join(("tollbook", *(exc.command_chain or ())))
-        complain(f"{exc} See `{place} --help`.")
-        return USAGE
-    code: int | None = command(*bound.args, **bound.kwargs)
-    return code
+def _stopped(*_: object) -> NoReturn:
+    sys.stderr.write("error: interrupted before anything was done; repeat the command\n")
+    sys.stderr.flush()
+    os._exit(_AGAIN)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""All commands under one name."""
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+
+from cyclopts import App, CycloptsError
+
+from tollbook import invoice_commands, run_commands
+from tollbook.demo import demo
+from tollbook.edge import EXIT_CODES, USAGE, guarded
+from tollbook.terminal import complain
+
+app = App(
+    name="tollbook",
+    help="From gateway access log to an invoice a partner cannot dispute.\n\nExample: tollbook demo",
+    help_epilogue="Exit codes:\n" + "\n".join(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items()),
+    help_format="plaintext",
+    version=version("tollbook"),
+)
+# Listed in the order of the work, not of the alphabet.
+_first: tuple[Callable[..., int], ...] = (demo, run_commands.run, run_commands.usage, run_commands.verify)
+for place, command in enumerate(_first, 1):
+    app.command(command, sort_key=place, help_epilogue="")
+for place, group in enumerate((run_commands.dead, invoice_commands.app, run_commands.catalog), 5):
+    group.sort_key = place
+    app.command(group)
+app.command(run_commands.formats, sort_key=8, help_epilogue="")
+
+
+def run(tokens: list[str]) -> int:
+    """Run a command; its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends nothing
+    return guarded(lambda: _run(tokens))
+
+
+def _run(tokens: list[str]) -> int | None:
+    try:
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as exc:
+        place = " ".join(("tollbook", *(exc.command_chain or ())))
+        complain(f"{exc} See `{place} --help`.")
+        return USAGE
+    code: int | None = command(*bound.args, **bound.kwargs)
+    return code
