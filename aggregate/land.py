@@ -69,17 +69,22 @@ class Land:
         catalog_sha256: str,
         commit_entries: int = COMMIT_ENTRIES,
         commit_s: float | None = None,
+        on_assigned: Callable[[Sequence[Partition]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`commit_s`: commit at the latest so long after a batch was begun; None: when it is full, or the log at its end."""
+        """`commit_s`: commit at the latest so long after a batch was begun; None: when it is full, or the log at its end.
+
+        `on_assigned` is told of partitions that were taken over, when the tables hold all that is known of them.
+        """
         self._root = root
         self._log = log
         self._catalog_sha256 = catalog_sha256
         self._commit_entries = commit_entries
         self._commit_s = commit_s
         self._clock = clock
+        self._on_assigned = on_assigned
         self._con = engine.connect()
-        self._unsettled = 0
+        self.unsettled = 0  # commits that the followers may not have taken in
         self._folds: dict[int, pa.Table] = {}
         self._batch: list[Fetched] = []
         self._held: dict[Partition, int] = {}  # what the lake holds of each partition: its next offset
@@ -102,6 +107,7 @@ class Land:
             self._held[partition] = offset or 0
         self._covered = coverage.covered(self._root, self._con)
         self._identities = Identities(self._load_day)
+        self._on_assigned(partitions)
         return {partition: self._next[partition] for partition in partitions}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
@@ -134,8 +140,8 @@ class Land:
             return None
         landed = self._commit(self._batch)
         self._batch = []
-        self._unsettled += 1
-        if self._unsettled >= SETTLE_COMMITS:
+        self.unsettled += 1
+        if self.unsettled >= SETTLE_COMMITS:
             self.settle()
         return landed
 
@@ -146,7 +152,7 @@ class Land:
         except Fenced:
             return False
         self._folds.clear()
-        self._unsettled = 0
+        self.unsettled = 0
         return True
 
     def _take(self, fetched: Fetched) -> None:

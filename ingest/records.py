@@ -37,6 +37,12 @@ class Records(NamedTuple):
     offsets: I64
     received_us: I64  # the broker's append time
 
+    def part(self, rows: slice) -> "Records":
+        """Some of them."""
+        return Records(
+            self.values[rows], self.headers[rows], self.partitions[rows], self.offsets[rows], self.received_us[rows]
+        )
+
 
 class Reading(NamedTuple):
     """How records of one format and source are read; the limits are measured against the time of receipt."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from confluent_kafka import (
     TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
@@ -22,12 +23,13 @@ from confluent_kafka import (
 )
 
 from ingest import records
-from ingest.records import Outgoing, Reading, Records
+from ingest.records import Outgoing, Read, Reading, Records
 from schemas.halts import Halt, Halted
 
 BATCH_BYTES = 32 << 20  # a statement takes 20 ms to plan, whatever it reads
 BATCH_RECORDS = 100_000
 AHEAD_BATCHES = 2
+MESSAGE_BYTES = 4 << 20  # half of what the topics take: compression and headers are not guessed at
 _FIRST_BATCH = 200
 
 
@@ -56,7 +58,7 @@ class Done(NamedTuple):
 
     records: int
     entries: int
-    refused: int
+    reasons: pa.ChunkedArray  # of the refused ones
 
 
 class Worker:
@@ -90,17 +92,30 @@ class Worker:
             return None
         batch = _records(messages)
         self._want = _next_size(batch)
-        read = records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
-        offsets = {int(p): int(batch.offsets[batch.partitions == p].max()) + 1 for p in np.unique(batch.partitions)}
-        sent = _InFlight(offsets, 0)
-        self._in_flight.append(sent)
-        self._send(self._route.dead, records.letter(read), sent)
-        for message in records.spread(read, self._route.events_partitions):
-            self._send(self._route.events, message, sent)
+        read = self._read_and_send(batch)
         while len(self._in_flight) > AHEAD_BATCHES:
             self._producer.poll(0.1)
             self._settle()
-        return Done(len(messages), read.events.num_rows + read.refused.num_rows, read.refused.num_rows)
+        return Done(
+            len(messages),
+            sum(r.events.num_rows + r.refused.num_rows for r in read),
+            pa.chunked_array([chunk for r in read for chunk in r.refused["reason"].chunks], pa.string()),
+        )
+
+    def _read_and_send(self, batch: Records) -> list[Read]:
+        """Decode and send; in halves, where refusals with their raw lines would not fit into one message."""
+        read = records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
+        letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
+        half = len(batch.values) // 2
+        if half and max(len(m.value) for m in (letter, *messages)) > MESSAGE_BYTES:
+            return [*self._read_and_send(batch.part(slice(half))), *self._read_and_send(batch.part(slice(half, None)))]
+        offsets = {int(p): int(batch.offsets[batch.partitions == p].max()) + 1 for p in np.unique(batch.partitions)}
+        sent = _InFlight(offsets, 0)
+        self._in_flight.append(sent)
+        self._send(self._route.dead, letter, sent)
+        for message in messages:
+            self._send(self._route.events, message, sent)
+        return [read]
 
     def generation_of(self, partition: int) -> str:
         """How rows name a partition of `gateway.access`, for good: also told apart from a topic of the same name."""

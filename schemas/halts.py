@@ -12,7 +12,13 @@ class Halt(StrEnum):
     BAD_TOPIC = "BAD_TOPIC"  # its settings break exactness
     BAD_MESSAGE = "BAD_MESSAGE"  # no batch of ours, or of a version we do not know
     UNDELIVERED = "UNDELIVERED"  # the broker did not take what was sent
+    KAFKA = "KAFKA"  # the broker does not answer, or refuses
     STALLED = "STALLED"  # no progress although there is work
+
+    @property
+    def passes(self) -> bool:
+        """Whether starting again may help; else somebody must mend something first."""
+        return self in {Halt.UNDELIVERED, Halt.KAFKA, Halt.STALLED}
 
 
 class Halted(Exception):

@@ -22,9 +22,12 @@ from billing.catalog import CatalogError
 from billing.closing import Refused
 from billing.periods import BadPeriod
 from ingest.formats import UnknownFormat
+from schemas.halts import Halted
 from schemas.lake import Fenced, LakeError
 from tollbook.embedded import Busy, NoFiles
-from tollbook.terminal import complain
+from tollbook.kafka_errors import KafkaRefused, KafkaUnreachable
+from tollbook.kafka_options import BadKafkaOptions
+from tollbook.terminal import complain, shortened
 
 OK, REFUSED, USAGE, BUG, AGAIN, UNREAD = 0, 1, 2, 70, 75, 141
 EXIT_CODES = {
@@ -32,7 +35,7 @@ EXIT_CODES = {
     REFUSED: "refused: the books or a rule forbid it, or a file could not be read",
     USAGE: "wrong use: an option, a path, a name, the catalog",
     BUG: "a bug in Tollbook; what was committed is whole",
-    AGAIN: "try again: another run is at work, the disk is full, interrupted",
+    AGAIN: "try again: another run is at work, the disk is full, Kafka is away, interrupted",
     UNREAD: "the reader of the output went away",
 }
 
@@ -52,6 +55,9 @@ _ERRNO = re.compile(r"(?:os error|errno) (\d+)", re.IGNORECASE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m|↳")
 
 
+_SOURCE_CHARACTERS_MAX = 128  # as in the catalog
+
+
 class WrongUse(Exception):
     """Something was named that is not there. The message says what there is."""
 
@@ -68,6 +74,19 @@ def guarded(command: Callable[[], int | None]) -> int:
             known = next((answer for kinds, answer in _ANSWERS if isinstance(exc, kinds)), None)
             return known(exc) if known else _stopped() if came else _bug()
         return code
+
+
+def source_name(source: str) -> None:
+    """Raise WrongUse unless `source` can name a source: it is part of identities and of names in the lake."""
+    if (
+        not source.strip()
+        or len(source) > _SOURCE_CHARACTERS_MAX
+        or any(not c.isprintable() or c == "/" for c in source)
+    ):
+        raise WrongUse(
+            f"--source {shortened(source)!r} is no name: give one of at most {_SOURCE_CHARACTERS_MAX} characters, "
+            "without slashes and control characters, such as edge"
+        )
 
 
 def the_time(given: datetime | None) -> datetime:
@@ -108,6 +127,11 @@ def _problems(exc: CatalogError | Refused) -> int:
 def _wrong_use(exc: Exception) -> int:
     complain(str(exc))
     return USAGE
+
+
+def _halted(exc: Halted) -> int:
+    complain(str(exc))
+    return AGAIN if exc.reason.passes else USAGE
 
 
 def _busy(exc: Exception) -> int:
@@ -171,7 +195,9 @@ _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[A
     ((CatalogError, Refused), _problems),
     ((UnknownFormat, NoFiles, BadPeriod, WrongUse), _wrong_use),
     (LakeError, _lake),
-    (Busy, _busy),
+    (Halted, _halted),
+    ((BadKafkaOptions, KafkaRefused), _wrong_use),
+    ((Busy, KafkaUnreachable), _busy),
     (Fenced, _fenced),
     (BrokenPipeError, _unread),
     (OSError, _disk),

@@ -17,8 +17,18 @@ from ingest.text import BLOCK_BYTES
 from schemas.money import plain
 from schemas.reasons import REMEDY, Reason
 from tollbook import embedded, progress, screens
-from tollbook.edge import REFUSED, USAGE, CatalogOption, JsonOption, LakeOption, PeriodOption, WrongUse, utc
-from tollbook.terminal import complain, shortened, show_json
+from tollbook.edge import (
+    REFUSED,
+    USAGE,
+    CatalogOption,
+    JsonOption,
+    LakeOption,
+    PeriodOption,
+    WrongUse,
+    source_name,
+    utc,
+)
+from tollbook.terminal import complain, show_json
 
 dead = App(
     name="dead",
@@ -30,7 +40,6 @@ catalog = App(
     help="The catalog of partners, meters, prices and plans.\n\nExample: tollbook catalog check examples/catalog",
     help_epilogue="",
 )
-_SOURCE_CHARACTERS_MAX = 128  # as in the catalog
 _AT_LEAST_ONE = validators.Number(gte=1)
 
 
@@ -93,15 +102,7 @@ def run(
 
     Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
     """
-    if (
-        not source.strip()
-        or len(source) > _SOURCE_CHARACTERS_MAX
-        or any(not c.isprintable() or c == "/" for c in source)
-    ):
-        raise WrongUse(
-            f"--source {shortened(source)!r} is no name: give one of at most {_SOURCE_CHARACTERS_MAX} characters, "
-            "without slashes and control characters, such as edge"
-        )
+    source_name(source)
     book = catalogs.load(catalog)
     with progress.bar(source, quiet=json) as move:
         report = embedded.run(

@@ -3,7 +3,7 @@
 -- out: partner_id, window_start, requests by events and by rollups; ordered, at most 20
 WITH by_rollups AS (
     SELECT
-        partner_id, window_start, source, service, method, route, status,
+        partner_id, window_start, source, service, method, route, status, events_partition,
         sum(requests) AS requests, sum(request_bytes) AS request_bytes,
         sum(response_bytes) AS response_bytes, sum(latency_us) AS latency_us
     FROM rollups
@@ -19,6 +19,7 @@ SELECT
 FROM folded AS e
 FULL JOIN by_rollups AS r
     ON r.partner_id = e.partner_id AND r.window_start = e.window_start AND r.source = e.source
+    AND r.events_partition IS NOT DISTINCT FROM e.events_partition
     AND r.service IS NOT DISTINCT FROM e.service AND r.method IS NOT DISTINCT FROM e.method
     AND r.route IS NOT DISTINCT FROM e.route AND r.status IS NOT DISTINCT FROM e.status
 WHERE e.requests IS DISTINCT FROM r.requests OR e.request_bytes IS DISTINCT FROM r.request_bytes

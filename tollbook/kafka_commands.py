@@ -1,0 +1,223 @@
+"""`tollbook load`, `ingest`, `land`: the job on Kafka, each stage a process of its own. The lake stays the truth."""
+
+from typing import Annotated
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicCollection
+from confluent_kafka.admin import AdminClient
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from aggregate.known_topics import Topic
+from billing import catalog as catalogs
+from ingest.worker import Route, Worker
+from schemas import topics
+from schemas.halts import Halt, Halted
+from tollbook import embedded, ingest_worker, land_worker, loading, logs, progress, worker_loop
+from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, source_name
+from tollbook.embedded import Progress
+from tollbook.kafka_options import GroupProtocol, KafkaConfig
+from tollbook.land_worker import LandTopics, LandWorker
+from tollbook.terminal import complain, out, show_json
+
+_AT_LEAST_ONE = Number(gte=1)
+_ABOVE_ZERO = Number(gt=0)
+_ANSWER_S = 30
+# Batches are packed already. No message ever times out: one that did, while the next one arrived, would leave a hole in its
+# partition. A broker that is away is waited for, and the watchdog ends a worker that waits too long: then nothing is sent.
+_EVENTS_PRODUCER = {"compression.type": "none", "delivery.timeout.ms": 0}
+
+InstanceOption = Annotated[
+    str | None,
+    Parameter(
+        "--instance",
+        env_var="TOLLBOOK_INSTANCE",
+        help="A name of this worker's own, kept over restarts: started again in time, it keeps its partitions.",
+    ),
+]
+ProtocolOption = Annotated[
+    GroupProtocol,
+    Parameter(
+        "--group-protocol",
+        env_var="TOLLBOOK_GROUP_PROTOCOL",
+        help="How the group shares partitions: classic (cooperative), or consumer, where the broker sets the session.",
+    ),
+]
+SessionOption = Annotated[
+    int,
+    Parameter(
+        "--session-timeout-ms",
+        env_var="TOLLBOOK_SESSION_TIMEOUT_MS",
+        validator=_AT_LEAST_ONE,
+        help="So long a silent worker keeps its partitions (classic).",
+    ),
+]
+MetricsOption = Annotated[
+    str,
+    Parameter(
+        "--metrics",
+        env_var="TOLLBOOK_METRICS",
+        help="Address of /metrics and /healthz, host:port; port 0 takes any and logs it.",
+    ),
+]
+WatchdogOption = Annotated[
+    float,
+    Parameter(
+        "--watchdog-s",
+        env_var="TOLLBOOK_WATCHDOG_S",
+        validator=_ABOVE_ZERO,
+        help="End the process when it makes no progress for so long; a supervisor starts it again.",
+    ),
+]
+
+
+def load(
+    files: Annotated[list[str], Parameter(negative="", help="Log files, plain or gzip; folders and globs, too.")],
+    /,
+    *,
+    kafka: KafkaConfig,
+    format: Annotated[str, Parameter("--format", help="Log format; `tollbook formats` lists them.")],  # noqa: A002
+    source: Annotated[str, Parameter("--source", help="Who wrote these logs. Part of every event's identity.")],
+    lines: Annotated[
+        int, Parameter("--lines", validator=_AT_LEAST_ONE, help="At most so many lines in a record.")
+    ] = 500,
+    final: Annotated[
+        bool, Parameter("--final", negative="", show_default=False, help="Send an unfinished last line as it stands.")
+    ] = False,
+    json: JsonOption = False,
+) -> int:
+    """Send log files to gateway.access, many lines in a record. Sent twice, the lines are known and counted once.
+
+    Example: tollbook load --bootstrap-servers 127.0.0.1:9092 --format kong --source edge logs/*.gz
+    """
+    source_name(source)
+    found = embedded.found_files(files)
+    access = _described(kafka, topics.GATEWAY_ACCESS)[0]
+    total = sum(path.stat().st_size for path in found)
+    with progress.bar(source, quiet=json) as move:
+        report = loading.load(
+            Producer(kafka.producer_options(compression="zstd")), access.topic, access.partitions, found,
+            format_name=format, source=source, lines_max=lines, final=final,
+            progress=lambda done, sent: move(Progress(done, total, sent)),
+        )  # fmt: skip
+    if json:
+        show_json(report._asdict())
+    else:
+        out.print(f"{report.lines:,} lines in {report.records:,} records to {access.topic}")
+        for file, size in report.waiting.items():
+            out.print(
+                f"{file} ends inside a line ({size} bytes); it is sent when the rest has come, or now with --final"
+            )
+    for problem in report.problems:
+        complain(problem)
+    return REFUSED if report.problems else 0
+
+
+def ingest(
+    *,
+    kafka: KafkaConfig,
+    catalog: CatalogOption,
+    format: Annotated[  # noqa: A002
+        str, Parameter("--format", env_var="TOLLBOOK_FORMAT", help="Format of records without the header `format`.")
+    ] = "",
+    source: Annotated[
+        str, Parameter("--source", env_var="TOLLBOOK_SOURCE", help="Source of records without the header `source`.")
+    ] = "",
+    instance: InstanceOption = None,
+    group_protocol: ProtocolOption = "classic",
+    session_timeout_ms: SessionOption = 10_000,
+    metrics: MetricsOption = "127.0.0.1:0",
+    watchdog_s: WatchdogOption = 60.0,
+) -> int:
+    """Read raw records from gateway.access, write events to usage.events and refusals to usage.dead. Runs until SIGTERM.
+
+    Kill it at any moment: what it sends again is known by where it stood.
+
+    Example: tollbook ingest --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog
+    """
+    book = catalogs.load(catalog)
+    access, events, dead = _described(kafka, topics.GATEWAY_ACCESS, topics.USAGE_EVENTS, topics.USAGE_DEAD)
+    log = logs.logger("ingest")
+    worker = Worker(
+        Consumer(
+            kafka.consumer_options(
+                "tollbook-ingest", protocol=group_protocol, instance=instance, session_timeout_ms=session_timeout_ms
+            ),
+            logger=log,
+        ),
+        Producer({**kafka.producer_options(linger_ms=5), **_EVENTS_PRODUCER}, logger=log),
+        Route(
+            access=access.topic,
+            events=events.topic,
+            dead=dead.topic,
+            events_partitions=events.partitions,
+            topic_id=access.topic_id,
+        ),
+        ingest_worker.readings(book),
+        defaults=(format, source),
+    )
+    return ingest_worker.run(worker, log, worker_loop.Options(metrics=metrics, watchdog_s=watchdog_s))
+
+
+def land(
+    *,
+    kafka: KafkaConfig,
+    catalog: CatalogOption,
+    lake: LakeOption,
+    commit_entries: Annotated[
+        int,
+        Parameter(
+            "--commit-entries",
+            env_var="TOLLBOOK_COMMIT_ENTRIES",
+            validator=_AT_LEAST_ONE,
+            help="Commit after so many entries.",
+        ),
+    ] = 500_000,
+    commit_s: Annotated[
+        float,
+        Parameter(
+            "--commit-s", env_var="TOLLBOOK_COMMIT_S", validator=_ABOVE_ZERO, help="Commit at the latest after so long."
+        ),
+    ] = 1.0,
+    instance: InstanceOption = None,
+    group_protocol: ProtocolOption = "classic",
+    session_timeout_ms: SessionOption = 10_000,
+    metrics: MetricsOption = "127.0.0.1:0",
+    watchdog_s: WatchdogOption = 60.0,
+) -> int:
+    """Land usage.events in the lake, exactly once, and publish usage.totals. Start as many as you like. Runs until SIGTERM.
+
+    Example: tollbook land --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --lake lake
+    """
+    book = catalogs.load(catalog)
+    events, dead, totals = _described(kafka, topics.USAGE_EVENTS, topics.USAGE_DEAD, topics.USAGE_TOTALS)
+    log = logs.logger("land")
+    consumer = Consumer(
+        kafka.consumer_options(
+            "tollbook-land", protocol=group_protocol, instance=instance, session_timeout_ms=session_timeout_ms
+        ),
+        logger=log,
+    )
+    worker = LandWorker(
+        lake, book, LandTopics(events, dead, totals.topic, totals.partitions), consumer,
+        Producer(kafka.producer_options(linger_ms=5), logger=log), log, commit_entries=commit_entries, commit_s=commit_s,
+    )  # fmt: skip
+    return land_worker.run(worker, log, worker_loop.Options(metrics=metrics, watchdog_s=watchdog_s))
+
+
+def _described(kafka: KafkaConfig, *names: str) -> list[Topic]:
+    """Topics as the broker knows them now. Raises Halted for one that is missing, or without a broker."""
+    full = [kafka.prefix + name for name in names]
+    admin = AdminClient({**kafka.client_options()})
+    asked = admin.describe_topics(TopicCollection(full), request_timeout=_ANSWER_S)
+    found = []
+    for name in full:
+        try:
+            described = asked[name].result(_ANSWER_S)
+        except KafkaException as exc:
+            if exc.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
+                raise Halted(Halt.BAD_TOPIC, f"topic {name} does not exist; run `tollbook topics create`") from exc
+            raise Halted(
+                Halt.KAFKA, f"{kafka.bootstrap_servers}: {exc.args[0].str()}; check --bootstrap-servers and rights"
+            ) from exc
+        found.append(Topic(name, str(described.topic_id), len(described.partitions)))
+    return found

@@ -1,0 +1,143 @@
+"""`tollbook land` as a process: `usage.events` and `usage.dead` into the lake, then `usage.totals`.
+
+A commit is published after it is durable; what a crash leaves unpublished is published by the partition's next owner, from
+the lake.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+from confluent_kafka import Consumer, KafkaError, Message, Producer
+
+from aggregate.kafka_log import KafkaLog
+from aggregate.known_topics import Topic, recognise
+from aggregate.land import Land, Landed
+from schemas import lake
+from schemas.catalog import Catalog
+from schemas.halts import Halt, Halted
+from schemas.log import Partition
+from schemas.partitions import partition_of_key
+from schemas.totals import Total
+from tollbook import metrics, worker_loop
+from tollbook.totals import Totals
+
+
+class LandTopics(NamedTuple):
+    """What is read, and where totals go."""
+
+    events: Topic
+    dead: Topic
+    totals: str
+    totals_partitions: int
+
+
+class LandWorker:
+    """One land process. Drop it after any exception."""
+
+    def __init__(
+        self,
+        root: Path,
+        catalog: Catalog,
+        topics: LandTopics,
+        consumer: Consumer,
+        producer: Producer,
+        log: logging.Logger,
+        *,
+        commit_entries: int,
+        commit_s: float,
+    ) -> None:
+        lake.create(root)
+        recognise(root, topics.events)
+        recognise(root, topics.dead)
+        self._root = root
+        self._topics = topics
+        self._producer = producer
+        self._log = log
+        self._totals = Totals(catalog)
+        self._undelivered: list[str] = []
+        names = [topics.events.topic, topics.dead.topic]
+        self._kafka = KafkaLog(consumer, names, poll_s=min(0.2, commit_s), on_halt=self._halted)
+        self._land = Land(
+            root, self._kafka, catalog_sha256=catalog.sha256, commit_entries=commit_entries, commit_s=commit_s, on_assigned=self._assigned
+        )  # fmt: skip
+
+    def step(self) -> Landed | None:
+        """Land one batch, if there is any; publish; report."""
+        begun = time.monotonic()
+        landed = self._land.step()
+        self._producer.poll(0)
+        if self._undelivered:
+            raise Halted(Halt.UNDELIVERED, f"{self._undelivered[0]}; the totals are published again from the lake")
+        if landed is None:
+            if self._land.unsettled:
+                self._land.settle()  # nothing is waiting: let readers see all of it
+            return None
+        self._publish(self._totals.add(landed.fold, landed.version))
+        self._kafka.commit(landed.offsets)
+        self._report(landed, time.monotonic() - begun)
+        return landed
+
+    def wrong(self) -> list[str]:
+        """What makes this process unhealthy."""
+        return [str(halted) for halted in self._kafka.halted.values()]
+
+    def end(self, drain_s: float) -> None:
+        """Leave the group; what was read and not committed is read again by the next owner."""
+        self._land.settle()
+        self._producer.flush(drain_s)
+        self._kafka.close()
+
+    def _assigned(self, partitions: Sequence[Partition]) -> None:
+        events = [p.number for p in partitions if p.source == self._topics.events.topic]
+        if events:
+            self._publish(self._totals.reload(self._root, events))
+        names = ", ".join(p.file for p in partitions)
+        self._log.info("assigned %s", names, extra={"fields": {"partitions": len(partitions)}})
+
+    def _publish(self, totals: Sequence[Total]) -> None:
+        for total in totals:
+            partition = partition_of_key(total.partner_id, self._topics.totals_partitions)
+            self._producer.produce(
+                self._topics.totals, total.encoded(), total.key, partition=partition, on_delivery=self._delivered
+            )
+            self._producer.poll(0)
+        metrics.TOTALS.inc(len(totals))
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._undelivered.append(error.str())
+
+    def _halted(self, partition: Partition, halted: Halted) -> None:
+        metrics.HALTED.labels(halted.reason).inc()
+        self._log.error(str(halted), extra={"fields": {"reason": halted.reason, "partition": partition.file}})
+
+    def _report(self, landed: Landed, seconds: float) -> None:
+        counts = landed.counts
+        metrics.COUNTED.inc(counts.counted)
+        metrics.DUPLICATES.inc(counts.duplicates)
+        metrics.CONFLICTS.inc(counts.conflicts)
+        metrics.REFUSED.inc(counts.refused)
+        metrics.REDELIVERED.inc(landed.redelivered)
+        metrics.IDENTITIES.set(landed.open_identities)
+        metrics.COMMITS.observe(seconds)
+        ends = self._kafka.lag()
+        for partition, offset in landed.offsets.items():
+            behind = max(0, ends.get(partition, offset) - offset)
+            metrics.LAG.labels(partition.source, partition.generation).set(behind)
+        fields = {
+            **counts._asdict(),
+            "redelivered": landed.redelivered,
+            "version": landed.version,
+            "seconds": round(seconds, 3),
+        }
+        self._log.info("landed", extra={"fields": fields})
+
+
+def run(worker: LandWorker, log: logging.Logger, options: worker_loop.Options) -> int:
+    """Until SIGTERM; the exit code."""
+    pa.set_cpu_count(1)
+    return worker_loop.run(log, options, worker.step, end=lambda: worker.end(options.drain_s), wrong=worker.wrong)

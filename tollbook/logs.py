@@ -1,0 +1,35 @@
+"""What workers say: one JSON object a line on standard error, for whatever collects it. Control characters are escaped."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_TEXT_MAX = 2048
+
+
+class JsonLines(logging.Formatter):
+    """`time`, `level`, `process`, `message`, and the fields given as `extra={"fields": {…}}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; a traceback, if there is one, stands in a field."""
+        said = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "process": record.name,
+            "message": record.getMessage()[:_TEXT_MAX],
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            said["traceback"] = self.formatException(record.exc_info)[-_TEXT_MAX:]
+        return json.dumps(said, default=str)
+
+
+def logger(name: str) -> logging.Logger:
+    """The log of one worker process, set up once. Libraries' warnings go the same way."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for noisy in ("faust", "aiokafka", "kafka", "httpx", "mode"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    return logging.getLogger(f"tollbook.{name}")

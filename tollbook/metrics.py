@@ -1,0 +1,71 @@
+"""What workers count: all names in one list, by Prometheus' conventions (base units, `_total`), and where they are served.
+
+`/metrics` and `/healthz` are on loopback unless told otherwise. Healthy means: nothing is halted, and the last step is not
+longer ago than the watchdog allows.
+"""
+
+import threading
+from collections.abc import Callable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+
+REGISTRY = CollectorRegistry()
+
+RECORDS = Counter("tollbook_ingest_records", "Records of gateway.access that were read.", registry=REGISTRY)
+INGESTED = Counter("tollbook_ingest_entries", "Entries that were read, whatever became of them.", registry=REGISTRY)
+INGEST_REFUSED = Counter("tollbook_ingest_refused", "Entries refused by ingest.", ["reason"], registry=REGISTRY)
+COUNTED = Counter("tollbook_land_events", "Events counted.", registry=REGISTRY)
+DUPLICATES = Counter("tollbook_land_duplicates", "Resends that were dropped.", registry=REGISTRY)
+CONFLICTS = Counter("tollbook_land_conflicts", "Entries that contradict a counted event.", registry=REGISTRY)
+REFUSED = Counter("tollbook_land_refused", "Refused entries taken into the lake.", registry=REGISTRY)
+REDELIVERED = Counter("tollbook_land_redelivered", "Entries that ingest sent again and land knew.", registry=REGISTRY)
+COMMITS = Histogram(
+    "tollbook_land_commit_seconds", "Reading, dedup and commit of one batch.", registry=REGISTRY,
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+)  # fmt: skip
+IDENTITIES = Gauge("tollbook_land_open_identities", "Identities held in memory.", registry=REGISTRY)
+LAG = Gauge(
+    "tollbook_land_lag_messages", "Messages behind the lake's offset.", ["topic", "partition"], registry=REGISTRY
+)
+HALTED = Gauge("tollbook_halted_partitions", "Partitions that are not read on.", ["reason"], registry=REGISTRY)
+FENCED = Counter(
+    "tollbook_land_fenced", "Commits refused because another worker owns the partition.", registry=REGISTRY
+)
+TOTALS = Counter("tollbook_land_totals_published", "Messages of usage.totals.", registry=REGISTRY)
+ALERTS = Counter("tollbook_quota_alerts", "Alerts sent.", ["kind"], registry=REGISTRY)
+ALL = (
+    RECORDS, INGESTED, INGEST_REFUSED, COUNTED, DUPLICATES, CONFLICTS, REFUSED, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
+    FENCED, TOTALS, ALERTS,
+)  # fmt: skip
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
+        """Scrapes are not news."""
+
+
+def serve(address: str, health: Callable[[], list[str]]) -> int:
+    """Serve on `host:port` (port 0: any) from a thread of its own; the port. `health` lists what is wrong, nothing: 200."""
+    host, _, port = address.rpartition(":")
+    metrics = make_wsgi_app(REGISTRY)
+
+    def app(environ: dict[str, Any], start: Callable[..., Any]) -> Any:
+        if environ["PATH_INFO"] == "/healthz":
+            wrong = health()
+            start("503 Service Unavailable" if wrong else "200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+            return ["".join(f"{line}\n" for line in wrong or ["ok"]).encode()]
+        if environ["PATH_INFO"] == "/metrics":
+            return metrics(environ, start)
+        start("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"there are /metrics and /healthz\n"]
+
+    server = make_server(host or "127.0.0.1", int(port), app, _Server, _Silent)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return int(server.server_port)

@@ -1,0 +1,80 @@
+"""What all worker processes share: run step after step until SIGTERM, watched, with metrics; and leave with a clear code.
+
+Exit codes for a supervisor: 0 ended on request · 2 will not work as it is: mend it first · 70 a bug or a hang · 75 start again.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from confluent_kafka import KafkaException
+
+from schemas.halts import Halt, Halted
+from schemas.lake import Fenced, LakeError
+from tollbook import metrics
+from tollbook.watchdog import Watchdog
+
+
+class Options(NamedTuple):
+    """What every worker takes."""
+
+    metrics: str = "127.0.0.1:0"
+    watchdog_s: float = 60.0
+    drain_s: float = 10.0
+
+
+def run(
+    log: logging.Logger,
+    options: Options,
+    step: Callable[[], object],
+    *,
+    end: Callable[[], None],
+    wrong: Callable[[], list[str]] = list,
+) -> int:
+    """Call `step` until SIGTERM or SIGINT, then `end`. `wrong` lists what makes the process unhealthy."""
+    with _stop_signals() as stopped:
+        dog = Watchdog(options.watchdog_s, log)
+        port = metrics.serve(options.metrics, lambda: [*wrong(), *_silence(dog, options)])
+        log.info("started", extra={"fields": {"metrics_port": port, "pid": os.getpid()}})
+        code = 0
+        try:
+            while not stopped.is_set():
+                step()
+                dog.beat()
+        except Halted as exc:
+            log.error(str(exc), extra={"fields": {"reason": exc.reason}})  # noqa: TRY400  # a message, not a traceback
+            code = 75 if exc.reason.passes else 2
+        except Fenced as exc:
+            metrics.FENCED.inc()
+            log.warning("another worker owns what this one held: begins again", extra={"fields": {"detail": str(exc)}})
+            code = 75
+        except KafkaException as exc:
+            log.error("the broker: %s", exc, extra={"fields": {"reason": Halt.KAFKA}})  # noqa: TRY400
+            code = 75
+        except LakeError as exc:
+            log.error(str(exc), extra={"fields": {"reason": "LAKE"}})  # noqa: TRY400
+            code = 2
+        if code == 0:
+            end()
+            log.info("ended on request")
+        dog.stop()
+    return code
+
+
+def _silence(dog: Watchdog, options: Options) -> list[str]:
+    return [f"no progress for {dog.silent_s:.0f} s"] if dog.silent_s > options.watchdog_s / 2 else []
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    stopped = threading.Event()
+    kept = {s: signal.signal(s, lambda *_: stopped.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
