@@ -31,6 +31,11 @@ def partitions_of_keys(keys: pa.ChunkedArray | pa.Array, partitions: int) -> I64
     return (murmur2(keys) & _SIGN).astype(np.int64) % partitions
 
 
+def partition_of_key(key: str, partitions: int) -> int:
+    """The partition of one key."""
+    return int(partitions_of_keys(pa.array([key], pa.string()), partitions)[0])
+
+
 def murmur2(keys: pa.ChunkedArray | pa.Array) -> U32:
     """Kafka's murmur2 of each string."""
     if keys.null_count:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 
 from cyclopts import App, CycloptsError
 
@@ -26,6 +27,14 @@ for place, group in enumerate((run_commands.dead, invoice_commands.app, run_comm
     group.sort_key = place
     app.command(group)
 app.command(run_commands.formats, sort_key=8, help_epilogue="")
+if find_spec("confluent_kafka"):  # the extra `kafka`
+    from tollbook import kafka_commands, topics
+
+    topics.app.sort_key = 9
+    app.command(topics.app)
+    _stages: tuple[Callable[..., int], ...] = (kafka_commands.load, kafka_commands.ingest, kafka_commands.land)
+    for place, command in enumerate(_stages, 10):
+        app.command(command, sort_key=place, help_epilogue="")
 
 
 def run(tokens: list[str]) -> int:

@@ -60,7 +60,18 @@ SETTINGS = {
 class Broker:
     """A broker on `bootstrap`. `kill`, then `start`: the same address and the same log. `close` removes all of it."""
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None, jvm: tuple[str, ...] = JVM) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, str] | None = None,
+        users: Mapping[str, str] | None = None,
+        jvm: tuple[str, ...] = JVM,
+    ) -> None:
+        """`users`: names and passwords of those who may come in by `sasl_bootstrap`; without an ACL they may do nothing.
+
+        On `bootstrap` everybody may do everything, with users or without.
+        """
+        self._users = dict(users or {})
         self._java = java()
         self._jars = jars()
         self._jvm = jvm
@@ -68,7 +79,7 @@ class Broker:
         self._leash: subprocess.Popen[str] | None = None
         self._pid: int | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="tollbook-kafka-"))
-        self.port = 0
+        self.port = self.sasl_port = 0
 
     def __enter__(self) -> "Broker":
         try:
@@ -88,6 +99,12 @@ class Broker:
         return f"127.0.0.1:{self.port}"
 
     @property
+    def sasl_bootstrap(self) -> str:
+        """Where SASL/PLAIN is asked for, without encryption."""
+        assert self._users, "this broker has no users"
+        return f"127.0.0.1:{self.sasl_port}"
+
+    @property
     def pid(self) -> int:
         """The server's own process, not the one that watches it."""
         assert self._pid is not None, "the broker is not running"
@@ -105,7 +122,7 @@ class Broker:
             self._await_answer()
             return
         for attempt in range(1, TRIES + 1):
-            self.port, controller = free_ports(2)
+            self.port, self.sasl_port, controller = free_ports(3)
             self._format(controller)
             self._launch()
             try:
@@ -150,8 +167,11 @@ class Broker:
 
     def _format(self, controller_port: int) -> None:
         listeners = f"PLAINTEXT://{self.bootstrap}"
+        if self._users:
+            listeners += f",SASL_PLAINTEXT://{self.sasl_bootstrap}"
         settings = {
             **self._settings,
+            **(_access(self._users) if self._users else {}),
             "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller_port}",
             "advertised.listeners": listeners,
@@ -230,6 +250,17 @@ class Broker:
             assert pipe is not None
             pipe.close()
         self._leash = self._pid = None
+
+
+def _access(users: Mapping[str, str]) -> dict[str, str]:
+    known = " ".join(f'user_{name}="{password}"' for name, password in users.items())
+    return {
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl_plaintext.plain.sasl.jaas.config": f"org.apache.kafka.common.security.plain.PlainLoginModule required {known};",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
 
 
 class PortTaken(Unavailable):

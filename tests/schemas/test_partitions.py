@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.partitions import murmur2, partitions_of, partitions_of_keys
+from schemas.partitions import murmur2, partition_of_key, partitions_of, partitions_of_keys
 from tests.conftest import MakeTopic
 
 # What Kafka's own tests expect of its murmur2, as Java's signed integers.
@@ -56,7 +56,9 @@ def test_a_slice_has_the_partitions_of_its_part(keys: list[str], first: int, par
     chunked = pa.chunked_array([array[first:], array[:first], array[:0]], pa.string())
     expected = [(plain(key.encode()) & 0x7FFFFFFF) % partitions for key in keys[first:] + keys[:first]]
     assert partitions_of_keys(chunked, partitions).tolist() == expected
-    assert partitions_of_keys(array[first:].cast(pa.large_string()), partitions).tolist() == expected[: len(keys[first:])]
+    assert (
+        partitions_of_keys(array[first:].cast(pa.large_string()), partitions).tolist() == expected[: len(keys[first:])]
+    )
 
 
 @given(st.lists(st.tuples(st.text(max_size=9), st.text(max_size=30)), max_size=30))
@@ -93,4 +95,5 @@ def test_partitions_are_those_that_a_producer_chooses(kafka: str, make_topic: Ma
         )
     assert producer.flush(30) == 0
     assert partitions_of_keys(pa.array(keys), 12).tolist() == [chosen[key] for key in keys]
+    assert [partition_of_key(key, 12) for key in keys[:20]] == [chosen[key] for key in keys[:20]]
     assert len(set(chosen.values())) == 12
