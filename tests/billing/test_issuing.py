@@ -302,34 +302,53 @@ def test_an_issue_that_dies_is_completed_by_the_next_one(
     assert problems(root) == []
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        pytest.param(lake, "open_table", id="before it looks for the last number"),
-        pytest.param(lake, "write_part", id="after it has looked"),
-        pytest.param(lake, "commit", id="just before its commit"),
-    ],
-)
-def test_an_issue_in_between_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
-    """Whoever commits first has given the numbers; the other is refused, or finds nothing to do. A fresh handle is no way around."""
-    made = close(root)
+STEPS = [
+    pytest.param(lake, "open_table", id="before it looks for the last number"),
+    pytest.param(lake, "write_part", id="after it has looked"),
+    pytest.param(lake, "commit", id="just before its commit"),
+]
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, other: Callable[[], Report]) -> list[Report]:
+    """Let another process issue when this one comes to a step; the list holds what the other reported."""
     real: Callable[..., Any] = getattr(module, name)
     others: list[Report] = []
 
     def meanwhile(*args: Any, **kwargs: Any) -> Any:
         if name != "open_table" or args[1:] == (INVOICES,):
             monkeypatch.setattr(module, name, real)
-            others.append(issue(root, made))
+            others.append(other())
         return real(*args, **kwargs)
 
     monkeypatch.setattr(module, name, meanwhile)
-    try:
-        mine = issue(root, made).new
-    except Fenced:
-        mine = 0
-    assert (mine, [r.new for r in others]) == (0, [2])
-    assert numbers(root) == ["NM-2026-000001", "NM-2026-000002"]
+    return others
+
+
+@pytest.mark.parametrize("years", [0, 1], ids=["the same year", "another year, another series"])
+@pytest.mark.parametrize(("module", "name"), STEPS)
+def test_an_issue_in_between_is_seen(
+    root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, years: int
+) -> None:
+    """Whoever commits first has given the numbers; the other is refused, or finds nothing to do. A fresh handle is no way around."""
+    made = close(root)
+    others = interrupted(monkeypatch, module, name, lambda: issue(root, made, NOW.replace(year=NOW.year + years)))
+    assert outcome(root, made) <= 0
+    assert [report.new for report in others] == [2]
+    assert numbers(root) == [f"NM-{NOW.year + years}-000001", f"NM-{NOW.year + years}-000002"]
     assert problems(root) == []
+
+
+@pytest.mark.parametrize(("module", "name"), STEPS)
+def test_another_months_issue_in_between_takes_other_numbers(
+    root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
+) -> None:
+    """Two months of one series at once: the second to commit counts on from the first, or is refused and repeated."""
+    september, october = close(root, label="2026-09"), close(root)
+    interrupted(monkeypatch, module, name, lambda: issue(root, september))
+    outcome(root, october)
+    issue(root, october)
+    assert numbers(root) == [f"NM-2026-00000{n}" for n in (1, 2, 3, 4)]
+    assert [i.period for i in issuing.listed(root)] == ["2026-09", "2026-09", "2026-10", "2026-10"]
 
 
 def outcome(root: Path, made: Close) -> int:
