@@ -1,0 +1,133 @@
+"""Help: every command has it, with an example that works as it is written; JSON wherever it is offered."""
+
+import inspect
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cyclopts import App
+
+from tests.tollbook.fixtures import Here, process, requests
+from tests.tollbook.fixtures import ended as end_of
+from tollbook.app import app
+from tollbook.edge import EXIT_CODES
+
+
+def commands(found: App, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], App]]:
+    """Every command and group below `found`, by its words, without --help and --version."""
+    yield place, found
+    for name in found:
+        if not name.startswith("-"):
+            yield from commands(found[name], (*place, name))
+
+
+ALL = dict(commands(app))
+COMMANDS = {place: found for place, found in ALL.items() if found.default_command is not None}
+WITH_JSON = [
+    place for place, found in COMMANDS.items() if "json" in inspect.signature(found.default_command).parameters
+]
+
+
+def ids(places: object) -> list[str]:
+    return [" ".join(("tollbook", *place)) for place in places]  # type: ignore[attr-defined]
+
+
+def example(text: str) -> list[str]:
+    """The words of the example in a help text, which may be wrapped."""
+    found = re.search(r"Example: (tollbook .*?)(?:\n\n|\n╭|\Z)", text, re.DOTALL)
+    assert found, f"no example in:\n{text}"
+    return shlex.split(" ".join(found[1].split()))
+
+
+@pytest.mark.parametrize("place", ALL, ids=ids(ALL))
+def test_every_command_has_help_with_an_example_that_can_be_typed(here: Here, place: tuple[str, ...]) -> None:
+    """An example with an option that was renamed teaches what is not there. Only parsed: it writes nothing."""
+    shown = here.tollbook(*place, "--help")
+    assert shown.code == 0
+    assert shown.err == ""
+    assert shown.out.startswith(" ".join(("Usage: tollbook", *place)))
+    name, *words = example(shown.out)
+    assert name == "tollbook"
+    assert tuple(words[: len(place)]) == place
+    command, _, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+    assert command in [found.default_command for found in COMMANDS.values()]
+
+
+@pytest.mark.parametrize("place", COMMANDS, ids=ids(COMMANDS))
+def test_every_option_says_what_it_is_for(place: tuple[str, ...]) -> None:
+    """An option without a word of help is known to its author alone."""
+    hidden = {"now"}
+    for argument in COMMANDS[place].assemble_argument_collection(parse_docstring=True):
+        assert argument.parameter.help or argument.field_info.name in hidden, argument.name
+
+
+@pytest.mark.parametrize("place", [p for p in ALL if p not in COMMANDS], ids=lambda p: " ".join(("tollbook", *p)))
+def test_a_group_without_a_command_shows_its_help(here: Here, place: tuple[str, ...]) -> None:
+    """`tollbook` alone is what a newcomer types first."""
+    assert here.tollbook(*place) == here.tollbook(*place, "--help")
+
+
+def test_the_exit_codes_stand_in_the_help_of_the_command_and_nowhere_else(here: Here) -> None:
+    """Whoever writes the scheduler's entry finds them in one place."""
+    shown = here.tollbook("--help").out
+    listed = {
+        int(code): meaning
+        for code, meaning in re.findall(r"^ {2,4}(\d+)  (.+)$", shown.partition("Exit codes:")[2], re.MULTILINE)
+    }
+    assert set(listed) == set(EXIT_CODES)
+    assert all(meaning.startswith(listed[code]) for code, meaning in EXIT_CODES.items())
+    assert "Exit codes:" not in here.tollbook("run", "--help").out
+
+
+def test_the_version_is_that_of_the_distribution(here: Here) -> None:
+    """What a bug report names."""
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", here.tollbook("--version").out)
+
+
+def test_python_m_tollbook_is_the_command(here: Here) -> None:
+    """Both ways to start it are one."""
+    assert end_of(process(["formats", "--json"], folder=here.folder)) == here.tollbook("formats", "--json")
+
+
+# How to call each command that offers JSON; CATALOG and LAKE stand for the options. Kafka's have tests of their own.
+CALLS: dict[tuple[str, ...], list[str]] = {
+    ("run",): ["CATALOG", "LAKE", "--format", "kong", "--source", "edge", "more.log"],
+    ("usage",): ["acme", "CATALOG", "LAKE", "--period", "2026-10"],
+    ("verify",): ["LAKE"],
+    ("formats",): [],
+    ("dead", "list"): ["LAKE"],
+    ("catalog", "check"): ["catalog"],
+    ("invoice", "rate"): ["CATALOG", "LAKE", "--period", "2026-10"],
+    ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],
+    ("invoice", "issue"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
+    ("invoice", "show"): ["S-2026-000001", "LAKE"],
+    ("invoice", "verify"): ["LAKE"],
+}
+EMBEDDED = [place for place in WITH_JSON if place[0] not in {"load", "ingest", "land"}]
+
+
+def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One month from logs to invoices, each step read by a program: one JSON value on standard output, and nothing else."""
+    monkeypatch.chdir(here.folder)
+    here.log("a.log", *requests(5), b"no JSON at all\n")
+    here.log("more.log", *requests(60, step_ms=7_000, start_ms=1_790_900_000_000))
+    assert here.run("a.log").code == 0
+    assert set(CALLS) == set(EMBEDDED)
+    options = {"CATALOG": ["--catalog", "catalog"], "LAKE": ["--lake", "lake"]}
+    given = {}
+    for place, call in CALLS.items():
+        ended = here.tollbook(*place, *(word for part in call for word in options.get(part, [part])), "--json")
+        assert (ended.code, ended.err) == (0, ""), place
+        given[place] = json.loads(ended.out)
+    assert given["run",]["counted"] == 60
+    assert [a["threshold_percent"] for a in given["run",]["alerts"]] == ["50"]
+    assert given["usage",][0]["quantity"] == "5"
+    assert given["verify",]["ok"] is True
+    assert given["dead", "list"]["by_reason"][0]["reason"] == "NOT_JSON"
+    assert given["dead", "list"]["entries"][0]["file"] == "a.log"
+    assert given["invoice", "issue"]["invoices"][0]["total"] == "16.25"
+    assert given["invoice", "show"]["number"] == "S-2026-000001"
+    assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
