@@ -1,0 +1,76 @@
+"""The format of docs/formats.md, done as the page says."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ingest.framing import split_lines
+from tests.docs.pages import ROOT, block, names_in_first_column, section
+
+PACKAGES = ("schemas", "ingest", "aggregate", "billing", "tollbook")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tollbook with one file more, as the page has it."""
+    root = tmp_path_factory.mktemp("acme")
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (root / "ingest" / "formats" / "acme.sql").write_text(block("docs/formats.md", "acme.sql"))
+    (root / "acme.log").write_text(block("docs/formats.md", "acme.log"))
+    return root
+
+
+def run(place: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=place, env={**os.environ, "PYTHONPATH": str(place)}, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_example_reads_what_the_page_says(place: Path) -> None:
+    """Who follows the page must see what the page shows."""
+    assert run(place, "ingest", "parse", "--format", "acme", "acme.log") == block("docs/formats.md", "parsed")
+
+
+def test_the_example_runs_into_a_lake(place: Path) -> None:
+    """Two counted, one duplicate, two refused: the figures in the text."""
+    source = ("--source", "acme-1", "--catalog", str(ROOT / "examples" / "catalog"))
+    report = json.loads(
+        run(place, "tollbook", "run", "--lake", "lake", "--format", "acme", *source, "--json", "acme.log")
+    )
+    counts = {k: report[k] for k in ("entries", "counted", "duplicates", "conflicts", "refused")}
+    assert counts == {"entries": 5, "counted": 2, "duplicates": 1, "conflicts": 0, "refused": 2}
+
+
+def test_the_columns_of_a_format_are_those_that_are_read() -> None:
+    """A column that the page forgets is one that its reader's format lacks."""
+    listed = names_in_first_column(section("docs/formats.md", "The columns of a format"))
+    header = (ROOT / "ingest/sql/normalise.sql").read_text().partition("-- in:  entries(")[2].partition(")")[0]
+    assert listed == [name.strip(" \n-") for name in header.split(",")]
+
+
+def test_every_format_of_ours_has_these_columns() -> None:
+    """The page describes all formats, not only its own example."""
+    listed = names_in_first_column(section("docs/formats.md", "The columns of a format"))
+    con = duckdb.connect()
+    con.execute((ROOT / "ingest/sql/macros.sql").read_text())
+    con.register("lines", split_lines(b"{}\n", 0).lines)
+    for file in sorted((ROOT / "ingest" / "formats").glob("*.sql")):
+        columns = con.sql(file.read_text()).columns
+        assert sorted(columns) == sorted(listed), file.name
+
+
+def test_macros_that_are_named_exist() -> None:
+    """They are the first thing that is tried out."""
+    macros = (ROOT / "ingest/sql/macros.sql").read_text()
+    for name in ("present", "epoch_number_us", "clf_time_us", "iso_time_us"):
+        assert f"MACRO {name}(x)" in macros
+        assert f"`{name}(x)`" in (ROOT / "docs/formats.md").read_text()
