@@ -15,7 +15,7 @@ WITH framed AS (
     UNION ALL
     SELECT position, unnest(range(len(records)))::INTEGER AS item, unnest(records) AS line
     FROM (
-        SELECT position, CASE WHEN json_valid(line) THEN from_json(line, '["JSON"]')::VARCHAR[] ELSE [line] END AS records
+        SELECT position, records_in(line, '$[*]') AS records
         FROM lines
         WHERE starts_with(line, '[')
     )

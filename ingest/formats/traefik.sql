@@ -33,8 +33,8 @@ read AS (
         r,
         clf_head(q[1]) AS head,
         request_line(q[2]) AS request,
-        clf_result(q[3]) AS result,
-        -- From the end: the quoted parts before these are the client's.
+        -- From the end: a path may hold a quote, which Traefik escapes only further on.
+        clf_result(CASE WHEN len(q) >= 11 THEN q[-9] ELSE q[3] END) AS result,
         CASE WHEN len(q) >= 11 THEN q[-4] END AS router,
         CASE WHEN len(q) >= 11 THEN nullif(regexp_extract(q[-1], '^ (\d+)ms\s*$', 1), '') END AS milliseconds
     FROM cut

@@ -5,11 +5,15 @@ CREATE OR REPLACE TEMP MACRO present(x) AS nullif(nullif(x, '-'), '');
 -- unit that is not guessed at: -1, which is out of range. NULL where it is no number. The digits are counted, not the value
 -- compared, so that each cast stands once: a shared one would be computed for every row, needed or not.
 CREATE OR REPLACE TEMP MACRO epoch_number_us(x) AS CASE
-    WHEN contains(x, '.') THEN TRY_CAST(TRY_CAST(x AS DECIMAL(28, 6)) * CASE
-        WHEN strpos(x, '.') <= 12 THEN 1000000
-        WHEN strpos(x, '.') <= 16 THEN 1000
-        ELSE -0.000001
-    END AS BIGINT)
+    -- 22 digits, so that the product fits: an overflow would be an error of the whole statement.
+    WHEN contains(x, '.') THEN coalesce(
+        TRY_CAST(TRY_CAST(x AS DECIMAL(22, 6)) * CASE
+            WHEN strpos(x, '.') <= 12 THEN 1000000
+            WHEN strpos(x, '.') <= 16 THEN 1000
+            ELSE -0.000001
+        END AS BIGINT),
+        CASE WHEN TRY_CAST(x AS DECIMAL(38, 0)) IS NOT NULL THEN -1 END
+    )
     WHEN length(x) <= 11 THEN TRY_CAST(x AS BIGINT) * 1000000
     WHEN length(x) <= 15 THEN TRY_CAST(x AS BIGINT) * 1000
     WHEN TRY_CAST(x AS HUGEINT) IS NOT NULL THEN -1
@@ -62,7 +66,7 @@ CREATE OR REPLACE TEMP MACRO epoch_ns_us(x) AS nullif(TRY_CAST(x AS BIGINT) // 1
 -- Seconds as text to milliseconds as text, exact: the decimal point moves by an exponent, nothing is multiplied, unless a
 -- number of JSON has an exponent already. What is no such number stays visible, and is refused as out of range.
 CREATE OR REPLACE TEMP MACRO ms_of_seconds(x) AS CASE
-    WHEN contains(x, 'e') OR contains(x, 'E') THEN coalesce((TRY_CAST(x AS DECIMAL(18, 9)) * 1000)::VARCHAR, x || ' s')
+    WHEN contains(x, 'e') OR contains(x, 'E') THEN coalesce((TRY_CAST(x AS DECIMAL(28, 9)) * 1000)::VARCHAR, x || ' s')
     ELSE x || 'e3'
 END;
 
@@ -128,9 +132,9 @@ CREATE OR REPLACE TEMP MACRO clf_head(part) AS CASE
     ELSE regexp_extract(part, '^()(\S+) +- +(\S.*) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
 END;
 
--- A request line; both fields are empty where it is none (a TLS handshake, garbage). HTTP/0.9 has no protocol.
-CREATE OR REPLACE TEMP MACRO request_line(part) AS
-    regexp_extract(part, '^([A-Z][A-Z_-]*) (\S+)(?: [A-Z]+/[0-9.]+| -)?$', ['method', 'target']);
+-- A request line; both fields are empty where it is none (a TLS handshake, garbage). HTTP/0.9 has no protocol. A space that
+-- does not belong in a target ends it, so that nobody hides method and path by sending one.
+CREATE OR REPLACE TEMP MACRO request_line(part) AS regexp_extract(part, '^([A-Z][A-Z_-]*) (\S+)(?: .*)?$', ['method', 'target']);
 
 -- Status and bytes after the request of a CLF line.
 CREATE OR REPLACE TEMP MACRO clf_result(part) AS regexp_extract(part, '^ (\d{3}|-) (\d+|-)(?:\s|$)', ['status', 'bytes']);

@@ -26,7 +26,8 @@ WITH typed AS (
         response_bytes_text,
         TRY_CAST(response_bytes_text AS BIGINT) AS response_bytes,
         latency_ms_text,
-        TRY_CAST(TRY_CAST(latency_ms_text AS DECIMAL(18, 3)) * 1000 AS BIGINT) AS latency_us,
+        -- 15 digits, so that the product fits: an overflow would be an error of the whole statement.
+        TRY_CAST(TRY_CAST(latency_ms_text AS DECIMAL(15, 3)) * 1000 AS BIGINT) AS latency_us,
         address_of(client_ip_text) AS client_ip,
         identity_kind,
         identity_value,

@@ -49,7 +49,9 @@ HOSTILE = [
     b'{"request":{}}\n', b'{"request":[]}\n', b'{"request":"x","started_at":1}\n', b'{"request":{"id":{}},"started_at":[]}\n',
     b'{"request":{"id":"\\ud800"},"started_at":1}\n', b'{"request":{"id":"\\u0000"},"started_at":1790812800000}\n', b"\xff\xfe{\x00}\x00\n",
     b"\x00\n", b"\x1b[31m\n", b'{"request":{"size":1e400},"started_at":1790812800000}\n', b'{"request":{"size":NaN}}\n', b"{}{}\n", b'{"a":1}garbage\n',
-    b'{"request":{"id":"x"},"started_at":99999999999999999999999}\n', b'{"request":{"id":"x"},"started_at":-5}\n', b"<request >\n", b"\xc3(\n",
+    b'{"request":{"id":"x"},"started_at":99999999999999999999999}\n', b'{"request":{"id":"x"},"started_at":1.1234567e21}\n',
+    b'{"request":{"id":"x"},"started_at":1790812800000,"latencies":{"request":1234567890123456}}\n',
+    b'{"request":{"id":"x"},"started_at":-5}\n', b"<request >\n", b"\xc3(\n",
     b'{"request":{"id":"' + b"9" * 5000 + b'"},"started_at":1790812800000}\n', b'1.2.3.4 - - [99/Foo/2016:99:99:99 +0000] "GET / HTTP/1.0" 200 1\n',
 ]  # fmt: skip
 
