@@ -62,11 +62,13 @@ def test_a_command_in_the_text_has_a_name_that_exists(line: str) -> None:
     """In running text a command may be short of its options, but not have another name or other options than shown."""
     words = [w for w in shlex.split(line)[1:] if w not in {"…", "FILE…"}]
     options = [w for w in words if w.startswith("--")]
-    command = words[: words.index(options[0])] if options else words
-    depth = next(n for n in range(len(command), -1, -1) if n == 0 or tuple(command[:n]) in NAMES)
-    assert depth, f"no command {' '.join(command)}"
-    known = NAMES[tuple(command[:depth])]
-    assert set(options) <= known | {"--help"}, set(options) - known
+    path: tuple[str, ...] = ()
+    for word in words[: words.index(options[0])] if options else words:
+        if path and not any(name[: len(path)] == path for name in NAMES if len(name) > len(path)):
+            break  # a command, not a group: what follows is for it
+        path = (*path, word)
+        assert path in NAMES, f"no command {' '.join(path)}"
+    assert set(options) <= NAMES.get(path, set()) | {"--help"}
 
 
 def names() -> dict[tuple[str, ...], set[str]]:
