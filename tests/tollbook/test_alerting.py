@@ -1,0 +1,180 @@
+"""Alerts of the embedded run: each once, in its own period, at the event that crossed; a crash delays them and loses none."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.tollbook.fixtures import (
+    DAY_MS,
+    METERS,
+    MINUTE_MS,
+    PARTNERS,
+    PRICES,
+    T0_MS,
+    Here,
+    ended,
+    process,
+    requests,
+    write_catalog,
+)
+
+KILL_BEFORE_ALERTS = """
+import os
+from aggregate import alerts
+from tollbook.__main__ import main
+
+alerts.record = lambda *args, **kwargs: os._exit(9)
+main()
+"""
+SEPTEMBER_MS = T0_MS - 10 * DAY_MS
+
+
+def fired(here: Here, *files: Path) -> list[dict[str, Any]]:
+    """Run, and what alerted in this run."""
+    done = here.tollbook(*here.run_words(*files), "--json")
+    assert (done.code, done.err) == (0, "")
+    return list(done.json["alerts"])
+
+
+def thresholds(alerts: Sequence[dict[str, Any]]) -> list[tuple[str, bool]]:
+    return [(a["threshold_percent"], a["passed"]) for a in alerts]
+
+
+def at(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def ledger(here: Here) -> list[dict[str, Any]]:
+    """Table `alerts`, in the order of its keys."""
+    return here.table(
+        "alerts", "FROM t ORDER BY partner_id, meter, plan, quota_period, period_start, threshold_percent, kind"
+    )
+
+
+def test_crossing_several_thresholds_in_one_run_fires_each_and_marks_the_passed_ones(here: Here) -> None:
+    """From nothing to 95 percent: on-call must see 50, 80 and 90, and that only the last is news."""
+    log = here.log("a.log", *requests(95))
+    assert thresholds(fired(here, log)) == [("50", True), ("80", True), ("90", False)]
+    assert fired(here, log) == []
+    with log.open("ab") as file:
+        file.writelines(requests(4, T0_MS + 200 * MINUTE_MS))
+    assert fired(here, log) == []  # 99: nothing new is reached
+    with log.open("ab") as file:
+        file.writelines(requests(1, T0_MS + 300 * MINUTE_MS))
+    assert thresholds(fired(here, log)) == [("100", False)]  # exactly at it
+    assert fired(here, log) == []
+    assert [row["threshold_percent"] for row in ledger(here)] == [Decimal(t) for t in (50, 80, 90, 100)]
+
+
+def test_it_crosses_at_the_event_that_reached_it_in_the_order_of_event_times(here: Here) -> None:
+    """Not when the log was read, and not in the order of the log: the alert says when the partner got there."""
+    lines = requests(95)
+    log = here.log("a.log", *reversed(lines))
+    alerts = fired(here, log)
+    assert [a["crossed_at"] for a in alerts] == [at(T0_MS + n * MINUTE_MS).isoformat() for n in (49, 79, 89)]
+    assert [row["crossed_at"] for row in ledger(here)] == [at(T0_MS + n * MINUTE_MS) for n in (49, 79, 89)]
+
+
+def test_it_says_what_it_rests_on_and_when_the_quota_will_be_used_up(here: Here) -> None:
+    """Total, limit, commit, and the projection: 50 requests in the first hour, so 100 after two."""
+    [alert] = fired(here, here.log("a.log", *requests(50, step_ms=72_000)))
+    assert (alert["used"], alert["quota"], alert["quota_period"], alert["plan"]) == ("50", "100", "MONTH", "small")
+    assert alert["projected_exhaustion_at"] == at(T0_MS + 120 * MINUTE_MS).isoformat()
+    assert alert["events_version"] == 1
+    [row] = ledger(here)
+    assert row["events_version"] == 1
+    assert row["projected_exhaustion_at"] == at(T0_MS + 120 * MINUTE_MS)
+    assert (row["period_start"], row["period_end"]) == (
+        datetime(2026, 10, 1, tzinfo=UTC),
+        datetime(2026, 11, 1, tzinfo=UTC),
+    )
+
+
+def test_late_usage_alerts_in_its_own_period(here: Here) -> None:
+    """A September log that comes in October counts for September's quota, and takes nothing from October's."""
+    assert thresholds(fired(here, here.log("a.log", *requests(60)))) == [("50", False)]
+    late = fired(here, here.log("b.log", *requests(85, SEPTEMBER_MS)))
+    assert thresholds(late) == [("50", True), ("80", False)]
+    assert {a["period_start"] for a in late} == {"2026-09-01T00:00:00+00:00"}
+
+
+def test_what_is_not_billed_does_not_count_towards_the_quota(here: Here) -> None:
+    """The quota is on the meter, and the meter leaves out 429 and 5xx."""
+    assert fired(here, here.log("a.log", *requests(49), *requests(40, T0_MS + DAY_MS, response__status=503))) == []
+    assert thresholds(fired(here, here.log("b.log", *requests(1, T0_MS + 2 * DAY_MS)))) == [("50", False)]
+
+
+def test_a_crash_between_landing_and_alerting_delays_alerts_and_loses_none(here: Here) -> None:
+    """The lines are landed and are not read again: the alerts must come from what the lake holds."""
+    log = here.log("a.log", *requests(95))
+    for _ in range(2):
+        died = ended(process(here.run_words(log), folder=here.folder, code=("-c", KILL_BEFORE_ALERTS)))
+        assert died.code == 9, died.err
+    assert here.balanced(95)
+    assert ledger(here) == []
+    assert thresholds(fired(here, log)) == [("50", True), ("80", True), ("90", False)]
+    assert fired(here, log) == []
+
+
+def test_a_run_that_counts_nothing_new_alerts_when_the_catalog_lowers_a_quota(here: Here) -> None:
+    """Alerts follow from the totals and the catalog, not from lines that happen to be read."""
+    log = here.log("a.log", *requests(40))
+    assert fired(here, log) == []
+    write_catalog(here.catalog, prices=PRICES.replace("limit: 100", "limit: 50"))
+    assert thresholds(fired(here, log)) == [("50", True), ("80", False)]
+
+
+def test_usage_before_a_plan_does_not_move_the_crossing_of_its_quota(here: Here) -> None:
+    """A plan that begins within the month counts from there: 40 requests before it are another plan's."""
+    plans = "[{plan: old, valid_from: 2026-01-01, valid_to: 2026-10-02}, {plan: small, valid_from: 2026-10-02}]"
+    write_catalog(
+        here.catalog,
+        partners=PARTNERS.replace("[{plan: small, valid_from: 2026-01-01}]", plans),
+        prices=PRICES + "  - {id: old, rate_card: card}\n",
+    )
+    [alert] = fired(here, here.log("a.log", *requests(40), *requests(60, T0_MS + DAY_MS)))
+    assert alert["used"] == "60"
+    assert alert["crossed_at"] == at(T0_MS + DAY_MS + 49 * MINUTE_MS).isoformat()
+
+
+def test_a_plan_taken_up_again_within_a_month_has_one_quota(here: Here) -> None:
+    """Twice 60 requests under one plan are 120 of its 100, each threshold once, though the plan was left in between."""
+    plans = (
+        "[{plan: small, valid_from: 2026-01-01, valid_to: 2026-10-02}, {plan: other, valid_from: 2026-10-02, valid_to: 2026-10-03}, "
+        "{plan: small, valid_from: 2026-10-03}]"
+    )
+    write_catalog(
+        here.catalog,
+        partners=PARTNERS.replace("[{plan: small, valid_from: 2026-01-01}]", plans),
+        prices=PRICES + "  - {id: other, rate_card: card}\n",
+    )
+    log = here.log("a.log", *requests(60), *requests(500, T0_MS + DAY_MS), *requests(60, T0_MS + 2 * DAY_MS))
+    alerts = fired(here, log)
+    assert [a["threshold_percent"] for a in alerts] == ["50", "80", "90", "100", "120"]
+    assert alerts[1]["crossed_at"] == at(T0_MS + 2 * DAY_MS + 19 * MINUTE_MS).isoformat()
+    assert fired(here, log) == []
+    assert len(ledger(here)) == len({row["alert_id"] for row in ledger(here)}) == 5
+
+
+def test_quotas_in_gigabytes_cross_at_the_byte(here: Here) -> None:
+    """The threshold is in the meter's unit, the sum in bytes; between them is an exact division."""
+    write_catalog(
+        here.catalog,
+        meters=METERS + "  - {id: egress, aggregate: sum, field: response_bytes, unit: GB, divide_by: 1000000000}\n",
+        prices=PRICES.replace(
+            "{meter: requests, period: MONTH, limit: 100}", "{meter: egress, period: DAY, limit: 0.000002}"
+        ),
+    )
+    alerts = fired(here, here.log("a.log", *requests(3, response__size=500)))
+    assert [(a["threshold_percent"], a["used"], a["crossed_at"]) for a in alerts] == [
+        ("50", "0.0000015", at(T0_MS + MINUTE_MS).isoformat())
+    ]
+
+
+def test_the_screen_shows_alerts_with_unit_period_and_projection(here: Here) -> None:
+    """What on-call reads in the mail of the scheduler."""
+    shown = here.run(here.log("a.log", *requests(60))).out
+    assert re.search(r"acme +requests +50 % +60 +100 +2026-10 +2026-10-01 00:49 +used up about 2026-10-01 01:40", shown)
