@@ -25,6 +25,7 @@ from billing.warehouse import Span, Warehouse
 from schemas import lake, tables
 from schemas.catalog import Catalog, Partner, Quota
 from schemas.money import EXACT
+from schemas.windows import from_us, to_us
 
 _INT64_DIGITS = 18
 _NARROW_DIGITS = 18
@@ -102,7 +103,10 @@ class Analysis:
         plan, quota = self._quota(partner, meter, as_of)
         period = quota_period(quota.period, as_of, partner.time_zone)
         rule = Rule(partner_id, meter, plan, quota.period, *period, quota.limit, quota.thresholds)
-        windows = self.frame(_sql("burn_down"), partner_id=partner_id, meter=meter, start=period.start, end=period.end)
+        held = [partner.validity_us(assigned) for assigned in partner.plans if assigned.plan == plan]
+        spans = [(max(period.start, from_us(s)), min(period.end, from_us(min(e, to_us(EVER["end"]))))) for s, e in held]
+        starts, ends = [list(times) for times in zip(*spans, strict=True)]
+        windows = self.frame(_sql("burn_down"), partner_id=partner_id, meter=meter, starts=starts, ends=ends)
         seen = windows[windows["used_until"] <= as_of]
         if seen.empty:
             raise NotAnalysis(

@@ -13,7 +13,7 @@ import pytest
 from billing import catalog as catalogs
 from schemas.lake import LakeError
 from tests.notebooks.conftest import DemoLake
-from tollbook import embedded
+from tollbook import alerting, embedded
 from tollbook.analysis import Analysis, NotAnalysis, open_lake
 
 LATE = (
@@ -134,6 +134,25 @@ def test_the_burn_down_ends_at_the_invoice_and_crosses_with_the_alert(analysis: 
     )["crossed_at"].iloc[0]
     first = burn.windows[burn.windows["used"] >= burn.rule.limit]["used_until"].iloc[0]
     assert first - timedelta(minutes=15) <= crossed < first
+
+
+def test_a_quota_counts_while_its_plan_holds(demo_lake: DemoLake, tmp_path: Path) -> None:
+    """A plan that began within the month, was left and taken up again: the alert counts its days alone, and so does the plot."""
+    lake = Path(shutil.copytree(demo_lake.lake, tmp_path / "lake"))
+    catalog = Path(shutil.copytree(demo_lake.catalog, tmp_path / "catalog"))
+    once = "{plan: wholesale-1m, valid_from: 2026-01-01}"
+    parts = [("wholesale-1m", "10-06", "10-12"), ("trial", "10-12", "10-15"), ("wholesale-1m", "10-15", "11-01")]
+    plans = ", ".join(f"{{plan: {p}, valid_from: 2026-{s}, valid_to: 2026-{e}}}" for p, s, e in parts)
+    partners = (catalog / "partners.yaml").read_text()
+    (catalog / "partners.yaml").write_text(partners.replace(f"- {once}", f"[{plans}]", 1))
+    (catalog / "trial.yaml").write_text("plans: [{id: trial, rate_card: wholesale}]")
+    prices = (catalog / "prices.yaml").read_text()
+    (catalog / "prices.yaml").write_text(prices.replace("limit: 15000", "limit: 6000"))
+    burn = open_lake(lake, catalog).burn_down("northwind", "requests", datetime(2026, 10, 31, 23, tzinfo=UTC))
+    fired = [raised.alert for raised in alerting.alert(lake, catalogs.load(catalog)) if raised.alert.rule == burn.rule]
+    assert fired
+    assert {alert.used for alert in fired} == {Decimal(burn.windows["used"].iloc[-1])}
+    assert burn.windows["used_until"].min() == datetime(2026, 10, 5, 23, 15, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

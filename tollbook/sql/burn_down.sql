@@ -1,10 +1,15 @@
--- How a quota is used up: the running sum of a meter, window by window.
--- in:  usage; $partner_id, $meter; $start, $end TIMESTAMPTZ, [start, end)
+-- How a quota is used up: the running sum of a meter, window by window, while the plan of the quota held.
+-- in:  usage; $partner_id, $meter; $starts, $ends: lists of TIMESTAMPTZ, the times in which it held, [start, end) each, apart
 -- out: used_until TIMESTAMPTZ (the window's end), used DECIMAL in the meter's unit; in time order
+WITH held AS (
+    SELECT unnest($starts::TIMESTAMPTZ[]) AS held_from, unnest($ends::TIMESTAMPTZ[]) AS held_to
+)
+
 SELECT
-    window_start + INTERVAL 15 MINUTE AS used_until,
-    sum(sum(quantity)) OVER (ORDER BY window_start) AS used
-FROM usage
-WHERE partner_id = $partner_id AND meter = $meter AND window_start >= $start AND window_start < $end
-GROUP BY window_start
-ORDER BY window_start
+    u.window_start + INTERVAL 15 MINUTE AS used_until,
+    sum(sum(u.quantity)) OVER (ORDER BY u.window_start) AS used
+FROM usage AS u
+INNER JOIN held AS h ON u.window_start >= h.held_from AND u.window_start < h.held_to
+WHERE u.partner_id = $partner_id AND u.meter = $meter
+GROUP BY u.window_start
+ORDER BY u.window_start
