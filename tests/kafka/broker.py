@@ -180,7 +180,13 @@ class Broker:
         (self.folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
         shutil.rmtree(self.folder / "data", ignore_errors=True)
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = [*self._command("kafka.tools.StorageTool"), "format", "-t", cluster, "-c", self._properties]
+        command = [
+            *self._command("kafka.tools.StorageTool"),
+            "format",
+            f"--cluster-id={cluster}",
+            "-c",
+            self._properties,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=START_LIMIT_S, check=False)
         if done.returncode:
             raise Unavailable(f"Kafka could not format {self.folder}: {done.stderr.strip()[-500:]}")
