@@ -4,6 +4,7 @@ Files are read strictly in the given order, each to its end, in blocks cut after
 threads and handed out in order. A file that cannot be read stops there, becomes a problem, and the others go on.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,7 +32,7 @@ from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import INGESTED
 
 THREADS = 2
-AHEAD_BLOCKS = 5
+AHEAD_BLOCKS = 3
 
 
 class _Block(NamedTuple):
@@ -67,7 +68,7 @@ class FileLog:
         self._files: dict[Partition, Identified] = {}
         for found in self._identified(files, known):
             # The name goes into the lake, for people: bytes that are no UTF-8 are shown as escapes.
-            name = str(found.path).encode(errors="backslashreplace").decode()
+            name = os.fsencode(found.path).decode(errors="backslashreplace")
             self._files[Partition(source, found.generation, name)] = found
         self.bytes_total = sum(file.path.stat().st_size for file in self._files.values())
         self._offsets: dict[Partition, int] = {}
@@ -139,31 +140,32 @@ class FileLog:
         already = self._position
         with open_text(path) as text:
             before = generation.skip(text, start, name)
-            block = read(text, self._block_bytes, name)
-            if start == 0 and len(block) < self._block_bytes and is_document(block):
-                yield _Block(partition, 0, block, True, generation.tail_sha256(block))  # noqa: FBT003
-                return
-            while block:
-                following = read(text, self._block_bytes, name)
+            rest, at_end = b"", False
+            while not at_end:
+                block = read(text, self._block_bytes, name)
                 self._position = already + packed_position(text)
+                at_end = len(block) < self._block_bytes
+                if at_end and start == 0 and not rest and is_document(block):
+                    yield _Block(partition, 0, block, True, generation.tail_sha256(block))  # noqa: FBT003
+                    break
                 cut = block.rfind(b"\n") + 1
-                if not following and cut < len(block):
-                    cut = self._end_of_last_line(path, block, cut)
-                if cut:
-                    whole, before = (
-                        block[:cut],
-                        (before + block[max(0, cut - generation.TAIL_BYTES) : cut])[-generation.TAIL_BYTES :],
-                    )
+                if at_end and (line := block[cut:] if cut else rest + block) and self._is_whole(path, line):
+                    cut, whole = len(block), rest + block
+                else:
+                    whole = b"".join((rest, memoryview(block)[:cut])) if cut else b""  # copied once
+                rest = block[cut:] if whole else rest + block
+                if whole:
+                    before = (before + whole[-generation.TAIL_BYTES :])[-generation.TAIL_BYTES :]
                     yield _Block(partition, start, whole, False, generation.tail_sha256(before))  # noqa: FBT003
-                start, block = start + cut, (block[cut:] + following if following else b"")
+                    start += len(whole)
             self._position = already + path.stat().st_size
 
-    def _end_of_last_line(self, path: Path, block: bytes, cut: int) -> int:
-        """Where to stop in a file that does not end with a newline: a half line is never guessed at, it waits."""
-        if self._final or is_packed(path) or is_complete_json(block[cut:]):
-            return len(block)
-        self.waiting[str(path)] = len(block) - cut
-        return cut
+    def _is_whole(self, path: Path, line: bytes) -> bool:
+        """Whether a last line without a newline is read: a half line is never guessed at, it waits."""
+        if self._final or is_packed(path) or is_complete_json(line):
+            return True
+        self.waiting[str(path)] = len(line)
+        return False
 
     def _decode(self, block: _Block) -> Fetched:
         framed: Lines = (whole_document if block.document else split_lines)(block.text, block.start)

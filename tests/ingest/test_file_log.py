@@ -185,3 +185,18 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
     assert "gone.log" in log.problems[0]
     with pytest.raises(Exception, match="gone"):
         identify(tmp_path / "gone.log", [])
+
+
+@pytest.mark.parametrize("size", range(1, 40))
+def test_a_last_line_without_newline_is_read_whatever_the_block(tmp_path: Path, size: int) -> None:
+    """Also when the file ends exactly where a block does, and when the line is longer than a block."""
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\ntwo\nthree of them")
+    log = opened([path], final=True, block_bytes=size)
+    letters = 0
+    end = 0
+    while fetched := log.poll():
+        assert fetched.from_offset == end
+        letters, end = letters + fetched.refused.num_rows, fetched.to_offset
+    log.close()
+    assert (letters, end) == (3, 21)

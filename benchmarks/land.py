@@ -1,0 +1,185 @@
+"""Log files to committed lake, beside the bare DuckDB decode of the same lines on the same cores: `python -m benchmarks.land`.
+
+Writes docs/results/land.md. Whole: `tollbook run` as a process of its own. Bare: DuckDB alone parses the same lines and takes
+the same fields out of the JSON into Arrow, nothing more: no newline is looked for, nothing is attributed, counted or kept.
+The parts are measured on one thread in this process; they do not sum to the whole, which also starts, syncs and waits.
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from aggregate import engine, identities
+from aggregate.identities import Identities
+from benchmarks.machine import heading
+from billing import catalog as catalogs
+from ingest import formats
+from ingest.decode import Decoder
+from ingest.framing import Lines
+from ingest.text import frames
+from schemas import lake
+from schemas.tables import EVENTS
+from tollbook import demo_logs
+from tollbook.attribution import attribution, source_rules
+
+CATALOG = Path(__file__).parent.parent / "examples" / "catalog"
+RESULT = Path(__file__).parent.parent / "docs" / "results" / "land.md"
+
+
+class Took(NamedTuple):
+    """Seconds of wall and CPU, and the peak of memory."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mib: int
+
+
+class Sample(NamedTuple):
+    """Logs of one format."""
+
+    format: str
+    source: str
+    files: list[Path]
+    lines: int
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1_000_000, help="lines of the sample")
+    parser.add_argument(
+        "--memory", type=int, nargs="*", default=[1_000_000, 10_000_000], help="lines to measure the peak at"
+    )
+    args = parser.parse_args(argv)
+    out = [heading("From log files to the committed lake", "python -m benchmarks.land " + " ".join(sys.argv[1:]))]
+    with tempfile.TemporaryDirectory(prefix="tollbook-bench-") as folder:
+        samples = _samples(Path(folder) / "logs", args.requests)
+        out += ["", "## Side by side", "", _HEAD]
+        for sample in samples:
+            out.append(_row(sample, Path(folder)))
+            print(out[-1], flush=True)
+        out += ["", "## Where the rest goes", "", "CPU seconds per million lines, one thread.", ""]
+        out += _parts(samples[0])
+        out += ["", "## Memory", "", "| lines | peak of the process, MiB | wall, s |", "| ---: | ---: | ---: |"]
+        for lines in args.memory:
+            sample = _samples(Path(folder) / f"m{lines}", lines)[0]
+            took = _whole([sample], Path(folder) / f"lake{lines}")
+            out.append(f"| {sample.lines:,} | {took.peak_mib} | {took.wall_s:.1f} |")
+            print(out[-1], flush=True)
+            shutil.rmtree(Path(folder) / f"m{lines}")
+            shutil.rmtree(Path(folder) / f"lake{lines}")
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text("\n".join(out) + "\n")
+
+
+_HEAD = (
+    "| format | lines | whole: lines/s | CPU s per million | bare: lines/s | CPU s per million | whole / bare, rate | CPU |\n"
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+)
+
+
+def _samples(folder: Path, requests: int) -> list[Sample]:
+    made: dict[tuple[str, str], list[Path]] = {}
+    for file in demo_logs.write_month(folder, requests=requests):
+        made.setdefault((file.format, file.source), []).append(file.path)
+    chosen = [("aws_apigw", "rest"), ("kong", "kong")]
+    return [Sample(*key, made[key], sum(_count(path) for path in made[key])) for key in chosen]
+
+
+def _count(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 24), b""))
+
+
+def _row(sample: Sample, folder: Path) -> str:
+    whole = min((_whole([sample], folder / f"lake-{sample.source}") for _ in range(3)), key=lambda t: t.wall_s)
+    bare = min((_bare(sample) for _ in range(3)), key=lambda t: t.wall_s)
+    million = sample.lines / 1e6
+    return (
+        f"| {sample.format} | {sample.lines:,} | {sample.lines / whole.wall_s:,.0f} | {whole.cpu_s / million:.2f} "
+        f"| {sample.lines / bare.wall_s:,.0f} | {bare.cpu_s / million:.2f} "
+        f"| {bare.wall_s / whole.wall_s:.0%} | {bare.cpu_s / whole.cpu_s:.0%} |"
+    )
+
+
+def _whole(samples: Sequence[Sample], root: Path) -> Took:
+    shutil.rmtree(root, ignore_errors=True)
+    sample = samples[0]
+    command = [
+        sys.executable, "-m", "tollbook", "run", "--catalog", str(CATALOG), "--lake", str(root), "--format", sample.format,
+        "--source", sample.source, "--json", *map(str, sample.files),
+    ]  # fmt: skip
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    assert status == 0, status
+    assert json.loads(said)["entries"] == sample.lines, "every line is an entry here"
+    return Took(time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024)
+
+
+def _bare(sample: Sample) -> Took:
+    """Both cores, the lines ready in memory, the fields that the format reads."""
+    framed = [block.lines for path in sample.files for block in frames(path)]
+    shape = re.search(r"from_json\(line, '(\{\s*\"re.*?\})'\)", formats.statement(sample.format), re.DOTALL)
+    assert shape is not None
+    con = duckdb.connect(config={"threads": 2})
+    before, started = _cpu(), time.monotonic()
+    for lines in framed:
+        con.register("lines", lines)
+        con.sql(f"SELECT unnest(from_json(line, '{shape[1]}')) FROM lines WHERE json_valid(line)").to_arrow_table()
+    return Took(time.monotonic() - started, _cpu() - before, 0)
+
+
+def _parts(sample: Sample) -> list[str]:
+    book = catalogs.load(CATALOG)
+    decoder = Decoder(sample.format, source_rules(book, sample.source, None), attribution(book))
+    con = engine.connect(1)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "lake"
+        lake.create(root)
+        spent: dict[str, float] = {}
+
+        def timed(name: str, do: Callable[[], object]) -> object:
+            before = _cpu()
+            result = do()
+            spent[name] = spent.get(name, 0) + _cpu() - before
+            return result
+
+        blocks = iter(frames(sample.files[0]))
+        known = Identities(lambda _: identities.keys(con, EVENTS.schema.empty_table()))
+        lines = 0
+        while (framed := timed("find the lines", lambda: next(blocks, None))) is not None:
+            assert isinstance(framed, Lines)
+            lines += framed.lines.num_rows
+            decoded = timed("parse, normalise, attribute (DuckDB)", lambda f=framed: decoder.decode(f, "g"))
+            events: pa.Table = decoded.events.unify_dictionaries()  # type: ignore[attr-defined]
+            keys = timed("hash identities and payloads (DuckDB)", lambda e=events: identities.keys(con, e))
+            timed("deduplicate (numpy)", lambda k=keys: known.classify(k))
+            events = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
+            timed("fold into windows (DuckDB)", lambda e=events: engine.run(con, "fold", engine.EVER, events=e))
+            timed("write Parquet, zstd, fsync", lambda e=events: lake.write_part(root, EVENTS, e))
+    rows = [f"| {name} | {seconds / lines * 1e6:.2f} |" for name, seconds in sorted(spent.items(), key=lambda s: -s[1])]
+    return ["| part | CPU s per million |", "| --- | ---: |", *rows]
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    main()
