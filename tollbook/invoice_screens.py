@@ -80,7 +80,7 @@ def invoice(found: Issued) -> None:
         figures = ([Decimal(part[name]) for part in line["parts"]] for name in ("quantity", "unit_price", "amount"))
         for part, *cells in zip(line["parts"], *map(aligned, figures), strict=True):
             explained = part["explanation"].replace("\u202f", ",")  # thin spaces are for print
-            view.add_row(Padding(words((explained, "dim")), (0, 0, 0, 2)), *cells)
+            view.add_row(Padding(words((explained, "dim")), (0, 0, 0, 2), expand=False), *cells)
     view.add_section()
     view.row("total", "", "", amount(Decimal(doc["total"]), doc["currency"]), style="bold")
     out.print(view)

@@ -101,7 +101,7 @@ def proof(found: Proof) -> None:
     for check in found.checks:
         sentence(("  ok  ", "bold green") if not check.problems else (" FAIL ", "bold red"), check.name)
         for problem in check.problems:
-            out.print(Padding(words(problem), (0, 0, 0, 8)))
+            out.print(Padding(words(problem), (0, 0, 0, 8), expand=False))
     sentence(books_line(found.totals()))
 
 
@@ -153,7 +153,7 @@ def dead_tables(
         sentence((row["reason"], "bold"), shortened(f"{place}  {row['detail'] or ''}"))
         raw = words(" ".join(shortened(row["raw"].strip(), _RAW_CHARACTERS).split("\n")))
         raw.overflow = "fold"
-        out.print(Padding(raw, (0, 0, 0, 4)), style="dim")
+        out.print(Padding(raw, (0, 0, 0, 4), expand=False), style="dim")
     total = sum(row["entries"] for row in sums)
     if len(rows) < total:
         sentence(f"{len(rows):,} of {total:,} entries shown; --limit shows more.", style="dim")

@@ -81,14 +81,14 @@ def write(stream: IO[str], text: str) -> None:
 
 
 def table(title: str | None, *columns: str) -> "Grid":
-    """A table without lines; columns that begin with > are numbers, which are never wrapped."""
+    """A table without lines; columns that begin with > are numbers, which are wrapped last."""
     view = Grid(
         title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )  # fmt: skip
     for column in columns:
         numeric = column.startswith(">")
         view.add_column(
-            column.removeprefix(">"), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
+            _whole(column.removeprefix(">")), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
         )
     return view
 
@@ -98,7 +98,15 @@ class Grid(Table):
 
     def row(self, *cells: str | Text, style: str = "") -> None:
         """Add a row."""
-        self.add_row(*(shortened(c) if isinstance(c, str) else c for c in cells), style=style)
+        self.add_row(*(_whole(shortened(c)) if isinstance(c, str) else c for c in cells), style=style)
+
+
+def _whole(text: str) -> Text:
+    """Text that is folded if need be, also in a column that should not be: the end of a number is never cut off."""
+    whole = words(text.replace("\n", "\\n"))
+    whole.no_wrap = False
+    whole.overflow = "fold"
+    return whole
 
 
 def _is_shown(character: str) -> bool:
