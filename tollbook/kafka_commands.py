@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, Producer
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
@@ -11,17 +10,17 @@ from aggregate.known_topics import Topic
 from billing import catalog as catalogs
 from ingest.worker import Route, Worker
 from schemas import topics
-from schemas.halts import Halt, Halted
 from tollbook import embedded, ingest_worker, land_worker, loading, logs, progress, worker_loop
+from tollbook.cluster import Found
 from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, source_name
 from tollbook.embedded import Progress
 from tollbook.kafka_options import GroupProtocol, KafkaConfig
 from tollbook.land_worker import LandTopics, LandWorker
 from tollbook.terminal import complain, out, show_json
+from tollbook.topics import required
 
 _AT_LEAST_ONE = Number(gte=1)
 _ABOVE_ZERO = Number(gt=0)
-_ANSWER_S = 30
 # Batches are packed already. No message ever times out: one that did, while the next one arrived, would leave a hole in its
 # partition. A broker that is away is waited for, and the watchdog ends a worker that waits too long: then nothing is sent.
 _EVENTS_PRODUCER = {"compression.type": "none", "delivery.timeout.ms": 0}
@@ -91,18 +90,18 @@ def load(
     """
     source_name(source)
     found = embedded.found_files(files)
-    access = _described(kafka, topics.GATEWAY_ACCESS)[0]
+    (access,) = required(kafka, topics.GATEWAY_ACCESS)
     total = sum(path.stat().st_size for path in found)
     with progress.bar(source, quiet=json) as move:
         report = loading.load(
-            Producer(kafka.producer_options(compression="zstd")), access.topic, access.partitions, found,
+            Producer(kafka.producer_options(compression="zstd")), access.name, access.partitions, found,
             format_name=format, source=source, lines_max=lines, final=final,
             progress=lambda done, sent: move(Progress(done, total, sent)),
         )  # fmt: skip
     if json:
         show_json(report._asdict())
     else:
-        out.print(f"{report.lines:,} lines in {report.records:,} records to {access.topic}")
+        out.print(f"{report.lines:,} lines in {report.records:,} records to {access.name}")
         for file, size in report.waiting.items():
             out.print(
                 f"{file} ends inside a line ({size} bytes); it is sent when the rest has come, or now with --final"
@@ -135,7 +134,7 @@ def ingest(
     Example: tollbook ingest --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog
     """
     book = catalogs.load(catalog)
-    access, events, dead = _described(kafka, topics.GATEWAY_ACCESS, topics.USAGE_EVENTS, topics.USAGE_DEAD)
+    access, events, dead = required(kafka, topics.GATEWAY_ACCESS, topics.USAGE_EVENTS, topics.USAGE_DEAD)
     log = logs.logger("ingest")
     worker = Worker(
         Consumer(
@@ -146,9 +145,9 @@ def ingest(
         ),
         Producer({**kafka.producer_options(linger_ms=5), **_EVENTS_PRODUCER}, logger=log),
         Route(
-            access=access.topic,
-            events=events.topic,
-            dead=dead.topic,
+            access=access.name,
+            events=events.name,
+            dead=dead.name,
             events_partitions=events.partitions,
             topic_id=access.topic_id,
         ),
@@ -189,7 +188,7 @@ def land(
     Example: tollbook land --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --lake lake
     """
     book = catalogs.load(catalog)
-    events, dead, totals = _described(kafka, topics.USAGE_EVENTS, topics.USAGE_DEAD, topics.USAGE_TOTALS)
+    events, dead, totals = required(kafka, topics.USAGE_EVENTS, topics.USAGE_DEAD, topics.USAGE_TOTALS)
     log = logs.logger("land")
     consumer = Consumer(
         kafka.consumer_options(
@@ -198,26 +197,11 @@ def land(
         logger=log,
     )
     worker = LandWorker(
-        lake, book, LandTopics(events, dead, totals.topic, totals.partitions), consumer,
+        lake, book, LandTopics(_topic(events), _topic(dead), totals.name, totals.partitions), consumer,
         Producer(kafka.producer_options(linger_ms=5), logger=log), log, commit_entries=commit_entries, commit_s=commit_s,
     )  # fmt: skip
     return land_worker.run(worker, log, worker_loop.Options(metrics=metrics, watchdog_s=watchdog_s))
 
 
-def _described(kafka: KafkaConfig, *names: str) -> list[Topic]:
-    """Topics as the broker knows them now. Raises Halted for one that is missing, or without a broker."""
-    full = [kafka.prefix + name for name in names]
-    admin = AdminClient({**kafka.client_options()})
-    asked = admin.describe_topics(TopicCollection(full), request_timeout=_ANSWER_S)
-    found = []
-    for name in full:
-        try:
-            described = asked[name].result(_ANSWER_S)
-        except KafkaException as exc:
-            if exc.args[0].name() == "UNKNOWN_TOPIC_OR_PART":
-                raise Halted(Halt.BAD_TOPIC, f"topic {name} does not exist; run `tollbook topics create`") from exc
-            raise Halted(
-                Halt.KAFKA, f"{kafka.bootstrap_servers}: {exc.args[0].str()}; check --bootstrap-servers and rights"
-            ) from exc
-        found.append(Topic(name, str(described.topic_id), len(described.partitions)))
-    return found
+def _topic(found: Found) -> Topic:
+    return Topic(found.name, found.topic_id, found.partitions)
