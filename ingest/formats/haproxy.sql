@@ -47,29 +47,12 @@ read AS (
         position,
         line,
         r,
-        q,
-        regexp_extract(
-            q[1], '^(\S+) \[([^\]]+)\] (\S+) ([^\s/]+)/\S+ (\S+ .*)$', ['client', 'date', 'frontend', 'backend', 'rest']
-        ) AS t,
+        len(q) > 1 AS has_request,
+        -- client:port, [date], frontend, backend/server, timers, status, bytes; headers with spaces come only after these.
+        string_split(q[1], ' ') AS t,
         -- The line may be cut, since syslog takes 1,024 bytes: then the request lacks its protocol and its closing quote.
-        request_line(rtrim(coalesce(q[2], r.request_line), chr(10) || chr(13))) AS request
+        request_line(without_newline(coalesce(q[2], r.request_line))) AS request
     FROM cut
-),
-
-timed AS (
-    SELECT
-        position,
-        line,
-        r,
-        q,
-        t,
-        request,
-        regexp_extract(
-            t.rest,
-            '^(?:-?\d+/){4}\+?(-?\d+) (-?\d+) \+?(\d+) \S+ \S+ \S{4} ',
-            ['active', 'status', 'bytes']
-        ) AS u
-    FROM read
 ),
 
 named AS (
@@ -79,30 +62,31 @@ named AS (
         CASE
             WHEN coalesce(r.request_line, r.method, r.status_code) IS NOT NULL THEN NULL
             WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
-            WHEN u.status != '' AND len(q) > 1 THEN NULL
-            WHEN regexp_matches(line, '^\S+:\d+ \[\d\d/[A-Z][a-z]{2}/\d{4}:[\d:.]+\] \S*/') THEN 'NOT_A_REQUEST'
-            WHEN regexp_matches(line, '^\S+:\d+ \[\d\d/[A-Z][a-z]{2}/\d{4}:[\d:.]+\] \S+ \S+/\S+ (?:-?\d+/){2}\+?-?\d+ \+?\d+ \S\S ')
+            WHEN has_request AND regexp_matches(t[2], '^\[\S+\]$') AND regexp_matches(t[5], '^(?:-?\d+/){4}\+?-?\d+$')
+                AND regexp_matches(t[6], '^-?\d+$') AND regexp_matches(t[7], '^\+?\d+$') AND length(t[10]) = 4 THEN NULL
+            -- A connection of TCP mode has three timers, a failed handshake none.
+            WHEN regexp_matches(t[2], '^\[\S+\]$') AND (contains(t[3], '/') OR regexp_matches(t[5], '^(?:-?\d+/){2}\+?-?\d+$'))
                 THEN 'NOT_A_REQUEST'
             WHEN regexp_matches(line, '^(?:Proxy|Server|Backup Server|Stopping|Connect from|backend|frontend) ') THEN 'NOT_A_REQUEST'
             ELSE no_object(line)
         END AS format_reason,
         present(r.unique_id) AS event_id,
-        coalesce(r.request_date, t.date) AS time,
+        coalesce(r.request_date, t[2][2:-2]) AS time,
         coalesce(present(r.method), present(request.method)) AS method,
         coalesce(r.uri, present(request.target)) AS target,
-        coalesce(r.frontend_name, t.frontend) AS frontend,
-        coalesce(r.backend_name, t.backend) AS backend,
-        coalesce(r.status_code, u.status) AS status,
-        coalesce(r.bytes_read, u.bytes) AS response_bytes,
-        coalesce(r.time_active, u.active) AS active,
-        coalesce(r.client_ip, regexp_extract(t.client, '^(.*):\d+$', 1)) AS client,
+        coalesce(r.frontend_name, t[3]) AS frontend,
+        coalesce(r.backend_name, split_part(t[4], '/', 1)) AS backend,
+        coalesce(r.status_code, t[6]) AS status,
+        coalesce(r.bytes_read, replace(t[7], '+', '')) AS response_bytes,
+        coalesce(r.time_active, replace(split_part(t[5], '/', 5), '+', '')) AS active,
+        coalesce(r.client_ip, left(t[1], length(t[1]) - length(split_part(t[1], ':', -1)) - 1)) AS client,
         r.bytes_uploaded AS request_bytes,
         coalesce(r.host, target_host(request.method, present(request.target))) AS host,
         present(r.api_key_id) AS api_key,
         present(r.iss) AS issuer,
         coalesce(present(r.azp), present(r.client_id), present(r.sub)) AS issuer_client,
         present(r.consumer) AS consumer
-    FROM timed
+    FROM read
 )
 
 SELECT

@@ -52,9 +52,7 @@ read AS (
         -- From the end: the proxy escapes nothing, and the user agent before these is the client's.
         CASE WHEN len(q) >= 15 THEN q[-6] END AS request_id,
         CASE WHEN len(q) >= 15 THEN q[-4] END AS authority,
-        CASE WHEN len(q) >= 15 THEN regexp_extract(
-            q[-1], '^ (\S+) \S+ \S+ (\S+) .*?(\S+)\s*$', ['cluster', 'client', 'route']
-        ) END AS proxied
+        CASE WHEN len(q) >= 15 THEN string_split(without_newline(q[-1]), ' ') END AS proxied
     FROM cut
 ),
 
@@ -65,20 +63,20 @@ named AS (
         CASE
             WHEN coalesce(r.response_code, r.method) IS NOT NULL THEN NULL
             WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
-            WHEN time IS NOT NULL AND result.status != '' AND proxied.route != '' THEN NULL
+            WHEN time IS NOT NULL AND result.status != '' AND len(proxied) >= 7 THEN NULL
             ELSE no_object(line)
         END AS format_reason,
         coalesce(request_id, r.request_id) AS request_id,
         coalesce(time, r.start_time) AS time,
         coalesce(request.method, r.method) AS method,
         coalesce(request.target, r.path) AS target,
-        coalesce(proxied.route, r.route_name) AS route,
+        coalesce(proxied[-1], r.route_name) AS route,
         coalesce(result.status, r.response_code) AS status,
         coalesce(result.received, r.bytes_received) AS request_bytes,
         coalesce(result.sent, r.bytes_sent) AS response_bytes,
         coalesce(result.duration, r.duration) AS duration,
-        coalesce(proxied.client, r.downstream_remote_address) AS client,
-        coalesce(proxied.cluster, r.upstream_cluster) AS cluster,
+        coalesce(proxied[5], r.downstream_remote_address) AS client,
+        coalesce(proxied[2], r.upstream_cluster) AS cluster,
         coalesce(authority, r.authority) AS host,
         present(r.x_api_key_id) AS api_key,
         present(r.jwt_iss) AS issuer,
