@@ -4,7 +4,7 @@ A shell over librdkafka's admin client. Everything that goes wrong is raised as 
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from tollbook.kafka_errors import KafkaRefused, KafkaUnreachable, decided
 from tollbook.kafka_options import KafkaConfig
 
 TIMEOUT_S = 10
+_TRY_S = 1.0
 _REST_S = 0.05
 
 
@@ -42,8 +43,7 @@ class Cluster:
             self._admin = AdminClient(options)
         except KafkaException as exc:
             raise decided(exc.args[0], "options", self._servers) from exc
-        with self._deciding("connecting"):
-            self._brokers = sorted(self._admin.list_topics(timeout=timeout_s).brokers)
+        self._brokers = self._connected()
 
     def found(self, names: Sequence[str]) -> dict[str, Found]:
         """Those of the topics that exist, with their settings."""
@@ -86,13 +86,7 @@ class Cluster:
             ).items():
                 with self._deciding(f"making topic {name}", but=KafkaError.TOPIC_ALREADY_EXISTS):
                     answer.result()
-        deadline = time.monotonic() + self._timeout_s
-        while missing := topics.keys() - self.found(list(topics)).keys():
-            if time.monotonic() > deadline:
-                raise KafkaUnreachable(
-                    f"{self._servers}: {', '.join(sorted(missing))} was made, but is not known everywhere yet; repeat the command"
-                )
-            self._admin.poll(_REST_S)
+        self._await(lambda: topics.keys() == self.found(list(topics)).keys(), f"making {', '.join(topics)}")
 
     def set(self, name: str, settings: Mapping[str, str]) -> None:
         """Change settings of a topic; those that are not named stay."""
@@ -101,6 +95,26 @@ class Cluster:
         for answer in self._admin.incremental_alter_configs([resource], **self._limit).values():
             with self._deciding(f"setting topic {name}"):
                 answer.result()
+        # The answer may come before the broker that is asked next has heard of it.
+        self._await(lambda: settings.items() <= self.found([name])[name].settings.items(), f"setting topic {name}")
+
+    def _connected(self) -> list[int]:
+        """The ids of the brokers. A refused login is not tried until the time is up: it would be refused again."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                return sorted(self._admin.list_topics(timeout=min(_TRY_S, self._timeout_s)).brokers)
+            except KafkaException as exc:
+                decision = self._decided(exc, "connecting")
+                if isinstance(decision, KafkaRefused) or time.monotonic() > deadline:
+                    raise decision from exc
+
+    def _await(self, is_so: Callable[[], bool], doing: str) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        while not is_so():
+            if time.monotonic() > deadline:
+                raise KafkaUnreachable(f"{self._servers}: {doing}: not known to all brokers yet; repeat the command")
+            self._admin.poll(_REST_S)
 
     def _settings(self, kind: ResourceType, names: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(kind, name) for name in names]
@@ -122,7 +136,9 @@ class Cluster:
         try:
             yield
         except KafkaException as exc:
-            error = exc.args[0]
-            if error.code() != but:
-                self._admin.poll(0)  # hands over what was seen on the connections
-                raise decided(error, doing, self._servers, self._seen) from exc
+            if exc.args[0].code() != but:
+                raise self._decided(exc, doing) from exc
+
+    def _decided(self, exc: KafkaException, doing: str) -> KafkaRefused | KafkaUnreachable:
+        self._admin.poll(0)  # hands over what was seen on the connections
+        return decided(exc.args[0], doing, self._servers, self._seen)

@@ -44,6 +44,7 @@ SETTINGS = {
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
     "log.cleaner.dedupe.buffer.size": "8388608",  # the default, 128 MB, is a quarter of the heap
+    "log.segment.delete.delay.ms": "1000",  # folders of deleted topics go while the tests run, not at their end
     # A broker that comes back after a crash is let in when its former self's session has run out: 9 s by default.
     "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
