@@ -50,6 +50,7 @@ class Totals:
         self._catalog = catalog
         self._promises = list(_promises(catalog))
         self._sums: dict[_Key, _Sum] = {}
+        self._periods: dict[int, Period] = {}
         self._folds = Meters()
 
     def reload(self, root: Path, partitions: Collection[int]) -> list[Total]:
@@ -75,7 +76,12 @@ class Totals:
         changed: dict[_Key, None] = {}
         for row in rows:
             promise, start = self._promises[row["span"]], row["window_start"]
-            period = quota_period(promise.quota.period, start, promise.partner.time_zone)
+            period = self._periods.get(row["span"])
+            if (
+                period is None or not period.start <= start < period.end
+            ):  # rows come in time order: mostly it is the last one
+                period = quota_period(promise.quota.period, start, promise.partner.time_zone)
+                self._periods[row["span"]] = period
             key = _Key(row["span"], period, row["events_partition"])
             held = self._sums.get(key, _Sum(Decimal(0), start))
             self._sums[key] = _Sum(held.used + row["quantity"], max(held.seen_until, start + _WINDOW))
