@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _show(reader: Parser, framed: Lines) -> None:
     for row in reader.parse(framed).to_pylist():
-        print(json.dumps(_record(row), ensure_ascii=False))
+        print(json.dumps(_record(row)))
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:
