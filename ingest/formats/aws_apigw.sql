@@ -51,7 +51,7 @@ parsed AS (
             WHEN starts_with(line, '<request ') AND regexp_matches(line, '</request>\s*$') THEN struct_pack(
                 ip := regexp_extract(line, '<ip>([^<]*)</ip>', 1),
                 caller := regexp_extract(line, '<caller>([^<]*)</caller>', 1),
-                time := regexp_extract(line, '<requestTime>([^<]*)</requestTime>', 1),
+                "time" := regexp_extract(line, '<requestTime>([^<]*)</requestTime>', 1),
                 method := regexp_extract(line, '<httpMethod>([^<]*)</httpMethod>', 1),
                 route := regexp_extract(line, '<(?:resourcePath|routeKey)>([^<]*)</', 1),
                 status := regexp_extract(line, '<status>([^<]*)</status>', 1),
@@ -62,7 +62,7 @@ parsed AS (
             WHEN starts_with(line, 'requestId: ') THEN struct_pack(
                 ip := regexp_extract(line, ', ip: ([^,]*)', 1),
                 caller := regexp_extract(line, ', caller: ([^,]*)', 1),
-                time := regexp_extract(line, ', requestTime: ([^,]*)', 1),
+                "time" := regexp_extract(line, ', requestTime: ([^,]*)', 1),
                 method := regexp_extract(line, ', httpMethod: ([^,]*)', 1),
                 route := regexp_extract(line, ', (?:resourcePath|routeKey): ([^,]*)', 1),
                 status := regexp_extract(line, ', status: ([^,\s]*)', 1),
