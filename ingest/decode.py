@@ -85,16 +85,16 @@ class Decoder:
         self._con.register("limits", limits)
         rows = _in_order(self._con.sql(_sql("events")).to_arrow_table())
         constants = {"source": self._source, "generation": generation}
+        events = _shaped(rows, FRESH_EVENTS, constants)  # coded first: then there is less to filter
         accepted = pc.is_null(rows["reason"])
         if pc.all(accepted).as_py():
-            return Decoded(_shaped(rows, FRESH_EVENTS, constants), DEAD.schema.empty_table())
+            return Decoded(events, DEAD.schema.empty_table())
         refused = rows.filter(pc.invert(accepted))
         touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
         self._con.register("lines", framed.lines.filter(touched))
         self._con.register("refused", refused)
         letters = self._con.sql(_sql("refuse")).to_arrow_table()
-        events = _shaped(rows.filter(accepted), FRESH_EVENTS, constants)
-        return Decoded(events, _shaped(letters, DEAD.schema, constants))
+        return Decoded(events.filter(accepted), _shaped(letters, DEAD.schema, constants))
 
 
 class Parser:
