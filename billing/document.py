@@ -1,6 +1,6 @@
 """The invoice as data: a pure function of close, draft, number and date. JSON, CSV and PDF are renderings of it."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,7 +9,7 @@ from billing.closing import Close
 from billing.periods import local_day
 from billing.pricing import Part
 from billing.rating import Draft, Line
-from schemas.catalog import Catalog, Flat, Graduated, Package, Volume
+from schemas.catalog import Catalog, Flat, Graduated, Meter, Package, Tier, Volume
 from schemas.money import MINOR_UNITS, plain
 
 
@@ -29,8 +29,7 @@ def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[
             "time_zone": partner.time_zone,
             "start": draft.period.start.isoformat(),
             "end": draft.period.end.isoformat(),
-            "first_day": local_day(draft.period.start, partner.time_zone).isoformat(),
-            "last_day": local_day(draft.period.end - timedelta(seconds=1), partner.time_zone).isoformat(),
+            **_days(*draft.period, partner.time_zone),
         },
         "currency": draft.currency,
         "lines": [_line(catalog, draft, line, position) for position, line in enumerate(draft.lines, 1)],
@@ -75,6 +74,7 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "rate_card": line.segment.plan.rate_card,
         "from": line.segment.start.astimezone(zone).isoformat(),
         "to": line.segment.end.astimezone(zone).isoformat(),
+        **_days(line.segment.start, line.segment.end, draft.partner.time_zone),
         "usage": {"field": meter.field or "requests", "sum": plain(line.usage), "divide_by": plain(meter.divide_by)}
         if meter
         else None,
@@ -82,47 +82,83 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "free_units": plain(line.rate.free_units),
         "billed_quantity": plain(line.charge.billed_quantity),
         "model": line.rate.price.model,
-        "parts": [_part(line, part) for part in line.charge.parts],
+        "parts": [_part(meter, draft, line, part) for part in line.charge.parts],
         "exact_amount": plain(line.charge.exact),
         "amount": money(line.charge.amount, draft.currency),
     }
 
 
-def _part(line: Line, part: Part) -> dict[str, str]:
+def _days(start: datetime, end: datetime, zone: str) -> dict[str, str]:
+    """The first and the last day, both included, as people write a period."""
+    last = local_day(end - timedelta(microseconds=1), zone)
+    return {"first_day": local_day(start, zone).isoformat(), "last_day": last.isoformat()}
+
+
+def _part(meter: Meter | None, draft: Draft, line: Line, part: Part) -> dict[str, str | None]:
     return {
         "label": part.label,
-        "explanation": _explanation(line, part),
+        "explanation": _explanation(draft, line, part),
         "quantity": plain(part.quantity),
+        "unit": _unit(meter, line, part),
         "unit_price": plain(part.unit_price),
         "amount": plain(part.amount),
     }
 
 
-def _explanation(line: Line, part: Part) -> str:
+def _explanation(draft: Draft, line: Line, part: Part) -> str:
     """What a part is, for a reader of the invoice."""
     price = line.rate.price
     if isinstance(price, Flat):
-        return "fixed fee"
+        hours, all_hours = _hours(line.segment.start, line.segment.end), _hours(*draft.period)
+        whole = hours == all_hours
+        return "fixed fee" if whole else f"fixed fee of {grouped(price.amount)} for {hours} of {all_hours} hours"
     if isinstance(price, Package):
-        return f"packages of {grouped(price.package_size)}, begun packages count"
-    if not isinstance(price, Graduated | Volume):
+        return _packages(price.package_size)
+    found = _tier(line, part)
+    if found is None:
         return "per unit"
+    number, below, tier = found
+    reach = [
+        f"above {grouped(below)}" if below is not None else "",
+        f"up to {grouped(tier.up_to)}" if tier.up_to is not None else "",
+    ]
+    said = [f"tier {number}: {' '.join(r for r in reach if r) or 'from the first unit'}"]
+    if isinstance(price, Volume):
+        said.append("whole quantity")
+    if part.label.endswith("_flat"):
+        said.append("fixed fee")
+    elif tier.package_size is not None:
+        said.append(_packages(tier.package_size))
+    return ", ".join(said)
+
+
+def _unit(meter: Meter | None, line: Line, part: Part) -> str | None:
+    """What a part's quantity counts: the meter's unit, packages, or nothing for a fee."""
+    if meter is None or part.label.endswith("flat"):
+        return None
+    found = _tier(line, part)
+    packed = isinstance(line.rate.price, Package) or (found is not None and found[2].package_size is not None)
+    return "packages" if packed else meter.unit
+
+
+def _tier(line: Line, part: Part) -> tuple[int, Decimal | None, Tier] | None:
+    """Number, lower bound and the tier itself that a part is of; None if its price has no tiers."""
+    price = line.rate.price
+    if not isinstance(price, Graduated | Volume):
+        return None
     number = int(part.label.removeprefix("tier").partition("_")[0])
-    below = price.tiers[number - 2].up_to if number > 1 else None
-    up_to = price.tiers[number - 1].up_to
-    start = f"above {grouped(below)}" if below is not None else "from the first unit"
-    reach = (
-        start
-        if up_to is None
-        else f"{start} up to {grouped(up_to)}"
-        if below is not None
-        else f"up to {grouped(up_to)}"
-    )
-    whole = ", whole quantity" if isinstance(price, Volume) else ""
-    return f"tier {number}: {reach}{whole}" + (", fixed fee" if part.label.endswith("_flat") else "")
+    return number, price.tiers[number - 2].up_to if number > 1 else None, price.tiers[number - 1]
+
+
+def _packages(size: Decimal) -> str:
+    return f"packages of {grouped(size)}, begun packages count"
+
+
+def _hours(start: datetime, end: datetime) -> str:
+    return grouped(Decimal((end - start) // timedelta(minutes=15)) / 4)  # bounds lie on quarters of an hour
 
 
 def grouped(number: Decimal) -> str:
     """A number with thin groups of three: 1 000 000.5 in people's eyes."""
-    whole, point, fraction = plain(number).partition(".")
-    return f"{int(whole):,}".replace(",", "\u202f") + point + fraction
+    whole, point, fraction = plain(abs(number)).partition(".")
+    return ("-" if number < 0 else "") + f"{int(whole):,}".replace(",", "\u202f") + point + fraction

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from schemas.catalog_fields import Address, Amount, Currency, Id, Note, NotNegative, Positive, Status, Text, Zone
+from schemas.catalog_fields import Address, Amount, Code, Currency, Id, Note, NotNegative, Positive, Status, Text, Zone
 from schemas.windows import to_us
 
 DEFAULT_THRESHOLDS = tuple(Decimal(p) for p in (50, 80, 90, 100, 120))
@@ -35,9 +35,9 @@ class LegalEntity(Record):
     id: Id
     name: Text
     address: Address = ()
-    vat_id: Text | None = None
-    email: Text | None = None
-    iban: Text | None = None
+    vat_id: Code | None = None
+    email: Code | None = None
+    iban: Code | None = None
     invoice_prefix: str = Field(pattern=r"^[A-Z0-9]{1,12}$")
     payment_terms_days: int = Field(default=30, ge=0, le=365)
     tax_note: Text = "Amounts exclude value added tax."
@@ -302,7 +302,7 @@ class Partner(Record):
     id: Id
     name: Text
     address: Address = ()
-    vat_id: Text | None = None
+    vat_id: Code | None = None
     reference: Text | None = None
     legal_entity: Id
     time_zone: Zone

@@ -36,6 +36,7 @@ def _currency(code: str) -> str:
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2}|0)$")]  # 0: none was logged
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands on invoices
+Code = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line)]  # a number given by somebody else
 Note = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]  # the same, or nothing
 Address = Annotated[tuple[Text, ...], Field(max_length=10)]
 Zone = Annotated[str, AfterValidator(_zone)]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from importlib import resources
@@ -10,7 +11,9 @@ from typing import Any, NamedTuple
 
 import typst
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
+_AT_START = re.compile(rf"""[\s"',;|]*{_FORMULA}|[\t\r\n]""")
+_AFTER_SEPARATOR = re.compile(rf"""([",;|\t\r\n]\s*)(?={_FORMULA})""")
 _CSV_COLUMNS = ("number", "issued_on", "partner", "period", "position", "description", "meter", "from", "to", "part",
                 "quantity", "unit", "unit_price", "exact_amount", "amount", "currency")  # fmt: skip
 
@@ -45,8 +48,13 @@ def as_csv(document: Mapping[str, Any]) -> bytes:
         document["period"]["label"],
     ]
     for line in document["lines"]:
-        about = [line["position"], text_cell(line["description"]), line["meter"] or "", line["from"], line["to"]]
-        unit = text_cell(line["unit"] or "")
+        about = [
+            line["position"],
+            text_cell(line["description"]),
+            text_cell(line["meter"] or ""),
+            line["from"],
+            line["to"],
+        ]
         for part in line["parts"]:
             writer.writerow(
                 [
@@ -54,7 +62,7 @@ def as_csv(document: Mapping[str, Any]) -> bytes:
                     *about,
                     text_cell(part["explanation"]),
                     part["quantity"],
-                    unit,
+                    text_cell(part["unit"] or ""),
                     part["unit_price"],
                     part["amount"],
                     "",
@@ -67,7 +75,7 @@ def as_csv(document: Mapping[str, Any]) -> bytes:
                 *about,
                 "line total",
                 line["billed_quantity"],
-                unit,
+                text_cell(line["unit"] or ""),
                 "",
                 line["exact_amount"],
                 line["amount"],
@@ -79,10 +87,9 @@ def as_csv(document: Mapping[str, Any]) -> bytes:
 
 
 def text_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, also behind separators it might split at."""
-    return (
-        "'" + text if text.lstrip(" \"';,\n").startswith(_FORMULA_STARTS) or text.startswith(_FORMULA_STARTS) else text
-    )
+    """Text that no spreadsheet takes for a formula, also where it splits the cell at a separator of its own."""
+    inner = _AFTER_SEPARATOR.sub(r"\1'", text)
+    return f"'{inner}" if _AT_START.match(text) else inner
 
 
 def as_pdf(document: Mapping[str, Any]) -> bytes:

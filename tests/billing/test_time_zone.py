@@ -1,0 +1,53 @@
+"""The machine's time zone is nobody's business: the same logs, the same invoices, in Hamburg, New York and Kathmandu."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+# Everything in a process of its own: the zone is read once, when Python and DuckDB start.
+PROGRAM = """
+import hashlib, sys
+from pathlib import Path
+from billing import closing, issuing
+from billing.periods import month
+from billing.warehouse import Span, Warehouse
+from tests.billing.catalogs import book
+from tests.billing.lakes import NOW, OCTOBER, books, land
+root = land(Path(sys.argv[1]) / "lake", OCTOBER)
+made = closing.close(root, book(), "2026-10", "north", prove=books(root), now=NOW)
+issuing.issue(root, made, now=NOW)
+for path in sorted((root / issuing.FOLDER).iterdir()):
+    print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
+for path in sorted((root / "rollups").glob("event_day=*")):
+    print(path.name)
+for partner in book().partners:
+    span = Span(partner.id, "requests", *month("2026-10", partner.time_zone))
+    print(Warehouse(root).usage_by_day_and_route(book(), [span], partner.time_zone).to_pylist())
+print([problem for checked in issuing.verify(root) for problem in checked.problems])
+"""
+
+
+def told(folder: Path, zone: str) -> str:
+    folder.mkdir()
+    environment = {**os.environ, "TZ": zone, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def in_utc(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return told(tmp_path_factory.mktemp("zones") / "utc", "UTC")
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
+def test_the_machines_time_zone_changes_no_byte(tmp_path: Path, in_utc: str, zone: str) -> None:
+    """Documents, days of usage and folders of days are functions of the logs and the catalog alone."""
+    assert "NM-2026-000002.pdf" in in_utc
+    assert in_utc.splitlines()[-1] == "[]"
+    assert told(tmp_path / "there", zone) == in_utc
