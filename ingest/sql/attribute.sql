@@ -8,7 +8,11 @@
 WITH tagged AS (
     SELECT
         normalised.*,
-        nullif(json_extract_string(line, getvariable('partner_path')), '') AS tag
+        -- A line that is not JSON has no field to name a partner in.
+        CASE
+            WHEN getvariable('partner_path') IS NOT NULL AND json_valid(line)
+                THEN nullif(json_extract_string(line, getvariable('partner_path')), '')
+        END AS tag
     FROM normalised
 ),
 

@@ -145,6 +145,13 @@ TAGGING = SourceRules("edge", may_tag=True, partner_field="partner")
 ASKING = SourceRules("edge", may_tag=False, partner_field="partner")
 
 
+@pytest.mark.parametrize("format_name", ["kong", "nginx"])
+def test_a_source_that_names_partners_in_a_field_may_hold_lines_without_fields(format_name: str) -> None:
+    """A line that is not JSON has no field to look into; it is refused or read like any other, and harms no neighbour."""
+    decoded = decode(*HOSTILE, rules=TAGGING, format_name=format_name)
+    assert decoded.events.num_rows + decoded.refused.num_rows == len(HOSTILE)
+
+
 @pytest.mark.parametrize(
     ("record", "rules", "outcome"),
     [
