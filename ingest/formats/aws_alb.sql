@@ -4,7 +4,7 @@
 -- Units: time when the response was sent, UTC, 1 us; latency is the sum of the three times (s), absent when one is -1; bytes
 --   with headers, of a WebSocket those of the whole connection.
 -- Id: none, derived. trace_id is passed on from the client, conn_trace_id names a connection.
--- Identity: none; the load balancer does not log one. Name the partner by the source, or meter at the gateway behind it.
+-- Identity: none; the load balancer logs none, so nobody can be billed from this log alone: meter at the gateway behind it.
 -- A connection of a TCP or SSL listener (classic) is no request.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql

@@ -4,7 +4,7 @@
 -- Units: timeTaken in ms where the instance is ApplicationGatewayRole_IN_<n> (v1), else in s (v2, Front Door); bytes with headers,
 --   as numbers or strings.
 -- Id: transactionId (v2) or trackingReference (Front Door), made by the gateway; v1 has none: derived.
--- Identity: none; the gateway does not log one. Name the partner by the source, or meter at the gateway behind it.
+-- Identity: none; the gateway logs none, so nobody can be billed from this log alone: meter at the API gateway behind it.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql
 WITH framed AS (
@@ -46,7 +46,10 @@ timed AS (
         line,
         r,
         r.properties AS p,
-        coalesce(r.time, text_in(line, '$.timeStamp'), text_in(line, '$.timestamp')) AS time_text
+        coalesce(
+            r.time,
+            CASE WHEN r IS NOT NULL THEN coalesce(json_extract_string(line, '$.timeStamp'), json_extract_string(line, '$.timestamp')) END
+        ) AS time_text
     FROM parsed
 )
 
@@ -69,7 +72,7 @@ SELECT
     coalesce(p.receivedBytes, p.requestBytes) AS request_bytes_text,
     coalesce(p.sentBytes, p.responseBytes) AS response_bytes_text,
     CASE WHEN starts_with(p.instanceId, 'ApplicationGatewayRole_IN_') THEN p.timeTaken ELSE ms_of_seconds(p.timeTaken) END AS latency_ms_text,
-    nullif(coalesce(p.clientIP, text_in(line, '$.properties.clientIp')), '') AS client_ip_text,
+    nullif(coalesce(p.clientIP, CASE WHEN p IS NOT NULL THEN json_extract_string(line, '$.properties.clientIp') END), '') AS client_ip_text,
     'none' AS identity_kind,
     NULL::VARCHAR AS identity_value,
     NULL::VARCHAR AS identity_client,

@@ -5,7 +5,7 @@
 -- Units: date and time in UTC, 1 s, when the edge had answered; time-taken in s; bytes with headers; '-' is absent, status 000 a
 --   client that left before the answer.
 -- Id: x-edge-request-id, made by CloudFront.
--- Identity: none; CloudFront does not log one. Name the partner by the source, or meter at the gateway behind it.
+-- Identity: none; CloudFront logs none, so nobody can be billed from this log alone: meter at the gateway behind it.
 -- Header lines are no requests. A line that ends before the fields it must have is refused.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql

@@ -68,6 +68,6 @@ SELECT
     nullif(regexp_extract(coalesce(
         r.tlsDetails.clientProvidedHostHeader,
         r.requestParameters.Host,
-        text_in(line, '$.requestParameters.host')
+        CASE WHEN r IS NOT NULL THEN json_extract_string(line, '$.requestParameters.host') END
     ), '^(?:\["?)?([^"\]]*)', 1), '') AS host_text
 FROM parsed

@@ -4,7 +4,7 @@
 -- Units: timestamp in ns, floored to us; one without a zone, as data warehouses export it, is UTC; latency in s ("0.005192s");
 --   sizes in bytes with headers, as numbers or strings. The logging sample rate of a backend must be 1, or requests are missing.
 -- Id: insertId, made by Google, unique within a log.
--- Identity: none; the load balancer does not log one. Name the partner by the source, or meter at the gateway behind it.
+-- Identity: none; the load balancer logs none, so nobody can be billed from this log alone: meter at the gateway behind it.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql
 WITH framed AS (

@@ -6,7 +6,6 @@
 --   kong.latency.total in ms, else http.request.server.duration in s, else the sum of the three aws.elb.…_processing_time in s.
 -- Id: kong.request.id, else log.record.uid, which who wrote the record made; else derived. Trace ids come from clients.
 -- Identity: kong.consumer.id, else enduser.id (consumer).
--- A partner tag is looked for in the request, not in each record: name the partner by a credential, or by a source of its own.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql
 WITH requests AS (
@@ -14,13 +13,7 @@ WITH requests AS (
         position,
         line,
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "resourceLogs": [{
-                "resource": {"attributes": [{"key": "VARCHAR", "value": {"stringValue": "VARCHAR"}}]},
-                "scopeLogs": [{"logRecords": [{
-                    "timeUnixNano": "VARCHAR", "observedTimeUnixNano": "VARCHAR",
-                    "attributes": [{"key": "VARCHAR", "value": {"stringValue": "VARCHAR", "intValue": "VARCHAR", "doubleValue": "VARCHAR"}}]
-                }]}]
-            }]
+            "resourceLogs": [{"resource": {"attributes": "JSON"}, "scopeLogs": [{"logRecords": ["JSON"]}]}]
         }') END AS r
     FROM lines
 ),
@@ -29,21 +22,31 @@ framed AS (
     SELECT
         position,
         line,
-        r IS NOT NULL AS is_object,
-        flatten(list_transform(r.resourceLogs, lambda group_of: flatten(list_transform(group_of.scopeLogs, lambda scope: list_transform(
-            scope.logRecords, lambda entry: struct_pack(resource := group_of.resource.attributes, record := entry)
+        flatten(list_transform(r.resourceLogs, lambda sender: flatten(list_transform(sender.scopeLogs, lambda scope: list_transform(
+            scope.logRecords, lambda record: struct_pack(resource := sender.resource.attributes, record := record)
         ))))) AS records
     FROM requests
 ),
 
-records AS (
-    SELECT position, unnest(range(len(records)))::INTEGER AS item, line, is_object, unnest(records) AS entry
-    FROM framed
-    WHERE len(records) > 0
-    UNION ALL
-    SELECT position, 0 AS item, line, is_object, NULL AS entry
-    FROM framed
-    WHERE len(records) = 0 OR records IS NULL
+items AS (
+    SELECT position, line, unnest(range(len(entries)))::INTEGER AS item, unnest(entries) AS entry
+    FROM (
+        SELECT position, line, CASE WHEN len(records) > 0 THEN records ELSE [struct_pack(resource := NULL::JSON, record := NULL::JSON)] END AS entries
+        FROM framed
+    )
+),
+
+parsed AS (
+    SELECT
+        position,
+        item,
+        coalesce(entry.record::VARCHAR, line) AS line,
+        from_json(entry.record, '{
+            "timeUnixNano": "VARCHAR", "observedTimeUnixNano": "VARCHAR",
+            "attributes": [{"key": "VARCHAR", "value": {"stringValue": "VARCHAR", "intValue": "VARCHAR", "doubleValue": "VARCHAR"}}]
+        }') AS r,
+        from_json(entry.resource, '[{"key": "VARCHAR", "value": {"stringValue": "VARCHAR"}}]') AS resource
+    FROM items
 ),
 
 listed AS (
@@ -51,14 +54,13 @@ listed AS (
         position,
         item,
         line,
-        is_object,
-        coalesce(epoch_ns_us(entry.record.timeUnixNano), epoch_ns_us(entry.record.observedTimeUnixNano)) AS time_us,
-        coalesce(nullif(entry.record.timeUnixNano, '0'), entry.record.observedTimeUnixNano) AS time_text,
-        list_transform(entry.record.attributes, lambda a: a.key) AS names,
-        list_transform(entry.record.attributes, lambda a: coalesce(a.value.stringValue, a.value.intValue, a.value.doubleValue)) AS texts,
-        list_transform(entry.resource, lambda a: a.key) AS resource_names,
-        list_transform(entry.resource, lambda a: a.value.stringValue) AS resource_texts
-    FROM records
+        coalesce(epoch_ns_us(r.timeUnixNano), epoch_ns_us(r.observedTimeUnixNano)) AS time_us,
+        coalesce(nullif(r.timeUnixNano, '0'), r.observedTimeUnixNano) AS time_text,
+        list_transform(r.attributes, lambda a: a.key) AS names,
+        list_transform(r.attributes, lambda a: coalesce(a.value.stringValue, a.value.intValue, a.value.doubleValue)) AS texts,
+        list_transform(resource, lambda a: a.key) AS resource_names,
+        list_transform(resource, lambda a: a.value.stringValue) AS resource_texts
+    FROM parsed
 ),
 
 named AS (
@@ -66,7 +68,6 @@ named AS (
         position,
         item,
         line,
-        is_object,
         time_text,
         time_us,
         coalesce(texts[list_position(names, 'kong.request.id')], texts[list_position(names, 'log.record.uid')]) AS event_id,
@@ -81,13 +82,15 @@ named AS (
         ) AS status_text,
         coalesce(texts[list_position(names, 'http.request.size')], texts[list_position(names, 'http.request_content_length')]) AS request_bytes_text,
         coalesce(texts[list_position(names, 'http.response.size')], texts[list_position(names, 'http.response_content_length')]) AS response_bytes_text,
-        texts[list_position(names, 'kong.latency.total')] AS kong_ms,
-        texts[list_position(names, 'http.request.server.duration')] AS server_s,
-        [
-            texts[list_position(names, 'aws.elb.request_processing_time')],
-            texts[list_position(names, 'aws.elb.target_processing_time')],
-            texts[list_position(names, 'aws.elb.response_processing_time')]
-        ] AS elb_s,
+        CASE
+            WHEN list_contains(names, 'kong.latency.total') THEN texts[list_position(names, 'kong.latency.total')]
+            WHEN list_contains(names, 'http.request.server.duration') THEN ms_of_seconds(texts[list_position(names, 'http.request.server.duration')])
+            WHEN list_contains(names, 'aws.elb.target_processing_time') THEN summed_ms(
+                texts[list_position(names, 'aws.elb.request_processing_time')],
+                texts[list_position(names, 'aws.elb.target_processing_time')],
+                texts[list_position(names, 'aws.elb.response_processing_time')]
+            )
+        END AS latency_ms_text,
         coalesce(
             texts[list_position(names, 'client.address')],
             texts[list_position(names, 'network.peer.address')],
@@ -110,8 +113,9 @@ SELECT
     item,
     line,
     CASE
-        WHEN NOT is_object THEN no_object(line)
-        WHEN method IS NULL AND status_text IS NULL THEN 'NOT_A_REQUEST'
+        WHEN coalesce(method, status_text) IS NOT NULL THEN NULL
+        WHEN starts_with(line, '{') AND json_valid(line) THEN 'NOT_A_REQUEST'
+        ELSE no_object(line)
     END AS format_reason,
     nullif(event_id, '') AS event_id,
     TRUE AS id_is_safe,
@@ -123,11 +127,7 @@ SELECT
     status_text,
     request_bytes_text,
     response_bytes_text,
-    CASE
-        WHEN kong_ms IS NOT NULL THEN kong_ms
-        WHEN server_s IS NOT NULL THEN ms_of_seconds(server_s)
-        ELSE summed_ms(elb_s[1], elb_s[2], elb_s[3])
-    END AS latency_ms_text,
+    latency_ms_text,
     client_ip_text,
     CASE WHEN consumer != '' THEN 'consumer' ELSE 'none' END AS identity_kind,
     nullif(consumer, '') AS identity_value,

@@ -85,9 +85,6 @@ CREATE OR REPLACE TEMP MACRO authority_of(url) AS nullif(regexp_extract(url, '^[
 CREATE OR REPLACE TEMP MACRO records_in(line, path) AS
     CASE WHEN json_valid(line) THEN coalesce(nullif(json_extract(line, path)::VARCHAR[], []), [line]) ELSE [line] END;
 
--- One text of a JSON line, for names that are seldom looked at; NULL where the line is no JSON.
-CREATE OR REPLACE TEMP MACRO text_in(line, path) AS CASE WHEN json_valid(line) THEN json_extract_string(line, path) END;
-
 -- Why a line of a JSON format could not be read as an object.
 CREATE OR REPLACE TEMP MACRO no_object(line) AS CASE WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON' ELSE 'NOT_OBJECT' END;
 

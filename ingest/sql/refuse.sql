@@ -1,6 +1,19 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, unreadable, credentials
--- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, masked), raw_sha256; in log order
+-- in:  refused (rows of events.sql with a reason), lines, entries, unreadable, credentials
+-- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
+--      several entries the entry's own text; masked), raw_sha256 (of the whole line); in log order
+WITH whole AS MATERIALIZED (
+    SELECT position, rtrim(line, chr(10) || chr(13)) AS line, sha256(rtrim(line, chr(10) || chr(13))) AS line_sha256
+    FROM lines
+),
+
+-- A file of a thousand records on one line must not become a thousand copies of the file.
+parts AS (
+    SELECT position, item, line
+    FROM entries
+    QUALIFY count(*) OVER (PARTITION BY position) > 1
+)
+
 SELECT
     'refused' AS outcome,
     CASE
@@ -24,9 +37,10 @@ SELECT
     r.event_id,
     CASE WHEN r.reason != 'PARTNER_MISMATCH' THEN r.partner_id END AS partner_id,
     r.occurred_at,
-    encode(masked(rtrim(l.line, chr(10) || chr(13)))) AS raw,
-    coalesce(u.raw_sha256, sha256(rtrim(l.line, chr(10) || chr(13)))) AS raw_sha256
+    encode(masked(coalesce(p.line, w.line))) AS raw,
+    coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256
 FROM refused AS r
-INNER JOIN lines AS l ON l.position = r.position
+INNER JOIN whole AS w ON w.position = r.position
+LEFT JOIN parts AS p ON p.position = r.position AND p.item = r.item
 LEFT JOIN unreadable AS u ON u.position = r.position
 ORDER BY r.position, r.item

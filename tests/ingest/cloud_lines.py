@@ -121,6 +121,7 @@ CLOUDTRAIL = (
     ],
     [
         Broken("the endpoint owner's copy", j(changed(S3_READ, eventType="AwsVpceEvent", eventCategory="NetworkActivity")), "NOT_A_REQUEST"),
+        Broken("the same by its category alone", j(changed(S3_READ, eventCategory="NetworkActivity")), "NOT_A_REQUEST"),
         Broken("a sign-in", j(changed(S3_READ, eventType="AwsConsoleSignIn")), "NOT_A_REQUEST"),
         Broken("a file without records", j({"Records": []}), "NOT_A_REQUEST"),
         Broken("records that are no list", j({"Records": {"eventName": "GetObject"}}), "NOT_A_REQUEST"),

@@ -1,5 +1,6 @@
 """Formats of clouds and collectors, on lines of our own: what each field means, what is refused and why, and that nothing is lost."""
 
+import hashlib
 import io
 import json
 from functools import cache
@@ -316,6 +317,17 @@ def test_a_tag_is_found_in_each_record_of_a_file() -> None:
     )
     assert decoded.events["partner_id"].to_pylist() == ["acme", "bolt"]
     assert decoded.events["item"].to_pylist() == [0, 1]
+
+
+def test_a_file_of_many_records_does_not_become_as_many_copies_of_the_file() -> None:
+    """A thousand refused records of a file of one line: each dead letter holds its own record, and the hash of the whole line."""
+    document = j({"Records": [changed(S3_READ, eventID=f"event-{i}") for i in range(1000)]}).encode()
+    decoded = decode("cloudtrail", document)
+    letters = decoded.refused.to_pylist()
+    assert len(letters) == 1000
+    assert sum(len(letter["raw"]) for letter in letters) < 2 * len(document)
+    assert all(f'"event-{i}"'.encode() in letter["raw"] for i, letter in enumerate(letters))
+    assert {letter["raw_sha256"] for letter in letters} == {hashlib.sha256(document).hexdigest()}
 
 
 SECRETS = [f"canary{i}" for i in range(12)]

@@ -1,0 +1,1 @@
+"""Measurements that are printed, side by side with what they are compared to."""
