@@ -64,4 +64,4 @@ def run(worker: Worker, log: logging.Logger, options: worker_loop.Options) -> in
         worker.drain(options.drain_s)
         worker.close()
 
-    return worker_loop.run(log, options, step, end=end)
+    return worker_loop.left(worker_loop.run(log, options, step, end=end))

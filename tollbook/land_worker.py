@@ -140,4 +140,6 @@ class LandWorker:
 def run(worker: LandWorker, log: logging.Logger, options: worker_loop.Options) -> int:
     """Until SIGTERM; the exit code."""
     pa.set_cpu_count(1)
-    return worker_loop.run(log, options, worker.step, end=lambda: worker.end(options.drain_s), wrong=worker.wrong)
+    return worker_loop.left(
+        worker_loop.run(log, options, worker.step, end=lambda: worker.end(options.drain_s), wrong=worker.wrong)
+    )

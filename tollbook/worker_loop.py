@@ -25,6 +25,7 @@ class Options(NamedTuple):
     metrics: str = "127.0.0.1:0"
     watchdog_s: float = 60.0
     drain_s: float = 10.0
+    leave_s: float = 13.0  # from the signal to the end, whatever the broker does; supervisors kill after some 15
 
 
 def run(
@@ -36,7 +37,7 @@ def run(
     wrong: Callable[[], list[str]] = list,
 ) -> int:
     """Call `step` until SIGTERM or SIGINT, then `end`. `wrong` lists what makes the process unhealthy."""
-    with _stop_signals() as stopped:
+    with _stop_signals(log, options.leave_s) as stopped:
         dog = Watchdog(options.watchdog_s, log)
         port = metrics.serve(options.metrics, lambda: [*wrong(), *_silence(dog, options)])
         log.info("started", extra={"fields": {"metrics_port": port, "pid": os.getpid()}})
@@ -45,6 +46,8 @@ def run(
             while not stopped.is_set():
                 step()
                 dog.beat()
+            end()
+            log.info("ended on request")
         except Halted as exc:
             log.error(str(exc), extra={"fields": {"reason": exc.reason}})  # noqa: TRY400  # a message, not a traceback
             code = 75 if exc.reason.passes else 2
@@ -58,10 +61,15 @@ def run(
         except LakeError as exc:
             log.error(str(exc), extra={"fields": {"reason": "LAKE"}})  # noqa: TRY400
             code = 2
-        if code == 0:
-            end()
-            log.info("ended on request")
         dog.stop()
+    return code
+
+
+def left(code: int) -> int:
+    """The code of a process that ended well; any other ends here: to free a consumer that is still open is to wait for its broker."""
+    if code:
+        logging.shutdown()
+        os._exit(code)
     return code
 
 
@@ -70,11 +78,34 @@ def _silence(dog: Watchdog, options: Options) -> list[str]:
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    stopped = threading.Event()
-    kept = {s: signal.signal(s, lambda *_: stopped.set()) for s in (signal.SIGTERM, signal.SIGINT)}
+def _stop_signals(log: logging.Logger, leave_s: float) -> Iterator[threading.Event]:
+    """Set at SIGTERM and SIGINT. A process that is not out of here `leave_s` later is ended: what it waits for may never answer.
+
+    The pipe is written to at once; Python's own handlers wait until the main thread is back from whatever it called.
+    """
+    stopped, out = threading.Event(), threading.Event()
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def listen() -> None:
+        with os.fdopen(heard, "rb", buffering=0) as pipe:
+            while (byte := pipe.read(1)) and byte[0] not in numbers:
+                pass
+        if byte and not out.wait(leave_s):
+            log.error(
+                "not at the end %g s after the signal: ends as it is; nothing is lost", leave_s, extra={"fields": {"reason": Halt.KAFKA}}
+            )  # fmt: skip
+            os._exit(75)
+
+    kept = {s: signal.signal(s, lambda *_: stopped.set()) for s in numbers}
+    before = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    threading.Thread(target=listen, name="stop", daemon=True).start()
     try:
         yield stopped
     finally:
+        out.set()
+        signal.set_wakeup_fd(before)
+        os.close(told)
         for number, handler in kept.items():
             signal.signal(number, handler)

@@ -18,11 +18,11 @@ from aggregate.memory_log import MemoryLog
 from ingest.decode import Decoder, SourceRules
 from ingest.file_log import FileLog
 from schemas import wire
-from schemas.log import Fetched, Log, Origin, Partition, Reader
-from schemas.tables import DEAD, FRESH_EVENTS
-from tests.aggregate.fixtures import PLAIN, event, partition, refusal
+from schemas.log import Fetched, Log, Partition, Reader
+from tests.aggregate.fixtures import event, partition, refusal
 from tests.conftest import topic_maker
 from tests.ingest.fixtures import OWNERS, kong, line
+from tests.kafka.messages import dead_message, events_message
 from tollbook.kafka_options import KafkaConfig
 
 PIECE = 10  # entries that are written, and read, together
@@ -134,9 +134,11 @@ class Kafka:
 
     def write(self, pieces: int) -> int:
         for _ in range(pieces):
+            at = range(self._written, self._written + PIECE)
             for number in range(2):
-                self._send(self._events, number, f"access/{number}@t", refused=False)
-            self._send(self._dead, 0, "access/2@t", refused=True)
+                ids = (f"{number}-{n}" for n in at)
+                self._send(self._events, number, events_message(f"access/{number}@t", at, ids))
+            self._send(self._dead, 0, dead_message("access/2@t", at))
             self._written += PIECE
         assert self._producer.flush(30) == 0
         return 3 * pieces * PIECE
@@ -153,13 +155,5 @@ class Kafka:
         while self._open:
             self._open.pop().close()
 
-    def _send(self, topic: str, number: int, generation: str, *, refused: bool) -> None:
-        at = range(self._written, self._written + PIECE)
-        if refused:
-            rows = [refusal(generation=generation, position=n) for n in at]
-            value, schema = wire.encoded(pa.Table.from_pylist(rows, DEAD.schema)), wire.DEAD_1
-        else:
-            rows = [event(f"{number}-{n}", generation=generation, position=n) for n in at]
-            value, schema = wire.encoded(pa.Table.from_pylist(rows, PLAIN).cast(FRESH_EVENTS)), wire.EVENTS_1
-        headers = wire.headers(schema, [Origin(generation, at.start, at.stop)])
-        self._producer.produce(topic, value, partition=number, headers=list(headers))
+    def _send(self, topic: str, number: int, message: tuple[bytes, wire.Headers]) -> None:
+        self._producer.produce(topic, message[0], partition=number, headers=list(message[1]))

@@ -1,0 +1,95 @@
+"""One installation of Tollbook on a broker of the tests: topics under a prefix, a catalog, a lake, and its processes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from deltalake import DeltaTable
+
+from schemas import topics
+from schemas.topics import USAGE_EVENTS, rules
+from schemas.wire import Headers
+from tests.kafka.messages import events_message
+from tests.kafka.processes import Process
+from tollbook.cluster import Cluster
+from tollbook.kafka_options import KafkaConfig
+
+Message = tuple[bytes | None, Headers]
+
+
+class Installation:
+    """Everything under one prefix. `close` ends its processes; the topics go with the prefix."""
+
+    def __init__(self, bootstrap: str, prefix: str, folder: Path, catalog: Path, *, partitions: int = 2) -> None:
+        self.config = KafkaConfig(bootstrap_servers=bootstrap, prefix=prefix)
+        self.prefix = prefix
+        self.lake = folder / "lake"
+        self.catalog = catalog
+        self.admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self.partitions = partitions
+        self.make(*(topic.name for topic in topics.table()))
+        self._producer = Producer({**self.config.producer_options(linger_ms=0), "log_level": 0})
+        self._sent: dict[int, int] = {}
+        self._processes: list[Process] = []
+
+    def make(self, *names: str, **settings: str) -> None:
+        """Topics as `tollbook topics create` makes them, but for these settings."""
+        demanded = [t for t in topics.table(self.prefix, self.partitions) if t.name.removeprefix(self.prefix) in names]
+        said = {s.replace("_", "."): value for s, value in settings.items()}
+        new = {t.name: (t.partitions, {r.setting: r.value for r in rules(t, 1)} | said) for t in demanded}
+        Cluster(self.config).make(new, replication=1)
+
+    def delete(self, name: str) -> None:
+        """Delete a topic, and wait until it is gone."""
+        full = self.prefix + name
+        self.admin.delete_topics([full], operation_timeout=30)[full].result()
+        while full in self.admin.list_topics(timeout=10).topics:
+            pass
+
+    def land(
+        self, *words: str, env: Mapping[str, str] | None = None, code: Sequence[str] = ("-m", "tollbook")
+    ) -> Process:
+        return self._start("land", "--lake", str(self.lake), "--commit-s", "0.1", *words, env=env, code=code)
+
+    def ingest(self, *words: str) -> Process:
+        return self._start("ingest", *words)
+
+    def send(self, topic: str, message: Message, *, partition: int = 0) -> None:
+        """Send one message, and wait until the broker has it."""
+        value, headers = message
+        self._producer.produce(self.prefix + topic, value, partition=partition, headers=list(headers))
+        assert self._producer.flush(30) == 0
+
+    def send_events(self, messages: int, *, partition: int = 0) -> None:
+        """So many good messages of ten events each to a partition of `usage.events`, going on where the last ended."""
+        for _ in range(messages):
+            start = self._sent.get(partition, 0)
+            at = range(start, start + 10)
+            self.send(
+                USAGE_EVENTS, events_message(f"g{partition}", at, (f"{partition}-{n}" for n in at)), partition=partition
+            )
+            self._sent[partition] = at.stop
+
+    def delete_records(self, topic: str, before: int, *, partition: int = 0) -> None:
+        """What retention does: the messages below an offset are gone."""
+        where = TopicPartition(self.prefix + topic, partition, before)
+        self.admin.delete_records([where])[where].result()
+
+    def landed(self, partition: int = 0) -> int | None:
+        """The lake's next offset of a partition of `usage.events`."""
+        app = f"land/{self.prefix}{USAGE_EVENTS}/{partition}"
+        version: int | None = DeltaTable(self.lake / "events").transaction_version(app)
+        return version
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+    def _start(
+        self, name: str, *words: str, env: Mapping[str, str] | None = None, code: Sequence[str] = ("-m", "tollbook")
+    ) -> Process:
+        where = ("--bootstrap-servers", self.config.bootstrap_servers, "--prefix", self.prefix)
+        process = Process([name, *where, "--catalog", self.catalog, *words], env=env, code=code)
+        self._processes.append(process)
+        return process
