@@ -90,7 +90,8 @@ class Land:
         self._held: dict[Partition, int] = {}  # what the lake holds of each partition: its next offset
         self._next: dict[Partition, int | None] = {}  # the next offset to take from the log; None: wherever it begins
         self._covered: dict[tuple[str, str], int] = {}  # (app id, origin) → taken in below this offset
-        check_log(root)
+        for shape in (EVENTS, *followers.FOLLOWERS):
+            lake.check_log(root, shape)
         self._table = lake.open_table(root, EVENTS)
         self._identities = Identities(self._load_day)
         log.start(self)
@@ -176,7 +177,6 @@ class Land:
         versions = {partition.app_id: offset for partition, offset in offsets.items()}
         reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
         info = {
-            "offsets": versions,
             READS.name: self._write(READS, pa.Table.from_pylist(reads, READS.schema)),
             DUPLICATES.name: self._write(DUPLICATES, _duplicates(events, verdicts)),
             DEAD.name: self._write(DEAD, pa.concat_tables(dead)),
@@ -225,25 +225,6 @@ class Land:
         engine.scan(self._con, "stored", files, EVENTS.schema)
         own = pa.table({"events_partition": pa.array(sorted({p.number for p in self._held}), pa.int16())})
         return identities.keys(self._con, engine.run(self._con, "stored", own=own))
-
-
-def check_log(root: Path) -> None:
-    """Raise LakeError unless the newest commit of `events` is whole: its offsets stand in it twice, and agree."""
-    names = sorted(p.name for p in (root / EVENTS.name / "_delta_log").glob("*.json"))
-    for number, name in enumerate(names):
-        path = root / EVENTS.name / "_delta_log" / name
-        if path.stat().st_size == 0 or int(name.removesuffix(".json")) != number:
-            raise LakeError(
-                f"{path} is empty or one before it is missing; restore the lake's events/_delta_log from a backup"
-            )
-    table = lake.open_table(root, EVENTS)
-    last: Mapping[str, Any] = lake.commit_info(root, EVENTS, table.version()) if table.version() else {}
-    for app, offset in last.get("offsets", {}).items():
-        if table.transaction_version(app) != offset:
-            raise LakeError(
-                f"commit {table.version()} of events in {root} was cut short: {app} is at {table.transaction_version(app)}, "
-                f"its rows go to {offset}; restore the lake from a backup"
-            )
 
 
 def _day(days_since_epoch: int | np.int64) -> date:

@@ -90,12 +90,39 @@ def check(root: Path) -> None:
 
 
 def open_table(root: Path, shape: TableShape, version: int | None = None) -> DeltaTable:
-    """A handle on one version (default: the newest). Appending with it is refused if the snapshot has become old."""
+    """A handle on one version (default: the newest). Appending with it is refused if the snapshot has become old.
+
+    Raises LakeError for a newest commit that lacks its last lines: it would keep its rows and forget their offsets.
+    """
     check(root)
     try:
-        return DeltaTable(root / shape.name, version=version)
+        table = DeltaTable(root / shape.name, version=version)
     except TableNotFoundError as exc:
         raise LakeError(f"table {shape.name} is missing in {root}; restore the lake from a backup") from exc
+    except DeltaError as exc:
+        entries = sorted((root / shape.name / "_delta_log").glob("*.json"))
+        raise LakeError(
+            f"table {shape.name} in {root} cannot be opened ({str(exc).splitlines()[0]}); its newest commit is {entries[-1]}: restore "
+            f"it from a backup, or repair it by docs/operations.md"
+        ) from exc
+    if version is None and table.version():
+        for app, moved in _said(root, shape, table.version()).get("versions", {}).items():
+            if table.transaction_version(app) != moved:
+                raise LakeError(
+                    f"{_entry_path(root, shape, table.version())} was cut short: {app} is at {table.transaction_version(app)}, its "
+                    f"rows go to {moved}; restore it from a backup, or repair it by docs/operations.md"
+                )
+    return table
+
+
+def check_log(root: Path, shape: TableShape) -> None:
+    """Raise LakeError unless every commit of a table is there and none is empty."""
+    log = root / shape.name / "_delta_log"
+    for number, name in enumerate(sorted(p.name for p in log.glob("*.json"))):
+        if int(name.removesuffix(".json")) != number or (log / name).stat().st_size == 0:
+            raise LakeError(
+                f"{log / name} is empty or one before it is missing; restore it from a backup, or repair it by docs/operations.md"
+            )
 
 
 def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None = None) -> Part:
@@ -156,7 +183,7 @@ def commit(
             shape.schema,
             list(shape.partition_by) or None,
             commit_properties=CommitProperties(
-                custom_metadata={_INFO: json.dumps(info, sort_keys=True)},
+                custom_metadata={_INFO: json.dumps({"versions": versions, "info": info}, sort_keys=True)},
                 app_transactions=[Transaction(app, version) for app, version in sorted(versions.items())],
             ),
             post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),
@@ -193,11 +220,16 @@ def _checkpoint(table: DeltaTable, log: Path) -> None:
 
 def commit_info(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
     """The `info` of one commit; {} for commits that carry none (creation, maintenance)."""
+    return _said(root, shape, version).get("info", {})  # type: ignore[no-any-return]
+
+
+def _said(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
+    """What a commit says of itself: the versions it moved, beside the transactions that move them, and its `info`."""
     for action in _log_entry(root, shape, version):
         if "commitInfo" in action:
             return json.loads(action["commitInfo"].get(_INFO, "{}"))  # type: ignore[no-any-return]
     raise LakeError(
-        f"commit {version} of {shape.name} has no commitInfo: cut short; restore it or run the repair in docs/operations.md"
+        f"{_entry_path(root, shape, version)} has no commitInfo: cut short; restore it from a backup, or repair it by docs/operations.md"
     )
 
 
@@ -211,8 +243,12 @@ def pinned_files(root: Path, shape: TableShape, version: int | None = None) -> l
     return sorted(uri.removeprefix("file://") for uri in open_table(root, shape, version).file_uris())
 
 
+def _entry_path(root: Path, shape: TableShape, version: int) -> Path:
+    return root / shape.name / "_delta_log" / f"{version:020d}.json"
+
+
 def _log_entry(root: Path, shape: TableShape, version: int) -> list[dict[str, Any]]:
-    path = root / shape.name / "_delta_log" / f"{version:020d}.json"
+    path = _entry_path(root, shape, version)
     try:
         return [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError) as exc:

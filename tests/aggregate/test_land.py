@@ -218,16 +218,19 @@ def test_the_proof_bites(root: Path, harm: str) -> None:
     assert prove(root).problems != []
 
 
-@pytest.mark.parametrize("harm", ["empty", "missing", "no offsets"])
-def test_a_cut_commit_is_found_at_start(root: Path, harm: str) -> None:
-    """A lake whose newest commit is damaged is not appended to."""
+@pytest.mark.parametrize("table", ["events", "rollups", "reads"])
+@pytest.mark.parametrize("harm", ["empty", "missing", "no offsets", "half a line"])
+def test_a_cut_commit_is_found_at_start(root: Path, harm: str, table: str) -> None:
+    """A lake whose newest commit is damaged is not appended to, whichever table it is: a follower would add rows twice."""
     land(root)
-    log = root / "events" / "_delta_log"
-    entries = sorted(log.glob("*.json"))
+    land(root, [*MIXED, event("later", position=103)])
+    entries = sorted((root / table / "_delta_log").glob("*.json"))
     if harm == "empty":
         entries[-1].write_text("")
     elif harm == "missing":
         entries[-2].unlink()
+    elif harm == "half a line":
+        entries[-1].write_text(entries[-1].read_text()[:-40])
     else:
         lines = entries[-1].read_text().splitlines()
         entries[-1].write_text("\n".join(x for x in lines if '"txn"' not in x) + "\n")
