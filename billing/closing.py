@@ -19,6 +19,7 @@ from billing.rating import Ask, Draft
 from billing.warehouse import Span, Warehouse
 from schemas import lake
 from schemas.catalog import Catalog, Partner
+from schemas.lake import LakeError
 from schemas.tables import CLOSES, DEAD, DUPLICATES, EVENTS, INGESTED, INVOICES, READS, ROLLUPS, TOPICS
 
 CODE_VERSION = "0.1.0"
@@ -121,7 +122,12 @@ def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:
 
 def close_by_id(root: Path, close_id: str) -> Close:
     """The close of that id, which an invoice names."""
-    return next(c for c in all_closes(root) if c.close_id == close_id)
+    for made in all_closes(root):
+        if made.close_id == close_id:
+            return made
+    raise LakeError(
+        f"close {close_id}, which an invoice names, is missing in {root}; restore table closes from a backup"
+    )
 
 
 def all_closes(root: Path) -> list[Close]:

@@ -1,5 +1,7 @@
 """Catalogs for the tests of billing, as the YAML that people write."""
 
+import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,11 @@ def written(folder: Path, **changes: str) -> Path:
 
 def document() -> dict[str, Any]:
     """The catalog as data, every value as text: to be changed by a test and given to `Catalog.model_validate`."""
+    return copy.deepcopy(_read())
+
+
+@cache
+def _read() -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for text in FILES.values():
         merged |= yaml.load(text, Loader=yaml.BaseLoader)
