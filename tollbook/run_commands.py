@@ -1,5 +1,6 @@
 """`tollbook run`, `usage`, `verify`, `formats`, `dead list`, `catalog check`: the lake's commands."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
 from ingest import formats as known_formats
 from ingest.text import BLOCK_BYTES
+from schemas.catalog_schema import catalog_schema_text
 from schemas.money import plain
 from schemas.reasons import REMEDY, Reason
 from tollbook import embedded, progress, screens
@@ -28,7 +30,7 @@ from tollbook.edge import (
     source_name,
     utc,
 )
-from tollbook.terminal import complain, show_json
+from tollbook.terminal import complain, show_json, write
 
 dead = App(
     name="dead",
@@ -219,6 +221,16 @@ def dead_list(
         show_json({"by_reason": sums, "entries": rows})
     else:
         screens.dead_tables(sums, rows, {str(r): REMEDY[r] for r in Reason})
+    return 0
+
+
+@catalog.command(name="schema")
+def catalog_schema() -> int:
+    """Print the JSON Schema of a catalog file, for editors and other programs. It is published as schemas/catalog.schema.json.
+
+    Example: tollbook catalog schema
+    """
+    write(sys.stdout, catalog_schema_text())
     return 0
 
 
