@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
@@ -18,6 +18,7 @@ from tollbook.kafka_options import KafkaConfig
 TIMEOUT_S = 10
 _TRY_S = 1.0
 _REST_S = 0.05
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ class Cluster:
                 settings=settings[name],
             )
             for name, topic in topics.items()
+            if name in settings  # else the broker that was asked for them has not heard of the topic yet
         }
 
     def makes_topics_itself(self) -> bool | None:
@@ -69,10 +71,10 @@ class Cluster:
             settings = [self._settings(ResourceType.BROKER, [str(broker)]) for broker in self._brokers]
         except KafkaRefused:
             return None  # managed clusters show nobody how their brokers are set
-        return any(s["auto.create.topics.enable"] == "true" for broker in settings for s in broker.values())
+        return any(s.get("auto.create.topics.enable") == "true" for broker in settings for s in broker.values())
 
     def make(self, topics: Mapping[str, tuple[int, Mapping[str, str]]], *, replication: int) -> None:
-        """Make topics, each of so many partitions and with these settings; return when all brokers' metadata have them.
+        """Make topics, each of so many partitions and with these settings.
 
         A topic that another process made meanwhile stays as that one made it: compare again afterwards.
         """
@@ -86,7 +88,6 @@ class Cluster:
             ).items():
                 with self._deciding(f"making topic {name}", but=KafkaError.TOPIC_ALREADY_EXISTS):
                     answer.result()
-        self._await(lambda: topics.keys() == self.found(list(topics)).keys(), f"making {', '.join(topics)}")
 
     def set(self, name: str, settings: Mapping[str, str]) -> None:
         """Change settings of a topic; those that are not named stay."""
@@ -95,8 +96,13 @@ class Cluster:
         for answer in self._admin.incremental_alter_configs([resource], **self._limit).values():
             with self._deciding(f"setting topic {name}"):
                 answer.result()
-        # The answer may come before the broker that is asked next has heard of it.
-        self._await(lambda: settings.items() <= self.found([name])[name].settings.items(), f"setting topic {name}")
+
+    def settled(self, look: Callable[[], list[Answer]]) -> list[Answer]:
+        """What `look` finds left to do after `make` and `set`: they answer before every broker has heard of the change."""
+        deadline = time.monotonic() + self._timeout_s
+        while (left := look()) and time.monotonic() < deadline:
+            self._admin.poll(_REST_S)
+        return left
 
     def _connected(self) -> list[int]:
         """The ids of the brokers. A refused login is not tried until the time is up: it would be refused again."""
@@ -108,13 +114,7 @@ class Cluster:
                 decision = self._decided(exc, "connecting")
                 if isinstance(decision, KafkaRefused) or time.monotonic() > deadline:
                     raise decision from exc
-
-    def _await(self, is_so: Callable[[], bool], doing: str) -> None:
-        deadline = time.monotonic() + self._timeout_s
-        while not is_so():
-            if time.monotonic() > deadline:
-                raise KafkaUnreachable(f"{self._servers}: {doing}: not known to all brokers yet; repeat the command")
-            self._admin.poll(_REST_S)
+                self._admin.poll(_REST_S)
 
     def _settings(self, kind: ResourceType, names: Iterable[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(kind, name) for name in names]
@@ -122,7 +122,8 @@ class Cluster:
             return {}
         settings = {}
         for resource, answer in self._admin.describe_configs(resources, **self._limit).items():
-            with self._deciding(f"reading the settings of {kind.name.lower()} {resource.name}"):
+            doing = f"reading the settings of {kind.name.lower()} {resource.name}"
+            with self._deciding(doing, but=KafkaError.UNKNOWN_TOPIC_OR_PART):
                 settings[resource.name] = {k: e.value for k, e in answer.result().items() if e.value is not None}
         return settings
 

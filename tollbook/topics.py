@@ -73,7 +73,7 @@ def create(
             assert difference.topic is not None
             cluster.set(difference.topic, dict([difference.setting]))
             sentence(f"{difference.topic}: {difference.setting[0]} set to {difference.setting[1]}")
-    left = compared(cluster, demanded, replication)
+    left = cluster.settled(lambda: compared(cluster, demanded, replication))
     if not left:
         sentence(f"{len(demanded)} topics are as they must be")
     return _told(left, "another process changes them at the same time: repeat the command") if left else OK
