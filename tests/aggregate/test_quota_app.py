@@ -1,0 +1,251 @@
+"""The quota worker on a real Kafka: every alert that is due, none early, none under a second id, whatever happens to it."""
+
+import json
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from aggregate.quota_app import changelogs
+from aggregate.quota_sums import NOTHING, Part, fired_encoded, key_of, parts_encoded
+from schemas import topics
+from schemas.halts import Halt, Halted
+from schemas.partitions import partition_of_key
+from schemas.totals import Total
+from tests.aggregate.quota_kafka import PARTITIONS, START, Quotas, total
+from tollbook.cluster import Cluster
+from tollbook.kafka_errors import KafkaRefused
+from tollbook.kafka_options import KafkaConfig
+from tollbook.quota_worker import Lag, settings_for
+
+LATEST, FIRED, LEADER = changelogs(topics.QUOTA_APP)
+
+
+@pytest.fixture
+def quotas(kafka: str, kafka_prefix: str) -> Quotas:
+    """An installation of the test's own, with its topics."""
+    installation = Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix))
+    installation.create()
+    return installation
+
+
+def grown(rng: random.Random, count: int) -> list[Total]:
+    """So many totals of twenty partners from six partitions of events, each above the one before it."""
+    used: dict[tuple[str, int], int] = {}
+    totals = []
+    for version in range(1, count + 1):
+        partner, part = f"p{rng.randrange(20)}", rng.randrange(6)
+        used[partner, part] = used.get((partner, part), 0) + rng.randrange(1, 60)
+        totals.append(total(used[partner, part], version % 500, partner=partner, part=part, events_version=version))
+    return totals
+
+
+def sums(totals: Sequence[Total]) -> dict[str, Decimal]:
+    """Used by partner in the end: an oracle that knows nothing of tables."""
+    last = {(t.partner_id, t.events_partition): t.used for t in totals}
+    return {partner: sum((u for (p, _), u in last.items() if p == partner), Decimal(0)) for partner, _ in last}
+
+
+def predicted(totals: Sequence[Total]) -> set[tuple[str, str]]:
+    """(partner, threshold) of every alert that must have been sent."""
+    return {(p, str(t)) for p, used in sums(totals).items() for t in (50, 80, 90, 100) if used >= t * 10}
+
+
+def check(quotas: Quotas, totals: Sequence[Total]) -> None:
+    """Predicted and received are equal; none early, none twice under another id; the states are the sums."""
+    alerts = quotas.alerts()
+    assert {a["type"] for a in alerts} == {"tollbook.quota.threshold"}
+    assert {(a["subject"], a["data"]["threshold_percent"]) for a in alerts} == predicted(totals)
+    assert len({a["id"] for a in alerts}) == len(predicted(totals))
+    for a in alerts:
+        assert Decimal(a["data"]["used"]) >= 10 * Decimal(a["data"]["threshold_percent"])
+    for s in quotas.states().values():
+        assert Decimal(s["used"]) == sums(totals)[s["partner"]]
+        assert s["over"] is (Decimal(s["used"]) >= 1000)
+
+
+@pytest.mark.slow
+def test_what_is_predicted_is_what_is_received(quotas: Quotas) -> None:
+    """Over many partitions, with old and equal totals published again, and a stop in the middle that must lose nothing."""
+    rng = random.Random(4)
+    totals = grown(rng, 1200)
+    first, rest = totals[:500], totals[500:]
+    quotas.send(*first)
+    with quotas.worker() as worker:
+        quotas.await_committed(1)
+        quotas.send(*rest, *rng.sample(totals, 200))
+        assert worker.stop() == 0
+    with quotas.worker():
+        quotas.await_committed(len(totals) + 200)
+    check(quotas, totals)
+    alert = next(a for a in quotas.alerts() if not a["data"]["passed"])
+    assert alert["specversion"] == "1.0"
+    assert alert["data"]["period"] == {
+        "kind": "MONTH",
+        "start": "2026-10-01T00:00:00+00:00",
+        "end": "2026-11-01T00:00:00+00:00",
+    }
+    assert (alert["data"]["limit"], alert["data"]["unit"], alert["data"]["meter"]) == ("1000", "requests", "requests")
+    for message in quotas.read(topics.USAGE_ALERTS):
+        assert message.partition() == partition_of_key((message.key() or b"").decode(), PARTITIONS)
+
+
+@pytest.mark.slow
+def test_a_worker_killed_again_and_again_beside_another(quotas: Quotas) -> None:
+    """Partitions go to and fro between workers that die: what one knew, the next one reads from the changelogs."""
+    rng = random.Random(5)
+    totals = grown(rng, 1500)
+    with quotas.worker():
+        for part in range(3):
+            quotas.send(*totals[part * 500 : part * 500 + 400])
+            with quotas.worker() as killed:
+                quotas.await_committed(part * 500 + 200)
+                quotas.send(*totals[part * 500 + 400 : part * 500 + 500])
+                killed.kill()
+        quotas.await_committed(len(totals))
+    check(quotas, totals)
+
+
+@pytest.mark.slow
+def test_rebuilt_from_its_changelogs_it_fires_nothing_again(quotas: Quotas) -> None:
+    """The ledger outlives the process: a restart over republished totals is silent, and knows the parts it no longer hears of."""
+    quotas.send(total(500, 1), total(300, 1, part=1))
+    with quotas.worker() as killed:
+        before = quotas.alerts(2)
+        quotas.await_committed(2)
+        killed.kill()
+    key, at = key_of(total(500, 1)), partition_of_key("acme", PARTITIONS)
+    quotas.put(LATEST, [(key, parts_encoded({0: Part(Decimal(100), START, 0)}), at)])  # by a worker that
+    quotas.put(FIRED, [(key, fired_encoded(NOTHING), at)])  # lost the partition and did not know yet
+    quotas.send(total(500, 1), total(300, 1, part=1), total(310, 2, part=1))
+    with quotas.worker():
+        quotas.await_committed(5)
+        assert quotas.alerts() == before
+        quotas.send(total(590, 3))
+        assert quotas.alerts(3)[-1]["data"]["threshold_percent"] == "90"
+    (state,) = quotas.states().values()
+    assert (state["used"], state["over"], state["as_of"]) == ("900", False, "2026-10-01T03:00:00+00:00")
+
+
+@pytest.mark.slow
+def test_between_alert_and_ledger(quotas: Quotas) -> None:
+    """The ledger cannot be written: the alert is out, the worker ends, and the next one says the same alert, not another."""
+    cluster = Cluster(quotas.kafka)
+    quotas.send(total(850, 1))
+    cluster.set(quotas.name(FIRED), {"max.message.bytes": "1"})
+    with quotas.worker() as failing:
+        code, said = failing.ended()
+    assert code == 75
+    assert Halt.UNDELIVERED in said
+    sent = quotas.alerts()
+    assert [a["data"]["threshold_percent"] for a in sent] == ["50", "80"]
+    assert not quotas.read(FIRED)
+    assert quotas.committed() == 0
+    cluster.set(quotas.name(FIRED), {"max.message.bytes": str(topics.MIB)})
+    with quotas.worker():
+        quotas.await_committed(1)
+    assert [a["id"] for a in quotas.alerts()] == [a["id"] for a in sent] * 2
+    assert json.loads(quotas.read(FIRED)[-1].value() or b"") == {"thresholds": ["50", "80"], "withdrawn": []}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["no total", "another partition"])
+def test_poison_halts_the_worker_and_is_never_skipped(quotas: Quotas, kind: str) -> None:
+    """A message that cannot be counted: skipped, an alert would be missing and nobody would know."""
+    at = partition_of_key("acme", PARTITIONS)
+    good, after = total(600, 1), total(900, 3)
+    poison = (
+        ("x", b'{"schema": "of another"}', at)
+        if kind == "no total"
+        else (good.key, good.encoded(), (at + 1) % PARTITIONS)
+    )
+    quotas.send(good)
+    quotas.put(topics.USAGE_TOTALS, [poison])
+    quotas.send(after)
+    for _ in range(2):
+        with quotas.worker() as worker:
+            code, said = worker.ended()
+        assert code == 2
+        halted = next(json.loads(line) for line in said.splitlines() if Halt.BAD_MESSAGE in line)
+        assert f"usage.totals/{poison[2]}" in halted["message"]
+    if kind == "no total":
+        assert {a["data"]["threshold_percent"] for a in quotas.alerts()} <= {"50"}, "what lies behind it was not read"
+        assert quotas.committed() <= 1
+
+
+@pytest.mark.slow
+def test_a_worker_that_makes_no_progress_ends(quotas: Quotas) -> None:
+    """A hang helps nobody: a topic that has gone lets the agent wait, and the process must not go on as if it worked."""
+    quotas.send(total(100, 1))
+    with quotas.worker("--watchdog-s", "6") as worker:
+        quotas.await_committed(1)
+        quotas.delete(topics.USAGE_ALERTS)
+        quotas.send(total(600, 2))
+        code, said = worker.ended()
+    assert code == 75
+    assert Halt.STALLED in said
+    quotas.create()
+    with quotas.worker():
+        assert quotas.alerts(1)[0]["data"]["used"] == "600"
+
+
+@pytest.mark.parametrize("topic", [topics.USAGE_TOTALS, topics.QUOTA_STATE, FIRED, LEADER])
+def test_without_its_topics_it_does_not_start(kafka: str, kafka_prefix: str, tmp_path: Path, topic: str) -> None:
+    """Faust starts without a changelog, and then loses a total with every crash; a topic made by a slip would be no better."""
+    quotas = Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix))
+    quotas.create(but=topic)
+    with pytest.raises((KafkaRefused, Halted), match=f"{kafka_prefix}{topic}.*`tollbook topics create`"):
+        settings_for(quotas.kafka, tmp_path)
+    assert kafka_prefix + topic not in Cluster(quotas.kafka).found([kafka_prefix + topic])
+
+
+def test_topics_of_different_numbers_are_refused(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
+    """A partner's ledger would lie with another worker than its totals."""
+    quotas = Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix))
+    quotas.create(but=LATEST)
+    Cluster(quotas.kafka).make(
+        {
+            kafka_prefix + LATEST: (
+                PARTITIONS + 1,
+                {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"},
+            )
+        },
+        replication=1,
+    )
+    with pytest.raises(Halted, match=f"{LATEST} has {PARTITIONS + 1} partitions") as halted:
+        settings_for(quotas.kafka, tmp_path)
+    assert halted.value.reason == Halt.BAD_TOPIC
+
+
+def test_lag_is_seen_from_outside(quotas: Quotas) -> None:
+    """Work that waits while none is done counts; none waiting, work of others, or a broker that does not answer do not."""
+    now = [100.0]
+    reader = Consumer({**quotas.kafka.consumer_options(topics.QUOTA_APP, protocol="classic"), "log_level": 0})
+    lag = Lag(reader, quotas.name(topics.USAGE_TOTALS), PARTITIONS, clock=lambda: now[0])
+    lag.look()
+    now[0] += 60
+    assert (lag.behind, lag.stalled_s) == (0, 0)
+    at = partition_of_key("acme", PARTITIONS)
+    quotas.send(total(1, 1), total(2, 2))
+    lag.look()
+    now[0] += 60
+    assert (lag.behind, lag.stalled_s) == (2, 60)
+    lag.mine = frozenset({(at + 1) % PARTITIONS})
+    assert (lag.behind, lag.stalled_s) == (0, 0)
+    lag.mine = frozenset({at})
+    commit(quotas, at, 1)
+    lag.look()
+    now[0] += 5
+    assert (lag.behind, lag.stalled_s) == (1, 5)
+    commit(quotas, at, 2)
+    lag.look()
+    assert (lag.behind, lag.stalled_s) == (0, 0)
+
+
+def commit(quotas: Quotas, partition: int, offset: int) -> None:
+    group = Consumer({**quotas.kafka.consumer_options(topics.QUOTA_APP, protocol="classic"), "log_level": 0})
+    group.commit(offsets=[TopicPartition(quotas.name(topics.USAGE_TOTALS), partition, offset)], asynchronous=False)
+    group.close()

@@ -1,0 +1,129 @@
+"""What the quota worker adds up: the newest of each partition, old news ignored, both tables merged without loss."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aggregate.quota import Fired
+from aggregate.quota_sums import (
+    NOTHING,
+    Part,
+    Parts,
+    Standing,
+    fired_decoded,
+    fired_encoded,
+    key_of,
+    merged,
+    parts_decoded,
+    parts_encoded,
+    standing,
+    union,
+)
+from schemas.totals import Total
+from tests.aggregate.quota_kafka import START, total
+
+D = Decimal
+quantities = st.decimals(0, 10**15, places=9, allow_nan=False)
+times = st.timedeltas(timedelta(0), timedelta(days=31)).map(START.__add__)
+part_maps = st.dictionaries(st.integers(0, 11), st.builds(Part, quantities, times, st.integers(0, 9)), max_size=5)
+ledgers = st.builds(
+    lambda fired, withdrawn: Fired(tuple(sorted(fired)), tuple(sorted(withdrawn))),
+    st.sets(st.sampled_from([D(50), D(80), D("99.5")])),
+    st.sets(st.sampled_from([D(50), D(80)])),
+)
+
+
+def after(*totals: Total, parts: Parts | None = None, fired: Fired = NOTHING) -> tuple[Standing | None, list[str]]:
+    """What stands after all of them, and the alerts in the order in which they fell due."""
+    now: Standing | None = None
+    said: list[str] = []
+    for each in totals:
+        now = standing(parts or {}, fired, each)
+        if now is not None:
+            parts, fired = now.parts, now.fired
+            said += [f"{a.kind} {a.threshold_percent}{' passed' if a.passed else ''}" for a in now.alerts]
+    return now, said
+
+
+def test_the_newest_of_each_partition_is_added_up() -> None:
+    """One partner's events are in all partitions: none alone says how much is used."""
+    now, said = after(total(300, 1), total(250, 2, part=1), total(350, 3), total(50, 1, part=7))
+    assert now is not None
+    assert (now.used, now.events_version, now.seen_until) == (D(650), 3, START + timedelta(hours=3))
+    assert said == ["quota 50"]
+
+
+def test_old_news_changes_nothing_and_the_same_news_says_the_same() -> None:
+    """A total that is delivered again after a newer one must not take usage back; one that was cut short is done again."""
+    newest = total(900, 5)
+    _, said = after(total(400, 2), newest, total(400, 2))
+    assert said == ["quota 50 passed", "quota 80 passed", "quota 90"]
+    assert standing({0: Part(D(900), START, 5)}, NOTHING, total(400, 2)) is None
+    again = standing({0: Part(D(900), newest.seen_until, 5)}, NOTHING, newest)
+    assert again is not None
+    assert [a.alert_id for a in again.alerts] == [a.alert_id for a in standing({}, NOTHING, newest).alerts]  # type: ignore[union-attr]
+
+
+def test_less_at_a_later_commit_is_a_correction() -> None:
+    """It takes alerts back, once; what fired stays fired."""
+    _, said = after(total(850, 2), total(700, 3), total(690, 4), total(860, 5))
+    assert said == ["quota 50 passed", "quota 80", "withdrawn 80"]
+
+
+def test_how_totals_are_batched_does_not_matter() -> None:
+    """The alerts of two totals are those of one after the other, wherever the worker was stopped between."""
+    one, two = total(500, 1), total(950, 2)
+    _, together = after(one, two)
+    first, said = after(one)
+    assert first is not None
+    _, more = after(
+        two, parts=parts_decoded(parts_encoded(first.parts)), fired=fired_decoded(fired_encoded(first.fired))
+    )
+    assert together == said + more == ["quota 50", "quota 80 passed", "quota 90"]
+
+
+def test_sums_are_exact() -> None:
+    """Nine decimals and 10^15 units: more digits than a decimal has by default."""
+    big, small = D("999999999999999.999999999"), D("0.000000001")
+    now, _ = after(total(big, 1), total(big, 1, part=1), total(small, 1, part=2))
+    assert now is not None
+    assert now.used == D("1999999999999999.999999999")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"meter": "gb_out"},
+        {"plan": "silver"},
+        {"kind": "DAY"},
+        {"partner": "bolt"},
+        {"start": START + timedelta(days=1)},
+    ],
+)
+def test_what_is_another_quota_has_another_key(change: dict[str, object]) -> None:
+    """Two quotas under one key would be added up."""
+    assert key_of(total(1, 1)) == key_of(total(2, 2, part=5))
+    assert key_of(total(1, 1, **change)) != key_of(total(1, 1))  # type: ignore[arg-type]
+
+
+@given(part_maps, ledgers)
+def test_tables_hold_what_was_put_into_them(parts: Parts, fired: Fired) -> None:
+    """What a changelog gives back after a crash is what was known before it."""
+    assert parts_decoded(parts_encoded(parts)) == parts
+    assert fired_decoded(fired_encoded(fired)) == fired
+
+
+@given(part_maps, part_maps, ledgers, ledgers)
+def test_what_a_former_owner_writes_late_takes_nothing_back(ours: Parts, theirs: Parts, one: Fired, two: Fired) -> None:
+    """A worker that lost its partition may write once more: recovery merges, and forgets neither usage nor alerts."""
+    both = merged(ours, theirs)
+    assert both.keys() == ours.keys() | theirs.keys()
+    for number, part in ours.items():
+        known = both[number]
+        assert known.used >= part.used or known.events_version >= part.events_version
+    assert merged(both, theirs) == both
+    assert set(union(one, two).thresholds) == {*one.thresholds, *two.thresholds}
+    assert set(union(one, two).withdrawn) == {*one.withdrawn, *two.withdrawn}
