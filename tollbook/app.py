@@ -50,7 +50,8 @@ def _run(tokens: list[str]) -> int | None:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as exc:
         place = " ".join(("tollbook", *(exc.command_chain or ())))
-        complain(f"{exc} See `{place} --help`.")
+        said = str(exc)
+        complain(f"{said}{'' if said[-1:] in {'.', '?', '!'} else '.'} See `{place} --help`.")
         return USAGE
     code: int | None = command(*bound.args, **bound.kwargs)
     return code

@@ -22,7 +22,7 @@ from schemas.catalog import Catalog
 from schemas.money import EXACT, plain
 from tollbook import demo_logs, embedded, invoice_commands, progress, screens
 from tollbook.alerting import Raised
-from tollbook.edge import REFUSED, WrongUse
+from tollbook.edge import REFUSED, WrongUse, plain_path
 from tollbook.invoice_screens import amount
 from tollbook.terminal import complain, out, sentence, table, words
 
@@ -36,7 +36,12 @@ _EXAMPLES = Path(__file__).parent.parent / "examples" / "catalog"
 def demo(
     *,
     folder: Annotated[
-        Path, Parameter("--folder", help="Where logs, lake and documents go. Emptied first if an earlier demo made it.")
+        Path,
+        Parameter(
+            "--folder",
+            validator=plain_path,
+            help="Where logs, lake and documents go. Emptied first if an earlier demo made it.",
+        ),
     ] = Path("demo"),
     requests: Annotated[
         int,

@@ -39,7 +39,18 @@ EXIT_CODES = {
     UNREAD: "the reader of the output went away",
 }
 
-LakeOption = Annotated[Path, Parameter("--lake", help="Folder of the lake.")]
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+
+
+def plain_path(_: object, path: Path) -> None:
+    """delta-rs takes a path for a URI: it would make a lake in one folder and look for it in another."""
+    if found := _ESCAPE.search(str(path.absolute())):
+        raise ValueError(
+            f"{path.absolute()} holds {found[0]}, which stands for another character in a URI; name a folder without it"
+        )
+
+
+LakeOption = Annotated[Path, Parameter("--lake", validator=plain_path, help="Folder of the lake.")]
 CatalogOption = Annotated[Path, Parameter("--catalog", help="Folder of the catalog's YAML files.")]
 PeriodOption = Annotated[str, Parameter("--period", help="Billing month, YYYY-MM.")]
 JsonOption = Annotated[
@@ -53,8 +64,6 @@ _WRONG_PATH = {
 }  # fmt: skip
 _ERRNO = re.compile(r"(?:os error|errno) (\d+)", re.IGNORECASE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m|↳")
-
-
 _SOURCE_CHARACTERS_MAX = 128  # as in the catalog
 
 

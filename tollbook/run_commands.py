@@ -16,6 +16,7 @@ from billing.warehouse import Span, Warehouse
 from ingest import formats as known_formats
 from ingest.text import BLOCK_BYTES
 from schemas.catalog_schema import catalog_schema_text
+from schemas.lake import check as check_lake
 from schemas.money import plain
 from schemas.reasons import REMEDY, Reason
 from tollbook import embedded, progress, screens
@@ -161,6 +162,7 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
 
     Example: tollbook verify --lake demo/lake
     """
+    check_lake(lake)  # what is no lake has no books that could be wrong
     proof = prove(lake)
     if json:
         show_json(

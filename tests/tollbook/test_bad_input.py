@@ -48,6 +48,7 @@ WRONG_RUNS: dict[str, tuple[Callable[[Here], Words], str]] = {
     "no catalog": (lambda here: ["--catalog", here.folder / "nowhere", here.log("a.log")], r"nowhere.*no catalog here: name"),
     "a lake that is a file": (lambda here: ["--lake", here.log("a.log", *requests(1)), here.folder / "a.log"], r"a\.log.*check the path"),
     "a lake that cannot be made": (lambda here: ["--lake", "/proc/lake", here.log("a.log", *requests(1))], r"check the path and its perm"),
+    "a lake that looks like a URI": (lambda _: ["--lake", "lake%20x", "x"], r"--lake.*lake%20x holds %20, which stands for another"),
     "a foreign folder for a lake": (
         lambda here: ["--lake", here.log("foreign/mine.txt").parent, here.log("a.log", *requests(1))],
         r"foreign is not empty and no Tollbook lake .*; name an empty or a new folder",
