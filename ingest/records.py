@@ -4,7 +4,7 @@ A record holds one or many lines; its headers `format` and `source` say how to r
 are decoded together, whatever partitions they came from. Every entry comes out once, as an event or as a refusal.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ingest.decode import LIMITS, Decoder
 from ingest.formats import UnknownFormat
-from ingest.framing import split_lines
+from ingest.framing import BOM, split_lines
 from schemas import wire
 from schemas.log import Origin
 from schemas.partitions import partitions_of
@@ -70,10 +70,23 @@ class Outgoing(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Records that are decoded together: their rows in the batch, and of each what its headers say of a file."""
+    """Records that are decoded together: their rows in the batch, and of those that name a file its generation and byte."""
 
     rows: list[int]
-    files: list[tuple[str, int] | None]
+    files: dict[int, tuple[str, int]]
+
+
+class _Place(NamedTuple):
+    """Where entries stood: the row of their record, their place in it, the byte in it, and their place in the line."""
+
+    row: I64
+    rank: I64
+    byte: I64
+    item: I64
+
+    def part(self, entries: slice) -> "_Place":
+        """Some of them."""
+        return _Place(*(column[entries] for column in self))
 
 
 def read(
@@ -99,7 +112,7 @@ def read(
         except UnknownFormat as exc:
             letters += [(row, Reason.UNKNOWN_FORMAT, str(exc), source) for row in group.rows]
             continue
-        decoded = _decoded(records, group, how, source, generations)
+        decoded = _decoded(records, group, how, generations)
         events.append(decoded.events)
         refused.append(decoded.refused)
         entries[group.rows] = decoded.entries
@@ -155,9 +168,10 @@ def _grouped(
         elif not key[1]:
             letters.append((row, Reason.NO_SOURCE, "no header `source`", ""))
         else:
-            group = groups.setdefault(key, _Group([], []))
+            group = groups.setdefault(key, _Group([], {}))
             group.rows.append(row)
-            group.files.append(_file(said) if "generation" in said else None)
+            if "generation" in said and (file := _file(said)):
+                group.files[row] = file
     return groups, letters
 
 
@@ -171,40 +185,36 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode(errors="backslashreplace")
 
 
-def _decoded(records: Records, group: _Group, how: Reading, source: str, generations: dict[int, str]) -> _Decoded:
+def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping[int, str]) -> _Decoded:
     values = [records.values[row] or b"" for row in group.rows]
     starts = np.cumsum([0, *(len(value) + 1 for value in values)])[:-1]
-    framed = split_lines(b"\n".join(values), 0)
+    marked = any(value.startswith(BOM) for value in values)
+    framed = split_lines(_without_marks(values) if marked else b"\n".join(values), 0)
     rows = np.asarray(group.rows)
-    of_line = np.searchsorted(starts, framed.lines["position"].to_numpy(), side="right") - 1
-    received = records.received_us[rows][of_line]
-    of_files = np.array([file is not None for file in group.files])[of_line]  # a file has no time of receipt
+    of_line = rows[np.searchsorted(starts, framed.lines["position"].to_numpy(), side="right") - 1]
+    received = records.received_us[of_line]
     limits = pa.table(
         [framed.lines["position"], pa.array(received - how.max_age_us), pa.array(received + how.max_future_us)],
         schema=LIMITS,
     )
-    if of_files.any():
-        limits = limits.filter(pa.array(~of_files))
+    if group.files:  # a file has no time of receipt
+        limits = limits.filter(pa.array(~np.isin(of_line, list(group.files))))
     decoded = how.decoder.decode(framed, _DERIVED, limits)
-    position = np.concatenate([t["position"].to_numpy() for t in decoded])
-    item = np.concatenate([t["item"].to_numpy() for t in decoded])
+    position = np.concatenate([table["position"].to_numpy() for table in decoded])
+    item = np.concatenate([table["item"].to_numpy() for table in decoded])
     record = np.searchsorted(starts, position, side="right") - 1
-    rank = _ranks(record, position, item)
+    place = _Place(rows[record], _ranks(record, position, item), position - starts[record], item)
     split = decoded.events.num_rows
-    events = _with_ids(
-        decoded.events,
-        group,
-        records,
-        record[:split],
-        rank[:split],
-        position[:split] - starts[record[:split]],
-        generations,
+    return _Decoded(
+        _located(decoded.events, place.part(slice(split)), records, group.files, generations),
+        _located(decoded.refused, place.part(slice(split, None)), records, group.files, generations),
+        np.bincount(record, minlength=len(values)),
     )
-    placed = [
-        _placed(table, records, rows[record[part]], rank[part], generations)
-        for table, part in ((events, slice(0, split)), (decoded.refused, slice(split, None)))
-    ]
-    return _Decoded(placed[0], placed[1], np.bincount(record, minlength=len(values)))
+
+
+def _without_marks(values: Sequence[bytes]) -> bytes:
+    """The records' text, byte order marks overwritten with blank lines: nothing else moves."""
+    return b"\n".join(b"\n\n\n" + v.removeprefix(BOM) if v.startswith(BOM) else v for v in values)
 
 
 def _ranks(record: I64, position: I64, item: I64) -> I64:
@@ -218,47 +228,23 @@ def _ranks(record: I64, position: I64, item: I64) -> I64:
     return rank
 
 
-def _with_ids(
-    events: pa.Table, group: _Group, records: Records, record: I64, rank: I64, within: I64, generations: dict[int, str]
+def _located(
+    rows: pa.Table,
+    place: _Place,
+    records: Records,
+    files: Mapping[int, tuple[str, int]],
+    generations: Mapping[int, str],
 ) -> pa.Table:
-    """Give the derived ids: by file and byte where the record names a file, else by partition, offset and place."""
-    derived = np.flatnonzero(pc.starts_with(events["event_id"], f"@{_DERIVED}:").to_numpy())
-    if not len(derived):
-        return events
-    record, rank, within = record[derived], rank[derived], within[derived]
-    item = events["item"].to_numpy()[derived]
-    row = np.asarray(group.rows)[record]
-    names = [
-        file[0] if file else generations[int(records.partitions[r])]
-        for r, file in zip(group.rows, group.files, strict=True)
-    ]
-    bases = np.array([file[1] if file else -1 for file in group.files])[record]
-    at = np.where(bases >= 0, bases + within, records.offsets[row])
-    last = np.where(bases >= 0, item, rank)
-    suffix = pc.if_else(
-        pa.array((bases >= 0) & (item == 0)), "", pc.binary_join_element_wise("", pa.array(last).cast(pa.string()), ":")
-    )
-    generation = pa.array(names, pa.string()).take(pa.array(record))
-    ids = pc.binary_join_element_wise(
-        pc.binary_join_element_wise("@", generation, ""),
-        pc.binary_join_element_wise(pa.array(at).cast(pa.string()), suffix, ""),
-        ":",
-    )
-    mask = np.zeros(events.num_rows, bool)
-    mask[derived] = True
-    given = pc.replace_with_mask(events["event_id"].combine_chunks(), pa.array(mask), ids)
-    return events.set_column(events.schema.get_field_index("event_id"), "event_id", given)
-
-
-def _placed(rows: pa.Table, records: Records, record: I64, rank: I64, generations: dict[int, str]) -> pa.Table:
-    """`rows` with the coordinates of their records: generation, position = offset, item = place in the record."""
+    """`rows` with the coordinates of their records (generation, position = offset, item = place in it), derived ids given."""
     numbers = np.array(list(generations))
-    codes = np.searchsorted(numbers, records.partitions[record]).astype(np.int32)
+    codes = np.searchsorted(numbers, records.partitions[place.row]).astype(np.int32)
     generation = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(generations.values()), pa.string()))
+    offset = records.offsets[place.row]
     columns = {
+        "event_id": _with_ids(rows["event_id"], place, offset, generation.cast(pa.string()), files),
         "generation": generation,
-        "position": pa.array(records.offsets[record]),
-        "item": pa.array(rank.astype(np.int32)),
+        "position": pa.array(offset),
+        "item": pa.array(place.rank.astype(np.int32)),
     }
     for name, column in columns.items():
         field = rows.schema.field(name)
@@ -266,8 +252,33 @@ def _placed(rows: pa.Table, records: Records, record: I64, rank: I64, generation
     return rows
 
 
+def _with_ids(
+    ids: pa.ChunkedArray, place: _Place, offset: I64, generation: pa.Array, files: Mapping[int, tuple[str, int]]
+) -> pa.ChunkedArray:
+    """Ids that are derived: of a record that names a file as in the file, else by partition, offset and place in the record."""
+    mask = pc.starts_with(ids, f"@{_DERIVED}:").combine_chunks().fill_null(False)  # noqa: FBT003
+    derived = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
+    if not len(derived):
+        return ids
+    row, at, last = place.row[derived], offset[derived], place.rank[derived]
+    names, always = generation.take(pa.array(derived)), np.ones(len(derived), bool)
+    if files:
+        of_file = np.isin(row, list(files))
+        bases = {r: base for r, (_, base) in files.items()}
+        at = np.where(of_file, np.array([bases.get(int(r), 0) for r in row]) + place.byte[derived], at)
+        last = np.where(of_file, place.item[derived], last)
+        always = ~of_file | (last != 0)
+        names = pa.array(
+            [files[int(r)][0] if int(r) in files else n for r, n in zip(row, names.to_pylist(), strict=True)]
+        )
+    suffix = pc.if_else(pa.array(always), pc.binary_join_element_wise("", pa.array(last).cast(pa.string()), ":"), "")
+    where = pc.binary_join_element_wise(pa.array(at).cast(pa.string()), suffix, "")
+    given = pc.binary_join_element_wise(pc.binary_join_element_wise("@", names, ""), where, ":")
+    return pa.chunked_array([pc.replace_with_mask(ids.combine_chunks(), mask, given)])
+
+
 def _letters(
-    records: Records, letters: Sequence[tuple[int, Reason, str, str]], generations: dict[int, str]
+    records: Records, letters: Sequence[tuple[int, Reason, str, str]], generations: Mapping[int, str]
 ) -> pa.Table:
     """Whole records that cannot be read at all. Their bytes are not kept: without a format nothing in them can be masked."""
     rows = [
@@ -285,7 +296,7 @@ def _letters(
     return pa.Table.from_pylist(rows, DEAD.schema)
 
 
-def _runs(records: Records, sources: npt.NDArray[np.object_], entries: I64, generations: dict[int, str]) -> pa.Table:
+def _runs(records: Records, sources: npt.NDArray[np.object_], entries: I64, generations: Mapping[int, str]) -> pa.Table:
     """Records that follow one another with the same source and number of entries, a row each run."""
     order = np.lexsort((records.offsets, records.partitions))
     partition, offset, count, source = records.partitions[order], records.offsets[order], entries[order], sources[order]

@@ -1,0 +1,138 @@
+"""Records of gateway.access to messages: every entry once, ids that stay, coordinates that tell a redelivery."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest import records
+from ingest.decode import Decoder, SourceRules
+from ingest.formats import UnknownFormat
+from ingest.records import Read, Reading, Records
+from schemas import wire
+from schemas.partitions import partitions_of
+from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
+
+DAY_US = 86_400_000_000
+HEADERS = [("format", b"kong"), ("source", b"edge")]
+KNOWN = {
+    name: Reading(Decoder(name, SourceRules("edge"), OWNERS), 35 * DAY_US, 300_000_000) for name in ("kong", "nginx")
+}
+
+
+def reading(format_name: str, source: str) -> Reading:
+    if format_name not in KNOWN:
+        raise UnknownFormat(f"unknown format {format_name!r} of {source}")
+    return KNOWN[format_name]
+
+
+def batch(*values: bytes | None, headers: Any = HEADERS, partitions: Any = None, received_ms: int = T0_MS) -> Records:
+    count = len(values)
+    per_record = headers if headers and isinstance(headers[0], list) else [headers] * count
+    where = np.zeros(count, np.int64) if partitions is None else np.array(partitions)
+    offsets = np.array([int((where[:i] == p).sum()) + 100 for i, p in enumerate(where)])
+    return Records(list(values), per_record, where, offsets, np.full(count, received_ms * 1000))
+
+
+def read(given_records: Records) -> Read:
+    return records.read(given_records, reading, lambda p: f"gateway.access/{p}@id")
+
+
+def rows(result: Read) -> list[tuple[str, int, int, str]]:
+    """generation, position, item, event id of all entries, by place."""
+    columns = ("generation", "position", "item", "event_id")
+    return sorted(tuple(row[c] for c in columns) for t in (result.events, result.refused) for row in t.to_pylist())
+
+
+def test_entries_know_the_record_they_came_in() -> None:
+    """Several lines in a record, several records in a partition: offset and place in the record, whatever was refused."""
+    result = read(batch(line(kong("a")) + b"broken\n" + line(kong("b")), line(kong("c")), partitions=[3, 3]))
+    where = "gateway.access/3@id"
+    assert rows(result) == [
+        (where, 100, 0, "a"),
+        (where, 100, 1, f"@{where}:100:1"),
+        (where, 100, 2, "b"),
+        (where, 101, 0, "c"),
+    ]
+    assert result.origins == ((where, 100, 102),)
+
+
+@pytest.mark.parametrize("cuts", [[1, 1, 1], [3], [2, 1]], ids=["a line each", "all in one", "two and one"])
+def test_derived_ids_of_a_file_are_those_of_the_file_however_it_is_sent(cuts: list[int]) -> None:
+    """`tollbook load` says which bytes a record holds: loaded again in other pieces, the lines are known."""
+    lines = [line(kong(None, client_ip=f"203.0.113.{n}")) for n in range(3)]
+    values, headers, at, begun = [], [], 0, 0
+    for cut in cuts:
+        values.append(b"".join(lines[begun : begun + cut]))
+        headers.append([*HEADERS, ("generation", b"f00"), ("position", str(at).encode())])
+        begun, at = begun + cut, at + len(values[-1])
+    ids = sorted(read(batch(*values, headers=headers)).events["event_id"].to_pylist())
+    starts = [0, len(lines[0]), len(lines[0]) + len(lines[1])]
+    assert ids == sorted(f"@f00:{start}" for start in starts)
+
+
+def test_what_ingest_read_is_told_in_runs() -> None:
+    """Records that follow one another with the same source and number of entries are one row: the other side of the books."""
+    one, two = line(kong("a")), line(kong("b")) + line(kong("c"))
+    result = read(batch(one, one, two, one, partitions=[0, 0, 0, 1]))
+    said = [tuple(row.values()) for row in result.ingested.to_pylist()]
+    assert said == [
+        ("edge", "gateway.access/0@id", 100, 102, 2, 1),
+        ("edge", "gateway.access/0@id", 102, 103, 1, 2),
+        ("edge", "gateway.access/1@id", 100, 101, 1, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "reason"),
+    [
+        pytest.param(None, HEADERS, "TOMBSTONE", id="null value"),
+        pytest.param(b"", HEADERS, "EMPTY", id="empty value"),
+        pytest.param(b"x\n", [("format", b"kong")], "NO_SOURCE", id="no source"),
+        pytest.param(b"x\n", None, "NO_SOURCE", id="no headers"),
+        pytest.param(b"x\n", [("format", b"klingon"), ("source", b"edge")], "UNKNOWN_FORMAT", id="unknown format"),
+        pytest.param(b"x\n", [("format", b"\xff\xfe"), ("source", b"edge")], "UNKNOWN_FORMAT", id="format is no text"),
+        pytest.param(b"\xff\xfe\n", HEADERS, "BAD_UTF8", id="bytes"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_one_refusal(value: bytes | None, headers: Any, reason: str) -> None:
+    """Nothing is skipped, and its neighbours count."""
+    result = read(batch(line(kong("a")), value, line(kong("b")), headers=[HEADERS, headers, HEADERS]))
+    assert result.events["event_id"].to_pylist() == ["a", "b"]
+    assert result.refused["reason"].to_pylist() == [reason]
+    assert sum(r["records"] * r["entries"] for r in result.ingested.to_pylist()) == 3
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "reason"),
+    [(35 * 86_400_000, None), (35 * 86_400_000 + 1, "TOO_LATE"), (-299_999, None), (-300_000, "IN_FUTURE")],
+)
+def test_lateness_is_measured_against_the_time_of_receipt(age_ms: int, reason: str | None) -> None:
+    """The broker's append time, to the millisecond; never this machine's clock. A file has no such time."""
+    late = read(batch(line(kong("a")), received_ms=T0_MS + age_ms))
+    assert late.refused["reason"].to_pylist() == ([reason] if reason else [])
+    of_file = [*HEADERS, ("generation", b"f00"), ("position", b"0")]
+    assert read(batch(line(kong("a")), headers=of_file, received_ms=T0_MS + age_ms)).refused.num_rows == 0
+
+
+def test_a_byte_order_mark_at_the_start_of_a_record_does_no_harm() -> None:
+    """Some shippers write one into each record."""
+    assert read(batch(b"\xef\xbb\xbf" + line(kong("a")), b"\xef\xbb\xbf" + line(kong("b")))).events.num_rows == 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 12)
+)
+def test_messages_hold_every_event_once_in_its_partition(ids: list[list[str]], partitions: int) -> None:
+    """One message for each partition, rows or none; together they are the batch."""
+    result = read(batch(*(b"".join(line(kong(i)) for i in record) for record in ids)))
+    sent = [(m.partition, wire.decoded(m.value, m.headers)) for m in records.spread(result, partitions)]
+    assert [p for p, _ in sent] == list(range(partitions))
+    for partition, message in sent:
+        assert message.origins == result.origins
+        assert set(partitions_of(message.rows["source"], message.rows["event_id"], partitions)) <= {partition}
+    got = sorted(i for _, m in sent for i in m.rows["event_id"].to_pylist())
+    assert got == sorted(i for record in ids for i in record)
