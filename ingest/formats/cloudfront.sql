@@ -7,6 +7,8 @@
 -- Id: x-edge-request-id, made by CloudFront.
 -- Identity: none; CloudFront logs none, so nobody can be billed from this log alone: meter at the gateway behind it.
 -- Header lines are no requests. A line that ends before the fields it must have is refused.
+-- Columns that the owner has chosen are read where their header stands above them in what is read at once (32 MB of a file, one
+-- record of a topic); elsewhere such a line is refused. The standard columns need no header.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql
 WITH layouts AS (

@@ -90,6 +90,21 @@ def test_a_broken_line_is_refused_for_its_reason(format_name: str, case: Broken)
     assert [(one.get("refused"), bool(one.get("detail"))) for one in got] == [(case.reason, True)]
 
 
+BATCHES = [
+    pytest.param(name, case, id=f"{name}: {case.title}")
+    for name in FORMATS
+    for case in CASES[name][0]
+    if len(case.entries) > 1 and case.text[0] in "{["
+]
+
+
+@pytest.mark.parametrize(("format_name", "case"), BATCHES)
+def test_the_entries_of_a_line_are_numbered(format_name: str, case: Good) -> None:
+    """Where the log has no ids, the number within the line is all that tells two entries apart."""
+    decoded = decode(format_name, one_line(case))
+    assert sorted(decoded.refused["item"].to_pylist()) == list(range(len(case.entries)))
+
+
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_format_says_what_its_fields_units_and_ids_are(format_name: str) -> None:
     """The header is what `tollbook formats` shows, and the only place where the id rule stands."""
@@ -285,6 +300,7 @@ def test_ids_that_a_client_can_choose_are_not_used(format_name: str, line: str) 
         pytest.param(changed(EVENT, source="a-b", id="c"), changed(EVENT, source="a", id="b-c"), id="hyphens do not run together"),
         pytest.param(changed(EVENT, id="X"), changed(EVENT, id="x"), id="large and small letters"),
         pytest.param(changed(EVENT, source="s" * 200, id="1"), changed(EVENT, source="s" * 200, id="2"), id="too long to stand as they are"),
+        pytest.param(changed(EVENT, source="s" * 200 + "a"), changed(EVENT, source="s" * 200 + "b"), id="long sources that differ at their ends"),
     ],
 )  # fmt: skip
 def test_events_of_other_sources_or_ids_are_other_events(line: dict[str, Any], other: dict[str, Any]) -> None:
