@@ -19,6 +19,10 @@ CREATE OR REPLACE TEMP MACRO epoch_number_us(x) AS CASE
     WHEN TRY_CAST(x AS HUGEINT) IS NOT NULL THEN -1
 END;
 
+-- A whole number as text; NULL for anything else: a cast alone would round 10.5 to 11, and 15e-1 to 2.
+CREATE OR REPLACE TEMP MACRO whole_number(x) AS
+    CASE WHEN contains(x, '.') OR contains(x, 'e') OR contains(x, 'E') THEN NULL ELSE TRY_CAST(x AS BIGINT) END;
+
 -- 02/Jul/2024:06:00:00 +0200 to microseconds since the epoch; NULL where it is no such time.
 CREATE OR REPLACE TEMP MACRO clf_time_us(x) AS epoch_us(try_strptime(x, '%d/%b/%Y:%H:%M:%S %z'));
 
