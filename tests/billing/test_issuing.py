@@ -432,5 +432,7 @@ def test_the_table_holds_the_hashes_of_what_was_written(issued: Path) -> None:
 def test_an_invoice_whose_close_is_gone_is_named(issued: Path) -> None:
     """It cannot be proved any more; the lake has lost something, and the message says what."""
     DeltaTable(issued / "closes").delete()
-    with pytest.raises(LakeError, match=r"which an invoice names, is missing in .*; restore table closes from a backup"):
+    with pytest.raises(
+        LakeError, match=r"which an invoice names, is missing in .*; restore table closes from a backup"
+    ):
         issuing.verify(issued)
