@@ -221,7 +221,7 @@ class Land:
 
     def _load_day(self, day: int) -> Keys:
         folder = f"/event_day={_day(day)}/"
-        files = sorted(uri.removeprefix("file://") for uri in self._table.file_uris() if folder in uri)
+        files = [path for path in lake.files(self._table) if folder in path]
         engine.scan(self._con, "stored", files, EVENTS.schema)
         own = pa.table({"events_partition": pa.array(sorted({p.number for p in self._held}), pa.int16())})
         return identities.keys(self._con, engine.run(self._con, "stored", own=own))

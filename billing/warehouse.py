@@ -11,7 +11,6 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -95,7 +94,7 @@ class Warehouse(Meters):
     def _pin(self, shape: TableShape, version: int | None) -> None:
         table = lake.open_table(self.root, shape, version)
         self.versions[shape.name] = table.version()
-        files = sorted(unquote(uri.removeprefix("file://")) for uri in table.file_uris())
+        files = lake.files(table)
         if files:
             typed = {"event_day": "DATE"} if shape.partition_by else {}
             self.con.read_parquet(files, hive_partitioning=bool(typed)).create_view(shape.name)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,7 +49,8 @@ class Part(NamedTuple):
 def create(root: Path) -> None:
     """Make `root` a lake with all its tables. An existing lake is left as it is; another non-empty folder is refused."""
     if not (root / MARKER).exists():
-        if root.exists() and any(not p.name.startswith(MARKER) for p in root.iterdir()):
+        foreign = root.exists() and any(not p.name.startswith(MARKER) for p in root.iterdir())
+        if foreign and not (root / MARKER).exists():  # looked at again: another worker may be making it
             raise LakeError(f"{root} is not empty and no Tollbook lake (no {MARKER}); name an empty or a new folder")
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = root / f"{MARKER}.{uuid.uuid4().hex}"
@@ -164,7 +166,7 @@ def commit(
     `info` is kept as JSON in the commit (`commit_info`). Raises Fenced when another writer moved one of `versions`
     since `table` was opened: a version may only be moved by the worker that read its predecessor.
     """
-    root, snapshot = Path(table.table_uri.removeprefix("file://")), table.version()
+    root, snapshot = Path(_path(table.table_uri)), table.version()
     actions: list[AddAction | RemoveAction] = [
         AddAction(
             part.path,
@@ -240,7 +242,17 @@ def added_files(root: Path, shape: TableShape, version: int) -> list[str]:
 
 def pinned_files(root: Path, shape: TableShape, version: int | None = None) -> list[str]:
     """Absolute paths of all files of a version (default: the newest), sorted: what DuckDB is given, never the folder."""
-    return sorted(uri.removeprefix("file://") for uri in open_table(root, shape, version).file_uris())
+    return files(open_table(root, shape, version))
+
+
+def files(table: DeltaTable) -> list[str]:
+    """Absolute paths of all files of the version that a handle is on, sorted."""
+    return sorted(_path(uri) for uri in table.file_uris())
+
+
+def _path(uri: str) -> str:
+    """The path of a URI as delta-rs gives it: with a scheme, and with spaces and the like encoded."""
+    return unquote(uri.removeprefix("file://"))
 
 
 def _entry_path(root: Path, shape: TableShape, version: int) -> Path:

@@ -58,6 +58,16 @@ def test_everything_has_one_outcome_and_the_books_balance(root: Path) -> None:
     assert stored(root) == BALANCED
 
 
+def test_a_lake_may_lie_in_any_folder(tmp_path: Path) -> None:
+    """Spaces, signs and letters that a URI has to encode are part of people's paths."""
+    root = tmp_path / "März 2026 #1 (neu)?" / "lake"
+    root.parent.mkdir()
+    lake.create(root)
+    land(root, MIXED[:70])
+    land(root)
+    assert stored(root) == BALANCED
+
+
 def test_a_second_run_reads_nothing_and_a_longer_log_its_end(root: Path) -> None:
     """The lake's offset is the only memory."""
     land(root, MIXED[:70])
