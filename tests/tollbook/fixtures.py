@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import duckdb
 import pytest
@@ -134,7 +135,7 @@ def table_rows(lake: Path, name: str, query: str = "FROM t") -> list[dict[str, A
     """What a query over one table of the lake gives; the table is called t."""
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
-    files = [uri.removeprefix("file://") for uri in DeltaTable(lake / name).file_uris()]
+    files = [unquote(uri.removeprefix("file://")) for uri in DeltaTable(lake / name).file_uris()]
     if not files:
         return []
     con.read_parquet(files, hive_partitioning=True).create_view("t")

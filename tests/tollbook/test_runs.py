@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tollbook.fixtures import MINUTE_MS, T0_MS, Here, ended, process, requests, until
+from tests.tollbook.fixtures import AFTER_OCTOBER, MINUTE_MS, T0_MS, Here, ended, process, requests, until
 
 NOTHING_NEW = "Nothing new to read.\n"
 SMALL_STEPS = ["--commit-entries", "200", "--block-bytes", "20000"]
@@ -182,3 +182,17 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(here: Here) -> None:
     assert running.stderr.read() == ""
     running.stderr.close()
     assert running.wait(timeout=60) == 141
+
+
+@pytest.mark.parametrize("name", ["my lake", "100%", "lake#1?", "lake[1]*", "Überlauf 🐫", "it's"])
+def test_a_lake_may_be_called_anything(here: Here, name: str) -> None:
+    """Folders are named by people; between us and the files lie URIs and glob patterns, which read some characters otherwise."""
+    here.lake = here.folder / name / "lake"
+    log = here.log(f"{name}/a.log", *requests(60))
+    assert here.run(log).out.startswith("60 entries: 60 counted")
+    assert here.run(log).out == NOTHING_NEW
+    assert here.balanced(60)
+    assert here.close().code == 0
+    issued = here.tollbook("invoice", "issue", "--lake", here.lake, "--period", "2026-10", "--now", AFTER_OCTOBER)
+    assert (issued.code, issued.err) == (0, "")
+    assert here.tollbook("invoice", "verify", "--lake", here.lake).code == 0
