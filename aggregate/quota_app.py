@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import faust
@@ -42,7 +41,6 @@ class QuotaSettings:
     alerts: str
     state: str
     partitions: int
-    scratch: Path  # Faust makes folders there, and puts nothing into them
     credentials: Credentials | None = field(default=None, repr=False)
     instance: str | None = None  # kept over restarts: started again in time, the worker keeps its partitions
     session_timeout_s: float = 10
@@ -217,8 +215,15 @@ def changelogs(app_id: str) -> tuple[str, str, str]:
     return f"{app_id}-latest-changelog", f"{app_id}-fired-changelog", f"{app_id}-__assignor-__leader"
 
 
+class _App(faust.App):
+    mundane_level = "debug"
+
+    def _create_directories(self) -> None:
+        """None: the tables are in memory."""
+
+
 def _app(settings: QuotaSettings) -> faust.App:
-    return faust.App(
+    return _App(
         settings.app_id,
         broker=[f"kafka://{server.strip()}" for server in settings.brokers.split(",")],
         broker_credentials=settings.credentials,
@@ -233,7 +238,6 @@ def _app(settings: QuotaSettings) -> faust.App:
         producer_compression_type="lz4",
         processing_guarantee="at_least_once",
         store="memory://",
-        datadir=settings.scratch,
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_partitions=settings.partitions,

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +37,9 @@ from tollbook.topics import required
 STEP_S = 0.5
 LOOK_S = 5.0
 _ANSWER_S = 10
+_REST_S = 2  # for all couriers to leave; one that waits for an answer is left
+_COMPLAINT_S = 10
+_COMPLAINT_CHARACTERS = 24  # enough to know it again, though it names a number further on
 
 
 def quota(
@@ -65,14 +67,11 @@ def quota(
     except BadEndpoints as exc:
         raise WrongUse(f"webhooks: {exc}") from exc
     options = worker_loop.Options(metrics=metrics, watchdog_s=watchdog_s)
-    with tempfile.TemporaryDirectory(prefix="tollbook-quota-") as scratch:
-        settings = settings_for(kafka, Path(scratch), instance=instance, session_timeout_s=session_timeout_ms / 1000)
-        return run_quota(kafka, settings, receivers, options)
+    settings = settings_for(kafka, instance=instance, session_timeout_s=session_timeout_ms / 1000)
+    return run_quota(kafka, settings, receivers, options)
 
 
-def settings_for(
-    kafka: KafkaConfig, scratch: Path, *, instance: str | None = None, session_timeout_s: float = 10
-) -> QuotaSettings:
+def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> QuotaSettings:
     """What the worker needs, when all its topics are there. Raises KafkaRefused or Halted when they are not as they must be."""
     app_id = topics.quota_app(kafka.prefix)
     names = [topics.USAGE_TOTALS, topics.USAGE_ALERTS, topics.QUOTA_STATE, *changelogs(topics.QUOTA_APP)]
@@ -92,7 +91,6 @@ def settings_for(
         alerts=alerts.name,
         state=state.name,
         partitions=totals.partitions,
-        scratch=scratch,
         credentials=credentials(kafka),
         instance=instance and kafka.prefix + instance,
         session_timeout_s=session_timeout_s,
@@ -102,11 +100,8 @@ def settings_for(
 def credentials(kafka: KafkaConfig) -> Credentials | None:
     """How Faust logs in: the same options, for another client."""
     options = kafka.client_options()
-    tls = (
-        ssl.create_default_context(cadata=str(options.get("ssl.ca.pem", "")) or None)
-        if kafka.security.endswith("SSL")
-        else None
-    )
+    authority = str(options.get("ssl.ca.pem", "")) or None
+    tls = ssl.create_default_context(cadata=authority) if kafka.security.endswith("SSL") else None
     if kafka.security.startswith("SASL"):
         return faust.SASLCredentials(
             username=str(options["sasl.username"]),
@@ -122,11 +117,16 @@ def run_quota(
 ) -> int:
     """Until SIGTERM; the exit code. A failure ends the process here: what Faust still holds must not be acknowledged."""
     log = logs.logger("quota")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Seldom())
     stop = threading.Event()
     couriers = [
         Courier(
             receiver,
-            Consumer(kafka.consumer_options(f"tollbook-webhook-{receiver.name}", protocol="classic")),
+            Consumer(
+                kafka.consumer_options(f"tollbook-webhook-{receiver.name}", protocol="classic"),
+                logger=logging.getLogger("kafka"),
+            ),
             settings.alerts,
             log=log,
             clock=lambda: the_time(None),
@@ -134,11 +134,10 @@ def run_quota(
         )
         for receiver in receivers
     ]
-    lag = Lag(
-        Consumer(kafka.consumer_options(topics.QUOTA_APP, protocol="classic")), settings.totals, settings.partitions
-    )
+    reader = Consumer({**kafka.consumer_options(topics.QUOTA_APP, protocol="classic"), "log_level": 0})
+    lag = Lag(reader, settings.totals, settings.partitions)
     process = Process(settings, lag, couriers, stop, limit_s=options.watchdog_s)
-    code = worker_loop.run(log, options, process.step, end=lambda: process.end(options.drain_s))
+    code = worker_loop.run(log, options, process.step, end=lambda: process.end(options.drain_s), wrong=process.wrong)
     if code:
         logging.shutdown()
         os._exit(code)
@@ -159,17 +158,16 @@ class Process:
         self._stop = stop
         self._limit_s = limit_s
         self._starting: asyncio.Task[None] | None = None
-        self._threads: list[threading.Thread] = []
-        self._failures: list[BaseException] = []  # of threads
+        self._threads: list[threading.Thread] = []  # of couriers
+        self._failures: list[BaseException] = []  # of any thread
 
     def step(self) -> None:
         """Let Faust work for a moment. Raises what has gone wrong anywhere."""
         if self._starting is None:
             self._start()
         self._loop.run_until_complete(self._work())
-        if self._starting is not None and self._starting.done():
-            self._starting.result()
-        for failure in (self._quota.failure, self._quota.app.crash_reason, *self._failures):
+        not_started = self._starting.exception() if self._starting and self._starting.done() else None
+        for failure in (self._quota.failure, self._quota.app.crash_reason, not_started, *self._failures):
             if failure is not None:
                 raise _decision(failure)
         self._lag.mine = self._quota.partitions
@@ -179,12 +177,18 @@ class Process:
                 f"{self._lag.behind} totals wait, and none was taken for {self._lag.stalled_s:.0f} s; start again",
             )
 
+    def wrong(self) -> list[str]:
+        """What makes this process unhealthy."""
+        silent_s = self._lag.stalled_s
+        return [f"{self._lag.behind} totals wait for {silent_s:.0f} s"] if silent_s > self._limit_s / 2 else []
+
     def end(self, drain_s: float) -> None:
         """Commit what is done and leave the group; whatever takes longer than `drain_s` is left as it is."""
         self._stop.set()
         self._loop.run_until_complete(asyncio.wait([self._loop.create_task(self._quota.app.stop())], timeout=drain_s))
+        deadline = time.monotonic() + _REST_S
         for thread in self._threads:
-            thread.join(1)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     async def _work(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -193,8 +197,9 @@ class Process:
     def _start(self) -> None:
         threading.excepthook = self._died
         self._starting = self._loop.create_task(self._quota.app.start())
-        for run in (self._lag.run, *(courier.run for courier in self._couriers)):
-            thread = threading.Thread(target=run, daemon=True)
+        threading.Thread(target=self._lag.run, daemon=True).start()
+        for courier in self._couriers:
+            thread = threading.Thread(target=courier.run, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -263,6 +268,22 @@ class Waiting(NamedTuple):
     at: int
     messages: int
     since: float
+
+
+class Seldom(logging.Filter):
+    """Lets each complaint of a library pass once in ten seconds: while a broker is away, they come by the hundred."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is logged."""
+        key = (record.name, str(record.msg)[:_COMPLAINT_CHARACTERS])
+        if record.name.startswith("tollbook") or record.created - self._passed.get(key, 0) >= _COMPLAINT_S:
+            self._passed[key] = record.created
+            return True
+        return False
 
 
 def _decision(failure: BaseException) -> BaseException:

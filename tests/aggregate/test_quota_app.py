@@ -1,13 +1,18 @@
 """The quota worker on a real Kafka: every alert that is due, none early, none under a second id, whatever happens to it."""
 
+import base64
 import json
+import logging
 import random
+import ssl
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+from standardwebhooks import Webhook
 
 from aggregate.quota_app import changelogs
 from aggregate.quota_sums import NOTHING, Part, fired_encoded, key_of, parts_encoded
@@ -16,10 +21,12 @@ from schemas.halts import Halt, Halted
 from schemas.partitions import partition_of_key
 from schemas.totals import Total
 from tests.aggregate.quota_kafka import PARTITIONS, START, Quotas, total
+from tests.aggregate.receivers import HANG, certificate, receiver
+from tests.kafka.broker import Broker
 from tollbook.cluster import Cluster
 from tollbook.kafka_errors import KafkaRefused
-from tollbook.kafka_options import KafkaConfig
-from tollbook.quota_worker import Lag, settings_for
+from tollbook.kafka_options import KafkaConfig, Security
+from tollbook.quota_worker import Lag, Seldom, credentials, settings_for
 
 LATEST, FIRED, LEADER = changelogs(topics.QUOTA_APP)
 
@@ -192,17 +199,56 @@ def test_a_worker_that_makes_no_progress_ends(quotas: Quotas) -> None:
         assert quotas.alerts(1)[0]["data"]["used"] == "600"
 
 
+@pytest.mark.slow
+def test_alerts_reach_a_webhook_and_one_that_hangs_delays_nothing(quotas: Quotas, tmp_path: Path) -> None:
+    """The command as it is run: a file of endpoints, keys in the environment, an end in time whatever a receiver does."""
+    key = base64.b64encode(bytes(24)).decode()
+    with receiver(200) as ops, receiver(HANG) as slow:
+        file = tmp_path / "webhooks.yaml"
+        file.write_text(
+            f"- {{name: ops, url: '{ops.url}', secret_env: OPS_KEY, private: true}}\n"
+            f"- {{name: slow, url: '{slow.url}', secret_env: OPS_KEY, private: true}}\n"
+        )
+        with quotas.worker("--webhooks", str(file), env={"OPS_KEY": key}, cwd=tmp_path) as worker:
+            quotas.send(total(600, 1))
+            slow.next()
+            came = ops.next()
+            assert worker.stop(15) == 0
+            assert key not in worker.said
+    Webhook(key).verify(came.body, came.headers)
+    (alert,) = quotas.alerts()
+    assert (came.headers["webhook-id"], json.loads(came.body)) == (alert["id"], alert)
+    assert list(tmp_path.iterdir()) == [file], "Faust makes no folders"
+
+
+@pytest.mark.slow
+def test_a_broker_that_crashes_and_comes_back(own_broker: Broker) -> None:
+    """The worker outlives it, or its next life goes on; what was sent meanwhile is neither lost nor told twice."""
+    quotas = Quotas(KafkaConfig(bootstrap_servers=own_broker.bootstrap))
+    quotas.create()
+    totals = grown(random.Random(6), 900)
+    with quotas.worker() as worker:
+        quotas.send(*totals[:300])
+        quotas.await_committed(100)
+        quotas.send(*totals[300:600])
+        own_broker.restart()
+        quotas.send(*totals[600:])
+        quotas.await_committed(len(totals))
+        assert worker.stop() == 0
+    check(quotas, totals)
+
+
 @pytest.mark.parametrize("topic", [topics.USAGE_TOTALS, topics.QUOTA_STATE, FIRED, LEADER])
-def test_without_its_topics_it_does_not_start(kafka: str, kafka_prefix: str, tmp_path: Path, topic: str) -> None:
+def test_without_its_topics_it_does_not_start(kafka: str, kafka_prefix: str, topic: str) -> None:
     """Faust starts without a changelog, and then loses a total with every crash; a topic made by a slip would be no better."""
     quotas = Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix))
     quotas.create(but=topic)
     with pytest.raises((KafkaRefused, Halted), match=f"{kafka_prefix}{topic}.*`tollbook topics create`"):
-        settings_for(quotas.kafka, tmp_path)
+        settings_for(quotas.kafka)
     assert kafka_prefix + topic not in Cluster(quotas.kafka).found([kafka_prefix + topic])
 
 
-def test_topics_of_different_numbers_are_refused(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
+def test_topics_of_different_numbers_are_refused(kafka: str, kafka_prefix: str) -> None:
     """A partner's ledger would lie with another worker than its totals."""
     quotas = Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix))
     quotas.create(but=LATEST)
@@ -216,7 +262,7 @@ def test_topics_of_different_numbers_are_refused(kafka: str, kafka_prefix: str, 
         replication=1,
     )
     with pytest.raises(Halted, match=f"{LATEST} has {PARTITIONS + 1} partitions") as halted:
-        settings_for(quotas.kafka, tmp_path)
+        settings_for(quotas.kafka)
     assert halted.value.reason == Halt.BAD_TOPIC
 
 
@@ -249,3 +295,53 @@ def commit(quotas: Quotas, partition: int, offset: int) -> None:
     group = Consumer({**quotas.kafka.consumer_options(topics.QUOTA_APP, protocol="classic"), "log_level": 0})
     group.commit(offsets=[TopicPartition(quotas.name(topics.USAGE_TOTALS), partition, offset)], asynchronous=False)
     group.close()
+
+
+def test_while_a_broker_is_away_a_library_complains_once_in_ten_seconds() -> None:
+    """Hundreds of equal lines a second would fill a disk and hide our own; ours all pass."""
+    seldom = Seldom()
+
+    def passes(name: str, text: str, at_s: float) -> bool:
+        record = logging.LogRecord(name, logging.ERROR, "", 0, text, (), None)
+        record.created = 1_000_000 + at_s
+        return seldom.filter(record)
+
+    assert passes("aiokafka", "Unable connect to node with id %s", 0)
+    assert not passes("aiokafka", "Unable connect to node with id %s", 9)
+    assert passes("aiokafka", "Unable to update metadata", 9)
+    assert passes("aiokafka", "Unable connect to node with id %s", 10)
+    assert passes("tollbook.quota", "x", 0)
+    assert passes("tollbook.quota", "x", 0)
+
+
+@pytest.mark.parametrize(
+    ("security", "protocol", "tls", "login"),
+    [
+        ("PLAINTEXT", None, False, False),
+        ("SSL", "SSL", True, False),
+        ("SASL_PLAINTEXT", "SASL_PLAINTEXT", False, True),
+        ("SASL_SSL", "SASL_SSL", True, True),
+    ],
+)
+def test_faust_logs_in_like_every_other_client(
+    tmp_path: Path, security: Security, protocol: str | None, *, tls: bool, login: bool
+) -> None:
+    """One set of options for all processes: Faust's client must not fall back to less than was asked for."""
+    authority, _ = certificate(tmp_path, "localhost")
+    kafka = KafkaConfig(
+        bootstrap_servers="x:1", security=security, sasl_username="quota", sasl_password="pass-w", ca_file=authority
+    )
+    found = credentials(kafka)
+    assert (found and found.protocol.value) == protocol
+    options = credentials_to_aiokafka_auth(found)
+    assert options["security_protocol"] == security
+    context = options.get("ssl_context")
+    assert (context is not None) is tls
+    if tls:
+        assert context.check_hostname
+        assert context.verify_mode == ssl.CERT_REQUIRED
+        assert len(context.get_ca_certs()) == 1, "the authority that was named, and no other"
+    if login:
+        assert (options["sasl_mechanism"], options["sasl_plain_username"]) == ("SCRAM-SHA-512", "quota")
+        assert options["sasl_plain_password"] == "pass-w"
+    assert "pass-w" not in repr(found)
