@@ -35,7 +35,7 @@ EXIT_CODES = {
     REFUSED: "refused: the books or a rule forbid it, or a file could not be read",
     USAGE: "wrong use: an option, a path, a name, the catalog",
     BUG: "a bug in Tollbook; what was committed is whole",
-    AGAIN: "try again: another run is at work, the disk is full, Kafka is away, interrupted",
+    AGAIN: "try again: another run is at work, disk full, Kafka away, interrupted",
     UNREAD: "the reader of the output went away",
 }
 

@@ -17,7 +17,7 @@ from tollbook.embedded import Report
 from tollbook.terminal import out, sentence, shortened, table, words
 
 _RAW_CHARACTERS = 300
-_PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "week of {:%Y-%m-%d}", "MONTH": "{:%Y-%m}"}
+_PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "{:%G-W%V}", "MONTH": "{:%Y-%m}"}
 
 
 def run_report(catalog: Catalog, report: Report) -> None:
@@ -42,17 +42,24 @@ def run_report(catalog: Catalog, report: Report) -> None:
 
 
 def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:
-    """Alerts that fired now. Times in UTC."""
-    view = table("Alerts", "partner", "meter", ">at", ">used", ">quota", "period", "crossed (UTC)", "")
+    """Alerts that fired now, and when a quota will be used up at the average rate so far."""
+    view = table("Alerts (times in UTC)", "partner", "meter", ">at", ">used", ">quota", "period", ">crossed", "")
+    ahead = []
     for alert, crossed_at, _ in alerts:
         rule = alert.rule
         start = rule.start.astimezone(ZoneInfo(_zone(catalog, rule.partner_id)))
         used, limit = aligned([alert.used, rule.limit])
         view.row(
             rule.partner_id, metered(catalog, rule.meter), f"{plain(alert.threshold_percent)} %", used, limit,
-            _PERIODS[rule.kind].format(start), instant(crossed_at), _note(alert.kind, alert.passed, alert.projected_exhaustion_at),
+            _PERIODS[rule.kind].format(start), instant(crossed_at), "passed" if alert.passed else "" if alert.kind == "quota" else alert.kind,
         )  # fmt: skip
+        if alert.projected_exhaustion_at and not alert.passed:
+            ahead.append(
+                f"{rule.partner_id} will have used up {rule.meter} by {instant(alert.projected_exhaustion_at)}"
+            )
     out.print(view)
+    for line in ahead:
+        sentence(line, style="yellow")
 
 
 def alert_row(raised: Raised) -> dict[str, Any]:
@@ -193,15 +200,8 @@ def metered(catalog: Catalog, meter_id: str) -> str:
 
 
 def instant(moment: datetime | None) -> str:
-    """A UTC instant to the minute, or nothing."""
-    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
-
-
-def _note(kind: str, passed: bool, exhausted_at: datetime | None) -> str:  # noqa: FBT001
-    if kind == "withdrawn":
-        return "withdrawn"
-    ahead = f"used up about {instant(exhausted_at)}" if exhausted_at else ""
-    return "passed" if passed else ahead
+    """A UTC instant to the minute, or nothing. Beside a period, which says the year."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%m-%d %H:%M}"
 
 
 def _column(meter: str, lines: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -177,4 +177,5 @@ def test_quotas_in_gigabytes_cross_at_the_byte(here: Here) -> None:
 def test_the_screen_shows_alerts_with_unit_period_and_projection(here: Here) -> None:
     """What on-call reads in the mail of the scheduler."""
     shown = here.run(here.log("a.log", *requests(60))).out
-    assert re.search(r"acme +requests +50 % +60 +100 +2026-10 +2026-10-01 00:49 +used up about 2026-10-01 01:40", shown)
+    assert re.search(r"acme +requests +50 % +60 +100 +2026-10 +10-01 00:49", shown)
+    assert "acme will have used up requests by 10-01 01:40\n" in shown
