@@ -96,39 +96,30 @@ class KafkaLog:
             low, high = self._consumer.get_watermark_offsets(where, timeout=_TIMEOUT_S)
             where.offset = low if offset is None else offset
             begin.append(where)
-            if where.offset < low:
-                self._halt(
-                    partition,
-                    Halt.RETENTION_GAP,
-                    f"the lake goes on at {offset}, the broker holds {low} to {high}; {low - where.offset} messages are gone. "
-                    f"Read the raw lines again into a new topic of events (docs/kafka.md, retention gap)",
-                )
-            elif where.offset > high:
-                self._halt(
-                    partition,
-                    Halt.TOPIC_RECREATED,
-                    f"the lake goes on at {offset}, the broker ends at {high}: the topic is not the one that was landed",
-                )
+            if not low <= where.offset <= high:
+                self._halt(partition, _out_of_range(partition, where.offset, low, high))
         self._consumer.incremental_assign(begin)
         stopped = [TopicPartition(p.source, p.number) for p in partitions if p in self.halted]
         if stopped:
             self._consumer.pause(stopped)
 
     def _read(self, message: Message) -> Fetched | None:
+        if (error := message.error()) is not None and error.code() != KafkaError._AUTO_OFFSET_RESET:
+            raise KafkaException(error)  # of the group or the cluster, not always of a partition
         partition = _named(str(message.topic()), _number(message))
         if partition in self.halted:
             return None
-        if (error := message.error()) is not None:
-            if error.code() != KafkaError._AUTO_OFFSET_RESET:  # the library's public name for it
-                raise KafkaException(error)
-            self._halt(partition, Halt.RETENTION_GAP, error.str())
-            return None
         offset = message.offset()
         assert offset is not None, "a message of a partition has an offset"
+        if error is not None:  # the library's name for an offset that the broker does not hold
+            where = TopicPartition(partition.source, partition.number)
+            low, high = self._consumer.get_watermark_offsets(where, timeout=_TIMEOUT_S)
+            self._stop(partition, _out_of_range(partition, offset, low, high))
+            return None
         try:
             read = wire.decoded(message.value(), message.headers())  # type: ignore[arg-type]
         except BadMessage as exc:
-            self._halt(partition, Halt.BAD_MESSAGE, f"offset {offset}: {exc}")
+            self._stop(partition, Halted(Halt.BAD_MESSAGE, f"{partition.file}: offset {offset}: {exc}"))
             return None
         events, refused = FRESH_EVENTS.empty_table(), DEAD.schema.empty_table()
         if read.schema == wire.EVENTS_1:
@@ -137,9 +128,27 @@ class KafkaLog:
             refused = read.rows
         return Fetched(partition, offset, offset + 1, events, refused, read.origins, read.ingested)
 
-    def _halt(self, partition: Partition, reason: Halt, message: str) -> None:
-        self.halted[partition] = Halted(reason, f"{partition.file}: {message}")
-        self._on_halt(partition, self.halted[partition])
+    def _stop(self, partition: Partition, halted: Halted) -> None:
+        """Fetch no more of a partition that was being read."""
+        self._consumer.pause([TopicPartition(partition.source, partition.number)])
+        self._halt(partition, halted)
+
+    def _halt(self, partition: Partition, halted: Halted) -> None:
+        self.halted[partition] = halted
+        self._on_halt(partition, halted)
+
+
+def _out_of_range(partition: Partition, offset: int, low: int, high: int) -> Halted:
+    if offset < low:
+        return Halted(
+            Halt.RETENTION_GAP,
+            f"{partition.file}: the lake goes on at {offset}, the broker holds {low} to {high}; {low - offset} messages are gone. "
+            f"Read the raw lines again into a new topic of events (docs/kafka.md, retention gap)",
+        )
+    return Halted(
+        Halt.TOPIC_RECREATED,
+        f"{partition.file}: the lake goes on at {offset}, the broker ends at {high}: the topic is not the one that was landed",
+    )
 
 
 def _named(topic: str, number: int) -> Partition:

@@ -77,6 +77,11 @@ def decided(error: Error, doing: str, servers: str, seen: Iterable[Error] = ()) 
     return KafkaRefused(f"{servers}: {doing}: {_first(told)} ({told.name()}); {remedy}")
 
 
+def remedy(error: Error) -> str | None:
+    """What somebody must do before a worker that met this error can go on; None where starting it again may do."""
+    return _REMEDIES.get(error.name())
+
+
 def _first(error: Error) -> str:
     """What it says, without where and how long the client was at it."""
     text = error.str()

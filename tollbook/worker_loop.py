@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 
 from schemas.halts import Halt, Halted
 from schemas.lake import Fenced, LakeError
-from tollbook import metrics
+from tollbook import kafka_errors, metrics
 from tollbook.watchdog import Watchdog
 
 
@@ -56,8 +56,11 @@ def run(
             log.warning("another worker owns what this one held: begins again", extra={"fields": {"detail": str(exc)}})
             code = 75
         except KafkaException as exc:
-            log.error("the broker: %s", exc, extra={"fields": {"reason": Halt.KAFKA}})  # noqa: TRY400
-            code = 75
+            error = exc.args[0]
+            remedy = kafka_errors.remedy(error)
+            text = f"the broker: {error.str()} ({error.name()}); {remedy or 'begins again'}"
+            log.error(text, extra={"fields": {"reason": Halt.KAFKA}})  # noqa: TRY400
+            code = 75 if remedy is None else 2
         except LakeError as exc:
             log.error(str(exc), extra={"fields": {"reason": "LAKE"}})  # noqa: TRY400
             code = 2
