@@ -6,6 +6,7 @@ the lake.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -59,6 +60,7 @@ class LandWorker:
         self._log = log
         self._totals = Totals(catalog)
         self._undelivered: list[str] = []
+        self._shown: set[Partition] = set()  # partitions whose lag is in the metrics
         names = [topics.events.topic, topics.dead.topic]
         self._kafka = KafkaLog(consumer, names, poll_s=min(0.2, commit_s), on_halt=self._halted)
         self._land = Land(
@@ -69,6 +71,7 @@ class LandWorker:
         """Land one batch, if there is any; publish; report."""
         begun = time.monotonic()
         landed = self._land.step()
+        self._show_partitions()
         self._producer.poll(0)
         if self._undelivered:
             raise Halted(Halt.UNDELIVERED, f"{self._undelivered[0]}; the totals are published again from the lake")
@@ -92,6 +95,13 @@ class LandWorker:
         self._kafka.close()
 
     def _assigned(self, partitions: Sequence[Partition]) -> None:
+        for topic in (self._topics.events, self._topics.dead):
+            if any(p.source == topic.topic and p.number >= topic.partitions for p in partitions):
+                raise Halted(
+                    Halt.PARTITIONS_CHANGED,
+                    f"{topic.topic} has more than its {topic.partitions} partitions since this worker began: a resend would miss its "
+                    f"first copy. Go on with a new topic under another --prefix",
+                )
         events = [p.number for p in partitions if p.source == self._topics.events.topic]
         if events:
             self._publish(self._totals.reload(self._root, events))
@@ -112,8 +122,16 @@ class LandWorker:
             self._undelivered.append(error.str())
 
     def _halted(self, partition: Partition, halted: Halted) -> None:
-        metrics.HALTED.labels(halted.reason).inc()
         self._log.error(str(halted), extra={"fields": {"reason": halted.reason, "partition": partition.file}})
+
+    def _show_partitions(self) -> None:
+        """What is halted now; and no lag of partitions that another worker has by now: two would tell of them."""
+        halted = Counter(each.reason for each in self._kafka.halted.values())
+        for reason in Halt:
+            metrics.HALTED.labels(reason).set(halted[reason])
+        for gone in self._shown - self._kafka.assigned:
+            metrics.LAG.remove(gone.source, gone.generation)
+            self._shown.remove(gone)
 
     def _report(self, landed: Landed, seconds: float) -> None:
         counts = landed.counts
@@ -128,6 +146,7 @@ class LandWorker:
         for partition, offset in landed.offsets.items():
             behind = max(0, ends.get(partition, offset) - offset)
             metrics.LAG.labels(partition.source, partition.generation).set(behind)
+            self._shown.add(partition)
         fields = {
             **counts._asdict(),
             "redelivered": landed.redelivered,
