@@ -8,6 +8,7 @@ import pyarrow as pa
 from aggregate import engine
 from schemas import lake
 from schemas.halts import Halt, Halted
+from schemas.lake import Fenced
 from schemas.tables import TOPICS
 
 
@@ -27,7 +28,10 @@ def recognise(root: Path, found: Topic) -> None:
     if found.topic not in known:
         table = lake.open_table(root, TOPICS)
         part = lake.write_part(root, TOPICS, pa.Table.from_pylist([found._asdict()], TOPICS.schema))
-        lake.commit(table, TOPICS, [part], versions={f"topic/{found.topic}": 1}, info={})
+        try:
+            lake.commit(table, TOPICS, [part], versions={f"topic/{found.topic}": 1}, info={})
+        except Fenced:
+            recognise(root, found)  # workers that start together enter it together; one of them did
         return
     before = known[found.topic]
     if before.topic_id != found.topic_id:

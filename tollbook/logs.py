@@ -18,11 +18,15 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "process": record.name,
             "message": record.getMessage()[:_TEXT_MAX],
-            **getattr(record, "fields", {}),
+            **{name: _cut(value) for name, value in getattr(record, "fields", {}).items()},
         }
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)[-_TEXT_MAX:]
         return json.dumps(said, default=str)
+
+
+def _cut(value: object) -> object:
+    return value[:_TEXT_MAX] if isinstance(value, str) else value
 
 
 def logger(name: str) -> logging.Logger:
