@@ -12,15 +12,16 @@ from schemas import lake
 from schemas.tables import ALERTS
 
 _APP = "quota"
+Key = tuple[str, str, str, str, datetime]  # partner, meter, plan, DAY | WEEK | MONTH, start of the period
 
 
-def fired(root: Path) -> dict[tuple[str, str, str, datetime], Fired]:
-    """(partner_id, meter, plan, period_start) → what has fired of it."""
+def fired(root: Path) -> dict[Key, Fired]:
+    """What has fired of each quota of each partner in each of its periods."""
     con = engine.connect()
     engine.scan(con, "alerts", lake.pinned_files(root, ALERTS), ALERTS.schema)
-    ledger: dict[tuple[str, str, str, datetime], Fired] = {}
+    ledger: dict[Key, Fired] = {}
     for row in engine.run(con, "fired").to_pylist():
-        key = (row["partner_id"], row["meter"], row["plan"], row["period_start"])
+        key = (row["partner_id"], row["meter"], row["plan"], row["quota_period"], row["period_start"])
         held = ledger.get(key, Fired())
         threshold = row["threshold_percent"].normalize()
         if row["kind"] == "withdrawn":
@@ -30,9 +31,9 @@ def fired(root: Path) -> dict[tuple[str, str, str, datetime], Fired]:
     return ledger
 
 
-def key_of(rule: Rule) -> tuple[str, str, str, datetime]:
-    """Under what the ledger holds a rule."""
-    return rule.partner_id, rule.meter, rule.plan, rule.start
+def key_of(rule: Rule) -> Key:
+    """Under what the ledger holds a rule: a day and a month can begin at the same instant."""
+    return rule.partner_id, rule.meter, rule.plan, rule.kind, rule.start
 
 
 def record(root: Path, alerts: Sequence[Alert], crossed_at: Mapping[str, datetime], *, events_version: int) -> None:

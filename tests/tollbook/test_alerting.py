@@ -179,3 +179,17 @@ def test_the_screen_shows_alerts_with_unit_period_and_projection(here: Here) -> 
     shown = here.run(here.log("a.log", *requests(60))).out
     assert re.search(r"acme +requests +50 % +60 +100 +2026-10 +10-01 00:49", shown)
     assert "acme will have used up requests by 10-01 01:40\n" in shown
+
+
+def test_quotas_of_a_day_and_a_month_that_begin_together_have_ledgers_of_their_own(here: Here) -> None:
+    """On the first of a month both periods begin at the same instant: what fired for the day says nothing of the month."""
+    quotas = "{meter: requests, period: MONTH, limit: 100}\n      - {meter: requests, period: DAY, limit: 40}"
+    write_catalog(here.catalog, prices=PRICES.replace("{meter: requests, period: MONTH, limit: 100}", quotas))
+    log = here.log("a.log", *requests(40))
+    assert {(a["quota_period"], a["threshold_percent"], a["kind"]) for a in fired(here, log)} == {
+        ("DAY", threshold, "quota") for threshold in ("50", "80", "90", "100")
+    }
+    assert fired(here, log) == []  # and nothing of the month is withdrawn
+    with log.open("ab") as file:
+        file.writelines(requests(15, T0_MS + DAY_MS))
+    assert [(a["quota_period"], a["threshold_percent"]) for a in fired(here, log)] == [("MONTH", "50")]
