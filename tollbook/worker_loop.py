@@ -64,6 +64,13 @@ def run(
         except LakeError as exc:
             log.error(str(exc), extra={"fields": {"reason": "LAKE"}})  # noqa: TRY400
             code = 2
+        except OSError as exc:
+            text = f"{exc.filename or 'disk'}: {exc.strerror or exc}; free or repair it: the next start goes on where this one stopped"
+            log.error(text, extra={"fields": {"reason": "DISK"}})  # noqa: TRY400
+            code = 75
+        except Exception:  # the top loop: what is not foreseen ends the process, and nothing of its batch is committed
+            log.exception("a bug in Tollbook: please report this line", extra={"fields": {"reason": "BUG"}})
+            code = 70
         dog.stop()
     return code
 
