@@ -1,6 +1,6 @@
 """A worker with something wrong on purpose: `python -m tests.e2e.mutants land …` is `tollbook land …` with what two variables name.
 
-TOLLBOOK_TEST_FAULT is what may happen to a sound worker (it stops, hangs, or meets an error before its nth commit);
+TOLLBOOK_TEST_FAULT is what may happen to a sound worker: `sleep@2`, it is stopped just before its second commit to events;
 TOLLBOOK_TEST_MUTANT is a mistake that the product must not make. Both are known to this entry point alone.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 from schemas import lake
 from schemas.lake import Fenced
 from schemas.tables import EVENTS
+from tollbook.kafka_options import KafkaConfig
 
 FAULT, MUTANT = "TOLLBOOK_TEST_FAULT", "TOLLBOOK_TEST_MUTANT"
 
@@ -51,10 +52,22 @@ def _be_fenced() -> None:
 FAULTS: Mapping[str, Callable[[], None]] = {"sleep": _sleep, "hang": _hang, "fail": _fail, "fenced": _be_fenced}
 
 
+def _hear_at_once() -> None:
+    """Ask for news of the topics all the time, not every five minutes."""
+    options = KafkaConfig.consumer_options
+
+    def eager(self: KafkaConfig, *args: Any, **kwargs: Any) -> Any:
+        return {**options(self, *args, **kwargs), "topic.metadata.refresh.interval.ms": 300}
+
+    KafkaConfig.consumer_options = eager  # type: ignore[method-assign]
+
+
 def main() -> None:
-    if fault := os.environ.get(FAULT):
-        name, _, number = fault.partition("@")
+    name, _, number = os.environ.get(FAULT, "").partition("@")
+    if number:
         _before_commit(int(number), FAULTS[name])
+    elif name:
+        {"eager": _hear_at_once}[name]()
     from tollbook.__main__ import main as tollbook
 
     tollbook(sys.argv[1:])

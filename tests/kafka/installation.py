@@ -33,12 +33,15 @@ class Installation:
         self._sent: dict[int, int] = {}
         self._processes: list[Process] = []
 
-    def make(self, *names: str, **settings: str) -> None:
-        """Topics as `tollbook topics create` makes them, but for these settings."""
+    def make(self, *names: str) -> None:
+        """Topics as `tollbook topics create` makes them."""
         demanded = [t for t in topics.table(self.prefix, self.partitions) if t.name.removeprefix(self.prefix) in names]
-        said = {s.replace("_", "."): value for s, value in settings.items()}
-        new = {t.name: (t.partitions, {r.setting: r.value for r in rules(t, 1)} | said) for t in demanded}
+        new = {t.name: (t.partitions, {r.setting: r.value for r in rules(t, 1)}) for t in demanded}
         Cluster(self.config).make(new, replication=1)
+
+    def set(self, name: str, **settings: str) -> None:
+        """Change settings of a topic."""
+        Cluster(self.config).set(self.prefix + name, settings)
 
     def delete(self, name: str) -> None:
         """Delete a topic, and wait until it is gone."""

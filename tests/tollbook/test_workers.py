@@ -1,0 +1,110 @@
+"""Workers as processes: they end when asked, whatever the broker does, and when they hang; and what they had begun is not lost."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.topics import GATEWAY_ACCESS
+from tests.ingest.fixtures import kong, line
+from tests.kafka.broker import Broker
+from tests.kafka.installation import Installation
+from tests.kafka.processes import STOP_LIMIT_S, Process, Said
+from tests.tollbook.fixtures import table_rows, write_catalog
+
+FAULTY = ("-m", "tests.e2e.mutants")
+HEADERS = [("format", b"kong"), ("source", b"edge")]
+ANY_TIME = "sources: [{id: edge, max_age_days: 36500, max_future_minutes: 52560000}]\n"
+
+
+@pytest.fixture
+def site(kafka: str, kafka_prefix: str, tmp_path: Path) -> Iterator[Installation]:
+    """Topics of two partitions, and processes that end with the test."""
+    made = Installation(kafka, kafka_prefix, tmp_path, write_catalog(tmp_path / "catalog", sources=ANY_TIME))
+    yield made
+    made.close()
+
+
+def counted(worker: Process, events: int) -> None:
+    """Wait until a worker has counted so many events."""
+    total = 0
+
+    def enough(said: Said) -> bool:
+        nonlocal total
+        total += said.get("counted", 0)
+        return total >= events
+
+    worker.until(enough)
+
+
+def test_what_was_sent_to_the_gateways_topic_is_counted_once_though_both_workers_end_and_begin_again(
+    site: Installation,
+) -> None:
+    """Asked to end, a worker delivers and commits what it has read: its successor reads nothing of that again."""
+    records = [b"".join(line(kong(f"{n}-{m}")) for m in range(20)) for n in range(60)]
+    with site.ingest() as ingest, site.land() as land:
+        for number, record in enumerate(records[:30]):
+            site.send(GATEWAY_ACCESS, (record, HEADERS), partition=number % 2)
+        counted(land, 200)
+        assert (ingest.stop(), land.stop()) == (0, 0)
+    with site.ingest() as ingest, site.land() as land:
+        for number, record in enumerate(records[30:]):
+            site.send(GATEWAY_ACCESS, (record, HEADERS), partition=number % 2)
+        counted(land, 200)
+        assert ingest.stop() == 0
+        assert ingest.said[-1]["message"] == "ended on request"
+    with site.ingest(), site.land() as land:
+        site.send(GATEWAY_ACCESS, (line(kong("the last")), HEADERS))
+        land.until(lambda _: table_rows(site.lake, "events", "SELECT count(*) AS n FROM t")[0]["n"] == 1201)
+        assert land.stop() == 0
+    read = table_rows(site.lake, "reads", "SELECT sum(counted)::INT AS counted, sum(redelivered)::INT AS again FROM t")
+    assert read == [{"counted": 1201, "again": 0}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["ingest", "land"])
+def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
+    own_broker: Broker, tmp_path: Path, command: str
+) -> None:
+    """Fifteen seconds are promised; then supervisors kill. What it waits for, an answer to its last commit, may never come."""
+    site = Installation(own_broker.bootstrap, "", tmp_path, write_catalog(tmp_path / "catalog"))
+    site.send_events(3)
+    site.send(GATEWAY_ACCESS, (line(kong("one")), HEADERS))
+    with getattr(site, command)() as worker:
+        worker.until_said("landed" if command == "land" else "ingested")
+        own_broker.pause()
+        worker.signal(signal.SIGTERM)
+        assert worker.ended(STOP_LIMIT_S) == 75
+        assert any(word in worker.said[-1]["message"] for word in ("nothing is lost", "nothing was committed"))
+
+
+def test_a_hang_is_ended_by_the_watchdog_and_costs_nothing(site: Installation) -> None:
+    """A worker that waits for ever inside a library looks alive to its supervisor; the watchdog ends it, and says so."""
+    site.send_events(3)
+    with site.land(
+        "--instance", "a", "--watchdog-s", "2", code=FAULTY, env={"TOLLBOOK_TEST_FAULT": "hang@1"}
+    ) as worker:
+        assert worker.ended() == 70
+        assert worker.said[-1]["reason"] == "STALLED"
+        assert "no progress for" in worker.said[-1]["message"]
+    with site.land("--instance", "a") as worker:
+        counted(worker, 30)
+        assert worker.stop() == 0
+    assert table_rows(site.lake, "events", "SELECT count(DISTINCT event_id) AS ids, count(*) AS n FROM t") == [
+        {"ids": 30, "n": 30}
+    ]
+
+
+def test_an_unexpected_error_ends_the_process_and_costs_nothing(site: Installation) -> None:
+    """After an error nobody knows what of a batch is done: begin again from the lake, never go on."""
+    site.send_events(3)
+    with site.land("--instance", "a", code=FAULTY, env={"TOLLBOOK_TEST_FAULT": "fail@1"}) as worker:
+        assert worker.ended() == 75
+        assert worker.said[-1]["message"].startswith("a disk of the tests: Input/output error")
+    with site.land("--instance", "a") as worker:
+        counted(worker, 30)
+        assert worker.stop() == 0
+    assert table_rows(site.lake, "events", "SELECT count(DISTINCT event_id) AS ids, count(*) AS n FROM t") == [
+        {"ids": 30, "n": 30}
+    ]
