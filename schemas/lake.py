@@ -136,7 +136,7 @@ def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None =
     path = f"{folder}part-{uuid.uuid4().hex}.parquet"
     target = root / shape.name / path
     if not target.parent.exists():
-        target.parent.mkdir()
+        target.parent.mkdir(exist_ok=True)  # another worker may be quicker
         _fsync(target.parent.parent)
     schema = file_schema(shape)
     pq.write_table(

@@ -1,5 +1,8 @@
 """The lake on disk: commits are durable, fenced, and never half there."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -85,6 +88,25 @@ def test_writers_of_different_partitions_do_not_disturb_each_other(root: Path) -
     lake.commit(one, DUPLICATES, [], versions={"land/s/a": 1}, info={})
     fresh = lake.commit(other, DUPLICATES, [], versions={"land/s/b": 1}, info={})
     assert fresh.transaction_version("land/s/a") == fresh.transaction_version("land/s/b") == 1
+
+
+def test_workers_that_are_the_first_of_a_day_at_the_same_time_both_write(root: Path) -> None:
+    """A new day begins for all land workers at once; the folder that the other has made meanwhile is no trouble of the disk."""
+    shape = tables.EVENTS
+    rows = pa.Table.from_pylist([], lake.file_schema(shape))
+    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(60)]
+    together = threading.Barrier(4)
+
+    def write(_: int) -> int:
+        done = 0
+        for day in days:
+            together.wait(30)
+            lake.write_part(root, shape, rows, day)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(write, range(4))) == [len(days)] * 4
 
 
 def test_a_damaged_log_entry_is_named(root: Path) -> None:
