@@ -82,6 +82,15 @@ def load(
     final: Annotated[
         bool, Parameter("--final", negative="", show_default=False, help="Send an unfinished last line as it stands.")
     ] = False,
+    spread: Annotated[
+        bool,
+        Parameter(
+            "--spread",
+            negative="",
+            show_default=False,
+            help="Deal the lines out over all partitions, for many ingest workers; their order is then not kept.",
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Send log files to gateway.access, many lines in a record. Sent twice, the lines are known and counted once.
@@ -95,7 +104,7 @@ def load(
     with progress.bar(source, quiet=json) as move:
         report = loading.load(
             Producer(kafka.producer_options(compression="zstd")), access.name, access.partitions, found,
-            format_name=format, source=source, lines_max=lines, final=final,
+            format_name=format, source=source, lines_max=lines, final=final, spread=spread,
             progress=lambda done, sent: move(Progress(done, total, sent)),
         )  # fmt: skip
     if json:

@@ -90,7 +90,8 @@ class LandWorker:
 
     def end(self, drain_s: float) -> None:
         """Leave the group; what was read and not committed is read again by the next owner."""
-        self._land.settle()
+        while not self._land.settle():
+            pass  # another worker is at it; each turn one of the two is done
         self._producer.flush(drain_s)
         self._kafka.close()
 

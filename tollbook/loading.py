@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from ingest.generation import identify
 from ingest.text import UnreadableFile, is_complete_json, is_document, is_packed, open_text, packed_position, read
 from schemas.halts import Halt, Halted
+from schemas.partitions import partition_of_key
 
 RECORD_BYTES = 256 << 10
 _BLOCK_BYTES = 4 << 20
@@ -45,16 +46,20 @@ def load(
     source: str,
     lines_max: int,
     final: bool = False,
+    spread: bool = False,
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> Loaded:
     """Send all lines of `files` and wait until the broker has them. Raises Halted when it does not take them.
 
+    All lines of a source go to one partition, so that their order is kept: of entries that contradict each other the first is
+    counted, as in the embedded run. `spread` deals them out over all partitions.
     `progress` is told the bytes read of the files as they lie on disk, and the lines sent.
     """
     lines = sent = done = 0
     problems: list[str] = []
     waiting: dict[str, int] = {}
     failed: list[str] = []
+    one = partition_of_key(source, partitions)
 
     def delivered(error: KafkaError | None, _: Message) -> None:
         if error is not None:
@@ -66,7 +71,7 @@ def load(
             headers = {"format": format_name, "source": source, "generation": found.generation}
             for chunk in chunks(path, lines_max, final=final, waiting=waiting):
                 said = [(name, value.encode()) for name, value in {**headers, "position": str(chunk.position)}.items()]
-                _send(producer, topic, sent % partitions, chunk.text, said, delivered)
+                _send(producer, topic, sent % partitions if spread else one, chunk.text, said, delivered)
                 lines += chunk.text.count(b"\n") or 1
                 sent += 1
                 progress(done + chunk.packed, lines)
