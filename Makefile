@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check faults bench lock clean help
+.PHONY: demo demo-kafka test check faults bench lock clean help
 
 help:
 	@echo "make demo    a month of sample logs becomes invoices"
+	@echo "make demo-kafka  the same through a real Kafka, compared"
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults.md"
@@ -15,6 +16,10 @@ help:
 
 demo: $(READY)
 	@$(BIN)/tollbook demo
+
+# A broker for it: at KAFKA_BOOTSTRAP_SERVERS, or one of the tests' own, which needs Java 17 and Maven. REQUESTS=2000000: the whole month.
+demo-kafka: $(READY)
+	@$(BIN)/python -m tests.kafka $(BIN)/tollbook demo --folder demo-kafka --requests $(or $(REQUESTS),200000)
 
 test: $(READY)
 	@$(BIN)/python -m pytest
@@ -40,10 +45,13 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
+# The second lock is the image's: what runs, and what builds our own package, in the versions of the first.
 lock: $(READY)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+	@echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra kafka --universal --python-version 3.11 --generate-hashes \
+		--constraint requirements.lock --no-annotate --no-emit-index-url --no-header --quiet --output-file deploy/requirements.lock
 
 clean:
-	@rm -rf .venv demo
+	@rm -rf .venv demo demo-kafka

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +21,9 @@ from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
 from schemas.catalog import Catalog
 from schemas.money import EXACT, plain
-from tollbook import demo_logs, embedded, invoice_commands, progress, screens
+from tollbook import alerting, demo_logs, embedded, invoice_commands, progress, screens
 from tollbook.alerting import Raised
+from tollbook.demo_logs import DemoFile
 from tollbook.edge import REFUSED, WrongUse, plain_path
 from tollbook.invoice_screens import amount
 from tollbook.terminal import complain, out, sentence, table, words
@@ -50,11 +52,20 @@ def demo(
         ),
     ] = demo_logs.REQUESTS,
     catalog: Annotated[Path, Parameter("--catalog", help="The catalog to bill by.")] = _EXAMPLES,
+    bootstrap_servers: Annotated[
+        str | None,
+        Parameter(
+            "--bootstrap-servers",
+            help="Go through Kafka at this address, with topics and workers of its own, and compare the invoices.",
+        ),
+    ] = None,
 ) -> int:
     """Make a month of gateway logs for three partners, land them, close the month, issue the invoices, prove the books.
 
     Example: tollbook demo --folder demo
     """
+    if bootstrap_servers is not None and not find_spec("confluent_kafka"):
+        raise WrongUse("--bootstrap-servers needs Tollbook's extra `kafka`: pip install 'tollbook[kafka]'")
     book = catalogs.load(catalog)
     _emptied(folder)
     (folder / _MARKER).write_text(jsonlib.dumps({"requests": requests}) + "\n")
@@ -64,6 +75,34 @@ def demo(
     files = demo_logs.write_month(folder / "logs", requests=requests)
     size = sum(f.path.stat().st_size for f in files)
     sentence(f"  {len(files)} files, {size / 1e6:,.0f} MB in {time.monotonic() - started:.1f} s", style="dim")
+    alerts = (
+        _landed(lake, book, files)
+        if bootstrap_servers is None
+        else _through_kafka(bootstrap_servers, lake, catalog, book, files)
+    )
+    sentence(("3", "bold"), f" Closing {PERIOD}, rating, issuing …")
+    out.print()
+    issued = _issued(lake, book)
+    _summary(lake, book, issued, alerts)
+    proof = prove(lake)
+    out.print()
+    sentence(screens.books_line(proof.totals()))
+    out.print(f"Documents (PDF, JSON, CSV): {lake / issuing.FOLDER}", soft_wrap=True)
+    same = bootstrap_servers is None or _compared(folder, book, files, issued)
+    sentence(f"Total time: {time.monotonic() - started:.1f} s")
+    out.print()
+    for problem in proof.problems:
+        complain(problem)
+    if issued:
+        _next_steps(lake, issued[-1], catalog)
+    complete = proof.totals()["on_the_way"] == 0
+    if not complete:
+        complain("not all that was read has arrived in the books; `tollbook verify` shows what is on its way")
+    return 0 if same and complete and not proof.problems else REFUSED
+
+
+def _landed(lake: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
+    """Land the files in this process; the alerts that fired."""
     sentence(("2", "bold"), " Landing them: parse, attribute, deduplicate, sum up, commit …")
     landing = time.monotonic()
     alerts: list[Raised] = []
@@ -78,22 +117,49 @@ def demo(
             complain(problem)
     took = time.monotonic() - landing
     sentence(f"  {entries:,} entries in {took:.1f} s, {entries / took:,.0f} a second", style="dim")
-    sentence(("3", "bold"), f" Closing {PERIOD}, rating, issuing …")
-    out.print()
+    return alerts
+
+
+def _through_kafka(servers: str, lake: Path, catalog: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
+    """Land the files through topics and workers; the alerts that fired."""
+    from tollbook import demo_kafka  # noqa: PLC0415  # the extra `kafka`
+
+    sentence(("2", "bold"), f" Sending them through Kafka at {servers}: load → ingest → two land workers …")
+    landing = time.monotonic()
+    with progress.bar("load") as move:
+        lines = demo_kafka.land(servers, lake, catalog, files, worker_logs=lake.parent / "workers", progress=move)
+    took = time.monotonic() - landing
+    sentence(f"  {lines:,} lines in {took:.1f} s, with the start and the end of the workers", style="dim")
+    return alerting.alert(lake, book)
+
+
+def _issued(lake: Path, book: Catalog) -> list[Issued]:
     made = invoice_commands.closed(lake, book, PERIOD, invoice_commands.entity(book, None), now=_CLOSED_AT)
-    issued = issuing.issue(lake, made, now=_CLOSED_AT).invoices
-    _summary(lake, book, issued, alerts)
-    proof = prove(lake)
+    return issuing.issue(lake, made, now=_CLOSED_AT).invoices
+
+
+def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Sequence[Issued]) -> bool:
+    """Land the same logs in one process, issue, and say whether the invoices are the same: all of them but where they came from."""
     out.print()
-    sentence(screens.books_line(proof.totals()))
-    out.print(f"Documents (PDF, JSON, CSV): {lake / issuing.FOLDER}", soft_wrap=True)
-    sentence(f"Total time: {time.monotonic() - started:.1f} s")
-    out.print()
-    for problem in proof.problems:
-        complain(problem)
-    if issued:
-        _next_steps(lake, issued[-1], catalog)
-    return REFUSED if proof.problems else 0
+    sentence(("4", "bold"), " The same logs in one process, without Kafka …")
+    lake = folder / "embedded"
+    for format_name, source in dict.fromkeys((f.format, f.source) for f in files):
+        embedded.run(lake, book, [f.path for f in files if f.source == source], format_name=format_name, source=source)
+    theirs = [_said(invoice) for invoice in _issued(lake, book)]
+    same = theirs == [_said(invoice) for invoice in issued]
+    if same:
+        numbers = f"{issued[0].number} to {issued[-1].number}" if issued else "none"
+        sentence(f"Same invoices to the cent, by Kafka and by one process: {numbers}, every line and total")
+    else:
+        complain(
+            f"the invoices differ: by Kafka {folder / 'lake'}, by one process {lake}; compare their {issuing.FOLDER}"
+        )
+    return same
+
+
+def _said(invoice: Issued) -> dict[str, Any]:
+    """What an invoice says, without the versions and offsets that prove where it came from."""
+    return {name: value for name, value in invoice.document.items() if name != "evidence"}
 
 
 def _emptied(folder: Path) -> None:
