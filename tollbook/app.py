@@ -19,6 +19,12 @@ app = App(
     help_format="plaintext",
     version=version("tollbook"),
 )
+_QUOTA = """Watch usage.totals, alert when quotas are reached, tell gateways who is over. Runs until SIGTERM.
+
+Kill it at any moment: alerts that it sends again have the same id.
+
+Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
+"""
 # Listed in the order of the work, not of the alphabet.
 _first: tuple[Callable[..., int], ...] = (demo, run_commands.run, run_commands.usage, run_commands.verify)
 for place, command in enumerate(_first, 1):
@@ -35,6 +41,8 @@ if find_spec("confluent_kafka"):  # the extra `kafka`
     _stages: tuple[Callable[..., int], ...] = (kafka_commands.load, kafka_commands.ingest, kafka_commands.land)
     for place, command in enumerate(_stages, 10):
         app.command(command, sort_key=place, help_epilogue="")
+    # Named, not imported: Faust takes as long to load as half of all else, and only this command needs it.
+    app.command("tollbook.quota_worker:quota", name="quota", sort_key=13, help=_QUOTA, help_epilogue="")
 
 
 def run(tokens: list[str]) -> int:

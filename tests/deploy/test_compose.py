@@ -1,0 +1,185 @@
+"""docker-compose.yml: valid, closed to the outside, and what it starts does a month's work as processes of this machine."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aggregate.verify import prove
+from billing import catalog
+from tests.deploy import compose
+from tests.deploy.dockerfile import ROOT, steps, words
+from tests.docs.pages import block
+from tests.kafka.processes import WAIT_S, Process
+from tollbook import demo_logs, embedded
+from tollbook.app import app
+
+REQUESTS = 3_000
+CATALOG = ROOT / "examples" / "catalog"
+SERVICES = compose.ours()
+WORKERS = [name for name in SERVICES if name != "topics"]
+
+
+def validated(*files: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+    tool = compose.tool()
+    if tool is None:
+        pytest.skip("no docker-compose here: apt-get install docker-compose (the client alone is enough)")
+    named = [word for file in files for word in ("--file", str(file))]
+    return subprocess.run(
+        [*tool, "--project-directory", str(folder), *named, "config"],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_file_is_valid(tmp_path: Path) -> None:
+    """Debian's client knows the format; a word that it does not know would be left out without a sound by a reader of YAML."""
+    done = validated(compose.FILE, folder=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(yaml.safe_load(done.stdout)["services"]) == {*SERVICES, "kafka", "prometheus"}
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(compose.FILE.read_text().replace("stop_grace_period", "stop_grace"))
+    assert validated(wrong, folder=ROOT).returncode != 0
+
+
+def test_the_secrets_of_the_page_fit_the_file(tmp_path: Path) -> None:
+    """docs/kafka.md shows how a password gets in: what it shows is put on top of the file, and both together are valid."""
+    override = tmp_path / "docker-compose.override.yml"
+    override.write_text(block("docs/kafka.md", "override"))
+    done = validated(compose.FILE, override, folder=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    services = yaml.safe_load(done.stdout)["services"]
+    for name in SERVICES:
+        said = services[name]["environment"]
+        assert said["TOLLBOOK_KAFKA_SASL_PASSWORD_FILE"].startswith("/run/secrets/")
+        assert "TOLLBOOK_KAFKA_SASL_PASSWORD" not in said
+
+
+def test_nothing_is_open_to_the_network_and_no_secret_is_in_the_file() -> None:
+    """A broker without a login, and metrics with names of partners' troubles, are for this machine."""
+    whole = compose.read()
+    ports = [port for said in whole["services"].values() for port in said.get("ports", [])]
+    assert len(ports) == 2
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert not re.search(r"(?i)password|secret_|whsec_|token", "\n".join(
+        line for line in compose.FILE.read_text().splitlines() if not line.lstrip().startswith("#")
+    ))  # fmt: skip
+    for said in whole["services"].values():
+        assert re.fullmatch(r"tollbook|[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", said["image"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
+    """The catalog cannot be written, nor the image; no right of the system is left; what is kept lies in named volumes."""
+    service = SERVICES[name]
+    assert service.said["read_only"] is True
+    assert service.said["cap_drop"] == ["ALL"]
+    assert service.read_only == {target for target in service.mounts if target == "/catalog"}
+    named = compose.read()["volumes"]
+    assert all(source in named for target, source in service.mounts.items() if target not in service.read_only)
+    # A worker that was ended on request stays ended, everything else begins again, also after the machine did.
+    assert service.said["restart"] == ("no" if name == "topics" else "unless-stopped")
+    assert service.said["stop_grace_period"] == "20s"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_starts_a_command_that_exists(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the options it takes, and what it needs besides them in its environment."""
+    service = SERVICES[name]
+    for variable, value in service.environment.items():
+        monkeypatch.setenv(variable, value)
+    command, bound, _ = app.parse_args(service.words, exit_on_error=False, print_error=False)
+    assert callable(command)
+    assert bound.arguments["kafka"].bootstrap_servers == "kafka:9092"
+
+
+def test_every_worker_is_watched_under_a_name_of_its_own() -> None:
+    """Health in the file is that of the image; instances differ; Prometheus reads each of them, and nothing else."""
+    (image,) = words(steps((ROOT / "Dockerfile").read_text()), "HEALTHCHECK")
+    instances = []
+    for name in WORKERS:
+        said = SERVICES[name].said
+        assert re.findall(r'"([^"]+)"', image) == said["healthcheck"]["test"][1:]
+        assert compose.METRICS in SERVICES[name].words
+        instances.append(SERVICES[name].words[SERVICES[name].words.index("--instance") + 1])
+    assert len(set(instances)) == len(WORKERS)
+    scraped = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"]
+    targets = [target for job in scraped for group in job["static_configs"] for target in group["targets"]]
+    assert sorted(targets) == sorted(f"{name}:9464" for name in WORKERS)
+
+
+@pytest.fixture
+def started() -> Iterator[dict[str, Process]]:
+    """Processes that end with the test."""
+    running: dict[str, Process] = {}
+    yield running
+    for process in running.values():
+        process.kill()
+
+
+def is_healthy(service: compose.Service, process: Process) -> bool:
+    """What the file's own check says, asked at the port that the process has here."""
+    port = process.until(lambda line: "metrics_port" in line)["metrics_port"]
+    kind, program, *check = service.said["healthcheck"]["test"]
+    assert (kind, program) == ("CMD", "python")
+    asked = [word.replace(":9464/", f":{port}/") for word in check]
+    return subprocess.run([sys.executable, *asked], capture_output=True, check=False).returncode == 0
+
+
+def entries(process: Process) -> float:
+    """What a land worker has taken in so far, by its metrics."""
+    return sum(
+        process.metric(f"tollbook_land_{each}_total") for each in ("events", "duplicates", "conflicts", "refused")
+    )
+
+
+@pytest.mark.slow
+def test_what_the_file_starts_does_the_job(
+    kafka: str, kafka_prefix: str, tmp_path: Path, started: dict[str, Process]
+) -> None:
+    """Topics, then all workers at once; logs sent as the page says; the books are those of the embedded run; SIGTERM ends all."""
+    places = {"/catalog": CATALOG, "/lake": tmp_path / "lake"}
+    extra = {"TOLLBOOK_KAFKA_PREFIX": kafka_prefix}
+
+    def start(name: str) -> Process:
+        said, environment = SERVICES[name].here(kafka, places)
+        started[name] = Process(said, env=environment | extra)
+        return started[name]
+
+    for name, service in SERVICES.items():
+        waited_for = {n: d["condition"] for n, d in service.said["depends_on"].items()}
+        made = {} if name == "topics" else {"topics": "service_completed_successfully"}
+        assert waited_for == {"kafka": "service_healthy", **made}
+    assert start("topics").ended() == 0
+    workers = {name: start(name) for name in WORKERS}
+    files = demo_logs.write_month(tmp_path / "logs", requests=REQUESTS)
+    for file in files:
+        load = ["load", "--bootstrap-servers", kafka, "--prefix", kafka_prefix]
+        with Process([*load, "--format", file.format, "--source", file.source, str(file.path)]) as loading:
+            assert loading.ended() == 0, loading.tail()
+    book = catalog.load(CATALOG)
+    for file in files:
+        embedded.run(tmp_path / "embedded", book, [file.path], format_name=file.format, source=file.source)
+    expected = prove(tmp_path / "embedded").totals()
+    landers = [process for name, process in workers.items() if name.startswith("land-")]
+    assert len(landers) == 2
+    for process in landers:
+        process.until_said("assigned ")
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        ended = {name: process.tail() for name, process in workers.items() if process.code is not None}
+        assert not ended, "\n".join(f"{name}: {said}" for name, said in ended.items())
+        if sum(map(entries, landers)) >= expected["entries"]:
+            break
+        assert time.monotonic() < deadline, [process.tail() for process in workers.values()]
+    for name, process in workers.items():
+        assert is_healthy(SERVICES[name], process), name
+    for process in workers.values():
+        assert process.stop() == 0, process.tail()
+    proof = prove(tmp_path / "lake")
+    assert proof.problems == []
+    assert proof.totals() == expected
