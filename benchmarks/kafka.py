@@ -88,7 +88,7 @@ def _fill(bootstrap: str, prefix: str, folder: Path, lines: int, per_record: int
     files = [f.path for f in demo_logs.write_month(folder, requests=lines) if f.source == "rest"]
     producer = Producer({"bootstrap.servers": bootstrap, "compression.type": "lz4", "linger.ms": 20})
     loaded = loading.load(
-        producer, prefix + topics.GATEWAY_ACCESS, topics.PARTITIONS, files, format_name="aws_apigw", source="rest", lines_max=per_record
+        producer, prefix + topics.GATEWAY_ACCESS, topics.PARTITIONS, files, format_name="aws_apigw", source="rest", lines_max=per_record, spread=True
     )  # fmt: skip
     return loaded.lines
 
