@@ -84,6 +84,7 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
     drafts, problems = drafts_of(house, catalog, partners, label)
     problems = (
         prove(house.versions, *_reach(partners, label))[:_SHOWN]
+        + _unexplained(house)
         + _strangers(house, catalog, partners, label)
         + problems
     )
@@ -169,6 +170,16 @@ def _without_plan(house: Warehouse, catalog: Catalog, partners: Sequence[Partner
         f"partner {row['partner_id']} has {row['requests']} requests in {label} while it has no plan ({without[row['partner_id']]}); "
         f"assign one for that time in the catalog, at a price of 0 if it is free"
         for row in house.used(spans)
+    ]
+
+
+def _unexplained(house: Warehouse) -> list[str]:
+    """Entries that ingest read and that no table holds: on their way on Kafka, in a run that was killed, or lost."""
+    return [
+        f"source {row['source']}: {row['unexplained']} of {row['entries']} entries are in no table yet; let the workers (or `tollbook "
+        f"run`) catch up, then close again. If it stays, `tollbook verify` says more"
+        for row in house.query("completeness").to_pylist()
+        if row["unexplained"]
     ]
 
 

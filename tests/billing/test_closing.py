@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
@@ -14,6 +15,7 @@ from billing.periods import BadPeriod
 from schemas import lake
 from schemas.catalog import Catalog
 from schemas.lake import LakeError
+from schemas.tables import INGESTED
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, books, land, request
 
@@ -91,6 +93,17 @@ def test_an_event_that_is_lost_from_the_books_is_refused(root: Path) -> None:
     table = DeltaTable(root / "rollups")
     table.delete("partner_id = 'acme'")
     assert any("requests by events" in p or "rollups" in p for p in refusals(root))
+
+
+def test_entries_on_their_way_are_waited_for(root: Path) -> None:
+    """On Kafka ingest may have read what no land worker has brought yet: the proof holds, and the month is not complete."""
+    said = {"source": "edge", "generation": "g", "from_offset": 900, "to_offset": 903, "records": 3, "entries": 2}
+    part = lake.write_part(root, INGESTED, pa.Table.from_pylist([said], INGESTED.schema))
+    lake.commit(lake.open_table(root, INGESTED), INGESTED, [part], versions={}, info={})
+    assert books(root)({}, NOW - timedelta(days=60), NOW) == []
+    (problem,) = refusals(root)
+    assert "6 of" in problem
+    assert "close again" in problem
 
 
 @pytest.mark.parametrize(
