@@ -107,7 +107,7 @@ class KafkaLog:
         if (error := message.error()) is not None and error.code() != KafkaError._AUTO_OFFSET_RESET:
             raise KafkaException(error)  # of the group or the cluster, not always of a partition
         partition = _named(str(message.topic()), _number(message))
-        if partition in self.halted:
+        if partition in self.halted or partition not in self.assigned:
             return None
         offset = message.offset()
         assert offset is not None, "a message of a partition has an offset"

@@ -5,6 +5,7 @@ without a hole. So a failed delivery ends the process, and a group offset is com
 delivered everywhere. Begun again at an earlier offset, the same entries are sent again; land knows them by where they stood.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ BATCH_RECORDS = 100_000
 AHEAD_BATCHES = 2
 MESSAGE_BYTES = 4 << 20  # half of what the topics take: compression and headers are not guessed at
 _FIRST_BATCH = 200
+COMMIT_AGAIN_S = (
+    5.0  # what was committed amid a rebalance is lost: an idle worker says it again, or its lag would stand for good
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,8 @@ class Worker:
         self._defaults = defaults
         self._want = _FIRST_BATCH
         self._in_flight: deque[_InFlight] = deque()
+        self._committed: dict[int, int] = {}
+        self._committed_s = 0.0
         consumer.subscribe([route.access], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def step(self, timeout_s: float) -> Done | None:
@@ -89,6 +95,8 @@ class Worker:
         self._producer.poll(0)
         self._settle()
         if not messages:
+            if self._committed and time.monotonic() - self._committed_s >= COMMIT_AGAIN_S:
+                self._commit(self._committed)
             return None
         batch = _records(messages)
         self._want = _next_size(batch)
@@ -165,9 +173,11 @@ class Worker:
                 )
             offsets |= batch.offsets
         if offsets:
+            self._committed |= offsets
             self._commit(offsets)
 
     def _commit(self, offsets: Mapping[int, int]) -> None:
+        self._committed_s = time.monotonic()
         at = [
             TopicPartition(self._route.access, partition, offset, metadata=self._route.topic_id)
             for partition, offset in offsets.items()
@@ -193,11 +203,17 @@ class Worker:
     def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Deliver and commit what was read of them, so that the next owner need not send it again."""
         self.drain(timeout_s=30)
+        self._forget(partitions)
         consumer.incremental_unassign(list(partitions))
 
     def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         """Somebody else owns them already; what we sent is known by where it stood."""
+        self._forget(partitions)
         consumer.incremental_unassign(list(partitions))
+
+    def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        for where in partitions:
+            self._committed.pop(where.partition, None)
 
 
 def _records(messages: Sequence[Message]) -> Records:
