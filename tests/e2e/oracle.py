@@ -29,6 +29,9 @@ PARTNERS = {
 }
 TIERS = [(10_000, Fraction(9, 10_000)), (30_000, Fraction(5, 10_000)), (None, Fraction(2, 10_000))]
 GB_PRICE = Fraction(11, 100)
+# format, source, its share of the events, into how many files
+PLAN = [("kong", "edge", 0.45, 3), ("aws_apigw", "rest", 0.35, 2), ("aws_apigw", "rest-eu", 0.20, 2)]
+THRESHOLDS = (50, 80, 90, 100, 120)  # percent of a quota, where the plan names none
 FEE = {"EUR": Fraction(99), "USD": Fraction(105), "JPY": Fraction(15_000)}
 SCALE = {"EUR": 1, "USD": 1, "JPY": 160}
 
@@ -42,9 +45,12 @@ rate_cards:
 """
 
 
-def catalog() -> str:
-    """The catalog the ledger's money is reckoned by."""
-    text = CATALOG
+def catalog(quota: int = 40_000, *, any_time: bool = False) -> str:
+    """The catalog the ledger's money and alerts are reckoned by. `any_time`: its sources may send lines of any age."""
+    text = "" if not any_time else "sources:\n"
+    for source in (s for _, s, _, _ in PLAN if any_time):
+        text += f"  - {{id: {source}, max_age_days: 36500, max_future_minutes: 52560000}}\n"
+    text += CATALOG
     for currency, scale in SCALE.items():
         tiers = ", ".join(
             f"{{up_to: {'null' if top is None else top}, unit_price: {float(price * scale):.6f}}}"
@@ -61,7 +67,7 @@ def catalog() -> str:
 """
     text += "plans:\n"
     for currency in SCALE:
-        text += f"  - {{id: plan-{currency.lower()}, rate_card: card-{currency.lower()}, quotas: [{{meter: requests, period: MONTH, limit: 40000}}]}}\n"
+        text += f"  - {{id: plan-{currency.lower()}, rate_card: card-{currency.lower()}, quotas: [{{meter: requests, period: MONTH, limit: {quota}}}]}}\n"
     text += "partners:\n"
     for name, (zone, currency, _, credentials) in PARTNERS.items():
         text += f"  - id: {name}\n    name: {name.title()}\n    legal_entity: toll\n    time_zone: {zone}\n"
@@ -112,7 +118,7 @@ class Ledger:
         result = {}
         for partner, (zone, currency, decimals, _) in PARTNERS.items():
             start, end = month_ms(year, month, zone)
-            billed = [(s, b) for t, s, b in self.usage[partner] if start <= t < end and s != 429 and s < 500]
+            billed = self.billed(partner, start, end)
             scale = SCALE[currency]
             lines = [
                 FEE[currency],
@@ -123,6 +129,20 @@ class Ledger:
             text = str(minor) if decimals == 0 else f"{minor // 10**decimals}.{minor % 10**decimals:0{decimals}d}"
             result[partner] = (text, currency)
         return result
+
+    def billed(self, partner: str, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
+        """Status and size of the requests that a meter counts."""
+        return [(s, b) for t, s, b in self.usage[partner] if start_ms <= t < end_ms and s != 429 and s < 500]
+
+    def alerts(self, quota: int) -> set[tuple[str, int, int]]:
+        """(partner, start of the month in milliseconds, threshold in percent) of every alert that is due, and no other."""
+        due = set()
+        for partner, (zone, _, _, _) in PARTNERS.items():
+            for month in (9, 10, 11):
+                start, end = month_ms(2026, month, zone)
+                used = len(self.billed(partner, start, end))
+                due |= {(partner, start, percent) for percent in THRESHOLDS if used * 100 >= quota * percent}
+        return due
 
 
 def graduated(units: int) -> Fraction:
@@ -164,8 +184,7 @@ def write(folder: pathlib.Path, seed: int, events: int) -> tuple[Ledger, list[tu
     rng = random.Random(seed)
     ledger = Ledger()
     runs = []
-    plan = [("kong", "edge", 0.45, 3), ("aws_apigw", "rest", 0.35, 2), ("aws_apigw", "rest-eu", 0.20, 2)]
-    for format_name, source, share, files in plan:
+    for format_name, source, share, files in PLAN:
         sent = sorted(_stream(rng, format_name, source, int(events * share)), key=lambda s: s.place)
         for entry in sent:
             ledger.take(source, entry)
@@ -179,6 +198,100 @@ def write(folder: pathlib.Path, seed: int, events: int) -> tuple[Ledger, list[tu
             paths.append(path)
         runs.append((format_name, source, paths))
     return ledger, runs
+
+
+class Record:
+    """One record of `gateway.access`."""
+
+    __slots__ = ("headers", "partition", "value")
+
+    def __init__(self, partition: int, value: bytes | None, **headers: str) -> None:
+        self.partition, self.value = partition, value
+        self.headers = [(name, text.encode("latin-1")) for name, text in headers.items()]
+
+
+def records(seed: int, events: int, partitions: int) -> tuple[Ledger, list[Record]]:
+    """The same traffic as records of 1 to 200 lines; the ledger, and the records in the order in which they are to be sent.
+
+    Half of the resends go to another partition than their first copy: which of the two is met first is not known, and does
+    not matter. An entry that contradicts another follows it in its own partition: the first is the first wherever it is read.
+    """
+    rng = random.Random(seed)
+    ledger = Ledger()
+    placed: list[tuple[float, Record]] = []
+    for format_name, source, share, _ in PLAN:
+        lines = int(events * share)
+        sent = sorted(_stream(rng, format_name, source, lines), key=lambda s: s.place)
+        if format_name == "kong":
+            sent = [_without_id(rng, entry) if rng.random() < 0.01 else entry for entry in sent]
+        shares: list[list[Sent]] = [[] for _ in range(partitions)]
+        home: dict[str, int] = {}
+        for entry in sent:
+            ledger.take(source, entry)
+            shares[_partition(rng, home, ledger, source, entry, partitions)].append(entry)
+        for partition, entries in enumerate(shares):
+            for piece in _pieces(rng, entries):
+                value = _joined(rng, [entry.line for entry in piece])
+                placed.append((piece[0].place / lines, Record(partition, value, format=format_name, source=source)))
+    placed += [(rng.random(), record) for record in _unreadable(rng, ledger, partitions, events // 3000)]
+    return ledger, [record for _, record in sorted(placed, key=lambda p: p[0])]
+
+
+def _partition(
+    rng: random.Random, home: dict[str, int], ledger: Ledger, source: str, entry: "Sent", partitions: int
+) -> int:
+    elsewhere = rng.randrange(partitions)
+    if isinstance(entry.fact, str):
+        return elsewhere
+    event_id, payload = entry.fact
+    first = home.setdefault(event_id, elsewhere)
+    contradicts = ledger.first[source, event_id] != payload
+    return first if contradicts or rng.random() < 0.5 else elsewhere
+
+
+def _without_id(rng: random.Random, entry: "Sent") -> "Sent":
+    """The same request without the gateway's id: it is known by where it stands, and so is none of another."""
+    if isinstance(entry.fact, str):
+        return entry
+    record = json.loads(entry.line)
+    del record["request"]["id"]
+    return Sent(entry.place, json.dumps(record).encode(), (f"unnamed {rng.getrandbits(80):x}", entry.fact[1]))
+
+
+def _pieces(rng: random.Random, entries: "list[Sent]") -> "list[list[Sent]]":
+    pieces, start = [], 0
+    while start < len(entries):
+        size = 1 if rng.random() < 0.2 else rng.randrange(2, 201)
+        pieces.append(entries[start : start + size])
+        start += size
+    return pieces
+
+
+def _joined(rng: random.Random, lines: list[bytes]) -> bytes:
+    """Lines as shippers send them: with a newline at the end or not, and now and then a blank line."""
+    between = [rng.choice([b"\n", b"\n", b"\n", b"\r\n", b"\n\n"]) for _ in lines]
+    between[-1] = rng.choice([b"", b"\n"])
+    return b"".join(part for pair in zip(lines, between, strict=True) for part in pair)
+
+
+def _unreadable(rng: random.Random, ledger: Ledger, partitions: int, count: int) -> list[Record]:
+    """Records of which nothing can be read: each is one refused entry."""
+    line = b'{"a": 1}\n{"a": 2}'
+    kinds: list[tuple[str, str, bytes | None, dict[str, str]]] = [
+        ("TOMBSTONE", "edge", None, {"format": "kong", "source": "edge"}),
+        ("EMPTY", "rest", b"", {"format": "aws_apigw", "source": "rest"}),
+        ("NO_SOURCE", "", line, {"format": "kong"}),
+        ("UNKNOWN_FORMAT", "edge", line, {"format": "kong2", "source": "edge"}),
+        ("UNKNOWN_FORMAT", "rest", line, {"format": "\xff\xfe", "source": "rest"}),
+        ("UNKNOWN_FORMAT", "rest-eu", line, {"source": "rest-eu"}),
+    ]
+    made = []
+    for _ in range(count):
+        reason, source, value, headers = rng.choice(kinds)
+        ledger.entries += 1
+        ledger.refused[source, reason] += 1
+        made.append(Record(rng.randrange(partitions), value, **headers))
+    return made
 
 
 def _stream(rng: random.Random, format_name: str, source: str, lines: int) -> "list[Sent]":

@@ -61,6 +61,11 @@ class Process:
         return self._running.pid
 
     @property
+    def is_asleep(self) -> bool:
+        """Whether SIGSTOP holds it (Linux)."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+    @property
     def code(self) -> int | None:
         """The exit code; None while it runs, negative when a signal ended it."""
         return self._running.poll()

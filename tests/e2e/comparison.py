@@ -1,0 +1,70 @@
+"""The lake, read without the product, beside the ledger of the oracle."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+from deltalake import DeltaTable
+
+from tests.e2e import oracle
+from tests.e2e.oracle import WINDOW_US
+
+
+def tollbook(*args: object, check: int = 0) -> str:
+    """What a command prints; it must end with the code `check`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tollbook", *map(str, args)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == check, (
+        f"tollbook {args}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    )
+    return done.stdout
+
+
+def rows(lake: Path, table: str, query: str) -> list[tuple[object, ...]]:
+    files = [uri.removeprefix("file://") for uri in DeltaTable(lake / table).file_uris()]
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    con.read_parquet(files).create_view("t")
+    return con.execute(query).fetchall()
+
+
+def cells(lake: Path, table: str, where: str = "true") -> dict[tuple[str, int], int]:
+    query = f"SELECT partner_id, epoch_us(occurred_at) // {WINDOW_US}, count(*) FROM t WHERE {where} GROUP BY ALL"
+    return {(str(p), int(str(w))): int(str(n)) for p, w, n in rows(lake, table, query)}
+
+
+def differences(ledger: oracle.Ledger, lake: Path) -> list[str]:
+    """Where the lake and the ledger disagree; empty when they agree on every cell."""
+    found = []
+    seen = {
+        "counted": (ledger.counted, cells(lake, "events")),
+        "duplicates": (ledger.duplicates, cells(lake, "duplicates")),
+        "conflicts": (ledger.conflicts, cells(lake, "dead", "outcome = 'conflict'")),
+    }
+    for name, (expected, got) in seen.items():
+        found += [
+            f"{name} {cell}: ledger {expected[cell]}, lake {got.get(cell, 0)}"
+            for cell in {*expected, *got}
+            if expected[cell] != got.get(cell, 0)
+        ]
+    refused = {
+        (str(s), str(r)): n
+        for s, r, n in rows(
+            lake, "dead", "SELECT source, reason, count(*) FROM t WHERE outcome = 'refused' GROUP BY ALL"
+        )
+    }
+    found += [
+        f"refused {k}: ledger {ledger.refused[k]}, lake {refused.get(k, 0)}"
+        for k in {*ledger.refused, *refused}
+        if ledger.refused[k] != refused.get(k, 0)
+    ]
+    window = f"SELECT partner_id, epoch_us(window_start) // {WINDOW_US}, sum(requests) FROM t GROUP BY ALL"
+    rollups = {(str(p), int(str(w))): int(str(n)) for p, w, n in rows(lake, "rollups", window)}
+    found += [
+        f"rollup {c}: ledger {ledger.counted[c]}, lake {rollups.get(c, 0)}"
+        for c in {*ledger.counted, *rollups}
+        if ledger.counted[c] != rollups.get(c, 0)
+    ]
+    return found
