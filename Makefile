@@ -10,8 +10,8 @@ help:
 	@echo "make demo-kafka  the same through a real Kafka, compared"
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types"
-	@echo "make faults  the long fault run; writes docs/results/faults.md"
-	@echo "make bench   benchmarks side by side; writes docs/results/bench.md"
+	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
+	@echo "make bench   benchmarks side by side; writes docs/results/land.md and kafka.md"
 	@echo "make lock    resolve the lock anew"
 
 demo: $(READY)
@@ -35,6 +35,7 @@ faults: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.land
+	@$(BIN)/python -m benchmarks.kafka
 
 # Hashes of everything that is installed: the same set on every machine. Our own packages are linked, not copied.
 $(READY): requirements.lock pyproject.toml
