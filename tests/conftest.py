@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import KafkaException
@@ -29,9 +30,16 @@ def kafka() -> Iterator[str]:
 @pytest.fixture
 def kafka_prefix(kafka: str) -> Iterator[str]:
     """A prefix for the names of topics and groups that no other test has; topics that bear it are deleted afterwards."""
+    with own_prefix(kafka) as prefix:
+        yield prefix
+
+
+@contextmanager
+def own_prefix(bootstrap: str) -> Iterator[str]:
+    """What `kafka_prefix` is, for as long as it is needed."""
     prefix = f"t{secrets.token_hex(5)}-"
     yield prefix
-    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
     ours = [name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)]
     if ours:
         for done in admin.delete_topics(ours).values():

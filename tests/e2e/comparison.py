@@ -24,6 +24,8 @@ def tollbook(*args: object, check: int = 0) -> str:
 
 def rows(lake: Path, table: str, query: str) -> list[tuple[object, ...]]:
     files = [uri.removeprefix("file://") for uri in DeltaTable(lake / table).file_uris()]
+    if not files:
+        return []
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
     con.read_parquet(files).create_view("t")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
@@ -32,6 +32,7 @@ class Installation:
         self._producer = Producer({**self.config.producer_options(linger_ms=0), "log_level": 0})
         self._sent: dict[int, int] = {}
         self._processes: list[Process] = []
+        self._askers: dict[str, Consumer] = {}
 
     def make(self, *names: str) -> None:
         """Topics as `tollbook topics create` makes them."""
@@ -55,8 +56,43 @@ class Installation:
     ) -> Process:
         return self._start("land", "--lake", str(self.lake), "--commit-s", "0.1", *words, env=env, code=code)
 
-    def ingest(self, *words: str) -> Process:
-        return self._start("ingest", *words)
+    def ingest(
+        self, *words: str, env: Mapping[str, str] | None = None, code: Sequence[str] = ("-m", "tollbook")
+    ) -> Process:
+        return self._start("ingest", *words, env=env, code=code)
+
+    def quota(
+        self, *words: str, env: Mapping[str, str] | None = None, code: Sequence[str] = ("-m", "tollbook")
+    ) -> Process:
+        return self._start("quota", *words, env=env, code=code)
+
+    def committed(self, group: str, topic: str, partition: int) -> int:
+        """How far a group says it is."""
+        where = TopicPartition(self.prefix + topic, partition)
+        (known,) = self._asker(self.prefix + group).committed([where], timeout=10)
+        return max(0, int(known.offset))
+
+    def values(self, topic: str) -> list[bytes]:
+        """The values of all messages of a topic."""
+        ends = self.ends(topic)
+        asker = self._asker("none")
+        asker.assign([TopicPartition(self.prefix + topic, p, 0) for _, p in ends])
+        found = asker.consume(sum(ends.values()), timeout=20)
+        return [message.value() or b"" for message in found]
+
+    def ends(self, *names: str) -> dict[tuple[str, int], int]:
+        """(topic without its prefix, partition) → the offset after its newest message."""
+        asker = self._asker("none")
+        described = asker.list_topics(timeout=10).topics
+        where = [(name, p) for name in names for p in described[self.prefix + name].partitions]
+        return {
+            (n, p): asker.get_watermark_offsets(TopicPartition(self.prefix + n, p), timeout=10)[1] for n, p in where
+        }
+
+    def _asker(self, group: str) -> Consumer:
+        if group not in self._askers:
+            self._askers[group] = Consumer({**self.config.client_options(), "group.id": group, "log_level": 0})
+        return self._askers[group]
 
     def send(self, topic: str, message: Message, *, partition: int = 0) -> None:
         """Send one message, and wait until the broker has it."""
@@ -79,20 +115,23 @@ class Installation:
         where = TopicPartition(self.prefix + topic, partition, before)
         self.admin.delete_records([where])[where].result()
 
-    def landed(self, partition: int = 0) -> int | None:
-        """The lake's next offset of a partition of `usage.events`."""
-        app = f"land/{self.prefix}{USAGE_EVENTS}/{partition}"
+    def landed(self, partition: int = 0, topic: str = USAGE_EVENTS) -> int | None:
+        """The lake's next offset of a partition."""
+        app = f"land/{self.prefix}{topic}/{partition}"
         version: int | None = DeltaTable(self.lake / "events").transaction_version(app)
         return version
 
     def close(self) -> None:
         for process in self._processes:
             process.kill()
+        for asker in self._askers.values():
+            asker.close()
 
     def _start(
         self, name: str, *words: str, env: Mapping[str, str] | None = None, code: Sequence[str] = ("-m", "tollbook")
     ) -> Process:
         where = ("--bootstrap-servers", self.config.bootstrap_servers, "--prefix", self.prefix)
-        process = Process([name, *where, "--catalog", self.catalog, *words], env=env, code=code)
+        catalog = () if name == "quota" else ("--catalog", self.catalog)
+        process = Process([name, *where, *catalog, *words], env=env, code=code)
         self._processes.append(process)
         return process
