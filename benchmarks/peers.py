@@ -80,7 +80,8 @@ def _values(bootstrap: str, topic: str):  # type: ignore[no-untyped-def]
     consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
     while True:
         for message in consumer.consume(10_000, 0.1):
-            yield message.value()
+            if message.error() is None:  # else the broker was busy for a moment
+                yield message.value()
 
 
 def faust_app(bootstrap: str, topic: str, lines: int) -> Counting:
