@@ -23,10 +23,10 @@ class Topic(NamedTuple):
 def recognise(root: Path, found: Topic) -> None:
     """Enter a topic that is new to the lake; raise Halted for one that is not what was landed before."""
     con = engine.connect(1)
-    engine.scan(con, "topics", lake.pinned_files(root, TOPICS), TOPICS.schema)
+    table = lake.open_table(root, TOPICS)  # looked at and committed to: a newer handle would hide who came in between
+    engine.scan(con, "topics", lake.files(table), TOPICS.schema)
     known = {row["topic"]: Topic(**row) for row in con.sql("FROM topics").to_arrow_table().to_pylist()}
     if found.topic not in known:
-        table = lake.open_table(root, TOPICS)
         part = lake.write_part(root, TOPICS, pa.Table.from_pylist([found._asdict()], TOPICS.schema))
         try:
             lake.commit(table, TOPICS, [part], versions={f"topic/{found.topic}": 1}, info={})
