@@ -182,8 +182,9 @@ class Land:
             DEAD.name: self._write(DEAD, pa.concat_tables(dead)),
             INGESTED.name: self._write(INGESTED, pa.concat_tables(f.ingested for f in fresh)),
         }
+        before = self._table.version()
         self._table = lake.commit(self._table, EVENTS, parts, versions=versions, info=info)
-        version = self._table.version()
+        version = self._own(before, versions)
         self._held |= offsets
         self._check_held()
         for f in batch:
@@ -193,6 +194,11 @@ class Land:
         redelivered = sum(f.entries for f in batch) - sum(f.entries for f in fresh)
         total = Counts(*(sum(row[name] for row in reads) for name in Counts._fields))
         return Landed(version, total, redelivered, self._identities.open_identities, fold, offsets)
+
+    def _own(self, before: int, versions: Mapping[str, int]) -> int:
+        """The version of the commit that set `versions`. Not always the newest: another worker may have committed since."""
+        newer = range(before + 1, self._table.version() + 1)
+        return next(v for v in newer if lake.commit_versions(self._root, EVENTS, v) == versions)
 
     def _check_held(self) -> None:
         """A partition that moved without us belongs to somebody else. The handle alone would not notice: it is newer than that."""

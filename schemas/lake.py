@@ -225,6 +225,11 @@ def commit_info(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
     return _said(root, shape, version).get("info", {})  # type: ignore[no-any-return]
 
 
+def commit_versions(root: Path, shape: TableShape, version: int) -> dict[str, int]:
+    """The transaction versions that one commit moved; {} for commits that moved none."""
+    return _said(root, shape, version).get("versions", {})  # type: ignore[no-any-return]
+
+
 def _said(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
     """What a commit says of itself: the versions it moved, beside the transactions that move them, and its `info`."""
     for action in _log_entry(root, shape, version):

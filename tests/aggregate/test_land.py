@@ -17,7 +17,7 @@ from aggregate.verify import prove
 from schemas import lake
 from schemas.lake import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition
-from schemas.tables import EVENTS, ROLLUPS
+from schemas.tables import EVENTS, ROLLUPS, TableShape
 from tests.aggregate.fixtures import DAY_US, T0_US, event, partition, refusal
 
 ROWS = [event(f"e{n}", T0_US + n * DAY_US // 50) for n in range(100)]
@@ -144,6 +144,29 @@ def test_a_zombie_is_fenced_and_its_rows_are_nowhere(root: Path) -> None:
     land(root)
     with pytest.raises(Fenced):
         next(waking)
+    assert stored(root)["counted"] == 100
+
+
+def test_what_another_worker_commits_at_the_same_moment_is_not_taken_for_ones_own(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between a commit and the look at the table another worker may commit, too: each fold belongs to its own version."""
+    workers = [
+        Land(root, MemoryLog(partition(rows, name), batch=10), catalog_sha256="c", commit_entries=25)
+        for rows, name in ((ROWS[:50], "one"), (ROWS[50:], "two"))
+    ]
+    commit, others = lake.commit, iter([workers[1]])
+
+    def overtaken(table: DeltaTable, shape: TableShape, *args: Any, **kwargs: Any) -> DeltaTable:
+        fresh = commit(table, shape, *args, **kwargs)
+        if shape != EVENTS or (other := next(others, None)) is None:
+            return fresh
+        other.step()
+        return lake.open_table(root, shape)
+
+    monkeypatch.setattr(lake, "commit", overtaken)
+    assert [landed.version for landed in workers[0].run()] == [1, 3]
+    list(workers[1].run())
     assert stored(root)["counted"] == 100
 
 
