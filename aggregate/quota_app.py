@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from faust.auth import Credentials
 from faust.exceptions import ConsumerNotStarted, ProducerSendError
 from mode.threads import ServiceThread, WorkerThread
+from mode.utils.queues import ThrowableQueue
 
 from aggregate import quota_messages
 from aggregate import quota_sums as sums
@@ -71,6 +72,21 @@ class Grown(faust.Table[bytes, bytes]):
             self.data[message.key] = self._merge(self.data.get(message.key), message.value)
 
 
+class Kept(faust.Topic):
+    """A topic whose messages are kept when flow resumes after a rebalance.
+
+    Faust empties the queues of topics then, and with them what it fetched since it sought the committed offsets: seen as totals
+    that were never processed, and had they been one only, committed over. What is left of before is known by its generation.
+    """
+
+    @property
+    def queue(self) -> ThrowableQueue[Any]:
+        """What the agent reads from."""
+        if self._queue is None:
+            self._queue = self.app.FlowControlQueue(self.app.conf.stream_buffer_maxsize, clear_on_resume=False)
+        return self._queue
+
+
 class _Daemon(WorkerThread):
     """A thread of Faust's that does not keep a process alive that has failed."""
 
@@ -94,8 +110,8 @@ class Quota:
         self.app = _app(settings)
         self._latest = self._table("latest", _merged_parts)
         self._fired = self._table("fired", _merged_fired)
-        totals = self.app.topic(settings.totals, key_type=bytes, value_type=bytes)
-        self.app.agent(totals, name="totals", concurrency=1)(self._run)
+        self.totals = Kept(self.app, topics=[settings.totals], key_type=bytes, value_type=bytes)
+        self.app.agent(self.totals, name="totals", concurrency=1)(self._run)
 
     def fail(self, failure: BaseException) -> None:
         """Stop for good. The first failure is the one that is told."""

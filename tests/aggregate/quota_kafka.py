@@ -152,6 +152,7 @@ class Quotas:
             finally:
                 if process.poll() is None:
                     worker.kill()
+                print(worker.said)  # shown with a test that fails
 
 
 @dataclass
