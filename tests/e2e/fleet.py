@@ -47,7 +47,7 @@ class Fleet:
         self.lake = folder / "lake"
         self.exits: collections.Counter[tuple[str, int]] = collections.Counter()
         self.kills: collections.Counter[str] = collections.Counter()
-        self.kills_at_work = 0
+        self.kills_at_work = self.broker_kills = self.resets = 0
         self._words = {
             "ingest": ["--catalog", folder / "catalog"],
             "land": ["--catalog", folder / "catalog", "--lake", self.lake, "--commit-entries", commit_entries, "--commit-s", 0.3],
@@ -173,6 +173,7 @@ class Fleet:
             )
 
         self.until(idle)
+        self.resets += 1
         if forget:
             for done in admin.delete_consumer_groups(list(GROUPS)).values():
                 done.result()
@@ -190,6 +191,10 @@ class Fleet:
     def heard(self, text: str) -> int:
         """How many lines of all workers hold a text."""
         return sum(text in str(line["message"]) for _, p in self._past for line in p.said)
+
+    def commits(self) -> int:
+        """How many commits `events` has."""
+        return int(DeltaTable(self.lake / "events").version())
 
     def tails(self) -> str:
         return "\n".join(f"{name}: {process.tail(4)}" for name, process in self._running.items())
@@ -259,6 +264,7 @@ class Faults:
         self._fleet.rest(self._rng.random())
         self._feed()
         self._fleet.broker.restart()
+        self._fleet.broker_kills += 1
 
     def _sleeping_ingest(self) -> None:
         """Stopped past its session while it works, and woken when another has its partitions."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.e2e import oracle
+from tests.e2e import fault_report, oracle
 from tests.e2e.comparison import differences, tollbook
 from tests.e2e.fleet import INGEST, LAND, PARTITIONS, Faults, Fleet
 from tests.kafka.broker import Broker
@@ -39,7 +39,7 @@ class Site(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The oracle's records through workers that were killed again and again."""
     folder = tmp_path_factory.mktemp("kafka-oracle")
     print(f"seed {SEED}, {EVENTS} events")
@@ -57,7 +57,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             started = time.monotonic()
             Faults(fleet, records, SEED + 1, KILLS, broker_kills=BROKER_KILLS).run()
             fleet.stop(*INGEST, *LAND)
-            yield Site(ledger, fleet, catalog, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            yield Site(ledger, fleet, catalog, seconds)
+            if LONG and not request.session.testsfailed:
+                fault_report.write(SEED, ledger, fleet, seconds, QUOTA_LIMIT)
         finally:
             fleet.close()
 
