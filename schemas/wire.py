@@ -51,7 +51,7 @@ def headers(schema: str, origins: Sequence[Origin], ingested: pa.Table | None = 
 def decoded(value: bytes | None, given: Headers | None) -> Message:
     """The message of a value and its headers. Raises BadMessage, which says what is wrong with it."""
     named = dict(given or [])
-    schema = named.get("schema", b"").decode(errors="backslashreplace")
+    schema = (named.get("schema") or b"").decode(errors="backslashreplace")
     if schema not in READABLE:
         raise BadMessage(
             f"schema {schema[:40]!r} is not known (known: {', '.join(READABLE)}); if a newer ingest wrote it, upgrade this worker; "
@@ -59,11 +59,11 @@ def decoded(value: bytes | None, given: Headers | None) -> Message:
         )
     try:
         origins = tuple(
-            Origin(str(name), int(start), int(end)) for name, start, end in json.loads(named.get("origins", b""))
+            Origin(str(name), int(start), int(end)) for name, start, end in json.loads(named.get("origins") or b"")
         )
         rows = _table(value or b"", READABLE[schema])
         ingested = _table(named["ingested"], INGESTED.schema) if "ingested" in named else INGESTED.schema.empty_table()
-    except (ValueError, TypeError, pa.ArrowException, OSError) as exc:
+    except (ValueError, TypeError, OverflowError, RecursionError, pa.ArrowException, OSError) as exc:
         raise BadMessage(f"it is no batch ({exc}); stop what else writes to this topic") from exc
     return Message(schema, rows, origins, ingested)
 

@@ -1,0 +1,78 @@
+"""Messages between ingest and land: what is written is read back, and whatever else stands in a topic is a BadMessage, never a crash."""
+
+import contextlib
+import json
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import wire
+from schemas.log import Origin
+from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
+from schemas.wire import BadMessage, Headers
+from tests.kafka.messages import dead_message, events_message
+
+EVENTS, HEADERS = events_message("g", range(3), ["a", "b", "c"])
+SCHEMA = HEADERS[0]
+
+
+def test_a_message_is_read_as_it_was_written() -> None:
+    """Rows, the ranges they are all of, and what ingest says it read."""
+    read = wire.decoded(EVENTS, HEADERS)
+    assert read.rows.schema == FRESH_EVENTS
+    assert read.rows["event_id"].to_pylist() == ["a", "b", "c"]
+    assert read.origins == (Origin("g", 0, 3),)
+    assert read.ingested.num_rows == 0
+    said = pa.Table.from_pylist(
+        [{"source": "edge", "generation": "g", "from_offset": 0, "records": 3}], INGESTED.schema
+    )
+    value, headers = dead_message("g", range(2))
+    letter = wire.decoded(value, [*headers, ("ingested", wire.encoded(said))])
+    assert letter.rows.schema == DEAD.schema
+    assert letter.ingested == said
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "why"),
+    [
+        pytest.param(EVENTS, None, "schema '' is not known", id="no headers"),
+        pytest.param(EVENTS, [], "schema '' is not known", id="empty headers"),
+        pytest.param(EVENTS, [("schema", b"tollbook.events/2"), HEADERS[1]], "events/2' is not known", id="a later version"),
+        pytest.param(EVENTS, [("schema", b"\xff\x00"), HEADERS[1]], "is not known", id="no text"),
+        pytest.param(EVENTS, [("schema", None), HEADERS[1]], "schema '' is not known", id="a header without a value"),
+        pytest.param(EVENTS, [SCHEMA], "it is no batch", id="no origins"),
+        pytest.param(EVENTS, [SCHEMA, ("origins", b"{")], "it is no batch", id="origins that are no JSON"),
+        pytest.param(EVENTS, [SCHEMA, ("origins", b'[["g", 0]]')], "it is no batch", id="origins too short"),
+        pytest.param(EVENTS, [SCHEMA, ("origins", b'[["g", 0, Infinity]]')], "it is no batch", id="no end"),
+        pytest.param(EVENTS, [SCHEMA, ("origins", b"7")], "it is no batch", id="origins that are a number"),
+        pytest.param(EVENTS, [SCHEMA, ("origins", b"[" * 100_000)], "it is no batch", id="origins a hundred thousand deep"),
+        pytest.param(None, HEADERS, "it is no batch", id="a tombstone"),
+        pytest.param(b"", HEADERS, "it is no batch", id="no value"),
+        pytest.param(b"hello", HEADERS, "it is no batch", id="text"),
+        pytest.param(EVENTS[: len(EVENTS) // 2], HEADERS, "it is no batch", id="half of it"),
+        pytest.param(dead_message("g", range(3))[0], HEADERS, "it is no batch", id="refusals among events"),
+        pytest.param(EVENTS, [*HEADERS, ("ingested", b"x")], "it is no batch", id="a broken account of what was read"),
+    ],
+)  # fmt: skip
+def test_what_is_no_message_of_ours_is_named(value: bytes | None, headers: Headers | None, why: str) -> None:
+    """Each is something that another program, or a version to come, might write."""
+    with pytest.raises(BadMessage, match=why):
+        wire.decoded(value, headers)
+
+
+@given(st.binary(max_size=200), st.integers(0, len(EVENTS)), st.integers(0, len(EVENTS)))
+def test_no_bytes_end_the_reader_otherwise(junk: bytes, start: int, end: int) -> None:
+    """A few bytes changed on the way to a disk: it is read, or it is refused; a worker that crashes on it can never go on."""
+    value = EVENTS[: min(start, end)] + junk + EVENTS[max(start, end) :]
+    for headers in (HEADERS, [SCHEMA, ("origins", junk)]):
+        with contextlib.suppress(BadMessage):
+            wire.decoded(value, headers)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.integers(), st.lists, max_leaves=8))
+def test_no_origins_end_the_reader_otherwise(origins: object) -> None:
+    """Whatever JSON stands in the header."""
+    with contextlib.suppress(BadMessage):
+        wire.decoded(EVENTS, [SCHEMA, ("origins", json.dumps(origins).encode())])
