@@ -79,6 +79,8 @@ def decided(error: Error, doing: str, servers: str, seen: Iterable[Error] = ()) 
 
 def remedy(error: Error) -> str | None:
     """What somebody must do before a worker that met this error can go on; None where starting it again may do."""
+    if "authorization failed" in error.str():  # a producer that may not go on has another name, and this in its text
+        return _RIGHTS
     return _REMEDIES.get(error.name())
 
 

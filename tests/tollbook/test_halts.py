@@ -6,15 +6,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import NewPartitions
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    NewPartitions,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from schemas.topics import GATEWAY_ACCESS, USAGE_DEAD, USAGE_EVENTS
-from tests.kafka.broker import free_ports
+from tests.kafka.broker import Broker, free_ports
+from tests.kafka.finding import missing
 from tests.kafka.installation import Installation
+from tests.kafka.jars import Unavailable
 from tests.kafka.messages import events_message
 from tests.kafka.processes import Process
 from tests.tollbook.fixtures import write_catalog
 
+READ, DESCRIBE, DESCRIBE_CONFIGS = AclOperation.READ, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS
 GOOD = events_message("other", range(3), ["x", "y", "z"])
 
 
@@ -217,3 +227,43 @@ def test_a_broker_that_is_away_is_worth_another_try(tmp_path: Path, command: str
         assert [line["message"] for line in worker.said if "FAIL" not in line["message"]] == [
             f"error: 127.0.0.1:{port}: connecting: nobody answers there; start the brokers or correct --bootstrap-servers, then repeat"
         ]
+
+
+@pytest.mark.slow
+def test_missing_rights_are_named_and_are_no_reason_to_try_again(tmp_path: Path) -> None:
+    """2: only an administrator can mend it. At the start, when the group is joined, and at the first message."""
+    try:
+        broker = Broker(users={"worker": "secret"})
+    except Unavailable as exc:
+        missing([str(exc)])
+    with broker:
+        site = Installation(broker.bootstrap, "", tmp_path, write_catalog(tmp_path / "catalog"))
+        login = ["--security", "SASL_PLAINTEXT", "--sasl-mechanism", "PLAIN", "--sasl-username", "worker"]
+        words = ["ingest", "--bootstrap-servers", broker.sasl_bootstrap, *login, "--catalog", site.catalog]
+        rights = {
+            "describing topic gateway.access": (ResourceType.TOPIC, [READ, DESCRIBE, DESCRIBE_CONFIGS]),
+            "GROUP_AUTHORIZATION_FAILED": (ResourceType.GROUP, [READ]),
+            "CLUSTER_AUTHORIZATION_FAILED": (ResourceType.BROKER, [AclOperation.IDEMPOTENT_WRITE]),
+            "Topic authorization failed": (ResourceType.TOPIC, [AclOperation.WRITE]),
+        }
+        site.send(GATEWAY_ACCESS, (b"{}", [("format", b"kong"), ("source", b"edge")]))
+        for what, (kind, operations) in rights.items():
+            with Process(words, env={"TOLLBOOK_KAFKA_SASL_PASSWORD": "secret"}) as worker:
+                assert worker.ended() == 2
+                assert what in worker.said[-1]["message"]
+                assert "let the cluster's administrator allow it for this user" in worker.said[-1]["message"]
+            for operation in operations:
+                allow(site, kind, operation)
+        with Process(words, env={"TOLLBOOK_KAFKA_SASL_PASSWORD": "secret"}) as worker:
+            worker.until_said("ingested")
+            assert worker.stop() == 0
+
+
+def allow(site: Installation, kind: ResourceType, operation: AclOperation) -> None:
+    """Let the user `worker` do something to all topics, all groups, or the cluster."""
+    name = "kafka-cluster" if kind == ResourceType.BROKER else "*"
+    binding = AclBinding(
+        kind, name, ResourcePatternType.LITERAL, "User:worker", "*", operation, AclPermissionType.ALLOW
+    )
+    for done in site.admin.create_acls([binding]).values():
+        done.result()
