@@ -42,7 +42,7 @@ QUIET_LIMIT_S = 120  # so long may nothing move at all
 class Fleet:
     """Two ingest and two land workers and one for quotas, over one broker and one lake."""
 
-    def __init__(self, broker: Broker, folder: Path, *, commit_entries: int = 2000) -> None:
+    def __init__(self, broker: Broker, folder: Path, *, commit_entries: int = 700) -> None:
         self.broker = broker
         self.lake = folder / "lake"
         self.exits: collections.Counter[tuple[str, int]] = collections.Counter()
