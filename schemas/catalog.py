@@ -15,7 +15,22 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from schemas.catalog_fields import Address, Amount, Code, Currency, Id, Note, NotNegative, Positive, Status, Text, Zone
+from schemas.catalog_fields import (
+    Action,
+    Address,
+    Amount,
+    Code,
+    Currency,
+    Id,
+    Network,
+    Note,
+    NotNegative,
+    Positive,
+    Resource,
+    Status,
+    Text,
+    Zone,
+)
 from schemas.windows import to_us
 
 DEFAULT_THRESHOLDS = tuple(Decimal(p) for p in (50, 80, 90, 100, 120))
@@ -44,9 +59,13 @@ class LegalEntity(Record):
 
 
 class Source(Record):
-    """What a source of logs is allowed. Without an entry: it may not tag, and there are no time limits."""
+    """What a source of logs is allowed. Without an entry: it may not tag, and there are no time limits.
+
+    A source with a `partner` is that partner's own: what names nobody in it is the partner's, what names another is refused.
+    """
 
     id: str = Field(min_length=1, max_length=128)
+    partner: Id | None = None
     may_tag: bool = False
     partner_field: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     max_age_days: int | None = Field(default=None, ge=1)
@@ -254,16 +273,30 @@ class PlanAssignment(Record):
         return _checked_validity(self)
 
 
+class Grant(Record):
+    """What an IAM principal may do, as in a statement of its policy: these actions, on these resources, from these networks.
+
+    `*` stands for any characters, `?` for one. Actions are compared without case. Without `networks`: from anywhere.
+    """
+
+    actions: tuple[Action, ...] = Field(min_length=1)
+    resources: tuple[Resource, ...] = Field(default=("*",), min_length=1)
+    networks: tuple[Network, ...] | None = Field(default=None, min_length=1)
+
+
 class Credential(Record):
     """How a partner is known in a log: an API key's id, an IAM principal, a consumer, or an OIDC issuer and client.
 
-    Ids only: never put the secret itself into a catalog. A date means midnight in the partner's time zone.
+    Ids only: never put the secret itself into a catalog. A date means midnight in the partner's time zone. What is agreed
+    of its use, `networks` and `allow`, decides nothing about the bill: usage outside is counted, marked and reported.
     """
 
     kind: Literal["api_key", "iam", "consumer", "oidc"]
     id: str | None = Field(default=None, min_length=1, max_length=2048)
     issuer: str | None = Field(default=None, min_length=1)
     client_id: str | None = Field(default=None, min_length=1)
+    networks: tuple[Network, ...] | None = Field(default=None, min_length=1)
+    allow: tuple[Grant, ...] | None = Field(default=None, min_length=1)
     valid_from: datetime | date | None = None
     valid_to: datetime | date | None = None
 
@@ -283,6 +316,8 @@ class Credential(Record):
                 )
         elif self.id is None or self.issuer is not None or self.client_id is not None:
             raise ValueError(f"a credential of kind {self.kind} is named by `id` alone")
+        if self.allow is not None and self.kind != "iam":
+            raise ValueError("`allow` is a policy of IAM; of other kinds give `networks`, and leave `allow` out")
         for bound in (self.valid_from, self.valid_to):
             if isinstance(bound, datetime) and bound.tzinfo is None:
                 raise ValueError("an instant needs its zone: write 2026-01-01T00:00:00Z, or a date")

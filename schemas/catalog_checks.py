@@ -78,6 +78,17 @@ def _references(catalog: Catalog, left_out: Mapping[str, Collection[str]]) -> It
 
 def _named(catalog: Catalog) -> Iterator[tuple[Where, str, str]]:
     """Every reference: where it stands, to which section, to which id."""
+    yield from _named_by_prices(catalog)
+    for i, source in enumerate(catalog.sources):
+        if source.partner is not None:
+            yield ("sources", i, "partner"), "partners", source.partner
+    for i, partner in enumerate(catalog.partners):
+        yield ("partners", i, "legal_entity"), "legal_entities", partner.legal_entity
+        for j, assigned in enumerate(partner.plans):
+            yield ("partners", i, "plans", j, "plan"), "plans", assigned.plan
+
+
+def _named_by_prices(catalog: Catalog) -> Iterator[tuple[Where, str, str]]:
     for i, card in enumerate(catalog.rate_cards):
         for j, version in enumerate(card.versions):
             for k, rate in enumerate(version.rates):
@@ -87,10 +98,6 @@ def _named(catalog: Catalog) -> Iterator[tuple[Where, str, str]]:
         yield ("plans", i, "rate_card"), "rate_cards", plan.rate_card
         for j, quota in enumerate(plan.quotas):
             yield ("plans", i, "quotas", j, "meter"), "meters", quota.meter
-    for i, partner in enumerate(catalog.partners):
-        yield ("partners", i, "legal_entity"), "legal_entities", partner.legal_entity
-        for j, assigned in enumerate(partner.plans):
-            yield ("partners", i, "plans", j, "plan"), "plans", assigned.plan
 
 
 def _overlaps(partner: Partner, i: int) -> Iterator[Problem]:

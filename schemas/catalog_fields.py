@@ -1,5 +1,6 @@
 """The single values of a catalog: ids, text, zones, currencies, amounts. Each refuses what no record could mean."""
 
+import ipaddress
 import unicodedata
 from decimal import Decimal
 from typing import Annotated
@@ -11,6 +12,8 @@ from schemas.money import MINOR_UNITS
 
 # Explicit embeddings, overrides and isolates: what follows them is shown in another order than it is stored.
 _TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+_MAPPED_BITS = 96  # ::ffff:0:0/96 holds the addresses of IPv4
 
 
 def _one_line(text: str) -> str:
@@ -33,6 +36,37 @@ def _currency(code: str) -> str:
     return code
 
 
+def _network(text: str) -> str:
+    """The network as everybody writes it: 203.0.113.0/24, 2001:db8::/32. A single address is a network of one."""
+    try:
+        address = ipaddress.ip_interface(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no network; write it like 203.0.113.0/24 or 2001:db8::/32") from None
+    network = address.network
+    if "%" in text:
+        raise ValueError(f"{text!r} names an interface of one machine; leave out the % and what follows")
+    if address.ip != network.network_address:
+        raise ValueError(
+            f"{text!r} is an address within a network; write {network}, or {address.ip} for the one address"
+        )
+    if (
+        isinstance(network, ipaddress.IPv6Network)
+        and network.network_address.ipv4_mapped
+        and network.prefixlen >= _MAPPED_BITS
+    ):
+        inside = f"{network.network_address.ipv4_mapped}/{network.prefixlen - _MAPPED_BITS}"
+        raise ValueError(f"{text!r} is an IPv4 network in the dress of IPv6; write {inside}")
+    return str(network)
+
+
+def _resource(arn: str) -> str:
+    if "${" in arn:
+        raise ValueError(
+            f"{arn!r} holds a policy variable, which no log shows the value of; write what it stands for, or *"
+        )
+    return arn
+
+
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2}|0)$")]  # 0: none was logged
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands on invoices
@@ -44,3 +78,6 @@ Currency = Annotated[str, AfterValidator(_currency)]
 Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
 NotNegative = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+Network = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_network)]
+Action = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9*?-]{1,64}:[A-Za-z0-9*?]{1,128})$")]  # as IAM writes it
+Resource = Annotated[str, Field(pattern=r"^(\*|arn:.{1,2044})$"), AfterValidator(_one_line), AfterValidator(_resource)]

@@ -38,6 +38,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
     },
     "Source": {
         "id": "As given to `tollbook run --source`.",
+        "partner": "Id of the partner whose own source this is: all of it is the partner's, and what names another is refused.",
         "may_tag": "Whether its lines may name a partner without a credential.",
         "partner_field": "Name of the top-level field of the JSON line that holds a partner's id.",
         "max_age_days": "Refuse what is older than this when it is received; without it nothing is too old.",
@@ -131,11 +132,18 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "valid_from": _DATE_FROM,
         "valid_to": "The day after the last; without it the plan has no end.",
     },
+    "Grant": {
+        "actions": "service:Action as IAM names them, such as s3:GetObject; * and ? stand for any characters and for one.",
+        "resources": "ARNs, with * and ? as in IAM; without it any resource.",
+        "networks": "Networks from which (CIDR); without it from anywhere.",
+    },
     "Credential": {
         "kind": "api_key, iam (an ARN), consumer (of a gateway) or oidc (an issuer and its client).",
         "id": "As the log shows it. Never the secret itself. Not for oidc.",
         "issuer": "The token's `iss`; for oidc alone.",
         "client_id": "The token's client; without it every client of the issuer.",
+        "networks": "Networks it is agreed to be used from (CIDR). Usage from elsewhere is counted, marked and reported. Without it any.",
+        "allow": "What its policy lets it do; for iam alone. Usage outside is counted, marked and reported. Without it anything.",
         "valid_from": "Day or instant from which it belongs to this partner; without it from ever.",
         "valid_to": "Day or instant from which it no longer does; without it for ever.",
     },

@@ -10,6 +10,7 @@ from billing.catalog import CatalogError, Located, load
 from schemas.catalog import Graduated, PerUnit
 from tests.billing import catalogs
 from tests.billing.broken_catalogs import BROKEN, Broken
+from tests.billing.broken_doors import BROKEN_DOORS
 from tests.billing.catalogs import FILES, PARTNERS, PRICES, SELLER
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "catalog"
@@ -27,7 +28,7 @@ def test_a_catalog_in_order_loads(tmp_path: Path, folder: Path | None) -> None:
     assert load(folder or catalogs.written(tmp_path / "catalog")).partners
 
 
-@pytest.mark.parametrize("broken", [pytest.param(b, id=b.name) for b in BROKEN])
+@pytest.mark.parametrize("broken", [pytest.param(b, id=b.name) for b in (*BROKEN, *BROKEN_DOORS)])
 def test_a_broken_catalog_is_refused_with_place_and_remedy(tmp_path: Path, broken: Broken) -> None:
     """File, line, field, and what to write instead; one problem, without others that only follow from it."""
     text = FILES[f"{broken.file}.yaml"]

@@ -10,6 +10,7 @@ from schemas.catalog import (
     Catalog,
     Credential,
     Filter,
+    Grant,
     LegalEntity,
     Meter,
     Partner,
@@ -32,7 +33,7 @@ TABLES: dict[str, list[type[BaseModel]]] = {
     "meters": [Meter, Filter],
     "rate_cards": [RateCard, RateCardVersion, Rate],
     "plans": [Plan, Quota, Throttle],
-    "partners": [Partner, PlanAssignment, Credential],
+    "partners": [Partner, PlanAssignment, Credential, Grant],
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.catalog import Credential, Filter, Meter, Partner, PlanAssignment, Tier
+from schemas.catalog import Credential, Filter, Grant, Meter, Partner, PlanAssignment, Tier
 from schemas.catalog_checks import problems
 from schemas.windows import to_us
 from tests.billing.catalogs import book, document
@@ -58,6 +58,30 @@ def test_a_credential_that_nothing_in_a_log_could_match_is_refused(given: dict[s
     """Its usage would be somebody's loss."""
     with pytest.raises(ValidationError, match="is named by"):
         Credential.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("203.0.113.0/24", "203.0.113.0/24"),
+        ("203.0.113.7", "203.0.113.7/32"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("2001:DB8:0:0::/32", "2001:db8::/32"),
+        ("2001:db8::7", "2001:db8::7/128"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_a_network_is_kept_in_one_form(given: str, kept: str) -> None:
+    """Two ways to write it are one network: an import of what is there already changes nothing."""
+    made = Credential.model_validate({"kind": "api_key", "id": "k", "networks": [given]})
+    assert made.networks == (kept,)
+
+
+def test_a_grant_without_limits_allows_any_resource_from_anywhere() -> None:
+    """As a statement of IAM without a condition does."""
+    grant = Grant.model_validate({"actions": ["s3:GetObject", "lambda:*", "*"]})
+    assert grant.resources == ("*",)
+    assert grant.networks is None
 
 
 @pytest.mark.parametrize(
