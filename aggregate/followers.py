@@ -1,4 +1,4 @@
-"""The tables that follow `events`: rollups, duplicates, dead, reads, ingested. Each is a function of its commits.
+"""The tables that follow `events`: rollups, duplicates, dead, redriven, reads, ingested. Each is a function of its commits.
 
 The log of `events` says what every commit counted, where its duplicates and dead letters lie, and what was read. A
 follower holds, as its own transaction version, the last commit it has taken in; a crash in between costs nothing.
@@ -13,9 +13,9 @@ import pyarrow as pa
 from aggregate import engine
 from schemas import lake
 from schemas.lake import Part
-from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS, ROLLUPS, TableShape
+from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS, REDRIVEN, ROLLUPS, TableShape
 
-FOLLOWERS = (READS, INGESTED, DEAD, DUPLICATES, ROLLUPS)
+FOLLOWERS = (READS, INGESTED, DEAD, REDRIVEN, DUPLICATES, ROLLUPS)
 _APP = "follow/events"
 
 

@@ -1,15 +1,12 @@
 """Land: from the log to the lake, exactly once. The commit protocol of docs/decisions/002-commit-protocol.md.
 
 The log asks where to begin → read → drop what was taken in before → dedup → write files, fsync → one commit to `events`
-with rows and next offsets, fenced → followers (`rollups`, `duplicates`, `dead`, `reads`, `ingested`) catch up from that
+with rows and next offsets, fenced → followers (`rollups`, `dead`, `reads` and others) catch up from that
 commit, at once or after a crash.
 """
 
-import itertools
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,16 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from aggregate import coverage, engine, followers, identities
+from aggregate import coverage, engine, followers, identities, outcomes
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from schemas import lake
-from schemas.lake import Fenced, LakeError, Part
-from schemas.log import Fetched, Log, Origin, Partition
-from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS, TableShape
+from schemas.lake import Fenced, LakeError
+from schemas.log import Fetched, Log, Origin, Partition, redrive_app
+from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS
 
 COMMIT_ENTRIES = 500_000
 SETTLE_COMMITS = 8
-_EPOCH_DAY = date(1970, 1, 1)
 
 
 class Counts(NamedTuple):
@@ -89,6 +85,7 @@ class Land:
         self._batch: list[Fetched] = []
         self._held: dict[Partition, int] = {}  # what the lake holds of each partition: its next offset
         self._next: dict[Partition, int | None] = {}  # the next offset to take from the log; None: wherever it begins
+        self._redrives: dict[int, int] = {}  # of each events partition: how many redrives its known identities include
         self._covered: dict[tuple[str, str], int] = {}  # (app id, origin) → taken in below this offset
         for shape in (EVENTS, *followers.FOLLOWERS):
             lake.check_log(root, shape)
@@ -106,6 +103,7 @@ class Land:
             offset = self._table.transaction_version(partition.app_id)
             self._next[partition] = offset
             self._held[partition] = offset or 0
+            self._redrives[partition.number] = self._table.transaction_version(redrive_app(partition.number)) or 0
         self._covered = coverage.covered(self._root, self._con)
         self._identities = Identities(self._load_day)
         self._on_assigned(partitions)
@@ -117,6 +115,7 @@ class Land:
         for partition in partitions:
             self._held.pop(partition, None)
             self._next.pop(partition, None)
+        self._redrives = {n: count for n, count in self._redrives.items() if n in {p.number for p in self._held}}
 
     def run(self) -> Iterator[Landed]:
         """Land everything the log has, commit by commit; the followers are up to date when it ends."""
@@ -171,16 +170,19 @@ class Land:
         events = _joined(fresh)
         new = identities.keys(self._con, events)
         verdicts = self._identities.classify(new)
-        kept, parts = self._write_events(events, verdicts == COUNTED, new.day)
-        dead = [*(f.refused for f in fresh if f.refused.num_rows), _conflict_letters(events, verdicts)]
+        kept, parts = outcomes.write_events(self._root, events, verdicts == COUNTED, new.day)
+        dead = [*(f.refused for f in fresh if f.refused.num_rows), outcomes.conflicts(events, verdicts)]
         offsets = {f.partition: f.to_offset for f in batch}
         versions = {partition.app_id: offset for partition, offset in offsets.items()}
+        versions |= {
+            redrive_app(n): self._redrives[n] for n in sorted({f.partition.number for f in fresh if f.events.num_rows})
+        }
         reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
         info = {
-            READS.name: self._write(READS, pa.Table.from_pylist(reads, READS.schema)),
-            DUPLICATES.name: self._write(DUPLICATES, _duplicates(events, verdicts)),
-            DEAD.name: self._write(DEAD, pa.concat_tables(dead)),
-            INGESTED.name: self._write(INGESTED, pa.concat_tables(f.ingested for f in fresh)),
+            READS.name: outcomes.write(self._root, READS, pa.Table.from_pylist(reads, READS.schema)),
+            DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
+            DEAD.name: outcomes.write(self._root, DEAD, pa.concat_tables(dead)),
+            INGESTED.name: outcomes.write(self._root, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
         }
         before = self._table.version()
         self._table = lake.commit(self._table, EVENTS, parts, versions=versions, info=info)
@@ -206,35 +208,14 @@ class Land:
             stored = self._table.transaction_version(partition.app_id) or 0
             if stored != offset:
                 raise Fenced(f"{partition.file} is at {stored} in the lake, not at {offset}: another worker owns it")
-
-    def _write_events(
-        self, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
-    ) -> tuple[pa.Table, list[Part]]:
-        """What is counted, in the order of its days, and one part for each day."""
-        rows = np.flatnonzero(counted)
-        if np.any(np.diff(days[rows]) < 0):
-            rows = rows[np.argsort(days[rows], kind="stable")]
-        kept = events if len(rows) == events.num_rows and np.all(np.diff(rows) > 0) else events.take(pa.array(rows))
-        bounds = [*np.flatnonzero(np.diff(days[rows], prepend=-1)), len(rows)]
-        parts = [
-            lake.write_part(self._root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
-            for start, end in itertools.pairwise(bounds)
-        ]
-        return kept, parts
-
-    def _write(self, shape: TableShape, rows: pa.Table) -> list[Part]:
-        return [lake.write_part(self._root, shape, rows)] if rows.num_rows else []
+        for number, count in self._redrives.items():
+            if (self._table.transaction_version(redrive_app(number)) or 0) != count:
+                raise Fenced(
+                    f"refused entries were counted in events partition {number} meanwhile: their ids are not known here"
+                )
 
     def _load_day(self, day: int) -> Keys:
-        folder = f"/event_day={_day(day)}/"
-        files = [path for path in lake.files(self._table) if folder in path]
-        engine.scan(self._con, "stored", files, EVENTS.schema)
-        own = pa.table({"events_partition": pa.array(sorted({p.number for p in self._held}), pa.int16())})
-        return identities.keys(self._con, engine.run(self._con, "stored", own=own))
-
-
-def _day(days_since_epoch: int | np.int64) -> date:
-    return _EPOCH_DAY + timedelta(days=int(days_since_epoch))
+        return outcomes.known_of_day(self._con, self._table, day, {p.number for p in self._held})
 
 
 def _joined(batch: Sequence[Fetched]) -> pa.Table:
@@ -323,24 +304,3 @@ def _generations(rows: pa.Table) -> tuple[list[str], npt.NDArray[np.int64]]:
     column = rows["generation"].combine_chunks()
     coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)
-
-
-def _duplicates(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
-    return events.select(DUPLICATES.schema.names).take(pa.array(np.flatnonzero(verdicts == DUPLICATE)))
-
-
-def _conflict_letters(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
-    """Conflicts as dead letters: the whole normalised entry as it came, in `raw`."""
-    conflicts = events.take(pa.array(np.flatnonzero(verdicts == CONFLICT))).to_pylist()  # few; each goes to a person
-    rows = [
-        {name: row.get(name) for name in DEAD.schema.names}
-        | {
-            "outcome": "conflict",
-            "reason": "ID_CONFLICT",
-            "detail": "the same id was counted before with another payload; the first stays",
-            "raw": json.dumps(row, default=str, ensure_ascii=False).encode(),
-            "raw_sha256": None,
-        }
-        for row in conflicts
-    ]
-    return pa.Table.from_pylist(rows, DEAD.schema)

@@ -65,6 +65,7 @@ def prove(
         Check("logs were read without a gap", list(_gaps(con))),
         Check("what was read is what stands in the tables", list(_stored(con))),
         Check("entries = counted + duplicates + conflicts + refused", list(_balance(books))),
+        Check("each redriven entry was refused once and settled once", list(_redriven(con))),
         Check("no identity is counted twice", list(_twice(con, span))),
         Check("rollups are the sum of events", list(_differing(con, span))),
     ]
@@ -103,6 +104,14 @@ def _balance(books: list[dict[str, Any]]) -> Iterator[str]:
         outcomes = sum(row[name] for name in _OUTCOMES)
         if row["entries"] != outcomes:
             yield f"{row['source']}, {row['file'] or row['generation']}: {row['entries']} entries, but {outcomes} outcomes"
+
+
+def _redriven(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    for row in engine.run(con, "redriven_wrong").to_pylist():
+        yield (
+            f"{row['generation']}, position {row['position']}, item {row['item']} of source {row['source']}: redriven {row['times']} "
+            f"times, refused {row['refused']} times"
+        )
 
 
 def _twice(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iterator[str]:

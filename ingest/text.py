@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,7 +63,7 @@ def is_document(text: bytes) -> bool:
     return _is_json(bare)
 
 
-def frames(source: Path | BinaryIO) -> Iterator[Lines]:
+def frames(source: Path | BinaryIO) -> Generator[Lines]:
     """The lines of a file or stream from its start to its end, the last one with or without a newline."""
     if isinstance(source, Path):
         with open_text(source) as text:
@@ -72,7 +72,7 @@ def frames(source: Path | BinaryIO) -> Iterator[Lines]:
         yield from _frames(source, "standard input")
 
 
-def _frames(text: BinaryIO, name: str) -> Iterator[Lines]:
+def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
     block = read(text, BLOCK_BYTES, name)
     if is_document(block):
         yield whole_document(block, 0)

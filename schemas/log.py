@@ -26,6 +26,14 @@ class Partition(NamedTuple):
         return f"land/{self.source}/{self.generation}"
 
 
+def redrive_app(number: int) -> str:
+    """Under this name the lake counts the redrives into an events partition. Every commit of its events restates it.
+
+    So two commits to one partition never pass each other unseen, whatever they read: identities are told by partition.
+    """
+    return f"redrive/{number}"
+
+
 class Origin(NamedTuple):
     """The entries of one generation between two of its offsets: where what a log gives came from in the first place."""
 

@@ -132,6 +132,24 @@ DEAD = TableShape(
     ),
 )
 
+REDRIVEN = TableShape(
+    # One row per refused entry that was read again and is refused no more; key (source, generation, position, item), that of its
+    # row in `dead`, which stays. What it became stands in events, duplicates or, as a conflict, in dead.
+    "redriven",
+    pa.schema(
+        [
+            ("reason", pa.string()),  # why it was refused
+            ("outcome", pa.string()),  # counted | duplicate | conflict
+            ("source", pa.string()),
+            *_COORDINATES,
+            ("event_id", pa.string()),
+            ("partner_id", pa.string()),
+            ("occurred_at", TIME),
+            ("catalog_sha256", pa.string()),  # the catalog that it was read again with
+        ]
+    ),
+)
+
 READS = TableShape(
     # One row per commit, log partition and origin: how far each was read, and what became of the entries. The ranges
     # of a log partition follow one another without a gap; so do those of one origin within one log partition.
@@ -244,7 +262,7 @@ INVOICES = TableShape(
 )
 
 ALL: Mapping[str, TableShape] = {
-    t.name: t for t in (EVENTS, ROLLUPS, DUPLICATES, DEAD, READS, INGESTED, TOPICS, ALERTS, CLOSES, INVOICES)
+    t.name: t for t in (EVENTS, ROLLUPS, DUPLICATES, DEAD, REDRIVEN, READS, INGESTED, TOPICS, ALERTS, CLOSES, INVOICES)
 }
 
 

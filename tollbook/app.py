@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from cyclopts import App, CycloptsError
 
-from tollbook import invoice_commands, run_commands
+from tollbook import dead_commands, invoice_commands, run_commands
 from tollbook.demo import demo
 from tollbook.edge import EXIT_CODES, USAGE, guarded
 from tollbook.terminal import complain
@@ -29,7 +29,7 @@ Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.y
 _first: tuple[Callable[..., int], ...] = (demo, run_commands.run, run_commands.usage, run_commands.verify)
 for place, command in enumerate(_first, 1):
     app.command(command, sort_key=place, help_epilogue="")
-for place, group in enumerate((run_commands.dead, invoice_commands.app, run_commands.catalog), 5):
+for place, group in enumerate((dead_commands.app, invoice_commands.app, run_commands.catalog), 5):
     group.sort_key = place
     app.command(group)
 app.command(run_commands.formats, sort_key=8, help_epilogue="")

@@ -65,7 +65,7 @@ def run(
     """Land everything new in `files`. Safe to kill and to repeat. Raises Busy, UnknownFormat, LakeError, Fenced."""
     formats.statement(format_name)
     lake.create(root)
-    with _alone(root):
+    with alone(root):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
         # What a run that died has read is known only when its commits have been followed; else a file it began, that has
         # grown since, would be taken for another.
@@ -149,7 +149,7 @@ def known_files(root: Path, source: str) -> list[Known]:
 
 
 @contextmanager
-def _alone(root: Path) -> Iterator[None]:
+def alone(root: Path) -> Iterator[None]:
     """One run at a time, for a clear message; what protects the books is the fence in the lake's commits."""
     handle = os.open(root / ".run.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""`tollbook run`, `usage`, `verify`, `formats`, `dead list`, `catalog check`: the lake's commands."""
+"""`tollbook run`, `usage`, `verify`, `formats`, `catalog check`: the lake's commands."""
 
 import sys
 from datetime import datetime
@@ -18,7 +18,6 @@ from ingest.text import BLOCK_BYTES
 from schemas.catalog_schema import catalog_schema_text
 from schemas.lake import check as check_lake
 from schemas.money import plain
-from schemas.reasons import REMEDY, Reason
 from tollbook import embedded, progress, screens
 from tollbook.edge import (
     REFUSED,
@@ -33,11 +32,6 @@ from tollbook.edge import (
 )
 from tollbook.terminal import complain, show_json, write
 
-dead = App(
-    name="dead",
-    help="Entries that were refused or conflict with a counted one.\n\nExample: tollbook dead list --lake demo/lake",
-    help_epilogue="",
-)
 catalog = App(
     name="catalog",
     help="The catalog of partners, meters, prices and plans.\n\nExample: tollbook catalog check examples/catalog",
@@ -192,37 +186,6 @@ def formats(
         screens.format_text(found[0])
     else:
         screens.formats_table(found)
-    return 0
-
-
-@dead.command(name="list")
-def dead_list(
-    *,
-    lake: LakeOption,
-    reason: Annotated[str | None, Parameter(help="Only this reason, such as UNKNOWN_CREDENTIAL.")] = None,
-    source: Annotated[str | None, Parameter(help="Only this source.")] = None,
-    limit: Annotated[
-        int, Parameter(validator=validators.Number(gte=0), help="At most so many entries, in the order of the logs.")
-    ] = 20,
-    json: JsonOption = False,
-) -> int:
-    """Entries that are not counted, with reason, place and what mends them. Secrets in raw lines are struck out.
-
-    Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
-    """
-    if reason is not None and reason not in Reason.__members__:
-        raise WrongUse(f"unknown reason {reason!r}; there are: {', '.join(Reason)}")
-    house = Warehouse(lake)
-    files = {(row["source"], row["generation"]): row["file"] for row in house.query("offsets").to_pylist()}
-    sums = house.query("dead_by_reason", {"reason": reason, "source": source}).to_pylist()
-    rows = house.query("dead_letters", {"reason": reason, "source": source, "limit": limit}).to_pylist()
-    for row in rows:
-        row["raw"] = row["raw"].decode(errors="backslashreplace")
-        row["file"] = files.get((row["source"], row["generation"]))
-    if json:
-        show_json({"by_reason": sums, "entries": rows})
-    else:
-        screens.dead_tables(sums, rows, {str(r): REMEDY[r] for r in Reason})
     return 0
 
 

@@ -14,9 +14,15 @@ from schemas.catalog import Catalog, Partner
 from schemas.money import plain
 from tollbook.alerting import Raised
 from tollbook.embedded import Report
+from tollbook.redriving import Redriven
 from tollbook.terminal import out, sentence, shortened, table, words
 
 _RAW_CHARACTERS = 300
+_BECAME = {
+    "counted": "counted",
+    "duplicate": "a duplicate of a counted entry",
+    "conflict": "in conflict with a counted entry",
+}
 _PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "{:%G-W%V}", "MONTH": "{:%Y-%m}"}
 
 
@@ -157,13 +163,56 @@ def dead_tables(
     out.print()
     for row in rows:
         place = f"  {row['source']}: {row['file'] or row['generation']}, byte {row['position']:,}"
-        sentence((row["reason"], "bold"), shortened(f"{place}  {row['detail'] or ''}"))
+        sentence(f"{row['letter']}  ", (row["reason"], "bold"), shortened(f"{place}  {row['detail'] or ''}"))
         raw = words(" ".join(shortened(row["raw"].strip(), _RAW_CHARACTERS).split("\n")))
         raw.overflow = "fold"
         out.print(Padding(raw, (0, 0, 0, 4), expand=False), style="dim")
     total = sum(row["entries"] for row in sums)
     if len(rows) < total:
         sentence(f"{len(rows):,} of {total:,} entries shown; --limit shows more.", style="dim")
+
+
+def dead_letter(row: Mapping[str, Any], remedy: str) -> None:
+    """One letter, whole."""
+    where = row["file"] or row["generation"]
+    item = f", entry {row['item']} of the line" if row["item"] else ""
+    said = {
+        "reason": f"{row['reason']} ({row['outcome']})",
+        "detail": row["detail"],
+        "source": row["source"],
+        "place": f"{where}, byte {row['position']:,}{item}",
+        "log": row["generation"],
+        "request time": None if row["occurred_at"] is None else row["occurred_at"].astimezone(UTC).isoformat(),
+        "event id": row["event_id"],
+        "partner": row["partner_id"],
+        "sha256 of the line": row["raw_sha256"],
+        "what to do": remedy,
+        "redriven": None if row["became"] is None else f"yes; it is {_BECAME[row['became']]}",
+    }
+    view = table(f"Dead letter {row['letter']}", "", "")
+    view.show_header = False
+    for name, value in said.items():
+        if value is not None:
+            view.add_row(name, words(value.replace("\n", "\\n")))
+    out.print(view)
+    out.print()
+    raw = words(row["raw"].rstrip("\r\n"))
+    raw.overflow = "fold"
+    out.print(raw)
+
+
+def redriven(report: Redriven, *, dry_run: bool) -> None:
+    """What became of refused entries."""
+    if not report.outcomes:
+        sentence("No refused entry to read again.")
+        return
+    view = table("What would become of them" if dry_run else "Read again", "was refused for", "is now", ">entries")
+    for row in report.outcomes:
+        now = _BECAME.get(row.became) or ("left as it is" if row.became == "left" else f"still refused: {row.became}")
+        view.row(row.reason, now, f"{row.entries:,}")
+    out.print(view)
+    if dry_run:
+        sentence("Nothing was written.", style="dim")
 
 
 def catalog_summary(catalog: Catalog) -> None:

@@ -1,8 +1,8 @@
 -- The books: how many entries ingest says it read of each source and origin, and what became of them. Compared up to where
 -- every log partition that an origin is spread over has brought it; what lies beyond is on its way.
--- in:  ingested, reads, topics, events, duplicates, dead
--- out: source, generation (the origin), file (its last name, of files), entries, counted, duplicates, conflicts, refused,
---      on_the_way (entries that were read but not yet taken in everywhere); ordered
+-- in:  ingested, reads, topics, events, duplicates, dead, redriven
+-- out: source, generation (the origin), file (its last name, of files), entries, counted, duplicates, conflicts, refused
+--      (those that a redrive has settled are what they became), on_the_way (entries that were read but not yet taken in everywhere); ordered
 WITH known AS (
     -- A log partition tells all of an origin below this. Its own partition is all there is to a file; an origin in a topic is
     -- spread over all partitions of all topics that are landed.
@@ -34,21 +34,23 @@ said AS (
 ),
 
 rows AS (
-    SELECT source, generation, position, 'counted' AS outcome FROM events
+    SELECT source, generation, position, 'counted' AS outcome, 1 AS n FROM events
     UNION ALL
-    SELECT source, generation, position, 'duplicates' AS outcome FROM duplicates
+    SELECT source, generation, position, 'duplicates' AS outcome, 1 AS n FROM duplicates
     UNION ALL
-    SELECT source, generation, position, CASE outcome WHEN 'conflict' THEN 'conflicts' ELSE outcome END AS outcome FROM dead
+    SELECT source, generation, position, CASE outcome WHEN 'conflict' THEN 'conflicts' ELSE outcome END AS outcome, 1 AS n FROM dead
+    UNION ALL
+    SELECT source, generation, position, 'refused' AS outcome, -1 AS n FROM redriven
 ),
 
 stored AS (
     SELECT
         r.source,
         r.generation,
-        count(*) FILTER (WHERE r.outcome = 'counted') AS counted,
-        count(*) FILTER (WHERE r.outcome = 'duplicates') AS duplicates,
-        count(*) FILTER (WHERE r.outcome = 'conflicts') AS conflicts,
-        count(*) FILTER (WHERE r.outcome = 'refused') AS refused
+        sum(r.n) FILTER (WHERE r.outcome = 'counted') AS counted,
+        sum(r.n) FILTER (WHERE r.outcome = 'duplicates') AS duplicates,
+        sum(r.n) FILTER (WHERE r.outcome = 'conflicts') AS conflicts,
+        sum(r.n) FILTER (WHERE r.outcome = 'refused') AS refused
     FROM rows AS r
     LEFT JOIN known AS k ON k.origin = r.generation
     WHERE k.covered_to IS NULL OR r.position < k.covered_to

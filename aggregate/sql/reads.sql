@@ -1,5 +1,5 @@
--- What the land workers say they did with each origin, beside what stands in the tables.
--- in:  reads, events, duplicates, dead
+-- What the land workers and redrives say they did with each origin, beside what stands in the tables.
+-- in:  reads, redriven, events, duplicates, dead
 -- out: origin, file (a log partition's last name), counted, duplicates, conflicts, refused (by reads), and the stored_ rows
 --      of each; ordered
 WITH said AS (
@@ -10,7 +10,19 @@ WITH said AS (
         sum(duplicates)::BIGINT AS duplicates,
         sum(conflicts)::BIGINT AS conflicts,
         sum(refused)::BIGINT AS refused
-    FROM reads
+    FROM (
+        SELECT origin, file, counted, duplicates, conflicts, refused FROM reads
+        UNION ALL
+        SELECT
+            generation AS origin,
+            NULL AS file,
+            count(*) FILTER (WHERE outcome = 'counted') AS counted,
+            count(*) FILTER (WHERE outcome = 'duplicate') AS duplicates,
+            count(*) FILTER (WHERE outcome = 'conflict') AS conflicts,
+            0 AS refused  -- their rows in dead stay
+        FROM redriven
+        GROUP BY generation
+    )
     GROUP BY origin
 ),
 

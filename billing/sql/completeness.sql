@@ -1,6 +1,7 @@
 -- What each source gave, and what became of it. Whole lake, at the pinned versions.
--- in:  ingested, duplicates, dead, events
--- out: source, entries (what ingest says it read), counted, duplicates, conflicts, refused, unexplained (entries less the
+-- in:  ingested, duplicates, dead, redriven, events
+-- out: source, entries (what ingest says it read), counted, duplicates, conflicts, refused (without those that a
+--      redrive has settled), unexplained (entries less the
 --      rows that stand in the tables; 0 in a lake in order, unless some are still on their way), last_event_at; ordered
 WITH said AS (SELECT source, sum(records * entries)::BIGINT AS entries FROM ingested GROUP BY source),
 kept AS (SELECT source, count(*) AS stored, max(occurred_at) AS last_event_at FROM events GROUP BY source),
@@ -9,8 +10,12 @@ letters AS (
     SELECT
         source,
         count(*) FILTER (WHERE outcome = 'conflict') AS conflicts,
-        count(*) FILTER (WHERE outcome = 'refused') AS refused
-    FROM dead
+        count(*) FILTER (WHERE outcome = 'refused') - count(*) FILTER (WHERE outcome = 'redriven') AS refused
+    FROM (
+        SELECT source, outcome FROM dead
+        UNION ALL
+        SELECT source, 'redriven' AS outcome FROM redriven
+    )
     GROUP BY source
 )
 

@@ -1,7 +1,14 @@
--- in:  dead; $reason, $source: VARCHAR or NULL (all)
+-- Entries that are not counted. A refused entry that a redrive has settled is none of them.
+-- in:  dead, redriven; $reason, $source: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
 -- out: outcome, reason, source, entries BIGINT; the most frequent first
-SELECT outcome, reason, source, count(*)::BIGINT AS entries
-FROM dead
-WHERE ($reason IS NULL OR reason = $reason) AND ($source IS NULL OR source = $source)
-GROUP BY outcome, reason, source
-ORDER BY entries DESC, reason, source
+SELECT d.outcome, d.reason, d.source, count(*)::BIGINT AS entries
+FROM dead AS d
+ANTI JOIN redriven AS r
+    ON r.source = d.source AND r.generation = d.generation AND r.position = d.position AND r.item = d.item
+    AND d.outcome = 'refused'
+WHERE ($reason IS NULL OR d.reason = $reason)
+    AND ($source IS NULL OR d.source = $source)
+    AND ($since IS NULL OR d.occurred_at >= $since)
+    AND ($until IS NULL OR d.occurred_at < $until)
+GROUP BY d.outcome, d.reason, d.source
+ORDER BY entries DESC, d.reason, d.source

@@ -1,7 +1,10 @@
--- in:  dead
+-- Refused entries that no redrive has settled.
+-- in:  dead, redriven
 -- out: source, reason, entries BIGINT; ordered
-SELECT source, reason, count(*)::BIGINT AS entries
-FROM dead
-WHERE outcome = 'refused'
-GROUP BY source, reason
-ORDER BY source, reason
+SELECT d.source, d.reason, count(*)::BIGINT AS entries
+FROM dead AS d
+ANTI JOIN redriven AS r
+    ON r.source = d.source AND r.generation = d.generation AND r.position = d.position AND r.item = d.item
+WHERE d.outcome = 'refused'
+GROUP BY d.source, d.reason
+ORDER BY d.source, d.reason

@@ -35,14 +35,14 @@ def refusal(**changes: Any) -> dict[str, Any]:
 
 
 def partition(
-    rows: list[dict[str, Any]], generation: str = "g", source: str = "edge"
+    rows: list[dict[str, Any]], generation: str = "g", source: str = "edge", number: int = 0
 ) -> dict[Partition, tuple[pa.Table, pa.Table]]:
     """Rows in log order, as a memory log wants them: positions are counted up, refusals go apart."""
     placed = [{**row, "position": i, "generation": generation, "source": source} for i, row in enumerate(rows)]
     events = [row for row in placed if "reason" not in row]
     refused = [row for row in placed if "reason" in row]
     return {
-        Partition(source, generation, f"{generation}.log"): (
+        Partition(source, generation, f"{generation}.log", number): (
             pa.Table.from_pylist(events, PLAIN).cast(FRESH_EVENTS),
             pa.Table.from_pylist(refused, DEAD.schema),
         )

@@ -147,13 +147,26 @@ def test_a_zombie_is_fenced_and_its_rows_are_nowhere(root: Path) -> None:
     assert stored(root)["counted"] == 100
 
 
+def test_two_workers_on_one_partition_of_events_fence_each_other_whatever_they_read(root: Path) -> None:
+    """Identities are told by partition: two that read different files at once would both count a line that stands in both."""
+    first, second = (
+        Land(root, MemoryLog(partition(ROWS, name), batch=10), catalog_sha256="c", commit_entries=25)
+        for name in ("one", "two")
+    )
+    assert first.step() is not None
+    with pytest.raises(Fenced):
+        second.step()
+    first.settle()
+    assert stored(root)["counted"] == 30
+
+
 def test_what_another_worker_commits_at_the_same_moment_is_not_taken_for_ones_own(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between a commit and the look at the table another worker may commit, too: each fold belongs to its own version."""
     workers = [
-        Land(root, MemoryLog(partition(rows, name), batch=10), catalog_sha256="c", commit_entries=25)
-        for rows, name in ((ROWS[:50], "one"), (ROWS[50:], "two"))
+        Land(root, MemoryLog(partition(rows, name, number=n), batch=10), catalog_sha256="c", commit_entries=25)
+        for n, (rows, name) in enumerate(((ROWS[:50], "one"), (ROWS[50:], "two")))
     ]
     commit, others = lake.commit, iter([workers[1]])
 

@@ -14,7 +14,7 @@ from tests.docs.pages import ROOT, block
 from tollbook import demo_logs, embedded
 
 CATALOG = ROOT / "examples" / "catalog"
-FOLLOWERS = ("rollups", "duplicates", "dead", "reads", "ingested")
+FOLLOWERS = ("rollups", "duplicates", "dead", "redriven", "reads", "ingested")
 
 
 @pytest.fixture(scope="module")

@@ -173,6 +173,8 @@ READERS: dict[str, Callable[[Here], Words]] = {
     "verify": lambda here: ["verify"],
     "usage": lambda here: ["usage", "acme", "--catalog", here.catalog, "--period", "2026-10"],
     "dead list": lambda here: ["dead", "list"],
+    "dead show": lambda here: ["dead", "show", "5a0c41d2e8f7"],
+    "dead redrive": lambda here: ["dead", "redrive", "--catalog", here.catalog, "--format", "kong", "--source", "edge"],
     "invoice close": lambda here: ["invoice", "close", "--catalog", here.catalog, "--period", "2026-10"],
     "invoice rate": lambda here: ["invoice", "rate", "--catalog", here.catalog, "--period", "2026-10"],
     "invoice issue": lambda here: ["invoice", "issue", "--period", "2026-10"],

@@ -98,6 +98,8 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("verify",): ["LAKE"],
     ("formats",): [],
     ("dead", "list"): ["LAKE"],
+    ("dead", "show"): ["LETTER", "LAKE"],
+    ("dead", "redrive"): ["CATALOG", "LAKE", "--format", "kong", "--source", "edge"],
     ("catalog", "check"): ["catalog"],
     ("invoice", "rate"): ["CATALOG", "LAKE", "--period", "2026-10"],
     ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],
@@ -121,12 +123,16 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
         ended = here.tollbook(*place, *(word for part in call for word in options.get(part, [part])), "--json")
         assert (ended.code, ended.err) == (0, ""), place
         given[place] = json.loads(ended.out)
+        if place == ("dead", "list"):
+            options["LETTER"] = [given[place]["entries"][0]["letter"]]
     assert given["run",]["counted"] == 60
     assert [a["threshold_percent"] for a in given["run",]["alerts"]] == ["50"]
     assert given["usage",][0]["quantity"] == "5"
     assert given["verify",]["ok"] is True
     assert given["dead", "list"]["by_reason"][0]["reason"] == "NOT_JSON"
     assert given["dead", "list"]["entries"][0]["file"] == "a.log"
+    assert given["dead", "show"]["raw"] == "no JSON at all"
+    assert given["dead", "redrive"]["outcomes"] == [{"reason": "NOT_JSON", "became": "NOT_JSON", "entries": 1}]
     assert given["invoice", "issue"]["invoices"][0]["total"] == "16.25"
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])

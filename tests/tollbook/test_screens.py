@@ -1,5 +1,6 @@
 """What stands on the screen: text from logs, files and catalogs is text there, whatever it holds, and nothing is left out."""
 
+import csv
 import io
 import os
 import re
@@ -11,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.reasons import REMEDY, Reason
+from tests.billing.formulas import FORMULAS
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import PARTNERS, ROOT, T0_MS, Here, requests, write_catalog
 from tollbook import terminal
@@ -141,19 +144,21 @@ def hostile(here: Here) -> Here:
     return here
 
 
-def assert_harmless(text: str) -> None:
-    """Only printed characters and line ends; and no line so long that it buries the rest."""
+def assert_harmless(text: str, *, whole: bool = False) -> None:
+    """Only printed characters and line ends; and, unless a text is asked for whole, no line so long that it buries the rest."""
     assert not [c for c in text if not c.isprintable() and c != "\n" and not c.isspace()]
     assert not set(text) & {"\x1b", "\r", "\x07", "\x9b", "\u202e"}
-    assert all(len(found) < 2000 for found in text.splitlines())
+    assert whole or all(len(found) < 2000 for found in text.splitlines())
 
 
 def test_no_command_lets_what_came_from_outside_onto_the_screen_as_it_is(hostile: Here) -> None:
     """Logs are written by strangers; whoever looks at their lake must see their text, not its effect."""
     lake, catalog, october = ["--lake", hostile.lake], ["--catalog", hostile.catalog], ["--period", "2026-10"]
+    letters = hostile.tollbook("dead", "list", *lake, "--json").json["entries"]
     seen = {
         "usage": hostile.tollbook("usage", "acme", *lake, *catalog, *october),
         "dead": hostile.tollbook("dead", "list", *lake),
+        **{f"dead {row['letter']}": hostile.tollbook("dead", "show", row["letter"], *lake) for row in letters},
         "verify": hostile.tollbook("verify", *lake),
         "check": hostile.tollbook("catalog", "check", hostile.catalog),
         "close": hostile.close(),
@@ -162,9 +167,9 @@ def test_no_command_lets_what_came_from_outside_onto_the_screen_as_it_is(hostile
         "show": hostile.tollbook("invoice", "show", "S-2026-000001", *lake),
         "proved": hostile.tollbook("invoice", "verify", *lake),
     }
-    for ended in seen.values():
+    for name, ended in seen.items():
         assert (ended.code, ended.err) == (0, "")
-        assert_harmless(ended.out)
+        assert_harmless(ended.out, whole=name.startswith("dead "))
     assert "[red]Acme[/red] :smile:" in seen["usage"].out
     assert "\\x1b[31mred" in seen["usage"].out
     assert "log \\x1b[31m[red] \\xff.log" in seen["dead"].out
@@ -179,6 +184,21 @@ def test_json_is_plain_ascii_whatever_came_from_outside(hostile: Here) -> None:
     assert len(shown_.json["entries"]) == 4
 
 
+def test_dead_letters_as_csv_hold_no_formula_and_no_control_character(here: Here) -> None:
+    """The file is opened in a spreadsheet by whoever looks into the month, and its lines were written by strangers."""
+    raws = [text.encode() for text in FORMULAS if "\n" not in text and text.strip()] + [b"-2+3\x1b[31m red"]
+    assert here.run(here.log("a.log", *(raw + b"\n" for raw in raws))).code == 0
+    ended = here.tollbook("dead", "list", "--lake", here.lake, "--csv", "--limit", 99)
+    assert (ended.code, ended.err) == (0, "")
+    assert_harmless(ended.out.replace("\r\n", "\n"))
+    rows = list(csv.DictReader(io.StringIO(ended.out, newline="")))
+    assert [row["reason"] for row in rows] == ["NOT_JSON"] * len(raws)
+    cells = [cell for row in rows for cell in row.values()]
+    assert not [cell for cell in cells if re.search(r"""(^|[",;|\t])\s*[=+\-@\uff1d\uff0b\uff0d\uff20]""", cell)]
+    assert rows[-1]["raw"] == "'-2+3\\x1b[31m red"
+    assert all(REMEDY[Reason(row["reason"])] == row["remedy"] for row in rows)
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_every_screen_of_a_month_fits_the_terminal(here: Here, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is wider than the terminal, so none is broken where nobody meant it; nothing ends in an ellipsis."""
@@ -188,6 +208,10 @@ def test_every_screen_of_a_month_fits_the_terminal(here: Here, columns: int, mon
         here.run(here.log("a.log", *requests(120, T0_MS), b"no JSON\n")),
         here.tollbook("usage", "acme", *lake, *catalog, *october),
         here.tollbook("dead", "list", *lake),
+        here.tollbook(
+            "dead", "show", here.tollbook("dead", "list", *lake, "--json").json["entries"][0]["letter"], *lake
+        ),
+        here.tollbook("dead", "redrive", *lake, *catalog, "--format", "kong", "--source", "edge"),
         here.tollbook("verify", *lake),
         here.tollbook("catalog", "check", here.catalog),
         here.tollbook("formats"),

@@ -1,0 +1,76 @@
+"""What becomes of events that were classified: files of what is counted, dropped and contradicted, before any commit."""
+
+import itertools
+import json
+from collections.abc import Collection
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from aggregate import engine, identities
+from aggregate.identities import CONFLICT, DUPLICATE, Keys
+from schemas import lake
+from schemas.lake import Part
+from schemas.tables import DEAD, DUPLICATES, EVENTS, TableShape
+
+_EPOCH_DAY = date(1970, 1, 1)
+
+
+def write_events(
+    root: Path, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
+) -> tuple[pa.Table, list[Part]]:
+    """What is counted, in the order of its days, and one part for each day."""
+    rows = np.flatnonzero(counted)
+    if np.any(np.diff(days[rows]) < 0):
+        rows = rows[np.argsort(days[rows], kind="stable")]
+    kept = events if len(rows) == events.num_rows and np.all(np.diff(rows) > 0) else events.take(pa.array(rows))
+    bounds = [*np.flatnonzero(np.diff(days[rows], prepend=-1)), len(rows)]
+    parts = [
+        lake.write_part(root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
+        for start, end in itertools.pairwise(bounds)
+    ]
+    return kept, parts
+
+
+def write(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
+    """`rows` as one part, or none."""
+    return [lake.write_part(root, shape, rows)] if rows.num_rows else []
+
+
+def known_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, numbers: Collection[int]) -> Keys:
+    """The identities that a version of `events` holds of one event day, of some events partitions."""
+    folder = f"/event_day={_day(day)}/"
+    engine.scan(con, "stored", [path for path in lake.files(table) if folder in path], EVENTS.schema)
+    own = pa.table({"events_partition": pa.array(sorted(numbers), pa.int16())})
+    return identities.keys(con, engine.run(con, "stored", own=own))
+
+
+def duplicates(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
+    """Resends, as rows of table `duplicates`."""
+    return events.select(DUPLICATES.schema.names).take(pa.array(np.flatnonzero(verdicts == DUPLICATE)))
+
+
+def conflicts(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
+    """Conflicts as dead letters: the whole normalised entry as it came, in `raw`."""
+    found = events.take(pa.array(np.flatnonzero(verdicts == CONFLICT))).to_pylist()  # few; each goes to a person
+    rows = [
+        {name: row.get(name) for name in DEAD.schema.names}
+        | {
+            "outcome": "conflict",
+            "reason": "ID_CONFLICT",
+            "detail": "the same id was counted before with another payload; the first stays",
+            "raw": json.dumps(row, default=str, ensure_ascii=False).encode(),
+            "raw_sha256": None,
+        }
+        for row in found
+    ]
+    return pa.Table.from_pylist(rows, DEAD.schema)
+
+
+def _day(days_since_epoch: int | np.int64) -> date:
+    return _EPOCH_DAY + timedelta(days=int(days_since_epoch))

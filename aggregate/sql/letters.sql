@@ -1,0 +1,14 @@
+-- Refused entries that can be read again: those of table dead that no redrive has settled.
+-- in:  dead, redriven; $source; $generation, $reason: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
+-- out: generation, position, item, reason, raw, raw_sha256, is_whole (raw is the line as it came: nothing was struck out); ordered
+SELECT d.generation, d.position, d.item, d.reason, d.raw, d.raw_sha256, coalesce(sha256(d.raw) = d.raw_sha256, FALSE) AS is_whole
+FROM dead AS d
+ANTI JOIN redriven AS r
+    ON r.source = d.source AND r.generation = d.generation AND r.position = d.position AND r.item = d.item
+WHERE d.outcome = 'refused'
+    AND d.source = $source
+    AND ($generation IS NULL OR d.generation = $generation)
+    AND ($reason IS NULL OR d.reason = $reason)
+    AND ($since IS NULL OR d.occurred_at >= $since)
+    AND ($until IS NULL OR d.occurred_at < $until)
+ORDER BY d.generation, d.position, d.item

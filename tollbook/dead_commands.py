@@ -1,0 +1,234 @@
+"""`tollbook dead list`, `show`, `redrive`: what was not counted, why, and how it is counted after all."""
+
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter, validators
+
+from aggregate.land import COMMIT_ENTRIES
+from aggregate.redrive import Wanted
+from billing import catalog as catalogs
+from billing.render import text_cell
+from billing.warehouse import Warehouse
+from schemas.reasons import REMEDY, Reason
+from tollbook import embedded, redriving, screens
+from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, WrongUse, source_name, utc
+from tollbook.terminal import complain, show_json, shown, write
+
+app = App(
+    name="dead",
+    help="Entries that were refused or conflict with a counted one.\n\nExample: tollbook dead list --lake demo/lake",
+    help_epilogue="",
+)
+_LETTER_DIGITS_MIN = 4
+_CSV_COLUMNS = ("letter", "outcome", "reason", "detail", "source", "file", "generation", "position", "item", "event_id", "partner_id",
+                "occurred_at", "raw", "remedy")  # fmt: skip
+_TABLES = ("dead", "redriven", "reads")
+
+ReasonOption = Annotated[str | None, Parameter("--reason", help="Only this reason, such as UNKNOWN_CREDENTIAL.")]
+SourceOption = Annotated[str | None, Parameter("--source", help="Only this source.")]
+SinceOption = Annotated[
+    datetime | None,
+    Parameter(
+        "--since", help="Only requests from this time on (UTC); entries without a readable time are then left out."
+    ),
+]
+UntilOption = Annotated[datetime | None, Parameter("--until", help="Only requests before this time (UTC).")]
+
+
+@app.command(name="list")
+def dead_list(
+    *,
+    lake: LakeOption,
+    reason: ReasonOption = None,
+    source: SourceOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    limit: Annotated[
+        int, Parameter(validator=validators.Number(gte=0), help="At most so many entries, in the order of the logs.")
+    ] = 20,
+    csv: Annotated[
+        bool,
+        Parameter(
+            "--csv", negative="", show_default=False, help="Print the entries as CSV; no cell of it is a formula."
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> int:
+    """Entries that are not counted, with reason, place and what mends them. Secrets in raw lines are struck out.
+
+    Entries that a redrive has counted are no longer among them.
+
+    Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
+    """
+    _check_reason(reason)
+    house = Warehouse(lake, only=_TABLES)
+    asked = {"reason": reason, "source": source, "since": _utc(since), "until": _utc(until)}
+    sums = house.query("dead_by_reason", asked).to_pylist()
+    rows = _letters(house, {**asked, "letter": None, "limit": limit})
+    if json:
+        show_json({"by_reason": sums, "entries": rows})
+    elif csv:
+        write(sys.stdout, _as_csv(rows))
+    else:
+        screens.dead_tables(sums, rows, {str(r): REMEDY[r] for r in Reason})
+    return 0
+
+
+@app.command(name="show")
+def dead_show(
+    letter: Annotated[str, Parameter(help="The entry's name, or how it begins; `tollbook dead list` shows it.")],
+    /,
+    *,
+    lake: LakeOption,
+    json: JsonOption = False,
+) -> int:
+    """One entry that is not counted, whole: reason, place, the line with its secrets struck out, and what to do about it.
+
+    Example: tollbook dead show 5a0c41d2e8f7 --lake demo/lake
+    """
+    if len(letter) < _LETTER_DIGITS_MIN or not letter.isalnum():
+        raise WrongUse(
+            f"{letter!r} names no entry; `tollbook dead list` shows their names, of which {_LETTER_DIGITS_MIN} digits will do"
+        )
+    rows = _letters(
+        Warehouse(lake, only=_TABLES),
+        {"reason": None, "source": None, "since": None, "until": None, "letter": letter, "limit": 2},
+    )
+    if not rows:
+        raise WrongUse(f"no entry {letter!r} in {lake}; `tollbook dead list` shows their names")
+    if len(rows) > 1:
+        raise WrongUse(
+            f"several entries begin with {letter!r}: {rows[0]['letter']}, {rows[1]['letter']}; give more digits"
+        )
+    (row,) = rows
+    remedy = REMEDY[Reason(row["reason"])]
+    if json:
+        show_json({**row, "remedy": remedy})
+    else:
+        screens.dead_letter(row, remedy)
+    return 0
+
+
+@app.command
+def redrive(
+    files: Annotated[
+        list[str] | None,
+        Parameter(
+            negative="",
+            help="The logs, where they are now: files, folders, globs. Without any those are tried that the lake names.",
+        ),
+    ] = None,
+    /,
+    *,
+    catalog: CatalogOption,
+    lake: LakeOption,
+    format: Annotated[  # noqa: A002
+        str, Parameter("--format", help="Log format that the lines are read in now; `tollbook formats` lists them.")
+    ],
+    source: Annotated[str, Parameter("--source", help="The source whose entries are read again.")],
+    reason: ReasonOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    received: Annotated[
+        datetime | None,
+        Parameter(
+            "--received",
+            help="When the logs were received. Entries that were TOO_LATE or IN_FUTURE are judged against it, and left without it.",
+        ),
+    ] = None,
+    final: Annotated[
+        bool,
+        Parameter("--final", negative="", show_default=False, help="Read half lines (PARTIAL_LINE) as they stand."),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        Parameter("--dry-run", negative="", show_default=False, help="Show what would become of them; write nothing."),
+    ] = False,
+    commit_entries: Annotated[
+        int,
+        Parameter(
+            "--commit-entries",
+            env_var="TOLLBOOK_COMMIT_ENTRIES",
+            validator=validators.Number(gte=1),
+            help="Commit after so many entries.",
+        ),
+    ] = COMMIT_ENTRIES,
+    json: JsonOption = False,
+) -> int:
+    """Read refused entries again, after the catalog, the format or a limit was mended, and count each of them once.
+
+    Ids are those that the first reading would have given. Safe to kill and to repeat. A line from which secrets were struck out
+    is taken from the log where it stood; it must still be what it was. Exit code 1 when entries had to be left, with the reason.
+
+    Usage of a month that was invoiced already is in no issued invoice: `tollbook invoice verify` lists it as late.
+
+    Not for lakes that are landed from Kafka: there, send the lines again.
+
+    Example: tollbook dead redrive --catalog examples/catalog --lake demo/lake --format kong --source edge --reason UNKNOWN_CREDENTIAL
+    """
+    source_name(source)
+    _check_reason(reason)
+    report = redriving.redrive(
+        lake,
+        catalogs.load(catalog),
+        Wanted(source, reason, _utc(since), _utc(until)),
+        redriving.How(format, _utc(received), final),
+        files=embedded.found_files(files) if files else (),
+        dry_run=dry_run,
+        commit_entries=commit_entries,
+    )
+    if json:
+        show_json(
+            {
+                "dry_run": dry_run,
+                **report.counts._asdict(),
+                "outcomes": [o._asdict() for o in report.outcomes],
+                "problems": report.problems,
+                "alerts": [screens.alert_row(a) for a in report.alerts],
+            }
+        )
+    else:
+        screens.redriven(report, dry_run=dry_run)
+    for problem in report.problems:
+        complain(problem)
+    return REFUSED if report.problems else 0
+
+
+def _letters(house: Warehouse, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The letters that are asked for, with their text and the name of their file."""
+    files = {(row["source"], row["generation"]): row["file"] for row in house.query("offsets").to_pylist()}
+    rows: list[dict[str, Any]] = house.query("dead_letters", asked).to_pylist()
+    for row in rows:
+        row["raw"] = (row["raw"] or b"").decode(errors="backslashreplace")
+        row["file"] = files.get((row["source"], row["generation"]))
+    return rows
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """RFC 4180; text is disarmed for spreadsheets, and control characters are shown as escapes for terminals."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(_CSV_COLUMNS)
+    for row in rows:
+        given = {**row, "remedy": REMEDY[Reason(row["reason"])]}
+        given["occurred_at"] = None if row["occurred_at"] is None else row["occurred_at"].isoformat()
+        writer.writerow([_cell(given[name]) for name in _CSV_COLUMNS])
+    return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    return text_cell(shown(value.rstrip("\r\n"))) if isinstance(value, str) else value
+
+
+def _check_reason(reason: str | None) -> None:
+    if reason is not None and reason not in Reason.__members__:
+        raise WrongUse(f"unknown reason {reason!r}; there are: {', '.join(Reason)}")
+
+
+def _utc(instant: datetime | None) -> datetime | None:
+    return None if instant is None else utc(instant)
