@@ -77,7 +77,7 @@ class KafkaLog:
         if at:
             self._consumer.commit(offsets=at, asynchronous=True)
 
-    def lag(self) -> dict[Partition, int]:
+    def ends(self) -> dict[Partition, int]:
         """High watermarks as last heard: the offset after the newest message of each partition."""
         return {
             p: self._consumer.get_watermark_offsets(TopicPartition(p.source, p.number), cached=True)[1]

@@ -117,6 +117,11 @@ class Land:
             self._next.pop(partition, None)
         self._redrives = {n: count for n, count in self._redrives.items() if n in {p.number for p in self._held}}
 
+    @property
+    def offsets(self) -> Mapping[Partition, int]:
+        """The next offset of each partition that is held, as the lake has it."""
+        return self._held
+
     def run(self) -> Iterator[Landed]:
         """Land everything the log has, commit by commit; the followers are up to date when it ends."""
         self.settle()

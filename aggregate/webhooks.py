@@ -71,7 +71,9 @@ class Courier:
         clock: Callable[[], datetime],
         stop: threading.Event,
         backoff: Backoff = Backoff(),  # noqa: B008  # a constant
+        on_attempt: Callable[[str, Answer], None] = lambda _, __: None,
     ) -> None:
+        """`on_attempt` is told the endpoint's name and what became of each attempt."""
         self._endpoint = endpoint
         self._consumer = consumer
         self._topic = topic
@@ -79,6 +81,7 @@ class Courier:
         self._clock = clock
         self._stop = stop
         self._backoff = backoff
+        self._on_attempt = on_attempt
         self._tls = httpx.create_ssl_context()
         self._mine: set[int] = set()
         self._resting = False
@@ -130,6 +133,11 @@ class Courier:
     def _attempt(self, notice: Notice, partition: int) -> Answer:
         if not self._goes_on(partition):
             return Answer.AGAIN
+        answer = self._posted(notice)
+        self._on_attempt(self._endpoint.name, answer)
+        return answer
+
+    def _posted(self, notice: Notice) -> Answer:
         try:
             status = asyncio.run(posted(self._endpoint, notice, self._clock(), self._tls))
         except (httpx.HTTPError, OSError, Forbidden) as exc:  # a timeout is an OSError

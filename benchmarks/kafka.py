@@ -8,6 +8,7 @@ and counts in a dict; a plain Faust application that does the same. The answers 
 import argparse
 import json
 import os
+import pstats
 import signal
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from tollbook import demo_logs, loading
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs" / "results" / "kafka.md"
 LIMIT_S = 600
+PROFILE_ROWS = 25
 TICK_HZ = os.sysconf("SC_CLK_TCK")
 Counts = Counter[tuple[str, int]]
 
@@ -48,12 +50,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--lines", type=int, default=1_000_000, help="lines in records of 500")
     parser.add_argument("--single", type=int, default=300_000, help="lines in records of their own")
     parser.add_argument("--no-faust", action="store_true")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="profile our two processes instead; writes docs/results/kafka-profile-NAME.md"
+    )
     args = parser.parse_args(argv)
+    if args.profile:
+        _profile(args)
+        return
     out = [heading("From a filled topic to committed rollups", "python -m benchmarks.kafka " + " ".join(sys.argv[1:]))]
     with tempfile.TemporaryDirectory(prefix="tollbook-bench-") as folder, Broker() as broker:
         for per_record, lines in ((500, args.lines), (1, args.single)):
             prefix = f"b{per_record}-"
-            _create(broker.bootstrap, prefix)
+            create_topics(broker.bootstrap, prefix)
             sent = _fill(broker.bootstrap, prefix, Path(folder) / prefix, lines, per_record)
             rows = [_ours(broker.bootstrap, prefix, Path(folder) / f"{prefix}lake", sent)]
             names = ["bare", "per_event"] + ([] if args.no_faust else ["faust"])
@@ -62,6 +70,46 @@ def main(argv: Sequence[str] | None = None) -> None:
             print("\n".join(out[-len(rows) - 3 :]), flush=True)
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text("\n".join(out) + "\n")
+
+
+def _profile(args: argparse.Namespace) -> None:
+    title = f"Profile of ingest and land on Kafka, {args.profile}"
+    out = [
+        heading(title, "python -m benchmarks.kafka " + " ".join(sys.argv[1:])),
+        "",
+        "CPU seconds per million lines: of the main thread by function, its own time; under a profiler, which makes small calls dearer.",
+    ]
+    with tempfile.TemporaryDirectory(prefix="tollbook-bench-") as folder, Broker() as broker:
+        for per_record, lines in ((500, args.lines), (1, args.single)):
+            prefix = f"p{per_record}-"
+            create_topics(broker.bootstrap, prefix)
+            sent = _fill(broker.bootstrap, prefix, Path(folder) / prefix, lines, per_record)
+            _ours(broker.bootstrap, prefix, Path(folder) / f"{prefix}lake", sent, profiles=Path(folder))
+            for name in ("ingest", "land"):
+                out += [
+                    "",
+                    f"## {name}, {sent:,} lines, {per_record} in a record",
+                    "",
+                    *_profiled(Path(folder) / name, sent),
+                ]
+    (RESULT.parent / f"kafka-profile-{args.profile}.md").write_text("\n".join(out) + "\n")
+
+
+def _profiled(stats: Path, lines: int) -> list[str]:
+    """The dearest functions, and what is left to librdkafka's threads."""
+    rows: list[tuple[float, int, str]] = []
+    for (file, line, function), (_, calls, own, _, _) in pstats.Stats(str(stats)).stats.items():  # type: ignore[attr-defined]
+        where = function if file == "~" else f"{'/'.join(Path(file).parts[-2:])}:{line} {function}"
+        rows.append((own, calls, where))
+    rows.sort(reverse=True)
+    whole, main_thread = float(Path(f"{stats}.cpu").read_text()), sum(own for own, _, _ in rows)
+    shown = ["| CPU s per million | calls | function |", "| ---: | ---: | --- |"]
+    shown += [f"| {own / lines * 1e6:.3f} | {calls:,} | `{where}` |" for own, calls, where in rows[:PROFILE_ROWS]]
+    others = sum(own for own, _, _ in rows[PROFILE_ROWS:])
+    shown.append(f"| {others / lines * 1e6:.3f} | | all other functions, start and end included |")
+    shown.append(f"| {(whole - main_thread) / lines * 1e6:.3f} | | other threads: librdkafka |")
+    shown.append(f"| {whole / lines * 1e6:.3f} | | all |")
+    return shown
 
 
 def _table(rows: Sequence[Measured], lines: int) -> list[str]:
@@ -79,7 +127,7 @@ def _table(rows: Sequence[Measured], lines: int) -> list[str]:
     return shown
 
 
-def _create(bootstrap: str, prefix: str) -> None:
+def create_topics(bootstrap: str, prefix: str) -> None:
     command = [sys.executable, "-m", "tollbook", "topics", "create", "--bootstrap-servers", bootstrap, "--prefix", prefix, "--replication", "1"]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
 
@@ -93,13 +141,15 @@ def _fill(bootstrap: str, prefix: str, folder: Path, lines: int, per_record: int
     return loaded.lines
 
 
-def _ours(bootstrap: str, prefix: str, lake: Path, lines: int) -> Measured:
+def _ours(bootstrap: str, prefix: str, lake: Path, lines: int, *, profiles: Path | None = None) -> Measured:
     flags = ["--catalog", str(ROOT / "examples" / "catalog"), "--bootstrap-servers", bootstrap, "--prefix", prefix]
     started = time.monotonic()
-    workers = [
-        _Worker("ingest", [sys.executable, "-m", "tollbook", "ingest", *flags]),
-        _Worker("land", [sys.executable, "-m", "tollbook", "land", *flags, "--lake", str(lake)]),
-    ]
+
+    def start(name: str, *more: str) -> _Worker:
+        run = ["tollbook"] if profiles is None else ["benchmarks.profiled", str(profiles / name)]
+        return _Worker(name, [sys.executable, "-m", *run, name, *flags, *more])
+
+    workers = [start("ingest"), start("land", "--lake", str(lake))]
     try:
         landed = 0
         while landed < lines:

@@ -126,13 +126,18 @@ class LandWorker:
         self._log.error(str(halted), extra={"fields": {"reason": halted.reason, "partition": partition.file}})
 
     def _show_partitions(self) -> None:
-        """What is halted now; and no lag of partitions that another worker has by now: two would tell of them."""
+        """What is halted now, and the lag of what is held; none of partitions that another worker has by now: two would tell."""
         halted = Counter(each.reason for each in self._kafka.halted.values())
         for reason in Halt:
             metrics.HALTED.labels(reason).set(halted[reason])
         for gone in self._shown - self._kafka.assigned:
             metrics.LAG.remove(gone.source, gone.generation)
             self._shown.remove(gone)
+        ends = self._kafka.ends()
+        for partition, offset in self._land.offsets.items():
+            if (end := ends.get(partition)) is not None:
+                metrics.LAG.labels(partition.source, partition.generation).set(max(0, end - offset))
+                self._shown.add(partition)
 
     def _report(self, landed: Landed, seconds: float) -> None:
         counts = landed.counts
@@ -143,11 +148,6 @@ class LandWorker:
         metrics.REDELIVERED.inc(landed.redelivered)
         metrics.IDENTITIES.set(landed.open_identities)
         metrics.COMMITS.observe(seconds)
-        ends = self._kafka.lag()
-        for partition, offset in landed.offsets.items():
-            behind = max(0, ends.get(partition, offset) - offset)
-            metrics.LAG.labels(partition.source, partition.generation).set(behind)
-            self._shown.add(partition)
         fields = {
             **counts._asdict(),
             "redelivered": landed.redelivered,

@@ -36,9 +36,13 @@ FENCED = Counter(
 )
 TOTALS = Counter("tollbook_land_totals_published", "Messages of usage.totals.", registry=REGISTRY)
 ALERTS = Counter("tollbook_quota_alerts", "Alerts sent.", ["kind"], registry=REGISTRY)
+QUOTA_LAG = Gauge("tollbook_quota_lag_messages", "Totals that wait for the quota worker.", registry=REGISTRY)
+WEBHOOKS = Counter(
+    "tollbook_quota_webhooks", "Attempts to deliver an alert to a webhook.", ["webhook", "outcome"], registry=REGISTRY
+)
 ALL = (
     RECORDS, INGESTED, INGEST_REFUSED, COUNTED, DUPLICATES, CONFLICTS, REFUSED, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
-    FENCED, TOTALS, ALERTS,
+    FENCED, TOTALS, ALERTS, QUOTA_LAG, WEBHOOKS,
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from faust.exceptions import FaustError
 from aggregate.quota import Alert
 from aggregate.quota_app import Quota, QuotaSettings, changelogs
 from aggregate.webhook_endpoints import BadEndpoints, Endpoint, endpoints
-from aggregate.webhooks import Courier
+from aggregate.webhooks import Answer, Courier
 from schemas import topics
 from schemas.halts import Halt, Halted
 from tollbook import logs, metrics, worker_loop
@@ -131,6 +131,7 @@ def run_quota(
             log=log,
             clock=lambda: the_time(None),
             stop=stop,
+            on_attempt=_count_attempt,
         )
         for receiver in receivers
     ]
@@ -171,6 +172,7 @@ class Process:
             if failure is not None:
                 raise _decision(failure)
         self._lag.mine = self._quota.partitions
+        metrics.QUOTA_LAG.set(self._lag.behind)
         if self._lag.stalled_s > self._limit_s:
             raise Halted(
                 Halt.STALLED,
@@ -295,3 +297,7 @@ def _decision(failure: BaseException) -> BaseException:
 
 def _count(alert: Alert) -> None:
     metrics.ALERTS.labels(alert.kind).inc()
+
+
+def _count_attempt(webhook: str, answer: Answer) -> None:
+    metrics.WEBHOOKS.labels(webhook, answer.name.lower()).inc()

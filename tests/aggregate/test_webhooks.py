@@ -19,7 +19,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from aggregate import webhooks
 from aggregate.webhook_endpoints import Endpoint
-from aggregate.webhooks import Backoff, Courier, Forbidden, Notice, is_public, posted, resolved
+from aggregate.webhooks import Answer, Backoff, Courier, Forbidden, Notice, is_public, posted, resolved
 from schemas.halts import Halt, Halted
 from schemas.topics import USAGE_ALERTS
 from tests.aggregate.quota_kafka import Quotas
@@ -58,7 +58,9 @@ def deliver(alerts: Quotas) -> Iterator[Start]:
 
 
 @contextlib.contextmanager
-def courier(alerts: Quotas, to: Endpoint) -> Iterator[Courier]:
+def courier(
+    alerts: Quotas, to: Endpoint, on_attempt: Callable[[str, Answer], None] = lambda _, __: None
+) -> Iterator[Courier]:
     stop = threading.Event()
     one = Courier(
         to,
@@ -68,6 +70,7 @@ def courier(alerts: Quotas, to: Endpoint) -> Iterator[Courier]:
         clock=lambda: the_time(None),
         stop=stop,
         backoff=Backoff(first_s=0.05, max_s=0.2),
+        on_attempt=on_attempt,
     )
     thread = threading.Thread(target=one.run)
     thread.start()
@@ -127,6 +130,16 @@ def test_what_was_delivered_is_not_sent_again_and_what_was_not_is(alerts: Quotas
             while (again := to.next().headers["webhook-id"]) != "a2":
                 assert again != "a1"
     assert committed(alerts) == 1
+
+
+def test_each_attempt_is_told_with_its_outcome(alerts: Quotas) -> None:
+    """On-call sees from a metric which receiver fails; a count of deliveries alone would hide it."""
+    told: list[tuple[str, Answer]] = []
+    alerts.put(USAGE_ALERTS, [("acme", alert(f"a{n}"), 0) for n in range(3)])
+    with receiver(500, 200, 410) as to, courier(alerts, endpoint(to), lambda name, answer: told.append((name, answer))):
+        for _ in range(3):
+            to.next()
+    assert told == [("ops", Answer.AGAIN), ("ops", Answer.DELIVERED), ("ops", Answer.DISABLED)]
 
 
 def test_an_endpoint_that_is_gone_is_left_alone_and_its_alerts_wait(

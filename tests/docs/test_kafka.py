@@ -1,14 +1,17 @@
 """docs/kafka.md: its tables are those of the program, both ways."""
 
+import base64
 import inspect
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from prometheus_client import Counter
 
+from aggregate.webhook_endpoints import endpoints
 from schemas import topics
 from schemas.halts import Halt
-from tests.docs.pages import names_in_first_column, rows, section
+from tests.docs.pages import block, names_in_first_column, rows, section
 from tollbook import metrics
 from tollbook.app import app
 from tollbook.kafka_options import PASSWORD
@@ -90,3 +93,16 @@ def test_every_metric_is_explained() -> None:
     assert sorted(names_in_first_column(section(PAGE, "Watching"))) == sorted(
         f"{name}_total" if counter else name for name, counter in families
     )
+
+
+def test_the_webhook_file_that_is_shown_is_one_that_works(tmp_path: Path) -> None:
+    """It is copied as it stands; a field that the program does not know would be met at night."""
+    key = "whsec_" + base64.b64encode(bytes(24)).decode()
+    for name in ("on-call", "alertmanager"):
+        (tmp_path / name).write_text(key + "\n")
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(block(PAGE, "webhooks").replace("/run/secrets", str(tmp_path)))
+    read = endpoints(file, {"NORTHWIND_WEBHOOK_KEY": key})
+    assert [(e.name, e.partner, e.private) for e in read] == [
+        ("on-call", None, False), ("northwind", "northwind", False), ("alertmanager", None, True),
+    ]  # fmt: skip

@@ -1,0 +1,244 @@
+"""From an event in Kafka to its alert on the topic: `python -m benchmarks.alerts`. Writes docs/results/alerts.md.
+
+All three workers, one of each, with their defaults, on one broker. First a backlog is worked off: that is full load. Then lines
+come at half of that rate, and each alert's time is taken from the broker's append time of the line that reached the threshold to
+the moment a consumer holds the alert. Lines are Kong's; the partners share one plan whose quota has a threshold at every 5 %.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
+from benchmarks.kafka import RESULT, create_topics
+from benchmarks.machine import heading
+from schemas import topics
+from tests.kafka.broker import Broker
+from tests.kafka.processes import Process
+
+PAGE = RESULT.with_name("alerts.md")
+PARTNERS = 200
+THRESHOLDS = range(5, 105, 5)
+LINES_PER_RECORD = 100
+PREFIX = "alerts-"
+HEADERS = [("format", b"kong"), ("source", b"edge")]
+PATIENCE_S = 60
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backlog", type=int, default=600_000, help="lines that measure full load")
+    parser.add_argument("--seconds", type=int, default=60, help="how long to go on at half load")
+    parser.add_argument("--seed", type=int, default=7)
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="tollbook-alerts-") as folder, Broker() as broker:
+        run = _Run(broker.bootstrap, Path(folder), args.seed)
+        full = run.full_load(args.backlog)
+        waits_ms, late = run.half_load(full / 2, args.seconds)
+    rows = [
+        "| alerts | p50 | p90 | p99 | most | sender behind its plan, at most |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| {len(waits_ms):,} | " + " | ".join(f"{np.percentile(waits_ms, q):,.0f} ms" for q in (50, 90, 99, 100)) + f" | {late * 1000:,.0f} ms |",
+    ]  # fmt: skip
+    text = [
+        heading("From an event in Kafka to its alert", "python -m benchmarks.alerts " + " ".join(sys.argv[1:])),
+        "",
+        (
+            f"Full load, a backlog of {args.backlog:,} lines worked off by one worker of each kind: {full:,.0f} lines/s. "
+            f"Half of that for {args.seconds} s, in records of {LINES_PER_RECORD} lines, seed {args.seed}; {PARTNERS} partners, "
+            f"{len(THRESHOLDS)} thresholds each. Broker, workers, sender and receiver share the machine."
+        ),
+        "",
+        *rows,
+    ]
+    PAGE.write_text("\n".join(text) + "\n")
+    print("\n".join(text))
+
+
+class _Run:
+    def __init__(self, bootstrap: str, folder: Path, seed: int) -> None:
+        self._bootstrap, self._folder = bootstrap, folder
+        self._rng = random.Random(seed)
+        self._started_ms = int(time.time() * 1000)
+        self._sent = 0
+        create_topics(bootstrap, PREFIX)
+        self._producer = Producer({"bootstrap.servers": bootstrap, "compression.type": "lz4", "linger.ms": 2})
+
+    def full_load(self, lines: int) -> float:
+        """Lines a second of all workers together, by a backlog; its partners have no quota."""
+        for value, _ in self._records(lines, "none"):
+            self._produce(value)
+        self._producer.flush()
+        with _Workers(self._bootstrap, self._folder, _catalog(1)) as workers:
+            workers.until_landed(LINES_PER_RECORD)  # the first commit: after that they are at work
+            began, done = time.monotonic(), workers.landed()
+            workers.until_landed(lines)
+            return (lines - done) / (time.monotonic() - began)
+
+    def half_load(self, lines_per_s: float, seconds: int) -> tuple[list[float], float]:
+        """The wait of each alert in milliseconds; and how late the sender was at worst, in seconds."""
+        records = list(self._records(int(lines_per_s * seconds), "partner"))
+        each = sum(len(partners) for _, partners in records) // PARTNERS
+        due: dict[tuple[str, int], int] = {}  # partner and percent → the record that reaches it
+        counts: Counter[int] = Counter()
+        limit = each * 9 // 10  # of all partners, though some get fewer lines than others
+        steps = {-(-limit * percent // 100): percent for percent in THRESHOLDS}
+        for number, (_, partners) in enumerate(records):
+            for partner in partners:
+                counts[partner] += 1
+                if (percent := steps.get(counts[partner])) is not None:
+                    due[f"partner-{partner}", percent] = number
+        appended: dict[int, int] = {}
+        late = 0.0
+        with _Workers(self._bootstrap, self._folder, _catalog(limit)) as workers, _Alerts(self._bootstrap) as alerts:
+            began = time.monotonic()
+            for number, (value, _) in enumerate(records):
+                planned = began + number * LINES_PER_RECORD / lines_per_s
+                while (early := planned - time.monotonic()) > 0:
+                    self._producer.poll(0)
+                    alerts.take(min(early, 0.01))
+                late = max(late, -early)
+                self._produce(value, appended, number)
+            self._producer.flush()
+            deadline = time.monotonic() + PATIENCE_S
+            while len(alerts.seen_ms) < len(due) and time.monotonic() < deadline:
+                alerts.take(0.1)
+            workers.alive()
+        if alerts.seen_ms.keys() != due.keys():
+            raise RuntimeError(f"{len(due)} alerts were due, {len(alerts.seen_ms)} came")
+        return [alerts.seen_ms[key] - appended[number] for key, number in due.items()], late
+
+    def _records(self, lines: int, name: str) -> Iterator[tuple[bytes, list[int]]]:
+        for _ in range(lines // LINES_PER_RECORD):
+            partners = [self._rng.randrange(PARTNERS) for _ in range(LINES_PER_RECORD)]
+            yield b"".join(self._line(f"{name}-{partner}") for partner in partners), partners
+
+    def _line(self, consumer: str) -> bytes:
+        self._sent += 1
+        return json.dumps(
+            {
+                "request": {
+                    "id": f"{self._sent:032x}", "method": "GET", "uri": "/v1/orders?page=2", "size": 412,
+                    "headers": {"host": "api.example", "user-agent": "client/4.2"},
+                },
+                "response": {"status": 200, "size": 1834, "headers": {"content-type": "application/json"}},
+                "latencies": {"request": 23, "proxy": 20, "kong": 3},
+                "started_at": self._started_ms,
+                "client_ip": "203.0.113.9",
+                "route": {"name": "orders"},
+                "service": {"name": "orders"},
+                "consumer": {"id": consumer},
+            }
+        ).encode() + b"\n"  # fmt: skip
+
+    def _produce(self, value: bytes, appended: dict[int, int] | None = None, number: int = 0) -> None:
+        def delivered(error: object, message: Message) -> None:
+            if error is not None:
+                raise RuntimeError(str(error))
+            if appended is not None:
+                appended[number] = message.timestamp()[1]
+
+        while True:
+            try:
+                self._producer.produce(PREFIX + topics.GATEWAY_ACCESS, value, headers=HEADERS, on_delivery=delivered)
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                return
+
+
+class _Alerts:
+    """The topic of alerts, from its end on; when each came, by this machine's clock."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.seen_ms: dict[tuple[str, int], float] = {}
+        self._consumer = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": "bench", "enable.auto.commit": False, "fetch.wait.max.ms": 5}
+        )
+        topic = PREFIX + topics.USAGE_ALERTS
+        partitions = self._consumer.list_topics(topic).topics[topic].partitions
+        ends = {p: self._consumer.get_watermark_offsets(TopicPartition(topic, p))[1] for p in partitions}
+        self._consumer.assign([TopicPartition(topic, p, end) for p, end in ends.items()])
+
+    def __enter__(self) -> "_Alerts":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def take(self, timeout_s: float) -> None:
+        for message in self._consumer.consume(1000, timeout_s):
+            if message.error() is None:
+                data = json.loads(message.value())["data"]
+                self.seen_ms.setdefault((data["partner"], int(data["threshold_percent"])), time.time() * 1000)
+
+
+class _Workers:
+    """ingest, land and quota, until the end of the block."""
+
+    def __init__(self, bootstrap: str, folder: Path, catalog: str) -> None:
+        path = folder / "catalog"
+        path.mkdir(exist_ok=True)
+        (path / "catalog.yaml").write_text(catalog)
+        where = ["--bootstrap-servers", bootstrap, "--prefix", PREFIX]
+        self._land = Process(["land", *where, "--catalog", path, "--lake", folder / "lake"])
+        self._all = [self._land, Process(["ingest", *where, "--catalog", path]), Process(["quota", *where])]
+
+    def __enter__(self) -> "_Workers":
+        for worker in self._all:
+            worker.until_said("assigned" if worker is self._land else "started")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._all:
+            worker.stop()
+
+    def landed(self) -> int:
+        return sum(line["counted"] for line in self._land.said if line["message"] == "landed")
+
+    def until_landed(self, lines: int) -> None:
+        self._land.until(lambda _: self.landed() >= lines, limit_s=600)
+
+    def alive(self) -> None:
+        for worker in self._all:
+            if worker.code is not None:
+                raise RuntimeError(worker.tail())
+
+
+def _catalog(limit: int) -> str:
+    """Partners with a quota, and as many without: JSON is YAML."""
+    plans = [
+        {"id": "metered", "rate_card": "card", "quotas": [{"meter": "requests", "period": "MONTH", "limit": limit, "thresholds": list(THRESHOLDS)}]},
+        {"id": "free", "rate_card": "card"},
+    ]  # fmt: skip
+    partners = [
+        {
+            "id": f"{name}-{number}", "name": f"{name} {number}", "legal_entity": "toll", "time_zone": "UTC",
+            "plans": [{"plan": plan, "valid_from": "2020-01-01"}],
+            "credentials": [{"kind": "consumer", "id": f"{name}-{number}"}],
+        }
+        for name, plan in (("partner", "metered"), ("none", "free"))
+        for number in range(PARTNERS)
+    ]  # fmt: skip
+    rate = {"meter": "requests", "price": {"model": "per_unit", "unit_price": "0.01"}}
+    return json.dumps(
+        {
+            "legal_entities": [{"id": "toll", "name": "Toll", "invoice_prefix": "T"}],
+            "meters": [{"id": "requests", "aggregate": "count", "unit": "requests"}],
+            "rate_cards": [{"id": "card", "currency": "EUR", "versions": [{"valid_from": "2020-01-01", "rates": [rate]}]}],
+            "plans": plans,
+            "partners": partners,
+        }
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
