@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -65,6 +65,12 @@ class Quotas:
             {self.name(t.name): (t.partitions, {r.setting: r.value for r in topics.rules(t, 1)}) for t in made},
             replication=1,
         )
+        self.described(cluster, [t.name for t in made])
+
+    def described(self, cluster: Cluster, names: Sequence[str]) -> None:
+        """Wait until the broker describes what it has made: it answers before it does."""
+        wanted = {self.name(name) for name in names}
+        assert not cluster.settled(lambda: sorted(wanted - cluster.found(sorted(wanted)).keys()))
 
     def delete(self, topic: str) -> None:
         admin = AdminClient({**self.kafka.client_options()})

@@ -268,7 +268,8 @@ def test_topics_of_different_numbers_are_refused(kafka: str, kafka_prefix: str) 
     """A partner's ledger would lie with another worker than its totals."""
     quotas = Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix))
     quotas.create(but=LATEST)
-    Cluster(quotas.kafka).make(
+    cluster = Cluster(quotas.kafka)
+    cluster.make(
         {
             kafka_prefix + LATEST: (
                 PARTITIONS + 1,
@@ -277,6 +278,7 @@ def test_topics_of_different_numbers_are_refused(kafka: str, kafka_prefix: str) 
         },
         replication=1,
     )
+    quotas.described(cluster, [LATEST])
     with pytest.raises(Halted, match=f"{LATEST} has {PARTITIONS + 1} partitions") as halted:
         settings_for(quotas.kafka)
     assert halted.value.reason == Halt.BAD_TOPIC
