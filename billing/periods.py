@@ -50,6 +50,15 @@ def quota_period(kind: str, instant: datetime, zone: str) -> Period:
     return Period(_midnight(first, zone), _midnight(first + timedelta(days=7 if kind == "WEEK" else 1), zone))
 
 
+def quota_periods(kind: str, first: datetime, last: datetime, zone: str) -> Iterator[Period]:
+    """The quota periods in `zone` from the one that holds `first` to the one that holds `last`, in order."""
+    period = quota_period(kind, first, zone)
+    yield period
+    while period.end <= last:
+        period = quota_period(kind, period.end, zone)
+        yield period
+
+
 def segments(catalog: Catalog, partner: Partner, period: Period) -> Iterator[Segment]:
     """The parts of `period` in which the partner had a plan, cut where its rate card changes; in time order."""
     for assigned in sorted(partner.plans, key=lambda a: a.valid_from):

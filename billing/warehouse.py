@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from billing.periods import quota_periods
 from schemas import lake, tables
 from schemas.catalog import Catalog, Meter
 from schemas.tables import TIME, TableShape
@@ -29,6 +30,8 @@ _SPANS = pa.schema(
         ("span_end", TIME),
     ]
 )
+_CALENDARS = pa.schema([("span", pa.int64()), ("calendar", pa.int64())])
+_PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)])
 _PAIR = {"method": pa.string(), "route": pa.string(), "status": pa.int16()}
 
 
@@ -39,6 +42,13 @@ class Span(NamedTuple):
     meter: str
     start: datetime
     end: datetime
+
+
+class Calendar(NamedTuple):
+    """Which quota periods a span is cut into: DAY, WEEK or MONTH of a time zone."""
+
+    kind: str
+    zone: str
 
 
 class Meters:
@@ -64,6 +74,25 @@ class Meters:
         self._register_pairs("route", ((m, m.filter.routes or ()) for m in meters))
         self._register_spans(spans)
         self.con.sql(statement("metered")).create_view("metered", replace=True)
+
+    def by_quota_period(self, catalog: Catalog, spans: Sequence[tuple[Span, Calendar]]) -> pa.Table:
+        """What each span's meter counted in each quota period, by partition of `usage.events` (billing/sql/by_quota_period.sql).
+
+        `span` is the place of the span in `spans`.
+        """
+        self.define_metered(catalog, [span for span, _ in spans])
+        calendars = {calendar: i for i, calendar in enumerate(dict.fromkeys(calendar for _, calendar in spans))}
+        rows = [{"span": i, "calendar": calendars[calendar]} for i, (_, calendar) in enumerate(spans)]
+        self.con.register("calendars", pa.Table.from_pylist(rows, _CALENDARS))
+        (extent,) = self.query("extent").to_pylist()
+        periods = [
+            {"calendar": i, "period_start": period.start, "period_end": period.end}
+            for calendar, i in calendars.items()
+            if extent["first_window"] is not None
+            for period in quota_periods(calendar.kind, extent["first_window"], extent["last_window"], calendar.zone)
+        ]
+        self.con.register("quota_periods", pa.Table.from_pylist(periods, _PERIODS))
+        return self.query("by_quota_period")
 
     def _register_pairs(self, name: str, pairs: Iterable[tuple[Meter, Iterable[object]]]) -> None:
         rows = [{"meter": meter.id, name: value} for meter, values in pairs for value in values]

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing.periods import Period, quota_period
+from billing.periods import Period
 from billing.rating import in_unit
-from billing.warehouse import Meters, Span, Warehouse
+from billing.warehouse import Calendar, Meters, Span, Warehouse
 from schemas.catalog import Catalog, Partner, Quota
 from schemas.totals import Total
 from schemas.windows import WINDOW_US
@@ -30,6 +30,7 @@ class _Promise(NamedTuple):
     quota: Quota
     plan: str
     span: Span
+    calendar: Calendar
 
 
 class _Key(NamedTuple):
@@ -50,43 +51,35 @@ class Totals:
         self._catalog = catalog
         self._promises = list(_promises(catalog))
         self._sums: dict[_Key, _Sum] = {}
-        self._periods: dict[int, Period] = {}
         self._folds = Meters()
 
     def reload(self, root: Path, partitions: Collection[int]) -> list[Total]:
         """Forget these partitions, and sum them up from the lake. All their totals."""
         self._sums = {key: total for key, total in self._sums.items() if key.events_partition not in partitions}
         house = Warehouse(root)
-        rows = self._by_window(house)
-        changed = self._add(row for row in rows if row["events_partition"] in partitions)
+        changed = self._add(row for row in self._by_period(house) if row["events_partition"] in partitions)
         return [self._total(key, house.versions["events"]) for key in changed]
 
     def add(self, fold: pa.Table, events_version: int) -> list[Total]:
         """Add what one commit counted (schemas.tables.ROLLUPS). The totals that changed."""
         self._folds.con.register("rollups", fold)
-        return [self._total(key, events_version) for key in self._add(iter(self._by_window(self._folds)))]
+        return [self._total(key, events_version) for key in self._add(iter(self._by_period(self._folds)))]
 
-    def _by_window(self, meters: Meters) -> list[dict[str, Any]]:
+    def _by_period(self, meters: Meters) -> list[dict[str, Any]]:
         if not self._promises:
             return []
-        meters.define_metered(self._catalog, [promise.span for promise in self._promises])
-        return meters.query("by_window_and_partition").to_pylist()  # type: ignore[no-any-return]
+        return meters.by_quota_period(self._catalog, [(p.span, p.calendar) for p in self._promises]).to_pylist()  # type: ignore[no-any-return]
 
     def _add(self, rows: Iterator[Mapping[str, Any]]) -> list[_Key]:
-        changed: dict[_Key, None] = {}
+        changed = []
         for row in rows:
-            promise, start = self._promises[row["span"]], row["window_start"]
-            period = self._periods.get(row["span"])
-            if (
-                period is None or not period.start <= start < period.end
-            ):  # rows come in time order: mostly it is the last one
-                period = quota_period(promise.quota.period, start, promise.partner.time_zone)
-                self._periods[row["span"]] = period
+            period = Period(row["period_start"].astimezone(UTC), row["period_end"].astimezone(UTC))
             key = _Key(row["span"], period, row["events_partition"])
-            held = self._sums.get(key, _Sum(Decimal(0), start))
-            self._sums[key] = _Sum(held.used + row["quantity"], max(held.seen_until, start + _WINDOW))
-            changed[key] = None
-        return list(changed)
+            seen_until = row["last_window"].astimezone(UTC) + _WINDOW
+            held = self._sums.get(key, _Sum(Decimal(0), seen_until))
+            self._sums[key] = _Sum(held.used + row["quantity"], max(held.seen_until, seen_until))
+            changed.append(key)
+        return changed
 
     def _total(self, key: _Key, events_version: int) -> Total:
         promise, held = self._promises[key.promise], self._sums[key]
@@ -104,4 +97,5 @@ def _promises(catalog: Catalog) -> Iterator[_Promise]:
             start = partner.instant(assigned.valid_from)
             end = _EVER if assigned.valid_to is None else partner.instant(assigned.valid_to)
             for quota in catalog.plan(assigned.plan).quotas:
-                yield _Promise(partner, quota, assigned.plan, Span(partner.id, quota.meter, start, end))
+                span = Span(partner.id, quota.meter, start, end)
+                yield _Promise(partner, quota, assigned.plan, span, Calendar(quota.period, partner.time_zone))

@@ -29,6 +29,8 @@ OTHERS = {
     "meter_status": [("meter", pa.string()), ("status", pa.int16())],
     "meter_method": [("meter", pa.string()), ("method", pa.string())],
     "meter_route": [("meter", pa.string()), ("route", pa.string())],
+    "calendars": [("span", pa.int64()), ("calendar", pa.int64())],
+    "quota_periods": [("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)],
     "partners": [("partner_id", pa.string())],
     "metered": [
         ("span", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("window_start", TIME), ("source", pa.string()),
