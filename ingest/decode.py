@@ -29,6 +29,7 @@ CREDENTIALS = pa.schema(
 )
 LIMITS = pa.schema([("position", pa.int64()), ("earliest_us", pa.int64()), ("latest_us", pa.int64())])
 NO_LIMITS = LIMITS.empty_table()
+_NO_PARTS = pa.schema([("position", pa.int64()), ("item", pa.int32()), ("line", pa.string())]).empty_table()
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
 
 
@@ -93,6 +94,8 @@ class Decoder:
         touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
         self._con.register("lines", framed.lines.filter(touched))
         self._con.register("refused", refused)
+        several = bool((rows["item"].to_numpy() > 0).any())
+        self._con.register("parts", self._con.sql(_sql("parts")).to_arrow_table() if several else _NO_PARTS)
         letters = self._con.sql(_sql("refuse")).to_arrow_table()
         return Decoded(events.filter(accepted), _shaped(letters, DEAD.schema, constants))
 

@@ -1,17 +1,10 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, entries, unreadable, credentials
+-- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
 --      several entries the entry's own text; masked), raw_sha256 (of the whole line); in log order
 WITH whole AS MATERIALIZED (
     SELECT position, rtrim(line, chr(10) || chr(13)) AS line, sha256(rtrim(line, chr(10) || chr(13))) AS line_sha256
     FROM lines
-),
-
--- A file of a thousand records on one line must not become a thousand copies of the file.
-parts AS (
-    SELECT position, item, line
-    FROM entries
-    QUALIFY count(*) OVER (PARTITION BY position) > 1
 )
 
 SELECT
