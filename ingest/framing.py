@@ -70,14 +70,21 @@ def _readable(text: bytes, offsets: npt.NDArray[np.int64], start: int) -> Lines:
     unreadable = UNREADABLE.empty_table()
     if len(bad):
         table, unreadable = _set_apart(table, text, offsets, bad)
-    starts = offsets[:-1][lengths > 0]
-    spaced = np.flatnonzero(np.frombuffer(text, np.uint8)[starts] <= _SPACE) if len(text) else starts
-    drop = [int(i) for i in spaced if not text[offsets[i] : offsets[i + 1]].strip()]
-    if drop:
-        keep = np.ones(table.num_rows, bool)
-        keep[drop] = False
-        table = table.filter(pa.array(keep))
+    blank = _blank(text, offsets, lengths)
+    if blank.any():
+        table = table.filter(pa.array(~blank))
     return Lines(table, unreadable)
+
+
+def _blank(text: bytes, offsets: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which lines are white space alone. One byte is seen at once; only longer lines that begin with some are looked at."""
+    blank: npt.NDArray[np.bool_] = lengths == 0
+    if len(text):
+        first = np.frombuffer(text, np.uint8)[np.minimum(offsets[:-1], len(text) - 1)]
+        blank |= (lengths == 1) & (first == _NEWLINE)
+        for i in np.flatnonzero((first <= _SPACE) & ~blank):
+            blank[i] = not text[offsets[i] : offsets[i + 1]].strip()
+    return blank
 
 
 def _not_utf8(text: bytes, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -23,6 +23,7 @@ from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
 _DERIVED = "\x01"  # stands for the generation in derived ids until they are given; no id of a log may hold it
 _ENTRY_SHOWN_BYTES = 4096
+_NOTHING = {None: (Reason.TOMBSTONE, "a record without a value"), b"": (Reason.EMPTY, "an empty record")}
 
 I64 = npt.NDArray[np.int64]
 Headers = Any  # of confluent_kafka: a list of (name, value), or None
@@ -155,30 +156,36 @@ class _Decoded(NamedTuple):
 def _grouped(
     records: Records, defaults: tuple[str, str]
 ) -> tuple[dict[tuple[str, str], _Group], list[tuple[int, Reason, str, str]]]:
-    """Records by format and source; and those that hold nothing, with the reason."""
+    """Records by format and source; and those that hold nothing, with the reason.
+
+    Where records hold one line each, this loop is what ingest is made of: texts are decoded once for all that say the same.
+    """
     groups: dict[tuple[str, str], _Group] = {}
+    heard: dict[tuple[bytes | None, bytes | None], _Group | None] = {}  # by the headers as they are
     letters: list[tuple[int, Reason, str, str]] = []
     for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
-        said = dict(headers) if headers else {}
-        key = (_text(said.get("format")) or defaults[0], _text(said.get("source")) or defaults[1])
-        if value is None:
-            letters.append((row, Reason.TOMBSTONE, "a record without a value", key[1]))
-        elif not value:
-            letters.append((row, Reason.EMPTY, "an empty record", key[1]))
-        elif not key[1]:
+        said: dict[str, bytes | None] = dict(headers) if headers else {}
+        spoken = (said.get("format"), said.get("source"))
+        if spoken not in heard:
+            key = (_text(spoken[0]) or defaults[0], _text(spoken[1]) or defaults[1])
+            heard[spoken] = groups.setdefault(key, _Group([], {})) if key[1] else None
+        group = heard[spoken]
+        if not value:
+            reason, detail = _NOTHING[value]
+            letters.append((row, reason, detail, _text(spoken[1]) or defaults[1]))
+        elif group is None:
             letters.append((row, Reason.NO_SOURCE, "no header `source`", ""))
         else:
-            group = groups.setdefault(key, _Group([], {}))
             group.rows.append(row)
             if "generation" in said and (file := _file(said)):
                 group.files[row] = file
-    return groups, letters
+    return {key: group for key, group in groups.items() if group.rows}, letters
 
 
-def _file(said: dict[str, bytes | None]) -> tuple[str, int] | None:
+def _file(said: Mapping[str, bytes | None]) -> tuple[str, int] | None:
     """Which bytes of which file a record holds, where the sender says so (`tollbook load`)."""
-    position = _text(said.get("position"))
-    return (_text(said["generation"]), int(position)) if position.isascii() and position.isdigit() else None
+    position = said.get("position")
+    return (_text(said["generation"]), int(position)) if position and position.isdigit() else None
 
 
 def _text(value: bytes | None) -> str:
@@ -187,9 +194,10 @@ def _text(value: bytes | None) -> str:
 
 def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping[int, str]) -> _Decoded:
     values = [records.values[row] or b"" for row in group.rows]
-    starts = np.cumsum([0, *(len(value) + 1 for value in values)])[:-1]
-    marked = any(value.startswith(BOM) for value in values)
-    framed = split_lines(_without_marks(values) if marked else b"\n".join(values), 0)
+    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1)
+    starts = np.append(0, ends[:-1])
+    text = b"\n".join(values)
+    framed = split_lines(_without_marks(values) if BOM in text else text, 0)
     rows = np.asarray(group.rows)
     of_line = rows[np.searchsorted(starts, framed.lines["position"].to_numpy(), side="right") - 1]
     received = records.received_us[of_line]
