@@ -193,10 +193,11 @@ def _text(value: bytes | None) -> str:
 
 
 def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping[int, str]) -> _Decoded:
-    values = [records.values[row] or b"" for row in group.rows]
-    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1)
+    given = (records.values[row] or b"" for row in group.rows)
+    values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
+    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
     starts = np.append(0, ends[:-1])
-    text = b"\n".join(values)
+    text = b"".join(values)
     framed = split_lines(_without_marks(values) if BOM in text else text, 0)
     rows = np.asarray(group.rows)
     of_line = rows[np.searchsorted(starts, framed.lines["position"].to_numpy(), side="right") - 1]
@@ -222,7 +223,7 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
 
 def _without_marks(values: Sequence[bytes]) -> bytes:
     """The records' text, byte order marks overwritten with blank lines: nothing else moves."""
-    return b"\n".join(b"\n\n\n" + v.removeprefix(BOM) if v.startswith(BOM) else v for v in values)
+    return b"".join(b"\n\n\n" + v.removeprefix(BOM) if v.startswith(BOM) else v for v in values)
 
 
 def _ranks(record: I64, position: I64, item: I64) -> I64:
