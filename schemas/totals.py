@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 SCHEMA = "tollbook.totals/1"
@@ -38,7 +39,8 @@ class Total(NamedTuple):
 
     def encoded(self) -> bytes:
         """The value of the message."""
-        return json.dumps({"schema": SCHEMA, **self._asdict()}, default=_text).encode()
+        said = {"schema": SCHEMA, **self._asdict(), "thresholds": _texts(self.thresholds)}
+        return json.dumps(said, default=_text).encode()
 
 
 class BadTotal(Exception):
@@ -69,6 +71,12 @@ def decoded(value: bytes | None) -> Total:
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:
         raise BadTotal(f"it is no total: {exc!r}") from exc
+
+
+@lru_cache(1024)
+def _texts(thresholds: tuple[Decimal, ...]) -> list[str]:
+    """The same for all totals of a plan."""
+    return [str(threshold) for threshold in thresholds]
 
 
 def _text(value: object) -> str:

@@ -21,7 +21,7 @@ from schemas import lake
 from schemas.catalog import Catalog
 from schemas.halts import Halt, Halted
 from schemas.log import Partition
-from schemas.partitions import partition_of_key
+from schemas.partitions import partitions_of_keys
 from schemas.totals import Total
 from tollbook import metrics, worker_loop
 from tollbook.totals import Totals
@@ -110,8 +110,9 @@ class LandWorker:
         self._log.info("assigned %s", names, extra={"fields": {"partitions": len(partitions)}})
 
     def _publish(self, totals: Sequence[Total]) -> None:
-        for total in totals:
-            partition = partition_of_key(total.partner_id, self._topics.totals_partitions)
+        partners = pa.array([total.partner_id for total in totals], pa.string())
+        partitions = partitions_of_keys(partners, self._topics.totals_partitions).tolist()
+        for total, partition in zip(totals, partitions, strict=True):
             self._producer.produce(
                 self._topics.totals, total.encoded(), total.key, partition=partition, on_delivery=self._delivered
             )
