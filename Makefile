@@ -11,7 +11,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
-	@echo "make bench   benchmarks side by side; writes docs/results/land.md and kafka.md"
+	@echo "make bench   benchmarks side by side; writes docs/results/land.md, kafka.md and alerts.md"
 	@echo "make lock    resolve the lock anew"
 
 demo: $(READY)
@@ -36,6 +36,7 @@ faults: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.land
 	@$(BIN)/python -m benchmarks.kafka
+	@$(BIN)/python -m benchmarks.alerts
 
 # Hashes of everything that is installed: the same set on every machine. Our own packages are linked, not copied.
 $(READY): requirements.lock pyproject.toml
