@@ -86,6 +86,7 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
         prove(house.versions, *_reach(partners, label))[:_SHOWN]
         + _unexplained(house)
         + _strangers(house, catalog, partners, label)
+        + _anomalies(house, catalog, partners, label)
         + problems
     )
     if problems:
@@ -190,6 +191,17 @@ def _strangers(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], 
         f"partner {r['partner_id']} has {r['requests']} requests in {label} but is not in the catalog; bring the partner back"
         for r in rows
     ]
+
+
+def _anomalies(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
+    """Events of an unlikely size are counted, but nobody is billed for them before a person has released them."""
+    released = {(source.id, event_id) for source in catalog.sources for event_id in source.released}
+    return [
+        f"event {row['event_id']} of source {row['source']} says {row['size']:,} bytes or microseconds for partner {row['partner_id']}; "
+        f"if that is true, add the event's id to `released` of the source in the catalog"
+        for row in house.query("anomalies", _reach(partners, label)._asdict()).to_pylist()
+        if (row["source"], row["event_id"]) not in released
+    ][:_SHOWN]
 
 
 def _content(

@@ -3,18 +3,20 @@
 Total: every entry of every line comes out once, as an event or as a refusal with a reason from the closed list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest import formats
+from ingest import formats, strict_json
 from ingest.framing import LINES, UNREADABLE, Lines
+from schemas.reasons import Reason
 from schemas.tables import CODED, DEAD, FRESH_EVENTS
 
 CREDENTIALS = pa.schema(
@@ -27,9 +29,17 @@ CREDENTIALS = pa.schema(
         ("to_us", pa.int64()),
     ]
 )
-LIMITS = pa.schema([("position", pa.int64()), ("earliest_us", pa.int64()), ("latest_us", pa.int64())])
+LIMITS = pa.schema(
+    [
+        ("position", pa.int64()),
+        ("earliest_us", pa.int64()),
+        ("latest_us", pa.int64()),
+        ("key", pa.string()),  # of the record, where it names the partner
+    ]
+)
 NO_LIMITS = LIMITS.empty_table()
 _NO_PARTS = pa.schema([("position", pa.int64()), ("item", pa.int32()), ("line", pa.string())]).empty_table()
+_UNREAD = pa.array([Reason.NOT_JSON, Reason.WRONG_TYPE, Reason.NOT_INTEGER], pa.string())
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
 
 
@@ -41,6 +51,7 @@ class SourceRules(NamedTuple):
     partner_field: str | None = None  # top-level field of the log line that names the partner
     earliest_us: int | None = None
     latest_us: int | None = None
+    event_types: tuple[str, ...] | None = None  # of usage events; None: any
 
 
 class Attribution(NamedTuple):
@@ -70,6 +81,8 @@ class Decoder:
             ("partner_path", path),
             ("earliest_us", rules.earliest_us),
             ("latest_us", rules.latest_us),
+            ("event_types", None if rules.event_types is None else list(rules.event_types)),
+            ("strict", formats.is_strict(format_name) or (rules.may_tag and path is not None)),
             ("generation", ""),
         ):
             _set(self._con, name, value)
@@ -78,13 +91,14 @@ class Decoder:
     def decode(self, framed: Lines, generation: str, limits: pa.Table = NO_LIMITS) -> Decoded:
         """Events and refusals of `framed`, which belongs to file generation `generation`.
 
-        `limits`, as LIMITS: the times a line may lie in, [earliest, latest), where lines were received at different times.
+        `limits`, as LIMITS: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
+        partner that the record's key names.
         """
         _set(self._con, "generation", generation)
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
         self._con.register("limits", limits)
-        rows = _in_order(self._con.sql(_sql("events")).to_arrow_table())
+        rows = _judged(self._con, _in_order(self._con.sql(_sql("events")).to_arrow_table()), framed)
         constants = {"source": self._source, "generation": generation}
         events = _shaped(rows, FRESH_EVENTS, constants)  # coded first: then there is less to filter
         accepted = pc.is_null(rows["reason"])
@@ -105,12 +119,44 @@ class Parser:
 
     def __init__(self, format_name: str) -> None:
         self._con = _pipeline(format_name)
+        _set(self._con, "strict", formats.is_strict(format_name))
 
     def parse(self, framed: Lines) -> pa.Table:
         """Normalised fields of every entry, in order; columns of ingest/sql/parse.sql."""
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
-        return self._con.sql(_sql("parse")).to_arrow_table()
+        return _judged(self._con, self._con.sql(_sql("parse")).to_arrow_table(), framed)
+
+
+def _judged(con: duckdb.DuckDBPyConnection, rows: pa.Table, framed: Lines) -> pa.Table:
+    """`rows` with the exact reason of those that look suspicious, or that cannot be read; mostly there are none.
+
+    Only these are read by Python, one by one.
+    """
+    asked = pc.or_(rows["doubtful"], pc.is_in(rows["reason"], value_set=_UNREAD))
+    if not pc.any(asked).as_py():
+        return rows
+    doubted = rows.filter(asked).select(["position", "item"])
+    con.register("lines", framed.lines.filter(pc.is_in(framed.lines["position"], value_set=doubted["position"])))
+    con.register("doubted", doubted)
+    texts = con.sql(_sql("doubted")).to_arrow_table().to_pylist()
+    con.register("lines", framed.lines)
+    found = {(t["position"], t["item"]): problem for t in texts if (problem := strict_json.problem(t["line"]))}
+    keys = zip(doubted["position"].to_pylist(), doubted["item"].to_pylist(), strict=True)
+    problems = [found.get(key) for key in keys]
+    mask = np.flatnonzero(asked.to_numpy())[np.array([problem is not None for problem in problems], bool)]
+    told = [problem for problem in problems if problem is not None]
+    return _replaced(
+        _replaced(rows, "reason", mask, [str(p.reason) for p in told]), "detail", mask, [p.detail for p in told]
+    )
+
+
+def _replaced(rows: pa.Table, name: str, at: npt.NDArray[np.int64], values: Sequence[str]) -> pa.Table:
+    mask = np.zeros(rows.num_rows, bool)
+    mask[at] = True
+    column = rows[name].combine_chunks()
+    changed = pc.replace_with_mask(column, pa.array(mask), pa.array(values, column.type))
+    return rows.set_column(rows.schema.get_field_index(name), name, changed)
 
 
 def _pipeline(format_name: str) -> duckdb.DuckDBPyConnection:
@@ -133,7 +179,7 @@ def _pipeline(format_name: str) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def _set(con: duckdb.DuckDBPyConnection, name: str, value: str | int | bool | None) -> None:  # noqa: FBT001
+def _set(con: duckdb.DuckDBPyConnection, name: str, value: str | int | bool | list[str] | None) -> None:  # noqa: FBT001
     con.execute(f"SET VARIABLE {name} = ?", [value])
 
 

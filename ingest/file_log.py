@@ -16,16 +16,19 @@ import pyarrow as pa
 
 from ingest import generation
 from ingest.decode import Decoder
-from ingest.framing import Lines, split_lines, whole_document
+from ingest.framing import Lines, split_lines, too_long, whole_document
 from ingest.generation import FileChanged, Identified, Known
 from ingest.text import (
     BLOCK_BYTES,
+    LINE_HELD_BYTES_MAX,
+    LongLine,
     UnreadableFile,
     is_complete_json,
     is_document,
     is_packed,
     open_text,
     packed_position,
+    pass_over,
     read,
 )
 from schemas.log import Fetched, Origin, Partition, Reader
@@ -41,6 +44,12 @@ class _Block(NamedTuple):
     text: bytes
     document: bool
     tail_sha256: str
+    long: LongLine | None = None  # then `text` is empty
+
+    @property
+    def end(self) -> int:
+        """The offset behind it."""
+        return self.start + (self.long.length if self.long else len(self.text))
 
 
 class FileLog:
@@ -140,11 +149,12 @@ class FileLog:
         already = self._position
         with open_text(path) as text:
             before = generation.skip(text, start, name)
-            rest, at_end = b"", False
+            rest, ahead, at_end = b"", b"", False
             while not at_end:
-                block = read(text, self._block_bytes, name)
+                fresh = read(text, self._block_bytes, name)
                 self._position = already + packed_position(text)
-                at_end = len(block) < self._block_bytes
+                at_end = len(fresh) < self._block_bytes
+                block, ahead = ahead + fresh, b""
                 if at_end and start == 0 and not rest and is_document(block):
                     yield _Block(partition, 0, block, True, generation.tail_sha256(block))  # noqa: FBT003
                     break
@@ -158,6 +168,14 @@ class FileLog:
                     before = (before + whole[-generation.TAIL_BYTES :])[-generation.TAIL_BYTES :]
                     yield _Block(partition, start, whole, False, generation.tail_sha256(before))  # noqa: FBT003
                     start += len(whole)
+                if len(rest) > LINE_HELD_BYTES_MAX and not at_end:
+                    long, ahead = pass_over(text, rest, self._block_bytes, name)
+                    if long is None:
+                        self.waiting[name] = len(rest)
+                        break
+                    rest, before = b"", long.tail
+                    yield _Block(partition, start, b"", False, generation.tail_sha256(before), long)  # noqa: FBT003
+                    start += long.length
             self._position = already + path.stat().st_size
 
     def _is_whole(self, path: Path, line: bytes) -> bool:
@@ -168,14 +186,18 @@ class FileLog:
         return False
 
     def _decode(self, block: _Block) -> Fetched:
-        framed: Lines = (whole_document if block.document else split_lines)(block.text, block.start)
+        framed: Lines
+        if block.long:
+            framed = too_long(block.long.head, block.long.size, block.long.sha256, block.start)
+        else:
+            framed = (whole_document if block.document else split_lines)(block.text, block.start)
         decoder = self._decoders.get()
         try:
             decoded = decoder.decode(framed, block.partition.generation)
         finally:
             self._decoders.put(decoder)
         file = self._files[block.partition]
-        partition, end = block.partition, block.start + len(block.text)
+        partition, end = block.partition, block.end
         said = {"source": partition.source, "generation": partition.generation, "from_offset": block.start}
         said |= {"to_offset": end, "records": 1, "entries": decoded.events.num_rows + decoded.refused.num_rows}
         return Fetched(

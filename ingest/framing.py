@@ -5,17 +5,22 @@ Blank lines are no entries. Every other line comes out, whatever its bytes: as t
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ingest import documents
+
 LINE_BYTES_MAX = 1 << 20
 _SHOWN_BYTES = 4096
 _NEWLINE, _SPACE = 10, 32
 _SLICE_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
+# What a text of two or four bytes a character begins with; no UTF-8 does.
+WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 LINES = pa.schema([("position", pa.int64()), ("line", pa.string())])
 UNREADABLE = pa.schema(
@@ -31,22 +36,66 @@ class Lines(NamedTuple):
 
 
 def split_lines(text: bytes, start: int) -> Lines:
-    """The non-blank lines of `text`, whose first byte has offset `start`; a byte order mark at 0 is passed over.
+    """The non-blank lines of `text`, whose first byte has offset `start`; a byte order mark before a line is passed over.
 
     The last line may lack its newline.
     """
     ends = _newlines(text) + 1
     if len(text) and (not len(ends) or ends[-1] != len(text)):
         ends = np.append(ends, len(text))
-    first = len(BOM) if start == 0 and text.startswith(BOM) else 0
-    offsets = np.concatenate([np.full(1, first, np.int64), ends])
-    return _readable(text, offsets, start)
+    offsets = np.concatenate([np.zeros(1, np.int64), ends])
+    if BOM in text and (marked := [int(i) for i in offsets[:-1] if text.startswith(BOM, i)]):
+        return split_lines(_without_marks(text, marked), start)
+    if (np.diff(offsets) > LINE_BYTES_MAX).any():
+        return _readable(*_unfolded(text, offsets, start))
+    return _readable(text, offsets, offsets[:-1] + start)
+
+
+def _unfolded(
+    text: bytes, offsets: npt.NDArray[np.int64], start: int
+) -> tuple[bytes, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """`text` with documents that are longer than a line may be replaced by their records, a line each; offsets and positions of these lines."""
+    pieces, positions, done = [], [], 0
+    for i in np.flatnonzero(np.diff(offsets) > LINE_BYTES_MAX):
+        begin, end = int(offsets[i]), int(offsets[i + 1])
+        if found := documents.records(text[begin:end]):
+            pieces += [text[offsets[done] : begin], *(record.text + b"\n" for record in found)]
+            positions += [offsets[done:i] + start, np.array([record.start for record in found]) + begin + start]
+            done = int(i) + 1
+    pieces.append(text[offsets[done] :])
+    positions.append(offsets[done:-1] + start)
+    unfolded = b"".join(pieces)
+    ends = _newlines(unfolded) + 1
+    if not len(ends) or ends[-1] != len(unfolded):
+        ends = np.append(ends, len(unfolded))
+    return unfolded, np.concatenate([np.zeros(1, np.int64), ends]), np.concatenate(positions)
+
+
+def too_long(head: bytes, size: int, sha256: str, position: int) -> Lines:
+    """A line of which only the beginning is at hand."""
+    shown = head.decode(errors="backslashreplace") + "\n"
+    detail = f"{size} bytes, at most {LINE_BYTES_MAX}"
+    row = {"position": position, "reason": "TOO_LARGE", "detail": detail, "raw_sha256": sha256}
+    return Lines(
+        pa.table([pa.array([position]), pa.array([shown])], schema=LINES), pa.Table.from_pylist([row], UNREADABLE)
+    )
+
+
+def _without_marks(text: bytes, marked: Sequence[int]) -> bytes:
+    """Byte order marks overwritten with blank lines: nothing else moves."""
+    changed = bytearray(text)
+    for i in marked:
+        changed[i : i + len(BOM)] = b"\n" * len(BOM)
+    return bytes(changed)
 
 
 def whole_document(text: bytes, start: int) -> Lines:
-    """`text` as one line: a JSON document that was written over several."""
+    """`text` as one line, a JSON document that was written over several; as its records, where it is too long for a line."""
     lead = len(text) - len(text.removeprefix(BOM).lstrip())
-    return _readable(text[lead:], np.array([0, len(text) - lead], np.int64), start + lead)
+    offsets = np.array([0, len(text) - lead], np.int64)
+    if offsets[1] > LINE_BYTES_MAX:
+        return _readable(*_unfolded(text[lead:], offsets, start + lead))
+    return _readable(text[lead:], offsets, offsets[:-1] + start + lead)
 
 
 def _newlines(text: bytes) -> npt.NDArray[np.int64]:
@@ -56,7 +105,7 @@ def _newlines(text: bytes) -> npt.NDArray[np.int64]:
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
-def _readable(text: bytes, offsets: npt.NDArray[np.int64], start: int) -> Lines:
+def _readable(text: bytes, offsets: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> Lines:
     array = pa.StringArray.from_buffers(
         len(offsets) - 1, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(text)
     )
@@ -66,7 +115,7 @@ def _readable(text: bytes, offsets: npt.NDArray[np.int64], start: int) -> Lines:
         array.validate(full=True)
     except pa.ArrowInvalid:
         bad = np.union1d(bad, _not_utf8(text, offsets))
-    table = pa.table({"position": pa.array(offsets[:-1] + start), "line": array}, schema=LINES)
+    table = pa.table({"position": pa.array(positions), "line": array}, schema=LINES)
     unreadable = UNREADABLE.empty_table()
     if len(bad):
         table, unreadable = _set_apart(table, text, offsets, bad)
@@ -102,6 +151,15 @@ def _decodes(line: bytes) -> bool:
     return True
 
 
+def _why(raw: bytes) -> tuple[str, str]:
+    """Reason and detail of a line that no format is given."""
+    if len(raw) > LINE_BYTES_MAX:
+        return "TOO_LARGE", f"{len(raw)} bytes, at most {LINE_BYTES_MAX}"
+    if raw.startswith(WIDE_BOMS):
+        return "BAD_ENCODING", "the line is UTF-16 or UTF-32"
+    return "BAD_UTF8", "the line is no UTF-8"
+
+
 def _set_apart(
     table: pa.Table, text: bytes, offsets: npt.NDArray[np.int64], bad: npt.NDArray[np.int64]
 ) -> tuple[pa.Table, pa.Table]:
@@ -111,12 +169,12 @@ def _set_apart(
     for i in bad:
         raw = text[offsets[i] : offsets[i + 1]].rstrip(b"\r\n")
         shown.append(raw[:_SHOWN_BYTES].decode(errors="backslashreplace") + "\n")
-        too_large = len(raw) > LINE_BYTES_MAX
+        reason, detail = _why(raw)
         rows.append(
             {
                 "position": table["position"][int(i)].as_py(),
-                "reason": "TOO_LARGE" if too_large else "BAD_UTF8",
-                "detail": f"{len(raw)} bytes, at most {LINE_BYTES_MAX}" if too_large else "the line is no UTF-8",
+                "reason": reason,
+                "detail": detail,
                 "raw_sha256": hashlib.sha256(raw).hexdigest(),
             }
         )

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ingest.decode import LIMITS, Decoder
 from ingest.formats import UnknownFormat
-from ingest.framing import BOM, split_lines
+from ingest.framing import WIDE_BOMS, split_lines
 from schemas import wire
 from schemas.log import Origin
 from schemas.partitions import partitions_of
@@ -37,11 +37,18 @@ class Records(NamedTuple):
     partitions: I64
     offsets: I64
     received_us: I64  # the broker's append time
+    keys: Sequence[bytes | None] | None = None  # None: of no record
 
     def part(self, rows: slice) -> "Records":
         """Some of them."""
+        keys = None if self.keys is None else self.keys[rows]
         return Records(
-            self.values[rows], self.headers[rows], self.partitions[rows], self.offsets[rows], self.received_us[rows]
+            self.values[rows],
+            self.headers[rows],
+            self.partitions[rows],
+            self.offsets[rows],
+            self.received_us[rows],
+            keys,
         )
 
 
@@ -51,6 +58,7 @@ class Reading(NamedTuple):
     decoder: Decoder
     max_age_us: int
     max_future_us: int
+    key_is_partner: bool = False  # the records' keys name partners; a line of another is refused
 
 
 class Read(NamedTuple):
@@ -195,15 +203,23 @@ def _text(value: bytes | None) -> str:
 def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping[int, str]) -> _Decoded:
     given = (records.values[row] or b"" for row in group.rows)
     values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
+    text = b"".join(values)
+    if any(mark in text for mark in WIDE_BOMS):  # one refused line each: their bytes could be taken for line ends
+        values = [WIDE_BOMS[0] + b"\n" if value.startswith(WIDE_BOMS) else value for value in values]
+        text = b"".join(values)
     ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
     starts = np.append(0, ends[:-1])
-    text = b"".join(values)
-    framed = split_lines(_without_marks(values) if BOM in text else text, 0)
+    framed = split_lines(text, 0)
     rows = np.asarray(group.rows)
     of_line = rows[np.searchsorted(starts, framed.lines["position"].to_numpy(), side="right") - 1]
     received = records.received_us[of_line]
     limits = pa.table(
-        [framed.lines["position"], pa.array(received - how.max_age_us), pa.array(received + how.max_future_us)],
+        [
+            framed.lines["position"],
+            pa.array(received - how.max_age_us),
+            pa.array(received + how.max_future_us),
+            _keys(records, of_line) if how.key_is_partner else pa.nulls(len(of_line), pa.string()),
+        ],
         schema=LIMITS,
     )
     if group.files:  # a file has no time of receipt
@@ -221,9 +237,10 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     )
 
 
-def _without_marks(values: Sequence[bytes]) -> bytes:
-    """The records' text, byte order marks overwritten with blank lines: nothing else moves."""
-    return b"".join(b"\n\n\n" + v.removeprefix(BOM) if v.startswith(BOM) else v for v in values)
+def _keys(records: Records, of_line: I64) -> pa.Array:
+    """The key of each line's record, as text."""
+    keys = records.keys or [None] * len(records.values)
+    return pa.array([None if key is None else _text(key) for key in keys], pa.string()).take(pa.array(of_line))
 
 
 def _ranks(record: I64, position: I64, item: I64) -> I64:

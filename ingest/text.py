@@ -1,16 +1,19 @@
 """The text of a log file, whatever it is packed in: plain or gzip, read in blocks from any offset of the text."""
 
 import gzip
+import hashlib
 import json
 import zlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from ingest.framing import BOM, Lines, split_lines, whole_document
 
 # A statement takes 35 ms to bind, whatever it reads: blocks are large, so that this is little for each line.
 BLOCK_BYTES = 32 << 20
+LINE_HELD_BYTES_MAX = 64 << 20  # a document may be so long; what is longer is passed over, and refused as one entry
+_TAIL_BYTES = 4096
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -47,6 +50,31 @@ def read(text: BinaryIO, size: int, name: str) -> bytes:
     except OSError as exc:
         raise UnreadableFile(f"{name}: {exc.strerror or exc}; repair it, then repeat the command") from exc
     return b"".join(pieces)
+
+
+class LongLine(NamedTuple):
+    """A line that is too long to be held: how it begins, its length and hash without its end, its last bytes and all its bytes."""
+
+    head: bytes
+    size: int
+    sha256: str
+    tail: bytes
+    length: int
+
+
+def pass_over(text: BinaryIO, begun: bytes, size: int, name: str) -> tuple[LongLine | None, bytes]:
+    """Read on to the end of a line that has `begun`, in pieces of `size`; and what was read behind it. None: the text ends in it."""
+    digest, length, tail = hashlib.sha256(begun), len(begun), begun[-_TAIL_BYTES:]
+    while piece := read(text, size, name):
+        end = piece.find(b"\n") + 1
+        part = piece[:end] if end else piece
+        digest.update(part.rstrip(b"\r\n") if end else part)
+        length += len(part)
+        tail = (tail + part)[-_TAIL_BYTES:]
+        if end:
+            bare = length - (len(part) - len(part.rstrip(b"\r\n")))
+            return LongLine(begun[:_TAIL_BYTES], bare, digest.hexdigest(), tail, length), piece[end:]
+    return None, b""
 
 
 def packed_position(text: BinaryIO) -> int:

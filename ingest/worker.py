@@ -234,6 +234,7 @@ def _records(messages: Sequence[Message]) -> Records:
         np.array(list(map(Message.partition, messages)), np.int64),
         np.array(list(map(Message.offset, messages)), np.int64),
         times[:, 1] * 1000,
+        list(map(Message.key, messages)),
     )
 
 

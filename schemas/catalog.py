@@ -21,6 +21,8 @@ from schemas.catalog_fields import (
     Amount,
     Code,
     Currency,
+    EventId,
+    EventType,
     Id,
     Network,
     Note,
@@ -68,6 +70,9 @@ class Source(Record):
     partner: Id | None = None
     may_tag: bool = False
     partner_field: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    key_is_partner: bool = False  # of records of a topic: the key names the partner, and must agree with the line
+    released: tuple[EventId, ...] = ()  # ids of events of an unlikely size that are to be billed
+    event_types: tuple[EventType, ...] | None = Field(default=None, min_length=1)  # of usage events; None: any
     max_age_days: int | None = Field(default=None, ge=1)
     max_future_minutes: int | None = Field(default=None, ge=0)
 

@@ -42,7 +42,7 @@ def _reading(catalog: Catalog, format_name: str, source: str, decoder: Decoder) 
     said = next((s for s in catalog.sources if s.id == source), Source(id=source))
     age = timedelta(days=said.max_age_days or MAX_AGE_DAYS)
     ahead = timedelta(minutes=MAX_FUTURE_MINUTES if said.max_future_minutes is None else said.max_future_minutes)
-    return Reading(decoder, age // _US, ahead // _US)
+    return Reading(decoder, age // _US, ahead // _US, said.key_is_partner)
 
 
 def run(worker: Worker, log: logging.Logger, options: worker_loop.Options) -> int:

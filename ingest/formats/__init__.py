@@ -29,6 +29,11 @@ def statement(name: str) -> str:
     return resources.files("ingest.formats").joinpath(f"{name}.sql").read_text()
 
 
+def is_strict(name: str) -> bool:
+    """Whether the format's entries are usage events, of which nothing is guessed: its header then says `Strict:`."""
+    return any(line.startswith("-- Strict:") for line in statement(name).splitlines())
+
+
 def describe(name: str) -> Format:
     """What the header of a format's SQL file says of it: fields, units, id rule."""
     lines = []

@@ -1,10 +1,11 @@
 -- Who pays: an explicit partner tag, else the credential valid at event time. One row per entry. The hot path: nothing
 -- here touches the raw line, unless the source names partners in one of its fields.
 -- in:  normalised, credentials(kind, value, partner_id, suspended, from_us, to_us: [from, to)), partners(partner_id, suspended);
---      limits(position, earliest_us, latest_us: [earliest, latest)) of lines received at times of their own;
+--      limits(position, earliest_us, latest_us: [earliest, latest), key) of lines received at times of their own, in records
+--      with a key that names the partner;
 --      variables generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit)
 -- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
---      detail (of what the format refuses); tag, identity and credential as the log has them
+--      doubtful and detail (of what the format refuses); tag, identity and credential as the log has them
 WITH tagged AS (
     SELECT
         normalised.*,
@@ -24,6 +25,7 @@ matched AS (
         named.partner_id AS tag_partner,
         coalesce(limits.earliest_us, getvariable('earliest_us')) AS earliest_us,
         coalesce(limits.latest_us, getvariable('latest_us')) AS latest_us,
+        limits.key AS record_key,
         coalesce(exact.suspended, issuer.suspended, named.suspended, FALSE) AS suspended
     FROM tagged AS t
     LEFT JOIN credentials AS exact
@@ -60,14 +62,17 @@ SELECT
         WHEN reason IS NOT NULL THEN reason
         WHEN time_us < earliest_us THEN 'TOO_LATE'
         WHEN time_us >= latest_us THEN 'IN_FUTURE'
-        WHEN tag IS NOT NULL AND tag_partner IS NULL THEN 'UNKNOWN_PARTNER'
+        WHEN tag IS NOT NULL AND tag_partner IS NULL
+            THEN CASE WHEN regexp_full_match(tag, '[a-z0-9_-]{1,64}') THEN 'UNKNOWN_PARTNER' ELSE 'BAD_PARTNER' END
         WHEN credential_partner != tag THEN 'PARTNER_MISMATCH'
+        WHEN record_key != coalesce(credential_partner, tag_partner) THEN 'KEY_MISMATCH'
         WHEN credential_partner IS NOT NULL THEN NULL
         WHEN tag IS NOT NULL AND getvariable('may_tag') THEN NULL
         WHEN identity_kind != 'none' THEN 'UNKNOWN_CREDENTIAL'
         WHEN tag IS NOT NULL THEN 'TAG_NOT_ALLOWED'
         ELSE 'NO_PARTNER'
     END AS reason,
+    doubtful,
     detail,
     tag,
     identity_kind,

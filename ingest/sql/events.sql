@@ -2,7 +2,7 @@
 -- computed.
 -- in:  attributed
 -- out: the columns of schemas.tables.FRESH_EVENTS without source and generation; reason, NULL where accepted, and what a
---      refusal tells a person: detail, tag, identity_kind, identity_value, credential_logged
+--      refusal tells a person: doubtful, detail, tag, identity_kind, identity_value, credential_logged
 SELECT
     event_id,
     partner_id,
@@ -21,6 +21,7 @@ SELECT
     position,
     item,
     reason,
+    doubtful,
     detail,
     tag,
     identity_kind,

@@ -92,6 +92,31 @@ CREATE OR REPLACE TEMP MACRO records_in(line, path) AS
 -- Why a line of a JSON format could not be read as an object.
 CREATE OR REPLACE TEMP MACRO no_object(line) AS CASE WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON' ELSE 'NOT_OBJECT' END;
 
+-- Whether a JSON line must be looked at by ingest/strict_json.py before it may be a usage event: more than 256 colons (which take
+-- 1,280 bytes) or 32 brackets, or a name twice in it or in its data. Suspects innocent lines, too; lets no guilty one pass.
+CREATE OR REPLACE TEMP MACRO doubtful(line) AS
+    (strlen(line) > 1280 AND length(line) - length(replace(line, ':', '')) > 256)
+    OR strlen(line) - strlen(replace(replace(line, '{', ''), '[', '')) > 32
+    OR CASE WHEN json_valid(line)
+        THEN list_contains(list_transform(json_keys(line, ['$', '$.data']), lambda names: len(names) != list_unique(names)), TRUE)
+    ELSE FALSE END;
+
+-- The reason for which no instant was read from a time: without a zone none is guessed, and years beyond four digits are years.
+CREATE OR REPLACE TEMP MACRO time_problem(x) AS CASE
+    WHEN coalesce(iso_time_us(x || 'Z'), clf_time_us(x || ' +0000')) IS NOT NULL THEN 'NO_ZONE'
+    WHEN regexp_matches(x, '^(?:[+-]\d{4,9}|\d{5,9})-\d\d-\d\d[Tt ]') THEN 'TIME_RANGE'
+    ELSE 'BAD_TIME'
+END;
+
+-- Why a number of JSON, as it stands there, is no quantity in whole units of at most 10^16; NULL where it is one, or absent.
+CREATE OR REPLACE TEMP MACRO quantity_problem(json) AS CASE
+    WHEN json IS NULL OR json = 'null' OR regexp_full_match(json, '-?0|[0-9]{1,15}') THEN NULL
+    WHEN NOT regexp_matches(json, '^-?[0-9]') THEN 'WRONG_TYPE'
+    WHEN contains(json, '.') OR contains(lower(json), 'e') THEN 'NOT_INTEGER'
+    WHEN starts_with(json, '-') THEN 'NEGATIVE'
+    WHEN coalesce(TRY_CAST(json AS BIGINT) > 10000000000000000, TRUE) THEN 'NUMBER_RANGE'
+END;
+
 -- A time in one of three ways: RFC 3339, CLF, or a number since the epoch.
 CREATE OR REPLACE TEMP MACRO any_time_us(x) AS CASE
     WHEN contains(x, '/') THEN clf_time_us(x)

@@ -1,7 +1,10 @@
 -- What `python -m ingest parse` shows: the normalised fields, before truncation and attribution. Ordered.
 -- in:  normalised
--- out: reason, detail and the record's fields; time floored to ms, latency_ms to the nanosecond
+-- out: position, item, doubtful, reason, detail and the record's fields; time floored to ms, latency_ms to the nanosecond
 SELECT
+    position,
+    item,
+    doubtful,
     reason,
     detail,
     CASE WHEN starts_with(event_id, service || ' ') THEN substr(event_id, length(service) + 2) ELSE event_id END AS event_id,

@@ -1,5 +1,5 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials
+-- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
 --      several entries the entry's own text; masked), raw_sha256 (of the whole line); in log order
 WITH whole AS MATERIALIZED (
@@ -19,6 +19,9 @@ SELECT
     CASE
         WHEN r.detail IS NOT NULL THEN r.detail
         WHEN r.reason IN ('UNKNOWN_PARTNER', 'TAG_NOT_ALLOWED') THEN 'partner tag ' || left(r.tag, 64)
+        -- It may hold anything: what could act on a terminal or a log is not repeated.
+        WHEN r.reason = 'BAD_PARTNER' THEN 'partner tag ' || regexp_replace(left(r.tag, 64), '[^ -~]', '?', 'g')
+        WHEN r.reason = 'KEY_MISMATCH' THEN 'record key ' || regexp_replace(left(limits.key, 64), '[^ -~]', '?', 'g') || ', but the line is of ' || r.partner_id
         WHEN r.reason = 'PARTNER_MISMATCH'
             THEN 'partner tag ' || left(r.tag, 64) || ', but ' || r.identity_kind || ' ' || left(r.credential_logged, 200) || ' is of ' || r.partner_id
         WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN r.identity_kind || ' ' || left(r.credential_logged, 200)
@@ -28,7 +31,7 @@ SELECT
     r.position,
     r.item,
     r.event_id,
-    CASE WHEN r.reason != 'PARTNER_MISMATCH' THEN r.partner_id END AS partner_id,
+    CASE WHEN r.reason NOT IN ('PARTNER_MISMATCH', 'KEY_MISMATCH') THEN r.partner_id END AS partner_id,
     r.occurred_at,
     encode(masked(coalesce(p.line, w.line))) AS raw,
     coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256
@@ -36,4 +39,5 @@ FROM refused AS r
 INNER JOIN whole AS w ON w.position = r.position
 LEFT JOIN parts AS p ON p.position = r.position AND p.item = r.item
 LEFT JOIN unreadable AS u ON u.position = r.position
+LEFT JOIN limits ON limits.position = r.position
 ORDER BY r.position, r.item

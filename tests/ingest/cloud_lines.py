@@ -126,11 +126,11 @@ CLOUDTRAIL = (
         Broken("a file without records", j({"Records": []}), "NOT_A_REQUEST"),
         Broken("records that are no list", j({"Records": {"eventName": "GetObject"}}), "NOT_A_REQUEST"),
         Broken("a record that is no object", j({"Records": [7]}), "NOT_OBJECT"),
-        Broken("a time without a zone", j(changed(S3_READ, eventTime="2026-10-01T06:00:00")), "BAD_TIME"),
+        Broken("a time without a zone", j(changed(S3_READ, eventTime="2026-10-01T06:00:00")), "NO_ZONE"),
         Broken("no time", j(changed(S3_READ, eventTime=None)), "NO_TIME"),
         Broken("bytes below zero", j(changed(S3_READ, additionalEventData__bytesTransferredOut=-1)), "NUMBER_RANGE"),
         Broken("a file that is cut", j({"Records": [S3_READ, INVOKE]})[:-9], "NOT_JSON"),
-        Broken("an id with a line break", j(changed(S3_READ, eventID="a\nb")), "BAD_ID"),
+        Broken("an id with a line break", j(changed(S3_READ, eventID="a\nb")), "CONTROL_CHAR"),
     ],
 )  # fmt: skip
 
@@ -221,7 +221,7 @@ AWS_ALB = (
         Broken("a connection of a TCP listener", '2026-10-01T06:00:00.1Z lb 203.0.113.9:2817 10.0.0.1:80 0.001 0.000 0.000 - - 82 305 "- - - " "-" - -', "NOT_A_REQUEST"),
         Broken("cut within the bytes", ALB_GET[: ALB_GET.index("5700") + 2], "NOT_JSON"),
         Broken("cut within the request", ALB_GET[: ALB_GET.index(" HTTP")], "NOT_JSON"),
-        Broken("a time without a zone", ALB_GET.replace("123456Z", "123456"), "BAD_TIME"),
+        Broken("a time without a zone", ALB_GET.replace("123456Z", "123456"), "NO_ZONE"),
         Broken("a time that is no number", ALB_GET.replace("0.048", "fast"), "NUMBER_RANGE"),
         Broken("bytes that are no number", ALB_GET.replace(" 5700 ", " many "), "NUMBER_RANGE"),
         Broken("a field more", ALB_GET.replace(" 5700 ", " 5700 1 "), "NOT_JSON"),
@@ -536,7 +536,7 @@ OTLP = (
 
 EVENT = {
     "specversion": "1.0", "type": "request", "id": "00001", "time": "2026-10-01T06:00:00.001Z", "source": "orders-svc", "subject": "acme",
-    "data": {"method": "GET", "route": "/v1/orders", "path": "/v1/orders?key=1", "status_code": 200, "request_bytes": "10", "response_bytes": 20, "latency_ms": 1.5},
+    "data": {"method": "GET", "route": "/v1/orders", "path": "/v1/orders?key=1", "status_code": 200, "request_bytes": 10, "response_bytes": 20, "latency_ms": 1.5},
 }  # fmt: skip
 EVENT_ENTRY = entry(
     event_id="00001", time="2026-10-01T06:00:00.001Z", method="GET", path="/v1/orders", route="/v1/orders", status=200, request_bytes=10, response_bytes=20,
@@ -562,18 +562,19 @@ CLOUDEVENTS = (
         Good("binary data", j(changed(EVENT_BARE, data=None, data_base64="AAEC")), [EVENT_BARE_ENTRY]),
     ],
     [
-        Broken("an object that is no event", j({"id": "1", "source": "s", "time": TIME}), "NOT_A_REQUEST"),
-        Broken("no id", j(changed(EVENT, id=None)), "BAD_ID"),
+        Broken("an object that is no event", j({"id": "1", "source": "s", "time": TIME}), "SCHEMA_UNKNOWN"),
+        Broken("a version that is not known", j(changed(EVENT, specversion="2.0")), "SCHEMA_UNKNOWN"),
+        Broken("no id", j(changed(EVENT, id=None)), "NO_ID"),
         Broken("an empty id", j(changed(EVENT, id="")), "BAD_ID"),
         Broken("a blank id", j(changed(EVENT, id=" ")), "BAD_ID"),
-        Broken("an id that is a number", j(changed(EVENT, id=1)), "BAD_ID"),
+        Broken("an id that is a number", j(changed(EVENT, id=1)), "WRONG_TYPE"),
         Broken("an id of 129 characters", j(changed(EVENT, id="x" * 129)), "BAD_ID"),
-        Broken("an id with a control character", j(changed(EVENT, id="a\x07")), "BAD_ID"),
+        Broken("an id with a control character", j(changed(EVENT, id="a\x07")), "CONTROL_CHAR"),
         Broken("no source", j(changed(EVENT, source=None)), "BAD_ID"),
         Broken("a source with a space, where source and id could not be told apart", j(changed(EVENT, source="a b")), "BAD_ID"),
         Broken("no time", j(changed(EVENT, time=None)), "NO_TIME"),
-        Broken("a time without a zone", j(changed(EVENT, time="2026-10-01T06:00:00")), "BAD_TIME"),
-        Broken("bytes that are no number", j(changed(EVENT, data__response_bytes="many")), "NUMBER_RANGE"),
+        Broken("a time without a zone", j(changed(EVENT, time="2026-10-01T06:00:00")), "NO_ZONE"),
+        Broken("bytes that are no number", j(changed(EVENT, data__response_bytes="many")), "WRONG_TYPE"),
         Broken("a batch within a batch", j([[EVENT]]), "NOT_OBJECT"),
         Broken("a batch that is cut", j([EVENT])[:-1], "NOT_JSON"),
     ],

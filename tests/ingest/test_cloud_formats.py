@@ -210,14 +210,14 @@ def test_hostile_lines_do_not_touch_their_neighbours(format_name: str) -> None:
         pytest.param("2026-10-01T25:00:00Z", "BAD_TIME", id="hour 25"),
         pytest.param("2026-10-01T06:00:61Z", "BAD_TIME", id="second 61"),
         pytest.param("2026-10-01T06:00:00+25:00", "BAD_TIME", id="an offset beyond a day"),
-        pytest.param("2026-10-01T06:00:00", "BAD_TIME", id="no zone"),
+        pytest.param("2026-10-01T06:00:00", "NO_ZONE", id="no zone"),
         pytest.param("2026-10-01", "BAD_TIME", id="a day"),
         pytest.param("infinity", "BAD_TIME", id="a word that a database knows"),
         pytest.param("epoch", "BAD_TIME", id="another"),
         pytest.param("1790834400", "BAD_TIME", id="a number, where a time is asked for"),
         pytest.param("1969-12-31T23:59:59Z", "TIME_RANGE", id="before the epoch"),
         pytest.param("9999-12-31T23:59:59Z", "TIME_RANGE", id="the end of years"),
-        pytest.param("12026-10-01T06:00:00Z", "BAD_TIME", id="five digits"),
+        pytest.param("12026-10-01T06:00:00Z", "TIME_RANGE", id="five digits"),
     ],
 )  # fmt: skip
 def test_times_of_rfc_3339(time: str, shown: str) -> None:

@@ -94,7 +94,8 @@ def test_what_ingest_read_is_told_in_runs() -> None:
         pytest.param(b"x\n", None, "NO_SOURCE", id="no headers"),
         pytest.param(b"x\n", [("format", b"klingon"), ("source", b"edge")], "UNKNOWN_FORMAT", id="unknown format"),
         pytest.param(b"x\n", [("format", b"\xff\xfe"), ("source", b"edge")], "UNKNOWN_FORMAT", id="format is no text"),
-        pytest.param(b"\xff\xfe\n", HEADERS, "BAD_UTF8", id="bytes"),
+        pytest.param(b"\xc3(\n", HEADERS, "BAD_UTF8", id="bytes"),
+        pytest.param("x\n".encode("utf-16"), HEADERS, "BAD_ENCODING", id="UTF-16"),
     ],
 )
 def test_a_record_that_cannot_be_read_is_one_refusal(value: bytes | None, headers: Any, reason: str) -> None:

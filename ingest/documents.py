@@ -1,0 +1,130 @@
+"""A JSON document that is longer than a line may be, cut into its records: arrays, CloudTrail and Azure files, OTLP requests.
+
+The bytes are scanned in columns, not parsed. Each record becomes a line of its own at the byte where it stands in the document,
+so that what is derived from its place is the same whenever the document is read. What is no whole document stays one line.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+_OPEN = (ord("{"), ord("["))
+_CLOSE = (ord("}"), ord("]"))
+_QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
+# How documents begin, and how many brackets are open around a record.
+_ARRAY = re.compile(rb"\s*\[")
+_RECORDS = re.compile(rb'\s*\{\s*"[Rr]ecords"\s*:\s*\[')
+_OTLP = re.compile(rb'\s*\{\s*"resourceLogs"\s*:\s*\[')
+_RESOURCE = re.compile(rb'"resource"\s*:\s*$')
+_OTLP_SENDER, _OTLP_RECORDS = 2, 5
+
+I64 = npt.NDArray[np.int64]
+
+
+class Record(NamedTuple):
+    """A record as a line without its end, and the byte at which it begins in the document."""
+
+    start: int
+    text: bytes
+
+
+class _Brackets(NamedTuple):
+    """Brackets outside of texts, in order: where they stand, whether they open, and how many are open before each; and commas."""
+
+    at: I64
+    opens: npt.NDArray[np.bool_]
+    depth: I64
+    commas: I64
+
+
+class _Unknown(Exception):
+    """The document has another shape than its beginning promises: it is not cut, so that nothing of it is lost."""
+
+
+def records(document: bytes) -> list[Record]:
+    """The records of a document, or nothing where it is none that is known, or not whole. Line ends in it become spaces."""
+    kind = next((k for k in (_ARRAY, _RECORDS, _OTLP) if k.match(document)), None)
+    if kind is None or (brackets := _brackets(document)) is None:
+        return []
+    try:
+        if kind is _OTLP:
+            return _otlp(document, brackets)
+        around = 0 if kind is _ARRAY else 1
+        first = _inside(brackets, around, 0, len(document))[0]
+        return [Record(a, _flat(document[a:b])) for a, b in _items(document, brackets, around, *first)]
+    except _Unknown:
+        return []
+
+
+def _inside(brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple[int, int]]:
+    """What opens between two bytes with so many brackets open around it: where each begins and ends."""
+    here = slice(*np.searchsorted(brackets.at, [start, end]))
+    at, opens, open_before = brackets.at[here], brackets.opens[here], brackets.depth[here]
+    begins = at[opens & (open_before == depth)]
+    ends = at[~opens & (open_before == depth + 1)] + 1
+    return list(zip(begins.tolist(), ends.tolist(), strict=True))
+
+
+def _items(document: bytes, brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple[int, int]]:
+    """The objects of the array that lies between two bytes. Raises _Unknown when it holds anything else."""
+    items = _inside(brackets, depth + 1, start, end)
+    commas = brackets.commas[slice(*np.searchsorted(brackets.commas, [start, end]))]
+    next_bracket = np.searchsorted(brackets.at, commas)
+    between = np.count_nonzero(brackets.depth[next_bracket] == depth + 1)
+    if any(document[a] != _OPEN[0] for a, _ in items) or (items and between != len(items) - 1):
+        raise _Unknown
+    if not items and document[start + 1 : end - 1].strip():
+        raise _Unknown
+    return items
+
+
+def _otlp(document: bytes, brackets: _Brackets) -> list[Record]:
+    """Each record with the resource it came from: the format reads both."""
+    found = []
+    for start, end in _inside(brackets, _OTLP_SENDER, 0, len(document)):
+        parts = _inside(brackets, _OTLP_SENDER + 1, start, end)
+        resource = next((document[a:b] for a, b in parts if _RESOURCE.search(document, max(start, a - 64), a)), b"{}")
+        for a, b in _inside(brackets, _OTLP_RECORDS, start, end):
+            if document[a] == _OPEN[1]:  # in what a scope sends, only the list of its records is an array
+                for first, last in _items(document, brackets, _OTLP_RECORDS, a, b):
+                    line = b'{"resourceLogs":[{"resource":%b,"scopeLogs":[{"logRecords":[%b]}]}]}'
+                    found.append(Record(first, _flat(line % (resource, document[first:last]))))
+    return found
+
+
+def _flat(text: bytes) -> bytes:
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _brackets(document: bytes) -> _Brackets | None:
+    """The document's brackets; None if it is not closed at its end, and nowhere before."""
+    whole = np.frombuffer(document, np.uint8)
+    quotes = _quotes(whole)
+    if len(quotes) % 2:
+        return None
+    opens = (whole == _OPEN[0]) | (whole == _OPEN[1])
+    at = np.flatnonzero(opens | (whole == _CLOSE[0]) | (whole == _CLOSE[1]))
+    at = at[np.searchsorted(quotes, at) % 2 == 0]  # an odd number of quotes before it: inside a text
+    steps = np.where(opens[at], 1, -1)
+    after = np.cumsum(steps)
+    if not len(at) or after[-1] != 0 or (after[:-1] <= 0).any() or document[at[-1] + 1 :].strip():
+        return None
+    commas = np.flatnonzero(whole == _COMMA)
+    return _Brackets(at, opens[at], after - steps, commas[np.searchsorted(quotes, commas) % 2 == 0])
+
+
+def _quotes(whole: npt.NDArray[np.uint8]) -> I64:
+    """Quotes that begin or end a text: not those behind an odd number of backslashes."""
+    quotes = np.flatnonzero(whole == _QUOTE)
+    pending = quotes[(quotes > 0) & (whole[quotes - 1] == _BACKSLASH)]
+    if not len(pending):
+        return quotes
+    length = np.zeros(len(pending), np.int64)
+    running = np.arange(len(pending))
+    while len(running):
+        length[running] += 1
+        before = pending[running] - length[running] - 1
+        running = running[(before >= 0) & (whole[np.maximum(before, 0)] == _BACKSLASH)]
+    return np.setdiff1d(quotes, pending[length % 2 == 1], assume_unique=True)
