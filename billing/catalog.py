@@ -4,8 +4,9 @@ Every scalar is read as text (YAML's own guesses would make floats of prices and
 carries file, line, field and remedy.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import yaml
@@ -76,10 +77,10 @@ class _Merged:
         self.document: dict[str, list[Any]] = {name: [] for name in SECTIONS}
         self.nodes: dict[str, list[tuple[str, yaml.Node]]] = {name: [] for name in SECTIONS}
 
-    def add(self, file: Path) -> Iterator[Located]:
-        """Take in a file's records; what is wrong with its form."""
+    def add(self, file: Path, text: str | None = None) -> Iterator[Located]:
+        """Take in a file's records, as they stand there or in `text`; what is wrong with its form."""
         try:
-            node = yaml.compose(file.read_text(encoding="utf-8"), Loader=_LOADER)
+            node = yaml.compose(file.read_text(encoding="utf-8") if text is None else text, Loader=_LOADER)
         except yaml.MarkedYAMLError as exc:
             line = exc.problem_mark.line + 1 if exc.problem_mark else 1
             yield Located(
@@ -137,15 +138,25 @@ class _Merged:
         return found if isinstance(found, str) else None
 
 
-def load(folder: Path) -> Catalog:
-    """The catalog in all *.yaml and *.yml files of `folder`, or of one file. Raises CatalogError with every problem."""
-    files = sorted(p for p in folder.glob("*.y*ml") if p.suffix in {".yaml", ".yml"}) if folder.is_dir() else [folder]
+def files_of(folder: Path) -> list[Path]:
+    """The files of a catalog: all *.yaml and *.yml of a folder, or the one that is named."""
+    if not folder.is_dir():
+        return [folder]
+    return sorted(p for p in folder.glob("*.y*ml") if p.suffix in {".yaml", ".yml"})
+
+
+def load(folder: Path, instead: Mapping[Path, str] = MappingProxyType({})) -> Catalog:
+    """The catalog in the files of `folder`. Raises CatalogError with every problem.
+
+    `instead`: texts of files as they would be, to check them before they are written.
+    """
+    files = sorted({*files_of(folder), *instead})
     if not folder.exists() or not files:
         raise CatalogError(
             [Located(str(folder), 0, "", "no catalog here: name a folder with *.yaml files (examples/catalog is one)")]
         )
     merged = _Merged()
-    problems = [problem for file in files for problem in merged.add(file)]
+    problems = [problem for file in files for problem in merged.add(file, instead.get(file))]
     broken: dict[str, list[str]] = {}
     whole = not problems
     try:

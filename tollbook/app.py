@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from cyclopts import App, CycloptsError
 
-from tollbook import dead_commands, invoice_commands, run_commands
+from tollbook import dead_commands, import_commands, invoice_commands, run_commands
 from tollbook.demo import demo
 from tollbook.edge import EXIT_CODES, USAGE, guarded
 from tollbook.terminal import complain
@@ -25,6 +25,7 @@ Kill it at any moment: alerts that it sends again have the same id.
 
 Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
 """
+run_commands.catalog.command(import_commands.app)
 # Listed in the order of the work, not of the alphabet.
 _first: tuple[Callable[..., int], ...] = (demo, run_commands.run, run_commands.usage, run_commands.verify)
 for place, command in enumerate(_first, 1):

@@ -20,6 +20,7 @@ from cyclopts import Parameter
 
 from billing.catalog import CatalogError
 from billing.closing import Refused
+from billing.imports.found import BadDocument, Unsettled
 from billing.periods import BadPeriod
 from ingest.formats import UnknownFormat
 from schemas.halts import Halted
@@ -127,10 +128,10 @@ def _stoppable() -> Iterator[list[int]]:
             signal.signal(each, handler)
 
 
-def _problems(exc: CatalogError | Refused) -> int:
+def _problems(exc: CatalogError | Refused | Unsettled) -> int:
     for problem in exc.problems:
         complain(str(problem))
-    return USAGE if isinstance(exc, CatalogError) else REFUSED
+    return REFUSED if isinstance(exc, Refused) else USAGE
 
 
 def _wrong_use(exc: Exception) -> int:
@@ -201,8 +202,8 @@ def _is_disk(number: int | None) -> bool:
 
 # The first that fits.
 _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], int]], ...] = (
-    ((CatalogError, Refused), _problems),
-    ((UnknownFormat, NoFiles, BadPeriod, WrongUse), _wrong_use),
+    ((CatalogError, Refused, Unsettled), _problems),
+    ((UnknownFormat, NoFiles, BadPeriod, WrongUse, BadDocument), _wrong_use),
     (LakeError, _lake),
     (Halted, _halted),
     ((BadKafkaOptions, KafkaRefused), _wrong_use),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
+from tests.billing.import_documents import POLICY, written
 from tests.tollbook.fixtures import Here, process, requests
 from tests.tollbook.fixtures import ended as end_of
 from tollbook.app import app
@@ -101,6 +102,9 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("dead", "show"): ["LETTER", "LAKE"],
     ("dead", "redrive"): ["CATALOG", "LAKE", "--format", "kong", "--source", "edge"],
     ("catalog", "check"): ["catalog"],
+    ("catalog", "import", "terraform"): ["plan.json", "CATALOG", "--dry-run"],
+    ("catalog", "import", "deck"): ["kong.yaml", "CATALOG", "--dry-run"],
+    ("catalog", "import", "iam"): ["policy.json", "CATALOG", "--principal", "arn:aws:iam::1:role/x", "--partner", "acme", "--dry-run"],
     ("invoice", "rate"): ["CATALOG", "LAKE", "--period", "2026-10"],
     ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("invoice", "issue"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
@@ -115,6 +119,9 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     monkeypatch.chdir(here.folder)
     here.log("a.log", *requests(5), b"no JSON at all\n")
     here.log("more.log", *requests(60, step_ms=7_000, start_ms=1_790_900_000_000))
+    written(here.folder, {"format_version": "1.0"})
+    written(here.folder, POLICY, "policy.json")
+    written(here.folder, '_format_version: "3.0"', "kong.yaml")
     assert here.run("a.log").code == 0
     assert set(CALLS) == set(EMBEDDED)
     options = {"CATALOG": ["--catalog", "catalog"], "LAKE": ["--lake", "lake"]}
@@ -133,6 +140,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["dead", "list"]["entries"][0]["file"] == "a.log"
     assert given["dead", "show"]["raw"] == "no JSON at all"
     assert given["dead", "redrive"]["outcomes"] == [{"reason": "NOT_JSON", "became": "NOT_JSON", "entries": 1}]
+    assert given["catalog", "import", "iam"]["changed"] is True
     assert given["invoice", "issue"]["invoices"][0]["total"] == "16.25"
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
