@@ -1,6 +1,7 @@
 """How records are written in YAML: short ones on one line, text in quotes where another reader would take it for something else."""
 
 import re
+import sys
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -76,7 +77,7 @@ def _quoted(value: str) -> str:
             return value
     if value.isprintable():
         return "'" + value.replace("'", "''") + "'"
-    return str(yaml.safe_dump([value], default_flow_style=True, default_style='"', width=float("inf"))).strip()[1:-1]
+    return str(yaml.safe_dump([value], default_flow_style=True, default_style='"', width=sys.maxsize)).strip()[1:-1]
 
 
 def _harmless(comment: str) -> str:
