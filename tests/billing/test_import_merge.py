@@ -348,6 +348,17 @@ def test_grants_that_a_person_took_away_stay_away(folder: Path) -> None:
     assert credential(catalogs.load(folder)).allow is None
 
 
+def test_a_check_never_ends_because_its_last_grant_went(folder: Path) -> None:
+    """One grant a person took away, the other the policy lost: an empty list would be no check at all."""
+    imported(folder, found(role(READ, CALL)))
+    text = (folder / "partners.yaml").read_text()
+    start = text.index("          - actions: [lambda")
+    end = text.index("function:f]\n", start) + len("function:f]\n")
+    (folder / "partners.yaml").write_text(text[:start] + text[end:])
+    imported(folder, found(role(CALL)))
+    assert grants(folder) == list(NOTHING.actions)
+
+
 # What must be said by a person first: the document, the options, and every line of the answer.
 UNSETTLED: dict[str, tuple[Found, Options, Rules, list[str]]] = {
     "credentials without a partner": (

@@ -244,12 +244,13 @@ def test_a_policy_document_is_read_where_the_policy_itself_is_not_known(tmp_path
     assert credential.allow[0].networks == ("203.0.113.0/24",)
 
 
-def test_a_part_of_a_policy_document_that_is_not_known_yet_is_never_taken_for_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unknown", [{"condition": True}, True], ids=["its condition", "all of it"])
+def test_a_part_of_a_policy_document_that_is_not_known_yet_is_never_taken_for_nothing(
+    tmp_path: Path, unknown: Any
+) -> None:
     """A condition that comes with apply would be missing, and the grant would hold for the whole world."""
     blocks = [{**BLOCKS[0], "condition": []}, {**BLOCKS[1], "resources": [None]}]
-    changes = [
-        {"address": DATA, "change": {"actions": ["read"], "after_unknown": {"statement": [{"condition": True}, {}]}}}
-    ]
+    changes = [{"address": DATA, "change": {"actions": ["read"], "after_unknown": {"statement": [unknown, {}]}}}]
     found = read(tmp_path, by_document({"statement": blocks}, resource_changes=changes))
     assert [c.allow for c in found.credentials] == [()]
     assert {a for _, a in noted(found)} >= {"Statement[1].Resource"}
