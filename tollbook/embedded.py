@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -41,12 +42,16 @@ class Progress(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a run did: counts of what was new, alerts that fired, files that could not be read, unfinished last lines."""
+    """What a run did: counts of what was new, alerts that fired, files that could not be read, unfinished last lines.
+
+    outside: how many of the counted lie outside of what was agreed for their credential, by how.
+    """
 
     counts: Counts
     alerts: list[Raised]
     problems: list[str]
     waiting: dict[str, int]
+    outside: dict[str, int]
 
 
 def run(
@@ -78,14 +83,15 @@ def run(
             final=final,
             block_bytes=block_bytes,
         )
-        counts = Counts()
+        counts, outside = Counts(), Counter[str]()
         try:
             land = Land(root, _Watched(log, progress), catalog_sha256=catalog.sha256, commit_entries=commit_entries)
             for landed in land.run():
                 counts = counts.plus(landed.counts)
+                outside.update(landed.outside)
         finally:
             log.close()
-        return Report(counts, alerting.alert(root, catalog), log.problems, log.waiting)
+        return Report(counts, alerting.alert(root, catalog), log.problems, log.waiting, dict(outside))
 
 
 class _Watched:
