@@ -4,35 +4,27 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from ingest import policies
 from ingest.decode import CREDENTIALS, PARTNERS, Attribution, SourceRules
 from schemas.catalog import Catalog, Source
 from schemas.windows import to_us
 
 
 def attribution(catalog: Catalog) -> Attribution:
-    """All credentials with their validity and what was agreed of their use, and all partners."""
-    owned = [(partner, credential) for partner in catalog.partners for credential in partner.credentials]
+    """All credentials with their validity, and all partners."""
     credentials = [
         {
-            "kind": credential.kind,
-            "value": value,
-            "named": credential.key[1],
+            "kind": credential.key[0],
+            "value": credential.key[1],
             "partner_id": partner.id,
             "suspended": partner.status == "suspended",
-            "policy": number if policies.has_policy(credential) else None,
             "from_us": partner.validity_us(credential)[0],
             "to_us": partner.validity_us(credential)[1],
         }
-        for number, (partner, credential) in enumerate(owned)
-        for value in credential.logged_as
+        for partner in catalog.partners
+        for credential in partner.credentials
     ]
     partners = [{"partner_id": p.id, "suspended": p.status == "suspended"} for p in catalog.partners]
-    return Attribution(
-        pa.Table.from_pylist(credentials, CREDENTIALS),
-        pa.Table.from_pylist(partners, PARTNERS),
-        policies.compiled([credential for _, credential in owned]),
-    )
+    return Attribution(pa.Table.from_pylist(credentials, CREDENTIALS), pa.Table.from_pylist(partners, PARTNERS))
 
 
 def source_rules(catalog: Catalog, source: str, received_at: datetime | None) -> SourceRules:
@@ -44,4 +36,4 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
             earliest = to_us(received_at - timedelta(days=known.max_age_days))
         if known.max_future_minutes is not None:
             latest = to_us(received_at + timedelta(minutes=known.max_future_minutes))
-    return SourceRules(source, known.may_tag, known.partner_field, earliest, latest, known.event_types, known.partner)
+    return SourceRules(source, known.may_tag, known.partner_field, earliest, latest, known.event_types)

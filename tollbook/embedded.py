@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -42,16 +41,12 @@ class Progress(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a run did: counts of what was new, alerts that fired, files that could not be read, unfinished last lines.
-
-    outside: how many of the counted lie outside of what was agreed for their credential, by how.
-    """
+    """What a run did: counts of what was new, alerts that fired, files that could not be read, unfinished last lines."""
 
     counts: Counts
     alerts: list[Raised]
     problems: list[str]
     waiting: dict[str, int]
-    outside: dict[str, int]
 
 
 def run(
@@ -83,15 +78,14 @@ def run(
             final=final,
             block_bytes=block_bytes,
         )
-        counts, outside = Counts(), Counter[str]()
+        counts = Counts()
         try:
             land = Land(root, _Watched(log, progress), catalog_sha256=catalog.sha256, commit_entries=commit_entries)
             for landed in land.run():
                 counts = counts.plus(landed.counts)
-                outside.update(landed.outside)
         finally:
             log.close()
-        return Report(counts, alerting.alert(root, catalog), log.problems, log.waiting, dict(outside))
+        return Report(counts, alerting.alert(root, catalog), log.problems, log.waiting)
 
 
 class _Watched:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from rich.padding import Padding
 
 from aggregate.verify import Proof
+from ingest.detection import Reading as Detected
 from ingest.formats import Format
 from schemas.catalog import Catalog, Partner
 from schemas.money import plain
@@ -38,11 +39,6 @@ def run_report(catalog: Catalog, report: Report) -> None:
         )  # fmt: skip
     if counts.refused or counts.conflicts:
         sentence("`tollbook dead list` shows what was not counted, and what mends it.", style="dim")
-    if report.outside:
-        marks = ", ".join(f"{number:,} {mark}" for mark, number in sorted(report.outside.items()))
-        sentence(
-            f"Outside of what was agreed, and counted: {marks}. `tollbook outside PARTNER` lists them.", style="yellow"
-        )
     if report.alerts:
         alerts_table(catalog, report.alerts)
     for file, size in report.waiting.items():
@@ -114,24 +110,6 @@ def usage_table(catalog: Catalog, partner: Partner, period: str, rows: Sequence[
     out.print(view)
 
 
-def outside_table(partner: Partner, period: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line per mark, credential, network and action, the most frequent first, each with its first events."""
-    if not rows:
-        sentence(f"All usage of {partner.id} in {period} lies inside of what was agreed, as far as anything was.")
-        return
-    title = f"{partner.name}, {period}: counted, outside of what was agreed (times in UTC)"
-    view = table(title, "mark", "network", "service", "action", ">requests", ">first", ">last")
-    for row in rows:
-        view.row(
-            row["outside"], row["client_network"] or "unknown", row["service"] or "-", row["route"] or "-", f"{row['requests']:,}",
-            instant(row["first_seen"]), instant(row["last_seen"]),
-        )  # fmt: skip
-    out.print(view)
-    for row in rows:
-        ids = ", ".join(shortened(event_id) for event_id in row["event_ids"])
-        sentence(f"{row['outside']} by {shortened(row['credential'] or 'a tag')}: {ids}", style="dim")
-
-
 def proof(found: Proof) -> None:
     """Every check, and the books."""
     for check in found.checks:
@@ -157,6 +135,33 @@ def formats_table(formats: Sequence[Format]) -> None:
     out.print(view)
     sentence("`tollbook formats NAME` shows a format's fields, units and id rule. Try one on a file:")
     sentence("python -m ingest parse --format NAME FILE")
+
+
+def readings_table(likely: Sequence[Detected], found: Sequence[Detected]) -> None:
+    """Which formats read a sample of a log, how much of it and in it, and what to do next."""
+    if not found:
+        sentence("The file holds no line.")
+        return
+    if not likely:
+        reasons = ", ".join(sorted({r.refused for r in found}))
+        sentence(
+            f"No format reads any of these lines ({reasons}). `tollbook formats` lists what is read.", style="yellow"
+        )
+        sentence("A format of your own is one SQL file: docs/formats.md shows how to write it.")
+        return
+    view = table(None, "format", ">lines read", ">of", ">fields in each", "most refused for")
+    for r in likely:
+        view.row(r.format, f"{r.accepted:,}", f"{r.entries:,}", f"{r.fields / r.accepted:.1f}", r.refused)
+    out.print(view)
+    first = [r.format for r in likely if r.rank == likely[0].rank]
+    if len(first) == 1:
+        sentence((first[0], "bold"), " reads most of it. Look at what it reads:")
+    else:
+        sentence(
+            (" and ".join((", ".join(first[:-1]), first[-1])), "bold"),
+            " read it equally well: take the gateway that wrote it.",
+        )
+    sentence(f"python -m ingest parse --format {first[0]} FILE")
 
 
 def format_text(found: Format) -> None:

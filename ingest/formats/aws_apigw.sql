@@ -72,7 +72,7 @@ parsed AS (
             )
             WHEN contains(line, '[') THEN regexp_extract(
                 line,
-                '^(\S+) (\S+) \S+ \[([^\]]+)\] ?"(\S+) (\S+) \S+" (\d+|-) (\d+|-) (\S+)(?: (\S+))?\s*$',
+                '^(\S+) (\S+) \S+ \[([^\]]+)\] ?"(\S+) (\S+) \S+" (\d+|-) (\d+|-) ([^\s"]+)(?: ([^\s"]+))?\s*$',
                 ['ip', 'caller', 'time', 'method', 'route', 'status', 'bytes', 'request_id', 'extended_id']
             )
             ELSE regexp_extract(

@@ -217,6 +217,7 @@ def test_every_screen_of_a_month_fits_the_terminal(here: Here, columns: int, mon
         here.tollbook("formats"),
         here.tollbook("formats", "kong"),
         here.tollbook("formats", "aws_apigw"),
+        here.tollbook("formats", "detect", here.folder / "a.log"),
         here.close(),
         here.tollbook("invoice", "rate", *lake, *catalog, *october),
     ]

@@ -1,0 +1,86 @@
+"""A log's format is proposed by what reads it: each format's own lines lead back to it."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest import detection, formats
+from ingest.framing import Lines, split_lines
+from ingest.text import frames
+from tests.ingest.cloud_lines import CASES
+from tests.ingest.fixtures import kong, line
+from tests.ingest.gateway_lines import GOOD
+from tests.ingest.test_conformance import ABSENT, MANIFEST, SAMPLES
+
+# Formats whose lines may be the same text: nobody can tell them apart, and all of them are named.
+CLF = {"apache", "nginx", "traefik", "kong"}
+SAME: dict[str, set[str]] = {name: CLF for name in CLF} | {"istio": {"istio", "envoy"}, "envoy": {"istio", "envoy"}}
+# Samples in which no format may find a request, and one that is of a shape of its own.
+NOTHING = {
+    "kong/axway-testNoRequestData.json", "nginx/crowdsec-nginx_req_limit_exceeded.log", "apisix/kafka-logger-meta_format-origin.txt",
+    "azure_apim/ms-docs-sample-masked.json", "cloudevents/spec-empty-batch.json", "otlp/opentelemetry-proto-examples-logs.json", "otlp/lnav-otel_collector.jsonl",
+}  # fmt: skip
+AWS = {
+    "extendedRequestId": "Jx8=", "ip": "198.51.100.7", "apiKeyId": "k9x", "requestTimeEpoch": "1790812800123", "httpMethod": "POST", "resourcePath": "/v1/orders",
+    "status": "201", "responseLength": "345",
+}  # fmt: skip
+
+
+def own(name: str) -> bytes:
+    """Good lines of a format, of ours."""
+    if name in GOOD:
+        return "\n".join(good.line for good in GOOD[name]).encode()
+    if name in CASES:
+        return "\n".join(
+            json.dumps(json.loads(g.text)) if g.text[0] in "{[" else g.text for g in CASES[name][0]
+        ).encode()
+    return {"kong": line(kong()), "aws_apigw": line(AWS)}[name]
+
+
+def proposed(framed: Lines) -> list[str]:
+    """The formats that come first."""
+    found = detection.readings(framed)
+    return [r.format for r in found if r.accepted and r.rank == found[0].rank]
+
+
+@pytest.mark.parametrize("name", formats.names())
+def test_the_lines_of_a_format_lead_to_it(name: str) -> None:
+    """Whoever has a log and does not know its format gets the one that was made for it, and no stranger beside it."""
+    first = proposed(split_lines(own(name), 0))
+    assert name in first
+    assert set(first) <= SAME.get(name, {name})
+
+
+def samples() -> Iterator[Any]:
+    if not MANIFEST.exists():
+        yield pytest.param(None, marks=pytest.mark.skip(reason=ABSENT))
+        return
+    entries = [e for e in json.loads(MANIFEST.read_text()) if not e["framing"].startswith("one Kafka message")]
+    seen: set[str] = set()
+    for entry in entries:
+        if os.environ.get("TOLLBOOK_LONG_FAULTS") or entry["format"] not in seen:
+            yield pytest.param(entry, id=entry["file"])
+        seen.add(entry["format"])
+
+
+@pytest.mark.parametrize("entry", list(samples()))
+def test_real_logs_lead_to_their_format(entry: dict[str, Any]) -> None:
+    """Of each format the first sample, in the long form all of them."""
+    first = proposed(detection.sample(frames(SAMPLES / entry["file"])))
+    if entry["file"] in NOTHING:
+        assert first == []
+    else:
+        assert entry["format"] in first
+        assert set(first) <= SAME.get(entry["format"], {entry["format"]})
+
+
+def test_a_log_of_nothing_known_has_no_proposal(tmp_path: Path) -> None:
+    """No format is better than a wrong one."""
+    (tmp_path / "a.log").write_text("Dear diary,\ntoday nobody called.\n")
+    assert proposed(detection.sample(frames(tmp_path / "a.log"))) == []
+    (tmp_path / "empty.log").write_text("")
+    assert detection.readings(detection.sample(frames(tmp_path / "empty.log"))) == []
