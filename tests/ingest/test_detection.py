@@ -18,7 +18,7 @@ from tests.ingest.test_conformance import ABSENT, MANIFEST, SAMPLES
 
 # Formats whose lines may be the same text: nobody can tell them apart, and all of them are named.
 CLF = {"apache", "nginx", "traefik", "kong"}
-SAME: dict[str, set[str]] = {name: CLF for name in CLF} | {"istio": {"istio", "envoy"}, "envoy": {"istio", "envoy"}}
+SAME: dict[str, set[str]] = dict.fromkeys(CLF, CLF) | {"istio": {"istio", "envoy"}, "envoy": {"istio", "envoy"}}
 # Samples in which no format may find a request, and one that is of a shape of its own.
 NOTHING = {
     "kong/axway-testNoRequestData.json", "nginx/crowdsec-nginx_req_limit_exceeded.log", "apisix/kafka-logger-meta_format-origin.txt",
