@@ -16,6 +16,7 @@ from billing.imports.reading import number, objects, text, texts, yaml_document
 WHAT = "what `deck gateway dump` writes"
 _FORMAT = re.compile(r"[1-3]\.\d+")
 _LIMITS = ("rate-limiting", "rate-limiting-advanced")
+_BY_CONSUMER = (None, "consumer", "credential", "consumer-group")
 _PERIODS: Mapping[str, Period] = {"day": "DAY", "month": "MONTH"}
 _SECONDS = {"1": "second", "60": "minute", "3600": "hour", "86400": "day"}
 _NOT_EXPRESSED = ("minute", "hour", "year")
@@ -50,7 +51,7 @@ class _Reader:
         self._plans: dict[str, FoundPlan] = {}
 
     def found(self) -> Found:
-        groups = {g.get("name"): self._group(g) for g in objects(self._document.get("consumer_groups"))}
+        groups = {_named(g): self._group(g) for g in objects(self._document.get("consumer_groups"))}
         credentials = [
             c for consumer in objects(self._document.get("consumers")) for c in self._consumer(consumer, groups)
         ]
@@ -83,7 +84,7 @@ class _Reader:
             yield f"route {_named(route)}", route
 
     def _not_a_partners(self, plugin: dict[str, Any], address: str) -> None:
-        if plugin.get("name") in _LIMITS and plugin.get("enabled") not in {False, "false"}:
+        if plugin.get("name") in _LIMITS and plugin.get("enabled") != "false":
             scope = _scope(plugin)
             why = "it holds for one service or route, or for everybody; a plan of the catalog is one partner's, for all its requests"
             self._note(
@@ -100,7 +101,7 @@ class _Reader:
             address, _named(group), self._own_plugins(group, "consumer_group", _named(group)), (_named(group),)
         )
 
-    def _consumer(self, consumer: dict[str, Any], groups: Mapping[Any, str | None]) -> Iterator[FoundCredential]:
+    def _consumer(self, consumer: dict[str, Any], groups: Mapping[str, str | None]) -> Iterator[FoundCredential]:
         name, consumer_id = _named(consumer), text(consumer.get("id"))
         address = f"consumer {name}"
         names = _given((text(consumer.get("username")), text(consumer.get("custom_id")), consumer_id))
@@ -141,7 +142,7 @@ class _Reader:
         elsewhere = [p for p in objects(self._document.get("plugins")) if _reference(p.get(field)) in names]
         return [p for p in [*objects(owner.get("plugins")), *elsewhere] if p.get("name") in _LIMITS]
 
-    def _groups_plan(self, consumer: dict[str, Any], address: str, groups: Mapping[Any, str | None]) -> str | None:
+    def _groups_plan(self, consumer: dict[str, Any], address: str, groups: Mapping[str, str | None]) -> str | None:
         listed = consumer.get("groups")
         names = [*texts(listed), *(str(g.get("name")) for g in objects(listed))]
         names += [
@@ -163,7 +164,7 @@ class _Reader:
         quotas: dict[Period, Decimal] = {}
         rate: Decimal | None = None
         for plugin in plugins:
-            if plugin.get("enabled") in {False, "false"}:
+            if plugin.get("enabled") == "false":
                 self._note(address, str(plugin["name"]), "the plugin is off, so it is not imported", "nothing to do")
                 continue
             if scope := _scope(plugin, but={"consumer", "consumer_group"}):
@@ -209,7 +210,7 @@ class _Reader:
             else:
                 why = f"{limit.normalize():f} requests per {unit}: a catalog has quotas of a day, a week or a month, and a rate a second"
                 self._note(address, attribute, why, "nothing to do: the gateway throttles")
-        if settings.get("limit_by") not in {None, "consumer", "credential", "consumer-group"}:
+        if settings.get("limit_by") not in _BY_CONSUMER:
             self._note(
                 address,
                 f"{name}.limit_by",

@@ -18,6 +18,7 @@ from schemas.catalog import Grant
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 _ADD_BY_HAND = "add the grant to the credential by hand if it should count as allowed; it stays"
+_EFFECTS = ("Allow", "Deny")
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 _KEYS = ("Action", "NotAction", "Resource", "NotResource", "Condition", "Effect", "Sid", "Principal", "NotPrincipal")
 Network = IPv4Network | IPv6Network
@@ -53,7 +54,7 @@ def policy(document: dict[str, Any], address: str) -> Policy:
     notes: list[Note] = []
     for place, statement in enumerate(statements):
         effect = statement.get("Effect")
-        if effect not in {"Allow", "Deny"}:
+        if effect not in _EFFECTS:
             raise BadDocument(f"{address}: Statement[{place}] has no Effect of Allow or Deny")
         one = _Statement(statement, address, place)
         if effect == "Allow":

@@ -5,6 +5,7 @@ the thousand nor aliases of aliases take memory or stack.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -19,6 +20,7 @@ YAML_BYTES_MAX = 8 << 20
 _DEPTH_MAX = 100
 _VALUES_MAX = 1_000_000  # after aliases are written out
 _LIMIT_MAX = 10**15
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # as an escape; in pairs they are characters
 
 
 def json_document(path: Path, what: str) -> dict[str, Any]:
@@ -46,6 +48,11 @@ def json_object(text: str | bytes, where: str, what: str) -> dict[str, Any]:
         raise BadDocument(f"{where} holds a number that is none; name {what}") from None
     if not isinstance(found, dict):
         raise BadDocument(f"{where} is no JSON object; name {what}")
+    if _SURROGATE.search(text if isinstance(text, str) else text.decode("latin-1")):
+        try:
+            json.dumps(found, default=str, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise BadDocument(f"{where} holds half of a character (a lone surrogate); name {what}") from None
     return found
 
 

@@ -8,6 +8,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 SECRET = "Zx9-this-is-the-key-itself-41f7"
 KEYS = ("northwind-secret-key-000000001", "globex-secret-key-000000002")
 ACCOUNT = "444455556666"
@@ -33,6 +35,17 @@ POLICY: dict[str, Any] = {
         },
     ],
 }
+
+# What may stand anywhere in a document that somebody else wrote.
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**20)
+    | st.text(max_size=4)
+    | st.sampled_from(["${x}", "*", "s3:*", "x-1.0"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
 
 
 def resource(address: str, values: dict[str, Any], *, mode: str = "managed", **rest: Any) -> dict[str, Any]:
@@ -218,3 +231,19 @@ def written(folder: Path, document: Any, name: str = "plan.json") -> Path:
     file = folder / name
     file.write_text(document if isinstance(document, str) else json.dumps(document))
     return file
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Every place in a document, the whole of it first."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(p for k, v in inner for p in places(v, (*path, k)))]
+
+
+def spoiled(document: Any, place: tuple[str | int, ...], value: Any) -> Any:
+    """A copy with something else in one place."""
+    copy = deepcopy(document)
+    target = copy
+    for step in place[:-1]:
+        target = target[step]
+    target[place[-1]] = value
+    return copy

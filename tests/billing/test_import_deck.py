@@ -2,13 +2,17 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from billing.imports import deck
 from billing.imports.found import BadDocument, Found
 from billing.imports.reading import YAML_BYTES_MAX
-from tests.billing.import_documents import DECK, KEYS, written
+from tests.billing.import_documents import DECK, KEYS, VALUES, places, spoiled, written
 
 HEAD = '_format_version: "3.0"\n'
 
@@ -150,3 +154,19 @@ def test_a_broken_file_is_one_clear_line_without_any_key(tmp_path: Path, name: s
         read(tmp_path, text)
     assert "\n" not in str(refused.value)
     assert not any(key in str(refused.value) for key in KEYS)
+
+
+WHOLE = yaml.load(DECK, Loader=yaml.BaseLoader)  # scalars as text, our own
+PLACES = places(WHOLE)[1:]
+
+
+@settings(max_examples=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(PLACES), VALUES)
+def test_reading_is_total(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:
+    """Whatever stands anywhere: it is read, or it is a BadDocument; no key is in what is said."""
+    said = ""
+    try:
+        said = " ".join(map(str, read(tmp_path, yaml.safe_dump(spoiled(WHOLE, place, value))).notes))
+    except BadDocument as refused:
+        said = str(refused)
+    assert not any(key in said for key in KEYS)

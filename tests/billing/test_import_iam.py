@@ -7,12 +7,13 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.imports.found import Allowed, BadDocument, Note
 from billing.imports.iam import grants, meet, policy
-from tests.billing.import_documents import POLICY
+from schemas.catalog import Grant
+from tests.billing.import_documents import POLICY, VALUES, places, spoiled
 
 BUCKET = "arn:aws:s3:::b/*"
 
@@ -243,3 +244,25 @@ def test_a_grant_never_allows_what_the_policy_does_not(statements: list[dict[str
                     for g in found
                 )
                 assert not checked or ("Allow" in applying and "Deny" not in applying)
+
+
+SPOILED = {
+    "Version": "2012-10-17",
+    "Statement": [
+        *POLICY["Statement"],
+        deny("s3:Put*", Condition={"NotIpAddress": {"aws:SourceIp": ["203.0.113.0/24"]}}),
+    ],
+}
+PLACES = places(SPOILED)[1:]
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(PLACES), VALUES)
+def test_reading_is_total(place: tuple[str | int, ...], value: Any) -> None:
+    """Whatever stands anywhere: grants that a catalog takes, or a BadDocument."""
+    try:
+        found = grants([policy(spoiled(SPOILED, place, value), "p")])
+    except BadDocument:
+        found = ()
+    for grant in found:
+        Grant(actions=grant.actions, resources=grant.resources, networks=grant.networks)
