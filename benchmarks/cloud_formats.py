@@ -33,11 +33,16 @@ def main(names: list[str]) -> None:
     print("| format | bytes | entries / CPU s | bare decode / CPU s | ratio | CPU s a million |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for name in names or sorted(CASES):
-        singles = [case for case in CASES[name][0] if len(case.entries) == 1]
-        line = singles[1 if name == "tyk" else 0].text  # of Tyk the flat record, as its Kafka pump writes it
+        line = sample(name)
         framed = split_lines(f"{line}\n".encode() * ENTRIES, 0)
         whole, bare = ENTRIES / whole_seconds(name, framed), ENTRIES / bare_seconds(name, framed)
         print(f"| {name} | {len(line)} | {whole:,.0f} | {bare:,.0f} | {whole / bare:.2f} | {1e6 / whole:.2f} |")
+
+
+def sample(name: str) -> str:
+    """A line with one entry; of Tyk the flat record, as its Kafka pump writes it."""
+    singles = [case for case in CASES[name][0] if len(case.entries) == 1]
+    return singles[1 if name == "tyk" else 0].text
 
 
 def whole_seconds(name: str, framed: Lines) -> float:

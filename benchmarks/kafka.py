@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             sent = _fill(broker.bootstrap, prefix, Path(folder) / prefix, lines, per_record)
             rows = [_ours(broker.bootstrap, prefix, Path(folder) / f"{prefix}lake", sent)]
             names = ["bare", "per_event"] + ([] if args.no_faust else ["faust"])
-            rows += [_peer(name, broker.bootstrap, prefix, sent) for name in names]
+            rows += [peer(name, broker.bootstrap, prefix, sent) for name in names]
             out += ["", f"## {sent:,} lines, {per_record} in a record", "", *_table(rows, sent)]
             print("\n".join(out[-len(rows) - 3 :]), flush=True)
     RESULT.parent.mkdir(exist_ok=True)
@@ -145,9 +145,9 @@ def _ours(bootstrap: str, prefix: str, lake: Path, lines: int, *, profiles: Path
     flags = ["--catalog", str(ROOT / "examples" / "catalog"), "--bootstrap-servers", bootstrap, "--prefix", prefix]
     started = time.monotonic()
 
-    def start(name: str, *more: str) -> _Worker:
+    def start(name: str, *more: str) -> Worker:
         run = ["tollbook"] if profiles is None else ["benchmarks.profiled", str(profiles / name)]
-        return _Worker(name, [sys.executable, "-m", *run, name, *flags, *more])
+        return Worker(name, [sys.executable, "-m", *run, name, *flags, *more])
 
     workers = [start("ingest"), start("land", "--lake", str(lake))]
     try:
@@ -164,7 +164,7 @@ def _ours(bootstrap: str, prefix: str, lake: Path, lines: int, *, profiles: Path
     return Measured("tollbook ingest + land", wall, cpu, _landed(lake))
 
 
-class _Worker:
+class Worker:
     """A process whose log is read; CPU is counted from its line `started` on."""
 
     def __init__(self, name: str, command: list[str]) -> None:
@@ -212,7 +212,7 @@ def _landed(lake: Path) -> Counts:
     return Counter({(str(p), int(w)): int(n) for p, w, n in con.execute(query).fetchall()})
 
 
-def _peer(name: str, bootstrap: str, prefix: str, lines: int) -> Measured:
+def peer(name: str, bootstrap: str, prefix: str, lines: int) -> Measured:
     command = [sys.executable, "-m", "benchmarks.peers", name, bootstrap, prefix + topics.GATEWAY_ACCESS, str(lines)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True, cwd=ROOT)
     said = json.loads(done.stdout.splitlines()[-1])

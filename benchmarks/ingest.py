@@ -1,0 +1,139 @@
+"""From `gateway.access` to `usage.events`, each format by itself: `python -m benchmarks.ingest [FORMAT …]`.
+
+Writes docs/results/ingest.md. Records of 500 lines; CPU of one `tollbook ingest` from its first batch on, clients of Kafka included,
+beside a bare consume() loop over the same records and a bare decode of the same lines by DuckDB (benchmarks.gateway_formats,
+benchmarks.cloud_formats). The source belongs to one partner, so that every line is an event, whatever identity it shows.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+from confluent_kafka import Producer
+
+from benchmarks import cloud_formats, gateway_formats
+from benchmarks.kafka import RESULT, Worker, create_topics, peer
+from benchmarks.machine import heading
+from ingest.framing import split_lines
+from schemas import topics
+from tests.ingest.cloud_lines import CASES
+from tests.ingest.gateway_lines import GOOD
+from tests.kafka.broker import Broker
+
+PAGE = RESULT.with_name("ingest.md")
+LINES = 400_000
+LINES_PER_RECORD = 500
+PREFIX = "formats-"
+SOURCE = "bench"
+
+
+class Sample(NamedTuple):
+    """A log of one format. `shape`: json or text."""
+
+    format: str
+    shape: str
+    text: bytes
+
+
+def samples() -> Iterator[Sample]:
+    """One of each format and shape."""
+    for name in GOOD:
+        for shape, good in gateway_formats.samples(name).items():
+            yield Sample(name, shape, gateway_formats.log(good.line, LINES))
+    for name in sorted(set(CASES) - set(GOOD)):
+        line = cloud_formats.sample(name)
+        yield Sample(name, "text" if name in cloud_formats.PATTERNS else "json", f"{line}\n".encode() * LINES)
+
+
+def main(names: Sequence[str]) -> None:
+    out = [
+        heading("From gateway.access to usage.events, by format", "python -m benchmarks.ingest " + " ".join(names)),
+        "",
+        f"{LINES:,} lines of each, {LINES_PER_RECORD} in a record. CPU seconds per million lines.",
+        "",
+        "| format | line | bytes | tollbook ingest | bare consume | bare decode | ingest / both bare |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    with tempfile.TemporaryDirectory(prefix="tollbook-formats-") as folder, Broker() as broker:
+        catalog = Path(folder) / "catalog"
+        catalog.mkdir()
+        (catalog / "catalog.yaml").write_text(_catalog())
+        create_topics(broker.bootstrap, PREFIX)
+        for sample in samples():
+            if names and sample.format not in names:
+                continue
+            access = f"{PREFIX}{sample.format}-{sample.shape}-"
+            create_topics(broker.bootstrap, access)
+            _fill(broker.bootstrap, access + topics.GATEWAY_ACCESS, sample)
+            ours = _ingest_cpu_s(broker.bootstrap, access, catalog)
+            bare = peer("bare", broker.bootstrap, access, LINES).cpu_s
+            decode = _decode_cpu_s(sample)
+            size = len(sample.text) // LINES
+            cells = (f"{seconds / LINES * 1e6:.2f}" for seconds in (ours, bare, decode))
+            out.append(
+                f"| {sample.format} | {sample.shape} | {size} | {' | '.join(cells)} | {ours / (bare + decode):.1f} |"
+            )
+            print(out[-1], flush=True)
+    PAGE.write_text("\n".join(out) + "\n")
+
+
+def _fill(bootstrap: str, topic: str, sample: Sample) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap, "compression.type": "lz4", "linger.ms": 20})
+    headers = [("format", sample.format.encode()), ("source", SOURCE.encode())]
+    lines = sample.text.splitlines(keepends=True)
+    for number, first in enumerate(range(0, len(lines), LINES_PER_RECORD)):
+        value = b"".join(lines[first : first + LINES_PER_RECORD])
+        producer.produce(topic, value, headers=headers, partition=number % topics.PARTITIONS)
+        producer.poll(0)
+    producer.flush()
+
+
+def _ingest_cpu_s(bootstrap: str, prefix: str, catalog: Path) -> float:
+    command = ["-m", "tollbook", "ingest", "--bootstrap-servers", bootstrap, "--prefix", prefix, "--catalog", str(catalog)]  # fmt: skip
+    worker = Worker("ingest", [sys.executable, *command])
+    try:
+        done = 0
+        while done < LINES:
+            line = worker.line()
+            if line.get("message") == "ingested":
+                assert not line["refused"], f"{prefix}: {line}"
+                done += int(str(line["entries"]))
+        return worker.cpu_s()
+    finally:
+        worker.end()
+
+
+def _decode_cpu_s(sample: Sample) -> float:
+    framed = split_lines(sample.text, 0)
+    if sample.format not in GOOD:
+        return cloud_formats.bare_seconds(sample.format, framed)
+    con = duckdb.connect(config={"threads": 1})
+    con.register("lines", framed.lines)
+    statement = gateway_formats.bare(sample.format, sample.shape)
+    return gateway_formats.cpu_seconds(lambda: gateway_formats.run(con, statement))
+
+
+def _catalog() -> str:
+    rate = {"price": {"model": "flat", "amount": "1"}}
+    return json.dumps(
+        {
+            "legal_entities": [{"id": "toll", "name": "Toll", "invoice_prefix": "T"}],
+            "sources": [{"id": SOURCE, "partner": "acme", "max_age_days": 36500, "max_future_minutes": 52560000}],
+            "rate_cards": [{"id": "card", "currency": "EUR", "versions": [{"valid_from": "2020-01-01", "rates": [rate]}]}],
+            "plans": [{"id": "plan", "rate_card": "card"}],
+            "partners": [
+                {
+                    "id": "acme", "name": "Acme", "legal_entity": "toll", "time_zone": "UTC",
+                    "plans": [{"plan": "plan", "valid_from": "2020-01-01"}],
+                }
+            ],
+        }
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
