@@ -23,9 +23,10 @@ from schemas import topics
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.gateway_lines import GOOD
 from tests.kafka.broker import Broker
+from tollbook import demo_logs
 
 PAGE = RESULT.with_name("ingest.md")
-LINES = 400_000
+LINES = 200_000
 LINES_PER_RECORD = 500
 PREFIX = "formats-"
 SOURCE = "bench"
@@ -41,10 +42,16 @@ class Sample(NamedTuple):
 
 def samples() -> Iterator[Sample]:
     """One of each format and shape."""
+    with tempfile.TemporaryDirectory(prefix="tollbook-month-") as folder:
+        files = demo_logs.write_month(Path(folder), requests=LINES)
+        for name in ("kong", "aws_apigw"):
+            text = b"".join(f.path.read_bytes() for f in files if f.format == name)
+            whole = [line for line in text.splitlines(keepends=True) if line.endswith(b"}\n")]
+            yield Sample(name, "json", b"".join((whole * (LINES // len(whole) + 1))[:LINES]))
     for name in GOOD:
         for shape, good in gateway_formats.samples(name).items():
             yield Sample(name, shape, gateway_formats.log(good.line, LINES))
-    for name in sorted(set(CASES) - set(GOOD)):
+    for name in sorted(set(CASES) - set(GOOD) - {"kong", "aws_apigw"}):
         line = cloud_formats.sample(name)
         yield Sample(name, "text" if name in cloud_formats.PATTERNS else "json", f"{line}\n".encode() * LINES)
 
