@@ -430,6 +430,27 @@ def test_a_partner_has_one_plan_at_a_time(folder: Path) -> None:
     assert any("has plan b from 2026-01-01 on, and one plan at a time" in n for n in notes(one))
 
 
+def test_a_key_that_moved_to_another_plan_waits_for_the_day_of_the_move(folder: Path) -> None:
+    """The document does not say it. Once a person has ended the old plan, the new one is assigned from that day on."""
+    imported(folder, WHOLE)
+    moved = found(plan("t.b", "b"), key(plan="t.b"))
+    assert any(
+        "has plan wholesale from 2026-11-01 on, and one plan at a time" in n for n in notes(imported(folder, moved))
+    )
+    edit(
+        folder,
+        "partners.yaml",
+        "{plan: wholesale, valid_from: 2026-11-01}",
+        "{plan: wholesale, valid_from: 2026-11-01, valid_to: 2026-12-01}",
+    )
+    imported(folder, moved, options=NEW._replace(valid_from=date(2026, 12, 1)))
+    acme = catalogs.load(folder).partner("acme")
+    assert acme is not None
+    assert [(a.plan, a.valid_from, a.valid_to) for a in acme.plans] == [
+        ("wholesale", date(2026, 11, 1), date(2026, 12, 1)), ("b", date(2026, 12, 1), None),
+    ]  # fmt: skip
+
+
 def test_a_key_of_the_document_never_reaches_a_file_or_a_message(folder: Path) -> None:
     """Somebody named a thing by its key. It is refused, and the refusal does not say it either."""
     secret = "sk-live-0123456789abcdef"

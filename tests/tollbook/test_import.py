@@ -264,6 +264,17 @@ def test_a_document_of_a_hundred_megabytes_is_not_read(catalog: Here) -> None:
     ]
 
 
+def test_a_document_may_come_through_a_pipe(catalog: Here) -> None:
+    """A state need not lie on a disk: it holds every secret."""
+    words = ["catalog", "import", "terraform", "/dev/stdin", "--catalog", "catalog", *NEW, "--yes"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "tollbook", *words], cwd=catalog.folder, input=json.dumps(USAGE_PLAN), text=True, capture_output=True,
+        check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (catalog.catalog / "imported-terraform.yaml").exists()
+
+
 def test_no_key_of_a_document_is_ever_shown_or_written(catalog: Here) -> None:
     """Not in a diff, a message, JSON or a file; neither where all goes well nor where it does not."""
     said = [
