@@ -43,6 +43,13 @@ _UNREAD = pa.array([Reason.NOT_JSON, Reason.WRONG_TYPE, Reason.NOT_INTEGER], pa.
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
 
 
+# What a source may have names of its own for.
+FIELDS = (
+    "request_id", "time", "method", "path", "route", "status", "request_bytes", "response_bytes", "latency_ms", "latency_s", "client_ip", "api_key", "consumer",
+    "iam", "service", "host",
+)  # fmt: skip
+
+
 class SourceRules(NamedTuple):
     """What the catalog says of one source. Times in microseconds since the epoch, None: no limit."""
 
@@ -52,6 +59,7 @@ class SourceRules(NamedTuple):
     earliest_us: int | None = None
     latest_us: int | None = None
     event_types: tuple[str, ...] | None = None  # of usage events; None: any
+    fields: Mapping[str, str] | None = None  # FIELDS → the name a JSON line has for it; / leads into objects
 
 
 class Attribution(NamedTuple):
@@ -72,10 +80,11 @@ class Decoder:
     """One format, one source, one thread: owns a DuckDB connection."""
 
     def __init__(self, format_name: str, rules: SourceRules, attribution: Attribution) -> None:
-        self._con = _pipeline(format_name)
+        names = rules.fields or {}
+        self._con = _pipeline(format_name, names)
         self._con.register("credentials", attribution.credentials)
         self._con.register("partners", attribution.partners)
-        path = None if rules.partner_field is None else f'$."{rules.partner_field}"'
+        path = _json_path(names.get("partner", rules.partner_field))
         for name, value in (
             ("may_tag", rules.may_tag),
             ("partner_path", path),
@@ -159,7 +168,12 @@ def _replaced(rows: pa.Table, name: str, at: npt.NDArray[np.int64], values: Sequ
     return rows.set_column(rows.schema.get_field_index(name), name, changed)
 
 
-def _pipeline(format_name: str) -> duckdb.DuckDBPyConnection:
+def _json_path(name: str | None) -> str | None:
+    """The JSON path of a field; the catalog lets no quote into a name."""
+    return None if name is None else "$" + "".join(f'."{part}"' for part in name.split("/"))
+
+
+def _pipeline(format_name: str, fields: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(
         config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
     )
@@ -170,12 +184,15 @@ def _pipeline(format_name: str) -> duckdb.DuckDBPyConnection:
     con.register("limits", NO_LIMITS)
     con.register("credentials", CREDENTIALS.empty_table())
     con.register("partners", PARTNERS.empty_table())
+    for name in FIELDS:
+        _set(con, f"field_{name}", _json_path((fields or {}).get(name)))
+    read = formats.statement(format_name)
     for view, statement in (
-        ("entries", formats.statement(format_name)),
+        *((("read", read), ("entries", _sql("mapped"))) if fields else (("entries", read),)),
         ("normalised", _sql("normalise")),
         ("attributed", _sql("attribute")),
     ):
-        con.execute(f"CREATE TEMP VIEW {view} AS {statement}")  # three names of ours, three files of ours
+        con.execute(f"CREATE TEMP VIEW {view} AS {statement}")  # names of ours, files of ours
     return con
 
 

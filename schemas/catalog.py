@@ -23,6 +23,7 @@ from schemas.catalog_fields import (
     Currency,
     EventId,
     EventType,
+    FieldName,
     Id,
     Network,
     Note,
@@ -60,6 +61,40 @@ class LegalEntity(Record):
     tax_note: Text = "Amounts exclude value added tax."
 
 
+class Fields(Record):
+    """How the JSON lines of a source call what is read from them. A name may lead into objects: `http/status`."""
+
+    partner: FieldName | None = None
+    request_id: FieldName | None = None  # one that a client cannot choose
+    time: FieldName | None = None
+    method: FieldName | None = None
+    path: FieldName | None = None
+    route: FieldName | None = None
+    status: FieldName | None = None
+    request_bytes: FieldName | None = None
+    response_bytes: FieldName | None = None
+    latency_ms: FieldName | None = None
+    latency_s: FieldName | None = None
+    client_ip: FieldName | None = None
+    api_key: FieldName | None = None
+    consumer: FieldName | None = None
+    iam: FieldName | None = None
+    service: FieldName | None = None
+    host: FieldName | None = None
+
+    @model_validator(mode="after")
+    def _once(self) -> "Fields":
+        if self.latency_ms and self.latency_s:
+            raise ValueError("a latency is in milliseconds or in seconds: remove `latency_ms` or `latency_s`")
+        if not self.named():
+            raise ValueError("no field is named; remove `fields`, or name one")
+        return self
+
+    def named(self) -> dict[str, str]:
+        """Those that have a name."""
+        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+
+
 class Source(Record):
     """What a source of logs is allowed. Without an entry: it may not tag, and there are no time limits.
 
@@ -70,11 +105,18 @@ class Source(Record):
     partner: Id | None = None
     may_tag: bool = False
     partner_field: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    fields: Fields | None = None
     key_is_partner: bool = False  # of records of a topic: the key names the partner, and must agree with the line
     released: tuple[EventId, ...] = ()  # ids of events of an unlikely size that are to be billed
     event_types: tuple[EventType, ...] | None = Field(default=None, min_length=1)  # of usage events; None: any
     max_age_days: int | None = Field(default=None, ge=1)
     max_future_minutes: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _one_partner_field(self) -> "Source":
+        if self.partner_field and self.fields and self.fields.partner:
+            raise ValueError("the partner's field is named twice: remove `partner_field`, or `partner` of `fields`")
+        return self
 
 
 class Filter(Record):

@@ -74,6 +74,7 @@ Code = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_li
 Note = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]  # the same, or nothing
 Address = Annotated[tuple[Text, ...], Field(max_length=10)]
 Zone = Annotated[str, AfterValidator(_zone)]
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}(/[A-Za-z0-9_.@-]{1,64}){0,3}$")]
 EventId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_one_line)]
 EventType = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line)]
 Currency = Annotated[str, AfterValidator(_currency)]

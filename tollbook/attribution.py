@@ -36,4 +36,5 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
             earliest = to_us(received_at - timedelta(days=known.max_age_days))
         if known.max_future_minutes is not None:
             latest = to_us(received_at + timedelta(minutes=known.max_future_minutes))
-    return SourceRules(source, known.may_tag, known.partner_field, earliest, latest, known.event_types)
+    fields = known.fields.named() if known.fields else None
+    return SourceRules(source, known.may_tag, known.partner_field, earliest, latest, known.event_types, fields)

@@ -92,6 +92,9 @@ CREATE OR REPLACE TEMP MACRO records_in(line, path) AS
 -- Why a line of a JSON format could not be read as an object.
 CREATE OR REPLACE TEMP MACRO no_object(line) AS CASE WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON' ELSE 'NOT_OBJECT' END;
 
+-- What a field of a JSON line holds, as text; NULL where there is no path, no such field, or - or nothing in it.
+CREATE OR REPLACE TEMP MACRO own_field(line, path) AS CASE WHEN path IS NOT NULL THEN present(json_extract_string(line, path)) END;
+
 -- Whether a JSON line must be looked at by ingest/strict_json.py before it may be a usage event: more than 256 colons (which take
 -- 1,280 bytes) or 32 brackets, or a name twice in it or in its data. Suspects innocent lines, too; lets no guilty one pass.
 CREATE OR REPLACE TEMP MACRO doubtful(line) AS

@@ -9,6 +9,7 @@ from billing import catalog
 from schemas.catalog import (
     Catalog,
     Credential,
+    Fields,
     Filter,
     Grant,
     LegalEntity,
@@ -29,7 +30,7 @@ PAGE = "docs/catalog.md"
 # The tables of each section, in order.
 TABLES: dict[str, list[type[BaseModel]]] = {
     "legal_entities": [LegalEntity],
-    "sources": [Source],
+    "sources": [Source, Fields],
     "meters": [Meter, Filter],
     "rate_cards": [RateCard, RateCardVersion, Rate],
     "plans": [Plan, Quota, Throttle],
