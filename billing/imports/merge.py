@@ -80,76 +80,26 @@ class _Merge:
         return self._sheet.edits
 
     def take(self, found: Found) -> None:
-        owned = self._owned(found.credentials)
+        owned, self.ignored, problems = owners.owned(found.credentials, self._catalog, self._rules)
+        self.problems += problems
         plans = {p.address: p for p in found.plans}
-        wanted: dict[str, list[tuple[str, FoundPlan]]] = {}
+        callers: dict[str, dict[str, list[FoundCredential]]] = {}  # partner → plan's address → its credentials
         for credential, partner in owned:
             if credential.plan in plans:
-                one = plans[credential.plan], partner.id
-                wanted.setdefault(partner.id, [])
-                if (one[0].address, one[0]) not in wanted[partner.id]:
-                    wanted[partner.id].append((one[0].address, one[0]))
-        used = {address for listed in wanted.values() for address, _ in listed}
-        ids = self._plan_ids([p for p in found.plans if p.address in used])
-        for plan in found.plans:
-            if plan.address in ids:
-                self._plan(ids[plan.address], plan)
-        for partner_id, listed in wanted.items():
-            self._assignment(self._partner(partner_id), [(ids[a], p) for a, p in listed if a in ids])
+                callers.setdefault(partner.id, {}).setdefault(credential.plan, []).append(credential)
+        used = {address for of_partner in callers.values() for address in of_partner}
+        ids, problems = owners.plan_ids([p for p in found.plans if p.address in used], self._rules)
+        self.problems += problems
+        for address, plan_id in ids.items():
+            self._plan(plan_id, plans[address])
+        for partner_id, of_partner in callers.items():
+            self._assignment(self._partner(partner_id), [(ids[a], plans[a]) for a in of_partner if a in ids])
+            for address, credentials in of_partner.items():
+                self._shared(partner_id, plans[address], credentials)
         for credential, partner in owned:
             if credential.id is not None:
                 self._credential(credential, partner)
         self._gone()
-
-    def _owned(self, credentials: Iterable[FoundCredential]) -> list[tuple[FoundCredential, Partner]]:
-        """Each credential with its partner; those without one are problems, all of them."""
-        owned: list[tuple[FoundCredential, Partner]] = []
-        first: dict[tuple[str, str], str] = {}
-        for credential in credentials:
-            try:
-                partner_id = owners.partner_of(credential, self._rules)
-            except owners.Missing:
-                self.problems.append(
-                    f"{credential.address} ({credential.kind}) has no partner: tag it {self._rules.tag}, or give --partner '{credential.address}=ID', "
-                    f"or --ignore '{credential.address}' if it is nobody's"
-                )
-                continue
-            partner = None if partner_id is None else self._catalog.partner(partner_id)
-            if partner_id is None:
-                self.ignored.append(credential.address)
-            elif partner is None:
-                known = ", ".join(p.id for p in self._catalog.partners) or "none"
-                self.problems.append(
-                    f"{credential.address} is of partner {partner_id!r}, who is not in the catalog; add the partner there (id, name, legal_entity, "
-                    f"time_zone), or correct the rule; there are: {known}"
-                )
-            else:
-                key = credential.kind, str(credential.id or credential.address)
-                if first.setdefault(key, partner.id) == partner.id:
-                    owned.append((credential, partner))
-                else:
-                    self.problems.append(
-                        f"{credential.address}: {key[0]} {key[1]} is of {first[key]} and of {partner.id}; correct the rules"
-                    )
-        return owned
-
-    def _plan_ids(self, plans: Sequence[FoundPlan]) -> dict[str, str]:
-        """Address → id in the catalog, each id once."""
-        ids: dict[str, str] = {}
-        for plan in plans:
-            plan_id = owners.plan_id(plan, self._rules)
-            other = next((address for address, known in ids.items() if known == plan_id), None)
-            if not plan_id:
-                self.problems.append(
-                    f"{plan.address} has a name that gives no id; give one by --plan '{plan.address}=ID'"
-                )
-            elif other is not None:
-                self.problems.append(
-                    f"{plan.address} and {other} would both be plan {plan_id}; give one of them another by --plan '{plan.address}=ID'"
-                )
-            else:
-                ids[plan.address] = plan_id
-        return ids
 
     def _plan(self, plan_id: str, found: FoundPlan) -> None:
         existing = next((p for p in self._catalog.plans if p.id == plan_id), None)
@@ -276,6 +226,15 @@ class _Merge:
                 continue
             where = self._sheet.place("partners", partner.id)
             self._sheet.append(where.file, (*where.path, "plans"), {"plan": plan_id, "valid_from": start}, address)
+
+    def _shared(self, partner_id: str, plan: FoundPlan, credentials: Sequence[FoundCredential]) -> None:
+        """A gateway counts each caller for itself, a catalog all of a partner."""
+        consumers = [c for c in credentials if c.kind == "consumer"]
+        count = len(consumers or credentials)
+        if count > 1 and plan.quotas:
+            kind = "consumers" if consumers else "keys"
+            why = f"each of the {count} {kind} of partner {partner_id} has the quota for itself at the gateway; the catalog counts them together"
+            self.notes.append(Note(plan.address, "quotas", why, "raise the limit by hand if that was agreed; it stays"))
 
     def _credential(self, found: FoundCredential, partner: Partner) -> None:
         fact = f"credential/{partner.id}/{found.kind}/{found.id}"

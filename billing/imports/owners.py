@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from billing.imports.found import BadDocument, FoundCredential, FoundPlan
 from billing.imports.reading import yaml_document
+from schemas.catalog import Catalog, Partner
 
 TAG = "tollbook_partner"
 _ID_CHARACTERS_MAX = 64
@@ -45,6 +46,59 @@ def plan_id(plan: FoundPlan, rules: Rules) -> str:
     """The plan's id in the catalog: as a rule says, else made of its name. Empty if that is not possible."""
     found = _first(rules.plans, (plan.address, *plan.names))
     return found[1] if found is not None else slug(plan.name)
+
+
+def owned(
+    credentials: Iterable[FoundCredential], catalog: Catalog, rules: Rules
+) -> tuple[list[tuple[FoundCredential, Partner]], list[str], list[str]]:
+    """Each credential with its partner, the addresses of those that are ignored, and what a person must say first."""
+    found: list[tuple[FoundCredential, Partner]] = []
+    ignored, problems = [], []
+    first: dict[tuple[str, str], str] = {}
+    known = ", ".join(p.id for p in catalog.partners) or "none"
+    for credential in credentials:
+        address = credential.address
+        try:
+            partner_id = partner_of(credential, rules)
+        except Missing:
+            problems.append(
+                f"{address} ({credential.kind}) has no partner: tag it {rules.tag}, or give --partner '{address}=ID', "
+                f"or --ignore '{address}' if it is nobody's"
+            )
+            continue
+        partner = None if partner_id is None else catalog.partner(partner_id)
+        key = credential.kind, str(credential.id or address)
+        if partner_id is None:
+            ignored.append(address)
+        elif partner is None:
+            problems.append(
+                f"{address} is of partner {partner_id!r}, who is not in the catalog; add the partner there (id, name, legal_entity, "
+                f"time_zone), or correct the rule; there are: {known}"
+            )
+        elif first.setdefault(key, partner.id) != partner.id:
+            problems.append(f"{address}: {key[0]} {key[1]} is of {first[key]} and of {partner.id}; correct the rules")
+        else:
+            found.append((credential, partner))
+    return found, ignored, problems
+
+
+def plan_ids(plans: Iterable[FoundPlan], rules: Rules) -> tuple[dict[str, str], list[str]]:
+    """Address → id in the catalog, each id once; and what a person must say first."""
+    ids: dict[str, str] = {}
+    problems = []
+    for plan in plans:
+        wanted = plan_id(plan, rules)
+        other = next((address for address, known in ids.items() if known == wanted), None)
+        remedy = f"--plan '{plan.address}=ID'"
+        if not wanted:
+            problems.append(f"{plan.address} has a name that gives no id; give one by {remedy}")
+        elif other is not None:
+            problems.append(
+                f"{plan.address} and {other} would both be plan {wanted}; give one of them another by {remedy}"
+            )
+        else:
+            ids[plan.address] = wanted
+    return ids, problems
 
 
 def slug(name: str) -> str:

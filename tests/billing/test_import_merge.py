@@ -181,7 +181,7 @@ def test_what_the_document_changed_is_changed(folder: Path) -> None:
     assert throttle is not None
     assert (throttle.rate_per_s, throttle.burst) == (Decimal(100), 80)
     assert credential(book, "k2")
-    assert proposal.notes == ()
+    assert ["each of the 2 keys of partner acme has the quota for itself" in n for n in notes(proposal)] == [True]
 
 
 # What a person does after an import: where, what it was, what it is; and what is said when the document changes, too.
