@@ -31,7 +31,7 @@ check: $(READY)
 	@$(BIN)/python -m pytest -q -p no:randomly tests/test_arrows.py
 
 faults: $(READY)
-	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e -s
+	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py -s
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.land

@@ -1,5 +1,6 @@
 """The exact judgement of suspicious texts: right reason, right place, whatever the text, in time that grows with its length."""
 
+import itertools
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest import strict_json
 from ingest.strict_json import DEPTH_MAX, FIELDS_MAX, problem
 
 
@@ -84,3 +86,25 @@ def test_any_text_has_an_answer(text: str) -> None:
     """It never raises: what a parser cannot read is an answer, too."""
     found = problem(text)
     assert found is None or found.detail
+
+
+HOSTILE = ['"', "\\", '\\"', '"\\', "{", "[", ":", '{"a":', "9", "1e", "-", "\\ud800", ",", '"":', "null", " "]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_the_work_grows_with_the_length_alone(piece: str) -> None:
+    """100,000 characters of what patterns and parsers stumble over: each is looked at once, and there is an answer."""
+    text = '{"a":' + piece * (100_000 // len(piece))
+    tokens = [m.span() for m in strict_json._TOKEN.finditer(text)]
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(tokens))
+    assert sum(end - start for start, end in tokens) <= len(text)
+    assert problem(text) is not None
+
+
+def test_names_that_were_made_to_collide_are_counted_like_others() -> None:
+    """200 names whose hashes are equal in many languages: there are never more than 256 to compare."""
+    names = ["".join(pair) for pair in itertools.product(["Aa", "BB"], repeat=8)][:200]
+    assert problem(json.dumps(dict.fromkeys(names, 1))) is None
+    found = problem("{" + ",".join(f'"{name}":1' for name in [*names, names[0]]) + "}")
+    assert found is not None
+    assert str(found.reason) == "DUPLICATE_KEY"
