@@ -42,9 +42,10 @@ class _Block(NamedTuple):
     partition: Partition
     start: int
     text: bytes
-    document: bool
     tail_sha256: str
     long: LongLine | None = None  # then `text` is empty
+    document: bool = False
+    cut: bool = False  # it ends inside a line whose rest will not come
 
     @property
     def end(self) -> int:
@@ -69,6 +70,7 @@ class FileLog:
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.problems: list[str] = []
+        self.troubled: set[Path] = set()  # the files that the problems are of
         self.waiting: dict[str, int] = {}
         self.bytes_read = 0  # of the files as they lie on disk, up to the batch polled last
         self.bytes_total = 0
@@ -81,6 +83,7 @@ class FileLog:
             self._files[Partition(source, found.generation, name)] = found
         self.bytes_total = sum(file.path.stat().st_size for file in self._files.values())
         self._offsets: dict[Partition, int] = {}
+        self._tails = {(k.generation, k.offset): k.tail_sha256 for k in known}
         self._blocks = self._read_all()
         self._position = 0  # how far was read ahead
         self._pending: deque[tuple[Future[Fetched], int]] = deque()
@@ -103,6 +106,11 @@ class FileLog:
         future, self.bytes_read = self._pending.popleft()
         return future.result()
 
+    @property
+    def partitions(self) -> dict[Partition, Identified]:
+        """The files, each a partition, as they were identified."""
+        return dict(self._files)
+
     def close(self) -> None:
         """End the threads; what was decoded ahead is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -116,7 +124,7 @@ class FileLog:
                 if new and new.generation in found:
                     new = self._beside(found, new)
             except (UnreadableFile, FileChanged) as exc:
-                self.problems.append(str(exc))
+                self._problem(path, exc)
                 continue
             if new and new.head_bytes:  # an empty file has nothing to say yet
                 found[new.generation] = new
@@ -129,7 +137,7 @@ class FileLog:
         try:
             twin_size = generation.text_bytes(twin.path)
         except UnreadableFile as exc:  # a damaged copy must not keep a whole one from being read
-            self.problems.append(str(exc))
+            self._problem(twin.path, exc)
             found[new.generation] = new
             return None
         apart = generation.told_apart(twin, new)
@@ -141,32 +149,41 @@ class FileLog:
         for partition, file in self._files.items():
             try:
                 yield from self._read_one(partition, file.path, self._offsets[partition])
-            except UnreadableFile as exc:
-                self.problems.append(str(exc))
+            except (UnreadableFile, FileChanged) as exc:
+                self._problem(file.path, exc)
+
+    def _problem(self, path: Path, exc: Exception) -> None:
+        self.problems.append(str(exc))
+        self.troubled.add(path)
 
     def _read_one(self, partition: Partition, path: Path, start: int) -> Iterator[_Block]:
         name = str(path)
         already = self._position
         with open_text(path) as text:
             before = generation.skip(text, start, name)
+            if (tail := self._tails.get((partition.generation, start))) and generation.tail_sha256(before) != tail:
+                raise FileChanged(generation.changed(path))
             rest, ahead, at_end = b"", b"", False
             while not at_end:
                 fresh = read(text, self._block_bytes, name)
                 self._position = already + packed_position(text)
                 at_end = len(fresh) < self._block_bytes
                 block, ahead = ahead + fresh, b""
+                generation.check_unmoved(path, text, start, before, rest + block[: generation.TAIL_BYTES])
                 if at_end and start == 0 and not rest and is_document(block):
-                    yield _Block(partition, 0, block, True, generation.tail_sha256(block))  # noqa: FBT003
+                    yield _Block(partition, 0, block, generation.tail_sha256(block), document=True)
                     break
                 cut = block.rfind(b"\n") + 1
-                if at_end and (line := block[cut:] if cut else rest + block) and self._is_whole(path, line):
+                half = (block[cut:] if cut else rest + block) if at_end else b""
+                if half and self._is_whole(path, half):
                     cut, whole = len(block), rest + block
                 else:
                     whole = b"".join((rest, memoryview(block)[:cut])) if cut else b""  # copied once
                 rest = block[cut:] if whole else rest + block
                 if whole:
                     before = (before + whole[-generation.TAIL_BYTES :])[-generation.TAIL_BYTES :]
-                    yield _Block(partition, start, whole, False, generation.tail_sha256(before))  # noqa: FBT003
+                    is_cut = bool(half) and cut == len(block) and not (self._final or is_complete_json(half))
+                    yield _Block(partition, start, whole, generation.tail_sha256(before), cut=is_cut)
                     start += len(whole)
                 if len(rest) > LINE_HELD_BYTES_MAX and not at_end:
                     long, ahead = pass_over(text, rest, self._block_bytes, name)
@@ -174,12 +191,12 @@ class FileLog:
                         self.waiting[name] = len(rest)
                         break
                     rest, before = b"", long.tail
-                    yield _Block(partition, start, b"", False, generation.tail_sha256(before), long)  # noqa: FBT003
+                    yield _Block(partition, start, b"", generation.tail_sha256(before), long)
                     start += long.length
             self._position = already + path.stat().st_size
 
     def _is_whole(self, path: Path, line: bytes) -> bool:
-        """Whether a last line without a newline is read: a half line is never guessed at, it waits."""
+        """Whether a last line without a newline is read: half a line is never guessed at. It waits; in a log at rest it is refused."""
         if self._final or is_packed(path) or is_complete_json(line):
             return True
         self.waiting[str(path)] = len(line)
@@ -189,8 +206,10 @@ class FileLog:
         framed: Lines
         if block.long:
             framed = too_long(block.long.head, block.long.size, block.long.sha256, block.start)
+        elif block.document:
+            framed = whole_document(block.text, block.start)
         else:
-            framed = (whole_document if block.document else split_lines)(block.text, block.start)
+            framed = split_lines(block.text, block.start, is_cut=block.cut)
         decoder = self._decoders.get()
         try:
             decoded = decoder.decode(framed, block.partition.generation)

@@ -35,20 +35,20 @@ class Lines(NamedTuple):
     unreadable: pa.Table
 
 
-def split_lines(text: bytes, start: int) -> Lines:
+def split_lines(text: bytes, start: int, *, is_cut: bool = False) -> Lines:
     """The non-blank lines of `text`, whose first byte has offset `start`; a byte order mark before a line is passed over.
 
-    The last line may lack its newline.
+    The last line may lack its newline. `is_cut`: then it is half a line, which nobody can complete: it is unreadable.
     """
     ends = _newlines(text) + 1
     if len(text) and (not len(ends) or ends[-1] != len(text)):
         ends = np.append(ends, len(text))
     offsets = np.concatenate([np.zeros(1, np.int64), ends])
     if BOM in text and (marked := [int(i) for i in offsets[:-1] if text.startswith(BOM, i)]):
-        return split_lines(_without_marks(text, marked), start)
+        return split_lines(_without_marks(text, marked), start, is_cut=is_cut)
     if (np.diff(offsets) > LINE_BYTES_MAX).any():
-        return _readable(*_unfolded(text, offsets, start))
-    return _readable(text, offsets, offsets[:-1] + start)
+        return _readable(*_unfolded(text, offsets, start), is_cut=is_cut)
+    return _readable(text, offsets, offsets[:-1] + start, is_cut=is_cut)
 
 
 def _unfolded(
@@ -105,7 +105,9 @@ def _newlines(text: bytes) -> npt.NDArray[np.int64]:
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
-def _readable(text: bytes, offsets: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]) -> Lines:
+def _readable(
+    text: bytes, offsets: npt.NDArray[np.int64], positions: npt.NDArray[np.int64], *, is_cut: bool = False
+) -> Lines:
     array = pa.StringArray.from_buffers(
         len(offsets) - 1, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(text)
     )
@@ -115,10 +117,13 @@ def _readable(text: bytes, offsets: npt.NDArray[np.int64], positions: npt.NDArra
         array.validate(full=True)
     except pa.ArrowInvalid:
         bad = np.union1d(bad, _not_utf8(text, offsets))
+    half = len(offsets) - 2 if is_cut and text[offsets[-2] :].strip() else None
+    if half is not None:
+        bad = np.union1d(bad, [half])
     table = pa.table({"position": pa.array(positions), "line": array}, schema=LINES)
     unreadable = UNREADABLE.empty_table()
     if len(bad):
-        table, unreadable = _set_apart(table, text, offsets, bad)
+        table, unreadable = _set_apart(table, text, offsets, bad, half)
     blank = _blank(text, offsets, lengths)
     if blank.any():
         table = table.filter(pa.array(~blank))
@@ -151,17 +156,19 @@ def _decodes(line: bytes) -> bool:
     return True
 
 
-def _why(raw: bytes) -> tuple[str, str]:
+def _why(raw: bytes, *, is_half: bool) -> tuple[str, str]:
     """Reason and detail of a line that no format is given."""
     if len(raw) > LINE_BYTES_MAX:
         return "TOO_LARGE", f"{len(raw)} bytes, at most {LINE_BYTES_MAX}"
+    if is_half:
+        return "PARTIAL_LINE", f"the log is at rest and ends inside a line, after {len(raw)} bytes of it"
     if raw.startswith(WIDE_BOMS):
         return "BAD_ENCODING", "the line is UTF-16 or UTF-32"
     return "BAD_UTF8", "the line is no UTF-8"
 
 
 def _set_apart(
-    table: pa.Table, text: bytes, offsets: npt.NDArray[np.int64], bad: npt.NDArray[np.int64]
+    table: pa.Table, text: bytes, offsets: npt.NDArray[np.int64], bad: npt.NDArray[np.int64], half: int | None
 ) -> tuple[pa.Table, pa.Table]:
     """Replace the `bad` lines by a readable beginning of them, and list them with reason and hash."""
     shown: list[str] = []
@@ -169,7 +176,7 @@ def _set_apart(
     for i in bad:
         raw = text[offsets[i] : offsets[i + 1]].rstrip(b"\r\n")
         shown.append(raw[:_SHOWN_BYTES].decode(errors="backslashreplace") + "\n")
-        reason, detail = _why(raw)
+        reason, detail = _why(raw, is_half=bool(i == half))
         rows.append(
             {
                 "position": table["position"][int(i)].as_py(),

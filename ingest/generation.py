@@ -5,11 +5,12 @@ too, so that another file with the same beginning is never taken for it.
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from ingest.text import open_text, read
+from ingest.text import is_packed, open_text, read
 
 HEAD_BYTES = 4096
 TAIL_BYTES = 4096
@@ -87,6 +88,23 @@ def skip(text: BinaryIO, offset: int, name: str) -> bytes:
     return read(text, offset - start, name)
 
 
+def check_unmoved(path: Path, text: BinaryIO, start: int, before: bytes, after: bytes) -> None:
+    """Raise FileChanged if a plain file no longer holds what was just read of it: it was cut, or written anew, meanwhile.
+
+    `before` ends at offset `start`, `after` begins there. What is packed is at rest, and is not looked at again.
+    """
+    if is_packed(path):
+        return
+    said = before or after[:TAIL_BYTES]
+    if os.pread(text.fileno(), len(said), start - len(before)) != said:
+        raise FileChanged(changed(path))
+
+
+def changed(path: Path) -> str:
+    """What to say of a file that became another while it was read."""
+    return f"{path} was cut or written anew while it was read; what it held is read from its copy, if that is among the files"
+
+
 def _named_by(path: Path, head_bytes: int) -> Identified:
     """A generation named by its first `head_bytes`, of a shorter file by its complete lines, at least by one byte."""
     head = _head(path, head_bytes)
@@ -104,7 +122,7 @@ def _tail(path: Path, offset: int) -> tuple[int, bytes]:
     """How far the text goes, up to `offset`, and its last TAIL_BYTES before that."""
     tail, size = b"", 0
     with open_text(path) as text:
-        if path.stat().st_size >= offset and not hasattr(text, "mtime"):  # plain: no need to read what lies before
+        if path.stat().st_size >= offset and not is_packed(path):  # plain: no need to read what lies before
             return offset, skip(text, offset, str(path))
         while size < offset and (piece := read(text, min(_SKIP_BYTES, offset - size), str(path))):
             size += len(piece)

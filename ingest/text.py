@@ -1,12 +1,15 @@
-"""The text of a log file, whatever it is packed in: plain or gzip, read in blocks from any offset of the text."""
+"""The text of a log file, whatever it is packed in: plain, gzip or zstd, read in blocks from any offset of the text."""
 
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+import pyarrow as pa
 
 from ingest.framing import BOM, Lines, split_lines, whole_document
 
@@ -15,6 +18,9 @@ BLOCK_BYTES = 32 << 20
 LINE_HELD_BYTES_MAX = 64 << 20  # a document may be so long; what is longer is passed over, and refused as one entry
 _TAIL_BYTES = 4096
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte of 0x50 to 0x5f: a frame that holds no text may come first
+_SKIP_BYTES = 8 << 20
 
 
 class UnreadableFile(Exception):
@@ -31,7 +37,9 @@ def open_text(path: Path) -> BinaryIO:
             raise UnreadableFile(
                 f"{path}: this is no file but a folder, pipe or device; write its text to a file first"
             )
-        return gzip.GzipFile(path) if is_packed(path) else path.open("rb")  # type: ignore[return-value]
+        if (packing := _packing(path)) == "zstd":
+            return _Zstd(path)  # type: ignore[return-value]
+        return gzip.GzipFile(path) if packing == "gzip" else path.open("rb")  # type: ignore[return-value]
     except OSError as exc:
         raise UnreadableFile(f"{path}: {exc.strerror}; check the path and its permissions") from exc
 
@@ -115,9 +123,68 @@ def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
 
 
 def is_packed(path: Path) -> bool:
-    """Whether `path` is gzip: such a file is at rest, no line of it is still being written."""
+    """Whether `path` is gzip or zstd: such a file is at rest, no line of it is still being written."""
+    return _packing(path) is not None
+
+
+def _packing(path: Path) -> str | None:
     with path.open("rb") as file:
-        return file.read(2) == _GZIP_MAGIC
+        magic = file.read(4)
+    if magic.startswith(_GZIP_MAGIC):
+        return "gzip"
+    return "zstd" if magic == _ZSTD_MAGIC or (magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5) else None  # noqa: PLR2004
+
+
+class _Zstd(io.RawIOBase):
+    """The text of a zstd file, of all its frames; it is read forward only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at = 0
+        self.fileobj = pa.OSFile(str(path))
+        self._stream = pa.CompressedInputStream(self.fileobj, "zstd")
+
+    def readable(self) -> bool:
+        """As a file that was opened to be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Forward, by reading."""
+        return True
+
+    def tell(self) -> int:
+        """The offset in the text."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to an offset of the text, or to its end if that comes first."""
+        if whence != io.SEEK_SET or offset < self._at:
+            raise io.UnsupportedOperation("a zstd file is read forward")
+        while self._at < offset and self.read(min(_SKIP_BYTES, offset - self._at)):
+            pass
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes; none at the end. Raises UnreadableFile for a file that is cut or damaged."""
+        try:
+            piece: bytes = self._stream.read(None if size < 0 else size)
+        except OSError as exc:
+            if exc.errno:
+                raise
+            if "runcated" in str(exc):
+                raise UnreadableFile(
+                    f"{self._path}: the zstd file ends too early; copy it again, then repeat the command"
+                ) from exc
+            raise UnreadableFile(f"{self._path}: damaged zstd ({exc}); copy it again, then repeat the command") from exc
+        self._at += len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if not self.closed:
+            self._stream.close()
+            self.fileobj.close()
+        super().close()
 
 
 def is_complete_json(line: bytes) -> bool:

@@ -66,7 +66,7 @@ REMEDY: dict[Reason, str] = {
     Reason.TOO_DEEP: "the event nests deeper than 32; send what is metered, not whole documents",
     Reason.TOO_MANY_FIELDS: "the event has more than 256 fields; send what is metered, not whole documents",
     Reason.TOO_LARGE: "the entry is longer than its format allows (64 KiB an event, 1 MiB a log line); turn off body logging",
-    Reason.PARTIAL_LINE: "the file ends inside a line; it is read again when the rest has come",
+    Reason.PARTIAL_LINE: "rotation or a crash cut the line, and the packed log ends there; count it as it stands by `tollbook dead redrive --final`, or find its rest",
     Reason.SCHEMA_UNKNOWN: "the event names no schema version that is known (specversion 1.0); correct or upgrade who writes it",
     Reason.UNKNOWN_METER: "the event's type is not among the source's `event_types` in the catalog; add it, and a meter for it",
     Reason.WRONG_TYPE: "a number is written as text, or a text as a number; nothing is guessed, correct who writes it",

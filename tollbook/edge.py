@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from schemas.lake import Fenced, LakeError
 from tollbook.embedded import Busy, NoFiles
 from tollbook.kafka_errors import KafkaRefused, KafkaUnreachable
 from tollbook.kafka_options import BadKafkaOptions
+from tollbook.positions import BadPositions
 from tollbook.terminal import complain, shortened
 
 OK, REFUSED, USAGE, BUG, AGAIN, UNREAD = 0, 1, 2, 70, 75, 141
@@ -128,6 +130,24 @@ def _stoppable() -> Iterator[list[int]]:
             signal.signal(each, handler)
 
 
+@contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """For commands that run until they are told to end: set at the first SIGINT or SIGTERM; a second one ends the process at once."""
+    asked = threading.Event()
+
+    def stop(_: int, __: object) -> None:
+        asked.set()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+
+    before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 def _problems(exc: CatalogError | Refused | Unsettled) -> int:
     for problem in exc.problems:
         complain(str(problem))
@@ -206,7 +226,7 @@ _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[A
     ((UnknownFormat, NoFiles, BadPeriod, WrongUse, BadDocument), _wrong_use),
     (LakeError, _lake),
     (Halted, _halted),
-    ((BadKafkaOptions, KafkaRefused), _wrong_use),
+    ((BadKafkaOptions, BadPositions, KafkaRefused), _wrong_use),
     ((Busy, KafkaUnreachable), _busy),
     (Fenced, _fenced),
     (BrokenPipeError, _unread),

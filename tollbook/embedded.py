@@ -1,12 +1,13 @@
 """The embedded run: log files → lake, in one process. The files are the log; a repeat reads only what is new."""
 
 import fcntl
+import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aggregate import engine, followers
 from aggregate.land import COMMIT_ENTRIES, Counts, Land
@@ -14,14 +15,19 @@ from billing.warehouse import Warehouse
 from ingest import formats
 from ingest.decode import Decoder
 from ingest.file_log import FileLog
+from ingest.follow_log import FollowLog
 from ingest.generation import Known
 from ingest.text import BLOCK_BYTES
+from ingest.watch import Found
 from schemas import lake
 from schemas.catalog import Catalog
+from schemas.lake import Fenced
 from schemas.log import Fetched, Reader
 from tollbook import alerting
 from tollbook.alerting import Raised
 from tollbook.attribution import attribution, source_rules
+
+LOOK_S = 5.0  # between two looks at files that are followed; each that finds something is a commit
 
 
 class Busy(Exception):
@@ -88,6 +94,74 @@ def run(
         return Report(counts, alerting.alert(root, catalog), log.problems, log.waiting)
 
 
+class Stop(Protocol):
+    """Says when to end, and waits: `threading.Event` is one."""
+
+    def is_set(self) -> bool:
+        """Whether to end now."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Wait so many seconds, or until it is set; whether it is set."""
+        ...
+
+
+def follow(
+    root: Path,
+    catalog: Catalog,
+    names: Sequence[str],
+    *,
+    format_name: str,
+    source: str,
+    stop: Stop,
+    received_at: datetime | None = None,
+    look_s: float = LOOK_S,
+    commit_entries: int = COMMIT_ENTRIES,
+    block_bytes: int = BLOCK_BYTES,
+    tell: Callable[[Report], None] = lambda _: None,
+) -> Report:
+    """Land what is new in files that grow, look after look, until `stop`; the sum of all. `tell` is told of each look that found something.
+
+    Files, folders and globs are looked for anew each time. Safe to kill. Raises NoFiles, Busy, UnknownFormat, LakeError, Fenced.
+    """
+    formats.statement(format_name)
+    found_files(names)
+    lake.create(root)
+    with alone(root):
+        rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
+        followers.catch_up(root, engine.connect())
+        log = FollowLog(
+            lambda: followed_files(names),
+            source,
+            known_files(root, source),
+            lambda: Decoder(format_name, rules, owners),
+            block_bytes=block_bytes,
+        )
+        total = Report(Counts(), [], [], {})
+        try:
+            land = Land(root, log, catalog_sha256=catalog.sha256, commit_entries=commit_entries)
+            while not stop.is_set():
+                counts = Counts()
+                log.wake()
+                while not stop.is_set() and (landed := land.step()):
+                    counts = counts.plus(landed.counts)
+                if land.unsettled and not land.settle():
+                    raise Fenced("another process brings the tables up to date")
+                look = Report(
+                    counts, alerting.alert(root, catalog) if counts.entries else [], log.problems, log.waiting
+                )
+                log.problems = []
+                total = Report(
+                    total.counts.plus(counts), total.alerts + look.alerts, total.problems + look.problems, look.waiting
+                )
+                if counts.entries or look.problems:
+                    tell(look)
+                stop.wait(look_s)
+        finally:
+            log.close()
+        return total
+
+
 class _Watched:
     """A log of files that tells how far it is at every step."""
 
@@ -109,7 +183,10 @@ class _Watched:
 
 
 def found_files(names: Sequence[str]) -> list[Path]:
-    """Files, folders (all files below, by name) and globs, in the given order, each file once. Raises NoFiles."""
+    """Files, folders (all files below) and globs, in the given order, each file once. Raises NoFiles.
+
+    Those of a folder or glob come by their time of change, oldest first, so that rotated logs come in the order of their lines.
+    """
     found: dict[Path, None] = {}
     for name in names:
         matches = _matches(name)
@@ -124,14 +201,37 @@ def _matches(name: str) -> list[Path]:
     if not name:  # an unset variable in a script: never the current folder
         return []
     if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        return _by_time(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
     if path.exists():
         return [path]
     try:
         pattern = str(path.relative_to(path.anchor))
-        return sorted(p for p in Path(path.anchor or ".").glob(pattern) if p.is_file())
+        return _by_time(p for p in Path(path.anchor or ".").glob(pattern) if p.is_file())
     except ValueError:  # no pattern that glob knows
         return []
+
+
+def _by_time(paths: Iterable[Path]) -> list[Path]:
+    """Oldest change first, then by name. One that is gone meanwhile is left out."""
+    timed = []
+    for path in paths:
+        try:
+            timed.append((path.stat().st_mtime_ns, path))
+        except FileNotFoundError:
+            continue
+    return [path for _, path in sorted(timed)]
+
+
+def followed_files(names: Sequence[str]) -> Found:
+    """What there is to read now, which may be nothing; and beside each file that was named itself, those that are called alike."""
+    named: dict[Path, None] = {}
+    kin: dict[Path, None] = {}
+    for name in names:
+        named |= dict.fromkeys(_matches(name))
+        path = Path(name)
+        if path.is_file() or not (path.exists() or glob.has_magic(name)):
+            kin |= dict.fromkeys(_by_time(p for p in path.parent.glob(f"{glob.escape(path.stem)}*") if p.is_file()))
+    return Found(list(named), [path for path in kin if path not in named])
 
 
 def _why_none(name: str) -> str:

@@ -1,6 +1,9 @@
 """`tollbook load`, `ingest`, `land`: the job on Kafka, each stage a process of its own. The lake stays the truth."""
 
-from typing import Annotated
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 from confluent_kafka import Consumer, Producer
 from cyclopts import Parameter
@@ -8,15 +11,20 @@ from cyclopts.validators import Number
 
 from aggregate.known_topics import Topic
 from billing import catalog as catalogs
+from ingest.generation import Known
+from ingest.watch import Watch
 from ingest.worker import Route, Worker
 from schemas import topics
 from tollbook import embedded, ingest_worker, land_worker, loading, logs, progress, worker_loop
 from tollbook.cluster import Found
-from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, source_name
+from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, WrongUse, asked_to_stop, source_name
 from tollbook.embedded import Progress
 from tollbook.kafka_options import GroupProtocol, KafkaConfig
 from tollbook.land_worker import LandTopics, LandWorker
-from tollbook.terminal import complain, out, show_json
+from tollbook.loading import Loaded
+from tollbook.positions import Positions
+from tollbook.positions import positions as kept_positions
+from tollbook.terminal import complain, out, show_json, show_json_line
 from tollbook.topics import required
 
 _AT_LEAST_ONE = Number(gte=1)
@@ -70,7 +78,7 @@ WatchdogOption = Annotated[
 
 
 def load(
-    files: Annotated[list[str], Parameter(negative="", help="Log files, plain or gzip; folders and globs, too.")],
+    files: Annotated[list[str], Parameter(negative="", help="Log files, plain, gzip or zstd; folders and globs, too.")],
     /,
     *,
     kafka: KafkaConfig,
@@ -91,33 +99,122 @@ def load(
             help="Deal the lines out over all partitions, for many ingest workers; their order is then not kept.",
         ),
     ] = False,
+    positions: Annotated[
+        Path | None,
+        Parameter(
+            "--positions",
+            env_var="TOLLBOOK_POSITIONS",
+            help="A file that keeps how far each log was sent; the next load begins there. Without it all is sent again, and known if no log below 4 KiB has grown.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        Parameter(
+            "--follow",
+            negative="",
+            show_default=False,
+            help="Go on sending as the files grow and are rotated, until SIGTERM. Needs --positions.",
+        ),
+    ] = False,
+    look_s: Annotated[
+        float,
+        Parameter(
+            "--look-s",
+            env_var="TOLLBOOK_LOOK_S",
+            validator=_ABOVE_ZERO,
+            help="With --follow: look for new lines so often.",
+        ),
+    ] = 1.0,
     json: JsonOption = False,
 ) -> int:
     """Send log files to gateway.access, many lines in a record. Sent twice, the lines are known and counted once.
 
+    With --follow and --json each look that found something prints one JSON object a line.
+
     Example: tollbook load --bootstrap-servers 127.0.0.1:9092 --format kong --source edge logs/*.gz
     """
     source_name(source)
-    found = embedded.found_files(files)
+    if follow:
+        _check_following(positions, final=final)
+    embedded.found_files(files)
     (access,) = required(kafka, topics.GATEWAY_ACCESS)
-    total = sum(path.stat().st_size for path in found)
-    with progress.bar(source, quiet=json) as move:
-        report = loading.load(
-            Producer(kafka.producer_options(compression="zstd")), access.name, access.partitions, found,
-            format_name=format, source=source, lines_max=lines, final=final, spread=spread,
+    # Errors only: what goes wrong is said in one line by the command itself.
+    producer = Producer({**kafka.producer_options(compression="zstd"), "log_level": 3})
+
+    def send(
+        paths: Sequence[Path], kept: Positions, known: Mapping[str, Known], move: Callable[[Progress], None]
+    ) -> Loaded:
+        total = sum(path.stat().st_size for path in paths if path.exists())
+        return loading.load(
+            producer, access.name, access.partitions, paths,
+            format_name=format, source=source, lines_max=lines, final=final, spread=spread, known=known, begin=kept.keep,
             progress=lambda done, sent: move(Progress(done, total, sent)),
         )  # fmt: skip
-    if json:
-        show_json(report._asdict())
-    else:
-        out.print(f"{report.lines:,} lines in {report.records:,} records to {access.name}")
+
+    def tell(look: Loaded) -> None:
+        if json:
+            show_json_line(_loaded_row(look))
+        elif look.records:
+            out.print(f"{look.lines:,} lines in {look.records:,} records to {access.name}")
+        for problem in look.problems:
+            complain(problem)
+        sys.stdout.flush()
+
+    with kept_positions(positions, source) as kept:
+        if follow:
+            report = _following(files, send, kept, tell, look_s)
+        else:
+            with progress.bar(source, quiet=json) as move:
+                report = send(embedded.found_files(files), kept, kept.known, move)
+            kept.keep(report.known)
+            _show_loaded(report, access.name, json=json)
+    if not json:
         for file, size in report.waiting.items():
             out.print(
                 f"{file} ends inside a line ({size} bytes); it is sent when the rest has come, or now with --final"
             )
+    return REFUSED if report.problems else 0
+
+
+def _check_following(positions: Path | None, *, final: bool) -> None:
+    if positions is None:
+        raise WrongUse(
+            "--follow needs --positions: started again without, a log that was short when it was first seen has another name"
+        )
+    if final:
+        raise WrongUse(
+            "--follow and --final contradict each other: the rest of an unfinished line is waited for, or it is not"
+        )
+
+
+_Send = Callable[[Sequence[Path], Positions, Mapping[str, Known], Callable[[Progress], None]], Loaded]
+
+
+def _following(
+    files: Sequence[str], send: _Send, kept: Positions, tell: Callable[[Loaded], None], look_s: float
+) -> Loaded:
+    """Send what is new until SIGTERM."""
+    with asked_to_stop() as stop:
+        return loading.follow(
+            Watch(lambda: embedded.followed_files(files)), lambda paths, known: send(paths, kept, known, lambda _: None), kept.known,
+            stop=stop, look_s=look_s, keep=kept.keep, tell=tell,
+        )  # fmt: skip
+
+
+def _show_loaded(report: Loaded, topic: str, *, json: bool) -> None:
+    if json:
+        show_json(_loaded_row(report))
+    else:
+        out.print(f"{report.lines:,} lines in {report.records:,} records to {topic}")
     for problem in report.problems:
         complain(problem)
-    return REFUSED if report.problems else 0
+
+
+def _loaded_row(report: Loaded) -> dict[str, Any]:
+    """A load for programs."""
+    return {
+        "lines": report.lines, "records": report.records, "problems": report.problems, "waiting": report.waiting
+    }  # fmt: skip
 
 
 def ingest(

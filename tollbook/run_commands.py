@@ -3,7 +3,7 @@
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter, validators
 
@@ -14,6 +14,7 @@ from billing.periods import month
 from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
 from ingest.text import BLOCK_BYTES
+from schemas.catalog import Catalog
 from schemas.catalog_schema import catalog_schema_text
 from schemas.lake import check as check_lake
 from schemas.money import plain
@@ -26,10 +27,11 @@ from tollbook.edge import (
     LakeOption,
     PeriodOption,
     WrongUse,
+    asked_to_stop,
     source_name,
     utc,
 )
-from tollbook.terminal import complain, show_json, write
+from tollbook.terminal import complain, show_json, show_json_line, write
 
 catalog = App(
     name="catalog",
@@ -42,7 +44,7 @@ _AT_LEAST_ONE = validators.Number(gte=1)
 def run(
     files: Annotated[
         list[str],
-        Parameter(negative="", help="Log files, plain or gzip; folders and globs, too. Read in the given order."),
+        Parameter(negative="", help="Log files, plain, gzip or zstd; folders and globs, too. Read in the given order."),
     ],
     /,
     *,
@@ -90,16 +92,44 @@ def run(
             help="Read so much text at a time; bounds memory.",
         ),
     ] = BLOCK_BYTES,
+    follow: Annotated[
+        bool,
+        Parameter(
+            "--follow",
+            negative="",
+            show_default=False,
+            help="Go on reading as the files grow and are rotated, until SIGTERM. The catalog is read at the start.",
+        ),
+    ] = False,
+    look_s: Annotated[
+        float,
+        Parameter(
+            "--look-s",
+            env_var="TOLLBOOK_LOOK_S",
+            validator=validators.Number(gt=0),
+            help="With --follow: look for new lines so often. Each look that finds some is a commit.",
+        ),
+    ] = embedded.LOOK_S,
     json: JsonOption = False,
 ) -> int:
     """Read gateway logs into the lake: new lines only, each counted once. Safe to kill and to repeat.
 
-    The lake is made if it is not there. Exit code 1 when a file could not be read to its end; the others were.
+    The lake is made if it is not there. Exit code 1 when a file could not be read to its end; the others were. With --follow each
+    look that found something prints its counts, and with --json one JSON object a line.
 
     Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
     """
     source_name(source)
     book = catalogs.load(catalog)
+    if follow:
+        if final:
+            raise WrongUse(
+                "--follow and --final contradict each other: the rest of an unfinished line is waited for, or it is not"
+            )
+        return _follow(
+            lake, book, files, json=json, format_name=format, source=source, look_s=look_s,
+            received_at=None if received is None else utc(received), commit_entries=commit_entries, block_bytes=block_bytes,
+        )  # fmt: skip
     with progress.bar(source, quiet=json) as move:
         report = embedded.run(
             lake, book, embedded.found_files(files), format_name=format, source=source,
@@ -107,16 +137,30 @@ def run(
             commit_entries=commit_entries, block_bytes=block_bytes, progress=move,
         )  # fmt: skip
     if json:
-        show_json(
-            {
-                **report.counts._asdict(), "entries": report.counts.entries, "alerts": [screens.alert_row(a) for a in report.alerts],
-                "problems": report.problems, "waiting": report.waiting,
-            }
-        )  # fmt: skip
+        show_json(screens.run_row(report))
     else:
         screens.run_report(book, report)
     for problem in report.problems:
         complain(problem)
+    return REFUSED if report.problems else 0
+
+
+def _follow(lake: Path, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
+    """Follow until SIGTERM; what each look found is shown at once."""
+
+    def tell(look: embedded.Report) -> None:
+        if json:
+            show_json_line(screens.run_row(look))
+        elif look.counts.entries:
+            screens.run_report(book, look._replace(waiting={}))  # what waits is told at the end
+        for problem in look.problems:
+            complain(problem)
+        sys.stdout.flush()
+
+    with asked_to_stop() as stop:
+        report = embedded.follow(lake, book, files, stop=stop, tell=tell, **how)
+    if not json:
+        screens.waiting(report)
     return REFUSED if report.problems else 0
 
 

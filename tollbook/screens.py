@@ -41,11 +41,27 @@ def run_report(catalog: Catalog, report: Report) -> None:
         sentence("`tollbook dead list` shows what was not counted, and what mends it.", style="dim")
     if report.alerts:
         alerts_table(catalog, report.alerts)
+    waiting(report)
+
+
+def waiting(report: Report) -> None:
+    """The files that end inside a line."""
     for file, size in report.waiting.items():
         sentence(
             f"{shortened(file)} ends inside a line ({size:,} bytes); it is read when the rest has come, or now with --final",
             style="yellow",
         )
+
+
+def run_row(report: Report) -> dict[str, Any]:
+    """A run for programs."""
+    return {
+        **report.counts._asdict(),
+        "entries": report.counts.entries,
+        "alerts": [alert_row(a) for a in report.alerts],
+        "problems": report.problems,
+        "waiting": report.waiting,
+    }
 
 
 def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:

@@ -74,6 +74,11 @@ def show_json(value: Any) -> None:
     write(sys.stdout, json.dumps(value, default=_plain, indent=2) + "\n")
 
 
+def show_json_line(value: Any) -> None:
+    """One of many results for programs: an object a line."""
+    write(sys.stdout, json.dumps(value, default=_plain) + "\n")
+
+
 def write(stream: IO[str], text: str) -> None:
     """All of `text`, now."""
     stream.write(text)

@@ -2,7 +2,7 @@
 -- in:  entries(position, item, line, format_reason, event_id, id_is_safe, time_text, time_us, method, target, route,
 --      status_text, request_bytes_text, response_bytes_text, latency_ms_text, client_ip_text,
 --      identity_kind, identity_value, identity_client, service, host_text),
---      unreadable(position, reason, detail): lines whose bytes are no text, or too many;
+--      unreadable(position, reason, detail): lines whose bytes are no text, or too many, or half a line;
 --      variable strict: whether lines of JSON are usage events, of which nothing may be guessed
 -- out: position, item, line, reason, detail, doubtful (whether ingest/strict_json.py must have its say), event_id, id_is_safe, time_us, method, path, route, status, request_bytes,
 --      response_bytes, latency_us, latency_ms_text, client_ip, identity_kind, identity_value, credential, issuer_kind, service, host
@@ -67,6 +67,7 @@ SELECT
     CASE reason
         WHEN 'BAD_UTF8' THEN unreadable_detail
         WHEN 'BAD_ENCODING' THEN unreadable_detail
+        WHEN 'PARTIAL_LINE' THEN unreadable_detail
         WHEN 'TOO_LARGE' THEN coalesce(unreadable_detail, strlen(line) || ' bytes, at most 65536')
         WHEN 'NOT_JSON' THEN 'neither the JSON nor a text shape of this format'
         WHEN 'NOT_OBJECT' THEN 'JSON, but not an object'

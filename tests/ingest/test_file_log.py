@@ -1,9 +1,11 @@
 """Log files as a log: read once, whatever happens to the file's name, packing and length."""
 
 import gzip
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from ingest.decode import Decoder, SourceRules
@@ -120,6 +122,83 @@ def test_half_a_gzip_gives_what_is_whole_and_a_problem_and_later_the_rest(tmp_pa
     path.write_bytes(packed)
     more, _ = read(opened([path, tmp_path / "b.log"], known))
     assert [*ids[:-1], *more] == [str(i) for i in range(2000)]
+
+
+def zstd(text: bytes) -> bytes:
+    return bytes(pa.compress(text, codec="zstd", asbytes=True))
+
+
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    "plain": lambda text: text,
+    "gzip": gzip.compress,
+    "gzip, two members": lambda text: gzip.compress(text[:700]) + gzip.compress(text[700:]),
+    "zstd": zstd,
+    "zstd, three frames, one of them empty": lambda text: zstd(text[:700]) + zstd(b"") + zstd(text[700:]),
+    "zstd after a frame that holds no text": lambda text: b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd" + zstd(text),
+}
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize(
+    "newline", [b"\n", b"\r\n", b"\n\n \n", b"\r\n\r\n"], ids=["LF", "CRLF", "blank lines", "blank CRLF"]
+)
+def test_blank_lines_line_ends_and_a_missing_last_one_change_no_count(
+    tmp_path: Path, packing: str, newline: bytes
+) -> None:
+    """However a shipper joins its lines, and however the log is packed: each request is one entry."""
+    text = newline.join(line(kong(str(i))).rstrip() for i in range(9))
+    path = tmp_path / "a.log"
+    path.write_bytes(PACKINGS[packing](text))
+    ids, known = read(opened([path], block_bytes=1000))
+    assert ids == [str(i) for i in range(9)]
+    assert known[0].offset == len(text)
+    assert read(opened([path], known))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "pattern"),
+    [
+        pytest.param(lambda packed: packed[: len(packed) // 2], "zstd file ends too early", id="cut"),
+        pytest.param(lambda packed: packed[:-1], "zstd file ends too early", id="its last byte is missing"),
+        pytest.param(lambda packed: packed + b"no frame", "damaged zstd", id="something behind it"),
+        pytest.param(lambda packed: packed[:-1] + bytes([packed[-1] ^ 1]), "damaged zstd", id="another checksum"),
+    ],
+)
+def test_a_damaged_zstd_file_is_named_and_when_it_is_whole_again_read_once(
+    tmp_path: Path, harm: Callable[[bytes], bytes], pattern: str
+) -> None:
+    """What could be read of it may be counted; the rest comes with the whole file, and nothing twice."""
+    path = tmp_path / "a.log.zst"
+    path.write_bytes(harm(CHECKED))
+    log = opened([path], final=True)
+    first = read(log)
+    assert re.search(rf"a\.log\.zst: .*{pattern}.*; copy it again, then repeat the command", log.problems[0])
+    path.write_bytes(CHECKED)
+    again = opened([path], first[1], final=True)
+    letters = 0
+    while fetched := again.poll():
+        letters += fetched.entries
+    again.close()
+    assert letters == 4000
+
+
+# `zstd`, as the command packs it: with a checksum. 2,000 times "one", "two".
+CHECKED = bytes.fromhex("28b52ffd64803d850000406f6e650a74776f0a0100757e7ce10273b95317")
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_half_a_line_at_the_end_of_a_log_at_rest_is_refused(tmp_path: Path, packing: str) -> None:
+    """A line cut after two of four digits would still read as a request, of another size. JSON that closes is whole."""
+    path = tmp_path / "a.log"
+    half = b'203.0.113.9 - c-acme [01/Oct/2026:00:02:00 +0000] "GET /v1/a HTTP/1.1" 200 12'
+    path.write_bytes(PACKINGS[packing](lines(1) + half))
+    log = opened([path])
+    fetched = log.poll()
+    assert fetched is not None
+    assert fetched.events["event_id"].to_pylist() == ["1"]
+    assert fetched.refused.select(["reason", "raw"]).to_pylist() == [{"reason": "PARTIAL_LINE", "raw": half}]
+    assert log.poll() is None
+    log.close()
 
 
 def test_an_unfinished_last_line_waits_for_its_rest(tmp_path: Path) -> None:

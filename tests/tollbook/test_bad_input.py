@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from billing import catalog as catalogs
@@ -127,6 +128,11 @@ def damaged_gzip(here: Here) -> Path:
     return here.log("damaged.log.gz", bytes(packed))
 
 
+def half_zstd(here: Here) -> Path:
+    packed = pa.compress(b"".join(requests(2000)), codec="zstd", asbytes=True)
+    return here.log("half.log.zst", packed[: len(packed) // 2])
+
+
 def pipe(here: Here) -> Path:
     path = here.folder / "pipe.log"
     os.mkfifo(path)
@@ -136,6 +142,7 @@ def pipe(here: Here) -> Path:
 UNREADABLE: dict[str, tuple[Callable[[Here], Path], str]] = {
     "half a gzip": (half_gzip, r"half\.log\.gz: the gzip file ends too early; copy it again, then repeat the command"),
     "a damaged gzip": (damaged_gzip, r"damaged\.log\.gz: damaged gzip .*; copy it again, then repeat the command"),
+    "half a zstd": (half_zstd, r"half\.log\.zst: the zstd file ends too early; copy it again, then repeat the command"),
     "a pipe": (pipe, r"pipe\.log: this is no file but a folder, pipe or device; write its text to a file first"),
     "a file that cannot be read": (lambda _: Path("/proc/self/mem"), r"/proc/self/mem: Input/output error; "),
 }
@@ -152,7 +159,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(here: Here,
     assert re.search(pattern, complaint), complaint
     assert ended.out.startswith("10 entries: 10 counted")
     assert here.balanced(10)
-    if bad.suffix == ".gz":
+    if bad.suffix in {".gz", ".zst"}:
         bad.write_bytes(gzip.compress(b"".join(requests(2000))))
         assert here.run(bad, good).out.startswith("2,000 entries")
         assert here.balanced(2010)

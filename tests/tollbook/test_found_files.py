@@ -16,6 +16,8 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / "logs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
+    for age, name in enumerate(("odd [1].log", "deep/er/c.log", "deep/a.log", "b.log", "a.log", "a.log.1.gz")):
+        os.utime(tmp_path / "logs" / name, ns=(1, (1_000 - age) * 10**9))
     os.mkfifo(tmp_path / "logs" / "pipe")
     (tmp_path / "logs" / "gone").symlink_to("nowhere")
     (tmp_path / "logs" / "link.log").symlink_to("b.log")
@@ -29,13 +31,13 @@ def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.param(["logs/b.log", "logs/a.log"], ["logs/b.log", "logs/a.log"], id="the given order, not the alphabet's"),
         pytest.param(
             ["logs"],
-            ["logs/a.log", "logs/a.log.1.gz", "logs/b.log", "logs/deep/a.log", "logs/deep/er/c.log", "logs/link.log", "logs/odd [1].log"],
-            id="a folder: all files below, by name; nothing hidden, no pipe, no dead link",
+            ["logs/a.log.1.gz", "logs/a.log", "logs/b.log", "logs/link.log", "logs/deep/a.log", "logs/deep/er/c.log", "logs/odd [1].log"],
+            id="a folder: all files below, oldest first, then by name; nothing hidden, no pipe, no dead link",
         ),
         pytest.param(["logs/*.log"], ["logs/a.log", "logs/b.log", "logs/link.log", "logs/odd [1].log"], id="a glob"),
         pytest.param(["logs/**/c*"], ["logs/deep/er/c.log"], id="a glob over folders"),
         pytest.param(["logs/odd [1].log"], ["logs/odd [1].log"], id="a file whose name looks like a glob"),
-        pytest.param(["logs/b.log", "logs", "logs/*.log"], ["logs/b.log", "logs/a.log", "logs/a.log.1.gz"], id="each once, where it came first"),
+        pytest.param(["logs/b.log", "logs", "logs/*.log"], ["logs/b.log", "logs/a.log.1.gz", "logs/a.log"], id="each once, where it came first"),
         pytest.param(["./logs/../logs/./b.log", "logs//b.log"], ["logs/../logs/b.log", "logs/b.log"], id="names are not resolved"),
         pytest.param(["logs/pipe"], ["logs/pipe"], id="what was named is tried, whatever it is"),
     ],

@@ -1,0 +1,265 @@
+"""Files that are followed: whatever rotation does to them, and whenever the reader dies, each line is read once."""
+
+import functools
+import gzip
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest import file_log
+from ingest.decode import Decoder, SourceRules
+from ingest.follow_log import FollowLog
+from ingest.generation import Known
+from ingest.watch import Found
+from schemas.log import Partition
+from tests.ingest.fixtures import OWNERS, kong, line
+
+
+@functools.cache
+def decoders() -> tuple[Decoder, Decoder]:
+    """Made once: planning a format takes longer than reading a few lines."""
+    return Decoder("kong", SourceRules("edge"), OWNERS), Decoder("kong", SourceRules("edge"), OWNERS)
+
+
+class Site:
+    """A gateway's log with its rotations, and a reader that keeps its positions through deaths."""
+
+    def __init__(self, folder: Path, *, by_name: bool = False) -> None:
+        self.folder = folder
+        self.path = folder / "access.log"
+        self.path.touch()
+        self.written: list[str] = []
+        self.read: list[str] = []
+        self.refused: list[str] = []
+        self.problems: list[str] = []
+        self.half = b""  # the rest of a line that was begun
+        self.rotations = 0
+        self.known: dict[str, Known] = {}
+        self.by_name = by_name
+        self.restart()
+
+    def find(self) -> Found:
+        others = sorted(p for p in self.folder.iterdir() if p != self.path)
+        mine = [self.path] if self.path.exists() else []
+        return Found(mine, others) if self.by_name else Found([*others, *mine])
+
+    def restart(self) -> None:
+        """Die, and come again with what the lake knows."""
+        source = iter(decoders() * 2)
+        self.log = FollowLog(self.find, "edge", list(self.known.values()), lambda: next(source))
+        self.partitions: set[Partition] = set()
+        self.log.start(self)
+
+    def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:
+        self.partitions |= set(partitions)
+        return {p: self.known[p.generation].offset if p.generation in self.known else None for p in partitions}
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        self.partitions -= set(partitions)
+
+    def look(self, blocks: int = 99) -> None:
+        """Read what is new, or some blocks of it."""
+        self.log.wake()
+        while blocks and (fetched := self.log.poll()):
+            blocks -= 1
+            assert fetched.partition in self.partitions
+            name = fetched.partition.generation
+            assert fetched.from_offset == (self.known[name].offset if name in self.known else 0)
+            self.known[name] = Known(
+                name, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256
+            )
+            self.read += fetched.events["event_id"].to_pylist()
+            self.refused += fetched.refused["reason"].to_pylist()
+        self.problems += self.log.problems
+        self.log.problems = []
+
+    def write(self, text: bytes) -> None:
+        with self.path.open("ab") as file:
+            file.write(text)
+
+    def new_line(self) -> bytes:
+        self.written.append(f"r{len(self.written)}")
+        return line(kong(self.written[-1]))
+
+    # What happens to a log.
+
+    def whole(self) -> None:
+        """A line, or the rest of one."""
+        text, self.half = self.half or self.new_line(), b""
+        self.write(text)
+
+    def begun(self) -> None:
+        """The first half of a line."""
+        if not self.half:
+            text = self.new_line()
+            self.write(text[:100])
+            self.half = text[100:]
+
+    def renamed(self) -> None:
+        """The writer notices later: a line that was begun is ended in the renamed file."""
+        self._seen()
+        self.rotations += 1
+        moved = self.path.rename(self.folder / f"access.log.{self.rotations}")
+        if self.half:
+            with moved.open("ab") as file:
+                file.write(self.half)
+            self.half = b""
+        self.path.touch()
+
+    def copied(self) -> None:
+        """copytruncate, at a line's end."""
+        if self.half:
+            self.whole()
+        self._seen()
+        self.rotations += 1
+        shutil.copyfile(self.path, self.folder / f"access.log.{self.rotations}")
+        self.path.write_bytes(b"")
+
+    def packed(self) -> None:
+        """The oldest rotated log is packed."""
+        plain = sorted(p for p in self.folder.glob("access.log.*") if p.suffix not in {".gz", ".zst"})
+        if plain:
+            text = plain[0].read_bytes()
+            zstd = len(plain[0].name) % 2
+            to = plain[0].with_name(plain[0].name + (".zst" if zstd else ".gz"))
+            to.write_bytes(pa.compress(text, codec="zstd", asbytes=True) if zstd else gzip.compress(text))
+            plain[0].unlink()
+
+    def _seen(self) -> None:
+        """A log that is followed by its one name is known when it is rotated: a look has found a whole line in it."""
+        if self.by_name:
+            if self.half and b"\n" not in self.path.read_bytes():
+                self.whole()
+            self.look()
+
+
+STEPS = ["whole", "whole", "begun", "renamed", "copied", "packed", "look", "look", "die at work", "restart"]
+
+
+@settings(max_examples=60)
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=40), by_name=st.booleans())
+def test_whatever_happens_to_the_files_each_line_is_read_once(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str], by_name: bool
+) -> None:
+    """Growth, half lines, rotation by rename and by copytruncate, packing, looks and deaths in any order."""
+    site = Site(tmp_path_factory.mktemp("site"), by_name=by_name)
+    for step in steps:
+        if step == "die at work":
+            site.look(blocks=1)
+            site.restart()
+        else:
+            getattr(site, step)()
+    if site.half:
+        site.whole()
+    site.look()
+    site.look()
+    assert Counter(site.read) == Counter(site.written)
+    assert (site.refused, site.problems, site.log.waiting) == ([], [], {})
+
+
+def test_a_log_that_is_renamed_before_its_first_line_is_whole_is_read_on(tmp_path: Path) -> None:
+    """Nothing of it is known but where it lies: the same inode under a name like its own, with the same beginning."""
+    site = Site(tmp_path, by_name=True)
+    (tmp_path / "access.log.old").write_bytes(line(kong("stranger")))
+    site.begun()
+    site.look()
+    moved = site.path.rename(tmp_path / "access.log.1")
+    with moved.open("ab") as file:
+        file.write(site.half)
+    site.half = b""
+    site.whole()
+    site.look()
+    assert sorted(site.read) == ["r0", "r1"]
+
+
+def test_a_line_cut_by_rotation_waits_and_is_refused_when_its_log_is_packed(tmp_path: Path) -> None:
+    """Never guessed: neither half becomes a request. The books hold both."""
+    site = Site(tmp_path)
+    site.whole()
+    site.begun()
+    site.look()
+    assert site.log.waiting == {str(site.path): 100}
+    shutil.copyfile(site.path, tmp_path / "access.log.1")
+    site.path.write_bytes(b"")
+    site.whole()  # its rest, at the beginning of the new log
+    site.whole()
+    site.look()
+    assert (site.read, site.refused) == (["r0", "r2"], ["NOT_JSON"])
+    assert site.log.waiting == {str(tmp_path / "access.log.1"): 100}
+    site.packed()
+    site.look()
+    assert (site.read, site.refused) == (["r0", "r2"], ["NOT_JSON", "PARTIAL_LINE"])
+    site.restart()
+    site.look()
+    assert len(site.refused) == 2
+
+
+def test_another_log_in_the_inode_of_the_first_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """The file system gives a number away again; a tailer that goes by it would go on in the middle."""
+    site = Site(tmp_path)
+    site.whole()
+    site.look()
+    inode = site.path.stat().st_ino
+    site.path.write_bytes(b"".join(site.new_line() for _ in range(3)))  # the same inode, longer, other content
+    assert site.path.stat().st_ino == inode
+    site.look()
+    assert site.read == ["r0", "r1", "r2", "r3"]
+
+
+def test_a_log_that_is_cut_and_grows_past_the_offset_while_it_is_read_is_not_taken_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at what a file is and the reading of it lies a moment; copytruncate may fall into it."""
+    site = Site(tmp_path)
+    site.whole()
+    site.whole()
+    site.look()
+    site.whole()
+    read = file_log.read
+
+    def cut_before(text: object, size: int, name: str) -> bytes:
+        monkeypatch.setattr(file_log, "read", read)
+        shutil.copyfile(site.path, tmp_path / "access.log.1")
+        site.path.write_bytes(b"".join(site.new_line() for _ in range(6)))
+        return read(text, size, name)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(file_log, "read", cut_before)
+    site.look()
+    assert site.read == ["r0", "r1"]
+    site.look()
+    assert Counter(site.read) == Counter(site.written)
+    assert site.problems == []
+
+
+def test_trouble_is_told_when_it_stays_and_only_once(tmp_path: Path) -> None:
+    """A copy that is being made looks damaged for a moment; a damaged file is damaged the next time, too."""
+    site = Site(tmp_path)
+    packed = gzip.compress(b"".join(site.new_line() for _ in range(200)))
+    half = tmp_path / "access.log.1.gz"
+    half.write_bytes(packed[: len(packed) // 2])
+    site.look()
+    assert site.problems == []
+    site.look()
+    site.look()
+    assert [problem.partition(": ")[2][:31] for problem in site.problems] == ["the gzip file ends too early; c"]
+    half.write_bytes(packed)
+    site.look()
+    assert Counter(site.read) == Counter(site.written)
+
+
+def test_nothing_new_opens_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at a thousand rotated logs costs a thousand stat calls, and nothing else."""
+    site = Site(tmp_path)
+    for _ in range(3):
+        site.whole()
+        site.renamed()
+    site.look()
+    monkeypatch.setattr("ingest.follow_log.FileLog", None)
+    site.look()
+    assert len(site.read) == 3
