@@ -122,7 +122,7 @@ class KafkaLog:
             self._stop(partition, Halted(Halt.BAD_MESSAGE, f"{partition.file}: offset {offset}: {exc}"))
             return None
         events, refused = FRESH_EVENTS.empty_table(), DEAD.schema.empty_table()
-        if read.schema == wire.EVENTS_1:
+        if read.schema in wire.OF_EVENTS:
             events = read.rows
         else:
             refused = read.rows

@@ -16,15 +16,18 @@ import pyarrow.compute as pc
 
 from ingest import formats, strict_json
 from ingest.framing import LINES, UNREADABLE, Lines
+from ingest.policies import NO_POLICIES, Judge, Policies
 from schemas.reasons import Reason
 from schemas.tables import CODED, DEAD, FRESH_EVENTS
 
 CREDENTIALS = pa.schema(
     [
         ("kind", pa.string()),
-        ("value", pa.string()),
+        ("value", pa.string()),  # as a log shows it
+        ("named", pa.string()),  # what is stored instead; null: the value
         ("partner_id", pa.string()),
         ("suspended", pa.bool_()),
+        ("policy", pa.int32()),  # what was agreed of its use (ingest.policies); null: nothing
         ("from_us", pa.int64()),
         ("to_us", pa.int64()),
     ]
@@ -60,13 +63,15 @@ class SourceRules(NamedTuple):
     latest_us: int | None = None
     event_types: tuple[str, ...] | None = None  # of usage events; None: any
     fields: Mapping[str, str] | None = None  # FIELDS → the name a JSON line has for it; / leads into objects
+    partner: str | None = None  # whose own source it is
 
 
 class Attribution(NamedTuple):
-    """Who owns which credential: tables CREDENTIALS and PARTNERS."""
+    """Who owns which credential: tables CREDENTIALS and PARTNERS; and what was agreed of their use."""
 
     credentials: pa.Table = CREDENTIALS.empty_table()
     partners: pa.Table = PARTNERS.empty_table()
+    policies: Policies = NO_POLICIES
 
 
 class Decoded(NamedTuple):
@@ -82,10 +87,15 @@ class Decoder:
     def __init__(self, format_name: str, rules: SourceRules, attribution: Attribution) -> None:
         names = rules.fields or {}
         self._con = _pipeline(format_name, names)
+        ruled = attribution.policies.policies.num_rows > 0
+        self._judge = Judge(self._con, format_name, attribution.policies) if ruled else None
         self._con.register("credentials", attribution.credentials)
         self._con.register("partners", attribution.partners)
         path = _json_path(names.get("partner", rules.partner_field))
         for name, value in (
+            ("source_partner", rules.partner),
+            ("source_suspended", _suspended(attribution.partners, rules.partner)),
+            ("judging", self._judge is not None),
             ("may_tag", rules.may_tag),
             ("partner_path", path),
             ("earliest_us", rules.earliest_us),
@@ -108,9 +118,10 @@ class Decoder:
         self._con.register("unreadable", framed.unreadable)
         self._con.register("limits", limits)
         rows = _judged(self._con, _in_order(self._con.sql(_sql("events")).to_arrow_table()), framed)
+        accepted = pc.is_null(rows["reason"])
+        rows = rows.append_column("outside", self._marks(rows, accepted))
         constants = {"source": self._source, "generation": generation}
         events = _shaped(rows, FRESH_EVENTS, constants)  # coded first: then there is less to filter
-        accepted = pc.is_null(rows["reason"])
         if pc.all(accepted).as_py():
             return Decoded(events, DEAD.schema.empty_table())
         refused = rows.filter(pc.invert(accepted))
@@ -121,6 +132,11 @@ class Decoder:
         self._con.register("parts", self._con.sql(_sql("parts")).to_arrow_table() if several else _NO_PARTS)
         letters = self._con.sql(_sql("refuse")).to_arrow_table()
         return Decoded(events.filter(accepted), _shaped(letters, DEAD.schema, constants))
+
+    def _marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
+        if self._judge is None:
+            return pa.nulls(rows.num_rows, CODED)
+        return self._judge.marks(rows, accepted)
 
 
 class Parser:
@@ -194,6 +210,12 @@ def _pipeline(format_name: str, fields: Mapping[str, str] | None = None) -> duck
     ):
         con.execute(f"CREATE TEMP VIEW {view} AS {statement}")  # names of ours, files of ours
     return con
+
+
+def _suspended(partners: pa.Table, partner: str | None) -> bool | None:
+    if partner is None:
+        return None
+    return bool(pc.any(partners.filter(pc.equal(partners["partner_id"], partner))["suspended"]).as_py())
 
 
 def _set(con: duckdb.DuckDBPyConnection, name: str, value: str | int | bool | list[str] | None) -> None:  # noqa: FBT001

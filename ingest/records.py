@@ -140,7 +140,7 @@ def read(
 
 def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
     """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
-    headers = wire.headers(wire.EVENTS_1, batch.origins)
+    headers = wire.headers(wire.EVENTS_2, batch.origins)
     to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
     order = np.argsort(to, kind="stable")
     rows = batch.events.take(pa.array(order)).combine_chunks()

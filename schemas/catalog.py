@@ -37,6 +37,7 @@ from schemas.catalog_fields import (
 from schemas.windows import to_us
 
 DEFAULT_THRESHOLDS = tuple(Decimal(p) for p in (50, 80, 90, 100, 120))
+_ROLE_PATH = re.compile(r"^(arn:[^:]+:iam::[^:]*:role/).*/([^/]+)$")
 # Three fifths of the digits that money is computed with (schemas.money): the rest is for the count that is divided.
 _UNITS = Context(prec=36, traps=[Inexact])
 
@@ -376,6 +377,13 @@ class Credential(Record):
         if self.kind == "oidc":
             return self.kind, f"{self.issuer}#{self.client_id}" if self.client_id else str(self.issuer)
         return self.kind, str(self.id)
+
+    @property
+    def logged_as(self) -> tuple[str, ...]:
+        """Every value a log may show it by: of a role with a path also the ARN without, since a session's ARN has lost it."""
+        value = self.key[1]
+        short = _ROLE_PATH.sub(r"\1\2", value) if self.kind == "iam" else value
+        return (value,) if short == value else (value, short)
 
 
 class Partner(Record):

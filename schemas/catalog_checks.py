@@ -33,13 +33,13 @@ def problems(
         found += _overlaps(partner, i)
         found += _unaligned(partner, i)
     owned = [
-        (c.key, *p.validity_us(c), ("partners", i, "credentials", j))
+        (c.key, {(c.kind, value) for value in c.logged_as}, *p.validity_us(c), ("partners", i, "credentials", j))
         for i, p in enumerate(catalog.partners)
         for j, c in enumerate(p.credentials)
     ]
-    for n, (key, start, end, where) in enumerate(owned):
-        for other, other_start, other_end, _ in owned[:n]:
-            if key == other and start < other_end and other_start < end:
+    for n, (key, shown, start, end, where) in enumerate(owned):
+        for _, other, other_start, other_end, _ in owned[:n]:
+            if shown & other and start < other_end and other_start < end:
                 found.append(
                     Problem(
                         where=where,

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, PostCommitHookProperties
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import Field, PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
 from schemas import tables
@@ -26,6 +27,7 @@ MARKER = "tollbook-lake.json"
 FORMAT = 1
 CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits took 240 ms without, 10 with
 _INFO = "tollbook"
+_MIXED = "tollbook.mixed"  # property of a table that columns were added to
 _ENCODINGS = {tables.TIME: "DELTA_BINARY_PACKED", pa.int64(): "DELTA_BINARY_PACKED"}  # half the time, a tenth smaller
 
 
@@ -62,6 +64,8 @@ def create(root: Path) -> None:
     for shape in tables.ALL.values():
         if not DeltaTable.is_deltatable(str(root / shape.name)):
             _create_table(root / shape.name, shape)
+        elif shape.later:
+            _widen(root, shape)
     _fsync(root)
 
 
@@ -75,6 +79,37 @@ def _create_table(path: Path, shape: TableShape) -> None:
     )
     for made in (path / "_delta_log" / f"{0:020d}.json", path / "_delta_log", path):
         _fsync(made)
+
+
+def _widen(root: Path, shape: TableShape) -> None:
+    """Add the columns that came after the lake was made. Rows that are there have none of them; nothing is rewritten."""
+    for last in (False, False, True):  # another worker may be adding them, too
+        table = DeltaTable(root / shape.name)
+        there = {field.name for field in table.schema().fields}
+        missing = [
+            Field(f.name, PrimitiveType("string"))
+            for f in shape.schema
+            if f.name in shape.later and f.name not in there
+        ]
+        if not missing:
+            return
+        before = table.version()
+        try:
+            table.alter.set_table_properties({_MIXED: "true"}, raise_if_not_exists=False)
+            table.alter.add_columns(missing)
+        except DeltaError as exc:
+            if last:
+                raise LakeError(
+                    f"{root / shape.name} lacks columns of this version, and they cannot be added ({exc})"
+                ) from exc
+        for version in range(before + 1, DeltaTable(root / shape.name).version() + 1):
+            _fsync(_entry_path(root, shape, version))
+        _fsync(root / shape.name / "_delta_log")
+
+
+def is_mixed(table: DeltaTable) -> bool:
+    """Whether some of its files may lack columns that others have."""
+    return bool(table.metadata().configuration.get(_MIXED) == "true")
 
 
 def check(root: Path) -> None:

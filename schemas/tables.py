@@ -14,11 +14,15 @@ QUANTITY = pa.decimal128(38, 9)
 
 
 class TableShape(NamedTuple):
-    """One table of the lake. `partition_by` columns live in the path, not in the Parquet file."""
+    """One table of the lake. `partition_by` columns live in the path, not in the Parquet file.
+
+    `later`: columns that a lake made by an earlier version lacks; they are added when it is next written to, null in old files.
+    """
 
     name: str
     schema: pa.Schema
     partition_by: tuple[str, ...] = ()
+    later: tuple[str, ...] = ()
 
 
 _COORDINATES = [
@@ -40,6 +44,7 @@ _FEW = frozenset(
         "method",
         "route",
         "client_network",
+        "outside",
         "generation",
     ]
 )
@@ -64,12 +69,16 @@ EVENTS = TableShape(
             ("latency_us", pa.int64()),
             ("client_network", pa.string()),  # /24 or /48, never the address
             ("suspended", pa.bool_()),  # the partner was suspended: counted, and flagged
+            # What of its credential's policy it lies outside of: ACTION, RESOURCE, NETWORK, or UNKNOWN: it cannot be told.
+            # Counted, and marked. Null: nothing was agreed, or it lies inside.
+            ("outside", pa.string()),
             *_COORDINATES,
             _EVENTS_PARTITION,
             ("event_day", pa.date32()),
         ]
     ),
     ("event_day",),
+    later=("outside",),
 )
 
 ROLLUPS = TableShape(

@@ -2,7 +2,8 @@
 
 Headers: `schema` names shape and version; `origins` lists as JSON `[generation, from, to]` the ranges of `gateway.access`
 that the message covers: it holds everything of them that belongs into its partition. `usage.dead` has a header `ingested`,
-too: what was read, entries counted before parsing (schemas.tables.INGESTED). A reader knows the versions in READABLE.
+too: what was read, entries counted before parsing (schemas.tables.INGESTED). A reader knows the versions in READABLE, and
+gives the rows of each the columns of today: what an older version has not is null.
 """
 
 import json
@@ -14,8 +15,10 @@ import pyarrow as pa
 from schemas.log import Origin
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
-EVENTS_1, DEAD_1 = "tollbook.events/1", "tollbook.dead/1"
-READABLE: Mapping[str, pa.Schema] = {EVENTS_1: FRESH_EVENTS, DEAD_1: DEAD.schema}
+EVENTS_1, EVENTS_2, DEAD_1 = "tollbook.events/1", "tollbook.events/2", "tollbook.dead/1"
+OF_EVENTS = (EVENTS_1, EVENTS_2)
+READABLE: Mapping[str, pa.Schema] = {EVENTS_1: FRESH_EVENTS, EVENTS_2: FRESH_EVENTS, DEAD_1: DEAD.schema}
+_LATER: Mapping[str, tuple[str, ...]] = {EVENTS_1: ("outside",)}  # columns that came after a version
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 
 Headers = Sequence[tuple[str, bytes]]
@@ -61,12 +64,16 @@ def decoded(value: bytes | None, given: Headers | None) -> Message:
         origins = tuple(
             Origin(str(name), int(start), int(end)) for name, start, end in json.loads(named.get("origins") or b"")
         )
-        rows = _table(value or b"", READABLE[schema])
+        rows = _table(value or b"", READABLE[schema], _LATER.get(schema, ()))
         ingested = _table(named["ingested"], INGESTED.schema) if "ingested" in named else INGESTED.schema.empty_table()
     except (ValueError, TypeError, OverflowError, RecursionError, pa.ArrowException, OSError) as exc:
         raise BadMessage(f"it is no batch ({exc}); stop what else writes to this topic") from exc
     return Message(schema, rows, origins, ingested)
 
 
-def _table(value: bytes, schema: pa.Schema) -> pa.Table:
-    return pa.ipc.open_stream(value).read_all().cast(schema)
+def _table(value: bytes, schema: pa.Schema, later: Sequence[str] = ()) -> pa.Table:
+    rows = pa.ipc.open_stream(value).read_all().cast(pa.schema([f for f in schema if f.name not in later]))
+    for name in later:
+        at = schema.get_field_index(name)
+        rows = rows.add_column(at, schema.field(at), pa.nulls(rows.num_rows, schema.field(at).type))
+    return rows

@@ -4,27 +4,35 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
+from ingest import policies
 from ingest.decode import CREDENTIALS, PARTNERS, Attribution, SourceRules
 from schemas.catalog import Catalog, Source
 from schemas.windows import to_us
 
 
 def attribution(catalog: Catalog) -> Attribution:
-    """All credentials with their validity, and all partners."""
+    """All credentials with their validity and what was agreed of their use, and all partners."""
+    owned = [(partner, credential) for partner in catalog.partners for credential in partner.credentials]
     credentials = [
         {
-            "kind": credential.key[0],
-            "value": credential.key[1],
+            "kind": credential.kind,
+            "value": value,
+            "named": credential.key[1],
             "partner_id": partner.id,
             "suspended": partner.status == "suspended",
+            "policy": number if policies.has_policy(credential) else None,
             "from_us": partner.validity_us(credential)[0],
             "to_us": partner.validity_us(credential)[1],
         }
-        for partner in catalog.partners
-        for credential in partner.credentials
+        for number, (partner, credential) in enumerate(owned)
+        for value in credential.logged_as
     ]
     partners = [{"partner_id": p.id, "suspended": p.status == "suspended"} for p in catalog.partners]
-    return Attribution(pa.Table.from_pylist(credentials, CREDENTIALS), pa.Table.from_pylist(partners, PARTNERS))
+    return Attribution(
+        pa.Table.from_pylist(credentials, CREDENTIALS),
+        pa.Table.from_pylist(partners, PARTNERS),
+        policies.compiled([credential for _, credential in owned]),
+    )
 
 
 def source_rules(catalog: Catalog, source: str, received_at: datetime | None) -> SourceRules:
@@ -37,4 +45,4 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
         if known.max_future_minutes is not None:
             latest = to_us(received_at + timedelta(minutes=known.max_future_minutes))
     fields = known.fields.named() if known.fields else None
-    return SourceRules(source, known.may_tag, known.partner_field, earliest, latest, known.event_types, fields)
+    return SourceRules(source, known.may_tag, known.partner_field, earliest, latest, known.event_types, fields, known.partner)

@@ -1,11 +1,14 @@
--- Who pays: an explicit partner tag, else the credential valid at event time. One row per entry. The hot path: nothing
--- here touches the raw line, unless the source names partners in one of its fields.
--- in:  normalised, credentials(kind, value, partner_id, suspended, from_us, to_us: [from, to)), partners(partner_id, suspended);
+-- Who pays: an explicit partner tag, else the credential valid at event time, else the partner whose own source it is. One row
+-- per entry. The hot path: nothing here touches the raw line, unless the source names partners in one of its fields.
+-- in:  normalised, credentials(kind, value, named: what is stored where it is not the value, partner_id, suspended, policy: what
+--      was agreed of its use, or NULL, from_us, to_us: [from, to)), partners(partner_id, suspended);
 --      limits(position, earliest_us, latest_us: [earliest, latest), key) of lines received at times of their own, in records
 --      with a key that names the partner;
---      variables generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit)
+--      variables generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit),
+--      source_partner, source_suspended (or NULL: the source is nobody's own)
 -- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
---      doubtful and detail (of what the format refuses); tag, identity and credential as the log has them
+--      doubtful and detail (of what the format refuses); tag, identity and credential as the log has them; what a policy judges by: policy,
+--      client_ip and the entry's own line
 WITH tagged AS (
     SELECT
         normalised.*,
@@ -20,19 +23,26 @@ WITH tagged AS (
 matched AS (
     SELECT
         t.*,
-        coalesce(exact.partner_id, issuer.partner_id) AS credential_partner,
-        CASE WHEN exact.partner_id IS NULL AND issuer.partner_id IS NOT NULL THEN identity_value ELSE t.credential END AS credential_used,
+        coalesce(exact.partner_id, wider.partner_id) AS credential_partner,
+        CASE
+            WHEN exact.partner_id IS NOT NULL THEN coalesce(exact.named, t.credential)
+            WHEN wider.partner_id IS NOT NULL THEN coalesce(wider.named, t.wider)
+            -- A role's sessions have names without number.
+            WHEN identity_kind = 'iam' THEN coalesce(t.wider, t.credential)
+            ELSE t.credential
+        END AS credential_used,
+        CASE WHEN exact.partner_id IS NOT NULL THEN exact.policy ELSE wider.policy END AS policy,
         named.partner_id AS tag_partner,
         coalesce(limits.earliest_us, getvariable('earliest_us')) AS earliest_us,
         coalesce(limits.latest_us, getvariable('latest_us')) AS latest_us,
         limits.key AS record_key,
-        coalesce(exact.suspended, issuer.suspended, named.suspended, FALSE) AS suspended
+        coalesce(exact.suspended, wider.suspended, named.suspended, getvariable('source_suspended'), FALSE) AS suspended
     FROM tagged AS t
     LEFT JOIN credentials AS exact
         ON exact.kind = t.identity_kind AND exact.value = t.credential AND t.time_us >= exact.from_us AND t.time_us < exact.to_us
-    -- An OIDC credential without client_id stands for every client of its issuer that is not listed itself.
-    LEFT JOIN credentials AS issuer
-        ON issuer.kind = t.issuer_kind AND issuer.value = t.identity_value AND t.time_us >= issuer.from_us AND t.time_us < issuer.to_us
+    -- An issuer stands for every client of it, a role for every session of it, that is not listed itself.
+    LEFT JOIN credentials AS wider
+        ON wider.kind = t.identity_kind AND wider.value = t.wider AND t.time_us >= wider.from_us AND t.time_us < wider.to_us
     LEFT JOIN partners AS named ON named.partner_id = t.tag
     LEFT JOIN limits ON limits.position = t.position
 )
@@ -43,7 +53,7 @@ SELECT
         WHEN item = 0 THEN '@' || getvariable('generation') || ':' || position
         ELSE '@' || getvariable('generation') || ':' || position || ':' || item
     END AS event_id,
-    coalesce(credential_partner, tag_partner) AS partner_id,
+    coalesce(credential_partner, tag_partner, getvariable('source_partner')) AS partner_id,
     nullif(identity_kind, 'none') AS credential_kind,
     credential_used AS credential,
     make_timestamptz(time_us) AS occurred_at,
@@ -65,8 +75,10 @@ SELECT
         WHEN tag IS NOT NULL AND tag_partner IS NULL
             THEN CASE WHEN regexp_full_match(tag, '[a-z0-9_-]{1,64}') THEN 'UNKNOWN_PARTNER' ELSE 'BAD_PARTNER' END
         WHEN credential_partner != tag THEN 'PARTNER_MISMATCH'
-        WHEN record_key != coalesce(credential_partner, tag_partner) THEN 'KEY_MISMATCH'
+        WHEN getvariable('source_partner') != coalesce(credential_partner, tag) THEN 'PARTNER_MISMATCH'
+        WHEN record_key != coalesce(credential_partner, tag_partner, getvariable('source_partner')) THEN 'KEY_MISMATCH'
         WHEN credential_partner IS NOT NULL THEN NULL
+        WHEN getvariable('source_partner') IS NOT NULL THEN NULL
         WHEN tag IS NOT NULL AND getvariable('may_tag') THEN NULL
         WHEN identity_kind != 'none' THEN 'UNKNOWN_CREDENTIAL'
         WHEN tag IS NOT NULL THEN 'TAG_NOT_ALLOWED'
@@ -76,6 +88,9 @@ SELECT
     detail,
     tag,
     identity_kind,
-    identity_value,
-    matched.credential AS credential_logged
+    wider,
+    matched.credential AS credential_logged,
+    policy,
+    client_ip,
+    line
 FROM matched

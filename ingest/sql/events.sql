@@ -1,8 +1,9 @@
 -- What of every entry goes to the lake, and why an entry is refused. The hot path: columns that are not named here are not
 -- computed.
 -- in:  attributed
--- out: the columns of schemas.tables.FRESH_EVENTS without source and generation; reason, NULL where accepted, and what a
---      refusal tells a person: doubtful, detail, tag, identity_kind, identity_value, credential_logged
+-- out: the columns of schemas.tables.FRESH_EVENTS without source, generation and outside; reason, NULL where accepted, and what a
+--      refusal tells a person: doubtful, detail, tag, identity_kind, wider, credential_logged; and where credentials have policies
+--      (variable judging) what is needed to judge by them: policy, and with it client_ip and line
 SELECT
     event_id,
     partner_id,
@@ -25,6 +26,9 @@ SELECT
     detail,
     tag,
     identity_kind,
-    identity_value,
-    credential_logged
+    wider,
+    credential_logged,
+    CASE WHEN getvariable('judging') THEN policy END AS policy,
+    CASE WHEN getvariable('judging') AND policy IS NOT NULL THEN client_ip END AS client_ip,
+    CASE WHEN getvariable('judging') AND policy IS NOT NULL THEN line END AS line
 FROM attributed

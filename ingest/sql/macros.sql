@@ -198,3 +198,15 @@ CREATE OR REPLACE TEMP MACRO masked(line) AS
                 '\?[^"\s]*', '?***', 'g'),
             '\t[^\t\n="]+=[^\t\n="][^\t\n"]*', chr(9) || '***', 'g'),
         'eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?|(?i:bearer|basic) [A-Za-z0-9+/=._~-]{8,}', '***', 'g');
+
+-- The role behind an IAM principal: of an assumed-role session, which STS names without the role's path, and of a role with a
+-- path, arn:aws:iam::ACCOUNT:role/NAME; of a session known by the role's unique id, that id. NULL for everything else: users,
+-- roots, federated users and services are what they are. A role's name is unique in its account whatever its path ("IAM
+-- identifiers", IAM user guide), so the path tells no two roles apart.
+CREATE OR REPLACE TEMP MACRO role_of(principal) AS CASE
+    WHEN contains(principal, ':assumed-role/')
+        THEN nullif(regexp_replace(principal, '^(arn:[^:]+):sts::([^:]*):assumed-role/([^/]+)/.*$', '\1:iam::\2:role/\3'), principal)
+    WHEN contains(principal, ':role/')
+        THEN nullif(regexp_replace(principal, '^(arn:[^:]+:iam::[^:]*:role/).*/([^/]+)$', '\1\2'), principal)
+    WHEN starts_with(principal, 'AROA') THEN nullif(split_part(principal, ':', 1), principal)
+END;

@@ -5,7 +5,8 @@
 --      unreadable(position, reason, detail): lines whose bytes are no text, or too many, or half a line;
 --      variable strict: whether lines of JSON are usage events, of which nothing may be guessed
 -- out: position, item, line, reason, detail, doubtful (whether ingest/strict_json.py must have its say), event_id, id_is_safe, time_us, method, path, route, status, request_bytes,
---      response_bytes, latency_us, latency_ms_text, client_ip, identity_kind, identity_value, credential, issuer_kind, service, host
+--      response_bytes, latency_us, latency_ms_text, client_ip, identity_kind, identity_value, credential, wider (what else the
+--      credential answers to: the issuer of a client, the role of a session), service, host
 WITH typed AS (
     SELECT
         entries.position,
@@ -27,13 +28,14 @@ WITH typed AS (
         response_bytes_text,
         whole_number(response_bytes_text) AS response_bytes,
         latency_ms_text,
-        -- 15 digits, so that the product fits: an overflow would be an error of the whole statement.
-        TRY_CAST(TRY_CAST(latency_ms_text AS DECIMAL(15, 3)) * 1000 AS BIGINT) AS latency_us,
+        -- 15 digits, so that the product fits; the cast lets one more through where there is an exponent, and an overflow would be
+        -- an error of the whole statement.
+        TRY_CAST(TRY(TRY_CAST(latency_ms_text AS DECIMAL(15, 3)) * 1000) AS BIGINT) AS latency_us,
         address_of(client_ip_text) AS client_ip,
         identity_kind,
         identity_value,
         CASE WHEN identity_client IS NULL THEN identity_value ELSE identity_value || '#' || identity_client END AS credential,
-        CASE WHEN identity_client IS NOT NULL THEN identity_kind END AS issuer_kind,
+        CASE WHEN identity_client IS NOT NULL THEN identity_value WHEN identity_kind = 'iam' THEN role_of(identity_value) END AS wider,
         service,
         host_of(host_text) AS host
     FROM entries
@@ -108,7 +110,7 @@ SELECT
     identity_kind,
     identity_value,
     credential,
-    issuer_kind,
+    wider,
     service,
     host
 FROM judged

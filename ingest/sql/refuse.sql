@@ -1,5 +1,5 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits
+-- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; variable source_partner
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
 --      several entries the entry's own text; masked), raw_sha256 (of the whole line); in log order
 WITH whole AS MATERIALIZED (
@@ -12,7 +12,7 @@ SELECT
     CASE
         WHEN r.reason = 'UNKNOWN_CREDENTIAL' AND EXISTS (
             SELECT 1 FROM credentials AS c
-            WHERE c.kind = r.identity_kind AND c.value IN (r.credential_logged, r.identity_value)
+            WHERE c.kind = r.identity_kind AND c.value IN (r.credential_logged, r.wider)
         ) THEN 'CREDENTIAL_NOT_VALID'
         ELSE r.reason
     END AS reason,
@@ -22,6 +22,11 @@ SELECT
         -- It may hold anything: what could act on a terminal or a log is not repeated.
         WHEN r.reason = 'BAD_PARTNER' THEN 'partner tag ' || regexp_replace(left(r.tag, 64), '[^ -~]', '?', 'g')
         WHEN r.reason = 'KEY_MISMATCH' THEN 'record key ' || regexp_replace(left(limits.key, 64), '[^ -~]', '?', 'g') || ', but the line is of ' || r.partner_id
+        WHEN r.reason = 'PARTNER_MISMATCH' AND getvariable('source_partner') IS NOT NULL
+            THEN 'the source is of ' || getvariable('source_partner') || ', but ' || CASE
+                WHEN r.tag != getvariable('source_partner') THEN 'partner tag ' || left(r.tag, 64)
+                ELSE r.identity_kind || ' ' || left(r.credential_logged, 200) || ' is of ' || r.partner_id
+            END
         WHEN r.reason = 'PARTNER_MISMATCH'
             THEN 'partner tag ' || left(r.tag, 64) || ', but ' || r.identity_kind || ' ' || left(r.credential_logged, 200) || ' is of ' || r.partner_id
         WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN r.identity_kind || ' ' || left(r.credential_logged, 200)
@@ -31,7 +36,7 @@ SELECT
     r.position,
     r.item,
     r.event_id,
-    CASE WHEN r.reason NOT IN ('PARTNER_MISMATCH', 'KEY_MISMATCH') THEN r.partner_id END AS partner_id,
+    CASE WHEN r.reason NOT IN ('PARTNER_MISMATCH', 'KEY_MISMATCH', 'UNKNOWN_PARTNER', 'BAD_PARTNER') THEN r.partner_id END AS partner_id,
     r.occurred_at,
     encode(masked(coalesce(p.line, w.line))) AS raw,
     coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256

@@ -39,8 +39,8 @@ def test_an_event_holds_what_is_billed_and_no_more() -> None:
     assert event == {
         "source": "edge", "event_id": "id-1", "partner_id": "acme", "credential_kind": "consumer", "credential": "c-acme",
         "occurred_at": from_us(T0_US), "service": "svc", "method": "GET", "route": "orders", "status": 200, "request_bytes": 200,
-        "response_bytes": 900, "latency_us": 12_000, "client_network": "203.0.113.0/24", "suspended": False, "generation": "gen",
-        "position": 0, "item": 0,
+        "response_bytes": 900, "latency_us": 12_000, "client_network": "203.0.113.0/24", "suspended": False, "outside": None,
+        "generation": "gen", "position": 0, "item": 0,
     }  # fmt: skip
 
 
@@ -113,6 +113,9 @@ def test_any_json_object_has_one_outcome(record: dict[str, Any]) -> None:
         pytest.param(kong(request__size=10**18), "NUMBER_RANGE", id="size beyond 10^16"),
         pytest.param(kong(response__size=10.5), "NUMBER_RANGE", id="half a byte is not rounded"),
         pytest.param(kong(response__size="15e-1"), "NUMBER_RANGE", id="nor is one in disguise"),
+        pytest.param(
+            kong(latencies__request="7691825849.67169e3"), "NUMBER_RANGE", id="a latency that overflows by its exponent"
+        ),
         pytest.param(kong(response__status=200.4), "BAD_STATUS", id="a status is whole"),
         pytest.param(kong(consumer=None), "NO_PARTNER", id="anonymous"),
         pytest.param(kong(consumer__id="c-nobody"), "UNKNOWN_CREDENTIAL", id="unknown credential"),
@@ -181,6 +184,51 @@ def test_tags(record: dict[str, Any], rules: SourceRules, outcome: str) -> None:
     decoded = decode(line(record), rules=rules)
     rows = decoded.events["partner_id"].to_pylist() + decoded.refused["reason"].to_pylist()
     assert rows == [outcome]
+
+
+OWNED = SourceRules("push", partner_field="partner", partner="acme")
+
+
+@pytest.mark.parametrize(
+    ("record", "outcome"),
+    [
+        pytest.param(kong(consumer=None), "acme", id="nobody is named"),
+        pytest.param(kong(consumer__id="c-nobody"), "acme", id="a credential that the catalog does not know"),
+        pytest.param(kong(), "acme", id="a credential of its own"),
+        pytest.param(kong(consumer=None, partner="acme"), "acme", id="a tag of its own, without leave to tag"),
+        pytest.param(kong(consumer=None, partner="bolt"), "PARTNER_MISMATCH", id="a tag of another"),
+        pytest.param(kong(consumer__id="c-moved"), "PARTNER_MISMATCH", id="a credential of another"),
+        pytest.param(
+            kong(consumer__id="c-moved", partner="acme"), "PARTNER_MISMATCH", id="a credential against the tag"
+        ),
+        pytest.param(kong(consumer__id="c-moved", partner="bolt"), "PARTNER_MISMATCH", id="both of another"),
+        pytest.param(kong(partner="nobody"), "UNKNOWN_PARTNER", id="a tag for no partner"),
+    ],
+)
+def test_a_partners_own_source_is_the_partners(record: dict[str, Any], outcome: str) -> None:
+    """Whoever holds a partner's key can neither bill another nor be billed as nobody."""
+    decoded = decode(line(record), rules=OWNED)
+    rows = decoded.events["partner_id"].to_pylist() + decoded.refused["reason"].to_pylist()
+    assert rows == [outcome]
+    assert decoded.refused["partner_id"].null_count == decoded.refused.num_rows
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        (kong(consumer=None, partner="bolt"), "the source is of acme, but partner tag bolt"),
+        (kong(consumer__id="c-moved"), "the source is of acme, but consumer c-moved is of bolt"),
+    ],
+)
+def test_a_foreign_event_in_a_partners_own_source_says_whose_it_is(record: dict[str, Any], says: str) -> None:
+    """The operator reads whose credential was used, and in whose source."""
+    assert one_refusal(line(record), rules=OWNED)["detail"] == says
+
+
+def test_a_suspended_partners_own_source_counts_and_is_flagged() -> None:
+    """As its credentials do."""
+    event = one_event(line(kong(consumer=None)), rules=SourceRules("push", partner="sleepy"))
+    assert (event["partner_id"], event["suspended"]) == ("sleepy", True)
 
 
 @pytest.mark.parametrize(
