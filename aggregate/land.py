@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aggregate import coverage, engine, followers, identities, outcomes
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
@@ -52,6 +53,7 @@ class Landed(NamedTuple):
     open_identities: int
     fold: pa.Table  # schemas.tables.ROLLUPS, of this commit alone
     offsets: Mapping[Partition, int]  # the next offset of each partition in it
+    outside: Mapping[str, int]  # how many of what it counted lie outside of what was agreed, by how
 
 
 class Land:
@@ -200,7 +202,7 @@ class Land:
         self._folds[version] = fold
         redelivered = sum(f.entries for f in batch) - sum(f.entries for f in fresh)
         total = Counts(*(sum(row[name] for row in reads) for name in Counts._fields))
-        return Landed(version, total, redelivered, self._identities.open_identities, fold, offsets)
+        return Landed(version, total, redelivered, self._identities.open_identities, fold, offsets, _outside(kept))
 
     def _own(self, before: int, versions: Mapping[str, int]) -> int:
         """The version of the commit that set `versions`. Not always the newest: another worker may have committed since."""
@@ -221,6 +223,14 @@ class Land:
 
     def _load_day(self, day: int) -> Keys:
         return outcomes.known_of_day(self._con, self._table, day, {p.number for p in self._held})
+
+
+def _outside(counted: pa.Table) -> dict[str, int]:
+    marks = counted["outside"]
+    if marks.null_count == len(marks):
+        return {}
+    found = pc.value_counts(marks.drop_null().cast(pa.string())).to_pylist()
+    return {row["values"]: row["counts"] for row in found}
 
 
 def _joined(batch: Sequence[Fetched]) -> pa.Table:

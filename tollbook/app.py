@@ -27,24 +27,30 @@ Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.y
 """
 run_commands.catalog.command(import_commands.app)
 # Listed in the order of the work, not of the alphabet.
-_first: tuple[Callable[..., int], ...] = (demo, run_commands.run, run_commands.usage, run_commands.verify)
+_first: tuple[Callable[..., int], ...] = (
+    demo,
+    run_commands.run,
+    run_commands.usage,
+    run_commands.outside,
+    run_commands.verify,
+)
 for place, command in enumerate(_first, 1):
     app.command(command, sort_key=place, help_epilogue="")
-for place, group in enumerate((dead_commands.app, invoice_commands.app, run_commands.catalog), 5):
+for place, group in enumerate((dead_commands.app, invoice_commands.app, run_commands.catalog), 6):
     group.sort_key = place
     app.command(group)
-format_commands.app.sort_key = 8
+format_commands.app.sort_key = 9
 app.command(format_commands.app)
 if find_spec("confluent_kafka"):  # the extra `kafka`
     from tollbook import kafka_commands, topics
 
-    topics.app.sort_key = 9
+    topics.app.sort_key = 10
     app.command(topics.app)
     _stages: tuple[Callable[..., int], ...] = (kafka_commands.load, kafka_commands.ingest, kafka_commands.land)
-    for place, command in enumerate(_stages, 10):
+    for place, command in enumerate(_stages, 11):
         app.command(command, sort_key=place, help_epilogue="")
     # Named, not imported: Faust takes as long to load as half of all else, and only this command needs it.
-    app.command("tollbook.quota_worker:quota", name="quota", sort_key=13, help=_QUOTA, help_epilogue="")
+    app.command("tollbook.quota_worker:quota", name="quota", sort_key=14, help=_QUOTA, help_epilogue="")
 
 
 def run(tokens: list[str]) -> int:

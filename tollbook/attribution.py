@@ -45,4 +45,6 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
         if known.max_future_minutes is not None:
             latest = to_us(received_at + timedelta(minutes=known.max_future_minutes))
     fields = known.fields.named() if known.fields else None
-    return SourceRules(source, known.may_tag, known.partner_field, earliest, latest, known.event_types, fields, known.partner)
+    return SourceRules(
+        source, known.may_tag, known.partner_field, earliest, latest, known.event_types, fields, known.partner
+    )

@@ -3,6 +3,7 @@
 import fcntl
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -47,12 +48,16 @@ class Progress(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a run did: counts of what was new, alerts that fired, files that could not be read, unfinished last lines."""
+    """What a run did: counts of what was new, alerts that fired, files that could not be read, unfinished last lines.
+
+    outside: how many of the counted lie outside of what was agreed for their credential, by how.
+    """
 
     counts: Counts
     alerts: list[Raised]
     problems: list[str]
     waiting: dict[str, int]
+    outside: dict[str, int]
 
 
 def run(
@@ -84,14 +89,15 @@ def run(
             final=final,
             block_bytes=block_bytes,
         )
-        counts = Counts()
+        counts, outside = Counts(), Counter[str]()
         try:
             land = Land(root, _Watched(log, progress), catalog_sha256=catalog.sha256, commit_entries=commit_entries)
             for landed in land.run():
                 counts = counts.plus(landed.counts)
+                outside.update(landed.outside)
         finally:
             log.close()
-        return Report(counts, alerting.alert(root, catalog), log.problems, log.waiting)
+        return Report(counts, alerting.alert(root, catalog), log.problems, log.waiting, dict(outside))
 
 
 class Stop(Protocol):
@@ -137,22 +143,31 @@ def follow(
             lambda: Decoder(format_name, rules, owners),
             block_bytes=block_bytes,
         )
-        total = Report(Counts(), [], [], {})
+        total = Report(Counts(), [], [], {}, {})
         try:
             land = Land(root, log, catalog_sha256=catalog.sha256, commit_entries=commit_entries)
             while not stop.is_set():
-                counts = Counts()
+                counts, outside = Counts(), Counter[str]()
                 log.wake()
                 while not stop.is_set() and (landed := land.step()):
                     counts = counts.plus(landed.counts)
+                    outside.update(landed.outside)
                 if land.unsettled and not land.settle():
                     raise Fenced("another process brings the tables up to date")
                 look = Report(
-                    counts, alerting.alert(root, catalog) if counts.entries else [], log.problems, log.waiting
+                    counts,
+                    alerting.alert(root, catalog) if counts.entries else [],
+                    log.problems,
+                    log.waiting,
+                    dict(outside),
                 )
                 log.problems = []
                 total = Report(
-                    total.counts.plus(counts), total.alerts + look.alerts, total.problems + look.problems, look.waiting
+                    total.counts.plus(counts),
+                    total.alerts + look.alerts,
+                    total.problems + look.problems,
+                    look.waiting,
+                    dict(Counter(total.outside) + outside),
                 )
                 if counts.entries or look.problems:
                     tell(look)

@@ -145,12 +145,15 @@ class LandWorker:
         metrics.COUNTED.inc(counts.counted)
         metrics.DUPLICATES.inc(counts.duplicates)
         metrics.CONFLICTS.inc(counts.conflicts)
+        for mark, events in landed.outside.items():
+            metrics.OUTSIDE.labels(mark).inc(events)
         metrics.REFUSED.inc(counts.refused)
         metrics.REDELIVERED.inc(landed.redelivered)
         metrics.IDENTITIES.set(landed.open_identities)
         metrics.COMMITS.observe(seconds)
         fields = {
             **counts._asdict(),
+            "outside": sum(landed.outside.values()),
             "redelivered": landed.redelivered,
             "version": landed.version,
             "seconds": round(seconds, 3),

@@ -20,6 +20,12 @@ INGEST_REFUSED = Counter("tollbook_ingest_refused", "Entries refused by ingest."
 COUNTED = Counter("tollbook_land_events", "Events counted.", registry=REGISTRY)
 DUPLICATES = Counter("tollbook_land_duplicates", "Resends that were dropped.", registry=REGISTRY)
 CONFLICTS = Counter("tollbook_land_conflicts", "Entries that contradict a counted event.", registry=REGISTRY)
+OUTSIDE = Counter(
+    "tollbook_land_outside",
+    "Events counted outside of what was agreed for their credential.",
+    ["mark"],
+    registry=REGISTRY,
+)
 REFUSED = Counter("tollbook_land_refused", "Refused entries taken into the lake.", registry=REGISTRY)
 REDELIVERED = Counter("tollbook_land_redelivered", "Entries that ingest sent again and land knew.", registry=REGISTRY)
 COMMITS = Histogram(
@@ -41,7 +47,7 @@ WEBHOOKS = Counter(
     "tollbook_quota_webhooks", "Attempts to deliver an alert to a webhook.", ["webhook", "outcome"], registry=REGISTRY
 )
 ALL = (
-    RECORDS, INGESTED, INGEST_REFUSED, COUNTED, DUPLICATES, CONFLICTS, REFUSED, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
+    RECORDS, INGESTED, INGEST_REFUSED, COUNTED, DUPLICATES, CONFLICTS, OUTSIDE, REFUSED, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
     FENCED, TOTALS, ALERTS, QUOTA_LAG, WEBHOOKS,
 )  # fmt: skip
 

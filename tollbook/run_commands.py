@@ -14,7 +14,7 @@ from billing.periods import month
 from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
 from ingest.text import BLOCK_BYTES
-from schemas.catalog import Catalog
+from schemas.catalog import Catalog, Partner
 from schemas.catalog_schema import catalog_schema_text
 from schemas.lake import check as check_lake
 from schemas.money import plain
@@ -178,9 +178,7 @@ def usage(
     Example: tollbook usage northwind --catalog examples/catalog --lake demo/lake --period 2026-10
     """
     book = catalogs.load(catalog)
-    who = book.partner(partner)
-    if who is None:
-        raise WrongUse(f"no partner {partner!r} in the catalog; there are: {', '.join(p.id for p in book.partners)}")
+    who = _partner(book, partner)
     spans = [Span(who.id, m.id, *month(period, who.time_zone)) for m in book.meters]
     rows = Warehouse(lake).usage_by_day_and_route(book, spans, who.time_zone).to_pylist()
     for row in rows:
@@ -189,6 +187,33 @@ def usage(
         show_json([{**row, "quantity": plain(row["quantity"])} for row in rows])
     else:
         screens.usage_table(book, who, period, rows)
+    return 0
+
+
+def outside(
+    partner: Annotated[str, Parameter(help="Partner id.")],
+    /,
+    *,
+    catalog: CatalogOption,
+    lake: LakeOption,
+    period: PeriodOption,
+    json: JsonOption = False,
+) -> int:
+    """A partner's usage in a month outside of what was agreed for its credentials: counted, marked, and listed here.
+
+    By mark, credential, network and action: NETWORK is from elsewhere, ACTION and RESOURCE are not in the policy, UNKNOWN
+    could not be told.
+
+    Example: tollbook outside northwind --catalog examples/catalog --lake demo/lake --period 2026-10
+    """
+    who = _partner(catalogs.load(catalog), partner)
+    start, end = month(period, who.time_zone)
+    found = Warehouse(lake, only=["events"]).query("outside", {"partner_id": who.id, "start": start, "end": end})
+    rows = found.to_pylist()
+    if json:
+        show_json(rows)
+    else:
+        screens.outside_table(who, period, rows)
     return 0
 
 
@@ -213,6 +238,13 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
     else:
         screens.proof(proof)
     return REFUSED if proof.problems else 0
+
+
+def _partner(book: Catalog, partner_id: str) -> Partner:
+    who = book.partner(partner_id)
+    if who is None:
+        raise WrongUse(f"no partner {partner_id!r} in the catalog; there are: {', '.join(p.id for p in book.partners)}")
+    return who
 
 
 @catalog.command(name="schema")

@@ -39,6 +39,11 @@ def run_report(catalog: Catalog, report: Report) -> None:
         )  # fmt: skip
     if counts.refused or counts.conflicts:
         sentence("`tollbook dead list` shows what was not counted, and what mends it.", style="dim")
+    if report.outside:
+        marks = ", ".join(f"{number:,} {mark}" for mark, number in sorted(report.outside.items()))
+        sentence(
+            f"Outside of what was agreed, and counted: {marks}. `tollbook outside PARTNER` lists them.", style="yellow"
+        )
     if report.alerts:
         alerts_table(catalog, report.alerts)
     waiting(report)
@@ -58,6 +63,7 @@ def run_row(report: Report) -> dict[str, Any]:
     return {
         **report.counts._asdict(),
         "entries": report.counts.entries,
+        "outside": report.outside,
         "alerts": [alert_row(a) for a in report.alerts],
         "problems": report.problems,
         "waiting": report.waiting,
@@ -124,6 +130,24 @@ def usage_table(catalog: Catalog, partner: Partner, period: str, rows: Sequence[
     view.add_section()
     view.row("total", "", *(column[-1] for column in columns), style="bold")
     out.print(view)
+
+
+def outside_table(partner: Partner, period: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per mark, credential, network and action, the most frequent first, each with its first events."""
+    if not rows:
+        sentence(f"All usage of {partner.id} in {period} lies inside of what was agreed, as far as anything was.")
+        return
+    title = f"{partner.name}, {period}: counted, outside of what was agreed (times in UTC)"
+    view = table(title, "mark", "network", "service", "action", ">requests", ">first", ">last")
+    for row in rows:
+        view.row(
+            row["outside"], row["client_network"] or "unknown", row["service"] or "-", row["route"] or "-", f"{row['requests']:,}",
+            instant(row["first_seen"]), instant(row["last_seen"]),
+        )  # fmt: skip
+    out.print(view)
+    for row in rows:
+        ids = ", ".join(shortened(event_id) for event_id in row["event_ids"])
+        sentence(f"{row['outside']} by {shortened(row['credential'] or 'a tag')}: {ids}", style="dim")
 
 
 def proof(found: Proof) -> None:

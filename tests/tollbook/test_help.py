@@ -96,6 +96,7 @@ def test_python_m_tollbook_is_the_command(here: Here) -> None:
 CALLS: dict[tuple[str, ...], list[str]] = {
     ("run",): ["CATALOG", "LAKE", "--format", "kong", "--source", "edge", "more.log"],
     ("usage",): ["acme", "CATALOG", "LAKE", "--period", "2026-10"],
+    ("outside",): ["acme", "CATALOG", "LAKE", "--period", "2026-10"],
     ("verify",): ["LAKE"],
     ("formats",): [],
     ("formats", "detect"): ["a.log"],
@@ -144,6 +145,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["run",]["counted"] == 60
     assert [a["threshold_percent"] for a in given["run",]["alerts"]] == ["50"]
     assert given["usage",][0]["quantity"] == "5"
+    assert given["outside",] == []
     assert given["verify",]["ok"] is True
     assert given["dead", "list"]["by_reason"][0]["reason"] == "NOT_JSON"
     assert given["dead", "list"]["entries"][0]["file"] == "a.log"

@@ -1,0 +1,137 @@
+"""Usage outside of a partner's policy, from the log to the invoice: counted, billed, marked, reported, and nothing else changed."""
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable
+
+from billing.warehouse import Warehouse
+from schemas import lake
+from schemas.lake import Part
+from schemas.tables import EVENTS, TableShape
+from tests.tollbook.fixtures import Here, write_catalog
+from tests.tollbook.policy_case import INSIDE_LINES, LINES, OUTSIDE_LINES, PARTNERS
+
+MARKS = {mark: len(lines) for mark, lines in OUTSIDE_LINES.items()}
+
+
+def read(here: Here, *lines: bytes, name: str = "trail.json") -> dict[str, object]:
+    words = ["run", "--catalog", here.catalog, "--lake", here.lake, "--format", "cloudtrail", "--source", "aws"]
+    ended = here.tollbook(*words, here.log(name, *lines), "--json")
+    assert ended.code == 0, ended.err
+    return dict(ended.json)
+
+
+@pytest.fixture
+def policed(here: Here) -> Here:
+    write_catalog(here.catalog, partners=PARTNERS)
+    return here
+
+
+def test_all_of_it_is_counted_and_invoiced_and_what_lies_outside_is_told(
+    policed: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads of one bucket from one network, one function from anywhere. The partner owes every call that was served."""
+    report = read(policed, *LINES)
+    assert (report["counted"], report["refused"], report["outside"]) == (len(LINES), 0, MARKS)
+    assert policed.balanced(len(LINES))
+    here, period = ["--catalog", policed.catalog, "--lake", policed.lake], ["--period", "2026-10"]
+    found = policed.tollbook("outside", "acme", *here, *period, "--json").json
+    told: dict[str, int] = {}
+    for row in found:
+        told[row["outside"]] = told.get(row["outside"], 0) + row["requests"]
+    assert told == MARKS
+    events = policed.table("events", "SELECT event_id, outside FROM t WHERE outside IS NOT NULL")
+    assert {i for row in found for i in row["event_ids"]} <= {row["event_id"] for row in events}
+    assert len(events) == sum(MARKS.values())
+    shown = policed.tollbook("outside", "acme", *here, *period).out
+    assert "198.51.100.0/24" in shown
+    assert "GetObject" in shown
+    monkeypatch.chdir(policed.folder)
+    assert policed.close().code == 0
+    issued = policed.tollbook(
+        "invoice",
+        "issue",
+        *here[2:],
+        "--now",
+        "2026-11-06T00:00:00Z",
+        *period,
+        "--json",
+    )
+    assert issued.json["invoices"][0]["total"] == "3.25"  # 13 calls at 0.25
+    assert policed.tollbook("invoice", "verify", *here[2:]).code == 0
+
+
+def test_a_run_tells_people_what_lies_outside(policed: Here) -> None:
+    """Once, in a line, with the command that lists it."""
+    path = policed.log("trail.json", *LINES)
+    shown = policed.tollbook(
+        "run", "--catalog", policed.catalog, "--lake", policed.lake, "--format", "cloudtrail", "--source", "aws", path
+    ).out
+    assert "1 ACTION, 3 NETWORK, 2 RESOURCE, 1 UNKNOWN" in " ".join(shown.split())
+
+
+def test_rows_inside_are_not_listed(policed: Here) -> None:
+    """And a partner without any is told so."""
+    assert read(policed, *INSIDE_LINES)["outside"] == {}
+    found = policed.tollbook(
+        "outside", "acme", "--catalog", policed.catalog, "--lake", policed.lake, "--period", "2026-10"
+    )
+    assert "lies inside" in found.out
+
+
+def test_a_resend_after_the_policy_was_mended_is_a_duplicate(policed: Here) -> None:
+    """The mark is no part of what a bill can change by: no conflict, and the first stays as it was marked."""
+    named = [text.replace(b'{"eventTime"', b'{"eventID": "e%d", "eventTime"' % n) for n, text in enumerate(LINES)]
+    assert read(policed, *named)["outside"] == MARKS
+    write_catalog(policed.catalog, partners=PARTNERS.replace("networks: [203.0.113.0/24]", "networks: [0.0.0.0/0]"))
+    again = read(policed, b"\n", *named, name="again.json")
+    assert (again["counted"], again["duplicates"], again["conflicts"], again["outside"]) == (0, len(LINES), 0, {})
+    assert len(policed.table("events", "SELECT * FROM t WHERE outside = 'NETWORK'")) == MARKS["NETWORK"]
+
+
+def test_a_lake_from_before_takes_marks_and_its_books_go_on(policed: Here) -> None:
+    """The column is added by the next run; the tables that follow `events` pass over the commits that added it."""
+    older_lake(policed.lake)
+    assert read(policed, *LINES)["outside"] == MARKS
+    assert policed.balanced(len(LINES))
+    found = policed.tollbook(
+        "outside", "acme", "--catalog", policed.catalog, "--lake", policed.lake, "--period", "2026-10", "--json"
+    )
+    assert sum(row["requests"] for row in found.json) == sum(MARKS.values())
+
+
+def test_rows_from_before_are_read_beside_new_ones(tmp_path: Path) -> None:
+    """Files of both kinds, in any order, and a version that was pinned before the column came."""
+    root = tmp_path / "lake"
+    earlier = older_lake(root)
+    table = lake.open_table(root, earlier)
+    table = lake.commit(table, earlier, [part(root, earlier, "old")], versions={}, info={})
+    pinned = table.version()
+    lake.create(root)
+    table = lake.open_table(root, EVENTS)
+    lake.commit(table, EVENTS, [part(root, EVENTS, "new", outside="NETWORK")], versions={}, info={})
+    query = "SELECT event_id, outside FROM events ORDER BY event_id"
+    assert Warehouse(root).con.sql(query).fetchall() == [("new", "NETWORK"), ("old", None)]
+    assert Warehouse(root, {"events": pinned}, only=["events"]).con.sql(query).fetchall() == [("old", None)]
+    newest = lake.open_table(root, EVENTS).version()
+    lake.create(root)
+    assert lake.open_table(root, EVENTS).version() == newest
+
+
+def older_lake(root: Path) -> TableShape:
+    """A lake as it was before events had marks; its shape of `events`."""
+    lake.create(root)
+    shutil.rmtree(root / "events")
+    earlier = EVENTS._replace(schema=pa.schema([f for f in EVENTS.schema if f.name not in EVENTS.later]), later=())
+    (root / "events").mkdir()
+    DeltaTable.create(root / "events", earlier.schema, partition_by=["event_day"])
+    return earlier
+
+
+def part(root: Path, shape: TableShape, event_id: str, **more: object) -> Part:
+    row = {"source": "s", "event_id": event_id, "partner_id": "acme", "position": 0, "item": 0, **more}
+    return lake.write_part(root, shape, pa.Table.from_pylist([row], lake.file_schema(shape)), date(2026, 10, 1))
