@@ -1,14 +1,15 @@
 """The lines of refused entries, read once more: byte for byte what was read the first time, or not at all.
 
-A letter whose stored text has the hash of the line as it came is the line: nothing was struck out. Any other line is taken
-from the log itself, where it stood, and must have the hash that it had.
+A letter whose stored text has the hash of the line is the line: nothing was struck out, and of client addresses no more than is
+kept of any. Any other line is taken from the log itself, where it stood, and must have the hash that it had.
 """
 
-import hashlib
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,8 +57,8 @@ def _found(path: Path, sought: Mapping[int, str]) -> Lines:
             bad = block.unreadable.filter(pc.is_in(block.unreadable["position"], value_set=positions))
             hashes = dict(zip(bad["position"].to_pylist(), bad["raw_sha256"].to_pylist(), strict=True))
             same = [
-                sought[position] == (hashes.get(position) or _sha256(line))
-                for position, line in zip(here["position"].to_pylist(), here["line"].to_pylist(), strict=True)
+                sought[position] in ({hashes[position]} if position in hashes else known)
+                for position, known in zip(here["position"].to_pylist(), _sha256(here["line"]), strict=True)
             ]
             lines.append(here.filter(pa.array(same, pa.bool_())))
             unreadable.append(bad)
@@ -68,8 +69,13 @@ def _found(path: Path, sought: Mapping[int, str]) -> Lines:
     return Lines(pa.concat_tables(lines), pa.concat_tables(unreadable))
 
 
-def _sha256(line: str) -> str:
-    return hashlib.sha256(line.rstrip("\r\n").encode()).hexdigest()
+def _sha256(lines: pa.ChunkedArray) -> list[set[str]]:
+    """The hash of each line as letters have it, addresses cut, and as they had it before they were cut."""
+    with duckdb.connect() as con:
+        con.execute(resources.files("ingest.sql").joinpath("macros.sql").read_text())
+        con.register("lines", pa.table({"line": lines}))
+        found = con.sql(resources.files("ingest.sql").joinpath("hashes.sql").read_text()).to_arrow_table()
+    return [set(pair) for pair in zip(*(column.to_pylist() for column in found.columns), strict=True)]
 
 
 def _ended(raw: pa.ChunkedArray) -> pa.ChunkedArray:

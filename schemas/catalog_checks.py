@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+from schemas import catalog_secrets
 from schemas.catalog import FAR_US, Catalog, Partner
 from schemas.windows import WINDOW_US
 
@@ -32,6 +33,7 @@ def problems(
     for i, partner in enumerate(catalog.partners):
         found += _overlaps(partner, i)
         found += _unaligned(partner, i)
+        found += _secrets(partner, i)
     owned = [
         (c.key, {(c.kind, value) for value in c.logged_as}, *p.validity_us(c), ("partners", i, "credentials", j))
         for i, p in enumerate(catalog.partners)
@@ -47,6 +49,30 @@ def problems(
                     )
                 )
     return found
+
+
+def _secrets(partner: Partner, i: int) -> Iterator[Problem]:
+    """Asked here and not by the record: a close keeps its catalog for good, and must be read whatever this list becomes."""
+    for j, credential in enumerate(partner.credentials):
+        for field in ("id", "issuer", "client_id"):
+            value = getattr(credential, field)
+            if value is not None and (what := catalog_secrets.refused(value)):
+                yield Problem(
+                    where=("partners", i, "credentials", j, field),
+                    message=f"looks like {what}. If it is one, it has to be replaced: this file may have been read",
+                )
+
+
+def doubts(catalog: Catalog) -> list[str]:
+    """What may be wrong and cannot be known to be, a line each. A secret that stands there is not repeated."""
+    return [
+        f"partners.{partner.id}.credentials.{i}: {credential.kind} {value[:4]}… may be the key itself and not its id; if it is, replace "
+        f"the key, and write the id as the log shows it"
+        for partner in catalog.partners
+        for i, credential in enumerate(partner.credentials)
+        for value in (credential.id, credential.client_id)
+        if credential.kind in {"api_key", "consumer"} and value is not None and catalog_secrets.is_doubted(value)
+    ]
 
 
 def _doubles(catalog: Catalog, left_out: Mapping[str, Collection[str]]) -> Iterator[Problem]:

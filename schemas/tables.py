@@ -135,8 +135,8 @@ DEAD = TableShape(
             (
                 "raw",
                 pa.binary(),
-            ),  # the line as it came, secrets and query strings struck out; of a conflict the normalised row
-            ("raw_sha256", pa.string()),  # of the bytes as they came; null for a conflict
+            ),  # the line as it came, secrets and query strings struck out, client addresses cut; of a conflict the normalised row
+            ("raw_sha256", pa.string()),  # of the line with client addresses cut; null for a conflict
         ]
     ),
 )

@@ -283,8 +283,8 @@ def redriven(report: Redriven, *, dry_run: bool) -> None:
         sentence("Nothing was written.", style="dim")
 
 
-def catalog_summary(catalog: Catalog) -> None:
-    """What is in a catalog that holds together."""
+def catalog_summary(catalog: Catalog, doubts: Sequence[str]) -> None:
+    """What is in a catalog that holds together, and what a person should look at."""
     view = table("The catalog holds together", "partner", "status", "plan", "rate card", "credentials")
     for p in catalog.partners:
         plans = ", ".join(a.plan for a in p.plans) or "none"
@@ -293,6 +293,8 @@ def catalog_summary(catalog: Catalog) -> None:
     out.print(view)
     sizes = ((catalog.meters, "meter"), (catalog.rate_cards, "rate card"), (catalog.plans, "plan"))
     sentence(", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for found, name in sizes))
+    for doubt in doubts:
+        sentence(doubt, style="yellow")
     sentence(f"sha256 {catalog.sha256}", style="dim")
 
 

@@ -43,11 +43,11 @@ CREATE OR REPLACE TEMP MACRO address_of(ip) AS
         ELSE ip
     END, '');
 
--- What is kept of an address: IPv4 /24, IPv6 /48, anything else nothing.
+-- What is kept of an address: IPv4 /24, IPv6 /48, anything else nothing. What was cut so before (cut_addresses) stays.
 CREATE OR REPLACE TEMP MACRO network_of(ip) AS CASE
     WHEN NOT contains(ip, ':') THEN nullif(regexp_extract(ip, '^\d{1,3}\.\d{1,3}\.\d{1,3}\.') || '0/24', '0/24')
     WHEN contains(ip, '.') THEN nullif(regexp_extract(ip, '(\d{1,3}\.\d{1,3}\.\d{1,3}\.)\d{1,3}$', 1) || '0/24', '0/24')
-    WHEN regexp_matches(ip, '^[0-9a-fA-F:]{2,39}$') THEN
+    WHEN regexp_matches(ip, '^[0-9a-fA-F:]{2,39}(?:/48)?$') THEN
         array_to_string(list_transform(
             (list_filter(string_split(split_part(ip, '::', 1), ':'), lambda g: g != '')
                 || CASE WHEN contains(ip, '::') THEN list_transform(
@@ -198,6 +198,15 @@ CREATE OR REPLACE TEMP MACRO masked(line) AS
                 '\?[^"\s]*', '?***', 'g'),
             '\t[^\t\n="]+=[^\t\n="][^\t\n"]*', chr(9) || '***', 'g'),
         'eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?|(?i:bearer|basic) [A-Za-z0-9+/=._~-]{8,}', '***', 'g');
+
+-- A text without whole client addresses, wherever they stand: each becomes the network that is kept of it elsewhere. What reads it
+-- again sees a network, and takes it for no address. Also cuts what only looks like one, such as a version of four numbers.
+CREATE OR REPLACE TEMP MACRO cut_addresses(text) AS
+    regexp_replace(
+        regexp_replace(
+            regexp_replace(text, '\b(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{1,3}\b(?:/24\b)?', '\1.0/24', 'g'),
+            '\b((?:[0-9a-fA-F]{1,4}:){3})(?:[0-9a-fA-F]{1,4}:){4}[0-9a-fA-F]{1,4}\b', '\1:/48', 'g'),
+        '\b((?:[0-9a-fA-F]{1,4}:){1,3})(?:[0-9a-fA-F]{1,4}:){0,4}:(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,6})?(?:/48\b)?', '\1:/48', 'g');
 
 -- The role behind an IAM principal: of an assumed-role session, which STS names without the role's path, and of a role with a
 -- path, arn:aws:iam::ACCOUNT:role/NAME; of a session known by the role's unique id, that id. NULL for everything else: users,

@@ -1,9 +1,10 @@
 -- The dead letters: refused entries with what a person needs to mend them.
 -- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; variable source_partner
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
---      several entries the entry's own text; masked), raw_sha256 (of the whole line); in log order
+--      several entries the entry's own text; masked, addresses cut), raw_sha256 (of the whole line, addresses
+--      cut: by the hash of a line one could try which address it was); in log order
 WITH whole AS MATERIALIZED (
-    SELECT position, rtrim(line, chr(10) || chr(13)) AS line, sha256(rtrim(line, chr(10) || chr(13))) AS line_sha256
+    SELECT position, rtrim(line, chr(10) || chr(13)) AS line, sha256(cut_addresses(rtrim(line, chr(10) || chr(13)))) AS line_sha256
     FROM lines
 )
 
@@ -38,7 +39,7 @@ SELECT
     r.event_id,
     CASE WHEN r.reason NOT IN ('PARTNER_MISMATCH', 'KEY_MISMATCH', 'UNKNOWN_PARTNER', 'BAD_PARTNER') THEN r.partner_id END AS partner_id,
     r.occurred_at,
-    encode(masked(coalesce(p.line, w.line))) AS raw,
+    encode(cut_addresses(masked(coalesce(p.line, w.line)))) AS raw,
     coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256
 FROM refused AS r
 INNER JOIN whole AS w ON w.position = r.position

@@ -343,7 +343,8 @@ def test_a_file_of_many_records_does_not_become_as_many_copies_of_the_file() -> 
     assert len(letters) == 1000
     assert sum(len(letter["raw"]) for letter in letters) < 2 * len(document)
     assert all(f'"event-{i}"'.encode() in letter["raw"] for i, letter in enumerate(letters))
-    assert {letter["raw_sha256"] for letter in letters} == {hashlib.sha256(document).hexdigest()}
+    cut = document.replace(b'"203.0.113.9"', b'"203.0.113.0/24"')  # a hash of the whole address would tell it
+    assert {letter["raw_sha256"] for letter in letters} == {hashlib.sha256(cut).hexdigest()}
 
 
 SECRETS = [f"canary{i}" for i in range(12)]
