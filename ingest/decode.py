@@ -106,14 +106,18 @@ class Decoder:
         ):
             _set(self._con, name, value)
         self._source = rules.source
+        self.layout_prefix = formats.layout_prefix(format_name)
 
-    def decode(self, framed: Lines, generation: str, limits: pa.Table = NO_LIMITS) -> Decoded:
+    def decode(
+        self, framed: Lines, generation: str, limits: pa.Table = NO_LIMITS, *, layout: str | None = None
+    ) -> Decoded:
         """Events and refusals of `framed`, which belongs to file generation `generation`.
 
         `limits`, as LIMITS: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
-        partner that the record's key names.
+        partner that the record's key names. `layout`: the last line before them that begins with `layout_prefix`.
         """
         _set(self._con, "generation", generation)
+        _set(self._con, "layout", layout)
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
         self._con.register("limits", limits)

@@ -26,6 +26,8 @@ from ingest.text import (
     is_complete_json,
     is_document,
     is_packed,
+    last_line,
+    last_line_before,
     open_text,
     packed_position,
     pass_over,
@@ -46,6 +48,7 @@ class _Block(NamedTuple):
     long: LongLine | None = None  # then `text` is empty
     document: bool = False
     cut: bool = False  # it ends inside a line whose rest will not come
+    layout: bytes | None = None  # the last line before it that says how lines are read, where the format has such
 
     @property
     def end(self) -> int:
@@ -88,8 +91,11 @@ class FileLog:
         self._position = 0  # how far was read ahead
         self._pending: deque[tuple[Future[Fetched], int]] = deque()
         self._decoders: SimpleQueue[Decoder] = SimpleQueue()
-        for _ in range(THREADS):
-            self._decoders.put(decoder())
+        decoders = [decoder() for _ in range(THREADS)]
+        for each in decoders:
+            self._decoders.put(each)
+        prefix = decoders[0].layout_prefix
+        self._layout_prefix = None if prefix is None else prefix.encode()
         self._pool = ThreadPoolExecutor(THREADS, "decode")
 
     def start(self, reader: Reader) -> None:
@@ -148,13 +154,23 @@ class FileLog:
     def _read_all(self) -> Iterator[_Block]:
         for partition, file in self._files.items():
             try:
-                yield from self._read_one(partition, file.path, self._offsets[partition])
+                blocks = self._read_one(partition, file.path, self._offsets[partition])
+                yield from blocks if self._layout_prefix is None else self._with_layouts(blocks, self._layout_prefix)
             except (UnreadableFile, FileChanged) as exc:
                 self._problem(file.path, exc)
 
     def _problem(self, path: Path, exc: Exception) -> None:
         self.problems.append(str(exc))
         self.troubled.add(path)
+
+    def _with_layouts(self, blocks: Iterator[_Block], prefix: bytes) -> Iterator[_Block]:
+        """Blocks of one file, each with the last line before it that says how lines are read."""
+        layout: bytes | None = None
+        for place, block in enumerate(blocks):
+            if not place and block.start:
+                layout = last_line_before(self._files[block.partition].path, block.start, prefix)
+            yield block._replace(layout=layout)
+            layout = last_line(block.text, prefix) or layout
 
     def _read_one(self, partition: Partition, path: Path, start: int) -> Iterator[_Block]:
         name = str(path)
@@ -212,7 +228,8 @@ class FileLog:
             framed = split_lines(block.text, block.start, is_cut=block.cut)
         decoder = self._decoders.get()
         try:
-            decoded = decoder.decode(framed, block.partition.generation)
+            layout = None if block.layout is None else block.layout.decode(errors="replace")
+            decoded = decoder.decode(framed, block.partition.generation, layout=layout)
         finally:
             self._decoders.put(decoder)
         file = self._files[block.partition]

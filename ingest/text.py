@@ -90,6 +90,26 @@ def packed_position(text: BinaryIO) -> int:
     return int(getattr(text, "fileobj", text).tell())
 
 
+def last_line(text: bytes, prefix: bytes) -> bytes | None:
+    """The last whole line of `text`, which begins at the start of a line, that begins with `prefix`."""
+    start = text.rfind(b"\n" + prefix) + 1
+    if not start and not text.startswith(prefix):
+        return None
+    return text[start:].partition(b"\n")[0]
+
+
+def last_line_before(path: Path, offset: int, prefix: bytes) -> bytes | None:
+    """The same of a file, before `offset`, where a line begins. Raises UnreadableFile."""
+    found, rest = None, b""
+    with open_text(path) as text:
+        while offset > 0 and (piece := read(text, min(BLOCK_BYTES, offset), str(path))):
+            offset -= len(piece)
+            cut = (rest + piece).rfind(b"\n") + 1
+            whole, rest = (rest + piece)[:cut], (rest + piece)[cut:]
+            found = last_line(whole, prefix) or found
+    return found
+
+
 def is_document(text: bytes) -> bool:
     """Whether `text`, a file from its start to its end, is one JSON document written over several lines."""
     bare = text.removeprefix(BOM).lstrip()

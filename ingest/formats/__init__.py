@@ -34,6 +34,12 @@ def is_strict(name: str) -> bool:
     return any(line.startswith("-- Strict:") for line in statement(name).splitlines())
 
 
+def layout_prefix(name: str) -> str | None:
+    """What lines begin with that say how those after them are read: the first word behind `Layout:` in the header."""
+    found = [line for line in statement(name).splitlines() if line.startswith("-- Layout:")]
+    return found[0].split()[2] if found else None
+
+
 def describe(name: str) -> Format:
     """What the header of a format's SQL file says of it: fields, units, id rule."""
     lines = []

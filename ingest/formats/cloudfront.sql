@@ -7,20 +7,20 @@
 -- Id: x-edge-request-id, made by CloudFront.
 -- Identity: none; CloudFront logs none, so nobody can be billed from this log alone: meter at the gateway behind it.
 -- Header lines are no requests. A line that ends before the fields it must have is refused.
--- Columns that the owner has chosen are read where their header stands above them in what is read at once (32 MB of a file, one
--- record of a topic); elsewhere such a line is refused. The standard columns need no header.
--- in:  lines(position, line)
+-- Layout: #Fields: lines name the columns of what follows, to the end of the file or of the record of a topic. Without one a line of
+--   columns that the owner has chosen is refused; the standard columns need none.
+-- in:  lines(position, line); variable layout: the last such line before them in the file, or NULL
 -- out: the entry columns of ingest/sql/normalise.sql
 WITH layouts AS (
     SELECT position AS header, string_split(trim(substr(line, 9), ' ' || chr(9) || chr(10) || chr(13)), ' ') AS names
     FROM lines
     WHERE starts_with(line, '#Fields:')
     UNION ALL
-    SELECT -1 AS header, [
+    SELECT -1 AS header, coalesce(string_split(trim(substr(getvariable('layout'), 9), ' ' || chr(9) || chr(10) || chr(13)), ' '), [
         'date', 'time', 'x-edge-location', 'sc-bytes', 'c-ip', 'cs-method', 'cs(Host)', 'cs-uri-stem', 'sc-status', 'cs(Referer)',
         'cs(User-Agent)', 'cs-uri-query', 'cs(Cookie)', 'x-edge-result-type', 'x-edge-request-id', 'x-host-header', 'cs-protocol',
         'cs-bytes', 'time-taken', 'x-forwarded-for', 'ssl-protocol', 'ssl-cipher', 'x-edge-response-result-type'
-    ] AS names
+    ]) AS names
 ),
 
 -- Where the fields stand under each header; 0: nowhere.

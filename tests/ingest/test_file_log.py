@@ -279,3 +279,36 @@ def test_a_last_line_without_newline_is_read_whatever_the_block(tmp_path: Path, 
         letters, end = letters + fetched.refused.num_rows, fetched.to_offset
     log.close()
     assert (letters, end) == (3, 21)
+
+
+CHOSEN = b"#Version: 1.0\n#Fields: timestamp(ms) sc-status cs-uri-stem cs-method sc-bytes x-edge-request-id\n"
+
+
+def chosen(*ids: object) -> bytes:
+    return b"".join(b"1790834400042\t200\t/v1/orders\tGET\t3920\t%d==\n" % i for i in ids)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bool) -> None:
+    """However the file is cut into blocks, and where a later run goes on: the nearest header above decides, not the nearest read."""
+    swapped = CHOSEN.replace(b"cs-uri-stem cs-method", b"cs-method cs-uri-stem")
+    rows = chosen(*range(300, 400)).replace(b"/v1/orders\tGET", b"GET\t/v1/orders")
+    text = CHOSEN + chosen(*range(300)) + swapped + rows
+    path = tmp_path / "a.log"
+
+    def letters(content: bytes, known: Sequence[Known]) -> tuple[list[str], list[Known]]:
+        path.write_bytes(gzip.compress(content) if packed else content)
+        log = FileLog(
+            [path], "edge", known, lambda: Decoder("cloudfront", SourceRules("edge"), OWNERS), block_bytes=700
+        )
+        log.start(Lake(known))
+        found, seen = [], list(known)
+        while fetched := log.poll():
+            found += [row["reason"] for row in fetched.refused.to_pylist() if not row["raw"].startswith(b"#")]
+            seen = [Known(fetched.partition.generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256)]  # fmt: skip
+        log.close()
+        return found, seen
+
+    first, known = letters(text, [])
+    assert first == ["NO_PARTNER"] * 400  # read: only that CloudFront names nobody
+    assert letters(text + rows, known)[0] == ["NO_PARTNER"] * 100
