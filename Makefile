@@ -52,7 +52,7 @@ lock: $(READY)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
-	@echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra kafka --universal --python-version 3.11 --generate-hashes \
+	@echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra http --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-annotate --no-emit-index-url --no-header --quiet --output-file deploy/requirements.lock
 
 clean:

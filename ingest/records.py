@@ -79,10 +79,11 @@ class Outgoing(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Records that are decoded together: their rows in the batch, and of those that name a file its generation and byte."""
+    """Records that are decoded together: their rows in the batch; what those that name a file or request name, and the byte in it."""
 
     rows: list[int]
     files: dict[int, tuple[str, int]]
+    requests: dict[int, tuple[str, int]]
 
 
 class _Place(NamedTuple):
@@ -176,7 +177,7 @@ def _grouped(
         spoken = (said.get("format"), said.get("source"))
         if spoken not in heard:
             key = (_text(spoken[0]) or defaults[0], _text(spoken[1]) or defaults[1])
-            heard[spoken] = groups.setdefault(key, _Group([], {})) if key[1] else None
+            heard[spoken] = groups.setdefault(key, _Group([], {}, {})) if key[1] else None
         group = heard[spoken]
         if not value:
             reason, detail = _NOTHING[value]
@@ -185,15 +186,17 @@ def _grouped(
             letters.append((row, Reason.NO_SOURCE, "no header `source`", ""))
         else:
             group.rows.append(row)
-            if "generation" in said and (file := _file(said)):
+            if "generation" in said and (file := _named(said, "generation")):
                 group.files[row] = file
+            elif "request" in said and (request := _named(said, "request")):
+                group.requests[row] = f"request/{request[0]}", request[1]
     return {key: group for key, group in groups.items() if group.rows}, letters
 
 
-def _file(said: Mapping[str, bytes | None]) -> tuple[str, int] | None:
-    """Which bytes of which file a record holds, where the sender says so (`tollbook load`)."""
+def _named(said: Mapping[str, bytes | None], name: str) -> tuple[str, int] | None:
+    """Which bytes of which file or request a record holds, where the sender says so (`tollbook load`, `tollbook serve`)."""
     position = said.get("position")
-    return (_text(said["generation"]), int(position)) if position and position.isdigit() else None
+    return (_text(said[name]), int(position)) if position and position.isdigit() else None
 
 
 def _text(value: bytes | None) -> str:
@@ -230,9 +233,10 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     record = np.searchsorted(starts, position, side="right") - 1
     place = _Place(rows[record], _ranks(record, position, item), position - starts[record], item)
     split = decoded.events.num_rows
+    named = group.files | group.requests
     return _Decoded(
-        _located(decoded.events, place.part(slice(split)), records, group.files, generations),
-        _located(decoded.refused, place.part(slice(split, None)), records, group.files, generations),
+        _located(decoded.events, place.part(slice(split)), records, named, generations),
+        _located(decoded.refused, place.part(slice(split, None)), records, named, generations),
         np.bincount(record, minlength=len(values)),
     )
 

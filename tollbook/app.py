@@ -25,6 +25,12 @@ Kill it at any moment: alerts that it sends again have the same id.
 
 Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
 """
+_SERVE = """Take events over HTTP, POST /api/v1/events, and write them to gateway.access. Runs until SIGTERM.
+
+An answer of 2xx means that Kafka has confirmed the events. The producers file is read again when it changes, or on SIGHUP.
+
+Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
+"""
 run_commands.catalog.command(import_commands.app)
 # Listed in the order of the work, not of the alphabet.
 _first: tuple[Callable[..., int], ...] = (
@@ -51,6 +57,12 @@ if find_spec("confluent_kafka"):  # the extra `kafka`
         app.command(command, sort_key=place, help_epilogue="")
     # Named, not imported: Faust takes as long to load as half of all else, and only this command needs it.
     app.command("tollbook.quota_worker:quota", name="quota", sort_key=14, help=_QUOTA, help_epilogue="")
+    if find_spec("fastapi"):  # the extra `http`
+        from tollbook import producers_commands
+
+        app.command("tollbook.http_commands:serve", name="serve", sort_key=15, help=_SERVE, help_epilogue="")
+        producers_commands.app.sort_key = 16
+        app.command(producers_commands.app)
 
 
 def run(tokens: list[str]) -> int:

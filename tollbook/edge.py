@@ -24,6 +24,7 @@ from billing.closing import Refused
 from billing.imports.found import BadDocument, Unsettled
 from billing.periods import BadPeriod
 from ingest.formats import UnknownFormat
+from ingest.producers import BadProducers
 from schemas.halts import Halted
 from schemas.lake import Fenced, LakeError
 from tollbook.embedded import Busy, NoFiles
@@ -223,7 +224,7 @@ def _is_disk(number: int | None) -> bool:
 # The first that fits.
 _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], int]], ...] = (
     ((CatalogError, Refused, Unsettled), _problems),
-    ((UnknownFormat, NoFiles, BadPeriod, WrongUse, BadDocument), _wrong_use),
+    ((UnknownFormat, NoFiles, BadPeriod, WrongUse, BadDocument, BadProducers), _wrong_use),
     (LakeError, _lake),
     (Halted, _halted),
     ((BadKafkaOptions, BadPositions, KafkaRefused), _wrong_use),

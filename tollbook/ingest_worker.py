@@ -30,19 +30,24 @@ def readings(catalog: Catalog) -> Callable[[str, str], Reading]:
         if key not in known:
             if len(known) >= _READINGS_MAX:
                 known.pop(next(iter(known)))
-            known[key] = _reading(
-                catalog, format_name, source, Decoder(format_name, source_rules(catalog, source, None), owners)
-            )
+            decoder = Decoder(format_name, source_rules(catalog, source, None), owners)
+            said = _source(catalog, source)
+            known[key] = Reading(decoder, *limits_us(catalog, source), said.key_is_partner)
         return known[key]
 
     return reading
 
 
-def _reading(catalog: Catalog, format_name: str, source: str, decoder: Decoder) -> Reading:
-    said = next((s for s in catalog.sources if s.id == source), Source(id=source))
+def limits_us(catalog: Catalog, source: str) -> tuple[int, int]:
+    """How old, and how far ahead, a request of a source may be on receipt."""
+    said = _source(catalog, source)
     age = timedelta(days=said.max_age_days or MAX_AGE_DAYS)
     ahead = timedelta(minutes=MAX_FUTURE_MINUTES if said.max_future_minutes is None else said.max_future_minutes)
-    return Reading(decoder, age // _US, ahead // _US, said.key_is_partner)
+    return age // _US, ahead // _US
+
+
+def _source(catalog: Catalog, source: str) -> Source:
+    return next((s for s in catalog.sources if s.id == source), Source(id=source))
 
 
 def run(worker: Worker, log: logging.Logger, options: worker_loop.Options) -> int:

@@ -17,6 +17,14 @@ REGISTRY = CollectorRegistry()
 RECORDS = Counter("tollbook_ingest_records", "Records of gateway.access that were read.", registry=REGISTRY)
 INGESTED = Counter("tollbook_ingest_entries", "Entries that were read, whatever became of them.", registry=REGISTRY)
 INGEST_REFUSED = Counter("tollbook_ingest_refused", "Entries refused by ingest.", ["reason"], registry=REGISTRY)
+HTTP_REQUESTS = Counter("tollbook_http_requests", "Requests answered.", ["status"], registry=REGISTRY)
+HTTP_SECONDS = Histogram(
+    "tollbook_http_request_seconds", "From a request's head to its answer.", registry=REGISTRY,
+    buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30),
+)  # fmt: skip
+HTTP_ACCEPTED = Counter("tollbook_http_accepted", "Events that Kafka has confirmed.", ["producer"], registry=REGISTRY)
+HTTP_REFUSED = Counter("tollbook_http_refused", "Events that were refused.", ["reason"], registry=REGISTRY)
+HTTP_HELD = Gauge("tollbook_http_held_bytes", "Bytes of requests that are read, decoded or sent.", registry=REGISTRY)
 COUNTED = Counter("tollbook_land_events", "Events counted.", registry=REGISTRY)
 DUPLICATES = Counter("tollbook_land_duplicates", "Resends that were dropped.", registry=REGISTRY)
 CONFLICTS = Counter("tollbook_land_conflicts", "Entries that contradict a counted event.", registry=REGISTRY)
@@ -47,7 +55,8 @@ WEBHOOKS = Counter(
     "tollbook_quota_webhooks", "Attempts to deliver an alert to a webhook.", ["webhook", "outcome"], registry=REGISTRY
 )
 ALL = (
-    RECORDS, INGESTED, INGEST_REFUSED, COUNTED, DUPLICATES, CONFLICTS, OUTSIDE, REFUSED, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
+    RECORDS, INGESTED, INGEST_REFUSED, HTTP_REQUESTS, HTTP_SECONDS, HTTP_ACCEPTED, HTTP_REFUSED, HTTP_HELD,
+    COUNTED, DUPLICATES, CONFLICTS, OUTSIDE, REFUSED, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
     FENCED, TOTALS, ALERTS, QUOTA_LAG, WEBHOOKS,
 )  # fmt: skip
 

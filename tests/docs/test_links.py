@@ -66,7 +66,7 @@ def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {"core": project["dependencies"], **project["optional-dependencies"]}
     named = {
-        (_NAME.match(line)[0], _NAME.sub("", line, count=1), extra)  # type: ignore[index]
+        (_NAME.match(line)[0], _NAME.sub("", line.partition(";")[0], count=1), extra)  # type: ignore[index]
         for extra, lines in wanted.items()
         for line in lines
         if not line.startswith("tollbook[")

@@ -73,6 +73,23 @@ def test_derived_ids_of_a_file_are_those_of_the_file_however_it_is_sent(cuts: li
     assert ids == sorted(f"@f00:{start}" for start in starts)
 
 
+def test_derived_ids_of_a_named_request_are_those_of_the_request_wherever_it_lands() -> None:
+    """`tollbook serve` says which request a record is of: sent again, to another partition, the lines are known. Limits hold."""
+    lines = [line(kong(None, client_ip=f"203.0.113.{n}")) for n in range(3)]
+
+    def sent(*values: bytes, partition: int) -> Read:
+        starts = [sum(map(len, values[:i])) for i in range(len(values))]
+        headers = [[*HEADERS, ("request", b"f00"), ("position", str(at).encode())] for at in starts]
+        return read(batch(*values, headers=headers, partitions=[partition] * len(values)))
+
+    whole, cut = sent(b"".join(lines), partition=0), sent(lines[0], lines[1] + lines[2], partition=1)
+    assert sorted(whole.events["event_id"].to_pylist()) == sorted(cut.events["event_id"].to_pylist())
+    assert whole.events["event_id"][0].as_py() == "@request/f00:0"
+    named = [*HEADERS, ("request", b"f00"), ("position", b"0")]
+    late = read(batch(line(kong("a")), headers=named, received_ms=T0_MS + 36 * 86_400_000))
+    assert late.refused["reason"].to_pylist() == ["TOO_LATE"]
+
+
 def test_what_ingest_read_is_told_in_runs() -> None:
     """Records that follow one another with the same source and number of entries are one row: the other side of the books."""
     one, two = line(kong("a")), line(kong("b")) + line(kong("c"))

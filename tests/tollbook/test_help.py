@@ -11,7 +11,7 @@ import pytest
 from cyclopts import App
 
 from tests.billing.import_documents import POLICY, written
-from tests.tollbook.fixtures import Here, process, requests
+from tests.tollbook.fixtures import ROOT, Here, process, requests
 from tests.tollbook.fixtures import ended as end_of
 from tollbook.app import app
 from tollbook.edge import EXIT_CODES
@@ -115,6 +115,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
         "acme",
         "--dry-run",
     ],
+    ("producers", "list"): ["--producers", "producers.yaml"],
     ("invoice", "rate"): ["CATALOG", "LAKE", "--period", "2026-10"],
     ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("invoice", "issue"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
@@ -133,6 +134,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     written(here.folder, POLICY, "policy.json")
     written(here.folder, '_format_version: "3.0"', "kong.yaml")
     assert here.run("a.log").code == 0
+    (here.folder / "producers.yaml").write_text((ROOT / "examples" / "producers.yaml").read_text())
     assert set(CALLS) == set(EMBEDDED)
     options = {"CATALOG": ["--catalog", "catalog"], "LAKE": ["--lake", "lake"]}
     given = {}

@@ -1,0 +1,128 @@
+"""Who is let in now: how fast a producer may send, how much may wait at once, how often an address may fail to prove itself.
+
+All bounded, all counted against the one who causes it. Clocks are monotonic, in seconds, and given. For one thread.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
+
+Clock = Callable[[], float]
+FAILURES_MAX, FAILURES_S = 20, 60.0
+_ADDRESSES_MAX = 10_000
+_SHARE = 4  # one producer may hold a quarter of what may wait, so that a slow broker is not one producer's alone
+
+
+class Limited(Exception):
+    """Not now: one producer asks for more than its share (429)."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(retry_after_s)
+
+
+class Full(Exception):
+    """Not now: all together ask for more than there is (503)."""
+
+
+class Meter:
+    """How fast each producer may send: a bucket of events that fills steadily.
+
+    A request is let in while the bucket holds an event. Its events are taken out when they have been counted, so that the level may
+    sink below zero: no batch is too large for a bucket.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._levels: dict[str, tuple[float, float]] = {}
+
+    def enter(self, producer: str, per_s: int, burst: int) -> None:
+        """Raises Limited while the bucket holds less than an event."""
+        level = self._level(producer, per_s, burst)
+        if level < 1:
+            raise Limited(min(3600, math.ceil((1 - level) / per_s)))
+
+    def take(self, producer: str, per_s: int, burst: int, events: int) -> None:
+        """Count events; a request costs at least one."""
+        self._levels[producer] = (self._level(producer, per_s, burst) - max(1, events), self._clock())
+
+    def _level(self, producer: str, per_s: int, burst: int) -> float:
+        level, at = self._levels.get(producer, (float(burst), self._clock()))
+        return min(float(burst), level + (self._clock() - at) * per_s)
+
+
+class Room:
+    """How many bytes of requests may be here at once: while they are read, decoded, and on their way to Kafka."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: dict[str, int] = {}
+        self.used = 0
+
+    def take(self, producer: str, size: int) -> None:
+        """Raises Full, Limited. What was taken must be given back."""
+        if self.used + size > self._size:
+            raise Full
+        if self._held.get(producer, 0) + size > self._size // _SHARE:
+            raise Limited(1)
+        self.used += size
+        self._held[producer] = self._held.get(producer, 0) + size
+
+    def give_back(self, producer: str, size: int) -> None:
+        """After a request, whatever became of it."""
+        self.used -= size
+        self._held[producer] -= size
+        if not self._held[producer]:
+            del self._held[producer]
+
+
+class _Failures(NamedTuple):
+    since_s: float
+    failures: int
+
+
+class Attempts:
+    """Failed proofs of who one is, by address: after 20 in a minute the answer is 429.
+
+    A good credential is let in all the same, or one could be locked out by a stranger behind the same address.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+
+    def failed(self, address: str) -> None:
+        """Count one. Raises Limited when there were too many already."""
+        now, key = self._clock(), network(address)
+        known = self._failures.pop(key, None)
+        if known is None or now - known.since_s >= FAILURES_S:
+            known = _Failures(now, 0)
+        self._failures[key] = known._replace(failures=known.failures + 1)
+        if len(self._failures) > _ADDRESSES_MAX:
+            self._failures.popitem(last=False)
+        if known.failures >= FAILURES_MAX:
+            raise Limited(int(FAILURES_S - (now - known.since_s)) + 1)
+
+
+def network(address: str) -> str:
+    """What an address is counted as: itself, of IPv6 the /64, which is one customer's."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped) if ip.ipv4_mapped else str(IPv6Address(int(ip) >> 64 << 64))
+    return str(ip)
+
+
+def shown(address: str) -> str:
+    """What a log may hold of an address: /24, of IPv6 /48."""
+    try:
+        ip = ip_address(address)
+    except (ValueError, AddressValueError):
+        return ""
+    if isinstance(ip, IPv4Address):
+        return f"{IPv4Address(int(ip) >> 8 << 8)}/24"
+    return f"{IPv6Address(int(ip) >> 80 << 80)}/48"
