@@ -245,10 +245,19 @@ ELSEWHERE = [
     Elsewhere(85, "partitions without records", _KAFKA + "test_partitions_without_records_harm_nobody", "offsets advance"),
     Elsewhere(86, "usage without a price", _INPUT + "test_usage_that_cannot_be_priced_blocks_the_close_and_nothing_is_written", "the close is refused"),
 ]  # fmt: skip
-# What only HTTP can show.
-HTTP_ONLY = {
-    74: "a body that is cut",
-    76: "a batch beyond the limit",
-    78: "a sender that hangs up",
-    79: "a sender of one byte a second",
-}
+# What only HTTP can show, by the tests of `tollbook serve`.
+_SERVE, _FAULTS = "tests/tollbook/test_serve.py::", "tests/tollbook/test_serve_faults.py::"
+HTTP_ONLY = [
+    Elsewhere(
+        74, "a body that is cut", _SERVE + "test_a_body_that_was_cut_is_not_half_counted", "400, nothing counted"
+    ),
+    Elsewhere(
+        76, "a batch beyond the limit", _SERVE + "test_a_body_that_cannot_be_taken_is_told_why", "413, nothing counted"
+    ),
+    Elsewhere(
+        78, "a sender that hangs up", _FAULTS + "test_who_hangs_up_and_sends_again_is_counted_once", "counted once"
+    ),
+    Elsewhere(
+        79, "a sender of one byte a second", _FAULTS + "test_a_sender_that_dribbles_is_put_out_in_time", "closed"
+    ),
+]

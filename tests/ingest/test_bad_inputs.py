@@ -6,6 +6,7 @@ import random
 import re
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from schemas.reasons import Reason
 from tests.ingest.bad_inputs import DAY_MS, ELSEWHERE, HTTP_ONLY, INPUTS, MINUTE_MS, Input, event, tagged
 from tests.ingest.fixtures import OWNERS, T0_MS
 
+ROOT = Path(__file__).parent.parent.parent
 GOOD = 1000
 MUTATIONS = 100 if os.environ.get("TOLLBOOK_LONG_FAULTS") else 4
 SEED = int(os.environ.get("FUZZ_SEED", "20261001"))
@@ -112,14 +114,16 @@ def test_a_bad_line_of_a_file_has_the_same_answer(case: Input) -> None:
 
 def test_all_kinds_are_accounted_for() -> None:
     """None of the 86 is left out, by mistake or on purpose."""
-    numbers = {case.number for case in INPUTS} | {case.number for case in ELSEWHERE} | set(HTTP_ONLY)
+    numbers = {case.number for case in [*INPUTS, *ELSEWHERE, *HTTP_ONLY]}
     assert numbers == set(range(1, 87))
 
 
-@pytest.mark.parametrize("case", ELSEWHERE, ids=lambda c: f"{c.number}: {c.name}")
+@pytest.mark.parametrize("case", [*ELSEWHERE, *HTTP_ONLY], ids=lambda c: f"{c.number}: {c.name}")
 def test_what_is_proved_elsewhere_is_proved_there(case: Any) -> None:
     """A test that was renamed or taken out would leave a kind unproved."""
     file, _, name = case.test.partition("::")
+    if case in HTTP_ONLY and not (ROOT / file).exists():
+        pytest.skip("this checkout has no HTTP ingest")
     module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
     assert callable(getattr(module, name))
 
