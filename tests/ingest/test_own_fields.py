@@ -37,7 +37,7 @@ def test_every_field_can_have_another_name(format_name: str) -> None:
     assert event | {"client_network": None} == {
         "source": "edge", "event_id": "x-1", "partner_id": "acme", "credential_kind": "consumer", "credential": "c-acme", "occurred_at": from_us(T0_MS * 1000),
         "service": "svc", "method": "PUT", "route": "orders", "status": 201, "request_bytes": 10, "response_bytes": 20, "latency_us": 12_500, "client_network": None,
-        "suspended": False, "generation": "gen", "position": 0, "item": 0,
+        "suspended": False, "outside": None, "generation": "gen", "position": 0, "item": 0,
     }  # fmt: skip
 
 
