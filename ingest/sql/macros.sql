@@ -213,8 +213,9 @@ CREATE OR REPLACE TEMP MACRO cut_addresses(text) AS
 -- roots, federated users and services are what they are. A role's name is unique in its account whatever its path ("IAM
 -- identifiers", IAM user guide), so the path tells no two roles apart.
 CREATE OR REPLACE TEMP MACRO role_of(principal) AS CASE
-    WHEN contains(principal, ':assumed-role/')
-        THEN nullif(regexp_replace(principal, '^(arn:[^:]+):sts::([^:]*):assumed-role/([^/]+)/.*$', '\1:iam::\2:role/\3'), principal)
+    -- Cut and put together: a regular expression took a quarter of the time of a whole CloudTrail record.
+    WHEN principal LIKE 'arn:%:sts::%:assumed-role/%/%' THEN
+        replace(replace(split_part(principal, '/', 1), ':sts::', ':iam::'), ':assumed-role', ':role') || '/' || split_part(principal, '/', 2)
     WHEN contains(principal, ':role/')
         THEN nullif(regexp_replace(principal, '^(arn:[^:]+:iam::[^:]*:role/).*/([^/]+)$', '\1\2'), principal)
     WHEN starts_with(principal, 'AROA') THEN nullif(split_part(principal, ':', 1), principal)

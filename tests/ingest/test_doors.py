@@ -173,3 +173,40 @@ def test_two_roles_of_one_name_are_one_credential() -> None:
         acme=[iam("arn:aws:iam::1:role/a/reader")], bolt=[iam("arn:aws:iam::1:role/b/reader")], core=[iam("arn:aws:iam::2:role/a/reader")]
     )  # fmt: skip
     assert [p.where for p in problems(book)] == [("partners", 1, "credentials", 0)]
+
+
+CLAIMS = {
+    "aws_apigw": ("iss", "azp", "client_id", "sub"),
+    "nginx": ("jwt_claim_iss", "jwt_claim_azp", "jwt_claim_client_id", "jwt_claim_sub"),
+}
+
+
+@pytest.mark.parametrize("format_name", CLAIMS)
+@pytest.mark.parametrize(
+    ("claims", "client"),
+    [
+        pytest.param({"azp": "a", "client_id": "c", "sub": "s"}, "a", id="azp goes first"),
+        pytest.param({"client_id": "c", "sub": "s"}, "c", id="then client_id"),
+        pytest.param({"sub": "s"}, "s", id="then sub"),
+        pytest.param({"azp": "-", "sub": "s"}, "s", id="what is absent is passed over"),
+        pytest.param({}, None, id="an issuer alone"),
+    ],
+)
+def test_the_client_of_a_token_is_its_azp_or_client_id_or_sub(
+    format_name: str, claims: dict[str, str], client: str | None
+) -> None:
+    """In one order everywhere: the same token is the same credential behind any gateway."""
+    issuer, *names = CLAIMS[format_name]
+    shown = {
+        issuer: "https://id.example",
+        **{n: claims[k] for k, n in zip(("azp", "client_id", "sub"), names, strict=True) if k in claims},
+    }
+    lines = {
+        "aws_apigw": lambda: apigw(**shown),
+        "nginx": lambda: line(
+            {"time_iso8601": "2026-10-01T00:00:00+00:00", "status": "200", "request_uri": "/", **shown}
+        ),
+    }
+    listed = [{"kind": "oidc", "issuer": "https://id.example", **({"client_id": client} if client else {})}]
+    name = f"https://id.example#{client}" if client else "https://id.example"
+    assert decoded(catalog(acme=listed), format_name, lines[format_name]()) == [("acme", name)]
