@@ -1,6 +1,6 @@
 """Every kind of bad input, sent among 1,000 good events: these are counted, it gets its one answer, and the books balance."""
 
-import importlib
+import ast
 import os
 import random
 import re
@@ -122,10 +122,8 @@ def test_all_kinds_are_accounted_for() -> None:
 def test_what_is_proved_elsewhere_is_proved_there(case: Any) -> None:
     """A test that was renamed or taken out would leave a kind unproved."""
     file, _, name = case.test.partition("::")
-    if case in HTTP_ONLY and not (ROOT / file).exists():
-        pytest.skip("this checkout has no HTTP ingest")
-    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
-    assert callable(getattr(module, name))
+    tests = [node.name for node in ast.parse((ROOT / file).read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert name in tests
 
 
 # --- Mutations: pieces of an input replaced by what breaks parsers, knowing what JSON is made of.
