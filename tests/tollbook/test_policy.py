@@ -9,9 +9,10 @@ import pytest
 from deltalake import DeltaTable
 
 from billing.warehouse import Warehouse
-from schemas import lake
+from schemas import lake, tables
 from schemas.lake import Part
 from schemas.tables import EVENTS, TableShape
+from tests.ingest.test_outside import ELSEWHERE, INSIDE
 from tests.tollbook.fixtures import Here, write_catalog
 from tests.tollbook.policy_case import INSIDE_LINES, LINES, OUTSIDE_LINES, PARTNERS
 
@@ -81,6 +82,19 @@ def test_rows_inside_are_not_listed(policed: Here) -> None:
         "outside", "acme", "--catalog", policed.catalog, "--lake", policed.lake, "--period", "2026-10"
     )
     assert "lies inside" in found.out
+
+
+def test_no_table_of_the_lake_holds_a_whole_client_address(policed: Here) -> None:
+    """Of what counts and of what is refused, also where a rule asked for the whole address. Security, S20."""
+    refused = [line.replace(b"GlobexExport", b"Stranger") for line in LINES]
+    contradicting = [
+        LINES[0].replace(b'{"eventTime"', b'{"eventID": "e", "eventName": "%s", "eventTime"' % name)
+        for name in (b"A", b"B")
+    ]
+    assert read(policed, *LINES, *refused, *contradicting)["refused"] == len(LINES)
+    stored = "".join(repr(policed.table(name)) for name in tables.ALL)
+    assert "203.0.113.0/24" in stored
+    assert [ip for ip in (INSIDE, ELSEWHERE) if ip in stored] == []
 
 
 def test_a_resend_after_the_policy_was_mended_is_a_duplicate(policed: Here) -> None:
