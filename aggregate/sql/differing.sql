@@ -1,7 +1,16 @@
 -- Keys whose rollups are not the sum of their events; there must be none.
 -- in:  folded (aggregate/sql/fold.sql over the events), rollups; $start, $end TIMESTAMPTZ, [start, end), whole windows
 -- out: partner_id, window_start, requests by events and by rollups; ordered, at most 20
-WITH by_rollups AS (
+WITH by_events AS (
+    SELECT
+        partner_id, window_start, source, service, method, route, status, events_partition,
+        sum(requests) AS requests, sum(request_bytes) AS request_bytes,
+        sum(response_bytes) AS response_bytes, sum(latency_us) AS latency_us
+    FROM folded
+    GROUP BY ALL
+),
+
+by_rollups AS (
     SELECT
         partner_id, window_start, source, service, method, route, status, events_partition,
         sum(requests) AS requests, sum(request_bytes) AS request_bytes,
@@ -16,7 +25,7 @@ SELECT
     coalesce(e.window_start, r.window_start) AS window_start,
     e.requests AS requests_by_events,
     r.requests AS requests_by_rollups
-FROM folded AS e
+FROM by_events AS e
 FULL JOIN by_rollups AS r
     ON r.partner_id = e.partner_id AND r.window_start = e.window_start AND r.source = e.source
     AND r.events_partition IS NOT DISTINCT FROM e.events_partition
