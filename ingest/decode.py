@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 from ingest import formats, strict_json
 from ingest.framing import LINES, UNREADABLE, Lines
 from ingest.policies import NO_POLICIES, Judge, Policies
-from schemas.reasons import Reason
 from schemas.tables import CODED, DEAD, FRESH_EVENTS
 
 CREDENTIALS = pa.schema(
@@ -42,7 +41,6 @@ LIMITS = pa.schema(
 )
 NO_LIMITS = LIMITS.empty_table()
 _NO_PARTS = pa.schema([("position", pa.int64()), ("item", pa.int32()), ("line", pa.string())]).empty_table()
-_UNREAD = pa.array([Reason.NOT_JSON, Reason.WRONG_TYPE, Reason.NOT_INTEGER], pa.string())
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
 
 
@@ -121,7 +119,7 @@ class Decoder:
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
         self._con.register("limits", limits)
-        rows = _judged(self._con, _in_order(self._con.sql(_sql("events")).to_arrow_table()), framed)
+        rows = _judged(_in_order(self._con.sql(_sql("events")).to_arrow_table()))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
         constants = {"source": self._source, "generation": generation}
@@ -154,26 +152,20 @@ class Parser:
         """Normalised fields of every entry, in order; columns of ingest/sql/parse.sql."""
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
-        return _judged(self._con, self._con.sql(_sql("parse")).to_arrow_table(), framed)
+        return _judged(self._con.sql(_sql("parse")).to_arrow_table())
 
 
-def _judged(con: duckdb.DuckDBPyConnection, rows: pa.Table, framed: Lines) -> pa.Table:
+def _judged(rows: pa.Table) -> pa.Table:
     """`rows` with the exact reason of those that look suspicious, or that cannot be read; mostly there are none.
 
     Only these are read by Python, one by one.
     """
-    asked = pc.or_(rows["doubtful"], pc.is_in(rows["reason"], value_set=_UNREAD))
-    if not pc.any(asked).as_py():
+    doubted = rows["doubted"]
+    if doubted.null_count == len(doubted):
         return rows
-    doubted = rows.filter(asked).select(["position", "item"])
-    con.register("lines", framed.lines.filter(pc.is_in(framed.lines["position"], value_set=doubted["position"])))
-    con.register("doubted", doubted)
-    texts = con.sql(_sql("doubted")).to_arrow_table().to_pylist()
-    con.register("lines", framed.lines)
-    found = {(t["position"], t["item"]): problem for t in texts if (problem := strict_json.problem(t["line"]))}
-    keys = zip(doubted["position"].to_pylist(), doubted["item"].to_pylist(), strict=True)
-    problems = [found.get(key) for key in keys]
-    mask = np.flatnonzero(asked.to_numpy())[np.array([problem is not None for problem in problems], bool)]
+    at = np.flatnonzero(doubted.is_valid().to_numpy())
+    problems = [strict_json.problem(text) for text in doubted.drop_null().to_pylist()]
+    mask = at[np.array([problem is not None for problem in problems], bool)]
     told = [problem for problem in problems if problem is not None]
     return _replaced(
         _replaced(rows, "reason", mask, [str(p.reason) for p in told]), "detail", mask, [p.detail for p in told]

@@ -2,7 +2,7 @@
 -- computed.
 -- in:  attributed
 -- out: the columns of schemas.tables.FRESH_EVENTS without source, generation and outside; reason, NULL where accepted, and what a
---      refusal tells a person: doubtful, detail, tag, identity_kind, wider, credential_logged; and where credentials have policies
+--      refusal tells a person: doubted, detail, tag, identity_kind, wider, credential_logged; and where credentials have policies
 --      (variable judging) what is needed to judge by them: policy, and with it client_ip and line
 SELECT
     event_id,
@@ -22,7 +22,10 @@ SELECT
     position,
     item,
     reason,
-    doubtful,
+    -- The text of what ingest/strict_json.py must have its say on. A statement of its own would take longer to plan than to run.
+    CASE
+        WHEN (doubtful OR reason IN ('NOT_JSON', 'WRONG_TYPE', 'NOT_INTEGER')) AND (starts_with(line, '{') OR starts_with(line, '[')) THEN line
+    END AS doubted,
     detail,
     tag,
     identity_kind,

@@ -1,10 +1,13 @@
 -- What `python -m ingest parse` shows: the normalised fields, before truncation and attribution. Ordered.
 -- in:  normalised
--- out: position, item, doubtful, reason, detail and the record's fields; time floored to ms, latency_ms to the nanosecond
+-- out: position, item, doubted, reason, detail and the record's fields; time floored to ms, latency_ms to the nanosecond
 SELECT
     position,
     item,
-    doubtful,
+    -- The text of what ingest/strict_json.py must have its say on. A statement of its own would take longer to plan than to run.
+    CASE
+        WHEN (doubtful OR reason IN ('NOT_JSON', 'WRONG_TYPE', 'NOT_INTEGER')) AND (starts_with(line, '{') OR starts_with(line, '[')) THEN line
+    END AS doubted,
     reason,
     detail,
     CASE WHEN starts_with(event_id, service || ' ') THEN substr(event_id, length(service) + 2) ELSE event_id END AS event_id,
