@@ -11,7 +11,8 @@ from cyclopts.validators import Number
 
 from aggregate.known_topics import Topic
 from billing import catalog as catalogs
-from ingest.generation import Known
+from ingest.generation import HEAD_BYTES, Known
+from ingest.text import is_packed
 from ingest.watch import Watch
 from ingest.worker import Route, Worker
 from schemas import topics
@@ -173,7 +174,18 @@ def load(
             out.print(
                 f"{file} ends inside a line ({size} bytes); it is sent when the rest has come, or now with --final"
             )
+    _warn_of_short([] if positions else embedded.found_files(files))
     return REFUSED if report.problems else 0
+
+
+def _warn_of_short(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.stat().st_size < HEAD_BYTES and not is_packed(path):
+            complain(
+                f"{path}: sent, but a log below {HEAD_BYTES:,} bytes has another name once it has grown: if it is still written to, "
+                f"load it with --positions from now on, or lines without ids of their own count twice",
+                level="warning",
+            )
 
 
 def _check_following(positions: Path | None, *, final: bool) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import unicodedata
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from rich.console import Console, ConsoleDimensions
 from rich.table import Table
@@ -63,10 +63,10 @@ def sentence(*parts: str | tuple[str, str], style: str = "") -> None:
     out.print(words(*parts), style=style)
 
 
-def complain(message: str) -> None:
+def complain(message: str, *, level: Literal["error", "warning"] = "error") -> None:
     """One line on standard error; only a terminal wraps it."""
     line = " ".join(message.split())
-    err.print(words(("error:", "bold red"), f" {line}"))
+    err.print(words((f"{level}:", "bold red" if level == "error" else "bold yellow"), f" {line}"))
 
 
 def show_json(value: Any) -> None:

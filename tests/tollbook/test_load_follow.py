@@ -112,6 +112,17 @@ def test_a_log_that_grew_after_a_load_died_keeps_its_name(here: Here, site: Inst
     assert (proof["ok"], proof["counted"], proof["duplicates"]) == (True, 20, 3)
 
 
+def test_a_short_log_that_may_grow_is_warned_of_unless_positions_are_kept(here: Here, site: Installation) -> None:
+    """Grown, it has another name, and its lines would count twice: nobody learns that from a page read later."""
+    log = here.log("short.log", *requests(3))
+    done = here.tollbook(*words(site, log))
+    assert done.code == 0
+    assert "warning: " in done.err
+    assert "--positions" in done.err
+    assert loaded(here, site, "--positions", here.folder / "positions.json", log)["lines"] == 3
+    loaded(here, site, here.log("long.log", *requests(700)))
+
+
 def test_follow_needs_positions(here: Here, site: Installation) -> None:
     """Without them a restart would name short logs anew."""
     refused = here.tollbook(*words(site, here.log("a.log", *requests(1)), "--follow"))
