@@ -402,7 +402,7 @@ def test_what_mends_a_line_stays_readable() -> None:
     row = decode("cloudfront", CF_ROW.replace("2026-10-01", "2026-13-01").encode()).refused.to_pylist()[0]
     assert [
         word
-        for word in (b"EdGeId==", b"/v1/or%20ders", b"d1.cloudfront.net", b"203.0.113.9", b"3920")
+        for word in (b"EdGeId==", b"/v1/or%20ders", b"d1.cloudfront.net", b"203.0.113.0/24", b"3920")
         if word not in row["raw"]
     ] == []
     refused = decode("cloudtrail", j(changed(S3_READ, eventTime="now")).encode()).refused.to_pylist()[0]

@@ -54,7 +54,7 @@ def test_partitions_without_records_harm_nobody(site: Installation) -> None:
         said = worker.until(lambda line: line.get("message") == "ingested")
         assert (said["records"], said["entries"], said["refused"]) == (1, 10, 0)
         assert worker.stop() == 0
-    assert site.committed("ingest", GATEWAY_ACCESS, 0) == 7  # three records, three markers, one record
+    assert site.committed("tollbook-ingest", GATEWAY_ACCESS, 0) == 7  # three records, three markers, one record
 
 
 def damaged(folder: Path, text: bytes) -> int:
@@ -83,6 +83,6 @@ def test_a_damaged_record_ends_the_worker_and_is_not_passed_over(own_broker: Bro
         with site.ingest() as worker:
             assert worker.ended() == 75
             assert any("CRC" in str(line) or "checksum" in str(line).lower() for line in worker.said), worker.said
-        assert site.committed("ingest", GATEWAY_ACCESS, 0) <= 1
+        assert site.committed("tollbook-ingest", GATEWAY_ACCESS, 0) <= 1
     finally:
         site.close()
