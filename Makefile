@@ -31,7 +31,8 @@ check: $(READY)
 	@$(BIN)/python -m pytest -q -p no:randomly tests/test_arrows.py
 
 faults: $(READY)
-	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py -s
+	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py tests/billing/test_import_deck.py \
+		tests/tollbook/test_serve_faults.py tests/tollbook/test_follow.py tests/tollbook/test_redrive.py -s
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.land

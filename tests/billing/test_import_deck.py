@@ -13,6 +13,7 @@ from billing.imports import deck
 from billing.imports.found import BadDocument, Found
 from billing.imports.reading import YAML_BYTES_MAX
 from tests.billing.import_documents import DECK, KEYS, VALUES, places, spoiled, written
+from tests.long import LONG
 
 HEAD = '_format_version: "3.0"\n'
 
@@ -160,7 +161,7 @@ WHOLE = yaml.load(DECK, Loader=yaml.BaseLoader)  # scalars as text, our own
 PLACES = places(WHOLE)[1:]
 
 
-@settings(max_examples=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2000 if LONG else 300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), VALUES)
 def test_reading_is_total(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:
     """Whatever stands anywhere: it is read, or it is a BadDocument; no key is in what is said."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from billing import catalog as catalogs
+from tests.long import long_only
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, process, requests
 from tests.tollbook.gateway import Gateway
 from tollbook import embedded
@@ -149,7 +150,7 @@ def test_asked_to_end_it_ends_and_a_second_one_beside_it_is_refused(here: Here, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("by_name", [False, True], ids=["a folder", "one name"])
+@pytest.mark.parametrize("by_name", [False, pytest.param(True, marks=long_only)], ids=["a folder", "one name"])
 def test_killed_while_it_follows_a_log_that_is_rotated_nothing_is_lost_and_nothing_doubled(
     here: Here, by_name: bool
 ) -> None:

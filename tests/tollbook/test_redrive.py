@@ -22,6 +22,7 @@ from schemas.tables import FRESH_EVENTS
 from tests.aggregate import fixtures as rows
 from tests.aggregate.test_land import Killed, dying_at
 from tests.ingest.fixtures import line
+from tests.long import LONG, long_only
 from tests.tollbook.fixtures import (
     AFTER_OCTOBER,
     DAY_MS,
@@ -437,7 +438,7 @@ def again(folder: Path) -> redriving.Redriven:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["write_part", "commit"])
+@pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
 def test_death_between_any_two_steps_of_a_redrive_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -496,7 +497,9 @@ CONSUMERS = ["c-acme", "c-1", "c-2", "c-3"]
 
 
 @pytest.mark.slow
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=40 if LONG else 4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     owners=st.lists(st.sampled_from(CONSUMERS), min_size=6, max_size=20),
     resent=st.lists(st.integers(0, 5), max_size=3),

@@ -18,6 +18,7 @@ from schemas import topics
 from tests.conftest import own_prefix
 from tests.kafka.broker import Broker
 from tests.kafka.processes import Process
+from tests.long import long_only
 from tests.tollbook.serving import BATCH, EDGE, LINES, SINGLE, Door, door, event, events, lines, write_installation
 
 HEAD = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\nContent-Type: %b\r\n" % (EDGE.text.encode(), LINES.encode())  # fmt: skip
@@ -109,7 +110,7 @@ def own(own_broker: Broker, tmp_path: Path) -> Iterator[tuple[Broker, Door]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", ["kill", "pause"])
+@pytest.mark.parametrize("fault", ["kill", pytest.param("pause", marks=long_only)])
 def test_without_a_broker_nothing_is_accepted(own: tuple[Broker, Door], fault: str) -> None:
     """F7, F8: 503 in bounded time and never 2xx, a server that says it is not well; then, without a hand, everything again.
 
