@@ -18,8 +18,8 @@ from tests.e2e.fleet import INGEST, LAND, PARTITIONS, Faults, Fleet
 from tests.kafka.broker import Broker
 from tests.kafka.finding import missing
 from tests.kafka.jars import Unavailable
+from tests.long import LONG
 
-LONG = bool(os.environ.get("TOLLBOOK_LONG_FAULTS"))
 SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
 EVENTS = int(os.environ.get("ORACLE_EVENTS", "500000" if LONG else "60000"))
 KILLS, BROKER_KILLS = (10, 2) if LONG else (2, 1)  # of each ingest and land worker

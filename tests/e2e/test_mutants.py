@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,14 +20,13 @@ from tests.e2e.comparison import differences
 from tests.e2e.mutants import FAULT, MARKS, MUTANT
 from tests.kafka.installation import Installation
 from tests.kafka.processes import Process, Said
+from tests.long import long_only
 
 SEED, EVENTS, PARTITIONS = 20261031, 6000, 4
 FAULTY = ("-m", "tests.e2e.mutants")
 QUIET_S = 12  # a worker that says nothing for so long has nothing to do; a start takes some seconds
-LONG = bool(os.environ.get("TOLLBOOK_LONG_FAULTS"))
 
 pytestmark = pytest.mark.slow
-long = pytest.mark.skipif(not LONG, reason="part of `make faults`")
 
 
 class Traffic(NamedTuple):
@@ -126,7 +124,7 @@ def outcome(traffic: Traffic, codes: list[int]) -> Outcome:
     return Outcome(differences(traffic.ledger, lake), problems, codes)
 
 
-@pytest.mark.parametrize("fault", ["die@3", pytest.param("", marks=long), pytest.param("fail@3", marks=long)])
+@pytest.mark.parametrize("fault", ["die@3", pytest.param("", marks=long_only), pytest.param("fail@3", marks=long_only)])
 def test_a_sound_worker_passes_with_every_fault(traffic: Traffic, tmp_path: Path, fault: str) -> None:
     """What a mutant fails is failed because of its mistake, not of the fault."""
     found = trial(traffic, tmp_path, "", fault)
@@ -137,12 +135,12 @@ def test_a_sound_worker_passes_with_every_fault(traffic: Traffic, tmp_path: Path
 @pytest.mark.parametrize(
     ("mutant", "fault"),
     [
-        pytest.param("M1,bare", "die@3", id="M1 Kafka's offsets are the truth, and first", marks=long),
+        pytest.param("M1,bare", "die@3", id="M1 Kafka's offsets are the truth, and first", marks=long_only),
         pytest.param("M2", "", id="M2 no dedup"),
-        pytest.param("M3", "die@3", id="M3 marked as seen before it is written", marks=long),
-        pytest.param("M4+,bare", "die@3", id="M4 the next offset is one too far", marks=long),
-        pytest.param("M4-,bare", "die@3", id="M4 the next offset is one too near", marks=long),
-        pytest.param("M9,bare", "fail@3", id="M9 on after an exception", marks=long),
+        pytest.param("M3", "die@3", id="M3 marked as seen before it is written", marks=long_only),
+        pytest.param("M4+,bare", "die@3", id="M4 the next offset is one too far", marks=long_only),
+        pytest.param("M4-,bare", "die@3", id="M4 the next offset is one too near", marks=long_only),
+        pytest.param("M9,bare", "fail@3", id="M9 on after an exception", marks=long_only),
     ],
 )
 def test_the_ledger_notices(traffic: Traffic, tmp_path: Path, mutant: str, fault: str) -> None:
@@ -152,7 +150,7 @@ def test_the_ledger_notices(traffic: Traffic, tmp_path: Path, mutant: str, fault
     assert found.cells
 
 
-@long
+@long_only
 @pytest.mark.parametrize(
     ("mutant", "fault"), [("M1", "die@3"), ("M2", ""), ("M4+", "die@3"), ("M4-", "die@3"), ("M9", "fail@3")]
 )
@@ -164,7 +162,7 @@ def test_the_product_notices_by_itself(traffic: Traffic, tmp_path: Path, mutant:
 
 
 @pytest.mark.parametrize(
-    "mutant", [pytest.param("", id="sound", marks=long), pytest.param("M8", id="M8 a fresh handle")]
+    "mutant", [pytest.param("", id="sound", marks=long_only), pytest.param("M8", id="M8 a fresh handle")]
 )
 def test_a_zombie_with_a_fresh_handle_is_noticed(traffic: Traffic, tmp_path: Path, mutant: str) -> None:
     """Stopped before its commit, woken when another has landed everything: a fresh handle lets it count all that again."""
@@ -188,7 +186,7 @@ def test_a_zombie_with_a_fresh_handle_is_noticed(traffic: Traffic, tmp_path: Pat
     assert bool(found.proof) == bool(mutant)
 
 
-@long
+@long_only
 @pytest.mark.parametrize("mutant", [pytest.param("", id="sound"), pytest.param("M11", id="M11 alerts in memory alone")])
 def test_alerts_that_are_forgotten_are_noticed(kafka: str, kafka_prefix: str, tmp_path: Path, mutant: str) -> None:
     """A quota worker that is started again when all is quiet says nothing a second time, however usage goes on."""

@@ -15,10 +15,11 @@ import pytest
 
 from tests.e2e import oracle
 from tests.e2e.comparison import differences, rows, tollbook
+from tests.long import LONG
 
 SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
-EVENTS = 1_000_000 if os.environ.get("TOLLBOOK_LONG_FAULTS") else 200_000
-KILLS = 100 if os.environ.get("TOLLBOOK_LONG_FAULTS") else 20
+EVENTS = 1_000_000 if LONG else 200_000
+KILLS = 100 if LONG else 20
 NOW = "2026-11-06T00:00:00Z"
 
 

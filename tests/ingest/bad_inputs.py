@@ -7,7 +7,7 @@ invoice, and a test that bears its name proves it. Rows of one number are faces 
 import json
 from typing import Any, NamedTuple
 
-from tests.ingest.fixtures import T0_MS, kong, line
+from tests.ingest.fixtures import T0_MS, changed, kong, line
 
 EVENT: dict[str, Any] = {
     "specversion": "1.0",
@@ -50,17 +50,7 @@ class Elsewhere(NamedTuple):
 
 def event(**changes: Any) -> bytes:
     """A usage event as a line; a dotted name (with __) changes or, by None, drops a field."""
-    record = json.loads(TEXT)
-    for name, value in changes.items():
-        *path, last = name.split("__")
-        place = record
-        for step in path:
-            place = place[step]
-        if value is None:
-            place.pop(last, None)
-        else:
-            place[last] = value
-    return line(record)
+    return line(changed(json.loads(TEXT), **changes))
 
 
 def units(number: str) -> bytes:

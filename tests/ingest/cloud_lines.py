@@ -6,6 +6,8 @@ Addresses, names and ids are invented. A text is a file's whole content, so that
 import json
 from typing import Any, NamedTuple
 
+from tests.ingest.fixtures import changed
+
 TIME = "2026-10-01T06:00:00.000Z"
 
 
@@ -35,21 +37,6 @@ def entry(*, identity: tuple[str, str] | None = None, **fields: Any) -> dict[str
 
 
 NOBODY = entry()["identity"]
-
-
-def changed(record: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """A copy of `record`; a dotted name (with __) changes or, by None, drops a field."""
-    copy: dict[str, Any] = json.loads(json.dumps(record))
-    for name, value in changes.items():
-        *path, last = name.split("__")
-        place = copy
-        for step in path:
-            place = place[step]
-        if value is None:
-            place.pop(last, None)
-        else:
-            place[last] = value
-    return copy
 
 
 def j(record: object) -> str:

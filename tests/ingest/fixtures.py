@@ -38,6 +38,21 @@ OWNERS = Attribution(
 )
 
 
+def changed(record: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A copy of `record`; a dotted name (with __) changes or, by None, drops a field."""
+    copy: dict[str, Any] = json.loads(json.dumps(record))
+    for name, value in changes.items():
+        *path, last = name.split("__")
+        place = copy
+        for step in path:
+            place = place[step]
+        if value is None:
+            place.pop(last, None)
+        else:
+            place[last] = value
+    return copy
+
+
 def kong(event_id: str | None = "id-1", **changes: Any) -> dict[str, Any]:
     """A Kong record; dotted names change or (None) drop a field."""
     record: dict[str, Any] = {
@@ -58,16 +73,7 @@ def kong(event_id: str | None = "id-1", **changes: Any) -> dict[str, Any]:
     }
     if event_id is None:
         del record["request"]["id"]
-    for name, value in changes.items():
-        *path, last = name.split("__")
-        place = record
-        for step in path:
-            place = place[step]
-        if value is None:
-            place.pop(last, None)
-        else:
-            place[last] = value
-    return record
+    return changed(record, **changes)
 
 
 def line(record: object) -> bytes:

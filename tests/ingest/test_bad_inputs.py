@@ -19,10 +19,11 @@ from ingest.records import Read, Reading, Records
 from schemas.reasons import Reason
 from tests.ingest.bad_inputs import DAY_MS, ELSEWHERE, HTTP_ONLY, INPUTS, MINUTE_MS, Input, event, tagged
 from tests.ingest.fixtures import OWNERS, T0_MS
+from tests.long import LONG
 
 ROOT = Path(__file__).parent.parent.parent
 GOOD = 1000
-MUTATIONS = 100 if os.environ.get("TOLLBOOK_LONG_FAULTS") else 4
+MUTATIONS = 100 if LONG else 4
 SEED = int(os.environ.get("FUZZ_SEED", "20261001"))
 FIELD = {"cloudevents": "subject", "kong": "partner"}
 LINES = [case for case in INPUTS if not case.whole]

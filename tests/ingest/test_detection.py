@@ -1,7 +1,6 @@
 """A log's format is proposed by what reads it: each format's own lines lead back to it."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import kong, line
 from tests.ingest.gateway_lines import GOOD
 from tests.ingest.test_conformance import ABSENT, MANIFEST, SAMPLES
+from tests.long import LONG
 
 # Formats whose lines may be the same text: nobody can tell them apart, and all of them are named.
 CLF = {"apache", "nginx", "traefik", "kong"}
@@ -62,7 +62,7 @@ def samples() -> Iterator[Any]:
     entries = [e for e in json.loads(MANIFEST.read_text()) if not e["framing"].startswith("one Kafka message")]
     seen: set[str] = set()
     for entry in entries:
-        if os.environ.get("TOLLBOOK_LONG_FAULTS") or entry["format"] not in seen:
+        if LONG or entry["format"] not in seen:
             yield pytest.param(entry, id=entry["file"])
         seen.add(entry["format"])
 
