@@ -16,7 +16,16 @@ from billing.render import text_cell
 from billing.warehouse import Warehouse
 from schemas.reasons import REMEDY, Reason
 from tollbook import embedded, redriving, screens
-from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, WrongUse, source_name, utc
+from tollbook.edge import (
+    REFUSED,
+    CatalogOption,
+    CommitEntriesOption,
+    JsonOption,
+    LakeOption,
+    WrongUse,
+    source_name,
+    utc,
+)
 from tollbook.terminal import complain, show_json, shown, write
 
 app = App(
@@ -149,15 +158,7 @@ def redrive(
         bool,
         Parameter("--dry-run", negative="", show_default=False, help="Show what would become of them; write nothing."),
     ] = False,
-    commit_entries: Annotated[
-        int,
-        Parameter(
-            "--commit-entries",
-            env_var="TOLLBOOK_COMMIT_ENTRIES",
-            validator=validators.Number(gte=1),
-            help="Commit after so many entries.",
-        ),
-    ] = COMMIT_ENTRIES,
+    commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
     json: JsonOption = False,
 ) -> int:
     """Read refused entries again, after the catalog, the format or a limit was mended, and count each of them once.

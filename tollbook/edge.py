@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import duckdb
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from billing.catalog import CatalogError
 from billing.closing import Refused
@@ -59,6 +60,16 @@ CatalogOption = Annotated[Path, Parameter("--catalog", help="Folder of the catal
 PeriodOption = Annotated[str, Parameter("--period", help="Billing month, YYYY-MM.")]
 JsonOption = Annotated[
     bool, Parameter("--json", negative="", show_default=False, help="Print JSON for programs instead of a table.")
+]
+AT_LEAST_ONE = Number(gte=1)
+CommitEntriesOption = Annotated[
+    int,
+    Parameter(
+        "--commit-entries",
+        env_var="TOLLBOOK_COMMIT_ENTRIES",
+        validator=AT_LEAST_ONE,
+        help="Commit after so many entries.",
+    ),
 ]
 NowOption = Annotated[datetime | None, Parameter("--now", show=False)]  # for tests and demonstrations; else the clock
 

@@ -10,15 +10,25 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from aggregate.known_topics import Topic
+from aggregate.land import COMMIT_ENTRIES
 from billing import catalog as catalogs
 from ingest.generation import HEAD_BYTES, Known
-from ingest.text import is_packed
 from ingest.watch import Watch
 from ingest.worker import Route, Worker
 from schemas import topics
 from tollbook import embedded, ingest_worker, land_worker, loading, logs, progress, worker_loop
 from tollbook.cluster import Found
-from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, WrongUse, asked_to_stop, source_name
+from tollbook.edge import (
+    AT_LEAST_ONE,
+    REFUSED,
+    CatalogOption,
+    CommitEntriesOption,
+    JsonOption,
+    LakeOption,
+    WrongUse,
+    asked_to_stop,
+    source_name,
+)
 from tollbook.embedded import Progress
 from tollbook.kafka_options import GroupProtocol, KafkaConfig
 from tollbook.land_worker import LandTopics, LandWorker
@@ -28,7 +38,6 @@ from tollbook.positions import positions as kept_positions
 from tollbook.terminal import complain, out, show_json, show_json_line
 from tollbook.topics import required
 
-_AT_LEAST_ONE = Number(gte=1)
 _ABOVE_ZERO = Number(gt=0)
 # Batches are packed already. No message ever times out: one that did, while the next one arrived, would leave a hole in its
 # partition. A broker that is away is waited for, and the watchdog ends a worker that waits too long: then nothing is sent.
@@ -55,7 +64,7 @@ SessionOption = Annotated[
     Parameter(
         "--session-timeout-ms",
         env_var="TOLLBOOK_SESSION_TIMEOUT_MS",
-        validator=_AT_LEAST_ONE,
+        validator=AT_LEAST_ONE,
         help="So long a silent worker keeps its partitions (classic).",
     ),
 ]
@@ -86,7 +95,7 @@ def load(
     format: Annotated[str, Parameter("--format", help="Log format; `tollbook formats` lists them.")],  # noqa: A002
     source: Annotated[str, Parameter("--source", help="Who wrote these logs. Part of every event's identity.")],
     lines: Annotated[
-        int, Parameter("--lines", validator=_AT_LEAST_ONE, help="At most so many lines in a record.")
+        int, Parameter("--lines", validator=AT_LEAST_ONE, help="At most so many lines in a record.")
     ] = 500,
     final: Annotated[
         bool, Parameter("--final", negative="", show_default=False, help="Send an unfinished last line as it stands.")
@@ -137,7 +146,7 @@ def load(
     source_name(source)
     if follow:
         _check_following(positions, final=final)
-    embedded.found_files(files)
+    paths = embedded.found_files(files)
     (access,) = required(kafka, topics.GATEWAY_ACCESS)
     # Errors only: what goes wrong is said in one line by the command itself.
     producer = Producer({**kafka.producer_options(compression="zstd"), "log_level": 3})
@@ -166,7 +175,7 @@ def load(
             report = _following(files, send, kept, tell, look_s)
         else:
             with progress.bar(source, quiet=json) as move:
-                report = send(embedded.found_files(files), kept, kept.known, move)
+                report = send(paths, kept, kept.known, move)
             kept.keep(report.known)
             _show_loaded(report, access.name, json=json)
     if not json:
@@ -174,18 +183,17 @@ def load(
             out.print(
                 f"{file} ends inside a line ({size} bytes); it is sent when the rest has come, or now with --final"
             )
-    _warn_of_short([] if positions else embedded.found_files(files))
+    _warn_of_short([] if positions else report.short)
     return REFUSED if report.problems else 0
 
 
 def _warn_of_short(paths: Sequence[Path]) -> None:
     for path in paths:
-        if path.stat().st_size < HEAD_BYTES and not is_packed(path):
-            complain(
-                f"{path}: sent, but a log below {HEAD_BYTES:,} bytes has another name once it has grown: if it is still written to, "
-                f"load it with --positions from now on, or lines without ids of their own count twice",
-                level="warning",
-            )
+        complain(
+            f"{path}: sent, but a log below {HEAD_BYTES:,} bytes has another name once it has grown: if it is still written to, "
+            f"load it with --positions from now on, or lines without ids of their own count twice",
+            level="warning",
+        )
 
 
 def _check_following(positions: Path | None, *, final: bool) -> None:
@@ -280,15 +288,7 @@ def land(
     kafka: KafkaConfig,
     catalog: CatalogOption,
     lake: LakeOption,
-    commit_entries: Annotated[
-        int,
-        Parameter(
-            "--commit-entries",
-            env_var="TOLLBOOK_COMMIT_ENTRIES",
-            validator=_AT_LEAST_ONE,
-            help="Commit after so many entries.",
-        ),
-    ] = 500_000,
+    commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
     commit_s: Annotated[
         float,
         Parameter(

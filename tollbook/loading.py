@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from ingest import generation
 from ingest.generation import FileChanged, Identified, Known, identify
-from ingest.text import UnreadableFile, is_complete_json, is_document, open_text, packed_position, read
+from ingest.text import UnreadableFile, is_complete_json, is_document, is_packed, open_text, packed_position, read
 from ingest.watch import Watch
 from schemas.halts import Halt, Halted
 from schemas.partitions import partition_of_key
@@ -42,6 +42,7 @@ class Loaded(NamedTuple):
     waiting: dict[str, int]
     troubled: frozenset[Path] = frozenset()
     known: Mapping[str, Known] = _NOTHING  # by generation
+    short: Sequence[Path] = ()  # what has another name once it has grown
 
 
 def load(
@@ -111,7 +112,7 @@ def load(
             Halt.UNDELIVERED,
             f"{failed[0] if failed else 'the broker does not answer'}; load the files again: lines that arrived are known",
         )
-    return Loaded(lines, sent, problems, waiting, frozenset(troubled), reached)
+    return Loaded(lines, sent, problems, waiting, frozenset(troubled), reached, _short(first))
 
 
 def follow(
@@ -164,6 +165,11 @@ def _identified(path: Path, reached: Mapping[str, Known], before: Sequence[Ident
         if any(generation.told_apart(other, alone) is None for other in before):
             return None
         raise
+
+
+def _short(sent: Sequence[Identified]) -> list[Path]:
+    """Files that are named by fewer bytes than usual, and are not at rest."""
+    return [s.path for s in sent if s.head_bytes < generation.HEAD_BYTES and s.path.exists() and not is_packed(s.path)]
 
 
 def _after(found: Identified, chunk: Chunk, before: Known | None) -> Known:

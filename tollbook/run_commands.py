@@ -21,9 +21,11 @@ from schemas.lake import check as check_lake
 from schemas.money import plain
 from tollbook import embedded, progress, screens
 from tollbook.edge import (
+    AT_LEAST_ONE,
     REFUSED,
     USAGE,
     CatalogOption,
+    CommitEntriesOption,
     JsonOption,
     LakeOption,
     PeriodOption,
@@ -39,7 +41,6 @@ catalog = App(
     help="The catalog of partners, meters, prices and plans.\n\nExample: tollbook catalog check examples/catalog",
     help_epilogue="",
 )
-_AT_LEAST_ONE = validators.Number(gte=1)
 
 
 def run(
@@ -75,21 +76,13 @@ def run(
             help="Read an unfinished last line as it stands instead of waiting for its rest.",
         ),
     ] = False,
-    commit_entries: Annotated[
-        int,
-        Parameter(
-            "--commit-entries",
-            env_var="TOLLBOOK_COMMIT_ENTRIES",
-            validator=_AT_LEAST_ONE,
-            help="Commit after so many entries.",
-        ),
-    ] = COMMIT_ENTRIES,
+    commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
     block_bytes: Annotated[
         int,
         Parameter(
             "--block-bytes",
             env_var="TOLLBOOK_BLOCK_BYTES",
-            validator=_AT_LEAST_ONE,
+            validator=AT_LEAST_ONE,
             help="Read so much text at a time; bounds memory.",
         ),
     ] = BLOCK_BYTES,

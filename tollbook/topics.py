@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from cyclopts import App, Parameter, validators
+from cyclopts import App, Parameter
 
 from schemas import topics
 from schemas.topics import PARTITIONS, Topic, rules
 from tollbook.cluster import Cluster, Found
-from tollbook.edge import OK, REFUSED, JsonOption
+from tollbook.edge import AT_LEAST_ONE, OK, REFUSED, JsonOption
 from tollbook.kafka_errors import KafkaRefused
 from tollbook.kafka_options import KafkaConfig
 from tollbook.terminal import complain, sentence, show_json
@@ -19,13 +19,12 @@ app = App(
     help="The topics on Kafka: made once before all else, and checked.\n\nExample: tollbook topics create --bootstrap-servers localhost:9092",
     help_epilogue="",
 )
-_AT_LEAST_ONE = validators.Number(gte=1)
 PartitionsOption = Annotated[
     int,
     Parameter(
         "--partitions",
         env_var="TOLLBOOK_KAFKA_PARTITIONS",
-        validator=_AT_LEAST_ONE,
+        validator=AT_LEAST_ONE,
         help="Partitions of each topic, fixed for good: it bounds how many workers share the work.",
     ),
 ]
@@ -34,7 +33,7 @@ ReplicationOption = Annotated[
     Parameter(
         "--replication",
         env_var="TOLLBOOK_KAFKA_REPLICATION",
-        validator=_AT_LEAST_ONE,
+        validator=AT_LEAST_ONE,
         help="Copies of each partition, on as many brokers. With one, a lost disk loses what was not landed.",
     ),
 ]
