@@ -21,8 +21,9 @@ demo: $(READY)
 demo-kafka: $(READY)
 	@$(BIN)/python -m tests.kafka $(BIN)/tollbook demo --folder demo-kafka --requests $(or $(REQUESTS),200000)
 
+# A process for each core, each with a broker of its own; a test that is waited for no longer keeps the others waiting.
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 check: $(READY)
 	@$(BIN)/ruff format --check --quiet .

@@ -1,5 +1,6 @@
 """What tests of several folders share: a real Kafka, topics that are the test's own, and a broker that may be killed."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,11 @@ MakeTopic = Callable[..., str]
 # How long an example takes says more about the machine's other work, and about first imports, than about our code.
 settings.register_profile("tollbook", deadline=None)
 settings.load_profile("tollbook")
+
+
+# What a command prints depends on the terminal's width where it is told; who runs the tests may have told one.
+for told in ("COLUMNS", "LINES"):
+    os.environ.pop(told, None)
 
 
 @pytest.fixture(scope="session")
