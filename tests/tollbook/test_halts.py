@@ -248,7 +248,8 @@ def test_missing_rights_are_named_and_are_no_reason_to_try_again(tmp_path: Path)
                 assert what in worker.said[-1]["message"]
                 assert "let the cluster's administrator allow it for this user" in worker.said[-1]["message"]
 
-        # What is missing is missing alone: of two rights, either may be asked for first.
+        # One right at a time is the next to be asked for: of the group's and the cluster's, either may come first. To write to a
+        # topic includes the cluster's, so that one is granted last.
         refused("describing topic gateway.access")
         acl(site, ResourceType.TOPIC, READ, DESCRIBE, DESCRIBE_CONFIGS)
         acl(site, ResourceType.GROUP, READ)
