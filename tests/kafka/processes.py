@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 WAIT_S = 90  # what takes seconds on a quiet machine
 STOP_LIMIT_S = 15  # what is promised of SIGTERM
 # The process asks to be killed when its parent dies, and becomes the command.
-_TIED = (
+TIED = (
     "import ctypes, os, sys\n"
     "if sys.platform == 'linux': ctypes.CDLL(None).prctl(1, 9)\n"
     "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
@@ -41,7 +41,7 @@ class Process:
         self._changed = threading.Condition()
         self._silent = False  # it has closed its standard error
         self._running = subprocess.Popen(
-            [sys.executable, "-c", _TIED, *code, *self.words],
+            [sys.executable, "-c", TIED, *code, *self.words],
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

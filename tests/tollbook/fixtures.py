@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -13,6 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.ingest.fixtures import kong, line
+from tests.kafka.processes import TIED
 from tollbook.__main__ import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -145,11 +148,21 @@ def table_rows(lake: Path, name: str, query: str = "FROM t") -> list[dict[str, A
 def process(
     words: list[str], *, folder: Path, prefix: tuple[str, ...] = (), code: tuple[str, ...] = ("-m", "tollbook")
 ) -> subprocess.Popen[str]:
-    """The command as a process of its own; `prefix` goes before it, `code` is what Python runs."""
+    """The command as a process of its own; `prefix` goes before it, `code` is what Python runs. It dies with the test run."""
     return subprocess.Popen(
-        [*prefix, sys.executable, *code, *words],
+        [*prefix, sys.executable, "-c", TIED, *code, *words],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+@contextmanager
+def held(running: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that would not end by itself: it is over when the block is, also when that fails."""
+    with running:  # which waits, and so must come after the signal
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def ended(running: subprocess.Popen[str]) -> Ended:

@@ -10,7 +10,7 @@ import pytest
 
 from billing import catalog as catalogs
 from tests.long import long_only
-from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, process, requests
+from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, held, process, requests
 from tests.tollbook.gateway import Gateway
 from tollbook import embedded
 from tollbook.embedded import NoFiles, Report
@@ -137,14 +137,14 @@ def said(running: subprocess.Popen[str]) -> Iterator[int]:
 def test_asked_to_end_it_ends_and_a_second_one_beside_it_is_refused(here: Here, stop: signal.Signals) -> None:
     """A supervisor's stop is no failure; and a scheduler's run beside a follower says so."""
     log = here.log("a.log", *requests(10))
-    running = started(here, log)
-    assert next(said(running)) == 10
-    assert here.run(log).code == 75
-    with log.open("ab") as file:
-        file.writelines(requests(3, T0_MS + DAY_MS))
-    assert next(said(running)) == 3
-    running.send_signal(stop)
-    done = ended(running)
+    with held(started(here, log)) as running:
+        assert next(said(running)) == 10
+        assert here.run(log).code == 75
+        with log.open("ab") as file:
+            file.writelines(requests(3, T0_MS + DAY_MS))
+        assert next(said(running)) == 3
+        running.send_signal(stop)
+        done = ended(running)
     assert (done.code, done.err) == (0, "")
     assert here.balanced(13)
 
@@ -162,21 +162,20 @@ def test_killed_while_it_follows_a_log_that_is_rotated_nothing_is_lost_and_nothi
     where = gateway.path if by_name else gateway.folder
     kills = 0
     for _ in range(8):
-        running = started(here, where)
-        told = said(running)
-        for _ in range(rng.randrange(1, 4)):
-            gateway.write(rng.randrange(2, 200))  # at least one of them is whole
-            assert next(told) > 0
-            if rng.random() < 0.7:
-                gateway.rotate()  # what is said above was read of this log: it is known, whatever its name becomes
-        gateway.write(rng.randrange(2, 400))
-        try:
-            running.wait(timeout=rng.random() * 0.4)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            kills += 1
-        assert running.wait() == -signal.SIGKILL, running.communicate()
-        running.communicate()
+        with held(started(here, where)) as running:
+            told = said(running)
+            for _ in range(rng.randrange(1, 4)):
+                gateway.write(rng.randrange(2, 200))  # at least one of them is whole
+                assert next(told) > 0
+                if rng.random() < 0.7:
+                    gateway.rotate()  # what is said above was read of this log: it is known, whatever its name becomes
+            gateway.write(rng.randrange(2, 400))
+            try:
+                running.wait(timeout=rng.random() * 0.4)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                kills += 1
+            assert running.wait() == -signal.SIGKILL, running.communicate()
     gateway.end_line()
     follow(here, where, steps=[])
     assert kills == 8

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.topics import GATEWAY_ACCESS, USAGE_DEAD, USAGE_EVENTS
 from tests.kafka.installation import Installation
-from tests.tollbook.fixtures import Here, ended, process, requests, table_rows
+from tests.tollbook.fixtures import Here, ended, held, process, requests, table_rows
 from tests.tollbook.gateway import Gateway
 
 SEED = 20261101
@@ -51,6 +51,10 @@ def loaded(here: Here, site: Installation, *more: object) -> dict[str, object]:
     return dict(done.json)
 
 
+def following(here: Here, site: Installation, *more: object) -> subprocess.Popen[str]:
+    return process(words(site, "--follow", "--look-s", "0.05", *more), folder=here.folder)
+
+
 def said(running: subprocess.Popen[str]) -> int:
     """How many lines the next look that found something has sent."""
     assert running.stdout is not None
@@ -86,13 +90,13 @@ def test_two_loads_do_not_share_positions_at_once(here: Here, site: Installation
     """One would write over what the other has sent."""
     log = here.log("access.log", *requests(5))
     kept = ["--positions", here.folder / "positions.json"]
-    running = process(words(site, *kept, "--follow", "--look-s", "0.05", log), folder=here.folder)
-    assert said(running) == 5
-    second = here.tollbook(*words(site, *kept, log))
-    assert second.code == 75
-    assert "another load is at work" in second.complaints[0]
-    running.terminate()
-    done = ended(running)
+    with held(following(here, site, *kept, log)) as running:
+        assert said(running) == 5
+        second = here.tollbook(*words(site, *kept, log))
+        assert second.code == 75
+        assert "another load is at work" in second.complaints[0]
+        running.terminate()
+        done = ended(running)
     assert (done.code, done.err) == (0, "")
 
 
@@ -137,17 +141,15 @@ def test_killed_while_it_follows_each_line_counts_once(here: Here, site: Install
     gateway = Gateway(here.folder / "logs", rng)
     kept = ["--positions", here.folder / "positions.json", "--lines", 50]
     for _ in range(6):
-        running = process(words(site, *kept, "--follow", "--look-s", "0.05", gateway.folder), folder=here.folder)
-        for _ in range(rng.randrange(1, 4)):
-            gateway.write(rng.randrange(2, 200))
-            assert said(running) > 0
-            if rng.random() < 0.7:
-                gateway.rotate()
-        gateway.write(rng.randrange(2, 400))
-        with pytest.raises(subprocess.TimeoutExpired):
-            running.wait(timeout=rng.random() * 0.3)
-        running.kill()
-        running.communicate()
+        with held(following(here, site, *kept, gateway.folder)) as running:
+            for _ in range(rng.randrange(1, 4)):
+                gateway.write(rng.randrange(2, 200))
+                assert said(running) > 0
+                if rng.random() < 0.7:
+                    gateway.rotate()
+            gateway.write(rng.randrange(2, 400))
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.wait(timeout=rng.random() * 0.3)
     gateway.end_line()
     loaded(here, site, *kept, gateway.folder)
     assert loaded(here, site, *kept, gateway.folder)["records"] == 0
