@@ -21,7 +21,7 @@ RUN mkdir /lake && chown 10001:10001 /lake
 ENV PATH=/opt/tollbook/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
 WORKDIR /tmp
-EXPOSE 9464
+EXPOSE 8080 9464
 # For workers that were started with --metrics 0.0.0.0:9464; commands that end by themselves are over before it matters.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9464/healthz', timeout=4)"]

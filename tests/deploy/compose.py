@@ -13,6 +13,7 @@ from tests.deploy.dockerfile import ROOT
 
 FILE = ROOT / "docker-compose.yml"
 METRICS = "0.0.0.0:9464"
+LISTEN = "0.0.0.0:8080"
 BROKER = "kafka:9092"
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
@@ -31,8 +32,10 @@ class Service(NamedTuple):
         """Words and environment with this machine's paths and addresses; `places` by the target of the mount."""
 
         def local(text: str) -> str:
-            text = "127.0.0.1:0" if text == METRICS else text
-            return str(places[text]) if text in self.mounts else text
+            if text in {METRICS, LISTEN}:
+                return "127.0.0.1:0"
+            mounted = next((target for target in self.mounts if text == target or text.startswith(f"{target}/")), None)
+            return text if mounted is None else f"{places[mounted]}{text.removeprefix(mounted)}"
 
         return [local(word) for word in self.words], {
             name: broker if value == BROKER else value for name, value in self.environment.items()

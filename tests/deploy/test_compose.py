@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -63,7 +64,7 @@ def test_nothing_is_open_to_the_network_and_no_secret_is_in_the_file() -> None:
     """A broker without a login, and metrics with names of partners' troubles, are for this machine."""
     whole = compose.read()
     ports = [port for said in whole["services"].values() for port in said.get("ports", [])]
-    assert len(ports) == 2
+    assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert not re.search(r"(?i)password|secret_|whsec_|token", "\n".join(
         line for line in compose.FILE.read_text().splitlines() if not line.lstrip().startswith("#")
@@ -74,11 +75,11 @@ def test_nothing_is_open_to_the_network_and_no_secret_is_in_the_file() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
-    """The catalog cannot be written, nor the image; no right of the system is left; what is kept lies in named volumes."""
+    """Catalog and producers cannot be written, nor the image; no right of the system is left; what is kept lies in named volumes."""
     service = SERVICES[name]
     assert service.said["read_only"] is True
     assert service.said["cap_drop"] == ["ALL"]
-    assert service.read_only == {target for target in service.mounts if target == "/catalog"}
+    assert service.read_only == {target for target in service.mounts if target in {"/catalog", "/producers"}}
     named = compose.read()["volumes"]
     assert all(source in named for target, source in service.mounts.items() if target not in service.read_only)
     # A worker that was ended on request stays ended, everything else begins again, also after the machine did.
@@ -98,18 +99,30 @@ def test_a_service_starts_a_command_that_exists(name: str, monkeypatch: pytest.M
 
 
 def test_every_worker_is_watched_under_a_name_of_its_own() -> None:
-    """Health in the file is that of the image; instances differ; Prometheus reads each of them, and nothing else."""
+    """Health in the file is that of the image; members of groups have names; Prometheus reads each worker, and nothing else."""
     (image,) = words(steps((ROOT / "Dockerfile").read_text()), "HEALTHCHECK")
     instances = []
     for name in WORKERS:
         said = SERVICES[name].said
         assert re.findall(r'"([^"]+)"', image) == said["healthcheck"]["test"][1:]
         assert compose.METRICS in SERVICES[name].words
-        instances.append(SERVICES[name].words[SERVICES[name].words.index("--instance") + 1])
-    assert len(set(instances)) == len(WORKERS)
+        if name != "serve":  # it shares nothing, and is in no group
+            instances.append(SERVICES[name].words[SERVICES[name].words.index("--instance") + 1])
+    assert len(set(instances)) == len(WORKERS) - 1
     scraped = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"]
     targets = [target for job in scraped for group in job["static_configs"] for target in group["targets"]]
     assert sorted(targets) == sorted(f"{name}:9464" for name in WORKERS)
+
+
+def test_the_door_is_where_its_port_leads_and_sees_a_producers_file_that_is_replaced() -> None:
+    """A single file that is mounted stays the old one when a new one takes its name: a key that was taken back would hold."""
+    service = SERVICES["serve"]
+    assert compose.LISTEN in service.words
+    assert service.said["ports"] == ["127.0.0.1:8080:8080"]
+    assert service.words[service.words.index("--producers") + 1] == "/producers/producers.yaml"
+    assert (ROOT / service.mounts["/producers"] / "producers.yaml").is_file()
+    assert list(words(steps((ROOT / "Dockerfile").read_text()), "EXPOSE")) == ["8080 9464"]
+    assert compose.ours({"TOLLBOOK_PRODUCERS_FOLDER": "/etc/tollbook"})["serve"].mounts["/producers"] == "/etc/tollbook"
 
 
 @pytest.fixture
@@ -130,6 +143,12 @@ def is_healthy(service: compose.Service, process: Process) -> bool:
     return subprocess.run([sys.executable, *asked], capture_output=True, check=False).returncode == 0
 
 
+def posted(process: Process) -> int:
+    """The status of a request that bears no key: the door is open, and the example lets nobody in."""
+    port = process.until(lambda line: line["message"] == "listening")["port"]
+    return httpx.post(f"http://127.0.0.1:{port}/api/v1/events", content=b"{}", trust_env=False).status_code
+
+
 def entries(process: Process) -> float:
     """What a land worker has taken in so far, by its metrics."""
     return sum(
@@ -142,7 +161,7 @@ def test_what_the_file_starts_does_the_job(
     kafka: str, kafka_prefix: str, tmp_path: Path, started: dict[str, Process]
 ) -> None:
     """Topics, then all workers at once; logs sent as the page says; the books are those of the embedded run; SIGTERM ends all."""
-    places = {"/catalog": CATALOG, "/lake": tmp_path / "lake"}
+    places = {"/catalog": CATALOG, "/producers": ROOT / "examples", "/lake": tmp_path / "lake"}
     extra = {"TOLLBOOK_KAFKA_PREFIX": kafka_prefix}
 
     def start(name: str) -> Process:
@@ -178,6 +197,7 @@ def test_what_the_file_starts_does_the_job(
         assert time.monotonic() < deadline, [process.tail() for process in workers.values()]
     for name, process in workers.items():
         assert is_healthy(SERVICES[name], process), name
+    assert posted(workers["serve"]) == 401
     for process in workers.values():
         assert process.stop() == 0, process.tail()
     proof = prove(tmp_path / "lake")
