@@ -1,11 +1,13 @@
-"""A JSON document that is longer than a line may be, cut into its records: arrays, CloudTrail and Azure files, OTLP requests.
+"""A JSON document that is longer than a line may be, cut into its records: arrays, CloudTrail and Azure files, OTLP, CloudWatch envelopes.
 
-The bytes are scanned in columns, not parsed. Each record becomes a line of its own at the byte where it stands in the document,
-so that what is derived from its place is the same whenever the document is read. What is no whole document stays one line.
+The bytes are scanned in columns; only envelopes, whose keys come in any order, are parsed besides. Each record becomes a line of its
+own at the byte where it stands in the document, so that what is derived from its place is the same whenever the document is read.
+What is no whole document stays one line.
 """
 
+import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +19,11 @@ _QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
 _ARRAY = re.compile(rb"\s*\[")
 _RECORDS = re.compile(rb'\s*\{\s*"[Rr]ecords"\s*:\s*\[')
 _OTLP = re.compile(rb'\s*\{\s*"resourceLogs"\s*:\s*\[')
+_ENVELOPE = re.compile(rb'\{"(?:messageType|owner)"')  # as ingest/formats/aws_apigw.sql knows it
 _RESOURCE = re.compile(rb'"resource"\s*:\s*$')
 _OTLP_SENDER, _OTLP_RECORDS = 2, 5
+_DEPTH_MAX = 100  # of an envelope, which has 3: so deep Python parses from wherever it is called
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps one without its other half
 
 I64 = npt.NDArray[np.int64]
 
@@ -45,12 +50,14 @@ class _Unknown(Exception):
 
 def records(document: bytes) -> list[Record]:
     """The records of a document, or nothing where it is none that is known, or not whole. Line ends in it become spaces."""
-    kind = next((k for k in (_ARRAY, _RECORDS, _OTLP) if k.match(document)), None)
+    kind = next((k for k in (_ARRAY, _RECORDS, _OTLP, _ENVELOPE) if k.match(document)), None)
     if kind is None or (brackets := _brackets(document)) is None:
         return []
     try:
         if kind is _OTLP:
             return _otlp(document, brackets)
+        if kind is _ENVELOPE:
+            return _log_events(document, brackets)
         around = 0 if kind is _ARRAY else 1
         first = _inside(brackets, around, 0, len(document))[0]
         return [Record(a, _flat(document[a:b])) for a, b in _items(document, brackets, around, *first)]
@@ -92,6 +99,33 @@ def _otlp(document: bytes, brackets: _Brackets) -> list[Record]:
                     line = b'{"resourceLogs":[{"resource":%b,"scopeLogs":[{"logRecords":[%b]}]}]}'
                     found.append(Record(first, _flat(line % (resource, document[first:last]))))
     return found
+
+
+def _log_events(document: bytes, brackets: _Brackets) -> list[Record]:
+    """Each log event in an envelope of its own, which the format opens as it opens one of many."""
+    if brackets.depth.max() > _DEPTH_MAX:
+        raise _Unknown
+    fields = _fields(document)
+    nested = [name for name, value in fields if isinstance(value, tuple | list)]
+    if [name for name, _ in fields].count("logEvents") != 1 or "logEvents" not in nested:
+        raise _Unknown
+    start, end = _inside(brackets, 1, 0, len(document))[nested.index("logEvents")]
+    if document[start] != _OPEN[1]:
+        raise _Unknown
+    kind = json.dumps(next((value for name, value in fields if name == "messageType"), None)).encode()
+    line = b'{"messageType":%b,"logEvents":[%b]}'
+    return [Record(a, _flat(line % (kind, document[a:b]))) for a, b in _items(document, brackets, 1, start, end)]
+
+
+def _fields(document: bytes) -> tuple[tuple[str, Any], ...]:
+    """The fields of an object in their order; objects in it are tuples, too. Raises _Unknown when DuckDB could not read it."""
+    try:
+        fields: tuple[tuple[str, Any], ...] = json.loads(document.decode(), object_pairs_hook=tuple)
+        if _SURROGATE.search(document):
+            json.dumps(fields, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except ValueError as exc:
+        raise _Unknown from exc
+    return fields
 
 
 def _flat(text: bytes) -> bytes:
