@@ -1,26 +1,32 @@
 """Which of the files that are followed have changed, and which of their rotated copies still hold something to read.
 
+A log that was named itself is found again wherever it was renamed to (ingest.held); its copies by their names and content.
+
 A file is looked into only when its device, inode, size or time of change is another than at the last look. What it is, is
 said by its content alone (ingest.generation): an inode that is used again, a rename and a copy mislead nobody.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ingest import generation
 from ingest.generation import FileChanged, Known
+from ingest.held import Held
 from ingest.text import UnreadableFile
 
 _Print = tuple[int, int, int, int]
 
 
 class Found(NamedTuple):
-    """`named`: the files to read, in order. `kin`: files that may be rotated copies of them, by their names."""
+    """`named`: the files to read, in order. `kin`: files that may be rotated copies of them, by their names.
+
+    own: names of files, not of folders or globs: what is renamed away from there is read on.
+    """
 
     named: Sequence[Path]
     kin: Sequence[Path] = ()
+    own: Sequence[Path] = ()
 
 
 class Watch:
@@ -29,23 +35,24 @@ class Watch:
     def __init__(self, find: Callable[[], Found]) -> None:
         self._find = find
         self._seen: dict[Path, _Print] = {}
-        self._begun: dict[
-            Path, tuple[int, int, bytes]
-        ] = {}  # of a named file that is still short: where and what it is
+        self._held = Held()
 
     def changed(self, known: Sequence[Known]) -> list[Path]:
         """The files that changed since the last look; of kin those that are a known log. Rotated copies come first: they are older."""
         found = self._find()
+        moved = [path for path in self._held.elsewhere(found.own) if self._is_new(path)]
         named = [path for path in found.named if self._is_new(path)]
+        there = {self._seen[path][:2] for path in moved}
         names = {k.generation for k in known}
         kin = [
             path
             for path in found.kin
-            if path not in found.named and self._is_new(path) and self._is_of(path, known, names)
+            if path not in found.named
+            and self._is_new(path)
+            and self._seen[path][:2] not in there
+            and self._is_of(path, known, names)
         ]
-        for path in named:
-            self._begin(path)
-        return [*kin, *named]
+        return [*kin, *moved, *named]
 
     def again(self, path: Path) -> None:
         """Look into a file at the next look, whether it changed or not."""
@@ -63,21 +70,8 @@ class Watch:
         self._seen[path] = print_
         return True
 
-    def _begin(self, path: Path) -> None:
-        """Remember a short log, of which perhaps no line is whole yet: nobody else knows it when it is renamed."""
-        device, inode, size, _ = self._seen[path]
-        self._begun.pop(path, None)
-        if 0 < size < generation.HEAD_BYTES:
-            with suppress(OSError), path.open("rb") as file:  # gone again: the next look tells
-                self._begun[path] = (device, inode, file.read(size))
-
     def _is_of(self, path: Path, known: Sequence[Known], names: set[str]) -> bool:
-        device, inode, _, _ = self._seen[path]
         try:
-            for *where, beginning in self._begun.values():
-                with path.open("rb") as file:
-                    if where == [device, inode] and file.read(len(beginning)) == beginning:
-                        return True
             return generation.identify(path, known).generation in names
         except (UnreadableFile, FileChanged, OSError):  # a copy that is being made
             self.again(path)

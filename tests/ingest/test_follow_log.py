@@ -16,6 +16,7 @@ from ingest import file_log
 from ingest.decode import Decoder, SourceRules
 from ingest.follow_log import FollowLog
 from ingest.generation import Known
+from ingest.held import NAMES_MAX, Held
 from ingest.watch import Found
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
@@ -34,6 +35,8 @@ class Site:
         self.folder = folder
         self.path = folder / "access.log"
         self.path.touch()
+        self.away = folder.with_name(f"{folder.name}-away")
+        self.away.mkdir()
         self.written: list[str] = []
         self.read: list[str] = []
         self.refused: list[str] = []
@@ -47,7 +50,7 @@ class Site:
     def find(self) -> Found:
         others = sorted(p for p in self.folder.iterdir() if p != self.path)
         mine = [self.path] if self.path.exists() else []
-        return Found(mine, others) if self.by_name else Found([*others, *mine])
+        return Found(mine, others, [self.path]) if self.by_name else Found([*others, *mine])
 
     def restart(self) -> None:
         """Die, and come again with what the lake knows."""
@@ -131,6 +134,27 @@ class Site:
             to.write_bytes(pa.compress(text, codec="zstd", asbytes=True) if zstd else gzip.compress(text))
             plain[0].unlink()
 
+    def archived(self) -> None:
+        """Renamed to where nobody looks, or deleted; the writer notices later. A log that is followed by its one name is found."""
+        if not self.by_name:
+            return
+        self.look()
+        with self.path.open("ab") as writer:
+            if self.half:
+                writer.write(self.half)
+                self.half = b""
+            writer.write(self.new_line())
+            self.rotations += 1
+            if self.rotations % 2:
+                self.path.rename(self.away / str(self.rotations))
+            else:
+                self.path.unlink()
+            self.look()
+            self.path.touch()
+            writer.write(self.new_line())
+            writer.flush()
+            self.look()
+
     def _seen(self) -> None:
         """A log that is followed by its one name is known when it is rotated: a look has found a whole line in it."""
         if self.by_name:
@@ -139,7 +163,7 @@ class Site:
             self.look()
 
 
-STEPS = ["whole", "whole", "begun", "renamed", "copied", "packed", "look", "look", "die at work", "restart"]
+STEPS = ["whole", "whole", "begun", "renamed", "copied", "packed", "archived", "look", "look", "die at work", "restart"]
 
 
 @settings(max_examples=60)
@@ -147,7 +171,7 @@ STEPS = ["whole", "whole", "begun", "renamed", "copied", "packed", "look", "look
 def test_whatever_happens_to_the_files_each_line_is_read_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str], by_name: bool
 ) -> None:
-    """Growth, half lines, rotation by rename and by copytruncate, packing, looks and deaths in any order."""
+    """Growth, half lines, rotation by rename and by copytruncate, packing, renaming away, looks and deaths in any order."""
     site = Site(tmp_path_factory.mktemp("site"), by_name=by_name)
     for step in steps:
         if step == "die at work":
@@ -176,6 +200,114 @@ def test_a_log_that_is_renamed_before_its_first_line_is_whole_is_read_on(tmp_pat
     site.whole()
     site.look()
     assert sorted(site.read) == ["r0", "r1"]
+
+
+def test_a_log_is_read_to_its_end_wherever_it_was_renamed_to(tmp_path: Path) -> None:
+    """Lines that were written after the last look, and by a writer that still has it open; also before its first line was whole."""
+    site = Site(tmp_path, by_name=True)
+    site.look()
+    site.whole()
+    with site.path.open("ab") as writer:
+        site.path.rename(site.away / "old.log")
+        site.whole()  # into a new file
+        site.look()
+        assert site.read == ["r0", "r1"]
+        writer.write(site.new_line())
+        writer.flush()
+        site.look()
+    assert site.read == ["r0", "r1", "r2"]
+    assert {p.file for p in site.partitions} == {str(site.path), str(site.away / "old.log")}
+    (site.away / "stranger.log").write_bytes(line(kong("stranger")))
+    site.look()
+    assert len(site.read) == 3
+
+
+def test_what_a_link_led_to_before_is_read_to_its_end(tmp_path: Path) -> None:
+    """Some gateways begin a file a day and turn a link to it."""
+    site = Site(tmp_path, by_name=True)
+    site.path.unlink()
+    days = [site.away / "day-1", site.away / "day-2"]
+    for day in days:
+        day.touch()
+    site.path.symlink_to(days[0])
+    site.look()
+    site.whole()
+    site.path.unlink()
+    site.path.symlink_to(days[1])
+    site.whole()
+    site.look()
+    assert site.read == ["r0", "r1"]
+
+
+def held(folder: Path) -> list[str]:
+    """The files below a folder and those beside it that this process has open."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sorted(name for name in (str(link.readlink()) for link in links) if name.startswith(str(folder)))
+
+
+def test_a_deleted_log_is_read_to_its_end_and_takes_no_room_afterwards(tmp_path: Path) -> None:
+    """A disk that a person frees must become free, while a follower that nobody restarts runs on."""
+    site = Site(tmp_path, by_name=True)
+    site.whole()
+    site.look()
+    site.whole()
+    site.path.unlink()
+    for _ in range(2):  # its writer may have it open for as long as there is no other
+        site.look()
+        assert (site.read, held(tmp_path)) == (["r0", "r1"], [f"{site.path} (deleted)"])
+    site.path.touch()
+    site.look()
+    site.look()
+    assert held(tmp_path) == [str(site.path)]
+    site.whole()
+    site.look()
+    assert site.read == ["r0", "r1", "r2"]
+
+
+def test_a_log_that_is_renamed_grows_and_is_deleted_between_two_looks_is_read_to_its_end(tmp_path: Path) -> None:
+    """Its writer comes late, and the archive packs it and takes it away at once."""
+    site = Site(tmp_path, by_name=True)
+    site.whole()
+    site.look()
+    moved = site.path.rename(site.away / "old.log")
+    site.path.touch()
+    site.look()
+    with moved.open("ab") as writer:
+        writer.write(site.new_line())
+    moved.unlink()
+    site.look()
+    assert site.read == ["r0", "r1"]
+    site.look()
+    assert held(site.folder) == [str(site.path)]
+
+
+def test_of_one_name_two_logs_are_held_at_most_and_none_when_nobody_follows(tmp_path: Path) -> None:
+    """A follower runs for months."""
+    site = Site(tmp_path, by_name=True)
+
+    for i in range(5):
+        site.whole()
+        site.look()
+        site.path.rename(site.away / str(i))
+        site.path.touch()
+        site.look()
+    site.look()
+    assert held(tmp_path) == [str(site.away / "4"), str(site.path)]
+    del site.log
+    assert held(tmp_path) == []
+    assert len(site.read) == 5
+
+
+def test_of_many_names_only_the_first_are_held(tmp_path: Path) -> None:
+    """A shell makes a thousand names of a glob; a process that has used up its descriptors reads nothing at all."""
+    names = [tmp_path / str(i) for i in range(NAMES_MAX + 5)]
+    for name in names:
+        name.touch()
+    logs = Held()
+    assert logs.elsewhere(names) == []
+    for name in names:
+        name.rename(f"{name}.old")
+    assert logs.elsewhere(names) == [Path(f"{name}.old") for name in names[:NAMES_MAX]]
 
 
 def test_a_line_cut_by_rotation_waits_and_is_refused_when_its_log_is_packed(tmp_path: Path) -> None:

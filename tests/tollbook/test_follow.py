@@ -79,6 +79,21 @@ def test_a_file_that_was_named_is_read_on_in_its_rotated_copy_also_after_a_death
     assert stranger.exists(), "a file that was never named, and is no known log, is not read"
 
 
+def test_a_file_that_was_named_is_read_on_where_it_was_moved_to(here: Here) -> None:
+    """An archive is not looked into. What was written after the last look went there with the file."""
+    log = here.log("access.log", *requests(5))
+    archive = here.log("archive/2026-10-01.log")
+
+    def moved() -> None:
+        with log.open("ab") as file:
+            file.writelines(requests(4, T0_MS + 10 * MINUTE_MS))
+        log.rename(archive)
+        here.log("access.log", *requests(2, T0_MS + DAY_MS))
+
+    assert [look.counts.counted for look in follow(here, log, steps=[moved])] == [5, 6, 11]
+    assert here.balanced(11)
+
+
 def test_between_two_names_there_may_be_no_file_and_at_the_start_there_must_be_one(here: Here) -> None:
     """Rotation renames before it makes the new file. A mistyped path, though, must not be waited for until the month is over."""
     log = here.log("access.log", *requests(5))
