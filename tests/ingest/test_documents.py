@@ -202,7 +202,7 @@ def test_a_log_event_without_an_id_of_its_own_is_known_by_its_own_byte() -> None
 
 
 def test_a_long_control_message_is_refused_as_a_short_one() -> None:
-    """It is no request; and one that has nothing in it says so itself."""
+    """It is no request, however often it says so."""
     checked = {"id": "", "timestamp": T0_MS, "message": "CWL CONTROL MESSAGE: Checking health of destination Firehose."}
     short = decode(envelope([checked], ["logEvents"], kind="CONTROL_MESSAGE"))
     long = decode(envelope([checked] * 10_000, ["logEvents"], kind="CONTROL_MESSAGE"))

@@ -284,7 +284,6 @@ def test_a_log_that_is_renamed_grows_and_is_deleted_between_two_looks_is_read_to
 def test_of_one_name_two_logs_are_held_at_most_and_none_when_nobody_follows(tmp_path: Path) -> None:
     """A follower runs for months."""
     site = Site(tmp_path, by_name=True)
-
     for i in range(5):
         site.whole()
         site.look()
