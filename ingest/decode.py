@@ -103,6 +103,8 @@ class Decoder:
             ("generation", ""),
         ):
             _set(self._con, name, value)
+        # Kept, and executed anew for each block: a statement from text would be planned twice each time.
+        self._rows = self._con.sql(_sql("events"))
         self._source = rules.source
         self.layout_prefix = formats.layout_prefix(format_name)
 
@@ -119,7 +121,7 @@ class Decoder:
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
         self._con.register("limits", limits)
-        rows = _judged(_in_order(self._con.sql(_sql("events")).to_arrow_table()))
+        rows = _judged(_in_order(self._rows.to_arrow_table()))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
         constants = {"source": self._source, "generation": generation}

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ingest import generation
 from ingest.decode import Decoder
-from ingest.framing import Lines, split_lines, too_long, whole_document
+from ingest.framing import Lines, Text, split_lines, too_long, whole_document
 from ingest.generation import FileChanged, Identified, Known
 from ingest.text import (
     BLOCK_BYTES,
@@ -31,7 +31,7 @@ from ingest.text import (
     open_text,
     packed_position,
     pass_over,
-    read,
+    read_behind,
 )
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import INGESTED
@@ -43,7 +43,7 @@ AHEAD_BLOCKS = 3
 class _Block(NamedTuple):
     partition: Partition
     start: int
-    text: bytes
+    text: Text
     tail_sha256: str
     long: LongLine | None = None  # then `text` is empty
     document: bool = False
@@ -179,34 +179,33 @@ class FileLog:
             before = generation.skip(text, start, name)
             if (tail := self._tails.get((partition.generation, start))) and generation.tail_sha256(before) != tail:
                 raise FileChanged(generation.changed(path))
-            rest, ahead, at_end = b"", b"", False
+            rest, at_end = b"", False
             while not at_end:
-                fresh = read(text, self._block_bytes, name)
+                block, held = read_behind(rest, text, self._block_bytes, name), len(rest)
                 self._position = already + packed_position(text)
-                at_end = len(fresh) < self._block_bytes
-                block, ahead = ahead + fresh, b""
-                generation.check_unmoved(path, text, start, before, rest + block[: generation.TAIL_BYTES])
-                if at_end and start == 0 and not rest and is_document(block):
+                at_end = len(block) < held + self._block_bytes
+                generation.check_unmoved(path, text, start, before, block[: generation.TAIL_BYTES])
+                if at_end and start == 0 and not held and is_document(block):
                     yield _Block(partition, 0, block, generation.tail_sha256(block), document=True)
                     break
                 cut = block.rfind(b"\n") + 1
-                half = (block[cut:] if cut else rest + block) if at_end else b""
+                half = bytes(block[cut:]) if at_end else b""
                 if half and self._is_whole(path, half):
-                    cut, whole = len(block), rest + block
-                else:
-                    whole = b"".join((rest, memoryview(block)[:cut])) if cut else b""  # copied once
-                rest = block[cut:] if whole else rest + block
-                if whole:
-                    before = (before + whole[-generation.TAIL_BYTES :])[-generation.TAIL_BYTES :]
-                    is_cut = bool(half) and cut == len(block) and not (self._final or is_complete_json(half))
-                    yield _Block(partition, start, whole, generation.tail_sha256(before), cut=is_cut)
-                    start += len(whole)
+                    cut = len(block)
+                rest = bytes(block[cut:])
+                del block[cut:]
+                if block:
+                    before = (before + block[-generation.TAIL_BYTES :])[-generation.TAIL_BYTES :]
+                    is_cut = bool(half) and not rest and not (self._final or is_complete_json(half))
+                    yield _Block(partition, start, block, generation.tail_sha256(before), cut=is_cut)
+                    start += cut
                 if len(rest) > LINE_HELD_BYTES_MAX and not at_end:
-                    long, ahead = pass_over(text, rest, self._block_bytes, name)
+                    begun = rest
+                    long, rest = pass_over(text, begun, self._block_bytes, name)
                     if long is None:
-                        self.waiting[name] = len(rest)
+                        self.waiting[name] = len(begun)
                         break
-                    rest, before = b"", long.tail
+                    before = long.tail
                     yield _Block(partition, start, b"", generation.tail_sha256(before), long)
                     start += long.length
             self._position = already + path.stat().st_size

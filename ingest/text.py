@@ -6,15 +6,19 @@ import io
 import json
 import zlib
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import pyarrow as pa
 
-from ingest.framing import BOM, Lines, split_lines, whole_document
+from ingest.framing import BOM, Lines, Text, split_lines, whole_document
 
-# A statement takes 35 ms to bind, whatever it reads: blocks are large, so that this is little for each line.
-BLOCK_BYTES = 32 << 20
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+# A statement takes 30 ms to plan, whatever it reads: blocks are large, so that this is little for each line.
+BLOCK_BYTES = 64 << 20
 LINE_HELD_BYTES_MAX = 64 << 20  # a document may be so long; what is longer is passed over, and refused as one entry
 _TAIL_BYTES = 4096
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -47,17 +51,35 @@ def open_text(path: Path) -> BinaryIO:
 def read(text: BinaryIO, size: int, name: str) -> bytes:
     """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged."""
     pieces = []
-    try:
+    with _damage_explained(name):
         while size > 0 and (piece := text.read(size)):
             pieces.append(piece)
             size -= len(piece)
+    return b"".join(pieces)
+
+
+def read_behind(begun: bytes, text: BinaryIO, size: int, name: str) -> bytearray:
+    """`begun` and behind it up to `size` bytes; fewer only at the end. Nothing is copied but `begun`. Raises as `read`."""
+    block = bytearray(len(begun) + size)
+    block[: len(begun)] = begun
+    end = len(begun)
+    with memoryview(block) as view, _damage_explained(name):
+        while end < len(block) and (count := text.readinto(view[end:])):  # type: ignore[attr-defined]
+            end += count
+    del block[end:]
+    return block
+
+
+@contextmanager
+def _damage_explained(name: str) -> Generator[None]:
+    try:
+        yield
     except EOFError as exc:
         raise UnreadableFile(f"{name}: the gzip file ends too early; copy it again, then repeat the command") from exc
     except (zlib.error, gzip.BadGzipFile) as exc:
         raise UnreadableFile(f"{name}: damaged gzip ({exc}); copy it again, then repeat the command") from exc
     except OSError as exc:
         raise UnreadableFile(f"{name}: {exc.strerror or exc}; repair it, then repeat the command") from exc
-    return b"".join(pieces)
 
 
 class LongLine(NamedTuple):
@@ -90,12 +112,13 @@ def packed_position(text: BinaryIO) -> int:
     return int(getattr(text, "fileobj", text).tell())
 
 
-def last_line(text: bytes, prefix: bytes) -> bytes | None:
+def last_line(text: Text, prefix: bytes) -> bytes | None:
     """The last whole line of `text`, which begins at the start of a line, that begins with `prefix`."""
     start = text.rfind(b"\n" + prefix) + 1
     if not start and not text.startswith(prefix):
         return None
-    return text[start:].partition(b"\n")[0]
+    end = text.find(b"\n", start)
+    return bytes(text[start : end if end >= 0 else len(text)])
 
 
 def last_line_before(path: Path, offset: int, prefix: bytes) -> bytes | None:
@@ -110,11 +133,11 @@ def last_line_before(path: Path, offset: int, prefix: bytes) -> bytes | None:
     return found
 
 
-def is_document(text: bytes) -> bool:
+def is_document(text: Text) -> bool:
     """Whether `text`, a file from its start to its end, is one JSON document written over several lines."""
     bare = text.removeprefix(BOM).lstrip()
     first, newline, rest = bare.partition(b"\n")
-    if bare[:1] not in {b"{", b"["} or not newline or not rest.strip() or _is_json(first):
+    if not bare.startswith((b"{", b"[")) or not newline or not rest.strip() or _is_json(first):
         return False
     return _is_json(bare)
 
@@ -129,17 +152,19 @@ def frames(source: Path | BinaryIO) -> Generator[Lines]:
 
 
 def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
-    block = read(text, BLOCK_BYTES, name)
-    if is_document(block):
-        yield whole_document(block, 0)
-        return
-    start = 0
-    while block:
-        following = read(text, BLOCK_BYTES, name)
-        cut = block.rfind(b"\n") + 1 if following else len(block)
-        if cut:
-            yield split_lines(block[:cut], start)
-        start, block = start + cut, block[cut:] + following
+    start, rest, at_end = 0, b"", False
+    while not at_end:
+        block = read_behind(rest, text, BLOCK_BYTES, name)
+        at_end = len(block) < len(rest) + BLOCK_BYTES
+        if at_end and not start and is_document(block):
+            yield whole_document(block, 0)
+            return
+        cut = len(block) if at_end else block.rfind(b"\n") + 1
+        rest = bytes(block[cut:])
+        del block[cut:]
+        if block:
+            yield split_lines(block, start)
+        start += cut
 
 
 def is_packed(path: Path) -> bool:
@@ -184,10 +209,10 @@ class _Zstd(io.RawIOBase):
             pass
         return self._at
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; none at the end. Raises UnreadableFile for a file that is cut or damaged."""
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        """Fill `buffer`, or what the text has left; 0 at the end. Raises UnreadableFile for a file that is cut or damaged."""
         try:
-            piece: bytes = self._stream.read(None if size < 0 else size)
+            count: int = self._stream.readinto(buffer)
         except OSError as exc:
             if exc.errno:
                 raise
@@ -196,8 +221,8 @@ class _Zstd(io.RawIOBase):
                     f"{self._path}: the zstd file ends too early; copy it again, then repeat the command"
                 ) from exc
             raise UnreadableFile(f"{self._path}: damaged zstd ({exc}); copy it again, then repeat the command") from exc
-        self._at += len(piece)
-        return piece
+        self._at += count
+        return count
 
     def close(self) -> None:
         """Let go of the file."""
@@ -212,7 +237,7 @@ def is_complete_json(line: bytes) -> bool:
     return line.lstrip()[:1] in {b"{", b"["} and _is_json(line)
 
 
-def _is_json(text: bytes) -> bool:
+def _is_json(text: Text) -> bool:
     try:
         json.loads(text)
     except ValueError:  # includes text that is no UTF-8

@@ -27,10 +27,11 @@ SELECT
         WHEN (doubtful OR reason IN ('NOT_JSON', 'WRONG_TYPE', 'NOT_INTEGER')) AND (starts_with(line, '{') OR starts_with(line, '[')) THEN line
     END AS doubted,
     detail,
-    tag,
-    identity_kind,
-    wider,
-    credential_logged,
+    -- Texts that only a refusal needs are not written out for the many lines that are none.
+    CASE WHEN reason IS NOT NULL THEN tag END AS tag,
+    CASE WHEN reason IS NOT NULL THEN identity_kind END AS identity_kind,
+    CASE WHEN reason IS NOT NULL THEN wider END AS wider,
+    CASE WHEN reason IS NOT NULL THEN credential_logged END AS credential_logged,
     CASE WHEN getvariable('judging') THEN policy END AS policy,
     CASE WHEN getvariable('judging') AND policy IS NOT NULL THEN client_ip END AS client_ip,
     CASE WHEN getvariable('judging') AND policy IS NOT NULL THEN line END AS line

@@ -352,15 +352,15 @@ def test_a_log_that_is_cut_and_grows_past_the_offset_while_it_is_read_is_not_tak
     site.whole()
     site.look()
     site.whole()
-    read = file_log.read
+    read = file_log.read_behind
 
-    def cut_before(text: object, size: int, name: str) -> bytes:
-        monkeypatch.setattr(file_log, "read", read)
+    def cut_before(begun: bytes, text: object, size: int, name: str) -> bytearray:
+        monkeypatch.setattr(file_log, "read_behind", read)
         shutil.copyfile(site.path, tmp_path / "access.log.1")
         site.path.write_bytes(b"".join(site.new_line() for _ in range(6)))
-        return read(text, size, name)  # type: ignore[arg-type]
+        return read(begun, text, size, name)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(file_log, "read", cut_before)
+    monkeypatch.setattr(file_log, "read_behind", cut_before)
     site.look()
     assert site.read == ["r0", "r1"]
     site.look()
