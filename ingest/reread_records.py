@@ -37,9 +37,14 @@ class Entries(NamedTuple):
     changed: pa.Array
 
 
+NONE = Entries(FRESH_EVENTS.empty_table(), DEAD.schema.empty_table(), pa.array([], pa.int64()))
+
+
 def from_text(letters: pa.Table, how: Reading) -> Entries:
     """What letters (aggregate/sql/letters.sql) are now by their own text. Those that it does not tell enough of are not among them."""
     mine = letters.filter(_is_enough(letters, how)).combine_chunks()
+    if not mine.num_rows:
+        return NONE
     text = pc.binary_join_element_wise(mine["raw"].cast(pa.string()), "\n", "")
     lines = pa.table([pa.array(np.arange(mine.num_rows)), text], schema=LINES)
     decoded = how.decoder.decode(Lines(lines, UNREADABLE.empty_table()), DERIVED)
@@ -52,7 +57,7 @@ def from_text(letters: pa.Table, how: Reading) -> Entries:
         _placed(
             decoded.refused.filter(pa.array(alone[refused_of])), mine.take(pa.array(refused_of[alone[refused_of]]))
         ),
-        pa.array([], pa.int64()),
+        NONE.changed,
     )
 
 
@@ -60,8 +65,10 @@ def from_records(letters: pa.Table, records: Records, how: Reading, generation: 
     """All entries of records of one partition, read as `named` (format, source) says. `letters`: those that are sought, in order."""
     again = read_again(records, how, generation, *named)
     if again is None:
-        return Entries(FRESH_EVENTS.empty_table(), DEAD.schema.empty_table(), pa.array(records.offsets))
-    return Entries(again.events, again.refused, pa.array(np.unique(_other(letters, again))))
+        return NONE._replace(changed=pa.array(records.offsets))
+    now = np.concatenate([rows["position"].to_numpy() for rows in (again.events, again.refused)])
+    changed = np.union1d(_other(letters, again), np.setdiff1d(records.offsets, now))
+    return Entries(again.events, again.refused, pa.array(changed))
 
 
 def _is_enough(letters: pa.Table, how: Reading) -> pa.ChunkedArray:

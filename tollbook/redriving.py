@@ -72,23 +72,43 @@ def redrive(
                 f"{root} is landed from Kafka ({', '.join(worker.topics)}): leave out logs, --received and --final; "
                 f"records tell by themselves when they were received"
             )
-        turn, owners = Turn(worker, commit_entries), attribution(catalog)
-        rules = source_rules(catalog, wanted.source, how.received_at)
-        of_files = FileReader(
-            worker, turn, wanted, Decoder(how.format_name, rules, owners),
-            in_time=how.received_at is not None, final=how.final,
-        )  # fmt: skip
-        as_records = reading(catalog, owners, how.format_name, wanted.source)
-        of_records = RecordReader(worker, turn, wanted, as_records, how.format_name, recall)
-        logs = worker.generations(wanted)
-        paths = given(root, wanted.source, files, turn.problems) if files else named(root, wanted.source, logs)
-        for name, file in logs.items():
-            if place := access_partition(name):
-                of_records.read(place)
-            else:
-                of_files.read(name, file or name, paths.get(name))
+        turn = Turn(worker, commit_entries)
+        if worker.topics:
+            _read_records(worker, turn, catalog, wanted, how, recall)
+        else:
+            _read_files(worker, turn, catalog, wanted, how, root, files)
         turn.settle()
         worker.end()
         alerts = [] if dry_run or worker.topics else alerting.alert(root, catalog)
         outcomes = [Became(*key, entries) for key, entries in sorted(turn.became.items())]
         return Redriven(outcomes, turn.counts, turn.problems, alerts)
+
+
+def _read_records(
+    worker: Redrive, turn: Turn, catalog: Catalog, wanted: Wanted, how: How, recall: Recall | None
+) -> None:
+    logs = worker.generations(wanted)
+    if not logs:
+        return
+    as_records = reading(catalog, attribution(catalog), how.format_name, wanted.source)
+    reader = RecordReader(worker, turn, wanted, as_records, how.format_name, recall)
+    for name, file in logs.items():
+        if place := access_partition(name):
+            reader.read(place)
+        else:
+            why = f"{file or name}: it was read as a file, and the lake is landed from Kafka now; send its lines by `tollbook load`"
+            turn.leave(worker.letters(wanted, name), why)
+
+
+def _read_files(
+    worker: Redrive, turn: Turn, catalog: Catalog, wanted: Wanted, how: How, root: Path, files: Sequence[Path]
+) -> None:
+    logs = worker.generations(wanted)
+    paths = given(root, wanted.source, files, turn.problems) if files else named(root, wanted.source, logs)
+    if not logs:
+        return
+    rules = source_rules(catalog, wanted.source, how.received_at)
+    decoder = Decoder(how.format_name, rules, attribution(catalog))
+    reader = FileReader(worker, turn, wanted, decoder, in_time=how.received_at is not None, final=how.final)
+    for name, file in logs.items():
+        reader.read(name, file or name, paths.get(name))
