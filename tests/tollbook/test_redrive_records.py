@@ -196,7 +196,8 @@ def test_lateness_is_judged_by_the_records_own_time_of_receipt(access: Access) -
     """Kafka tells when a line came; no one has to remember it."""
     source = "sources: [{id: edge, max_age_days: DAYS}]\n"
     write_catalog(access.catalog, sources=source.replace("DAYS", "1"))
-    access.send(*requests(3), *requests(2, NEXT_MS))
+    whole = [text.replace(b"?page=2", b"") for text in requests(3)]
+    access.send(*whole, *requests(2, NEXT_MS))
     assert [landed.counts.refused for landed in access.land()] == [3]
     assert became(redrive(access)) == {("TOO_LATE", "left"): 3}
     assert became(redrive(access, recall=access.recall)) == {("TOO_LATE", "TOO_LATE"): 3}
