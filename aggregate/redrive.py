@@ -61,7 +61,6 @@ class Redrive:
             {row["partitions"] for row in topics if row["topic"].endswith(USAGE_EVENTS)} or {1}
         )
         self._redrives = self._versions(self._table)
-        self._identities = self._known()
 
     def generations(self, wanted: Wanted) -> dict[str, str | None]:
         """Where letters came from: generation → the file's last name, None of what came by a topic."""
@@ -87,8 +86,11 @@ class Redrive:
         """
         numbers = partitions_of(events["source"], events["event_id"], len(self._partitions))
         events = events.append_column("events_partition", pa.array(numbers, pa.int16())).unify_dictionaries()
+        fresh = events.select(["source", "event_id"])
+        # Of all partitions, but of these entries alone: a day may hold more than fits into memory.
+        known = Identities(lambda day: outcomes.met_of_day(self._con, self._table, day, fresh))
         new = identities.keys(self._con, events)
-        verdicts = self._identities.classify(new)
+        verdicts = known.classify(new)
         became = pa.array(OUTCOMES).take(pa.array(verdicts))
         if not self._dry_run:
             _, parts = outcomes.write_events(self._root, events, verdicts == COUNTED, new.day)
@@ -97,10 +99,7 @@ class Redrive:
                 DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
                 DEAD.name: outcomes.write(self._root, DEAD, outcomes.conflicts(events, verdicts)),
             }
-            before = self._table.version()
-            self._commit(events, parts, info)
-            if self._table.version() != before + 1:
-                self._identities = self._known()  # another's commit lies in between: what it counted is not known yet
+            self._commit(fresh, parts, info)
         return became
 
     def end(self) -> None:
@@ -108,27 +107,27 @@ class Redrive:
         if not self._dry_run:
             self._catch_up()
 
-    def _commit(self, events: pa.Table, parts: Sequence[Part], info: Mapping[str, Any]) -> None:
+    def _commit(self, fresh: pa.Table, parts: Sequence[Part], info: Mapping[str, Any]) -> None:
         moved = {app: version + 1 for app, version in self._redrives.items()}
         for _ in range(ATTEMPTS):
             try:
                 self._table = lake.commit(self._table, EVENTS, parts, versions=moved, info=info)
             except Fenced:
-                self._table = self._newer(events)
+                self._table = self._newer(fresh)
             else:
                 self._redrives = moved
                 return
         raise Fenced(f"land workers committed {ATTEMPTS} times in between")
 
-    def _newer(self, events: pa.Table) -> DeltaTable:
-        """A handle on what land has done meanwhile; the verdicts on `events` rest on it as well. Raises Fenced if they do not."""
+    def _newer(self, fresh: pa.Table) -> DeltaTable:
+        """A handle on what land has done meanwhile; the verdicts on `fresh` rest on it as well. Raises Fenced if they do not."""
         table = lake.open_table(self._root, EVENTS)
         if self._versions(table) != self._redrives:
             raise Fenced("another redrive came first")
         newer = range(self._table.version() + 1, table.version() + 1)
         files = [file for version in newer for file in lake.added_files(self._root, EVENTS, version)]
-        engine.scan(self._con, "added", files, EVENTS.schema)
-        if engine.run(self._con, "met", fresh=events.select(["source", "event_id"])).num_rows:
+        engine.scan(self._con, "stored", files, EVENTS.schema)
+        if engine.run(self._con, "met", fresh=fresh).num_rows:
             raise Fenced("land has counted one of these entries meanwhile")
         return table
 
@@ -151,9 +150,6 @@ class Redrive:
                 f"would miss its first copy; go on with a new lake"
             )
         return range(*partitions)
-
-    def _known(self) -> Identities:
-        return Identities(lambda day: outcomes.known_of_day(self._con, self._table, day, self._partitions))
 
     def _entries(self, statement: str, source: str, generation: str, positions: pa.Array) -> Mapping[int, int]:
         params = {"source": source, "generation": generation}

@@ -16,6 +16,7 @@ from tollbook.redrive_turn import Turn, at_positions, entries_by_position
 # The records at some offsets of a partition, as far as they are still there; None: its topic is gone, or another by now.
 Recall = Callable[[AccessPartition, Sequence[int]], Iterator[Records] | None]
 
+DECODE_LINES = 100_000
 _AGAIN = "send their lines again"
 
 
@@ -36,10 +37,16 @@ class RecordReader:
     def read(self, place: AccessPartition) -> None:
         """Read the letters of one partition again."""
         letters = self._known(self._worker.letters(self._wanted, place.generation), place)
+        parts = [letters.slice(start, DECODE_LINES) for start in range(0, letters.num_rows, DECODE_LINES)]
+        if parts:
+            self._read_records(pa.concat_tables(self._untold(part) for part in parts), place)
+
+    def _untold(self, letters: pa.Table) -> pa.Table:
+        """Take the letters whose text tells all; the others."""
         told = from_text(letters, self._reading)
         self._turn.take(letters, told.events, told.refused)
-        settled = np.isin(places(letters), np.concatenate([places(told.events), places(told.refused)]))
-        self._read_records(letters.filter(pa.array(~settled)), place)
+        taken = np.isin(places(letters), np.concatenate([places(told.events), places(told.refused)]))
+        return letters.filter(pa.array(~taken))
 
     def _known(self, letters: pa.Table, place: AccessPartition) -> pa.Table:
         """Letters without those of whole records that could not be read at all."""

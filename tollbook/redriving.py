@@ -1,5 +1,6 @@
 """`tollbook dead redrive`: refused entries are read again with the catalog as it is now, and counted, each line once."""
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -72,7 +73,8 @@ def redrive(
                 f"{root} is landed from Kafka ({', '.join(worker.topics)}): leave out logs, --received and --final; "
                 f"records tell by themselves when they were received"
             )
-        turn = Turn(worker, commit_entries)
+        # A dry run is one batch: what it would have counted is in no lake, where the next one would meet it.
+        turn = Turn(worker, sys.maxsize if dry_run else commit_entries)
         if worker.topics:
             _read_records(worker, turn, catalog, wanted, how, recall)
         else:

@@ -1,7 +1,8 @@
--- Whether commits that came in between have counted one of some entries.
--- in:  added (files of table events), fresh(source, event_id)
--- out: event_id; at most 1
-SELECT f.event_id
-FROM fresh AS f
-SEMI JOIN added AS a ON a.source = f.source AND a.event_id = f.event_id
-LIMIT 1
+-- Which of some entries are counted: in one day of the lake, or by some commits. What they are compared by, as in stored.sql.
+-- in:  stored (files of table events), fresh(source, event_id)
+-- out: source, event_id, and the columns of aggregate/sql/keys.sql
+SELECT
+    s.source, s.event_id, s.partner_id, s.credential_kind, s.credential, s.occurred_at, s.service, s.method, s.route, s.status,
+    s.request_bytes, s.response_bytes
+FROM stored AS s
+SEMI JOIN fresh AS f ON f.source = s.source AND f.event_id = s.event_id

@@ -154,6 +154,18 @@ def test_what_was_counted_before_stays_first(access: Access) -> None:
     stored(access.lake, entries=4, counted=2)
 
 
+def test_a_dry_run_says_what_will_come_of_lines_that_meet_each_other(access: Access) -> None:
+    """The same line was refused twice: the second one is a duplicate of what the first will be, in whichever commit."""
+    access.send(*strangers(1))
+    access.send(*strangers(1), partition=1)
+    access.land()
+    mend(access)
+    tried = redrive(access, dry_run=True, commit_entries=1)
+    assert became(tried) == {COUNTED: 1, ("UNKNOWN_CREDENTIAL", "duplicate"): 1}
+    assert became(redrive(access, commit_entries=1)) == became(tried)
+    stored(access.lake, entries=2, counted=1)
+
+
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
