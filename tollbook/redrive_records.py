@@ -91,9 +91,10 @@ class RecordReader:
         letters = self._turn.without(
             letters, entries.changed, f"{place.file}: the records that stand there now are others; {_AGAIN}"
         )
-        before = self._worker.entries_in(self._wanted.source, place.generation, pc.unique(letters["position"]))
+        offsets = pc.unique(letters["position"])
+        before = self._worker.entries_in(self._wanted.source, place.generation, offsets)
         now = entries_by_position(entries.events, entries.refused)
-        recut = [offset for offset, number in before.items() if now.get(offset, 0) != number]
+        recut = [offset for offset in offsets.to_pylist() if now.get(offset, 0) != before.get(offset)]
         letters = self._turn.without(
             letters,
             pa.array(recut, pa.int64()),
