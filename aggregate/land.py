@@ -144,6 +144,7 @@ class Land:
                 self._commit_s is not None and begun is not None and self._clock() - begun >= self._commit_s
             )
         if not self._batch:
+            self._look()
             return None
         landed = self._commit(self._batch)
         self._batch = []
@@ -208,6 +209,12 @@ class Land:
         """The version of the commit that set `versions`. Not always the newest: another worker may have committed since."""
         newer = range(before + 1, self._table.version() + 1)
         return next(v for v in newer if lake.commit_versions(self._root, EVENTS, v) == versions)
+
+    def _look(self) -> None:
+        """Notice a redrive though nothing comes: what it counted is to be published, and its ids are to be known."""
+        if not lake.is_newest(self._root, EVENTS, self._table):
+            self._table = lake.open_table(self._root, EVENTS)
+            self._check_held()
 
     def _check_held(self) -> None:
         """A partition that moved without us belongs to somebody else. The handle alone would not notice: it is newer than that."""

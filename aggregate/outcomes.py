@@ -44,10 +44,15 @@ def write(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
 
 def known_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, numbers: Collection[int]) -> Keys:
     """The identities that a version of `events` holds of one event day, of some events partitions."""
-    folder = f"/event_day={_day(day)}/"
-    engine.scan(con, "stored", [path for path in lake.files(table) if folder in path], EVENTS.schema)
+    _scan_day(con, table, day)
     own = pa.table({"events_partition": pa.array(sorted(numbers), pa.int16())})
     return identities.keys(con, engine.run(con, "stored", own=own))
+
+
+def met_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, fresh: pa.Table) -> Keys:
+    """Of the identities in `fresh` (source, event_id), those that a version of `events` holds of one event day."""
+    _scan_day(con, table, day)
+    return identities.keys(con, engine.run(con, "met", fresh=fresh))
 
 
 def duplicates(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
@@ -70,6 +75,11 @@ def conflicts(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
         for row in found
     ]
     return pa.Table.from_pylist(rows, DEAD.schema)
+
+
+def _scan_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int) -> None:
+    folder = f"/event_day={_day(day)}/"
+    engine.scan(con, "stored", [path for path in lake.files(table) if folder in path], EVENTS.schema)
 
 
 def _day(days_since_epoch: int | np.int64) -> date:

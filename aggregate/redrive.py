@@ -1,27 +1,32 @@
 """Redrive: refused entries that were read again enter the lake, each once (docs/decisions/013-redrive.md).
 
-One commit to `events` holds what is counted now, names the rows of `redriven`, and moves the version of `redrive/<partition>`.
-Every land commit of the same events partition restates that version: a redrive and a land worker, or two redrives, that work
-from the same state of the lake fence each other, and whoever comes second begins again with all that the first has done.
+One commit to `events` holds what is counted now, names the rows of `redriven`, and moves the version of `redrive/<partition>` of
+every events partition. Every land commit of a partition restates its version: a redrive and a land worker, or two redrives, that
+work from the same state of the lake fence each other. A land worker that comes second begins again with all that the redrive has
+done. A redrive that comes second looks at what was counted meanwhile, and commits if that is none of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake import DeltaTable
 
 from aggregate import engine, followers, identities, outcomes
 from aggregate.identities import COUNTED, Identities
 from aggregate.land import Counts
 from schemas import lake
+from schemas.lake import Fenced, LakeError, Part
 from schemas.log import redrive_app
-from schemas.tables import DEAD, DUPLICATES, EVENTS, READS, REDRIVEN, TOPICS
+from schemas.partitions import partitions_of
+from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS, REDRIVEN, TOPICS
+from schemas.topics import USAGE_EVENTS
 
 OUTCOMES = ("counted", "duplicate", "conflict")  # by verdict, as table redriven has them
-_NUMBER = 0  # the events partition of logs that are files
+ATTEMPTS = 200  # land workers commit every second, each for itself; a turn takes a small part of that
 
 
 class Wanted(NamedTuple):
@@ -46,17 +51,16 @@ class Redrive:
             lake.check_log(root, shape)
         # The handle first: what is committed after it fences the commit that rests on it, and what is read below is not older.
         self._table = lake.open_table(root, EVENTS)
-        followers.catch_up(root, self._con)
-        for shape in (DEAD, REDRIVEN, READS, DUPLICATES, TOPICS):
+        self._catch_up()
+        for shape in (DEAD, REDRIVEN, READS, INGESTED, DUPLICATES, TOPICS):
             engine.scan(self._con, shape.name, lake.pinned_files(root, shape), shape.schema)
         engine.scan(self._con, "events", lake.files(self._table), EVENTS.schema)
-        self._redrives = self._table.transaction_version(redrive_app(_NUMBER)) or 0
-        self._identities = self._known()
-
-    @property
-    def topics(self) -> list[str]:
-        """The topics that are landed in this lake."""
-        return self._con.sql("SELECT topic FROM topics ORDER BY topic").to_arrow_table()["topic"].to_pylist()  # type: ignore[no-any-return]
+        topics = self._con.sql("SELECT topic, partitions FROM topics ORDER BY topic").to_arrow_table().to_pylist()
+        self.topics = [row["topic"] for row in topics]  # those that are landed in this lake
+        self._partitions = self._numbers(
+            {row["partitions"] for row in topics if row["topic"].endswith(USAGE_EVENTS)} or {1}
+        )
+        self._redrives = self._versions(self._table)
 
     def generations(self, wanted: Wanted) -> dict[str, str | None]:
         """Where letters came from: generation → the file's last name, None of what came by a topic."""
@@ -68,21 +72,25 @@ class Redrive:
         return engine.run(self._con, "letters", {**wanted._asdict(), "generation": generation})
 
     def entries_at(self, source: str, generation: str, positions: pa.Array) -> Mapping[int, int]:
-        """How many entries the lines at some positions were when they were read."""
-        params = {"source": source, "generation": generation}
-        rows = engine.run(self._con, "entries_at", params, wanted=pa.table({"position": positions})).to_pylist()
-        return {row["position"]: row["entries"] for row in rows}
+        """How many entries the lines of a file at some positions were when they were read."""
+        return self._entries("entries_at", source, generation, positions)
+
+    def entries_in(self, source: str, generation: str, offsets: pa.Array) -> Mapping[int, int]:
+        """How many entries the records at some offsets were when they were read."""
+        return self._entries("entries_in", source, generation, offsets)
 
     def settle(self, events: pa.Table, reasons: pa.Array) -> pa.Array:
         """Count entries (schemas.tables.FRESH_EVENTS) that were refused for `reasons`, in one commit; what each became (OUTCOMES).
 
-        Of a dry run nothing is written. Raises Fenced when land, or another redrive, came first.
+        Of a dry run nothing is written. Raises Fenced when another redrive came first, or land counted one of these entries.
         """
-        events = events.append_column(
-            "events_partition", pa.repeat(pa.scalar(_NUMBER, pa.int16()), events.num_rows)
-        ).unify_dictionaries()
+        numbers = partitions_of(events["source"], events["event_id"], len(self._partitions))
+        events = events.append_column("events_partition", pa.array(numbers, pa.int16())).unify_dictionaries()
+        fresh = events.select(["source", "event_id"])
+        # Of all partitions, but of these entries alone: a day may hold more than fits into memory.
+        known = Identities(lambda day: outcomes.met_of_day(self._con, self._table, day, fresh))
         new = identities.keys(self._con, events)
-        verdicts = self._identities.classify(new)
+        verdicts = known.classify(new)
         became = pa.array(OUTCOMES).take(pa.array(verdicts))
         if not self._dry_run:
             _, parts = outcomes.write_events(self._root, events, verdicts == COUNTED, new.day)
@@ -91,22 +99,62 @@ class Redrive:
                 DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
                 DEAD.name: outcomes.write(self._root, DEAD, outcomes.conflicts(events, verdicts)),
             }
-            self._redrives += 1
-            before = self._table.version()
-            self._table = lake.commit(
-                self._table, EVENTS, parts, versions={redrive_app(_NUMBER): self._redrives}, info=info
-            )
-            if self._table.version() != before + 1:
-                self._identities = self._known()  # another's commit lies in between: what it counted is not known yet
+            self._commit(fresh, parts, info)
         return became
 
     def end(self) -> None:
         """Let readers see all of it."""
         if not self._dry_run:
-            followers.catch_up(self._root, self._con)
+            self._catch_up()
 
-    def _known(self) -> Identities:
-        return Identities(lambda day: outcomes.known_of_day(self._con, self._table, day, {_NUMBER}))
+    def _commit(self, fresh: pa.Table, parts: Sequence[Part], info: Mapping[str, Any]) -> None:
+        moved = {app: version + 1 for app, version in self._redrives.items()}
+        for _ in range(ATTEMPTS):
+            try:
+                self._table = lake.commit(self._table, EVENTS, parts, versions=moved, info=info)
+            except Fenced:
+                self._table = self._newer(fresh)
+            else:
+                self._redrives = moved
+                return
+        raise Fenced(f"land workers committed {ATTEMPTS} times in between")
+
+    def _newer(self, fresh: pa.Table) -> DeltaTable:
+        """A handle on what land has done meanwhile; the verdicts on `fresh` rest on it as well. Raises Fenced if they do not."""
+        table = lake.open_table(self._root, EVENTS)
+        if self._versions(table) != self._redrives:
+            raise Fenced("another redrive came first")
+        newer = range(self._table.version() + 1, table.version() + 1)
+        files = [file for version in newer for file in lake.added_files(self._root, EVENTS, version)]
+        engine.scan(self._con, "stored", files, EVENTS.schema)
+        if engine.run(self._con, "met", fresh=fresh).num_rows:
+            raise Fenced("land has counted one of these entries meanwhile")
+        return table
+
+    def _catch_up(self) -> None:
+        while True:
+            try:
+                followers.catch_up(self._root, self._con)
+            except Fenced:
+                continue  # a land worker is at it; each turn one of the two is done
+            return
+
+    def _versions(self, table: DeltaTable) -> dict[str, int]:
+        return {redrive_app(n): table.transaction_version(redrive_app(n)) or 0 for n in self._partitions}
+
+    def _numbers(self, partitions: Collection[int]) -> range:
+        """The events partitions: one where files are the log, else those of the topics of events, which all have the same."""
+        if len(partitions) > 1:
+            raise LakeError(
+                f"{self._root} was landed from topics of events with different numbers of partitions ({', '.join(self.topics)}): a resend "
+                f"would miss its first copy; go on with a new lake"
+            )
+        return range(*partitions)
+
+    def _entries(self, statement: str, source: str, generation: str, positions: pa.Array) -> Mapping[int, int]:
+        params = {"source": source, "generation": generation}
+        rows = engine.run(self._con, statement, params, wanted=pa.table({"position": positions})).to_pylist()
+        return {row["position"]: row["entries"] for row in rows}
 
     def _settled(self, events: pa.Table, reasons: pa.Array, became: pa.Array) -> pa.Table:
         said = {

@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 
 from ingest.decode import LIMITS, Decoder
 from ingest.formats import UnknownFormat
-from ingest.framing import WIDE_BOMS, split_lines
+from ingest.framing import WIDE_BOMS, Lines, split_lines
 from schemas import wire
 from schemas.log import Origin
 from schemas.partitions import partitions_of
 from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
-_DERIVED = "\x01"  # stands for the generation in derived ids until they are given; no id of a log may hold it
+DERIVED = "\x01"  # stands for the generation in derived ids until they are given; no id of a log may hold it
 _ENTRY_SHOWN_BYTES = 4096
 _NOTHING = {None: (Reason.TOMBSTONE, "a record without a value"), b"": (Reason.EMPTY, "an empty record")}
 
@@ -160,6 +160,32 @@ class _Decoded(NamedTuple):
     events: pa.Table
     refused: pa.Table
     entries: I64  # of each record of the group
+    framed: Lines  # of all its records together
+    at: I64  # the position of each entry's line among these, events first
+
+
+class Again(NamedTuple):
+    """Records that were read once more: entries as in Read, and the line of each."""
+
+    events: pa.Table
+    refused: pa.Table
+    framed: Lines
+    at: I64  # the position of each entry's line in `framed`, events first
+
+
+def read_again(records: Records, how: Reading, generation: str, format_name: str, source: str) -> Again | None:
+    """Decode records of one partition in one format, whatever their headers say; None where there is nothing in them.
+
+    Coordinates, derived ids and limits are those that the first reading would have given.
+    """
+    said = [("format", format_name.encode()), ("source", source.encode())]
+    headers = [[*(h for h in given or [] if h[0] not in {"format", "source"}), *said] for given in records.headers]
+    groups, _ = _grouped(records._replace(headers=headers), ("", ""))
+    if not groups:
+        return None
+    (group,) = groups.values()
+    decoded = _decoded(records, group, how, {int(records.partitions[0]): generation})
+    return Again(decoded.events, decoded.refused, decoded.framed, decoded.at)
 
 
 def _grouped(
@@ -227,7 +253,7 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     )
     if group.files:  # a file has no time of receipt
         limits = limits.filter(pa.array(~np.isin(of_line, list(group.files))))
-    decoded = how.decoder.decode(framed, _DERIVED, limits)
+    decoded = how.decoder.decode(framed, DERIVED, limits)
     position = np.concatenate([table["position"].to_numpy() for table in decoded])
     item = np.concatenate([table["item"].to_numpy() for table in decoded])
     record = np.searchsorted(starts, position, side="right") - 1
@@ -238,6 +264,8 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
         _located(decoded.events, place.part(slice(split)), records, named, generations),
         _located(decoded.refused, place.part(slice(split, None)), records, named, generations),
         np.bincount(record, minlength=len(values)),
+        framed,
+        position,
     )
 
 
@@ -286,7 +314,7 @@ def _with_ids(
     ids: pa.ChunkedArray, place: _Place, offset: I64, generation: pa.Array, files: Mapping[int, tuple[str, int]]
 ) -> pa.ChunkedArray:
     """Ids that are derived: of a record that names a file as in the file, else by partition, offset and place in the record."""
-    mask = pc.starts_with(ids, f"@{_DERIVED}:").combine_chunks().fill_null(False)  # noqa: FBT003
+    mask = pc.starts_with(ids, f"@{DERIVED}:").combine_chunks().fill_null(False)  # noqa: FBT003
     derived = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
     if not len(derived):
         return ids

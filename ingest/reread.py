@@ -11,11 +11,14 @@ from typing import NamedTuple
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.framing import LINES, UNREADABLE, Lines
 from ingest.text import frames
+
+_ITEM_BITS = 22  # a line holds at most 1 MiB, a record 4, and so fewer entries than that
 
 
 class Reread(NamedTuple):
@@ -45,6 +48,12 @@ def reread(letters: pa.Table, path: Path | None) -> Reread:
     return Reread(Lines(lines, found.unreadable), _positions([]), _positions([p for p in sought if p not in there]))
 
 
+def places(rows: pa.Table) -> npt.NDArray[np.int64]:
+    """Position and item of each row in one number; in log order they ascend."""
+    keys: npt.NDArray[np.int64] = rows["position"].to_numpy() << _ITEM_BITS | rows["item"].to_numpy().astype(np.int64)
+    return keys
+
+
 def _found(path: Path, sought: Mapping[int, str]) -> Lines:
     """The lines of a log at some positions, where they have the hash they should have."""
     positions = _positions(sorted(sought))
@@ -58,7 +67,7 @@ def _found(path: Path, sought: Mapping[int, str]) -> Lines:
             hashes = dict(zip(bad["position"].to_pylist(), bad["raw_sha256"].to_pylist(), strict=True))
             same = [
                 sought[position] in ({hashes[position]} if position in hashes else known)
-                for position, known in zip(here["position"].to_pylist(), _sha256(here["line"]), strict=True)
+                for position, known in zip(here["position"].to_pylist(), sha256(here["line"]), strict=True)
             ]
             lines.append(here.filter(pa.array(same, pa.bool_())))
             unreadable.append(bad)
@@ -69,7 +78,7 @@ def _found(path: Path, sought: Mapping[int, str]) -> Lines:
     return Lines(pa.concat_tables(lines), pa.concat_tables(unreadable))
 
 
-def _sha256(lines: pa.ChunkedArray) -> list[set[str]]:
+def sha256(lines: pa.ChunkedArray) -> list[set[str]]:
     """The hash of each line as letters have it, addresses cut, and as they had it before they were cut."""
     with duckdb.connect() as con:
         con.execute(resources.files("ingest.sql").joinpath("macros.sql").read_text())

@@ -26,6 +26,7 @@ from confluent_kafka import (
 from ingest import records
 from ingest.records import Outgoing, Read, Reading, Records
 from schemas.halts import Halt, Halted
+from schemas.log import AccessPartition
 
 BATCH_BYTES = 32 << 20  # a statement takes 20 ms to plan, whatever it reads
 BATCH_RECORDS = 100_000
@@ -98,7 +99,7 @@ class Worker:
             if self._committed and time.monotonic() - self._committed_s >= COMMIT_AGAIN_S:
                 self._commit(self._committed)
             return None
-        batch = _records(messages)
+        batch = records_of(messages)
         self._want = _next_size(batch)
         read = self._read_and_send(batch)
         while len(self._in_flight) > AHEAD_BATCHES:
@@ -127,7 +128,7 @@ class Worker:
 
     def generation_of(self, partition: int) -> str:
         """How rows name a partition of `gateway.access`, for good: also told apart from a topic of the same name."""
-        return f"{self._route.access}/{partition}@{self._route.topic_id}"
+        return AccessPartition(self._route.access, partition, self._route.topic_id).generation
 
     def drain(self, timeout_s: float) -> None:
         """Wait until all that was sent is delivered, and commit it. Raises Halted when it is not in time."""
@@ -216,8 +217,8 @@ class Worker:
             self._committed.pop(where.partition, None)
 
 
-def _records(messages: Sequence[Message]) -> Records:
-    """Columns of messages; `map` over methods, since with one line in a message this is what costs."""
+def records_of(messages: Sequence[Message]) -> Records:
+    """Columns of messages of `gateway.access`; `map` over methods, since with one line in a message this is what costs."""
     for message, error in zip(messages, map(Message.error, messages), strict=True):
         if error is not None:
             if error.code() == KafkaError._AUTO_OFFSET_RESET:  # the library's public name for it

@@ -152,6 +152,11 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
     return table
 
 
+def is_newest(root: Path, shape: TableShape, table: DeltaTable) -> bool:
+    """Whether nobody has committed since a handle was opened."""
+    return not _entry_path(root, shape, table.version() + 1).exists()
+
+
 def check_log(root: Path, shape: TableShape) -> None:
     """Raise LakeError unless every commit of a table is there and none is empty."""
     log = root / shape.name / "_delta_log"

@@ -4,12 +4,15 @@ A log has partitions; a partition is an ordered run of entries with offsets that
 the log asks it where to begin, whenever a partition becomes its own, and nothing is ever acknowledged to the log.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
 from schemas.tables import INGESTED
+
+_ACCESS_PARTITION = re.compile(r"([^/]+)/(\d+)@(.+)")
 
 
 class Partition(NamedTuple):
@@ -32,6 +35,30 @@ def redrive_app(number: int) -> str:
     So two commits to one partition never pass each other unseen, whatever they read: identities are told by partition.
     """
     return f"redrive/{number}"
+
+
+class AccessPartition(NamedTuple):
+    """A partition of `gateway.access`, told apart from that of another topic which had the same name."""
+
+    topic: str
+    number: int
+    topic_id: str
+
+    @property
+    def generation(self) -> str:
+        """How rows name it."""
+        return f"{self.topic}/{self.number}@{self.topic_id}"
+
+    @property
+    def file(self) -> str:
+        """How people call it."""
+        return f"{self.topic}/{self.number}"
+
+
+def access_partition(generation: str) -> AccessPartition | None:
+    """The partition that a generation names; None: it names a file."""
+    found = _ACCESS_PARTITION.fullmatch(generation)
+    return AccessPartition(found[1], int(found[2]), found[3]) if found else None
 
 
 class Origin(NamedTuple):

@@ -5,9 +5,14 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from ingest import policies
-from ingest.decode import CREDENTIALS, PARTNERS, Attribution, SourceRules
+from ingest.decode import CREDENTIALS, PARTNERS, Attribution, Decoder, SourceRules
+from ingest.records import Reading
 from schemas.catalog import Catalog, Source
 from schemas.windows import to_us
+
+# What design and operators agree on where a source says nothing: how old, and how far ahead, a request may be on receipt.
+MAX_AGE_DAYS, MAX_FUTURE_MINUTES = 35, 5
+_US = timedelta(microseconds=1)
 
 
 def attribution(catalog: Catalog) -> Attribution:
@@ -37,7 +42,7 @@ def attribution(catalog: Catalog) -> Attribution:
 
 def source_rules(catalog: Catalog, source: str, received_at: datetime | None) -> SourceRules:
     """The rules of a source; one that is not in the catalog may not tag. Without a time of receipt there are no time limits."""
-    known = next((s for s in catalog.sources if s.id == source), Source(id=source))
+    known = _source(catalog, source)
     earliest = latest = None
     if received_at is not None:
         if known.max_age_days is not None:
@@ -48,3 +53,21 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
     return SourceRules(
         source, known.may_tag, known.partner_field, earliest, latest, known.event_types, fields, known.partner
     )
+
+
+def reading(catalog: Catalog, owners: Attribution, format_name: str, source: str) -> Reading:
+    """How records of a format and source are read. The limits are those of the source, or the defaults. Raises UnknownFormat."""
+    decoder = Decoder(format_name, source_rules(catalog, source, None), owners)
+    return Reading(decoder, *limits_us(catalog, source), _source(catalog, source).key_is_partner)
+
+
+def limits_us(catalog: Catalog, source: str) -> tuple[int, int]:
+    """How old, and how far ahead, a request of a source may be on receipt."""
+    said = _source(catalog, source)
+    age = timedelta(days=said.max_age_days or MAX_AGE_DAYS)
+    ahead = timedelta(minutes=MAX_FUTURE_MINUTES if said.max_future_minutes is None else said.max_future_minutes)
+    return age // _US, ahead // _US
+
+
+def _source(catalog: Catalog, source: str) -> Source:
+    return next((s for s in catalog.sources if s.id == source), Source(id=source))

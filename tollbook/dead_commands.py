@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter, validators
@@ -26,6 +27,8 @@ from tollbook.edge import (
     source_name,
     utc,
 )
+from tollbook.kafka_options import KafkaConfig
+from tollbook.redrive_records import Recall
 from tollbook.terminal import complain, show_json, shown, write
 
 app = App(
@@ -47,6 +50,30 @@ SinceOption = Annotated[
     ),
 ]
 UntilOption = Annotated[datetime | None, Parameter("--until", help="Only requests before this time (UTC).")]
+LogsArgument = Annotated[
+    list[str] | None,
+    Parameter(
+        negative="",
+        help="The logs, where they are now: files, folders, globs. Without any those are tried that the lake names.",
+    ),
+]
+FormatOption = Annotated[
+    str, Parameter("--format", help="Log format that the lines are read in now; `tollbook formats` lists them.")
+]
+ReceivedOption = Annotated[
+    datetime | None,
+    Parameter(
+        "--received",
+        help="When the logs were received. Entries that were TOO_LATE or IN_FUTURE are judged against it, and left without it.",
+    ),
+]
+FinalOption = Annotated[
+    bool, Parameter("--final", negative="", show_default=False, help="Read half lines (PARTIAL_LINE) as they stand.")
+]
+DryRunOption = Annotated[
+    bool,
+    Parameter("--dry-run", negative="", show_default=False, help="Show what would become of them; write nothing."),
+]
 
 
 @app.command(name="list")
@@ -125,50 +152,30 @@ def dead_show(
 
 @app.command
 def redrive(
-    files: Annotated[
-        list[str] | None,
-        Parameter(
-            negative="",
-            help="The logs, where they are now: files, folders, globs. Without any those are tried that the lake names.",
-        ),
-    ] = None,
+    files: LogsArgument = None,
     /,
     *,
     catalog: CatalogOption,
     lake: LakeOption,
-    format: Annotated[  # noqa: A002
-        str, Parameter("--format", help="Log format that the lines are read in now; `tollbook formats` lists them.")
-    ],
+    format: FormatOption,  # noqa: A002
     source: Annotated[str, Parameter("--source", help="The source whose entries are read again.")],
     reason: ReasonOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
-    received: Annotated[
-        datetime | None,
-        Parameter(
-            "--received",
-            help="When the logs were received. Entries that were TOO_LATE or IN_FUTURE are judged against it, and left without it.",
-        ),
-    ] = None,
-    final: Annotated[
-        bool,
-        Parameter("--final", negative="", show_default=False, help="Read half lines (PARTIAL_LINE) as they stand."),
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        Parameter("--dry-run", negative="", show_default=False, help="Show what would become of them; write nothing."),
-    ] = False,
+    received: ReceivedOption = None,
+    final: FinalOption = False,
+    dry_run: DryRunOption = False,
     commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
+    brokers: KafkaConfig | None = None,
     json: JsonOption = False,
 ) -> int:
     """Read refused entries again, after the catalog, the format or a limit was mended, and count each of them once.
 
-    Ids are those that the first reading would have given. Safe to kill and to repeat. A line from which secrets were struck out
-    is taken from the log where it stood; it must still be what it was. Exit code 1 when entries had to be left, with the reason.
+    Ids are those that the first reading would have given. Safe to kill and to repeat, also beside `tollbook ingest` and `land`. A
+    line from which secrets were struck out is taken from the log where it stood, or, with --bootstrap-servers, from the topic; it
+    must still be what it was. Exit code 1 when entries had to be left, with the reason.
 
     Usage of a month that was invoiced already is in no issued invoice: `tollbook invoice verify` lists it as late.
-
-    Not for lakes that are landed from Kafka: there, send the lines again.
 
     Example: tollbook dead redrive --catalog examples/catalog --lake demo/lake --format kong --source edge --reason UNKNOWN_CREDENTIAL
     """
@@ -180,24 +187,25 @@ def redrive(
         Wanted(source, reason, _utc(since), _utc(until)),
         redriving.How(format, _utc(received), final),
         files=embedded.found_files(files) if files else (),
+        recall=None if brokers is None else _records_at(brokers),
         dry_run=dry_run,
         commit_entries=commit_entries,
     )
     if json:
-        show_json(
-            {
-                "dry_run": dry_run,
-                **report.counts._asdict(),
-                "outcomes": [o._asdict() for o in report.outcomes],
-                "problems": report.problems,
-                "alerts": [screens.alert_row(a) for a in report.alerts],
-            }
-        )
+        show_json({"dry_run": dry_run, **screens.redriven_row(report)})
     else:
         screens.redriven(report, dry_run=dry_run)
     for problem in report.problems:
         complain(problem)
     return REFUSED if report.problems else 0
+
+
+def _records_at(brokers: KafkaConfig) -> Recall:
+    if not find_spec("confluent_kafka"):
+        raise WrongUse("--bootstrap-servers needs Tollbook's extra `kafka`: pip install 'tollbook[kafka]'")
+    from tollbook.access_records import AccessRecords  # noqa: PLC0415  # the extra `kafka`
+
+    return AccessRecords(brokers)
 
 
 def _letters(house: Warehouse, asked: Mapping[str, Any]) -> list[dict[str, Any]]:

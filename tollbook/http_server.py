@@ -28,8 +28,8 @@ from ingest.producers import BadProducers, Issuer, Producers, read
 from ingest.records import Reading
 from ingest.tokens import FetchFailed
 from schemas.catalog import Catalog
-from tollbook import ingest_worker, metrics, worker_loop
-from tollbook.attribution import attribution, source_rules
+from tollbook import metrics, worker_loop
+from tollbook.attribution import attribution, limits_us, source_rules
 
 HEAD_BYTES = 32 << 10
 CONNECTIONS_MAX = 2000
@@ -191,7 +191,7 @@ def readings(catalog: Catalog) -> Callable[[str, str], Reading]:
 
     def reading(format_name: str, source: str) -> Reading:
         rules = source_rules(catalog, source, None)._replace(source="")
-        limits = ingest_worker.limits_us(catalog, source)
+        limits = limits_us(catalog, source)
         key = (format_name, rules, limits)
         if key not in known:
             known[key] = Reading(Decoder(format_name, rules, owners), *limits)

@@ -269,6 +269,16 @@ def dead_letter(row: Mapping[str, Any], remedy: str) -> None:
     out.print(raw)
 
 
+def redriven_row(report: Redriven) -> dict[str, Any]:
+    """A redrive for programs."""
+    return {
+        **report.counts._asdict(),
+        "outcomes": [o._asdict() for o in report.outcomes],
+        "problems": report.problems,
+        "alerts": [alert_row(a) for a in report.alerts],
+    }
+
+
 def redriven(report: Redriven, *, dry_run: bool) -> None:
     """What became of refused entries."""
     if not report.outcomes:

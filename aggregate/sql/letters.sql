@@ -1,7 +1,8 @@
 -- Refused entries that can be read again: those of table dead that no redrive has settled.
 -- in:  dead, redriven; $source; $generation, $reason: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
--- out: generation, position, item, reason, raw, raw_sha256, is_whole (raw is the line as it came: nothing was struck out); ordered
-SELECT d.generation, d.position, d.item, d.reason, d.raw, d.raw_sha256, coalesce(sha256(d.raw) = d.raw_sha256, FALSE) AS is_whole
+-- out: generation, position, item, event_id, occurred_at, reason, raw, raw_sha256, is_whole (raw is the line as it came: nothing was
+--      struck out); ordered
+SELECT d.generation, d.position, d.item, d.event_id, d.occurred_at, d.reason, d.raw, d.raw_sha256, coalesce(sha256(d.raw) = d.raw_sha256, FALSE) AS is_whole
 FROM dead AS d
 ANTI JOIN redriven AS r
     ON r.source = d.source AND r.generation = d.generation AND r.position = d.position AND r.item = d.item

@@ -66,6 +66,14 @@ def test_every_option_is_explained_and_every_explained_one_exists() -> None:
     assert len(offered()) > 60
 
 
+def test_a_redrive_is_told_where_the_brokers_are_as_all_are() -> None:
+    """The page says so in one line, not in a table of its own."""
+    arguments = app["dead"]["redrive"].assemble_argument_collection(parse_docstring=True)
+    offered_there = {argument.names[0] for argument in arguments if argument.parse}
+    page = rows(section(PAGE, "Options"))
+    assert {flag.strip("`") for flag, _, _, of, _ in page if of == "all" and flag} <= offered_there
+
+
 def test_every_topic_stands_with_its_partitions_and_how_long_it_is_kept() -> None:
     """A cluster's administrator plans disks by it."""
     told = {row[0].strip("`"): (row[1], row[2]) for row in rows(section(PAGE, "Topics")) if row[0].startswith("`")}

@@ -38,7 +38,7 @@ from tests.tollbook.fixtures import (
 )
 from tests.tollbook.fixtures import ended as end_of
 from tests.tollbook.test_runs import KILL_AFTER_COMMIT
-from tollbook import embedded, redriving
+from tollbook import embedded, redrive_files, redriving
 
 NEW = {
     "partners": PARTNERS.replace(
@@ -264,13 +264,15 @@ def test_quota_alerts_follow_a_redrive(here: Here) -> None:
     assert [(a["threshold_percent"], a["passed"]) for a in alerts] == [("50", True), ("80", False)]
 
 
-def test_a_lake_that_is_landed_from_kafka_is_refused_with_what_to_do_instead(here: Here) -> None:
-    """Land workers hold identities in memory; a redrive beside them would have to stop them."""
-    assert here.run(here.log("a.log", *requests(3, consumer="c-new"))).code == 0
+@pytest.mark.parametrize("words", [["a.log"], ["--received", "2026-10-20"], ["--final"]], ids=lambda words: words[0])
+def test_what_is_said_of_files_is_refused_where_kafka_is_the_log(here: Here, words: list[str]) -> None:
+    """Records say themselves when they were received; an option that does nothing would be believed."""
+    log = here.log("a.log", *requests(3, consumer="c-new"))
+    assert here.run(log).code == 0
     recognise(here.lake, Topic("usage.events", "some-id", 4))
-    refused = redrive(here)
+    refused = redrive(here, *(log if word == "a.log" else word for word in words))
     assert refused.code == 2
-    assert "landed from Kafka (usage.events): send the refused lines again instead" in refused.complaints[0]
+    assert "landed from Kafka (usage.events): leave out logs, --received and --final" in refused.complaints[0]
 
 
 def test_show_prints_one_letter_whole_with_what_mends_it(here: Here) -> None:
@@ -433,7 +435,7 @@ def again(folder: Path) -> redriving.Redriven:
     """In several commits, few lines each."""
     book = catalogs.load(folder / "catalog")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(redriving, "DECODE_LINES", 5)
+        patch.setattr(redrive_files, "DECODE_LINES", 5)
         return redriving.redrive(folder / "lake", book, Wanted("edge"), redriving.How("kong"), commit_entries=1)
 
 
