@@ -4,7 +4,7 @@ A letter whose stored text has the hash of the line is the line: nothing was str
 kept of any. Any other line is taken from the log itself, where it stood, and must have the hash that it had.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -21,31 +21,38 @@ from ingest.text import frames
 _ITEM_BITS = 22  # a line holds at most 1 MiB, a record 4, and so fewer entries than that
 
 
-class Reread(NamedTuple):
-    """Lines as they were, by position; positions whose line needs the log, which is not at hand; and those where it has another."""
+class Part(NamedTuple):
+    """Lines as they were, and the line before them that says how they are read, where the format has such."""
 
     lines: Lines
+    layout: str | None = None
+
+
+class Reread(NamedTuple):
+    """Lines by position; positions whose line needs the log, which is not at hand; and those where it has another."""
+
+    parts: list[Part]
     away: pa.Array
     changed: pa.Array
 
 
-def reread(letters: pa.Table, path: Path | None) -> Reread:
+def reread(letters: pa.Table, path: Path | None, layout_prefix: str | None = None) -> Reread:
     """The lines of `letters` (position, raw, raw_sha256, is_whole), all of one log, which is `path` if it is at hand.
 
+    `layout_prefix`: what lines begin with that say how those after them are read; then no letter tells enough without the log.
     Raises ingest.text.UnreadableFile.
     """
-    stored = letters.filter(letters["is_whole"]).select(["position", "raw"])
-    kept = pa.table([stored["position"], _ended(stored["raw"])], schema=LINES)
-    missing = letters.filter(pc.invert(letters["is_whole"]))
+    tells = pc.and_(letters["is_whole"], pa.scalar(layout_prefix is None))
+    stored = letters.filter(tells).select(["position", "raw"])
+    kept = Lines(pa.table([stored["position"], _ended(stored["raw"])], schema=LINES), UNREADABLE.empty_table())
+    missing = letters.filter(pc.invert(tells))
     sought = dict(zip(missing["position"].to_pylist(), missing["raw_sha256"].to_pylist(), strict=True))
-    if not sought:
-        return Reread(Lines(kept, UNREADABLE.empty_table()), _positions([]), _positions([]))
-    if path is None:
-        return Reread(Lines(kept, UNREADABLE.empty_table()), _positions(list(sought)), _positions([]))
-    found = _found(path, sought)
-    lines = pa.concat_tables([kept, found.lines]).sort_by("position")
-    there = set(found.lines["position"].to_pylist())
-    return Reread(Lines(lines, found.unreadable), _positions([]), _positions([p for p in sought if p not in there]))
+    if path is None or not sought:
+        return Reread([Part(kept)], _positions(list(sought)), _positions([]))
+    found = list(_found(path, sought, layout_prefix))
+    there = {position for part in found for position in part.lines.lines["position"].to_pylist()}
+    parts = found if layout_prefix else [Part(_in_order([kept, *(part.lines for part in found)]))]
+    return Reread(parts, _positions([]), _positions([p for p in sought if p not in there]))
 
 
 def places(rows: pa.Table) -> npt.NDArray[np.int64]:
@@ -54,28 +61,53 @@ def places(rows: pa.Table) -> npt.NDArray[np.int64]:
     return keys
 
 
-def _found(path: Path, sought: Mapping[int, str]) -> Lines:
+def _found(path: Path, sought: Mapping[int, str], layout_prefix: str | None) -> Iterator[Part]:
     """The lines of a log at some positions, where they have the hash they should have."""
     positions = _positions(sorted(sought))
     last = max(sought)
-    lines, unreadable = [LINES.empty_table()], [UNREADABLE.empty_table()]
+    before: str | None = None
     framed = frames(path)
     try:
         for block in framed:
-            here = block.lines.filter(pc.is_in(block.lines["position"], value_set=positions))
-            bad = block.unreadable.filter(pc.is_in(block.unreadable["position"], value_set=positions))
-            hashes = dict(zip(bad["position"].to_pylist(), bad["raw_sha256"].to_pylist(), strict=True))
-            same = [
-                sought[position] in ({hashes[position]} if position in hashes else known)
-                for position, known in zip(here["position"].to_pylist(), sha256(here["line"]), strict=True)
-            ]
-            lines.append(here.filter(pa.array(same, pa.bool_())))
-            unreadable.append(bad)
+            same = _same(block, positions, sought)
+            if layout_prefix is None:
+                yield Part(same)
+            else:
+                parts = _by_layout(block, same, layout_prefix, before)
+                before = parts[-1].layout
+                yield from parts
             if block.lines.num_rows and block.lines["position"][-1].as_py() >= last:
                 break
     finally:
         framed.close()
-    return Lines(pa.concat_tables(lines), pa.concat_tables(unreadable))
+
+
+def _same(block: Lines, positions: pa.Array, sought: Mapping[int, str]) -> Lines:
+    here = block.lines.filter(pc.is_in(block.lines["position"], value_set=positions))
+    bad = block.unreadable.filter(pc.is_in(block.unreadable["position"], value_set=positions))
+    hashes = dict(zip(bad["position"].to_pylist(), bad["raw_sha256"].to_pylist(), strict=True))
+    same = [
+        sought[position] in ({hashes[position]} if position in hashes else known)
+        for position, known in zip(here["position"].to_pylist(), sha256(here["line"]), strict=True)
+    ]
+    return Lines(here.filter(pa.array(same, pa.bool_())), bad)
+
+
+def _by_layout(block: Lines, lines: Lines, prefix: str, before: str | None) -> list[Part]:
+    """`lines` of a block, cut where another layout begins; the last one, which may have no lines, holds beyond the block."""
+    headers = block.lines.filter(pc.starts_with(block.lines["line"], prefix))
+    layouts = [before, *headers["line"].to_pylist()]
+    at = lines.lines["position"].to_numpy()
+    cuts = [0, *np.searchsorted(at, headers["position"].to_numpy()), len(at)]
+    return [
+        Part(Lines(lines.lines.slice(start, end - start), lines.unreadable), layout)
+        for layout, start, end in zip(layouts, cuts[:-1], cuts[1:], strict=True)
+    ]
+
+
+def _in_order(pieces: Sequence[Lines]) -> Lines:
+    lines, unreadable = zip(*pieces, strict=True)
+    return Lines(pa.concat_tables(lines).sort_by("position"), pa.concat_tables(unreadable))
 
 
 def sha256(lines: pa.ChunkedArray) -> list[set[str]]:

@@ -11,7 +11,7 @@ from ingest import generation
 from ingest.decode import Decoded, Decoder
 from ingest.framing import Lines
 from ingest.generation import FileChanged
-from ingest.reread import Reread, reread
+from ingest.reread import reread
 from ingest.text import UnreadableFile
 from schemas.reasons import Reason
 from tollbook.embedded import known_files
@@ -38,17 +38,18 @@ class FileReader:
         """Read the letters of one log again; `path` is where it is now, if it is at hand."""
         letters = self._apart(self._worker.letters(self._wanted, name), file)
         try:
-            again = reread(letters, path)
+            again = reread(letters, path, self._decoder.layout_prefix)
         except UnreadableFile as exc:
             self._turn.problems.append(str(exc))
-            again = reread(letters, None)
+            again = reread(letters, None, self._decoder.layout_prefix)
         away = f"{file}: the log is not at hand; name it at the end of the command"
         changed = f"{file}: the lines that stand there now are others; bring back the log as it was read"
         self._turn.leave(at_positions(letters, again.away), away)
         self._turn.leave(at_positions(letters, again.changed), changed)
-        for part in _parts(again):
-            mine = at_positions(letters, part.lines["position"].combine_chunks())
-            self._take(mine, self._decoder.decode(part, name), name, file)
+        for part in again.parts:
+            for lines in _pieces(part.lines):
+                mine = at_positions(letters, lines.lines["position"].combine_chunks())
+                self._take(mine, self._decoder.decode(lines, name, layout=part.layout), name, file)
 
     def _apart(self, letters: pa.Table, file: str) -> pa.Table:
         """Letters without those that cannot be judged as things are."""
@@ -78,9 +79,9 @@ class FileReader:
         return pa.array(differing, pa.int64())
 
 
-def _parts(again: Reread) -> Iterator[Lines]:
-    """The lines in pieces that are decoded at a time."""
-    lines, unreadable = again.lines
+def _pieces(part: Lines) -> Iterator[Lines]:
+    """The lines that are decoded at a time."""
+    lines, unreadable = part
     for start in range(0, lines.num_rows, DECODE_LINES):
         yield Lines(lines.slice(start, DECODE_LINES).combine_chunks(), unreadable)
 

@@ -189,6 +189,27 @@ def test_a_log_that_was_read_in_the_wrong_format_is_read_in_the_right_one(here: 
     assert here.run(log).out == "Nothing new to read.\n"
 
 
+def test_lines_are_read_by_the_header_that_stood_before_them(here: Here) -> None:
+    """CloudFront's columns are what the owner chose; they change in the middle of a log, and the stored line does not name them."""
+    log = here.log(
+        "edge.log",
+        b"#Fields: timestamp(ms) sc-status cs-uri-stem cs-method sc-bytes x-edge-request-id\n",
+        *(b"%d\t200\t/v1/a\tGET\t100\tid-%d==\n" % (T0_MS + n, n) for n in range(3)),
+        b"#Fields: x-edge-request-id sc-bytes cs-method cs-uri-stem sc-status timestamp(ms)\n",
+        *(b"id-%d==\t250\tGET\t/v1/b\t200\t%d\n" % (n, T0_MS + n) for n in range(3, 5)),
+    )
+    told = ["--catalog", here.catalog, "--lake", here.lake, "--format", "cloudfront", "--source", "cdn"]
+    assert here.tollbook("run", *told, log).out.startswith("7 entries: 0 counted")  # headers are refused, too
+    write_catalog(here.catalog, sources="sources: [{id: cdn, partner: acme}]")
+    moved = log.rename(here.folder / "edge.log.1")
+    away = redrive(here, "--json", "--reason", "NO_PARTNER", format="cloudfront", source="cdn")
+    assert (became(away), away.code) == ({("NO_PARTNER", "left"): 5}, 1)
+    done = redrive(here, moved, "--json", format="cloudfront", source="cdn")
+    assert became(done) == {("NO_PARTNER", "counted"): 5, ("NOT_A_REQUEST", "NOT_A_REQUEST"): 2}
+    assert [row["response_bytes"] for row in here.table("events", "FROM t ORDER BY event_id")] == [100] * 3 + [250] * 2
+    assert here.balanced(7)
+
+
 @pytest.mark.parametrize(
     ("words", "counted"),
     [
