@@ -5,7 +5,7 @@ Every land commit of the same events partition restates that version: a redrive 
 from the same state of the lake fence each other, and whoever comes second begins again with all that the first has done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +13,12 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aggregate import engine, followers, identities, outcomes
+from aggregate import engine, followers, identities, outcomes, texts
 from aggregate.identities import COUNTED, Identities
 from aggregate.land import Counts
 from schemas import lake
 from schemas.log import redrive_app
-from schemas.tables import DEAD, DUPLICATES, EVENTS, READS, REDRIVEN, TOPICS
+from schemas.tables import DUPLICATES, EVENTS, LETTERS, READS, REDRIVEN, TOPICS
 
 OUTCOMES = ("counted", "duplicate", "conflict")  # by verdict, as table redriven has them
 _NUMBER = 0  # the events partition of logs that are files
@@ -36,9 +36,10 @@ class Wanted(NamedTuple):
 class Redrive:
     """One redrive over one state of the lake. Drop it after any exception: what is committed is settled, the rest stays refused."""
 
-    def __init__(self, root: Path, *, catalog_sha256: str, dry_run: bool = False) -> None:
+    def __init__(self, root: Path, *, catalog_sha256: str, now: Callable[[], datetime], dry_run: bool = False) -> None:
         """Brings the followers up to date. Raises schemas.lake.LakeError, Fenced."""
         self._root = root
+        self._now = now
         self._catalog_sha256 = catalog_sha256
         self._dry_run = dry_run
         self._con = engine.connect()
@@ -47,7 +48,7 @@ class Redrive:
         # The handle first: what is committed after it fences the commit that rests on it, and what is read below is not older.
         self._table = lake.open_table(root, EVENTS)
         followers.catch_up(root, self._con)
-        for shape in (DEAD, REDRIVEN, READS, DUPLICATES, TOPICS):
+        for shape in (LETTERS, REDRIVEN, READS, DUPLICATES, TOPICS):
             engine.scan(self._con, shape.name, lake.pinned_files(root, shape), shape.schema)
         engine.scan(self._con, "events", lake.files(self._table), EVENTS.schema)
         self._redrives = self._table.transaction_version(redrive_app(_NUMBER)) or 0
@@ -65,7 +66,11 @@ class Redrive:
 
     def letters(self, wanted: Wanted, generation: str) -> pa.Table:
         """The letters of one generation (columns of aggregate/sql/letters.sql), by position and item."""
-        return engine.run(self._con, "letters", {**wanted._asdict(), "generation": generation})
+        for attempt in texts.again():
+            with attempt:
+                texts.scan(self._root, self._con)
+                found = engine.run(self._con, "letters", {**wanted._asdict(), "generation": generation})
+        return found
 
     def entries_at(self, source: str, generation: str, positions: pa.Array) -> Mapping[int, int]:
         """How many entries the lines at some positions were when they were read."""
@@ -89,7 +94,7 @@ class Redrive:
             info = {
                 REDRIVEN.name: outcomes.write(self._root, REDRIVEN, self._settled(events, reasons, became)),
                 DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
-                DEAD.name: outcomes.write(self._root, DEAD, outcomes.conflicts(events, verdicts)),
+                **texts.write(self._root, outcomes.conflicts(events, verdicts), self._now),
             }
             self._redrives += 1
             before = self._table.version()

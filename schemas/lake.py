@@ -4,6 +4,7 @@ The rule that must hold: a commit is acknowledged only after its data files, its
 disk, and a writer whose snapshot is old is refused, never merged (docs/decisions/002-commit-protocol.md).
 """
 
+import contextlib
 import json
 import os
 import uuid
@@ -24,7 +25,7 @@ from schemas import tables
 from schemas.tables import TableShape
 
 MARKER = "tollbook-lake.json"
-FORMAT = 1
+FORMAT = 2  # 1 kept the text of dead letters in table dead, on which closes rest
 CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits took 240 ms without, 10 with
 _INFO = "tollbook"
 _MIXED = "tollbook.mixed"  # property of a table that columns were added to
@@ -122,6 +123,11 @@ def check(root: Path) -> None:
         ) from None
     except ValueError as exc:
         raise LakeError(f"{root / MARKER} is damaged ({exc}); restore it from a backup") from exc
+    if marker.get("format") == 1:
+        raise LakeError(
+            f"{root} has lake format 1, in which the text of refused lines cannot be erased; read the logs into a new lake, and keep the "
+            f"version of tollbook that made this one for its invoices (docs/operations.md, upgrades)"
+        )
     if marker.get("format") != FORMAT:
         raise LakeError(f"{root} has lake format {marker.get('format')}; this version reads {FORMAT}: upgrade tollbook")
 
@@ -153,9 +159,11 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
 
 
 def check_log(root: Path, shape: TableShape) -> None:
-    """Raise LakeError unless every commit of a table is there and none is empty."""
+    """Raise LakeError unless every commit of a table is there and none is empty; of an erasable table from its checkpoint on."""
     log = root / shape.name / "_delta_log"
-    for number, name in enumerate(sorted(p.name for p in log.glob("*.json"))):
+    first = max(_checkpoints(log), default=0) if shape.erasable else 0
+    names = sorted(p.name for p in log.glob("*.json"))
+    for number, name in enumerate((n for n in names if n >= f"{first:020d}"), first):
         if int(name.removesuffix(".json")) != number or (log / name).stat().st_size == 0:
             raise LakeError(
                 f"{log / name} is empty or one before it is missing; restore it from a backup, or repair it by docs/operations.md"
@@ -194,13 +202,21 @@ def file_schema(shape: TableShape) -> pa.Schema:
 
 
 def commit(
-    table: DeltaTable, shape: TableShape, parts: Sequence[Part], *, versions: Mapping[str, int], info: Mapping[str, Any]
+    table: DeltaTable,
+    shape: TableShape,
+    parts: Sequence[Part],
+    *,
+    versions: Mapping[str, int],
+    info: Mapping[str, Any],
+    instead_of: Sequence[str] = (),
 ) -> DeltaTable:
     """Add `parts` and set the transaction `versions` in one commit, durably; a fresh handle on the result.
 
-    `info` is kept as JSON in the commit (`commit_info`). Raises Fenced when another writer moved one of `versions`
-    since `table` was opened: a version may only be moved by the worker that read its predecessor.
+    `info` is kept as JSON in the commit (`commit_info`). `instead_of`: absolute paths of files that the parts replace, of an erasable
+    table. Raises Fenced when another writer moved one of `versions`, or replaced files, since `table` was opened: a version may only
+    be moved by the worker that read its predecessor.
     """
+    assert shape.erasable or not instead_of
     root, snapshot = Path(_path(table.table_uri)), table.version()
     actions: list[AddAction | RemoveAction] = [
         AddAction(
@@ -212,6 +228,9 @@ def commit(
             stats=json.dumps({"numRecords": part.rows}),
         )
         for part in parts
+    ]
+    actions += [
+        RemoveAction(str(Path(file).relative_to(root)), data_change=True, deletion_timestamp=0) for file in instead_of
     ]
     try:
         table.create_write_transaction(
@@ -232,6 +251,8 @@ def commit(
             ) from exc
         raise Fenced(str(exc)) from exc
     except (DeltaError, OSError) as exc:
+        if shape.erasable and not (root / "_delta_log" / f"{snapshot:020d}.json").exists():
+            raise Fenced(f"{shape.name} was cut off behind version {snapshot}") from exc
         raise LakeError(
             f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command"
         ) from exc
@@ -241,10 +262,14 @@ def commit(
             raise Fenced(f"{app} is at {fresh.transaction_version(app)}, not at {version} as just written")
     # From the version this commit rests on: its writer may have died before it had synced it.
     for version in range(snapshot, fresh.version() + 1):
-        _fsync(root / "_delta_log" / f"{version:020d}.json")
+        # What a checkpoint has made needless is durable by it.
+        with contextlib.suppress(*([FileNotFoundError] if shape.erasable else [])):
+            _fsync(root / "_delta_log" / f"{version:020d}.json")
     _fsync(root / "_delta_log")
     if fresh.version() // CHECKPOINT_COMMITS > snapshot // CHECKPOINT_COMMITS:
-        _checkpoint(fresh, root / "_delta_log")
+        # Whoever cuts the log off behind this version meanwhile has made a later one.
+        with contextlib.suppress(*([DeltaError, FileNotFoundError] if shape.erasable else [])):
+            _checkpoint(fresh, root / "_delta_log")
     return fresh
 
 
@@ -253,6 +278,50 @@ def _checkpoint(table: DeltaTable, log: Path) -> None:
     table.create_checkpoint()
     for made in [*log.glob(f"{table.version():020d}.checkpoint*.parquet"), log / "_last_checkpoint", log]:
         _fsync(made)
+
+
+def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
+    """Delete the files that commits have replaced, and the log by which versions with them could be opened; how many files.
+
+    Safe to kill and to repeat, and beside writers: of the log stays what they may be at, which is everything from the version before
+    `since`, the first that replaced files just now; None: nothing was replaced just now, and somebody else may have died at it.
+    """
+    assert shape.erasable
+    replaced = _replaced(root, shape)
+    if not replaced:
+        return 0
+    gone = [path for paths in replaced.values() for path in paths if path.exists()]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    _fsync(root / shape.name)
+    log, last = root / shape.name / "_delta_log", max(replaced)
+    if max(_checkpoints(log), default=0) < last:
+        _checkpoint(DeltaTable(root / shape.name), log)
+    behind = (min(replaced) if since is None else since) - 1
+    # Checkpoints first: without the log before it, no version before the last that replaced files can be opened then.
+    for version, path in sorted(_checkpoints(log).items()):
+        if version < last:
+            path.unlink()
+    for path in log.glob("*.json"):
+        if int(path.stem) < behind:
+            path.unlink()
+    _fsync(log)
+    return len(gone)
+
+
+def _replaced(root: Path, shape: TableShape) -> dict[int, list[Path]]:
+    """The files that commits have replaced, by version, as far as the log goes back."""
+    found = {}
+    for entry in sorted((root / shape.name / "_delta_log").glob("*.json")):
+        actions = _log_entry(root, shape, int(entry.stem))
+        if paths := [root / shape.name / a["remove"]["path"] for a in actions if "remove" in a]:
+            found[int(entry.stem)] = paths
+    return found
+
+
+def _checkpoints(log: Path) -> dict[int, Path]:
+    """The checkpoints in a table's log, by version."""
+    return {int(path.name.partition(".")[0]): path for path in log.glob("*.checkpoint.parquet")}
 
 
 def commit_info(root: Path, shape: TableShape, version: int) -> dict[str, Any]:

@@ -5,12 +5,14 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter, validators
 
 from aggregate.land import COMMIT_ENTRIES
 from aggregate.redrive import Wanted
+from aggregate.texts import again
 from billing import catalog as catalogs
 from billing.render import text_cell
 from billing.warehouse import Warehouse
@@ -22,8 +24,10 @@ from tollbook.edge import (
     CommitEntriesOption,
     JsonOption,
     LakeOption,
+    NowOption,
     WrongUse,
     source_name,
+    the_clock,
     utc,
 )
 from tollbook.terminal import complain, show_json, shown, write
@@ -35,8 +39,8 @@ app = App(
 )
 _LETTER_DIGITS_MIN = 4
 _CSV_COLUMNS = ("letter", "outcome", "reason", "detail", "source", "file", "generation", "position", "item", "event_id", "partner_id",
-                "occurred_at", "raw", "remedy")  # fmt: skip
-_TABLES = ("dead", "redriven", "reads")
+                "occurred_at", "raw", "erased_at", "erased_by", "remedy")  # fmt: skip
+_TABLES = ("dead", "texts", "redriven", "reads")
 
 ReasonOption = Annotated[str | None, Parameter("--reason", help="Only this reason, such as UNKNOWN_CREDENTIAL.")]
 SourceOption = Annotated[str | None, Parameter("--source", help="Only this source.")]
@@ -75,10 +79,8 @@ def dead_list(
     Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
     """
     _check_reason(reason)
-    house = Warehouse(lake, only=_TABLES)
     asked = {"reason": reason, "source": source, "since": _utc(since), "until": _utc(until)}
-    sums = house.query("dead_by_reason", asked).to_pylist()
-    rows = _letters(house, {**asked, "letter": None, "limit": limit})
+    sums, rows = _letters(lake, {**asked, "letter": None, "limit": limit})
     if json:
         show_json({"by_reason": sums, "entries": rows})
     elif csv:
@@ -104,8 +106,8 @@ def dead_show(
         raise WrongUse(
             f"{letter!r} names no entry; `tollbook dead list` shows their names, of which {_LETTER_DIGITS_MIN} digits will do"
         )
-    rows = _letters(
-        Warehouse(lake, only=_TABLES),
+    _, rows = _letters(
+        lake,
         {"reason": None, "source": None, "since": None, "until": None, "letter": letter, "limit": 2},
     )
     if not rows:
@@ -160,11 +162,12 @@ def redrive(
     ] = False,
     commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
     json: JsonOption = False,
+    now: NowOption = None,
 ) -> int:
     """Read refused entries again, after the catalog, the format or a limit was mended, and count each of them once.
 
     Ids are those that the first reading would have given. Safe to kill and to repeat. A line from which secrets were struck out
-    is taken from the log where it stood; it must still be what it was. Exit code 1 when entries had to be left, with the reason.
+    is taken from the log where it stood, and so is one whose text was erased; it must still be what it was. Exit code 1 when entries had to be left, with the reason.
 
     Usage of a month that was invoiced already is in no issued invoice: `tollbook invoice verify` lists it as late.
 
@@ -180,6 +183,7 @@ def redrive(
         Wanted(source, reason, _utc(since), _utc(until)),
         redriving.How(format, _utc(received), final),
         files=embedded.found_files(files) if files else (),
+        now=the_clock(now),
         dry_run=dry_run,
         commit_entries=commit_entries,
     )
@@ -200,14 +204,22 @@ def redrive(
     return REFUSED if report.problems else 0
 
 
-def _letters(house: Warehouse, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The letters that are asked for, with their text and the name of their file."""
+def _letters(lake: Path, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Sums by reason, and the letters that are asked for, with their text and the name of their file."""
+    for attempt in again():
+        with attempt:
+            found = _read(Warehouse(lake, only=_TABLES), asked)
+    return found
+
+
+def _read(house: Warehouse, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    sums = house.query("dead_by_reason", {k: asked[k] for k in ("reason", "source", "since", "until")}).to_pylist()
     files = {(row["source"], row["generation"]): row["file"] for row in house.query("offsets").to_pylist()}
     rows: list[dict[str, Any]] = house.query("dead_letters", asked).to_pylist()
     for row in rows:
         row["raw"] = (row["raw"] or b"").decode(errors="backslashreplace")
         row["file"] = files.get((row["source"], row["generation"]))
-    return rows
+    return sums, rows
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -217,7 +229,8 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writerow(_CSV_COLUMNS)
     for row in rows:
         given = {**row, "remedy": REMEDY[Reason(row["reason"])]}
-        given["occurred_at"] = None if row["occurred_at"] is None else row["occurred_at"].isoformat()
+        for name in ("occurred_at", "erased_at"):
+            given[name] = None if row[name] is None else row[name].isoformat()
         writer.writerow([_cell(given[name]) for name in _CSV_COLUMNS])
     return out.getvalue()
 

@@ -1,7 +1,7 @@
 """`tollbook dead redrive`: refused entries are read again with the catalog as it is now, and counted, each line once."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -64,6 +64,7 @@ def redrive(
     wanted: Wanted,
     how: How,
     *,
+    now: Callable[[], datetime],
     files: Sequence[Path] = (),
     dry_run: bool = False,
     commit_entries: int = COMMIT_ENTRIES,
@@ -76,7 +77,7 @@ def redrive(
     formats.statement(how.format_name)
     lake.check(root)
     with alone(root):
-        worker = Redrive(root, catalog_sha256=catalog.sha256, dry_run=dry_run)
+        worker = Redrive(root, catalog_sha256=catalog.sha256, now=now, dry_run=dry_run)
         if topics := worker.topics:
             raise WrongUse(
                 f"{root} is landed from Kafka ({', '.join(topics)}): send the refused lines again instead (docs/operations.md, dead letters)"
@@ -117,7 +118,9 @@ class _Turn:
         except UnreadableFile as exc:
             self.problems.append(str(exc))
             again = reread(letters, None)
-        self._leave(letters, again.away, f"{file}: the log is not at hand; name it at the end of the command")
+        for erased_by, mine in _by_erasure(letters):
+            text = f"their text was erased ({erased_by}) and " if erased_by else ""
+            self._leave(mine, again.away, f"{file}: {text}the log is not at hand; name it at the end of the command")
         self._leave(
             letters,
             again.changed,
@@ -193,6 +196,15 @@ def _keys(rows: pa.Table) -> I64:
     """Position and item in one number; in log order they ascend."""
     keys: I64 = rows["position"].to_numpy() << _ITEM_BITS | rows["item"].to_numpy().astype(np.int64)
     return keys
+
+
+def _by_erasure(letters: pa.Table) -> list[tuple[str | None, pa.Table]]:
+    """Letters by the rule that erased their text, None: it is there."""
+    rules = letters["erased_by"]
+    return [
+        (rule, letters.filter(pc.is_null(rules) if rule is None else pc.equal(rules, rule)))
+        for rule in sorted(set(rules.to_pylist()), key=lambda rule: rule or "")
+    ]
 
 
 def _parts(again: Reread) -> Iterator[Lines]:

@@ -232,7 +232,7 @@ def dead_tables(
     for row in rows:
         place = f"  {row['source']}: {row['file'] or row['generation']}, byte {row['position']:,}"
         sentence(f"{row['letter']}  ", (row["reason"], "bold"), shortened(f"{place}  {row['detail'] or ''}"))
-        raw = words(" ".join(shortened(row["raw"].strip(), _RAW_CHARACTERS).split("\n")))
+        raw = words(" ".join(shortened(_text(row).strip(), _RAW_CHARACTERS).split("\n")))
         raw.overflow = "fold"
         out.print(Padding(raw, (0, 0, 0, 4), expand=False), style="dim")
     total = sum(row["entries"] for row in sums)
@@ -264,9 +264,16 @@ def dead_letter(row: Mapping[str, Any], remedy: str) -> None:
             view.add_row(name, words(value.replace("\n", "\\n")))
     out.print(view)
     out.print()
-    raw = words(row["raw"].rstrip("\r\n"))
+    raw = words(_text(row).rstrip("\r\n"))
     raw.overflow = "fold"
     out.print(raw)
+
+
+def _text(row: Mapping[str, Any]) -> str:
+    """The text of a letter, or what became of it."""
+    if row["erased_at"] is None:
+        return str(row["raw"])
+    return f"(text erased at {row['erased_at'].astimezone(UTC):%Y-%m-%dT%H:%MZ}: {row['erased_by']})"
 
 
 def redriven(report: Redriven, *, dry_run: bool) -> None:

@@ -10,11 +10,12 @@ import pytest
 from aggregate.verify import prove
 from billing import catalog
 from schemas.lake import LakeError
+from tests.aggregate.fixtures import now
 from tests.docs.pages import ROOT, block
 from tollbook import demo_logs, embedded
 
 CATALOG = ROOT / "examples" / "catalog"
-FOLLOWERS = ("rollups", "duplicates", "dead", "redriven", "reads", "ingested")
+FOLLOWERS = ("rollups", "duplicates", "dead", "texts", "redriven", "reads", "ingested")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def lake(month: tuple[Path, demo_logs.DemoFile], tmp_path: Path) -> Path:
 
 
 def land(lake: Path, file: demo_logs.DemoFile) -> None:
-    embedded.run(lake, catalog.load(CATALOG), [file.path], format_name=file.format, source=file.source)
+    embedded.run(lake, catalog.load(CATALOG), [file.path], format_name=file.format, source=file.source, now=now)
 
 
 def newest(lake: Path, table: str) -> Path:
