@@ -65,11 +65,14 @@ class _Infos(dict[int, dict[str, Any]]):
 
 
 def _follow_texts(root: Path, infos: _Infos, newest: int) -> None:
-    """Mostly there are none: then nothing is committed for many commits of `events`, and readers have all there is."""
+    """Mostly there are none: then nothing is committed for many commits of `events`, and readers have all there is.
+
+    Files may be missing, of a lake that came back from a backup without texts.
+    """
     table, missing = _behind(root, TEXTS, newest)
     parts = _named(TEXTS, infos, missing)
     if parts or len(missing) >= _TEXTLESS_COMMITS:
-        _commit(table, TEXTS, parts, missing)
+        _commit(table, TEXTS, [part for part in parts if (root / TEXTS.name / part.path).exists()], missing)
 
 
 def _behind(root: Path, shape: TableShape, newest: int, version: int | None = None) -> tuple[DeltaTable, range]:

@@ -27,6 +27,7 @@ from schemas.tables import TableShape
 MARKER = "tollbook-lake.json"
 FORMAT = 2  # 1 kept the text of dead letters in table dead, on which closes rest
 CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits took 240 ms without, 10 with
+_LOOKS = 5  # at the log of an erasable table, which may be cut off while it is looked at
 _INFO = "tollbook"
 _MIXED = "tollbook.mixed"  # property of a table that columns were added to
 _ENCODINGS = {tables.TIME: "DELTA_BINARY_PACKED", pa.int64(): "DELTA_BINARY_PACKED"}  # half the time, a tenth smaller
@@ -139,7 +140,7 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
     """
     check(root)
     try:
-        table = DeltaTable(root / shape.name, version=version)
+        table = opened(root / shape.name, shape, version)
     except TableNotFoundError as exc:
         raise LakeError(f"table {shape.name} is missing in {root}; restore the lake from a backup") from exc
     except DeltaError as exc:
@@ -158,16 +159,36 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
     return table
 
 
+def opened(path: Path, shape: TableShape, version: int | None = None) -> DeltaTable:
+    """A handle on a table that is there, nothing checked."""
+    if shape.erasable:
+        for _ in range(1, _LOOKS):
+            with contextlib.suppress(DeltaError):
+                return DeltaTable(path, version=version)
+    return DeltaTable(path, version=version)
+
+
 def check_log(root: Path, shape: TableShape) -> None:
     """Raise LakeError unless every commit of a table is there and none is empty; of an erasable table from its checkpoint on."""
     log = root / shape.name / "_delta_log"
-    first = max(_checkpoints(log), default=0) if shape.erasable else 0
-    names = sorted(p.name for p in log.glob("*.json"))
-    for number, name in enumerate((n for n in names if n >= f"{first:020d}"), first):
-        if int(name.removesuffix(".json")) != number or (log / name).stat().st_size == 0:
-            raise LakeError(
-                f"{log / name} is empty or one before it is missing; restore it from a backup, or repair it by docs/operations.md"
-            )
+    looks = (_wrong_entry(log, shape) for _ in range(_LOOKS if shape.erasable else 1))
+    if all(wrong := look for look in looks):
+        raise LakeError(
+            f"{wrong} is empty or one before it is missing; restore it from a backup, or repair it by docs/operations.md"
+        )
+
+
+def _wrong_entry(log: Path, shape: TableShape) -> Path | None:
+    """The first commit of a log that is empty, or that lacks the one before it."""
+    first = max(checkpoints(log), default=0) if shape.erasable else 0
+    paths = [path for path in sorted(log.glob("*.json")) if int(path.stem) >= first]
+    for number, path in enumerate(paths, first):
+        try:
+            if int(path.stem) != number or path.stat().st_size == 0:
+                return path
+        except FileNotFoundError:
+            return path
+    return None
 
 
 def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None = None) -> Part:
@@ -256,7 +277,7 @@ def commit(
         raise LakeError(
             f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command"
         ) from exc
-    fresh = DeltaTable(root)  # with checkpoints ten times as fast as to update the old handle
+    fresh = opened(root, shape)  # with checkpoints ten times as fast as to update the old handle
     for app, version in versions.items():
         if fresh.transaction_version(app) != version:
             raise Fenced(f"{app} is at {fresh.transaction_version(app)}, not at {version} as just written")
@@ -269,57 +290,18 @@ def commit(
     if fresh.version() // CHECKPOINT_COMMITS > snapshot // CHECKPOINT_COMMITS:
         # Whoever cuts the log off behind this version meanwhile has made a later one.
         with contextlib.suppress(*([DeltaError, FileNotFoundError] if shape.erasable else [])):
-            _checkpoint(fresh, root / "_delta_log")
+            checkpoint(fresh, root / "_delta_log")
     return fresh
 
 
-def _checkpoint(table: DeltaTable, log: Path) -> None:
+def checkpoint(table: DeltaTable, log: Path) -> None:
     """Sum the log up, so that opening the table does not read all of it. The log's entries stay: they are the history."""
     table.create_checkpoint()
     for made in [*log.glob(f"{table.version():020d}.checkpoint*.parquet"), log / "_last_checkpoint", log]:
         _fsync(made)
 
 
-def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
-    """Delete the files that commits have replaced, and the log by which versions with them could be opened; how many files.
-
-    Safe to kill and to repeat, and beside writers: of the log stays what they may be at, which is everything from the version before
-    `since`, the first that replaced files just now; None: nothing was replaced just now, and somebody else may have died at it.
-    """
-    assert shape.erasable
-    replaced = _replaced(root, shape)
-    if not replaced:
-        return 0
-    gone = [path for paths in replaced.values() for path in paths if path.exists()]
-    for path in gone:
-        path.unlink(missing_ok=True)
-    _fsync(root / shape.name)
-    log, last = root / shape.name / "_delta_log", max(replaced)
-    if max(_checkpoints(log), default=0) < last:
-        _checkpoint(DeltaTable(root / shape.name), log)
-    behind = (min(replaced) if since is None else since) - 1
-    # Checkpoints first: without the log before it, no version before the last that replaced files can be opened then.
-    for version, path in sorted(_checkpoints(log).items()):
-        if version < last:
-            path.unlink()
-    for path in log.glob("*.json"):
-        if int(path.stem) < behind:
-            path.unlink()
-    _fsync(log)
-    return len(gone)
-
-
-def _replaced(root: Path, shape: TableShape) -> dict[int, list[Path]]:
-    """The files that commits have replaced, by version, as far as the log goes back."""
-    found = {}
-    for entry in sorted((root / shape.name / "_delta_log").glob("*.json")):
-        actions = _log_entry(root, shape, int(entry.stem))
-        if paths := [root / shape.name / a["remove"]["path"] for a in actions if "remove" in a]:
-            found[int(entry.stem)] = paths
-    return found
-
-
-def _checkpoints(log: Path) -> dict[int, Path]:
+def checkpoints(log: Path) -> dict[int, Path]:
     """The checkpoints in a table's log, by version."""
     return {int(path.name.partition(".")[0]): path for path in log.glob("*.checkpoint.parquet")}
 
@@ -347,6 +329,11 @@ def _said(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
 def added_files(root: Path, shape: TableShape, version: int) -> list[str]:
     """Absolute paths of the files that one commit added."""
     return [str(root / shape.name / a["add"]["path"]) for a in _log_entry(root, shape, version) if "add" in a]
+
+
+def replaced_files(root: Path, shape: TableShape, version: int) -> list[Path]:
+    """Absolute paths of the files that one commit has put others in the place of."""
+    return [root / shape.name / a["remove"]["path"] for a in _log_entry(root, shape, version) if "remove" in a]
 
 
 def pinned_files(root: Path, shape: TableShape, version: int | None = None) -> list[str]:

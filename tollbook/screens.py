@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from rich.padding import Padding
 
+from aggregate.retention import Erased, Rule
 from aggregate.verify import Proof
 from ingest.detection import Reading as Detected
 from ingest.formats import Format
@@ -272,7 +273,7 @@ def dead_letter(row: Mapping[str, Any], remedy: str) -> None:
 def _text(row: Mapping[str, Any]) -> str:
     """The text of a letter, or what became of it."""
     if row["erased_at"] is None:
-        return str(row["raw"])
+        return str(row["raw"]) or "(no text is kept)"
     return f"(text erased at {row['erased_at'].astimezone(UTC):%Y-%m-%dT%H:%MZ}: {row['erased_by']})"
 
 
@@ -286,6 +287,18 @@ def redriven(report: Redriven, *, dry_run: bool) -> None:
         now = _BECAME.get(row.became) or ("left as it is" if row.became == "left" else f"still refused: {row.became}")
         view.row(row.reason, now, f"{row.entries:,}")
     out.print(view)
+    if dry_run:
+        sentence("Nothing was written.", style="dim")
+
+
+def erased(rule: Rule, done: Erased, *, dry_run: bool) -> None:
+    """What was erased of the text of dead letters."""
+    if not (done.texts or done.files):
+        sentence(f"Nothing to erase: no text is from before {rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
+        return
+    said = " to erase, from before " if dry_run else " erased, from before "
+    sentence((f"{done.texts:,}", "bold"), f" texts{said}{rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
+    sentence(f"{done.files:,} files {'to delete' if dry_run else 'deleted'}.", style="dim")
     if dry_run:
         sentence("Nothing was written.", style="dim")
 

@@ -85,6 +85,29 @@ def test_a_cut_commit_is_repaired_as_the_page_says(
     assert after.totals() == before.totals()
 
 
+def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
+    month: tuple[Path, demo_logs.DemoFile], lake: Path, tmp_path: Path
+) -> None:
+    """What is kept for years must not hold what may be kept for months, and must still prove what was billed."""
+    before = prove(lake)
+    (tmp_path / "bin").mkdir()  # neither is everywhere
+    for name, does in (
+        ("flock", 'shift; exec "$@"'),
+        ("rsync", 'exec tar -C "$5" --exclude=./texts -cf - . | tar -C "$6" -xf -'),
+    ):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "backup").mkdir()
+    shell("without-texts", lake, BACKUP=str(tmp_path / "backup"), PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    restored = tmp_path / "backup"
+    assert (restored / "dead").is_dir()
+    assert not (restored / "texts").exists()
+    land(restored, month[1])
+    after = prove(restored)
+    assert after.problems == []
+    assert after.totals() == before.totals()
+
+
 def test_later_commits_of_a_follower_are_taken_away_with_the_cut_one(
     month: tuple[Path, demo_logs.DemoFile], lake: Path
 ) -> None:
