@@ -9,7 +9,8 @@ import pytest
 
 from aggregate.verify import prove
 from billing import catalog
-from schemas.lake import LakeError
+from schemas.lake import LakeError, pinned_files
+from schemas.tables import TEXTS
 from tests.aggregate.fixtures import now
 from tests.docs.pages import ROOT, block
 from tollbook import demo_logs, embedded
@@ -90,6 +91,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
 ) -> None:
     """What is kept for years must not hold what may be kept for months, and must still prove what was billed."""
     before = prove(lake)
+    assert pinned_files(lake, TEXTS)
     (tmp_path / "bin").mkdir()  # neither is everywhere
     for name, does in (
         ("flock", 'shift; exec "$@"'),
@@ -106,6 +108,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
     after = prove(restored)
     assert after.problems == []
     assert after.totals() == before.totals()
+    assert all(Path(file).exists() for file in pinned_files(restored, TEXTS)), "a table that nobody can read"
 
 
 def test_later_commits_of_a_follower_are_taken_away_with_the_cut_one(
