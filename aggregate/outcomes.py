@@ -105,8 +105,8 @@ def _recoded(column: pa.ChunkedArray, used: npt.NDArray[np.bool_]) -> pa.Chunked
     new_code = np.cumsum(used, dtype=np.int32) - np.int32(1)
     chunks = []
     for chunk in column.chunks:
-        unknown = chunk.indices.is_null().to_numpy(zero_copy_only=False)
         codes = new_code[chunk.indices.fill_null(0).to_numpy()]
+        unknown = chunk.indices.is_null().to_numpy(zero_copy_only=False) if chunk.null_count else None
         chunks.append(pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32(), mask=unknown), values))
     return pa.chunked_array(chunks, column.type)
 
