@@ -1,4 +1,4 @@
-"""The tables that follow `events`: rollups, duplicates, dead, redriven, reads, ingested. Each is a function of its commits.
+"""The tables that follow `events`: rollups, duplicates, dead, texts, redriven, reads, ingested. Each is a function of its commits.
 
 The log of `events` says what every commit counted, where its duplicates and dead letters lie, and what was read. A
 follower holds, as its own transaction version, the last commit it has taken in; a crash in between costs nothing.
@@ -6,17 +6,20 @@ follower holds, as its own transaction version, the last commit it has taken in;
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
+from deltalake import DeltaTable
 
-from aggregate import engine
+from aggregate import engine, texts
 from schemas import lake
 from schemas.lake import Part
-from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS, REDRIVEN, ROLLUPS, TableShape
+from schemas.tables import DUPLICATES, EVENTS, INGESTED, LETTERS, READS, REDRIVEN, ROLLUPS, TEXTS, TableShape
 
-FOLLOWERS = (READS, INGESTED, DEAD, REDRIVEN, DUPLICATES, ROLLUPS)
+FOLLOWERS = (READS, INGESTED, TEXTS, LETTERS, REDRIVEN, DUPLICATES, ROLLUPS)
 _APP = "follow/events"
+_TEXTLESS_COMMITS = 50  # fewer of them are looked through once more, which costs less than a commit
 
 
 def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table] | None = None) -> int:
@@ -26,19 +29,65 @@ def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.
     processes at once: the slower one is fenced.
     """
     newest = lake.open_table(root, EVENTS).version()
+    infos = _Infos(root)
     for shape in FOLLOWERS:
-        table = lake.open_table(root, shape)
-        done = table.transaction_version(_APP) or 0
-        missing = range(done + 1, newest + 1)
+        if shape.erasable:
+            for attempt in texts.again():
+                with attempt:
+                    _follow_texts(root, infos, newest)
+            continue
+        table, missing = _behind(root, shape, newest)
         if not missing:
             continue
-        infos = {version: lake.commit_info(root, EVENTS, version) for version in missing}
-        if shape != ROLLUPS:
-            parts = [Part(*part) for info in infos.values() for part in info.get(shape.name, [])]
-        else:
-            parts = _rollup_parts(root, con, {v: (folds or {}).get(v) for v in missing})
-        lake.commit(table, shape, parts, versions={_APP: newest}, info={"events": [done, newest]})
+        known = {version: (folds or {}).get(version) for version in missing}
+        parts = _rollup_parts(root, con, known) if shape == ROLLUPS else _named(shape, infos, missing)
+        _commit(table, shape, parts, missing)
     return newest
+
+
+def followed(root: Path, shape: TableShape, newest: int, version: int | None = None) -> int:
+    """The commit of `events`, `newest` if nothing is missing, up to which a version of a follower has taken in all there is for it."""
+    _, missing = _behind(root, shape, newest, version)
+    if shape.erasable and not _named(shape, _Infos(root), missing):
+        return newest
+    return missing.start - 1
+
+
+class _Infos(dict[int, dict[str, Any]]):
+    """What commits of `events` say, each read once."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+
+    def __missing__(self, version: int) -> dict[str, Any]:
+        return self.setdefault(version, lake.commit_info(self._root, EVENTS, version))
+
+
+def _follow_texts(root: Path, infos: _Infos, newest: int) -> None:
+    """Mostly there are none: then nothing is committed for many commits of `events`, and readers have all there is.
+
+    Files may be missing, of a lake that came back from a backup without texts.
+    """
+    table, missing = _behind(root, TEXTS, newest)
+    parts = _named(TEXTS, infos, missing)
+    if parts or len(missing) >= _TEXTLESS_COMMITS:
+        _commit(table, TEXTS, [part for part in parts if (root / TEXTS.name / part.path).exists()], missing)
+
+
+def _behind(root: Path, shape: TableShape, newest: int, version: int | None = None) -> tuple[DeltaTable, range]:
+    """A version of a follower, and the commits of `events` that it has not taken in."""
+    table = lake.open_table(root, shape, version)
+    return table, range((table.transaction_version(_APP) or 0) + 1, newest + 1)
+
+
+def _named(shape: TableShape, infos: _Infos, versions: range) -> list[Part]:
+    """The files of a follower that commits of `events` name."""
+    return [Part(*part) for version in versions for part in infos[version].get(shape.name, [])]
+
+
+def _commit(table: DeltaTable, shape: TableShape, parts: list[Part], taken: range) -> None:
+    lake.commit(table, shape, parts, versions={_APP: taken[-1]}, info={"events": [taken[0] - 1, taken[-1]]})
 
 
 def _rollup_parts(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table | None]) -> list[Part]:

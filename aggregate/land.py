@@ -7,6 +7,7 @@ commit, at once or after a crash.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aggregate import coverage, engine, followers, identities, outcomes
+from aggregate import coverage, engine, followers, identities, outcomes, texts
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from schemas import lake
 from schemas.lake import Fenced, LakeError
 from schemas.log import Fetched, Log, Origin, Partition, redrive_app
-from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS
+from schemas.tables import DUPLICATES, EVENTS, INGESTED, READS
 
 COMMIT_ENTRIES = 500_000
 SETTLE_COMMITS = 8
@@ -65,12 +66,15 @@ class Land:
         log: Log,
         *,
         catalog_sha256: str,
+        now: Callable[[], datetime],
         commit_entries: int = COMMIT_ENTRIES,
         commit_s: float | None = None,
         on_assigned: Callable[[Sequence[Partition]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`commit_s`: commit at the latest so long after a batch was begun; None: when it is full, or the log at its end.
+        """`now`: from then the age of a refused line's text counts, if its own time is unknown.
+
+        `commit_s`: commit at the latest so long after a batch was begun; None: when it is full, or the log at its end.
 
         `on_assigned` is told of partitions that were taken over, when the tables hold all that is known of them.
         """
@@ -80,6 +84,7 @@ class Land:
         self._commit_entries = commit_entries
         self._commit_s = commit_s
         self._clock = clock
+        self._now = now
         self._on_assigned = on_assigned
         self._con = engine.connect()
         self.unsettled = 0  # commits that the followers may not have taken in
@@ -189,7 +194,7 @@ class Land:
         info = {
             READS.name: outcomes.write(self._root, READS, pa.Table.from_pylist(reads, READS.schema)),
             DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
-            DEAD.name: outcomes.write(self._root, DEAD, pa.concat_tables(dead)),
+            **texts.write(self._root, pa.concat_tables(dead), self._now),
             INGESTED.name: outcomes.write(self._root, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
         }
         before = self._table.version()

@@ -6,7 +6,7 @@ work from the same state of the lake fence each other. A land worker that comes 
 done. A redrive that comes second looks at what was counted meanwhile, and commits if that is none of its own.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from aggregate import engine, followers, identities, outcomes
+from aggregate import engine, followers, identities, outcomes, texts
 from aggregate.identities import COUNTED, Identities
 from aggregate.land import Counts
 from schemas import lake
 from schemas.lake import Fenced, LakeError, Part
 from schemas.log import redrive_app
 from schemas.partitions import partitions_of
-from schemas.tables import DEAD, DUPLICATES, EVENTS, INGESTED, READS, REDRIVEN, TOPICS
+from schemas.tables import DUPLICATES, EVENTS, INGESTED, LETTERS, READS, REDRIVEN, TOPICS
 from schemas.topics import USAGE_EVENTS
 
 OUTCOMES = ("counted", "duplicate", "conflict")  # by verdict, as table redriven has them
@@ -41,9 +41,10 @@ class Wanted(NamedTuple):
 class Redrive:
     """One redrive over one state of the lake. Drop it after any exception: what is committed is settled, the rest stays refused."""
 
-    def __init__(self, root: Path, *, catalog_sha256: str, dry_run: bool = False) -> None:
+    def __init__(self, root: Path, *, catalog_sha256: str, now: Callable[[], datetime], dry_run: bool = False) -> None:
         """Brings the followers up to date. Raises schemas.lake.LakeError, Fenced."""
         self._root = root
+        self._now = now
         self._catalog_sha256 = catalog_sha256
         self._dry_run = dry_run
         self._con = engine.connect()
@@ -52,7 +53,7 @@ class Redrive:
         # The handle first: what is committed after it fences the commit that rests on it, and what is read below is not older.
         self._table = lake.open_table(root, EVENTS)
         self._catch_up()
-        for shape in (DEAD, REDRIVEN, READS, INGESTED, DUPLICATES, TOPICS):
+        for shape in (LETTERS, REDRIVEN, READS, INGESTED, DUPLICATES, TOPICS):
             engine.scan(self._con, shape.name, lake.pinned_files(root, shape), shape.schema)
         engine.scan(self._con, "events", lake.files(self._table), EVENTS.schema)
         topics = self._con.sql("SELECT topic, partitions FROM topics ORDER BY topic").to_arrow_table().to_pylist()
@@ -69,7 +70,11 @@ class Redrive:
 
     def letters(self, wanted: Wanted, generation: str) -> pa.Table:
         """The letters of one generation (columns of aggregate/sql/letters.sql), by position and item."""
-        return engine.run(self._con, "letters", {**wanted._asdict(), "generation": generation})
+        for attempt in texts.again():
+            with attempt:
+                texts.scan(self._root, self._con)
+                found = engine.run(self._con, "letters", {**wanted._asdict(), "generation": generation})
+        return found
 
     def entries_at(self, source: str, generation: str, positions: pa.Array) -> Mapping[int, int]:
         """How many entries the lines of a file at some positions were when they were read."""
@@ -97,7 +102,7 @@ class Redrive:
             info = {
                 REDRIVEN.name: outcomes.write(self._root, REDRIVEN, self._settled(events, reasons, became)),
                 DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
-                DEAD.name: outcomes.write(self._root, DEAD, outcomes.conflicts(events, verdicts)),
+                **texts.write(self._root, outcomes.conflicts(events, verdicts), self._now),
             }
             self._commit(fresh, parts, info)
         return became

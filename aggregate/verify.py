@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from aggregate import engine
+from aggregate import engine, followers
 from aggregate.engine import EVER
 from aggregate.followers import FOLLOWERS
 from schemas import lake
@@ -50,7 +50,7 @@ def prove(
 ) -> Proof:
     """Check the whole lake, at its newest or at the given table versions; identities and rollups between two instants."""
     con = engine.connect()
-    shapes = (EVENTS, *FOLLOWERS, TOPICS)
+    shapes = (EVENTS, *(s for s in FOLLOWERS if not s.erasable), TOPICS)  # no sum rests on texts
     try:
         pinned = {s.name: (versions or {}).get(s.name, lake.open_table(root, s).version()) for s in shapes}
     except LakeError as exc:
@@ -82,7 +82,7 @@ def _log(root: Path) -> Iterator[str]:
 
 def _followed(root: Path, versions: Mapping[str, int]) -> Iterator[str]:
     for shape in FOLLOWERS:
-        done = lake.open_table(root, shape, versions[shape.name]).transaction_version("follow/events") or 0
+        done = followers.followed(root, shape, versions[EVENTS.name], versions.get(shape.name))
         if done != versions[EVENTS.name]:
             yield f"{shape.name} has followed events to version {done} of {versions[EVENTS.name]}; `tollbook run` brings it up to date"
 

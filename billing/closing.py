@@ -20,10 +20,10 @@ from billing.warehouse import Span, Warehouse
 from schemas import lake
 from schemas.catalog import Catalog, Partner
 from schemas.lake import LakeError
-from schemas.tables import CLOSES, DEAD, DUPLICATES, EVENTS, INGESTED, INVOICES, READS, REDRIVEN, ROLLUPS, TOPICS
+from schemas.tables import CLOSES, DUPLICATES, EVENTS, INGESTED, INVOICES, LETTERS, READS, REDRIVEN, ROLLUPS, TOPICS
 
 CODE_VERSION = "0.1.0"
-_PINNED = (EVENTS, ROLLUPS, DUPLICATES, DEAD, REDRIVEN, READS, INGESTED, TOPICS)
+_PINNED = (EVENTS, ROLLUPS, DUPLICATES, LETTERS, REDRIVEN, READS, INGESTED, TOPICS)
 _OFFSET = ("source", "generation", "next_offset")
 _SHOWN = 20
 

@@ -111,7 +111,7 @@ class Warehouse(Meters):
     """The lake: pinned versions of its tables; views are named like the tables."""
 
     def __init__(
-        self, root: Path, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.ALL)
+        self, root: Path, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.KEPT)
     ) -> None:
         """`versions`: table name → version; a table that is not named is pinned at its newest version. `only`: the tables to open."""
         super().__init__()

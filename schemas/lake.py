@@ -4,6 +4,7 @@ The rule that must hold: a commit is acknowledged only after its data files, its
 disk, and a writer whose snapshot is old is refused, never merged (docs/decisions/002-commit-protocol.md).
 """
 
+import contextlib
 import json
 import os
 import uuid
@@ -24,8 +25,9 @@ from schemas import tables
 from schemas.tables import TableShape
 
 MARKER = "tollbook-lake.json"
-FORMAT = 1
+FORMAT = 2  # 1 kept the text of dead letters in table dead, on which closes rest
 CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits took 240 ms without, 10 with
+_LOOKS = 5  # at the log of an erasable table, which may be cut off while it is looked at
 _INFO = "tollbook"
 _MIXED = "tollbook.mixed"  # property of a table that columns were added to
 _ENCODINGS = {tables.TIME: "DELTA_BINARY_PACKED", pa.int64(): "DELTA_BINARY_PACKED"}  # half the time, a tenth smaller
@@ -122,6 +124,11 @@ def check(root: Path) -> None:
         ) from None
     except ValueError as exc:
         raise LakeError(f"{root / MARKER} is damaged ({exc}); restore it from a backup") from exc
+    if marker.get("format") == 1:
+        raise LakeError(
+            f"{root} has lake format 1, in which the text of refused lines cannot be erased; read the logs into a new lake, and keep the "
+            f"version of tollbook that made this one for its invoices (docs/operations.md, upgrades)"
+        )
     if marker.get("format") != FORMAT:
         raise LakeError(f"{root} has lake format {marker.get('format')}; this version reads {FORMAT}: upgrade tollbook")
 
@@ -133,7 +140,7 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
     """
     check(root)
     try:
-        table = DeltaTable(root / shape.name, version=version)
+        table = opened(root / shape.name, shape, version)
     except TableNotFoundError as exc:
         raise LakeError(f"table {shape.name} is missing in {root}; restore the lake from a backup") from exc
     except DeltaError as exc:
@@ -157,14 +164,36 @@ def is_newest(root: Path, shape: TableShape, table: DeltaTable) -> bool:
     return not _entry_path(root, shape, table.version() + 1).exists()
 
 
+def opened(path: Path, shape: TableShape, version: int | None = None) -> DeltaTable:
+    """A handle on a table that is there, nothing checked."""
+    if shape.erasable:
+        for _ in range(1, _LOOKS):
+            with contextlib.suppress(DeltaError):
+                return DeltaTable(path, version=version)
+    return DeltaTable(path, version=version)
+
+
 def check_log(root: Path, shape: TableShape) -> None:
-    """Raise LakeError unless every commit of a table is there and none is empty."""
+    """Raise LakeError unless every commit of a table is there and none is empty; of an erasable table from its checkpoint on."""
     log = root / shape.name / "_delta_log"
-    for number, name in enumerate(sorted(p.name for p in log.glob("*.json"))):
-        if int(name.removesuffix(".json")) != number or (log / name).stat().st_size == 0:
-            raise LakeError(
-                f"{log / name} is empty or one before it is missing; restore it from a backup, or repair it by docs/operations.md"
-            )
+    looks = (_wrong_entry(log, shape) for _ in range(_LOOKS if shape.erasable else 1))
+    if all(wrong := look for look in looks):
+        raise LakeError(
+            f"{wrong} is empty or one before it is missing; restore it from a backup, or repair it by docs/operations.md"
+        )
+
+
+def _wrong_entry(log: Path, shape: TableShape) -> Path | None:
+    """The first commit of a log that is empty, or that lacks the one before it."""
+    first = max(checkpoints(log), default=0) if shape.erasable else 0
+    paths = [path for path in sorted(log.glob("*.json")) if int(path.stem) >= first]
+    for number, path in enumerate(paths, first):
+        try:
+            if int(path.stem) != number or path.stat().st_size == 0:
+                return path
+        except FileNotFoundError:
+            return path
+    return None
 
 
 def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None = None) -> Part:
@@ -199,13 +228,21 @@ def file_schema(shape: TableShape) -> pa.Schema:
 
 
 def commit(
-    table: DeltaTable, shape: TableShape, parts: Sequence[Part], *, versions: Mapping[str, int], info: Mapping[str, Any]
+    table: DeltaTable,
+    shape: TableShape,
+    parts: Sequence[Part],
+    *,
+    versions: Mapping[str, int],
+    info: Mapping[str, Any],
+    instead_of: Sequence[str] = (),
 ) -> DeltaTable:
     """Add `parts` and set the transaction `versions` in one commit, durably; a fresh handle on the result.
 
-    `info` is kept as JSON in the commit (`commit_info`). Raises Fenced when another writer moved one of `versions`
-    since `table` was opened: a version may only be moved by the worker that read its predecessor.
+    `info` is kept as JSON in the commit (`commit_info`). `instead_of`: absolute paths of files that the parts replace, of an erasable
+    table. Raises Fenced when another writer moved one of `versions`, or replaced files, since `table` was opened: a version may only
+    be moved by the worker that read its predecessor.
     """
+    assert shape.erasable or not instead_of
     root, snapshot = Path(_path(table.table_uri)), table.version()
     actions: list[AddAction | RemoveAction] = [
         AddAction(
@@ -217,6 +254,9 @@ def commit(
             stats=json.dumps({"numRecords": part.rows}),
         )
         for part in parts
+    ]
+    actions += [
+        RemoveAction(str(Path(file).relative_to(root)), data_change=True, deletion_timestamp=0) for file in instead_of
     ]
     try:
         table.create_write_transaction(
@@ -237,27 +277,38 @@ def commit(
             ) from exc
         raise Fenced(str(exc)) from exc
     except (DeltaError, OSError) as exc:
+        if shape.erasable and not (root / "_delta_log" / f"{snapshot:020d}.json").exists():
+            raise Fenced(f"{shape.name} was cut off behind version {snapshot}") from exc
         raise LakeError(
             f"{root}: the commit could not be written ({exc}); free or repair the disk, then repeat the command"
         ) from exc
-    fresh = DeltaTable(root)  # with checkpoints ten times as fast as to update the old handle
+    fresh = opened(root, shape)  # with checkpoints ten times as fast as to update the old handle
     for app, version in versions.items():
         if fresh.transaction_version(app) != version:
             raise Fenced(f"{app} is at {fresh.transaction_version(app)}, not at {version} as just written")
     # From the version this commit rests on: its writer may have died before it had synced it.
     for version in range(snapshot, fresh.version() + 1):
-        _fsync(root / "_delta_log" / f"{version:020d}.json")
+        # What a checkpoint has made needless is durable by it.
+        with contextlib.suppress(*([FileNotFoundError] if shape.erasable else [])):
+            _fsync(root / "_delta_log" / f"{version:020d}.json")
     _fsync(root / "_delta_log")
     if fresh.version() // CHECKPOINT_COMMITS > snapshot // CHECKPOINT_COMMITS:
-        _checkpoint(fresh, root / "_delta_log")
+        # Whoever cuts the log off behind this version meanwhile has made a later one.
+        with contextlib.suppress(*([DeltaError, FileNotFoundError] if shape.erasable else [])):
+            checkpoint(fresh, root / "_delta_log")
     return fresh
 
 
-def _checkpoint(table: DeltaTable, log: Path) -> None:
+def checkpoint(table: DeltaTable, log: Path) -> None:
     """Sum the log up, so that opening the table does not read all of it. The log's entries stay: they are the history."""
     table.create_checkpoint()
     for made in [*log.glob(f"{table.version():020d}.checkpoint*.parquet"), log / "_last_checkpoint", log]:
         _fsync(made)
+
+
+def checkpoints(log: Path) -> dict[int, Path]:
+    """The checkpoints in a table's log, by version."""
+    return {int(path.name.partition(".")[0]): path for path in log.glob("*.checkpoint.parquet")}
 
 
 def commit_info(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
@@ -283,6 +334,11 @@ def _said(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
 def added_files(root: Path, shape: TableShape, version: int) -> list[str]:
     """Absolute paths of the files that one commit added."""
     return [str(root / shape.name / a["add"]["path"]) for a in _log_entry(root, shape, version) if "add" in a]
+
+
+def replaced_files(root: Path, shape: TableShape, version: int) -> list[Path]:
+    """Absolute paths of the files that one commit has put others in the place of."""
+    return [root / shape.name / a["remove"]["path"] for a in _log_entry(root, shape, version) if "remove" in a]
 
 
 def pinned_files(root: Path, shape: TableShape, version: int | None = None) -> list[str]:

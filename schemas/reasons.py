@@ -1,6 +1,6 @@
 """The closed list of reasons for which an entry is refused, with what mends each.
 
-A refused entry is never lost: it stays in table `dead` with its raw bytes and coordinates, and counts in the books.
+A refused entry is never lost: it stays in table `dead` with its coordinates, and counts in the books. Its text stands in table `texts`.
 """
 
 from enum import StrEnum

@@ -17,12 +17,14 @@ class TableShape(NamedTuple):
     """One table of the lake. `partition_by` columns live in the path, not in the Parquet file.
 
     `later`: columns that a lake made by an earlier version lacks; they are added when it is next written to, null in old files.
+    `erasable`: its rows may be erased, out of all its versions. Nothing rests on it: no close pins it, no sum reads it.
     """
 
     name: str
     schema: pa.Schema
     partition_by: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
+    erasable: bool = False
 
 
 _COORDINATES = [
@@ -120,7 +122,8 @@ DUPLICATES = TableShape(
 )
 
 DEAD = TableShape(
-    # One row per entry that was refused, or that conflicts with an event of the same identity.
+    # An entry that was refused, or that conflicts with an event of the same identity, as a log gives it. In the lake it is two rows:
+    # one of LETTERS, which the books rest on, and one of TEXTS, which can be erased.
     "dead",
     pa.schema(
         [
@@ -139,6 +142,36 @@ DEAD = TableShape(
             ("raw_sha256", pa.string()),  # of the line with client addresses cut; null for a conflict
         ]
     ),
+)
+
+# What of a dead letter was copied from its line.
+COPIED = ("event_id", "detail", "raw")
+
+LETTERS = TableShape(
+    # One row per entry that was refused, or that conflicts with an event of the same identity. Nothing that was copied from the line.
+    "dead",
+    pa.schema([f for f in DEAD.schema if f.name not in COPIED]),
+)
+
+TEXTS = TableShape(
+    # One row per row of `dead`: what was copied from its line; key (outcome, source, generation, position, item). The columns of COPIED
+    # are null once they were erased.
+    "texts",
+    pa.schema(
+        [
+            ("outcome", pa.string()),
+            ("source", pa.string()),
+            *_COORDINATES,
+            *((f.name, f.type) for f in DEAD.schema if f.name in COPIED),
+            (
+                "aged_from",
+                TIME,
+            ),  # its age counts from here: the time of the request, or when it was landed if that is earlier
+            ("erased_at", TIME),  # null: it was not
+            ("erased_by", pa.string()),  # the rule, for people
+        ]
+    ),
+    erasable=True,
 )
 
 REDRIVEN = TableShape(
@@ -271,8 +304,11 @@ INVOICES = TableShape(
 )
 
 ALL: Mapping[str, TableShape] = {
-    t.name: t for t in (EVENTS, ROLLUPS, DUPLICATES, DEAD, REDRIVEN, READS, INGESTED, TOPICS, ALERTS, CLOSES, INVOICES)
+    t.name: t
+    for t in (EVENTS, ROLLUPS, DUPLICATES, LETTERS, TEXTS, REDRIVEN, READS, INGESTED, TOPICS, ALERTS, CLOSES, INVOICES)
 }
+# From these nothing is ever taken away. Whoever reads the lake reads them; texts are only for whoever looks at dead letters.
+KEPT: Mapping[str, TableShape] = {name: shape for name, shape in ALL.items() if not shape.erasable}
 
 
 def coded(schema: pa.Schema) -> pa.Schema:

@@ -67,7 +67,7 @@ class Analysis:
         self._con.register("units", _units(catalog))
         for view in ("usage", "traffic", "metered_events", "invoice_lines"):
             self._con.sql(_sql(view)).create_view(view)
-        files = [f for s in tables.ALL.values() for f in lake.pinned_files(house.root, s, self.versions[s.name])]
+        files = [f for s in tables.KEPT.values() for f in lake.pinned_files(house.root, s, self.versions[s.name])]
         quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
         self._con.execute(f"SET allowed_paths = [{quoted}]")
         self._con.execute("SET enable_external_access = false")

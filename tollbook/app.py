@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from cyclopts import App, CycloptsError
 
-from tollbook import dead_commands, format_commands, import_commands, invoice_commands, run_commands
+from tollbook import dead_commands, format_commands, import_commands, invoice_commands, retention_commands, run_commands
 from tollbook.demo import demo
 from tollbook.edge import EXIT_CODES, USAGE, guarded
 from tollbook.terminal import complain
@@ -45,23 +45,24 @@ for place, command in enumerate(_first, 1):
 for place, group in enumerate((dead_commands.app, invoice_commands.app, run_commands.catalog), 6):
     group.sort_key = place
     app.command(group)
-format_commands.app.sort_key = 9
+app.command(retention_commands.retention, sort_key=9, help_epilogue="")
+format_commands.app.sort_key = 10
 app.command(format_commands.app)
 if find_spec("confluent_kafka"):  # the extra `kafka`
     from tollbook import kafka_commands, topics
 
-    topics.app.sort_key = 10
+    topics.app.sort_key = 11
     app.command(topics.app)
     _stages: tuple[Callable[..., int], ...] = (kafka_commands.load, kafka_commands.ingest, kafka_commands.land)
-    for place, command in enumerate(_stages, 11):
+    for place, command in enumerate(_stages, 12):
         app.command(command, sort_key=place, help_epilogue="")
     # Named, not imported: Faust takes as long to load as half of all else, and only this command needs it.
-    app.command("tollbook.quota_worker:quota", name="quota", sort_key=14, help=_QUOTA, help_epilogue="")
+    app.command("tollbook.quota_worker:quota", name="quota", sort_key=15, help=_QUOTA, help_epilogue="")
     if find_spec("fastapi"):  # the extra `http`
         from tollbook import producers_commands
 
-        app.command("tollbook.http_commands:serve", name="serve", sort_key=15, help=_SERVE, help_epilogue="")
-        producers_commands.app.sort_key = 16
+        app.command("tollbook.http_commands:serve", name="serve", sort_key=16, help=_SERVE, help_epilogue="")
+        producers_commands.app.sort_key = 17
         app.command(producers_commands.app)
 
 

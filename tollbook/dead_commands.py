@@ -6,12 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter, validators
 
 from aggregate.land import COMMIT_ENTRIES
 from aggregate.redrive import Wanted
+from aggregate.texts import again
 from billing import catalog as catalogs
 from billing.render import text_cell
 from billing.warehouse import Warehouse
@@ -23,8 +25,10 @@ from tollbook.edge import (
     CommitEntriesOption,
     JsonOption,
     LakeOption,
+    NowOption,
     WrongUse,
     source_name,
+    the_clock,
     utc,
 )
 from tollbook.kafka_options import KafkaConfig
@@ -38,8 +42,8 @@ app = App(
 )
 _LETTER_DIGITS_MIN = 4
 _CSV_COLUMNS = ("letter", "outcome", "reason", "detail", "source", "file", "generation", "position", "item", "event_id", "partner_id",
-                "occurred_at", "raw", "remedy")  # fmt: skip
-_TABLES = ("dead", "redriven", "reads")
+                "occurred_at", "raw", "erased_at", "erased_by", "remedy")  # fmt: skip
+_TABLES = ("dead", "texts", "redriven", "reads")
 
 ReasonOption = Annotated[str | None, Parameter("--reason", help="Only this reason, such as UNKNOWN_CREDENTIAL.")]
 SourceOption = Annotated[str | None, Parameter("--source", help="Only this source.")]
@@ -102,10 +106,8 @@ def dead_list(
     Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
     """
     _check_reason(reason)
-    house = Warehouse(lake, only=_TABLES)
     asked = {"reason": reason, "source": source, "since": _utc(since), "until": _utc(until)}
-    sums = house.query("dead_by_reason", asked).to_pylist()
-    rows = _letters(house, {**asked, "letter": None, "limit": limit})
+    sums, rows = _letters(lake, {**asked, "letter": None, "limit": limit})
     if json:
         show_json({"by_reason": sums, "entries": rows})
     elif csv:
@@ -131,8 +133,8 @@ def dead_show(
         raise WrongUse(
             f"{letter!r} names no entry; `tollbook dead list` shows their names, of which {_LETTER_DIGITS_MIN} digits will do"
         )
-    rows = _letters(
-        Warehouse(lake, only=_TABLES),
+    _, rows = _letters(
+        lake,
         {"reason": None, "source": None, "since": None, "until": None, "letter": letter, "limit": 2},
     )
     if not rows:
@@ -168,12 +170,13 @@ def redrive(
     commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
     brokers: KafkaConfig | None = None,
     json: JsonOption = False,
+    now: NowOption = None,
 ) -> int:
     """Read refused entries again, after the catalog, the format or a limit was mended, and count each of them once.
 
     Ids are those that the first reading would have given. Safe to kill and to repeat, also beside `tollbook ingest` and `land`. A
-    line from which secrets were struck out is taken from the log where it stood, or, with --bootstrap-servers, from the topic; it
-    must still be what it was. Exit code 1 when entries had to be left, with the reason.
+    line from which secrets were struck out, or whose text was erased, is taken from the log where it stood, or, with
+    --bootstrap-servers, from the topic; it must still be what it was. Exit code 1 when entries had to be left, with the reason.
 
     Usage of a month that was invoiced already is in no issued invoice: `tollbook invoice verify` lists it as late.
 
@@ -188,6 +191,7 @@ def redrive(
         redriving.How(format, _utc(received), final),
         files=embedded.found_files(files) if files else (),
         recall=None if brokers is None else _records_at(brokers),
+        now=the_clock(now),
         dry_run=dry_run,
         commit_entries=commit_entries,
     )
@@ -208,14 +212,22 @@ def _records_at(brokers: KafkaConfig) -> Recall:
     return AccessRecords(brokers)
 
 
-def _letters(house: Warehouse, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The letters that are asked for, with their text and the name of their file."""
+def _letters(lake: Path, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Sums by reason, and the letters that are asked for, with their text and the name of their file."""
+    for attempt in again():
+        with attempt:
+            found = _read(Warehouse(lake, only=_TABLES), asked)
+    return found
+
+
+def _read(house: Warehouse, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    sums = house.query("dead_by_reason", {k: asked[k] for k in ("reason", "source", "since", "until")}).to_pylist()
     files = {(row["source"], row["generation"]): row["file"] for row in house.query("offsets").to_pylist()}
     rows: list[dict[str, Any]] = house.query("dead_letters", asked).to_pylist()
     for row in rows:
         row["raw"] = (row["raw"] or b"").decode(errors="backslashreplace")
         row["file"] = files.get((row["source"], row["generation"]))
-    return rows
+    return sums, rows
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -225,7 +237,8 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writerow(_CSV_COLUMNS)
     for row in rows:
         given = {**row, "remedy": REMEDY[Reason(row["reason"])]}
-        given["occurred_at"] = None if row["occurred_at"] is None else row["occurred_at"].isoformat()
+        for name in ("occurred_at", "erased_at"):
+            given[name] = None if row[name] is None else row[name].isoformat()
         writer.writerow([_cell(given[name]) for name in _CSV_COLUMNS])
     return out.getvalue()
 

@@ -24,7 +24,7 @@ from schemas.money import EXACT, plain
 from tollbook import alerting, demo_logs, embedded, invoice_commands, progress, screens
 from tollbook.alerting import Raised
 from tollbook.demo_logs import DemoFile
-from tollbook.edge import REFUSED, WrongUse, plain_path
+from tollbook.edge import REFUSED, WrongUse, plain_path, the_clock
 from tollbook.invoice_screens import amount
 from tollbook.terminal import complain, out, sentence, table, words
 
@@ -110,7 +110,9 @@ def _landed(lake: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised
     for format_name, source in dict.fromkeys((f.format, f.source) for f in files):
         mine = [f.path for f in files if f.source == source]
         with progress.bar(source) as move:
-            report = embedded.run(lake, book, mine, format_name=format_name, source=source, progress=move)
+            report = embedded.run(
+                lake, book, mine, format_name=format_name, source=source, now=the_clock(None), progress=move
+            )
         alerts += report.alerts
         entries += report.counts.entries
         for problem in report.problems:
@@ -144,7 +146,14 @@ def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Se
     sentence(("4", "bold"), " The same logs in one process, without Kafka …")
     lake = folder / "embedded"
     for format_name, source in dict.fromkeys((f.format, f.source) for f in files):
-        embedded.run(lake, book, [f.path for f in files if f.source == source], format_name=format_name, source=source)
+        embedded.run(
+            lake,
+            book,
+            [f.path for f in files if f.source == source],
+            format_name=format_name,
+            source=source,
+            now=the_clock(None),
+        )
     theirs = [_said(invoice) for invoice in _issued(lake, book)]
     same = theirs == [_said(invoice) for invoice in issued]
     if same:

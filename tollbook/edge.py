@@ -118,6 +118,11 @@ def the_time(given: datetime | None) -> datetime:
     return datetime.now(UTC) if given is None else utc(given)
 
 
+def the_clock(given: datetime | None) -> Callable[[], datetime]:
+    """The clock of a command that goes on: one that stands at the instant given, or the clock."""
+    return lambda: the_time(given)
+
+
 def utc(instant: datetime) -> datetime:
     """An instant as it was typed: without a zone it is UTC."""
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

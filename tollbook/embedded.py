@@ -67,6 +67,7 @@ def run(
     *,
     format_name: str,
     source: str,
+    now: Callable[[], datetime],
     received_at: datetime | None = None,
     final: bool = False,
     commit_entries: int = COMMIT_ENTRIES,
@@ -91,7 +92,9 @@ def run(
         )
         counts, outside = Counts(), Counter[str]()
         try:
-            land = Land(root, _Watched(log, progress), catalog_sha256=catalog.sha256, commit_entries=commit_entries)
+            land = Land(
+                root, _Watched(log, progress), catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries
+            )
             for landed in land.run():
                 counts = counts.plus(landed.counts)
                 outside.update(landed.outside)
@@ -120,6 +123,7 @@ def follow(
     format_name: str,
     source: str,
     stop: Stop,
+    now: Callable[[], datetime],
     received_at: datetime | None = None,
     look_s: float = LOOK_S,
     commit_entries: int = COMMIT_ENTRIES,
@@ -145,7 +149,7 @@ def follow(
         )
         total = Report(Counts(), [], [], {}, {})
         try:
-            land = Land(root, log, catalog_sha256=catalog.sha256, commit_entries=commit_entries)
+            land = Land(root, log, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
             while not stop.is_set():
                 counts, outside = Counts(), Counter[str]()
                 log.wake()
@@ -266,14 +270,14 @@ def known_files(root: Path, source: str) -> list[Known]:
 
 
 @contextmanager
-def alone(root: Path) -> Iterator[None]:
+def alone(root: Path, lock: str = ".run.lock", who: str = "another run") -> Iterator[None]:
     """One run at a time, for a clear message; what protects the books is the fence in the lake's commits."""
-    handle = os.open(root / ".run.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    handle = os.open(root / lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy(f"another run is at work on {root}; repeat the command when it has ended") from None
+            raise Busy(f"{who} is at work on {root}; repeat the command when it has ended") from None
         yield
     finally:
         os.close(handle)

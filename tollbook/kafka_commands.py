@@ -28,6 +28,7 @@ from tollbook.edge import (
     WrongUse,
     asked_to_stop,
     source_name,
+    the_clock,
 )
 from tollbook.embedded import Progress
 from tollbook.kafka_options import GroupProtocol, KafkaConfig
@@ -316,7 +317,7 @@ def land(
     )
     worker = LandWorker(
         lake, book, LandTopics(_topic(events), _topic(dead), totals.name, totals.partitions), consumer,
-        Producer(kafka.producer_options(linger_ms=5), logger=log), log, commit_entries=commit_entries, commit_s=commit_s,
+        Producer(kafka.producer_options(linger_ms=5), logger=log), log, now=the_clock(None), commit_entries=commit_entries, commit_s=commit_s,
     )  # fmt: skip
     return land_worker.run(worker, log, worker_loop.Options(metrics=metrics, watchdog_s=watchdog_s))
 

@@ -7,7 +7,8 @@ the lake.
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ class LandWorker:
         producer: Producer,
         log: logging.Logger,
         *,
+        now: Callable[[], datetime],
         commit_entries: int,
         commit_s: float,
     ) -> None:
@@ -64,7 +66,7 @@ class LandWorker:
         names = [topics.events.topic, topics.dead.topic]
         self._kafka = KafkaLog(consumer, names, poll_s=min(0.2, commit_s), on_halt=self._halted)
         self._land = Land(
-            root, self._kafka, catalog_sha256=catalog.sha256, commit_entries=commit_entries, commit_s=commit_s, on_assigned=self._assigned
+            root, self._kafka, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries, commit_s=commit_s, on_assigned=self._assigned
         )  # fmt: skip
 
     def step(self) -> Landed | None:

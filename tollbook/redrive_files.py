@@ -42,9 +42,11 @@ class FileReader:
         except UnreadableFile as exc:
             self._turn.problems.append(str(exc))
             again = reread(letters, None, self._decoder.layout_prefix)
-        away = f"{file}: the log is not at hand; name it at the end of the command"
+        for erased_by, mine in _by_erasure(letters):
+            text = f"their text was erased ({erased_by}) and " if erased_by else ""
+            away = f"{file}: {text}the log is not at hand; name it at the end of the command"
+            self._turn.leave(at_positions(mine, again.away), away)
         changed = f"{file}: the lines that stand there now are others; bring back the log as it was read"
-        self._turn.leave(at_positions(letters, again.away), away)
         self._turn.leave(at_positions(letters, again.changed), changed)
         for part in again.parts:
             for lines in _pieces(part.lines):
@@ -77,6 +79,15 @@ class FileReader:
             before = self._worker.entries_at(self._wanted.source, name, pa.array(differing, pa.int64()))
             differing = [position for position in differing if now.get(position, 0) != before[position]]
         return pa.array(differing, pa.int64())
+
+
+def _by_erasure(letters: pa.Table) -> list[tuple[str | None, pa.Table]]:
+    """Letters by the rule that erased their text, None: it is there."""
+    rules = letters["erased_by"]
+    return [
+        (rule, letters.filter(pc.is_null(rules) if rule is None else pc.equal(rules, rule)))
+        for rule in sorted(set(rules.to_pylist()), key=lambda rule: rule or "")
+    ]
 
 
 def _pieces(part: Lines) -> Iterator[Lines]:

@@ -1,7 +1,7 @@
 """`tollbook dead redrive`: refused entries are read again with the catalog as it is now, and counted, each line once."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -54,6 +54,7 @@ def redrive(
     wanted: Wanted,
     how: How,
     *,
+    now: Callable[[], datetime],
     files: Sequence[Path] = (),
     recall: Recall | None = None,
     dry_run: bool = False,
@@ -67,7 +68,7 @@ def redrive(
     formats.statement(how.format_name)
     lake.check(root)
     with alone(root):
-        worker = Redrive(root, catalog_sha256=catalog.sha256, dry_run=dry_run)
+        worker = Redrive(root, catalog_sha256=catalog.sha256, now=now, dry_run=dry_run)
         if worker.topics and (files or how.received_at or how.final):
             raise WrongUse(
                 f"{root} is landed from Kafka ({', '.join(worker.topics)}): leave out logs, --received and --final; "

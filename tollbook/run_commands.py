@@ -28,10 +28,12 @@ from tollbook.edge import (
     CommitEntriesOption,
     JsonOption,
     LakeOption,
+    NowOption,
     PeriodOption,
     WrongUse,
     asked_to_stop,
     source_name,
+    the_clock,
     utc,
 )
 from tollbook.terminal import complain, show_json, show_json_line, write
@@ -105,6 +107,7 @@ def run(
         ),
     ] = embedded.LOOK_S,
     json: JsonOption = False,
+    now: NowOption = None,
 ) -> int:
     """Read gateway logs into the lake: new lines only, each counted once. Safe to kill and to repeat.
 
@@ -121,12 +124,12 @@ def run(
                 "--follow and --final contradict each other: the rest of an unfinished line is waited for, or it is not"
             )
         return _follow(
-            lake, book, files, json=json, format_name=format, source=source, look_s=look_s,
+            lake, book, files, json=json, format_name=format, source=source, look_s=look_s, now=the_clock(now),
             received_at=None if received is None else utc(received), commit_entries=commit_entries, block_bytes=block_bytes,
         )  # fmt: skip
     with progress.bar(source, quiet=json) as move:
         report = embedded.run(
-            lake, book, embedded.found_files(files), format_name=format, source=source,
+            lake, book, embedded.found_files(files), format_name=format, source=source, now=the_clock(now),
             received_at=None if received is None else utc(received), final=final,
             commit_entries=commit_entries, block_bytes=block_bytes, progress=move,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from rich.padding import Padding
 
+from aggregate.retention import Erased, Rule
 from aggregate.verify import Proof
 from ingest.detection import Reading as Detected
 from ingest.formats import Format
@@ -232,7 +233,7 @@ def dead_tables(
     for row in rows:
         place = f"  {row['source']}: {row['file'] or row['generation']}, byte {row['position']:,}"
         sentence(f"{row['letter']}  ", (row["reason"], "bold"), shortened(f"{place}  {row['detail'] or ''}"))
-        raw = words(" ".join(shortened(row["raw"].strip(), _RAW_CHARACTERS).split("\n")))
+        raw = words(" ".join(shortened(_text(row).strip(), _RAW_CHARACTERS).split("\n")))
         raw.overflow = "fold"
         out.print(Padding(raw, (0, 0, 0, 4), expand=False), style="dim")
     total = sum(row["entries"] for row in sums)
@@ -264,7 +265,7 @@ def dead_letter(row: Mapping[str, Any], remedy: str) -> None:
             view.add_row(name, words(value.replace("\n", "\\n")))
     out.print(view)
     out.print()
-    raw = words(row["raw"].rstrip("\r\n"))
+    raw = words(_text(row).rstrip("\r\n"))
     raw.overflow = "fold"
     out.print(raw)
 
@@ -279,6 +280,13 @@ def redriven_row(report: Redriven) -> dict[str, Any]:
     }
 
 
+def _text(row: Mapping[str, Any]) -> str:
+    """The text of a letter, or what became of it."""
+    if row["erased_at"] is None:
+        return str(row["raw"]) or "(no text is kept)"
+    return f"(text erased at {row['erased_at'].astimezone(UTC):%Y-%m-%dT%H:%MZ}: {row['erased_by']})"
+
+
 def redriven(report: Redriven, *, dry_run: bool) -> None:
     """What became of refused entries."""
     if not report.outcomes:
@@ -289,6 +297,18 @@ def redriven(report: Redriven, *, dry_run: bool) -> None:
         now = _BECAME.get(row.became) or ("left as it is" if row.became == "left" else f"still refused: {row.became}")
         view.row(row.reason, now, f"{row.entries:,}")
     out.print(view)
+    if dry_run:
+        sentence("Nothing was written.", style="dim")
+
+
+def erased(rule: Rule, done: Erased, *, dry_run: bool) -> None:
+    """What was erased of the text of dead letters."""
+    if not (done.texts or done.files):
+        sentence(f"Nothing to erase: no text is from before {rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
+        return
+    said = " to erase, from before " if dry_run else " erased, from before "
+    sentence((f"{done.texts:,}", "bold"), f" texts{said}{rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
+    sentence(f"{done.files:,} files {'to delete' if dry_run else 'deleted'}.", style="dim")
     if dry_run:
         sentence("Nothing was written.", style="dim")
 

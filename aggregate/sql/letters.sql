@@ -1,9 +1,14 @@
 -- Refused entries that can be read again: those of table dead that no redrive has settled.
--- in:  dead, redriven; $source; $generation, $reason: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
--- out: generation, position, item, event_id, occurred_at, reason, raw, raw_sha256, is_whole (raw is the line as it came: nothing was
---      struck out); ordered
-SELECT d.generation, d.position, d.item, d.event_id, d.occurred_at, d.reason, d.raw, d.raw_sha256, coalesce(sha256(d.raw) = d.raw_sha256, FALSE) AS is_whole
+-- in:  dead, texts, redriven; $source; $generation, $reason: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
+-- out: generation, position, item, event_id and raw (null where they were erased), occurred_at, reason, raw_sha256, is_whole (raw is the line as it
+--      came: nothing was struck out), erased_by (null: it was not); ordered
+SELECT
+    d.generation, d.position, d.item, t.event_id, d.occurred_at, d.reason, t.raw, d.raw_sha256,
+    coalesce(sha256(t.raw) = d.raw_sha256, FALSE) AS is_whole, t.erased_by
 FROM dead AS d
+LEFT JOIN texts AS t
+    ON t.source = d.source AND t.generation = d.generation AND t.position = d.position AND t.item = d.item
+    AND t.outcome = d.outcome
 ANTI JOIN redriven AS r
     ON r.source = d.source AND r.generation = d.generation AND r.position = d.position AND r.item = d.item
 WHERE d.outcome = 'refused'

@@ -1,24 +1,35 @@
 -- Entries that are not counted, whole. A refused entry that a redrive has settled is none of them, unless $letter names it.
--- in:  dead, redriven; $reason, $source: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until);
+-- in:  dead, texts, redriven; $reason, $source: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until);
 --      $letter: VARCHAR, the beginning of a letter's name, or NULL; $limit
--- out: letter (the name of one: a hash of its coordinates), the columns of dead, became (what a redrive made of it, or NULL); in log
---      order, at most $limit
+-- out: letter (the name of one: a hash of its coordinates), the columns of dead, those of texts (event_id, detail, raw: NULL where they
+--      were erased; erased_at, erased_by: NULL where not), became (what a redrive made of it, or NULL); in log order, at most $limit
 WITH named AS (
     SELECT left(sha256(concat_ws(chr(0), outcome, source, generation, position, item)), 12) AS letter, *
     FROM dead
+),
+
+chosen AS (
+    SELECT
+        d.letter, d.outcome, d.reason, d.source, d.generation, d.position, d.item, d.partner_id, d.occurred_at, d.raw_sha256,
+        r.outcome AS became
+    FROM named AS d
+    LEFT JOIN redriven AS r
+        ON r.source = d.source AND r.generation = d.generation AND r.position = d.position AND r.item = d.item
+        AND d.outcome = 'refused'
+    WHERE ($reason IS NULL OR d.reason = $reason)
+        AND ($source IS NULL OR d.source = $source)
+        AND ($since IS NULL OR d.occurred_at >= $since)
+        AND ($until IS NULL OR d.occurred_at < $until)
+        AND CASE WHEN $letter IS NULL THEN r.outcome IS NULL ELSE starts_with(d.letter, $letter) END
+    ORDER BY d.source, d.generation, d.position, d.item
+    LIMIT $limit
 )
 
 SELECT
-    d.letter, d.outcome, d.reason, d.detail, d.source, d.generation, d.position, d.item, d.event_id, d.partner_id, d.occurred_at,
-    d.raw, d.raw_sha256, r.outcome AS became
-FROM named AS d
-LEFT JOIN redriven AS r
-    ON r.source = d.source AND r.generation = d.generation AND r.position = d.position AND r.item = d.item
-    AND d.outcome = 'refused'
-WHERE ($reason IS NULL OR d.reason = $reason)
-    AND ($source IS NULL OR d.source = $source)
-    AND ($since IS NULL OR d.occurred_at >= $since)
-    AND ($until IS NULL OR d.occurred_at < $until)
-    AND CASE WHEN $letter IS NULL THEN r.outcome IS NULL ELSE starts_with(d.letter, $letter) END
+    d.letter, d.outcome, d.reason, t.detail, d.source, d.generation, d.position, d.item, t.event_id, d.partner_id, d.occurred_at,
+    t.raw, d.raw_sha256, d.became, t.erased_at, t.erased_by
+FROM chosen AS d
+LEFT JOIN texts AS t
+    ON t.source = d.source AND t.generation = d.generation AND t.position = d.position AND t.item = d.item
+    AND t.outcome = d.outcome
 ORDER BY d.source, d.generation, d.position, d.item
-LIMIT $limit

@@ -1,5 +1,6 @@
 """Events for the tests of aggregate, as tables."""
 
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ from schemas.windows import from_us
 
 T0_US = 1_790_812_800_000_000  # 2026-10-01T00:00Z
 DAY_US = 86_400_000_000
+LANDED_AT = from_us(T0_US + 40 * DAY_US)
 PLAIN = pa.schema([f for f in EVENTS.schema if f.name not in {"events_partition", "event_day"}])
 
 
@@ -32,6 +34,11 @@ def refusal(**changes: Any) -> dict[str, Any]:
         "raw": b"x",
         **changes,
     }
+
+
+def now() -> datetime:
+    """A clock that stands still, after all events."""
+    return LANDED_AT
 
 
 def partition(

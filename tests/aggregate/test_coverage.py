@@ -16,7 +16,7 @@ from schemas import lake
 from schemas.lake import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
-from tests.aggregate.fixtures import PLAIN, event, refusal
+from tests.aggregate.fixtures import PLAIN, event, now, refusal
 
 RAW = "gateway.access/0@id"
 WHERE = Partition("usage.events", "0", "usage.events/0", 0)
@@ -63,7 +63,7 @@ def land(root: Path, ranges: Sequence[tuple[int, int]], *, commit_entries: int =
     lake.create(root)
     total, redelivered = Counts(), 0
     messages = [message(i, start, end) for i, (start, end) in enumerate(ranges)]
-    for landed in Land(root, Sent(messages), catalog_sha256="c", commit_entries=commit_entries).run():
+    for landed in Land(root, Sent(messages), catalog_sha256="c", now=now, commit_entries=commit_entries).run():
         total = total.plus(landed.counts)
         redelivered += landed.redelivered
     return total, redelivered
@@ -112,7 +112,7 @@ def test_two_origins_in_one_message_are_told_apart(tmp_path: Path) -> None:
     """A redelivered range of one partition takes nothing from the other."""
     lake.create(tmp_path / "lake")
     messages = [message(0, 0, 5), message(1, 3, 7, origins=[Origin("gateway.access/1@id", 40, 50)])]
-    landed = list(Land(tmp_path / "lake", Sent(messages), catalog_sha256="c").run())
+    landed = list(Land(tmp_path / "lake", Sent(messages), catalog_sha256="c", now=now).run())
     assert [(one.counts.counted, one.redelivered) for one in landed] == [(7, 2)]
 
 
@@ -127,9 +127,9 @@ def test_a_partition_that_moved_while_the_handle_was_new_is_noticed(tmp_path: Pa
             reader.assigned([WHERE, other])
             self._left = deque([message(0, 0, 2), message(0, 2, 4)._replace(partition=other)])
 
-    zombie = Land(root, Two([]), catalog_sha256="c", commit_entries=2)
+    zombie = Land(root, Two([]), catalog_sha256="c", now=now, commit_entries=2)
     assert zombie.step() is not None
-    land_other = Land(root, Sent([message(0, 0, 2), message(1, 2, 5)]), catalog_sha256="c", commit_entries=2)
+    land_other = Land(root, Sent([message(0, 0, 2), message(1, 2, 5)]), catalog_sha256="c", now=now, commit_entries=2)
     assert land_other.step() is not None
     with pytest.raises(Fenced, match="another worker owns it"):
         zombie.step()

@@ -18,7 +18,7 @@ from schemas import lake
 from schemas.lake import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition
 from schemas.tables import EVENTS, ROLLUPS, TableShape
-from tests.aggregate.fixtures import DAY_US, T0_US, event, partition, refusal
+from tests.aggregate.fixtures import DAY_US, T0_US, event, now, partition, refusal
 
 ROWS = [event(f"e{n}", T0_US + n * DAY_US // 50) for n in range(100)]
 MIXED = [
@@ -40,7 +40,9 @@ def root(tmp_path: Path) -> Path:
 
 def land(root: Path, rows: list[dict[str, Any]] = MIXED, *, batch: int = 10, commit_entries: int = 25) -> Counts:
     total = Counts()
-    worker = Land(root, MemoryLog(partition(rows), batch=batch), catalog_sha256="c", commit_entries=commit_entries)
+    worker = Land(
+        root, MemoryLog(partition(rows), batch=batch), catalog_sha256="c", now=now, commit_entries=commit_entries
+    )
     for landed in worker.run():
         total = total.plus(landed.counts)
     return total
@@ -138,7 +140,7 @@ def test_any_sequence_of_deaths_and_cuts_gives_the_same_lake(
 
 def test_a_zombie_is_fenced_and_its_rows_are_nowhere(root: Path) -> None:
     """A worker that slept while another took over its partition must not commit, and the books stay whole."""
-    sleeper = Land(root, MemoryLog(partition(MIXED), batch=10), catalog_sha256="c", commit_entries=25)
+    sleeper = Land(root, MemoryLog(partition(MIXED), batch=10), catalog_sha256="c", now=now, commit_entries=25)
     waking = sleeper.run()
     next(waking)
     land(root)
@@ -150,7 +152,7 @@ def test_a_zombie_is_fenced_and_its_rows_are_nowhere(root: Path) -> None:
 def test_two_workers_on_one_partition_of_events_fence_each_other_whatever_they_read(root: Path) -> None:
     """Identities are told by partition: two that read different files at once would both count a line that stands in both."""
     first, second = (
-        Land(root, MemoryLog(partition(ROWS, name), batch=10), catalog_sha256="c", commit_entries=25)
+        Land(root, MemoryLog(partition(ROWS, name), batch=10), catalog_sha256="c", now=now, commit_entries=25)
         for name in ("one", "two")
     )
     assert first.step() is not None
@@ -165,7 +167,7 @@ def test_what_another_worker_commits_at_the_same_moment_is_not_taken_for_ones_ow
 ) -> None:
     """Between a commit and the look at the table another worker may commit, too: each fold belongs to its own version."""
     workers = [
-        Land(root, MemoryLog(partition(rows, name, number=n), batch=10), catalog_sha256="c", commit_entries=25)
+        Land(root, MemoryLog(partition(rows, name, number=n), batch=10), catalog_sha256="c", now=now, commit_entries=25)
         for n, (rows, name) in enumerate(((ROWS[:50], "one"), (ROWS[50:], "two")))
     ]
     commit, others = lake.commit, iter([workers[1]])
@@ -195,7 +197,7 @@ def test_a_gap_in_the_log_halts(root: Path) -> None:
             return fetched and fetched._replace(from_offset=fetched.from_offset + self.polls // 4)
 
     with pytest.raises(LakeError, match=r"goes on at 30, the log gives 31.*bring the missing part"):
-        list(Land(root, Gapped(partition(MIXED), batch=10), catalog_sha256="c", commit_entries=20).run())
+        list(Land(root, Gapped(partition(MIXED), batch=10), catalog_sha256="c", now=now, commit_entries=20).run())
     assert DeltaTable(root / "events").version() == 1
 
 
@@ -213,11 +215,12 @@ def test_followers_catch_up_from_events_not_from_the_log(root: Path, monkeypatch
 def test_the_first_copy_wins_in_log_order_over_partitions(root: Path) -> None:
     """First means first landed, by partition and offset."""
     log = partition([event("x", status=200)], "one") | partition([event("x", status=404)], "two")
-    total = [landed.counts for landed in Land(root, MemoryLog(log), catalog_sha256="c").run()]
+    total = [landed.counts for landed in Land(root, MemoryLog(log), catalog_sha256="c", now=now).run()]
     assert total == [Counts(counted=1, conflicts=1)]
     letters = DeltaTable(root / "dead").to_pyarrow_table().to_pylist()
     assert [(r["generation"], r["reason"], r["outcome"]) for r in letters] == [("two", "ID_CONFLICT", "conflict")]
-    assert b"404" in letters[0]["raw"]
+    (text,) = DeltaTable(root / "texts").to_pyarrow_table().to_pylist()
+    assert b"404" in text["raw"]
 
 
 def test_a_partition_without_entries_moves_its_offset(root: Path) -> None:
@@ -234,7 +237,7 @@ def test_a_partition_without_entries_moves_its_offset(root: Path) -> None:
             self.given = True
             return Fetched(where, 0, 40, events, refused, [Origin("g", 0, 40)])
 
-    assert len(list(Land(root, Blank({where: (events, refused)}), catalog_sha256="c").run())) == 1
+    assert len(list(Land(root, Blank({where: (events, refused)}), catalog_sha256="c", now=now).run())) == 1
     assert DeltaTable(root / "events").transaction_version(where.app_id) == 40
 
 

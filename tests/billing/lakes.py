@@ -10,7 +10,7 @@ from aggregate.memory_log import MemoryLog
 from aggregate.verify import prove
 from schemas import lake
 from schemas.windows import to_us
-from tests.aggregate.fixtures import event, partition
+from tests.aggregate.fixtures import event, now, partition
 
 
 def request(at: str, partner: str = "acme", *, name: str = "", **changes: Any) -> dict[str, Any]:
@@ -36,7 +36,7 @@ OCTOBER = [
 def land(root: Path, rows: list[dict[str, Any]], generation: str = "g") -> Path:
     """Land rows, as one log file of that generation; the lake is made if it is not there."""
     lake.create(root)
-    worker = Land(root, MemoryLog(partition(rows, generation)), catalog_sha256="c")
+    worker = Land(root, MemoryLog(partition(rows, generation)), catalog_sha256="c", now=now)
     for _ in worker.run():
         pass
     return root

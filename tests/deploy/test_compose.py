@@ -13,6 +13,7 @@ import yaml
 
 from aggregate.verify import prove
 from billing import catalog
+from tests.aggregate.fixtures import now
 from tests.deploy import compose
 from tests.deploy.dockerfile import ROOT, steps, words
 from tests.docs.pages import block
@@ -182,7 +183,7 @@ def test_what_the_file_starts_does_the_job(
             assert loading.ended() == 0, loading.tail()
     book = catalog.load(CATALOG)
     for file in files:
-        embedded.run(tmp_path / "embedded", book, [file.path], format_name=file.format, source=file.source)
+        embedded.run(tmp_path / "embedded", book, [file.path], format_name=file.format, source=file.source, now=now)
     expected = prove(tmp_path / "embedded").totals()
     landers = [process for name, process in workers.items() if name.startswith("land-")]
     assert len(landers) == 2

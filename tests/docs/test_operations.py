@@ -9,12 +9,14 @@ import pytest
 
 from aggregate.verify import prove
 from billing import catalog
-from schemas.lake import LakeError
+from schemas.lake import LakeError, pinned_files
+from schemas.tables import TEXTS
+from tests.aggregate.fixtures import now
 from tests.docs.pages import ROOT, block
 from tollbook import demo_logs, embedded
 
 CATALOG = ROOT / "examples" / "catalog"
-FOLLOWERS = ("rollups", "duplicates", "dead", "redriven", "reads", "ingested")
+FOLLOWERS = ("rollups", "duplicates", "dead", "texts", "redriven", "reads", "ingested")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def lake(month: tuple[Path, demo_logs.DemoFile], tmp_path: Path) -> Path:
 
 
 def land(lake: Path, file: demo_logs.DemoFile) -> None:
-    embedded.run(lake, catalog.load(CATALOG), [file.path], format_name=file.format, source=file.source)
+    embedded.run(lake, catalog.load(CATALOG), [file.path], format_name=file.format, source=file.source, now=now)
 
 
 def newest(lake: Path, table: str) -> Path:
@@ -82,6 +84,31 @@ def test_a_cut_commit_is_repaired_as_the_page_says(
     after = prove(lake)
     assert after.problems == []
     assert after.totals() == before.totals()
+
+
+def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
+    month: tuple[Path, demo_logs.DemoFile], lake: Path, tmp_path: Path
+) -> None:
+    """What is kept for years must not hold what may be kept for months, and must still prove what was billed."""
+    before = prove(lake)
+    assert pinned_files(lake, TEXTS)
+    (tmp_path / "bin").mkdir()  # neither is everywhere
+    for name, does in (
+        ("flock", 'shift; exec "$@"'),
+        ("rsync", 'exec tar -C "$5" --exclude=./texts -cf - . | tar -C "$6" -xf -'),
+    ):
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "backup").mkdir()
+    shell("without-texts", lake, BACKUP=str(tmp_path / "backup"), PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    restored = tmp_path / "backup"
+    assert (restored / "dead").is_dir()
+    assert not (restored / "texts").exists()
+    land(restored, month[1])
+    after = prove(restored)
+    assert after.problems == []
+    assert after.totals() == before.totals()
+    assert all(Path(file).exists() for file in pinned_files(restored, TEXTS)), "a table that nobody can read"
 
 
 def test_later_commits_of_a_follower_are_taken_away_with_the_cut_one(

@@ -12,6 +12,7 @@ import pytest
 
 from billing import catalog as catalogs
 from schemas.lake import LakeError
+from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
 from tollbook import alerting, embedded
 from tollbook.analysis import Analysis, NotAnalysis, open_lake
@@ -109,7 +110,7 @@ def test_an_open_lake_does_not_move_and_an_invoice_keeps_its_own(demo_lake: Demo
     opened = open_lake(tmp_path / "lake", demo_lake.catalog)
     before = opened.frame(count)["n"].iloc[0]
     report = embedded.run(
-        tmp_path / "lake", catalogs.load(demo_lake.catalog), [tmp_path / "late.log"], format_name="aws_apigw", source="rest"
+        tmp_path / "lake", catalogs.load(demo_lake.catalog), [tmp_path / "late.log"], format_name="aws_apigw", source="rest", now=now,
     )  # fmt: skip
     assert report.counts.counted == 1
     newest = open_lake(tmp_path / "lake", demo_lake.catalog)

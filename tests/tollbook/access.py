@@ -13,6 +13,7 @@ from ingest.records import Outgoing, Records
 from schemas import lake, wire
 from schemas.log import AccessPartition, Fetched, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS
+from tests.aggregate.fixtures import now
 from tollbook import ingest_worker
 
 EVENTS_PARTITIONS = 3
@@ -68,7 +69,7 @@ class Access:
 
     def worker(self, *, commit_entries: int = 1000) -> Land:
         """A land worker of all partitions."""
-        return Land(self.lake, _Messages(self._messages), catalog_sha256="c", commit_entries=commit_entries)
+        return Land(self.lake, _Messages(self._messages), catalog_sha256="c", now=now, commit_entries=commit_entries)
 
     def land(self) -> list[Landed]:
         """Read and land what is new."""

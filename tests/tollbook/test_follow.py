@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from billing import catalog as catalogs
+from tests.aggregate.fixtures import now
 from tests.long import long_only
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, held, process, requests
 from tests.tollbook.gateway import Gateway
@@ -43,7 +44,7 @@ def follow(here: Here, *names: object, steps: list[Callable[[], object]]) -> lis
     looks: list[Report] = []
     total = embedded.follow(
         here.lake, catalogs.load(here.catalog), [str(name) for name in names], format_name="kong", source="edge",
-        stop=Script(*steps), look_s=7, tell=looks.append,
+        stop=Script(*steps), now=now, look_s=7, tell=looks.append,
     )  # fmt: skip
     return [*looks, total]
 

@@ -103,6 +103,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("dead", "list"): ["LAKE"],
     ("dead", "show"): ["LETTER", "LAKE"],
     ("dead", "redrive"): ["CATALOG", "LAKE", "--format", "kong", "--source", "edge"],
+    ("retention",): ["LAKE", "--days", "90", "--now", "2026-11-05"],
     ("catalog", "check"): ["catalog"],
     ("catalog", "import", "terraform"): ["plan.json", "CATALOG", "--dry-run"],
     ("catalog", "import", "deck"): ["kong.yaml", "CATALOG", "--dry-run"],

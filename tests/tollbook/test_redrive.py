@@ -338,7 +338,7 @@ def refused_lake(tmp_path: Path) -> Path:
     root = tmp_path / "lake"
     lake.create(root)
     given_ = [*(rows.event(f"e{n}") for n in range(3)), *(rows.refusal(reason="UNKNOWN_CREDENTIAL") for _ in range(2))]
-    assert list(Land(root, MemoryLog(rows.partition(given_)), catalog_sha256="c").run())
+    assert list(Land(root, MemoryLog(rows.partition(given_)), catalog_sha256="c", now=rows.now).run())
     return root
 
 
@@ -360,24 +360,25 @@ def settle(worker: Redrive, *ids: str) -> list[str]:
 
 def test_of_two_redrives_at_once_the_slower_one_is_fenced(refused_lake: Path) -> None:
     """Both have read the same letters; one of them may count them."""
-    first, second = (Redrive(refused_lake, catalog_sha256="c") for _ in range(2))
+    first, second = (Redrive(refused_lake, catalog_sha256="c", now=rows.now) for _ in range(2))
     assert settle(first, "n1", "n2") == ["counted", "counted"]
     with pytest.raises(Fenced):
         settle(second, "n1", "n2")
     stored(refused_lake, entries=5, counted=5)
-    assert Redrive(refused_lake, catalog_sha256="c").generations(Wanted("edge")) == {}
+    assert Redrive(refused_lake, catalog_sha256="c", now=rows.now).generations(Wanted("edge")) == {}
 
 
 def test_a_land_worker_that_does_not_know_of_a_redrive_is_fenced(refused_lake: Path) -> None:
     """Its identities lack what the redrive has counted: a resend of that would be counted again."""
     resend = rows.partition([rows.event("n1")], "later")
-    worker = Land(refused_lake, MemoryLog(resend), catalog_sha256="c")
-    settle(Redrive(refused_lake, catalog_sha256="c"), "n1", "n2")
+    worker = Land(refused_lake, MemoryLog(resend), catalog_sha256="c", now=rows.now)
+    settle(Redrive(refused_lake, catalog_sha256="c", now=rows.now), "n1", "n2")
     with pytest.raises(Fenced):
         worker.step()
-    assert [landed.counts.duplicates for landed in Land(refused_lake, MemoryLog(resend), catalog_sha256="c").run()] == [
-        1
-    ]
+    assert [
+        landed.counts.duplicates
+        for landed in Land(refused_lake, MemoryLog(resend), catalog_sha256="c", now=rows.now).run()
+    ] == [1]
     stored(refused_lake, entries=6, counted=5)
 
 
@@ -387,9 +388,12 @@ def test_a_land_worker_between_two_commits_notices_a_redrive(
     """The handle of its next commit is newer than the redrive, and would pass: the worker looks at what it restates."""
     worker = Land(
         refused_lake, MemoryLog(rows.partition([rows.event("l1"), rows.event("n1")], "later"), batch=1),
-        catalog_sha256="c", commit_entries=1,
+        catalog_sha256="c", now=rows.now, commit_entries=1,
     )  # fmt: skip
-    commit, others = lake.commit, iter([lambda: settle(Redrive(refused_lake, catalog_sha256="c"), "n1", "n2")])
+    commit, others = (
+        lake.commit,
+        iter([lambda: settle(Redrive(refused_lake, catalog_sha256="c", now=rows.now), "n1", "n2")]),
+    )
 
     def overtaken(table: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
         fresh = commit(table, shape, *args, **kwargs)
@@ -408,6 +412,7 @@ def test_a_land_worker_between_two_commits_notices_a_redrive(
                 refused_lake,
                 MemoryLog(rows.partition([rows.event("l1"), rows.event("n1")], "later")),
                 catalog_sha256="c",
+                now=rows.now,
             ).run()
         )
         == 1
@@ -417,21 +422,25 @@ def test_a_land_worker_between_two_commits_notices_a_redrive(
 
 def test_a_redrive_that_does_not_know_of_a_land_commit_is_fenced(refused_lake: Path) -> None:
     """The other way round: the worker has counted meanwhile what the redrive would count."""
-    late = Redrive(refused_lake, catalog_sha256="c")
-    assert list(Land(refused_lake, MemoryLog(rows.partition([rows.event("n1")], "later")), catalog_sha256="c").run())
+    late = Redrive(refused_lake, catalog_sha256="c", now=rows.now)
+    assert list(
+        Land(
+            refused_lake, MemoryLog(rows.partition([rows.event("n1")], "later")), catalog_sha256="c", now=rows.now
+        ).run()
+    )
     with pytest.raises(Fenced):
         settle(late, "n1", "n2")
-    assert settle(Redrive(refused_lake, catalog_sha256="c"), "n1", "n2") == ["duplicate", "counted"]
+    assert settle(Redrive(refused_lake, catalog_sha256="c", now=rows.now), "n1", "n2") == ["duplicate", "counted"]
     stored(refused_lake, entries=6, counted=5)
 
 
 @pytest.mark.parametrize("harm", ["twice", "never refused"])
 def test_the_proof_notices_a_letter_that_was_settled_wrongly(refused_lake: Path, harm: str) -> None:
     """Behind the protocol's back: the same letter once more, or a line that was counted all along."""
-    worker = Redrive(refused_lake, catalog_sha256="c")
+    worker = Redrive(refused_lake, catalog_sha256="c", now=rows.now)
     settle(worker, "n1", "n2")
     if harm == "twice":
-        again = Redrive(refused_lake, catalog_sha256="c")
+        again = Redrive(refused_lake, catalog_sha256="c", now=rows.now)
         settle(again, "n3", "n4")
     else:
         import pyarrow as pa
@@ -449,7 +458,16 @@ LINES = [*requests(4), *unnamed(requests(12, T0_MS + DAY_MS, consumer="c-new")),
 
 def run(folder: Path, log: Path) -> None:
     book = catalogs.load(folder / "catalog")
-    embedded.run(folder / "lake", book, [log], format_name="kong", source="edge", commit_entries=5, block_bytes=3000)
+    embedded.run(
+        folder / "lake",
+        book,
+        [log],
+        format_name="kong",
+        source="edge",
+        now=rows.now,
+        commit_entries=5,
+        block_bytes=3000,
+    )
 
 
 def again(folder: Path) -> redriving.Redriven:
@@ -457,7 +475,9 @@ def again(folder: Path) -> redriving.Redriven:
     book = catalogs.load(folder / "catalog")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(redrive_files, "DECODE_LINES", 5)
-        return redriving.redrive(folder / "lake", book, Wanted("edge"), redriving.How("kong"), commit_entries=1)
+        return redriving.redrive(
+            folder / "lake", book, Wanted("edge"), redriving.How("kong"), now=rows.now, commit_entries=1
+        )
 
 
 @pytest.mark.slow

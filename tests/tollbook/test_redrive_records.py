@@ -17,6 +17,7 @@ from billing import catalog as catalogs
 from ingest.reread_records import from_text
 from schemas import lake
 from schemas.lake import Fenced, LakeError
+from tests.aggregate.fixtures import now
 from tests.aggregate.test_land import Killed, dying_at
 from tests.ingest.fixtures import line
 from tests.long import long_only
@@ -68,7 +69,7 @@ def mend(access: Access) -> None:
 
 def redrive(access: Access, *, recall: Recall | None = None, reason: str | None = None, **more: Any) -> Redriven:
     book = catalogs.load(access.catalog)
-    return redriving.redrive(access.lake, book, Wanted("edge", reason), How("kong"), recall=recall, **more)
+    return redriving.redrive(access.lake, book, Wanted("edge", reason), How("kong"), now=now, recall=recall, **more)
 
 
 def became(done: Redriven) -> dict[tuple[str, str], int]:
@@ -360,7 +361,7 @@ def test_of_two_redrives_at_once_one_is_fenced_whichever_partitions_they_count_i
     access.land()
     mend(access)
     book = catalogs.load(access.catalog)
-    first, *others = (Redrive(access.lake, catalog_sha256="c") for _ in range(5))
+    first, *others = (Redrive(access.lake, catalog_sha256="c", now=now) for _ in range(5))
     letters = first.letters(Wanted("edge"), place().generation)
     events = from_text(letters, reading(book, attribution(book), "kong", "edge")).events
     reasons = letters["reason"].combine_chunks()
