@@ -178,9 +178,10 @@ def test_a_zombie_with_a_fresh_handle_is_noticed(traffic: Traffic, tmp_path: Pat
         if mutant:
             sleeper.until(lambda said: said["message"] == "landed" and said["version"] > 2)
             sleeper.kill()
+            assert other.stop() in {0, 75}  # when it looks before it ends, it notices whose partition moved
         else:
             assert sleeper.ended() == 75
-        assert other.stop() == 0
+            assert other.stop() == 0
     found = outcome(traffic, [])
     assert bool(found.cells) == bool(mutant)
     assert bool(found.proof) == bool(mutant)
