@@ -35,10 +35,12 @@ class Installation:
         self._askers: dict[str, Consumer] = {}
 
     def make(self, *names: str) -> None:
-        """Topics as `tollbook topics create` makes them."""
+        """Topics as `tollbook topics create` makes them: the broker has heard of them then."""
         demanded = [t for t in topics.table(self.prefix, self.partitions) if t.name.removeprefix(self.prefix) in names]
         new = {t.name: (t.partitions, {r.setting: r.value for r in rules(t, 1)}) for t in demanded}
-        Cluster(self.config).make(new, replication=1)
+        cluster = Cluster(self.config)
+        cluster.make(new, replication=1)
+        assert not cluster.settled(lambda: sorted(new.keys() - cluster.found(list(new)).keys()))
 
     def set(self, name: str, **settings: str) -> None:
         """Change settings of a topic."""
