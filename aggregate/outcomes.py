@@ -15,11 +15,11 @@ from deltalake import DeltaTable
 from aggregate import engine, identities
 from aggregate.identities import CONFLICT, DUPLICATE, Keys
 from schemas import lake
+from schemas.coded import without_unused
 from schemas.lake import Part
 from schemas.tables import DEAD, DUPLICATES, EVENTS, TableShape
 
 _EPOCH_DAY = date(1970, 1, 1)
-_LOOK_ROWS = 16_384
 
 
 def write_events(
@@ -30,7 +30,7 @@ def write_events(
     if np.any(np.diff(days[rows]) < 0):
         rows = rows[np.argsort(days[rows], kind="stable")]
     kept = events if len(rows) == events.num_rows and np.all(np.diff(rows) > 0) else events.take(pa.array(rows))
-    kept = _without_unused(kept)
+    kept = without_unused(kept)
     bounds = [*np.flatnonzero(np.diff(days[rows], prepend=-1)), len(rows)]
     parts = [
         lake.write_part(root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
@@ -82,43 +82,6 @@ def conflicts(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
 def _scan_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int) -> None:
     folder = f"/event_day={_day(day)}/"
     engine.scan(con, "stored", [path for path in lake.files(table) if folder in path], EVENTS.schema)
-
-
-def _without_unused(rows: pa.Table) -> pa.Table:
-    """`rows`, their coded columns without values that no row has.
-
-    A batch was coded before its refused entries were taken out: their values would be written into the files of `events`, and stay.
-    """
-    rows = rows.unify_dictionaries()
-    for at, field in enumerate(rows.schema):
-        column = rows.column(at)
-        if pa.types.is_dictionary(field.type) and column.num_chunks and not (used := _used(column)).all():
-            rows = rows.set_column(at, field, _recoded(column, used))
-    return rows
-
-
-def _used(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """Of each value of a coded column, whether a row has it. Looks no further than until all were seen."""
-    used = np.zeros(len(column.chunk(0).dictionary), np.bool_)
-    for chunk in column.chunks:
-        codes = chunk.indices.drop_null().to_numpy()
-        for start in range(0, len(codes), _LOOK_ROWS):
-            used[codes[start : start + _LOOK_ROWS]] = True
-            if used.all():
-                return used
-    return used
-
-
-def _recoded(column: pa.ChunkedArray, used: npt.NDArray[np.bool_]) -> pa.ChunkedArray:
-    """The same column, coded by the used values alone."""
-    values = column.chunk(0).dictionary.filter(pa.array(used))
-    new_code = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    chunks = []
-    for chunk in column.chunks:
-        codes = new_code[chunk.indices.fill_null(0).to_numpy()]
-        unknown = chunk.indices.is_null().to_numpy(zero_copy_only=False) if chunk.null_count else None
-        chunks.append(pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32(), mask=unknown), values))
-    return pa.chunked_array(chunks, column.type)
 
 
 def _day(days_since_epoch: int | np.int64) -> date:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from ingest import formats, strict_json
 from ingest.framing import LINES, UNREADABLE, Lines
 from ingest.policies import NO_POLICIES, Judge, Policies
+from schemas.coded import without_unused
 from schemas.tables import CODED, DEAD, FRESH_EVENTS
 
 CREDENTIALS = pa.schema(
@@ -135,7 +136,7 @@ class Decoder:
         several = bool((rows["item"].to_numpy() > 0).any())
         self._con.register("parts", self._con.sql(_sql("parts")).to_arrow_table() if several else _NO_PARTS)
         letters = self._con.sql(_sql("refuse")).to_arrow_table()
-        return Decoded(events.filter(accepted), _shaped(letters, DEAD.schema, constants))
+        return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
 
     def _marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
         if self._judge is None:

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -129,6 +130,18 @@ def test_reasons(record: dict[str, Any], reason: str) -> None:
     refusal = one_refusal(line(record))
     assert (refusal["reason"], refusal["outcome"]) == (reason, "refused")
     assert refusal["detail"]
+
+
+def test_events_do_not_carry_values_of_refused_lines() -> None:
+    """Coded columns travel with their dictionary, whole, into messages and files."""
+    events, refused = decode(
+        line(kong("a")), line(kong("b", consumer__id="c-nobody", route__name="hush")), line(kong("c"))
+    )
+    assert (events.num_rows, refused.num_rows) == (2, 1)
+    coded = [column.unify_dictionaries() for column in events.columns if pa.types.is_dictionary(column.type)]
+    values = {value for column in coded for chunk in column.chunks for value in chunk.dictionary.to_pylist()}
+    assert "c-acme" in values
+    assert not values & {"c-nobody", "hush"}
 
 
 def test_every_reason_has_a_remedy() -> None:
