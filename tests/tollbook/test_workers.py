@@ -75,8 +75,10 @@ def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
         worker.until_said("landed" if command == "land" else "ingested")
         own_broker.pause()
         worker.signal(signal.SIGTERM)
-        assert worker.ended(STOP_LIMIT_S) == 75
-        assert any(word in worker.said[-1]["message"] for word in ("nothing is lost", "nothing was committed"))
+        code = worker.ended(STOP_LIMIT_S)
+        # 0: the last commit was answered just before the broker fell silent.
+        told = {75: ("nothing is lost", "nothing was committed"), 0: ("ended on request",)}[code]
+        assert any(word in worker.said[-1]["message"] for word in told)
 
 
 def test_a_hang_is_ended_by_the_watchdog_and_costs_nothing(site: Installation) -> None:
