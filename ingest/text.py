@@ -49,17 +49,15 @@ def open_text(path: Path) -> BinaryIO:
 
 
 def read(text: BinaryIO, size: int, name: str) -> bytes:
-    """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged."""
-    pieces = []
-    with _damage_explained(name):
-        while size > 0 and (piece := text.read(size)):
-            pieces.append(piece)
-            size -= len(piece)
-    return b"".join(pieces)
+    """Up to `size` bytes; fewer only at the end. Raises as `read_behind`."""
+    return bytes(read_behind(b"", text, size, name))
 
 
 def read_behind(begun: bytes, text: BinaryIO, size: int, name: str) -> bytearray:
-    """`begun` and behind it up to `size` bytes; fewer only at the end. Nothing is copied but `begun`. Raises as `read`."""
+    """`begun` and behind it up to `size` bytes; fewer only at the end. Nothing is copied but `begun`.
+
+    Raises UnreadableFile for a file that is cut or damaged.
+    """
     block = bytearray(len(begun) + size)
     block[: len(begun)] = begun
     end = len(begun)

@@ -15,9 +15,7 @@ from ingest.reread import reread
 from ingest.text import UnreadableFile
 from schemas.reasons import Reason
 from tollbook.embedded import known_files
-from tollbook.redrive_turn import Turn, at_positions, entries_by_position
-
-DECODE_LINES = 100_000
+from tollbook.redrive_turn import DECODE_LINES, Turn, at_positions, entries_by_position
 
 
 class FileReader:

@@ -11,12 +11,11 @@ from ingest.records import Reading, Records
 from ingest.reread import places
 from ingest.reread_records import from_records, from_text
 from schemas.log import AccessPartition
-from tollbook.redrive_turn import Turn, at_positions, entries_by_position
+from tollbook.redrive_turn import DECODE_LINES, Turn, at_positions, entries_by_position
 
 # The records at some offsets of a partition, as far as they are still there; None: its topic is gone, or another by now.
 Recall = Callable[[AccessPartition, Sequence[int]], Iterator[Records] | None]
 
-DECODE_LINES = 100_000
 _AGAIN = "send their lines again"
 
 

@@ -11,6 +11,8 @@ from aggregate.land import Counts
 from aggregate.redrive import Redrive, counts_of
 from ingest.reread import places
 
+DECODE_LINES = 100_000  # that are read again at a time
+
 
 class Turn:
     """Takes entries that were read again, and commits what of them is refused no more, many at a time."""
