@@ -76,9 +76,11 @@ def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
         own_broker.pause()
         worker.signal(signal.SIGTERM)
         code = worker.ended(STOP_LIMIT_S)
-        # 0: the last commit was answered just before the broker fell silent.
-        told = {75: ("nothing is lost", "nothing was committed"), 0: ("ended on request",)}[code]
-        assert any(word in worker.said[-1]["message"] for word in told)
+        # 0: the last commit was answered just before the broker fell silent. "begins again": another call was under way by then.
+        # The last line may be the Kafka library's, which goes on saying what it misses.
+        told = {75: ("nothing is lost", "nothing was committed", "begins again"), 0: ("ended on request",)}[code]
+        said = [line["message"] for line in worker.said]
+        assert any(word in message for message in said for word in told), said
 
 
 def test_a_hang_is_ended_by_the_watchdog_and_costs_nothing(site: Installation) -> None:
