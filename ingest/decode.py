@@ -5,7 +5,6 @@ Total: every entry of every line comes out once, as an event or as a refusal wit
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
 import duckdb
@@ -14,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest import formats, strict_json
-from ingest.framing import LINES, UNREADABLE, Lines
+from ingest import formats, statements, strict_json
+from ingest.framing import Lines
 from ingest.policies import NO_POLICIES, Judge, Policies
+from ingest.statements import Statements
 from schemas.coded import without_unused
 from schemas.tables import CODED, DEAD, FRESH_EVENTS
 
@@ -85,7 +85,8 @@ class Decoder:
 
     def __init__(self, format_name: str, rules: SourceRules, attribution: Attribution) -> None:
         names = rules.fields or {}
-        self._con = _pipeline(format_name, names)
+        self._con = _connected(names)
+        self._steps = _steps(format_name, mapped=bool(names))
         ruled = attribution.policies.policies.num_rows > 0
         self._judge = Judge(self._con, format_name, attribution.policies) if ruled else None
         self._con.register("credentials", attribution.credentials)
@@ -104,8 +105,7 @@ class Decoder:
             ("generation", ""),
         ):
             _set(self._con, name, value)
-        # Kept, and executed anew for each block: a statement from text would be planned twice each time.
-        self._rows = self._con.sql(_sql("events"))
+        self._statements = Statements(self._con)
         self._source = rules.source
         self.layout_prefix = formats.layout_prefix(format_name)
 
@@ -122,7 +122,7 @@ class Decoder:
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
         self._con.register("limits", limits)
-        rows = _judged(_in_order(self._rows.to_arrow_table()))
+        rows = _judged(_in_order(self._statements.run("events", self._steps)))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
         constants = {"source": self._source, "generation": generation}
@@ -134,8 +134,8 @@ class Decoder:
         self._con.register("lines", framed.lines.filter(touched))
         self._con.register("refused", refused)
         several = bool((rows["item"].to_numpy() > 0).any())
-        self._con.register("parts", self._con.sql(_sql("parts")).to_arrow_table() if several else _NO_PARTS)
-        letters = self._con.sql(_sql("refuse")).to_arrow_table()
+        self._con.register("parts", self._statements.run("parts", self._steps) if several else _NO_PARTS)
+        letters = self._statements.run("refuse")
         return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
 
     def _marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
@@ -148,14 +148,15 @@ class Parser:
     """One format without a catalog: what `python -m ingest parse` shows."""
 
     def __init__(self, format_name: str) -> None:
-        self._con = _pipeline(format_name)
+        self._con = _connected({})
+        self._steps = _steps(format_name)
         _set(self._con, "strict", formats.is_strict(format_name))
 
     def parse(self, framed: Lines) -> pa.Table:
         """Normalised fields of every entry, in order; columns of ingest/sql/parse.sql."""
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
-        return _judged(self._con.sql(_sql("parse")).to_arrow_table())
+        return _judged(Statements(self._con).run("parse", self._steps))
 
 
 def _judged(rows: pa.Table) -> pa.Table:
@@ -188,27 +189,30 @@ def _json_path(name: str | None) -> str | None:
     return None if name is None else "$" + "".join(f'."{part}"' for part in name.split("/"))
 
 
-def _pipeline(format_name: str, fields: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """One for all decoders, with the macros they share: to open one takes as long as to decode ten thousand lines."""
     con = duckdb.connect(
         config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
     )
-    con.execute("SET TimeZone = 'UTC'")
-    con.execute(_sql("macros"))
-    con.register("lines", LINES.empty_table())
-    con.register("unreadable", UNREADABLE.empty_table())
-    con.register("limits", NO_LIMITS)
-    con.register("credentials", CREDENTIALS.empty_table())
-    con.register("partners", PARTNERS.empty_table())
-    for name in FIELDS:
-        _set(con, f"field_{name}", _json_path((fields or {}).get(name)))
-    read = formats.statement(format_name)
-    for view, statement in (
-        *((("read", read), ("entries", _sql("mapped"))) if fields else (("entries", read),)),
-        ("normalised", _sql("normalise")),
-        ("attributed", _sql("attribute")),
-    ):
-        con.execute(f"CREATE TEMP VIEW {view} AS {statement}")  # names of ours, files of ours
+    con.execute(statements.text("macros"))
     return con
+
+
+def _connected(fields: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
+    """A connection of its own: what is registered, set or created as TEMP on it is seen there alone."""
+    con = _database().cursor()
+    con.execute("SET TimeZone = 'UTC'")
+    for name, path in fields.items():
+        _set(con, f"field_{name}", _json_path(path))
+    return con
+
+
+def _steps(format_name: str, *, mapped: bool = False) -> dict[str, str]:
+    """The statements from lines to attributed entries, each after those it reads."""
+    read = formats.statement(format_name)
+    entries = {"read": read, "entries": statements.text("mapped")} if mapped else {"entries": read}
+    return {**entries, "normalised": statements.text("normalise"), "attributed": statements.text("attribute")}
 
 
 def _suspended(partners: pa.Table, partner: str | None) -> bool | None:
@@ -244,8 +248,3 @@ def _shaped(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, str]) -> 
 
 def _repeated(value: str, times: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, np.int32)), pa.array([value], pa.string()))
-
-
-@cache
-def _sql(name: str) -> str:
-    return resources.files("ingest.sql").joinpath(f"{name}.sql").read_text()

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -90,11 +89,9 @@ class FileLog:
         self._blocks = self._read_all()
         self._position = 0  # how far was read ahead
         self._pending: deque[tuple[Future[Fetched], int]] = deque()
-        self._decoders: SimpleQueue[Decoder] = SimpleQueue()
-        decoders = [decoder() for _ in range(THREADS)]
-        for each in decoders:
-            self._decoders.put(each)
-        prefix = decoders[0].layout_prefix
+        self._decoder = decoder
+        self._spare = [decoder()]  # of a thread each; one of its own for every thread that comes to need it
+        prefix = self._spare[0].layout_prefix
         self._layout_prefix = None if prefix is None else prefix.encode()
         self._pool = ThreadPoolExecutor(THREADS, "decode")
 
@@ -225,12 +222,15 @@ class FileLog:
             framed = whole_document(block.text, block.start)
         else:
             framed = split_lines(block.text, block.start, is_cut=block.cut)
-        decoder = self._decoders.get()
+        try:
+            decoder = self._spare.pop()
+        except IndexError:
+            decoder = self._decoder()
         try:
             layout = None if block.layout is None else block.layout.decode(errors="replace")
             decoded = decoder.decode(framed, block.partition.generation, layout=layout)
         finally:
-            self._decoders.put(decoder)
+            self._spare.append(decoder)
         file = self._files[block.partition]
         partition, end = block.partition, block.end
         said = {"source": partition.source, "generation": partition.generation, "from_offset": block.start}

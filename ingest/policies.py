@@ -5,8 +5,6 @@ ranges of text that sorts as addresses count, wildcards patterns of LIKE; nothin
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cache
-from importlib import resources
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import NamedTuple
 
@@ -15,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest import calls
+from ingest import calls, statements
+from ingest.statements import Statements
 from schemas.catalog import Credential
 
 OUTSIDE = ("ACTION", "RESOURCE", "NETWORK", "UNKNOWN")
@@ -69,12 +68,13 @@ class Judge:
 
     def __init__(self, con: duckdb.DuckDBPyConnection, format_name: str, policies: Policies) -> None:
         self._con = con
+        self._statements = Statements(con)
         con.execute(calls.macros())
         for name, table in policies._asdict().items():
             con.register(name, table)
         con.register("judged", _JUDGED.empty_table())
         con.execute(f"CREATE TEMP VIEW calls AS {calls.statement(format_name)}")
-        con.execute(f"CREATE TEMP VIEW addresses AS {_sql('addresses')}")
+        con.execute(f"CREATE TEMP VIEW addresses AS {statements.text('addresses')}")
 
     def marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
         """One of OUTSIDE for each of `rows` that lies outside, else null. `rows`: policy, client_ip, line of events.sql."""
@@ -85,7 +85,7 @@ class Judge:
             self._con.register(
                 "judged", pa.table([pa.array(here), *(judged[n] for n in _JUDGED.names[1:])], schema=_JUDGED)
             )
-            found = self._con.sql(_sql("outside")).to_arrow_table()
+            found = self._statements.run("outside")
             codes[found["entry"].to_numpy()] = pc.index_in(found["outside"], pa.array(OUTSIDE)).to_numpy()
         return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(OUTSIDE, pa.string()))
 
@@ -107,8 +107,3 @@ def _range(network: str) -> tuple[str, str]:
 
 def _key(address: IPv4Address | IPv6Address) -> str:
     return f"{address.version}{address.packed.hex()}"
-
-
-@cache
-def _sql(name: str) -> str:
-    return resources.files("ingest.sql").joinpath(f"{name}.sql").read_text()

@@ -3,14 +3,28 @@
 import os
 import signal
 import sys
+from importlib.abc import MetaPathFinder
 from typing import NoReturn
 
 _AGAIN = 75  # tollbook.edge.AGAIN, before it is loaded
 
 
+class _WithoutPandas(MetaPathFinder):
+    """No command uses pandas; PyArrow would load it, for half of the start, to see whether a list is one of its kinds."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+_WITHOUT_PANDAS = _WithoutPandas()
+
+
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command and exit with its code."""
     before = {each: signal.signal(each, _stopped) for each in (signal.SIGINT, signal.SIGTERM)}
+    if _WITHOUT_PANDAS not in sys.meta_path:
+        sys.meta_path.insert(0, _WITHOUT_PANDAS)
     from tollbook.app import run  # noqa: PLC0415  # see above
 
     for each, handler in before.items():

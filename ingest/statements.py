@@ -1,0 +1,36 @@
+"""The statements of `ingest/sql` on one connection."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+
+import duckdb
+import pyarrow as pa
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Statements:
+    """Kept, and executed anew over what is registered by then: from its text, a statement is planned twice each time."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
+        self._con = con
+        self._kept: dict[str, duckdb.DuckDBPyRelation] = {}
+
+    def run(self, name: str, over: Mapping[str, str] = _NONE) -> pa.Table:
+        """What the statement `name` gives. What it reads is registered, always with the same columns, or among `over`.
+
+        `over`: statements by the names under which it reads them, each after those that it reads itself. They are no views, since
+        each view is planned where it is created, with all that it reads.
+        """
+        if name not in self._kept:
+            named = ", ".join(f"{view} AS NOT MATERIALIZED (\n{statement})" for view, statement in over.items())
+            self._kept[name] = self._con.sql(f"WITH {named}\n{text(name)}" if named else text(name))
+        return self._kept[name].to_arrow_table()
+
+
+@cache
+def text(name: str) -> str:
+    """The file `name`.sql."""
+    return resources.files("ingest.sql").joinpath(f"{name}.sql").read_text()
