@@ -13,12 +13,18 @@ EVER: Mapping[str, datetime] = {"start": datetime(2000, 1, 1, tzinfo=UTC), "end"
 
 
 def connect(threads: int = 2) -> duckdb.DuckDBPyConnection:
-    """A connection without extensions to load and without a local time zone."""
-    con = duckdb.connect(
-        config={"threads": threads, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    )
+    """A connection without extensions to load and without a local time zone. What is registered on it is seen there alone."""
+    con = _database(threads).cursor()
     con.execute("SET TimeZone = 'UTC'")
     return con
+
+
+@cache
+def _database(threads: int) -> duckdb.DuckDBPyConnection:
+    """One for all connections: to open one takes longer than most statements."""
+    return duckdb.connect(
+        config={"threads": threads, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
 
 
 @cache

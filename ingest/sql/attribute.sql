@@ -16,7 +16,8 @@ WITH tagged AS (
         CASE
             WHEN getvariable('partner_path') IS NOT NULL AND json_valid(line)
                 THEN nullif(json_extract_string(line, getvariable('partner_path')), '')
-        END AS tag
+        END AS tag,
+        ipv4_head(client_ip) AS ipv4_head -- here, since what a macro names twice is computed twice
     FROM normalised
 ),
 
@@ -64,7 +65,7 @@ SELECT
     request_bytes,
     response_bytes,
     latency_us,
-    network_of(client_ip) AS client_network,
+    network_of(client_ip, ipv4_head) AS client_network,
     suspended,
     position,
     item,

@@ -43,9 +43,13 @@ CREATE OR REPLACE MACRO address_of(ip) AS
         ELSE ip
     END, '');
 
--- What is kept of an address: IPv4 /24, IPv6 /48, anything else nothing. What was cut so before (cut_addresses) stays.
-CREATE OR REPLACE MACRO network_of(ip) AS CASE
-    WHEN NOT contains(ip, ':') THEN nullif(regexp_extract(ip, '^\d{1,3}\.\d{1,3}\.\d{1,3}\.') || '0/24', '0/24')
+-- The first three numbers of an IPv4 address, with their points; '' where it is none.
+CREATE OR REPLACE MACRO ipv4_head(ip) AS regexp_extract(ip, '^\d{1,3}\.\d{1,3}\.\d{1,3}\.');
+
+-- What is kept of an address, of which `head` is ipv4_head: IPv4 /24, IPv6 /48, anything else nothing. What was cut so before
+-- (cut_addresses) stays.
+CREATE OR REPLACE MACRO network_of(ip, head) AS CASE
+    WHEN NOT contains(ip, ':') THEN CASE WHEN head != '' THEN head || '0/24' END
     WHEN contains(ip, '.') THEN nullif(regexp_extract(ip, '(\d{1,3}\.\d{1,3}\.\d{1,3}\.)\d{1,3}$', 1) || '0/24', '0/24')
     WHEN regexp_matches(ip, '^[0-9a-fA-F:]{2,39}(?:/48)?$') THEN
         array_to_string(list_transform(
