@@ -21,9 +21,9 @@ demo: $(READY)
 demo-kafka: $(READY)
 	@$(BIN)/python -m tests.kafka $(BIN)/tollbook demo --folder demo-kafka --requests $(or $(REQUESTS),200000)
 
-# A process for each core, each with a broker of its own; a test that is waited for no longer keeps the others waiting.
+# In several processes, each with a broker of its own (tests/conftest.py says how many); a test that waits does not keep the others waiting.
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(READY)
 	@$(BIN)/ruff format --check --quiet .
@@ -33,7 +33,8 @@ check: $(READY)
 
 faults: $(READY)
 	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py tests/billing/test_import_deck.py \
-		tests/tollbook/test_serve_faults.py tests/tollbook/test_follow.py tests/tollbook/test_redrive.py -s
+		tests/tollbook/test_serve_faults.py tests/tollbook/test_follow.py tests/tollbook/test_redrive.py tests/tollbook/test_redrive_records.py \
+		tests/aggregate/test_land.py tests/aggregate/test_coverage.py tests/kafka/test_broker.py -s
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.land

@@ -52,4 +52,3 @@ def best(con: duckdb.DuckDBPyConnection, statement: str, rows: int) -> float:
         assert con.sql(statement).to_arrow_table().num_rows == rows
         seconds.append(time.process_time() - start)
     return min(seconds)
-

@@ -150,13 +150,14 @@ class Parser:
     def __init__(self, format_name: str) -> None:
         self._con = _connected({})
         self._steps = _steps(format_name)
+        self._statements = Statements(self._con)
         _set(self._con, "strict", formats.is_strict(format_name))
 
     def parse(self, framed: Lines) -> pa.Table:
         """Normalised fields of every entry, in order; columns of ingest/sql/parse.sql."""
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
-        return _judged(Statements(self._con).run("parse", self._steps))
+        return _judged(self._statements.run("parse", self._steps))
 
 
 def _judged(rows: pa.Table) -> pa.Table:

@@ -1,6 +1,7 @@
 """Which format a log may be in: every format reads a sample of it, and the one that reads most of it, and most in it, is first."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -50,8 +51,14 @@ def readings(framed: Lines) -> list[Reading]:
 
 
 def _reading(name: str, framed: Lines) -> Reading:
-    rows = Parser(name).parse(framed)
+    rows = _parser(name).parse(framed)
     accepted = rows.filter(pc.is_null(rows["reason"]))
     fields = sum(accepted.num_rows - accepted[field].null_count for field in _FIELDS)
     reasons = sorted(pc.value_counts(rows["reason"].drop_null()).to_pylist(), key=lambda r: (-r["counts"], r["values"]))
     return Reading(name, rows.num_rows, accepted.num_rows, fields, reasons[0]["values"] if reasons else "")
+
+
+@cache
+def _parser(name: str) -> Parser:
+    """Kept: to plan how a format is read takes longer than to read a sample."""
+    return Parser(name)

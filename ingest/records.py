@@ -233,7 +233,8 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     given = (records.values[row] or b"" for row in group.rows)
     values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
     text = b"".join(values)
-    if any(mark in text for mark in WIDE_BOMS):  # one refused line each: their bytes could be taken for line ends
+    # One refused line each: their bytes could be taken for line ends. One byte is looked for first, which all of these marks have.
+    if b"\xfe" in text and any(mark in text for mark in WIDE_BOMS):
         values = [WIDE_BOMS[0] + b"\n" if value.startswith(WIDE_BOMS) else value for value in values]
         text = b"".join(values)
     ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))

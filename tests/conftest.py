@@ -26,6 +26,11 @@ for told in ("COLUMNS", "LINES"):
     os.environ.pop(told, None)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, since many tests wait for brokers and workers; at most four, each has a broker."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
     """Bootstrap servers of a real Kafka that all tests of the run share: use topics and groups named by `kafka_prefix`."""

@@ -17,6 +17,7 @@ from schemas.lake import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 from tests.aggregate.fixtures import PLAIN, event, now, refusal
+from tests.long import LONG
 
 RAW = "gateway.access/0@id"
 WHERE = Partition("usage.events", "0", "usage.events/0", 0)
@@ -72,7 +73,7 @@ def land(root: Path, ranges: Sequence[tuple[int, int]], *, commit_entries: int =
 EXPECTED = Counts(counted=7, duplicates=1, conflicts=1, refused=1)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=100 if LONG else 10, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10)), max_size=8), st.integers(1, 12))
 def test_ingest_may_begin_again_anywhere_before(
     tmp_path_factory: pytest.TempPathFactory, restarts: list[tuple[int, int]], commit_entries: int

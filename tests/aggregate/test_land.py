@@ -19,6 +19,7 @@ from schemas.lake import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition
 from schemas.tables import EVENTS, ROLLUPS, TableShape
 from tests.aggregate.fixtures import DAY_US, T0_US, event, now, partition, refusal
+from tests.long import LONG, long_only
 
 ROWS = [event(f"e{n}", T0_US + n * DAY_US // 50) for n in range(100)]
 MIXED = [
@@ -96,7 +97,7 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     return dies
 
 
-@pytest.mark.parametrize("step", ["write_part", "commit"])
+@pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
 def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Before any file and any commit, of events and of every follower: the next run ends with the same books."""
     deaths = 0
@@ -116,7 +117,7 @@ def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: 
     assert deaths >= 8
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50 if LONG else 5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     deaths=st.lists(st.tuples(st.sampled_from(["write_part", "commit"]), st.integers(1, 12)), max_size=5),
     cut=st.integers(3, 60),

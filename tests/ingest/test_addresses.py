@@ -1,5 +1,7 @@
 """No whole client address is kept: not of what counts, not of what is refused. Security, S20."""
 
+from functools import cache
+
 import pytest
 
 from ingest.decode import Decoder, SourceRules
@@ -16,8 +18,13 @@ WHOLE = [
 LAST = ("113.77", "370:7334", "::7334")
 
 
+@cache
+def decoder(format_name: str) -> Decoder:
+    return Decoder(format_name, SourceRules("edge"), OWNERS)
+
+
 def refused(text: bytes, format_name: str = "kong") -> str:
-    decoded = Decoder(format_name, SourceRules("edge"), OWNERS).decode(split_lines(text, 0), "g")
+    decoded = decoder(format_name).decode(split_lines(text, 0), "g")
     (row,) = decoded.refused.to_pylist()
     return str(row["raw"].decode())
 
@@ -56,6 +63,6 @@ def test_a_line_that_is_read_again_tells_the_same_network(ip: str, network: str)
     """A redrive after the catalog was mended counts it as the first reading would have."""
     raw = refused(line(kong(consumer__id="c-nobody", client_ip=ip)))
     again = raw.replace("c-nobody", "c-acme").encode() + b"\n"
-    (event,) = Decoder("kong", SourceRules("edge"), OWNERS).decode(split_lines(again, 0), "g").events.to_pylist()
+    (event,) = decoder("kong").decode(split_lines(again, 0), "g").events.to_pylist()
     assert event["client_network"] == network
     assert refused(raw.encode() + b"\n") == raw

@@ -1,6 +1,7 @@
 """Decoding is total, attribution is exact, secrets stop here."""
 
 import json
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -17,8 +18,13 @@ from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 T0_US = T0_MS * 1000
 
 
+@cache
+def decoder(format_name: str, rules: SourceRules) -> Decoder:
+    return Decoder(format_name, rules, OWNERS)
+
+
 def decode(*lines: bytes, rules: SourceRules | None = None, format_name: str = "kong") -> Decoded:
-    return Decoder(format_name, rules or SourceRules("edge"), OWNERS).decode(split_lines(b"".join(lines), 0), "gen")
+    return decoder(format_name, rules or SourceRules("edge")).decode(split_lines(b"".join(lines), 0), "gen")
 
 
 def one_event(*lines: bytes, rules: SourceRules | None = None, format_name: str = "kong") -> dict[str, Any]:

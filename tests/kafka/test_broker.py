@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 from tests.conftest import MakeTopic, topic_maker
 from tests.kafka.broker import Broker
 from tests.kafka.finding import missing
+from tests.long import long_only
 
 ROOT = Path(__file__).parent.parent.parent
 QUIET = {"log_level": 0}
@@ -104,7 +105,7 @@ def victim() -> Iterator[tuple[subprocess.Popen[str], int, int, Path]]:
 
 
 @linux
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=long_only)])
 def test_a_test_run_that_dies_takes_its_broker_along(
     victim: tuple[subprocess.Popen[str], int, int, Path], how: signal.Signals
 ) -> None:
