@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A statement takes 30 ms to plan, whatever it reads: blocks are large, so that this is little for each line.
 BLOCK_BYTES = 64 << 20
+_PIECE_BYTES = 256 << 10
 LINE_HELD_BYTES_MAX = 64 << 20  # a document may be so long; what is longer is passed over, and refused as one entry
 _TAIL_BYTES = 4096
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -54,17 +55,13 @@ def read(text: BinaryIO, size: int, name: str) -> bytes:
 
 
 def read_behind(begun: bytes, text: BinaryIO, size: int, name: str) -> bytearray:
-    """`begun` and behind it up to `size` bytes; fewer only at the end. Nothing is copied but `begun`.
-
-    Raises UnreadableFile for a file that is cut or damaged.
-    """
-    block = bytearray(len(begun) + size)
-    block[: len(begun)] = begun
-    end = len(begun)
-    with memoryview(block) as view, _damage_explained(name):
-        while end < len(block) and (count := text.readinto(view[end:])):  # type: ignore[attr-defined]
-            end += count
-    del block[end:]
+    """`begun` and behind it up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged."""
+    block, left = bytearray(begun), size
+    with _damage_explained(name):
+        # In pieces that stay in the processor's cache: a block of its full size would be wiped first, for a few bytes, too.
+        while left and (piece := text.read(min(left, _PIECE_BYTES))):
+            block += piece
+            left -= len(piece)
     return block
 
 
