@@ -99,7 +99,7 @@ def late_usage(root: Path) -> list[dict[str, Any]]:
 
     `number` is None for a partner that had nothing to bill when the month was closed.
     """
-    newest = Warehouse(root)
+    newest = Warehouse(root, only=["rollups"])
     numbers = {(row["close_id"], row["partner_id"]): row["number"] for row in _rows(root)}
     found = []
     for close_id in dict.fromkeys(close_id for close_id, _ in numbers):

@@ -187,7 +187,7 @@ def _summary(lake: Path, book: Catalog, issued: Sequence[Issued], alerts: Sequen
     """What came out, with what the meters counted."""
     currencies = " or ".join(sorted({invoice.currency for invoice in issued}))
     view = table(None, "partner", ">requests", ">GB", ">of quota", ">alerts at %", "invoice", f">total {currencies}")
-    house = Warehouse(lake)
+    house = Warehouse(lake, only=["rollups"])
     for invoice in issued:
         fired = [
             plain(a.threshold_percent)

@@ -265,7 +265,7 @@ def _why_none(name: str) -> str:
 
 def known_files(root: Path, source: str) -> list[Known]:
     """The generations of a source that the lake has read, with the offset each was read to."""
-    rows = Warehouse(root).query("generations", {"source": source}).to_pylist()
+    rows = Warehouse(root, only=["reads"]).query("generations", {"source": source}).to_pylist()
     return [Known(**row) for row in rows]
 
 

@@ -177,7 +177,7 @@ def usage(
     book = catalogs.load(catalog)
     who = _partner(book, partner)
     spans = [Span(who.id, m.id, *month(period, who.time_zone)) for m in book.meters]
-    rows = Warehouse(lake).usage_by_day_and_route(book, spans, who.time_zone).to_pylist()
+    rows = Warehouse(lake, only=["rollups"]).usage_by_day_and_route(book, spans, who.time_zone).to_pylist()
     for row in rows:
         row["quantity"] = in_unit(book, row["meter"], row["quantity"])
     if json:

@@ -56,7 +56,7 @@ class Totals:
     def reload(self, root: Path, partitions: Collection[int]) -> list[Total]:
         """Forget these partitions, and sum them up from the lake. All their totals."""
         self._sums = {key: total for key, total in self._sums.items() if key.events_partition not in partitions}
-        house = Warehouse(root)
+        house = Warehouse(root, only=["events", "rollups"])
         changed = self._add(row for row in self._by_period(house) if row["events_partition"] in partitions)
         return [self._total(key, house.versions["events"]) for key in changed]
 
