@@ -4,6 +4,8 @@ import inspect
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +160,13 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["invoice", "issue"]["invoices"][0]["total"] == "16.25"
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
+
+
+def test_a_command_starts_without_pandas() -> None:
+    """PyArrow loads it when it is there, which takes as long as all else that a command loads."""
+    code = (
+        "import sys\nfrom tollbook.__main__ import main\n"
+        "try:\n    main(['--version'])\nfinally:\n    print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
