@@ -4,7 +4,6 @@ Total: every entry of every line comes out once, as an event or as a refusal wit
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import NamedTuple
 
 import duckdb
@@ -85,7 +84,9 @@ class Decoder:
 
     def __init__(self, format_name: str, rules: SourceRules, attribution: Attribution) -> None:
         names = rules.fields or {}
-        self._con = _connected(names)
+        self._con = statements.connect()
+        for name, field in names.items():
+            _set(self._con, f"field_{name}", _json_path(field))
         self._steps = _steps(format_name, mapped=bool(names))
         ruled = attribution.policies.policies.num_rows > 0
         self._judge = Judge(self._con, format_name, attribution.policies) if ruled else None
@@ -148,7 +149,7 @@ class Parser:
     """One format without a catalog: what `python -m ingest parse` shows."""
 
     def __init__(self, format_name: str) -> None:
-        self._con = _connected({})
+        self._con = statements.connect()
         self._steps = _steps(format_name)
         self._statements = Statements(self._con)
         _set(self._con, "strict", formats.is_strict(format_name))
@@ -188,25 +189,6 @@ def _replaced(rows: pa.Table, name: str, at: npt.NDArray[np.int64], values: Sequ
 def _json_path(name: str | None) -> str | None:
     """The JSON path of a field; the catalog lets no quote into a name."""
     return None if name is None else "$" + "".join(f'."{part}"' for part in name.split("/"))
-
-
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    """One for all decoders, with the macros they share: to open one takes as long as to decode ten thousand lines."""
-    con = duckdb.connect(
-        config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    )
-    con.execute(statements.text("macros"))
-    return con
-
-
-def _connected(fields: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
-    """A connection of its own: what is registered, set or created as TEMP on it is seen there alone."""
-    con = _database().cursor()
-    con.execute("SET TimeZone = 'UTC'")
-    for name, path in fields.items():
-        _set(con, f"field_{name}", _json_path(path))
-    return con
 
 
 def _steps(format_name: str, *, mapped: bool = False) -> dict[str, str]:

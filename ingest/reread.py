@@ -5,16 +5,15 @@ kept of any. Any other line is taken from the log itself, where it stood, and mu
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ingest import statements
 from ingest.framing import LINES, UNREADABLE, Lines
 from ingest.text import frames
 
@@ -112,10 +111,9 @@ def _in_order(pieces: Sequence[Lines]) -> Lines:
 
 def sha256(lines: pa.ChunkedArray) -> list[set[str]]:
     """The hash of each line as letters have it, addresses cut, and as they had it before they were cut."""
-    with duckdb.connect() as con:
-        con.execute(resources.files("ingest.sql").joinpath("macros.sql").read_text())
+    with statements.connect() as con:
         con.register("lines", pa.table({"line": lines}))
-        found = con.sql(resources.files("ingest.sql").joinpath("hashes.sql").read_text()).to_arrow_table()
+        found = con.sql(statements.text("hashes")).to_arrow_table()
     return [set(pair) for pair in zip(*(column.to_pylist() for column in found.columns), strict=True)]
 
 

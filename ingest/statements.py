@@ -1,4 +1,4 @@
-"""The statements of `ingest/sql` on one connection."""
+"""The statements of `ingest/sql`, and the database they run in."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,8 +11,25 @@ import pyarrow as pa
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
+def connect() -> duckdb.DuckDBPyConnection:
+    """A connection that knows the macros. What is registered, set or created as TEMP on it is seen there alone."""
+    con = _database().cursor()
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """One for all connections, with the macros they share: to open one takes as long as to decode ten thousand lines."""
+    con = duckdb.connect(
+        config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    )
+    con.execute(text("macros"))
+    return con
+
+
 class Statements:
-    """Kept, and executed anew over what is registered by then: from its text, a statement is planned twice each time."""
+    """Of one connection. Each is kept, and executed anew over what is registered by then: from its text, it is planned twice each time."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con

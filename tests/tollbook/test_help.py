@@ -4,8 +4,6 @@ import inspect
 import json
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,5 +166,6 @@ def test_a_command_starts_without_pandas() -> None:
         "import sys\nfrom tollbook.__main__ import main\n"
         "try:\n    main(['--version'])\nfinally:\n    print('pandas' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "False"
+    done = end_of(process([], folder=ROOT, code=("-c", code)))
+    assert done.code == 0
+    assert done.out.splitlines()[-1] == "False"
