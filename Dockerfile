@@ -18,7 +18,7 @@ RUN pip --python /opt/tollbook/bin/python install --no-cache-dir --disable-pip-v
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/tollbook /opt/tollbook
 RUN mkdir /lake && chown 10001:10001 /lake
-ENV PATH=/opt/tollbook/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV PATH=/opt/tollbook/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/numba
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8080 9464

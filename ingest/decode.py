@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest import formats, statements, strict_json
+from ingest import shape as shapes
 from ingest.framing import Lines
 from ingest.policies import NO_POLICIES, Judge, Policies
 from ingest.statements import Statements
-from schemas.coded import without_unused
+from ingest.twins import Bounds, Origin, Twins
+from schemas.coded import repeated, without_unused
 from schemas.tables import CODED, DEAD, FRESH_EVENTS
 
 CREDENTIALS = pa.schema(
@@ -43,6 +45,11 @@ NO_LIMITS = LIMITS.empty_table()
 _NO_PARTS = pa.schema([("position", pa.int64()), ("item", pa.int32()), ("line", pa.string())]).empty_table()
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
 
+
+# Below so many lines it takes longer to load what finds twins than to read each line.
+_TWINS_FROM = 20_000
+# The times a line may have at all, [from, to): ingest/sql/normalise.sql refuses others.
+_TIMES_US = (631_152_000_000_000, 4_102_444_800_000_000)
 
 # What a source may have names of its own for.
 FIELDS = (
@@ -82,7 +89,10 @@ class Decoded(NamedTuple):
 class Decoder:
     """One format, one source, one thread: owns a DuckDB connection."""
 
-    def __init__(self, format_name: str, rules: SourceRules, attribution: Attribution) -> None:
+    def __init__(
+        self, format_name: str, rules: SourceRules, attribution: Attribution, *, twins_from: int = _TWINS_FROM
+    ) -> None:
+        """`twins_from`: from so many lines at once on, the statement reads one of those that are alike (ingest/twins.py)."""
         names = rules.fields or {}
         self._con = statements.connect()
         for name, field in names.items():
@@ -93,6 +103,7 @@ class Decoder:
         self._con.register("credentials", attribution.credentials)
         self._con.register("partners", attribution.partners)
         path = _json_path(names.get("partner", rules.partner_field))
+        strict = formats.is_strict(format_name) or (rules.may_tag and path is not None)
         for name, value in (
             ("source_partner", rules.partner),
             ("source_suspended", _suspended(attribution.partners, rules.partner)),
@@ -102,12 +113,20 @@ class Decoder:
             ("earliest_us", rules.earliest_us),
             ("latest_us", rules.latest_us),
             ("event_types", None if rules.event_types is None else list(rules.event_types)),
-            ("strict", formats.is_strict(format_name) or (rules.may_tag and path is not None)),
+            ("strict", strict),
             ("generation", ""),
         ):
             _set(self._con, name, value)
         self._statements = Statements(self._con)
-        self._source = rules.source
+        self._rules = rules
+        # Own names are read by a statement of their own, policies and strictness look at the whole line.
+        shape = None if names or self._judge or strict else shapes.of_format(format_name, rules.partner_field)
+        self._twins = None if shape is None else Twins(shape)
+        self._twins_from = twins_from
+        self._eras = pc.unique(
+            pa.concat_arrays(attribution.credentials[side].combine_chunks() for side in ("from_us", "to_us"))
+        )
+        self._record_keys: dict[str, int] = {}
         self.layout_prefix = formats.layout_prefix(format_name)
 
     def decode(
@@ -115,18 +134,29 @@ class Decoder:
     ) -> Decoded:
         """Events and refusals of `framed`, which belongs to file generation `generation`.
 
-        `limits`, as LIMITS: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
+        `limits`, as LIMITS, by position: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
         partner that the record's key names. `layout`: the last line before them that begins with `layout_prefix`.
         """
         _set(self._con, "generation", generation)
         _set(self._con, "layout", layout)
+        self._con.register("limits", limits)
+        if self._twins is None or framed.lines.num_rows < self._twins_from:
+            return self._read(framed, generation)
+        origin = Origin(self._rules.source, generation)
+        return Decoded(
+            *self._twins.decode(
+                framed, origin, self._bounds(framed, limits), lambda lines: self._read(lines, generation)
+            )
+        )
+
+    def _read(self, framed: Lines, generation: str) -> Decoded:
+        """Each line by the statement."""
         self._con.register("lines", framed.lines)
         self._con.register("unreadable", framed.unreadable)
-        self._con.register("limits", limits)
         rows = _judged(_in_order(self._statements.run("events", self._steps)))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
-        constants = {"source": self._source, "generation": generation}
+        constants = {"source": self._rules.source, "generation": generation}
         events = _shaped(rows, FRESH_EVENTS, constants)  # coded first: then there is less to filter
         if pc.all(accepted).as_py():
             return Decoded(events, DEAD.schema.empty_table())
@@ -138,6 +168,31 @@ class Decoder:
         self._con.register("parts", self._statements.run("parts", self._steps) if several else _NO_PARTS)
         letters = self._statements.run("refuse")
         return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
+
+    def _bounds(self, framed: Lines, limits: pa.Table) -> Bounds:
+        """What the statement compares a line's time with, and the record's key."""
+        position = framed.lines["position"].to_numpy()
+        spans = np.empty((len(position), 2), np.int64)
+        for side, limit in enumerate((self._rules.earliest_us, self._rules.latest_us)):
+            spans[:, side] = _TIMES_US[side] if limit is None else limit
+        context = np.zeros(len(position), np.int64)
+        if limits.num_rows:
+            row = np.minimum(np.searchsorted(limits["position"].to_numpy(), position), limits.num_rows - 1)
+            limited = limits["position"].to_numpy()[row] == position
+            spans[limited] = np.stack([limits[side].to_numpy() for side in ("earliest_us", "latest_us")], 1)[
+                row[limited]
+            ]
+            context[limited] = self._numbered(limits["key"])[row[limited]]
+        return Bounds(np.clip(spans, *_TIMES_US), context, np.sort(self._eras.to_numpy()))
+
+    def _numbered(self, keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        """A number for each key of a record, always the same; 0 where there is none."""
+        coded = keys.combine_chunks().dictionary_encode()
+        numbers = [
+            self._record_keys.setdefault(key, len(self._record_keys) + 1) for key in coded.dictionary.to_pylist()
+        ]
+        of_row: npt.NDArray[np.int64] = np.array([*numbers, 0])[coded.indices.fill_null(len(numbers)).to_numpy()]
+        return of_row
 
     def _marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
         if self._judge is None:
@@ -222,12 +277,8 @@ def _shaped(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, str]) -> 
     columns = []
     for field in schema:
         name = field.name
-        column = _repeated(constants[name], rows.num_rows) if name in constants else rows[name]
+        column = repeated(constants[name], rows.num_rows) if name in constants else rows[name]
         if field.type == CODED and not pa.types.is_dictionary(column.type):
             column = pc.dictionary_encode(column)
         columns.append(column.cast(field.type))
     return pa.table(columns, schema=schema)
-
-
-def _repeated(value: str, times: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, np.int32)), pa.array([value], pa.string()))

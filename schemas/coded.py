@@ -20,6 +20,11 @@ def without_unused(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def repeated(value: str, times: int) -> pa.DictionaryArray:
+    """A coded column that holds one value."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, np.int32)), pa.array([value], pa.string()))
+
+
 def _used(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     """Of each value of a coded column, whether a row has it. Looks no further than until all were seen."""
     used = np.zeros(len(column.chunk(0).dictionary), np.bool_)

@@ -1,0 +1,98 @@
+"""Finds lines of JSON that a line before has told all about, by a loop over their bytes (ingest/loops.py).
+
+For each line a key is made of what an event can depend on: the bytes of the members in the format's shape, in their order, except
+that of those that vary only how they vary stands there. Lines with equal keys are twins. A line is left to the format's statement,
+which is the rule for all, if anything about it is unusual: it is no strict JSON, a name or an escape is written in a way that needs
+decoding, an id, a time or a number is not plain, something that varies stands in it twice.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ingest.shape import IDS_MAX, Shape
+
+NUMBERS = 4  # time_us, request_bytes, response_bytes, latency_us
+ENTRIES, WORDS, NO_ROOM = range(3)
+
+
+class Known(NamedTuple):
+    """Keys seen so far, as arrays that the loop fills."""
+
+    slots: npt.NDArray[np.int32]  # open addressing; -1: free
+    hashes: npt.NDArray[np.uint64]
+    at: npt.NDArray[np.int64]  # the key of entry e is words[at[e] : at[e + 1]]
+    words: npt.NDArray[np.uint64]
+    plain: npt.NDArray[np.uint8]  # which numbers are read from the line, a bit each
+    first: npt.NDArray[np.int64]  # the line that brought it
+    counts: npt.NDArray[np.int64]  # at ENTRIES, WORDS, NO_ROOM: lines that found none
+
+
+class Found(NamedTuple):
+    """Of each line: its entry, or -1 where it is left to the statement; its numbers and where its ids lie, where they are plain."""
+
+    entry: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int64]
+    id_at: npt.NDArray[np.int64]
+    id_length: npt.NDArray[np.int32]
+
+
+def nothing_known(entries: int, key_bytes: int) -> Known:
+    """Room for so many keys, a power of two."""
+    return Known(
+        np.full(2 * entries, -1, np.int32),
+        np.empty(entries, np.uint64),
+        np.zeros(entries + 1, np.int64),
+        np.empty(key_bytes // 8, np.uint64),
+        np.empty(entries, np.uint8),
+        np.empty(entries, np.int64),
+        np.zeros(3, np.int64),
+    )
+
+
+def find(
+    text: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    usual: npt.NDArray[np.bool_],
+    spans: npt.NDArray[np.int64],
+    context: npt.NDArray[np.int64],
+    eras: npt.NDArray[np.int64],
+    shape: Shape,
+    known: Known,
+) -> Found:
+    """Line i is text[offsets[i] : offsets[i + 1]]. Only `usual` lines are looked at.
+
+    `spans`: the times that each line may lie in, [from, to). `context`: what else its result depends on. `eras`: the times at which
+    the owner of a credential may change, sorted.
+    """
+    from ingest import loops  # noqa: PLC0415 half a second, which only many lines are worth
+
+    lines = len(offsets) - 1
+    found = Found(
+        np.full(lines, -1, np.int32),
+        np.zeros((lines, NUMBERS), np.int64),
+        np.zeros((lines, IDS_MAX), np.int64),
+        np.zeros((lines, IDS_MAX), np.int32),
+    )
+    loops.find(text, offsets, usual, spans, context, eras, *shape, *known, *found)
+    return found
+
+
+def ids(
+    text: npt.NDArray[np.uint8],
+    at: npt.NDArray[np.int64],
+    length: npt.NDArray[np.int32],
+    derived: str,
+    position: npt.NDArray[np.int64],
+) -> pa.StringArray:
+    """text[at : at + length] of each line; where the length is 0, `derived` and the line's position."""
+    from ingest import loops  # noqa: PLC0415 it is loaded by now
+
+    head = np.frombuffer(derived.encode(), np.uint8)
+    size = np.where(length > 0, length, len(head) + np.char.str_len(position.astype(str)) if (length == 0).any() else 0)
+    offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(size, dtype=np.int32)])
+    data = np.empty(offsets[-1], np.uint8)
+    loops.ids(text, at, length, head, position, offsets, data)
+    return pa.StringArray.from_buffers(len(at), pa.py_buffer(offsets), pa.py_buffer(data))

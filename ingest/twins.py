@@ -1,0 +1,188 @@
+"""Lines that differ in nothing but id, time, sizes and latency become the same event but for these: it is worked out once.
+
+The format's statement is the rule for every line. It is asked about the first line of a kind, and about every line that is unusual
+in any way (ingest/scan.py); the twins of that first line get from its event all that they share with it. That is done only where
+the event is the line's only one, holds its numbers, and its id or a derived one. Lines that are refused are each read by the statement.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest import scan
+from ingest.framing import Lines
+from ingest.scan import Found
+from ingest.shape import IDS_MAX, Shape
+from schemas.coded import repeated, without_unused
+from schemas.tables import DEAD, FRESH_EVENTS
+
+_ENTRIES_MAX = 1 << 16
+_KEY_BYTES_MAX = 1 << 24
+_RESTING_BLOCKS = 8
+_NUMBERS = ("occurred_at", "request_bytes", "response_bytes", "latency_us")  # in the order of scan.NUMBERS
+_DERIVED, _NO_ID, _NO_EVENT = -1, -2, -1
+_NOTHING = (FRESH_EVENTS.empty_table(), DEAD.schema.empty_table())
+
+
+class Bounds(NamedTuple):
+    """Of each line the times it may lie in, [from, to), and what else its result depends on.
+
+    `eras`: the times at which the owner of a credential may change, sorted.
+    """
+
+    spans: npt.NDArray[np.int64]
+    context: npt.NDArray[np.int64]
+    eras: npt.NDArray[np.int64]
+
+
+class Origin(NamedTuple):
+    """Where lines are from: columns that hold one value."""
+
+    source: str
+    generation: str
+
+
+class Twins:
+    """What is known of one format, source and catalog. Not for use by several threads."""
+
+    def __init__(self, shape: Shape, entries_max: int = _ENTRIES_MAX) -> None:
+        self._shape = shape
+        self._entries_max = entries_max
+        self._resting = 0  # blocks in which none are looked for, since there were few in one
+        self._forget()
+
+    def _forget(self) -> None:
+        self._known = scan.nothing_known(self._entries_max, _KEY_BYTES_MAX)
+        self._events = FRESH_EVENTS.empty_table()
+        self._event = np.full(self._entries_max + 1, _NO_EVENT, np.int32)  # by entry: its row of _events
+        self._id = np.full(self._entries_max, _DERIVED, np.int8)  # by entry: which of a line's ids is the event's
+
+    def decode(
+        self, framed: Lines, origin: Origin, bounds: Bounds, read: Callable[[Lines], tuple[pa.Table, pa.Table]]
+    ) -> tuple[pa.Table, pa.Table]:
+        """Events and refusals of `framed` in log order: what `read` would make of all lines, though it is given few of them."""
+        if self._resting:
+            self._resting -= 1
+            return read(framed)
+        if self._known.counts[scan.NO_ROOM]:  # other kinds come now than those it is full of
+            self._forget()
+        lines = _Block(framed)
+        before = self._known.counts[scan.ENTRIES]
+        found = scan.find(lines.text, lines.offsets, lines.usual, *bounds, self._shape, self._known)
+        first = self._known.first[before : self._known.counts[scan.ENTRIES]]
+        # The last place of _event is that of lines without an entry, and holds none.
+        asked = (self._event[found.entry] == _NO_EVENT) & (found.entry < before)
+        asked[first] = True
+        told = [read(lines.part(asked)) if asked.any() else _NOTHING]
+        self._learn(before + np.arange(len(first)), found, lines, origin, told[0])
+        late = (self._event[found.entry] == _NO_EVENT) & ~asked
+        if late.any():
+            told.append(read(lines.part(late)))
+        events, refused = (pa.concat_tables(tables) for tables in zip(*told, strict=True))
+        if len(told) > 1:
+            order = [("position", "ascending"), ("item", "ascending")]
+            events, refused = events.unify_dictionaries().sort_by(order), refused.sort_by(order)
+        copied = np.flatnonzero(~asked & ~late)
+        self._resting = _RESTING_BLOCKS if 2 * len(copied) < len(asked) else 0
+        return self._joined(events, copied, found, lines, origin), refused
+
+    def _learn(
+        self,
+        entries: npt.NDArray[np.int64],
+        found: Found,
+        lines: "_Block",
+        origin: Origin,
+        told: tuple[pa.Table, pa.Table],
+    ) -> None:
+        """Keep the events of the first lines of new `entries`, as far as those of their twins can be told from them."""
+        events, refused = told
+        if not len(entries) or not events.num_rows:
+            return
+        line = self._known.first[entries]
+        position, at = lines.position[line], events["position"].to_numpy()
+        row = np.minimum(np.searchsorted(at, position), len(at) - 1)
+        alone = (events["item"].to_numpy() == 0) & np.append(at[1:] != at[:-1], True)
+        kept = (at[row] == position) & alone[row] & ~np.isin(position, refused["position"].to_numpy())
+        for number, name in enumerate(_NUMBERS):
+            held = pc.fill_null(events[name].cast(pa.int64()), -1).to_numpy()[row]
+            kept &= (self._known.plain[entries] >> number & 1 == 0) | (held == found.numbers[line, number])
+        which = np.full(len(entries), _NO_ID, np.int8)
+        for n in np.flatnonzero(kept):
+            event_id = events["event_id"][row[n]].as_py()
+            which[n] = lines.which_id(event_id, f"@{origin.generation}:{position[n]}", found, line[n])
+        kept &= which != _NO_ID
+        self._event[entries[kept]] = self._events.num_rows + np.arange(kept.sum())
+        self._id[entries[kept]] = which[kept]
+        self._events = _together(self._events, events.take(row[kept]))
+
+    def _joined(
+        self, told: pa.Table, copied: npt.NDArray[np.int64], found: Found, lines: "_Block", origin: Origin
+    ) -> pa.Table:
+        """`told` and the events of the lines `copied`, in log order."""
+        if not len(copied):
+            return told
+        entry, others = found.entry[copied], told.num_rows
+        position = np.concatenate([lines.position[copied], told["position"].to_numpy()])
+        order = np.argsort(position, kind="stable")
+        model = np.concatenate([self._event[entry], self._events.num_rows + np.arange(others)])[order]
+        models = _together(self._events, told).take(model)
+        plain = np.concatenate([self._known.plain[entry], np.zeros(others, np.uint8)])[order]
+        numbers = np.concatenate([found.numbers[copied], np.zeros((others, len(_NUMBERS)), np.int64)])[order]
+        own: dict[str, pa.Array | pa.ChunkedArray] = {"position": pa.array(position[order])}
+        for number, name in enumerate(_NUMBERS):
+            own[name] = _where(plain >> number & 1 == 1, numbers[:, number], models[name])
+        ids = lines.ids(copied, self._id[entry], found, f"@{origin.generation}:")
+        own["event_id"] = pa.concat_arrays([ids, *told["event_id"].chunks]).take(pa.array(order))
+        own |= {name: repeated(value, len(order)) for name, value in origin._asdict().items()}
+        columns = [own.get(field.name, models[field.name]) for field in FRESH_EVENTS]
+        return without_unused(pa.table(columns, schema=FRESH_EVENTS))
+
+
+class _Block:
+    """Lines and the bytes they lie in."""
+
+    def __init__(self, framed: Lines) -> None:
+        self._framed = framed
+        column = pa.concat_arrays(framed.lines["line"].chunks)
+        _, offsets, text = column.buffers()
+        self.offsets = np.frombuffer(offsets, np.int32)[column.offset :][: len(column) + 1].astype(np.int64)
+        self.text = np.frombuffer(text, np.uint8)
+        self.text.flags.writeable = False  # the one kind of array that the loop is compiled for
+        self.position = framed.lines["position"].to_numpy()
+        self.usual = ~np.isin(self.position, framed.unreadable["position"].to_numpy())
+
+    def part(self, chosen: npt.NDArray[np.bool_]) -> Lines:
+        return Lines(self._framed.lines.filter(pa.array(chosen)), self._framed.unreadable)
+
+    def which_id(self, event_id: str, derived: str, found: Found, line: int) -> int:
+        """Which of the ids in a line its event has."""
+        if event_id == derived:
+            return _DERIVED
+        for place in range(IDS_MAX):
+            at, length = found.id_at[line, place], found.id_length[line, place]
+            if length and self.text[at : at + length].tobytes() == event_id.encode():
+                return place
+        return _NO_ID
+
+    def ids(
+        self, chosen: npt.NDArray[np.int64], which: npt.NDArray[np.int8], found: Found, derived: str
+    ) -> pa.StringArray:
+        """The ids of the `chosen` lines: `which` of those that stand in each, or the derived one."""
+        place = np.maximum(which, 0)
+        length = np.where(which == _DERIVED, 0, found.id_length[chosen, place])
+        return scan.ids(self.text, found.id_at[chosen, place], length, derived, self.position[chosen])
+
+
+def _together(*tables: pa.Table) -> pa.Table:
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
+def _where(chosen: npt.NDArray[np.bool_], numbers: npt.NDArray[np.int64], others: pa.ChunkedArray) -> pa.Array:
+    """The chosen numbers, and of the rest `others`."""
+    rest = others.cast(pa.int64())
+    values = np.where(chosen, numbers, pc.fill_null(rest, 0).to_numpy())
+    return pa.array(values, mask=~chosen & rest.is_null().to_numpy()).cast(others.type)

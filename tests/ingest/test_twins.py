@@ -1,0 +1,286 @@
+"""Lines that are alike are worked out once, and every one of them comes out as the statement alone would have it."""
+
+import json
+import random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from ingest import shape
+from ingest.decode import LIMITS, NO_LIMITS, Decoded, Decoder, SourceRules
+from ingest.framing import Lines, split_lines
+from ingest.twins import Bounds, Origin, Twins
+from tests.ingest.fixtures import OWNERS, T0_MS, changed, kong, line
+from tests.ingest.test_decode import HOSTILE
+from tests.long import LONG
+
+FORMATS = ["aws_apigw", "kong"]
+APIGW = {
+    "requestId": "r-1", "extendedRequestId": "x-1", "stage": "prod", "ip": "203.0.113.9", "userArn": "-", "apiKeyId": "k-acme",
+    "requestTimeEpoch": str(T0_MS), "requestTime": "01/Oct/2026:00:00:00 +0000", "httpMethod": "GET", "resourcePath": "/v1/orders/{id}",
+    "path": "/prod/v1/orders/7", "status": "200", "responseLength": "2757", "responseLatency": "49", "userAgent": "sdk/2.3",
+}  # fmt: skip
+IDS = ["", "-", "é", "a b", "x" * 128, "x" * 129, 5, None, "\x7f", 'q"q', "\u0000", "tab\t"]
+NUMBERS = [
+    "0",
+    0,
+    "007",
+    "-",
+    "",
+    None,
+    -1,
+    1.5,
+    "5.0",
+    1e3,
+    "1e3",
+    10**16,
+    10**9 - 1,
+    10**9,
+    "999999999999999",
+    "9" * 16,
+    True,
+    [1],
+    {"a": 1},
+]
+TIMES = [
+    str(T0_MS),
+    T0_MS // 1000,
+    T0_MS / 1000,
+    -5,
+    10**18,
+    "0",
+    None,
+    "soon",
+    T0_MS - 1,
+    T0_MS - 10**12,
+    T0_MS + 10**12 * 3,
+]
+ADDRESSES = [
+    "203.0.113.9",
+    "203.0.113.200",
+    "203.0.112.9",
+    "2001:db8::1",
+    "203.0.113.9:4711",
+    "999.1.2.3",
+    "1.2.3",
+    "",
+    None,
+    7,
+]
+OWNED = ["c-acme", "c-acme", "c-moved", "c-ended", "c-sleepy", "nobody", None]
+EXTRA = ["x", 'a\\"b', "\u2028", [1, [2, {"deep": [{}]}]], {"status": "500"}, 1.25e-7, 10**400, None, False, {}, [], ""]
+BYTES = b'"\\{}[],: 0a\x01\xe9\n'
+
+
+class Counting(Decoder):
+    """Counts the lines that the statement is given."""
+
+    asked = 0
+
+    def _read(self, framed: Lines, generation: str) -> Decoded:
+        self.asked += framed.lines.num_rows
+        return super()._read(framed, generation)
+
+
+def pair(format_name: str, rules: SourceRules | None = None) -> tuple[Decoder, Counting]:
+    """The statement alone, and the one that asks it of some lines."""
+    rules = rules or SourceRules("edge")
+    return Decoder(format_name, rules, OWNERS), Counting(format_name, rules, OWNERS, twins_from=0)
+
+
+def some(chance: random.Random, usual: Any, odd: list[Any]) -> Any:
+    return usual if chance.random() < 0.93 else chance.choice(odd)
+
+
+def record(format_name: str, chance: random.Random, n: int) -> dict[str, Any]:
+    """Mostly like the others, in any member perhaps not."""
+    time = some(chance, T0_MS + chance.randrange(-5_000, 5_000), TIMES)
+    size, took = some(chance, chance.randrange(10_000), NUMBERS), some(chance, chance.randrange(900), NUMBERS)
+    extra = {"note": some(chance, "n", EXTRA)} if chance.random() < 0.2 else {}
+    if format_name == "kong":
+        made = changed(
+            kong(), request__size=size, response__size=some(chance, 12, NUMBERS), response__status=some(chance, 200, NUMBERS), latencies__request=took,
+            started_at=time, client_ip=some(chance, "203.0.113.9", ADDRESSES), request__method=chance.choice(["GET", "POST"]),
+            route=some(chance, {"name": "orders"}, [{"id": "r1"}, {}, None, "x", 1, [], {"name": None}]),
+        )  # fmt: skip
+        made["request"]["id"] = some(chance, f"id-{n}", IDS)
+        made["consumer"] = {"id": chance.choice(OWNED)}
+        if chance.random() < 0.1:
+            made["response"]["headers"] = {"x-kong-request-id": f"h-{n}"}
+        return made | extra
+    made = APIGW | {
+        "extendedRequestId": some(chance, f"x-{n}", IDS), "requestId": some(chance, f"r-{n}", IDS), "requestTimeEpoch": some(chance, str(time), TIMES),
+        "responseLength": some(chance, str(size), NUMBERS), "responseLatency": took, "status": some(chance, "200", NUMBERS),
+        "ip": some(chance, "203.0.113.9", ADDRESSES), "path": f"/prod/{n}",
+    }  # fmt: skip
+    if chance.random() < 0.1:
+        del made[chance.choice(list(made))]
+    if chance.random() < 0.05:
+        made["routeKey"] = "GET /"
+    return made | extra
+
+
+def text(format_name: str, chance: random.Random, n: int) -> bytes:
+    """A record, perhaps in another order, perhaps with a member twice, perhaps damaged."""
+    made = record(format_name, chance, n)
+    if chance.random() < 0.05:
+        made = dict(chance.sample(list(made.items()), len(made)))
+    raw = json.dumps(made, ensure_ascii=chance.random() < 0.5, separators=chance.choice([(",", ":"), (", ", ": ")]))
+    if chance.random() < 0.05:
+        name = chance.choice(list(made))
+        raw = "{" + json.dumps(name) + ":" + json.dumps(some(chance, made[name], [*NUMBERS, *IDS])) + "," + raw[1:]
+    if chance.random() < 0.03:
+        raw = '{"messageType":"DATA_MESSAGE","owner":"1","logEvents":[{"message":' + json.dumps(raw) + "}]}"
+    if chance.random() < 0.03:
+        raw = chance.choice(
+            ["[" + raw + "," + raw + "]", " " + raw, raw + " ", raw + raw, raw[: chance.randrange(len(raw))]]
+        )
+    changed_bytes = bytearray(raw.encode())
+    while changed_bytes and chance.random() < 0.05:
+        changed_bytes[chance.randrange(len(changed_bytes))] = chance.choice(BYTES)
+    return bytes(changed_bytes) + b"\n"
+
+
+def same(decoders: tuple[Decoder, Decoder], raw: bytes, start: int = 0, limits: pa.Table = NO_LIMITS) -> Decoded:
+    framed = split_lines(raw, start)
+    alone, with_twins = (decoder.decode(framed, "gen", limits) for decoder in decoders)
+    assert with_twins.events.schema == alone.events.schema
+    assert with_twins.events.to_pylist() == alone.events.to_pylist()
+    assert with_twins.refused.to_pylist() == alone.refused.to_pylist()
+    return with_twins
+
+
+@pytest.mark.parametrize("seed", range(300 if LONG else 6))
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, seed: int) -> None:
+    """Several blocks, so that what was learnt from one is used in the next."""
+    chance = random.Random(seed)
+    decoders = pair(format_name)
+    for block in range(3):
+        raw = b"".join(text(format_name, chance, n) for n in range(700))
+        same(decoders, raw, start=block * 1_000_000)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_lines_that_want_to_do_harm_have_twins_that_do(format_name: str) -> None:
+    """Each thrice, among good ones."""
+    good = line(kong() if format_name == "kong" else APIGW)
+    same(pair(format_name), b"".join([good, *HOSTILE] * 3))
+
+
+def test_the_statement_is_asked_of_one_line_of_a_kind() -> None:
+    alone, counting = pair("kong")
+    raw = b"".join(
+        line(kong(f"id-{n}", started_at=T0_MS + n, request__method="GETPOST"[n % 2 * 3 :][:4])) for n in range(500)
+    )
+    same((alone, counting), raw)
+    assert counting.asked == 2
+    same((alone, counting), raw, start=1_000_000)
+    assert counting.asked == 2
+
+
+def test_lines_of_a_kind_that_is_refused_are_each_read() -> None:
+    """Each is a dead letter with its own text."""
+    alone, counting = pair("kong")
+    got = same((alone, counting), b"".join(line(kong(f"id-{n}", consumer__id="nobody")) for n in range(50)))
+    assert got.refused.num_rows == counting.asked == 50
+
+
+def test_an_owner_changes_between_two_lines() -> None:
+    """Alike but for the time; one is billed to acme, the next to bolt."""
+    raw = b"".join(line(kong(f"id-{n}", consumer__id="c-moved", started_at=T0_MS - 50 + n)) for n in range(100))
+    got = same(pair("kong"), raw)
+    assert got.events["partner_id"].to_pylist() == ["acme"] * 50 + ["bolt"] * 50
+
+
+def test_times_and_keys_of_records_bind_their_own_lines() -> None:
+    """Some lines have limits of their own, some a key that names another partner."""
+    raw = b"".join(line(kong(f"id-{n}", started_at=T0_MS + n)) for n in range(90))
+    position = split_lines(raw, 0).lines["position"].to_numpy()
+    rows = [
+        {"position": p, "earliest_us": (T0_MS + 20) * 1000, "latest_us": (T0_MS + 80) * 1000, "key": ["acme", None, "bolt"][n // 3 % 3]}
+        for n, p in enumerate(position.tolist())
+        if n % 10
+    ]  # fmt: skip
+    got = same(pair("kong"), raw, limits=pa.Table.from_pylist(rows, LIMITS))
+    assert set(got.refused["reason"].to_pylist()) == {"TOO_LATE", "IN_FUTURE", "KEY_MISMATCH"}
+    assert got.events.num_rows > 40
+
+
+def test_the_limits_of_the_source_bind_twins_too() -> None:
+    rules = SourceRules("edge", earliest_us=(T0_MS + 10) * 1000, latest_us=(T0_MS + 90) * 1000)
+    raw = b"".join(line(kong(f"id-{n}", started_at=T0_MS + n)) for n in (50, *range(100)))
+    assert same(pair("kong", rules), raw).refused.num_rows == 20
+
+
+def test_years_that_no_request_is_of_are_refused() -> None:
+    raw = b"".join(
+        line(kong(f"id-{n}", started_at=time))
+        for n, time in enumerate([T0_MS, 4_102_444_799_999, 4_102_444_800_000, 631_152_000_000, 631_151_999_999])
+    )
+    assert same(pair("kong"), raw).refused["reason"].to_pylist() == ["TIME_RANGE"] * 2
+
+
+def test_a_partner_field_tells_twins_apart() -> None:
+    rules = SourceRules("edge", partner_field="meta/owner")
+    raw = b"".join(line(kong(f"id-{n}") | {"meta": {"owner": ["acme", "bolt"][n % 2]}}) for n in range(20))
+    assert same(pair("kong", rules), raw).refused["reason"].to_pylist() == ["PARTNER_MISMATCH"] * 10
+
+
+@pytest.mark.parametrize("field", ["consumer", "consumer/id/x", "started_at"])
+def test_a_partner_field_among_the_members_of_the_format(field: str) -> None:
+    """It cannot be told apart there: the statement reads every line."""
+    assert shape.of_format("kong", field) is None
+    same(pair("kong", SourceRules("edge", partner_field=field)), b"".join(line(kong(f"id-{n}")) for n in range(20)))
+
+
+def test_a_member_twice_is_looked_at_where_partners_are_tagged() -> None:
+    """A source that may tag is read strictly: of two names the wrong one could be believed."""
+    rules = SourceRules("edge", partner_field="owner", may_tag=True)
+    good = line(kong("id-1") | {"owner": "acme"})
+    raw = (
+        good
+        + good.replace(b"id-1", b"id-2")
+        + good.replace(b"id-1", b"id-3").replace(b'{"request"', b'{"note":1,"note":2,"request"')
+    )
+    assert same(pair("kong", rules), raw).refused["reason"].to_pylist() == ["DUPLICATE_KEY"]
+
+
+def test_lines_that_are_no_text_or_half_are_left_to_the_statement() -> None:
+    """What is shown of such a line may look like any other."""
+    good = line(kong("id-1"))
+    raw = good + good.replace(b"svc", b"sv\xff") + good[:-1]
+    framed = split_lines(raw, 0, is_cut=True)
+    alone, with_twins = (decoder.decode(framed, "gen") for decoder in pair("kong"))
+    assert with_twins.refused.to_pylist() == alone.refused.to_pylist()
+    assert sorted(alone.refused["reason"].to_pylist()) == ["BAD_UTF8", "PARTIAL_LINE"]
+
+
+@pytest.mark.parametrize("room", [1, 2, 64])
+def test_more_kinds_than_there_is_room_for(room: int) -> None:
+    """What finds no room is read; in the next block others have their turn."""
+    alone, _ = pair("kong")
+    found = shape.of_format("kong")
+    assert found is not None
+    twins = Twins(found, room)
+    chance = random.Random(1)
+    for _ in range(3):
+        kinds = chance.sample(range(1000), 20)
+        framed = split_lines(b"".join(line(kong(f"id-{n}", route__name=f"r{kinds[n % 20]}")) for n in range(200)), 0)
+        spans = np.tile(np.array([0, 1 << 62]), (200, 1))
+        bounds = Bounds(spans, np.zeros(200, np.int64), np.zeros(1, np.int64))
+        events, refused = twins.decode(framed, Origin("edge", "gen"), bounds, lambda lines: alone.decode(lines, "gen"))
+        assert events.to_pylist() == alone.decode(framed, "gen").events.to_pylist()
+        assert refused.num_rows == 0
+
+
+def test_where_no_two_lines_are_alike_none_are_looked_for() -> None:
+    """Eight blocks long; then once more."""
+    alone, counting = pair("kong")
+    for block in range(10):
+        raw = b"".join(line(kong(f"id-{n}", route__name=f"r{block}-{n}")) for n in range(50))
+        same((alone, counting), raw)
+    same((alone, counting), b"".join(line(kong(f"id-{n}")) for n in range(50)))
+    assert counting.asked == 550
