@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from ingest.scan import ENTRIES, NO_ROOM, WORDS
-from ingest.shape import ADDRESS, ALIKE, EPOCH, ID, LATENCY_MS, UNREAD
+from ingest.shape import ADDRESS, ALIKE, EPOCH, ID, ISO, LATENCY_MS, LATENCY_NS, REQUEST_BYTES, RESPONSE_BYTES, UNREAD
 
 _LINE_BYTES_MAX = 65_535
 _KEY_BYTES_MAX = 2_048
@@ -28,9 +28,14 @@ _QUOTE, _BACKSLASH, _COMMA, _COLON, _MINUS, _DOT, _ZERO, _NINE, _E, _SMALL_E = 3
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _SPACE, _TAB, _NEWLINE, _RETURN = 123, 125, 91, 93, 32, 9, 10, 13
 # Lengths in a key that are none: what varies and is plain, an object whose members come next, the flag of an address cut short.
 _PLAIN, _OBJECT, _NETWORK = 0xFFFF, 0xFFFE, 0x8000
+_BEGINS_OTHERWISE = (
+    0xFFFE  # no member: the line begins with one that is not read; some formats know envelopes by their first
+)
 # In what was seen of a line: the numbers read, a bit each from 0; the numbers met, from 8; the ids met, from 16.
 _READ, _MET, _MET_ID = 1, 1 << 8, 1 << 16
 _NUMBERS_READ = 15
+_NUMBER = np.zeros(LATENCY_NS + 1, np.int64)  # by role, its place among ingest.scan.NUMBERS
+_NUMBER[[EPOCH, ISO, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_NS]] = 0, 0, 1, 2, 3, 3
 
 
 def _table(characters: bytes) -> np.ndarray:
@@ -45,6 +50,7 @@ _ESCAPED = _table(b'"\\/bfnrt')  # not u: not every number is a character
 _PLAIN_ID = _table(bytes(range(_SPACE + 1, 127))) & ~_table(b"\\")
 _BLANK = _table(b" \t\r")
 _TRUE, _FALSE, _NULL = (np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
+_MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _ONE = np.uint64(1)
 
 _compiled = numba.njit(cache=True, nogil=True)
@@ -97,6 +103,8 @@ def _line(
             likely = order[nth % _ORDER_MAX]
             m = _member(text, p + 1, q - 1, likely, first[inside], first[inside + 1], tags, names, name_at)
             order[nth % _ORDER_MAX] = m
+            if nth == 0 and m < 0:
+                used = _put(piece, used, _BEGINS_OTHERWISE, _PLAIN)
             nth += 1
             p = _blank_end(text, q)
             if text[p] != _COLON:
@@ -151,17 +159,13 @@ def _value(text, p, q, i, m, role, place, piece, used, seen, numbers, id_at, id_
             id_at[i, place], id_length[i, place] = a, b - a
             start, stop, length = p, p, _PLAIN
     elif role != ALIKE:
-        number = role - EPOCH
+        number = _NUMBER[role]
         if seen & _MET << number:
             return -1, seen
         seen |= _MET << number
-        value = _whole(text, a, b)
-        if value >= 0 and (role != LATENCY_MS or b - a <= _LATENCY_DIGITS_MAX):
+        value = _number(text, a, b, role)
+        if value >= 0:
             seen |= _READ << number
-            if role == LATENCY_MS:
-                value *= 1000
-            elif role == EPOCH:
-                value *= 1_000_000 if b - a <= _SECONDS_DIGITS_MAX else 1000
             numbers[i, number] = value
             start, stop, length = p, p, _PLAIN
     if used + _KEY_ENDS_BYTES + stop - start > _KEY_BYTES_MAX:
@@ -386,6 +390,52 @@ def _whole(text, a, b):
 
 
 @_inlined
+def _number(text, a, b, role):
+    """What the statement makes of a plain number or time; -1 where it is none."""
+    if role == ISO:
+        return _iso_us(text, a, b)
+    value = _whole(text, a, b)
+    if role == EPOCH:
+        return value * (1_000_000 if b - a <= _SECONDS_DIGITS_MAX else 1000) if value >= 0 else -1
+    if role == LATENCY_MS:
+        return value * 1000 if b - a <= _LATENCY_DIGITS_MAX and value >= 0 else -1
+    if role == LATENCY_NS:
+        return (value + 500) // 1000 if value >= 0 else -1
+    return value
+
+
+@_inlined
+def _iso_us(text, a, b):
+    """Microseconds since 1970 of YYYY-MM-DDTHH:MM:SSZ, or with up to nine digits of a second; -1 for any other form."""
+    if b - a < 20 or b - a > 30 or text[b - 1] != 90 or text[a + 4] != _MINUS or text[a + 7] != _MINUS:  # 90: Z
+        return -1
+    if text[a + 10] != 84 or text[a + 13] != _COLON or text[a + 16] != _COLON:  # 84: T
+        return -1
+    year, month, day = _whole(text, a, a + 4), _whole(text, a + 5, a + 7), _whole(text, a + 8, a + 10)
+    hour, minute, second = _whole(text, a + 11, a + 13), _whole(text, a + 14, a + 16), _whole(text, a + 17, a + 19)
+    if year < 1 or not 1 <= month <= 12 or not 0 <= hour <= 23 or not 0 <= minute <= 59 or not 0 <= second <= 59:
+        return -1
+    leap_day = 1 if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 0
+    if not 1 <= day <= _MONTH_DAYS[month] + leap_day:
+        return -1
+    past = year - 1 if month <= 2 else year  # years begin in March here: their last day is the leap day
+    days = past * 365 + past // 4 - past // 100 + past // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719_469
+    micros = 0
+    if b - a > 20:  # with a fraction
+        digits = b - a - 21
+        if text[a + 19] != _DOT or digits < 1:
+            return -1
+        micros = _whole(text, a + 20, b - 1)
+        if micros < 0:
+            return -1
+        for _ in range(digits, 6):
+            micros *= 10
+        for _ in range(6, digits):
+            micros //= 10
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + micros
+
+
+@_inlined
 def _is_plain_id(text, a, b):
     if b - a < 1 or b - a > _ID_BYTES_MAX or (b - a == 1 and text[a] == _MINUS):
         return False
@@ -397,18 +447,21 @@ def _is_plain_id(text, a, b):
 
 @_inlined
 def _network_end(text, a, b):
-    """Behind the third point of an IPv4 address; -1 where it is none."""
-    points, digits, end = 0, 0, -1
-    for j in range(a, b):
+    """Behind the third point of an IPv4 address, which a port may follow; -1 where it is none."""
+    points, digits, end, j = 0, 0, -1, a
+    while j < b and text[j] != _COLON:
         if text[j] >= _ZERO and text[j] <= _NINE:
             digits += 1
-        elif text[j] == _DOT and 0 < digits <= 3 and points < 3:  # noqa: PLR2004 an address of four numbers
+        elif text[j] == _DOT and 0 < digits <= 3 and points < 3:  # an address of four numbers
             points += 1
             digits = 0
             end = j + 1
         else:
             return -1
-    return end if points == 3 and 0 < digits <= 3 else -1  # noqa: PLR2004
+        j += 1
+    if points < 3 or digits == 0 or digits > 3:
+        return -1
+    return end if j == b or _whole(text, j + 1, b) >= 0 else -1
 
 
 @_compiled

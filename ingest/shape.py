@@ -14,17 +14,19 @@ import numpy.typing as npt
 
 from ingest import formats
 
-# What is done with a member. ALIKE: lines that share their result have the same bytes there. The others may differ: an id and
+# What is done with a member. ALIKE: lines that share their result have the same bytes there. The others may differ: an id, times and
 # whole numbers are read, of an address its network counts, and what is UNREAD has no part in an event.
-ALIKE, ID, EPOCH, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, ADDRESS, UNREAD = range(8)
+ALIKE, ID, ADDRESS, UNREAD, EPOCH, ISO, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_NS = range(10)
 _ROLES = {
     "id": ID,
+    "address": ADDRESS,
+    "unread": UNREAD,
     "epoch": EPOCH,
+    "iso": ISO,
     "request_bytes": REQUEST_BYTES,
     "response_bytes": RESPONSE_BYTES,
     "latency_ms": LATENCY_MS,
-    "address": ADDRESS,
-    "unread": UNREAD,
+    "latency_ns": LATENCY_NS,
 }
 IDS_MAX = 2
 

@@ -4,6 +4,8 @@
 -- Units: time in UTC, 100 ns, floored to us; durationMs in ms; requestSize and responseSize in bytes. callerIpAddress may be a
 --   gateway that stands in front.
 -- Id: correlationId, made by API Management for each request.
+-- Varying: id correlationId, iso time, latency_ms durationMs, address callerIpAddress, unread properties/url
+-- Varying: request_bytes properties/requestSize, response_bytes properties/responseSize
 -- Identity: properties.apimSubscriptionId (api_key); an API that is open to all has none.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql
@@ -27,6 +29,7 @@ parsed AS (
         line,
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "time": "VARCHAR", "category": "VARCHAR", "correlationId": "VARCHAR", "durationMs": "VARCHAR", "callerIpAddress": "VARCHAR",
+            "records": "VARCHAR",
             "properties": {
                 "method": "VARCHAR", "url": "VARCHAR", "responseCode": "VARCHAR", "requestSize": "VARCHAR",
                 "responseSize": "VARCHAR", "apiId": "VARCHAR", "operationId": "VARCHAR", "apimSubscriptionId": "VARCHAR"

@@ -6,6 +6,8 @@
 --   path, status or latency; the route is eventName. A refused call (errorCode) is an entry like any other.
 -- Id: eventID, made by CloudTrail; records without one: derived. Copies of one call in the trails of several accounts have
 --   ids of their own (and one sharedEventID): read the trail of one account, that of the resources' owner.
+-- Varying: id eventID, iso eventTime, address sourceIPAddress, unread requestParameters/Host, unread tlsDetails/clientProvidedHostHeader
+-- Varying: request_bytes additionalEventData/bytesTransferredIn, response_bytes additionalEventData/bytesTransferredOut
 -- Identity: userIdentity.arn, of an assumed role the ARN of its session, else principalId (iam). An anonymous caller has none.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql
@@ -29,7 +31,7 @@ parsed AS (
         line,
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "eventID": "VARCHAR", "eventTime": "VARCHAR", "eventSource": "VARCHAR", "eventName": "VARCHAR",
-            "eventType": "VARCHAR", "eventCategory": "VARCHAR", "sourceIPAddress": "VARCHAR",
+            "eventType": "VARCHAR", "eventCategory": "VARCHAR", "sourceIPAddress": "VARCHAR", "Records": "VARCHAR",
             "userIdentity": {"arn": "VARCHAR", "principalId": "VARCHAR"},
             "additionalEventData": {"bytesTransferredIn": "VARCHAR", "bytesTransferredOut": "VARCHAR"},
             "requestParameters": {"Host": "VARCHAR"},

@@ -131,8 +131,9 @@ CREATE OR REPLACE MACRO any_time_us(x) AS CASE
     ELSE epoch_number_us(x)
 END;
 
--- Nanoseconds as text to milliseconds as text, exact.
-CREATE OR REPLACE MACRO ms_of_nanoseconds(x) AS x || 'e-6';
+-- Nanoseconds as text to milliseconds as text, exact. By an exponent a cast takes 12 digits, which is a quarter of an hour.
+CREATE OR REPLACE MACRO ms_of_nanoseconds(x) AS
+    CASE WHEN length(x) > 12 AND regexp_full_match(x, '[0-9]+') THEN left(x, length(x) - 6) || '.' || right(x, 6) ELSE x || 'e-6' END;
 
 -- A line without what a container runtime put before it: CRI ("time stream F ", F: the line is whole), compose ("name | ").
 CREATE OR REPLACE MACRO unwrapped(line) AS CASE

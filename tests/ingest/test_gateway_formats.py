@@ -253,3 +253,14 @@ def test_a_hostile_line_costs_no_more_than_its_length(format_name: str) -> None:
         before = time.process_time()
         assert outcomes(format_name, text) == starts(text)
         assert time.process_time() - before < 2.0, piece
+
+
+@pytest.mark.parametrize(
+    ("duration", "latency_ms"),
+    [(999_999_999_999, 999_999.999999), (10**12, 1_000_000), (3_600_000_000_500, 3_600_000.0005)],
+)
+def test_a_request_may_take_more_than_a_quarter_of_an_hour(duration: int, latency_ms: float) -> None:
+    """A connection that is held open, logged in nanoseconds: thirteen digits."""
+    good = next(row.line for row in GOOD["traefik"] if '"Duration"' in row.line)
+    (got,) = read("traefik", json.dumps(json.loads(good) | {"Duration": duration}))
+    assert got["latency_ms"] == latency_ms

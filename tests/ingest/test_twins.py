@@ -8,15 +8,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest import shape
+from ingest import formats, shape
 from ingest.decode import LIMITS, NO_LIMITS, Decoded, Decoder, SourceRules
 from ingest.framing import Lines, split_lines
 from ingest.twins import Bounds, Origin, Twins
+from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import OWNERS, T0_MS, changed, kong, line
+from tests.ingest.gateway_lines import GOOD
 from tests.ingest.test_decode import HOSTILE
 from tests.long import LONG
 
 FORMATS = ["aws_apigw", "kong"]
+LINES = {name: [row.line for row in rows] for name, rows in GOOD.items()} | {
+    name: [case.text for case in rows[0]] for name, rows in CASES.items()
+}
+WITH_TWINS = [name for name in formats.names() if shape.of_format(name)]
 APIGW = {
     "requestId": "r-1", "extendedRequestId": "x-1", "stage": "prod", "ip": "203.0.113.9", "userArn": "-", "apiKeyId": "k-acme",
     "requestTimeEpoch": str(T0_MS), "requestTime": "01/Oct/2026:00:00:00 +0000", "httpMethod": "GET", "resourcePath": "/v1/orders/{id}",
@@ -57,12 +63,19 @@ TIMES = [
     T0_MS - 10**12,
     T0_MS + 10**12 * 3,
 ]
+ISO = [
+    "2026-10-01T00:00:00Z", "2026-10-01T00:00:00.1Z", "2026-10-01T23:59:59.999999Z", "2026-10-01T00:00:00.123456789Z", "2024-02-29T12:00:00.000Z",
+    "2026-02-29T12:00:00Z", "2100-02-28T00:00:00Z", "2000-02-29T00:00:00Z", "2026-12-31T23:59:60Z", "2026-10-01T24:00:00Z", "2026-13-01T00:00:00Z",
+    "2026-10-00T00:00:00Z", "2026-10-01T00:00:00+00:00", "2026-10-01 00:00:00Z", "2026-10-01T00:00:00.Z", "2026-10-01T00:00:00", "1969-12-31T23:59:59Z",
+]  # fmt: skip
 ADDRESSES = [
     "203.0.113.9",
     "203.0.113.200",
     "203.0.112.9",
     "2001:db8::1",
     "203.0.113.9:4711",
+    "203.0.113.9:x",
+    "203.0.113.9:",
     "999.1.2.3",
     "1.2.3",
     "",
@@ -161,6 +174,35 @@ def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, 
     for block in range(3):
         raw = b"".join(text(format_name, chance, n) for n in range(700))
         same(decoders, raw, start=block * 1_000_000)
+
+
+def leaves(made: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Each member that is no object: where it lies, and its name."""
+    found = [(made, name) for name, value in made.items() if not isinstance(value, dict)]
+    return found + [leaf for value in made.values() if isinstance(value, dict) for leaf in leaves(value)]
+
+
+@pytest.mark.parametrize("seed", range(100 if LONG else 2))
+@pytest.mark.parametrize("format_name", WITH_TWINS)
+def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
+    """Its own lines, each many times, here and there with something else in one member."""
+    chance = random.Random(seed)
+    good = [
+        text
+        for text in LINES.get(format_name, [json.dumps(APIGW if format_name == "aws_apigw" else kong())])
+        if text.startswith("{")
+    ]
+    lines = []
+    for _ in range(600):
+        made = json.loads(chance.choice(good))
+        if chance.random() < 0.5:
+            place, name = chance.choice(leaves(made))
+            odd = chance.choice([IDS, NUMBERS, TIMES, ISO, ADDRESSES])
+            place[name] = chance.choice(odd)
+        lines.append(json.dumps(made, ensure_ascii=chance.random() < 0.5).encode() + b"\n")
+    decoders = pair(format_name, SourceRules("edge", partner="acme"))
+    same(decoders, b"".join(lines))
+    assert decoders[1].asked < 590
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
