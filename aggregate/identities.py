@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aggregate import engine
+from schemas.tables import EVENTS
 
 COUNTED, DUPLICATE, CONFLICT = 0, 1, 2
 IDENTITIES_MAX = 4_000_000
@@ -32,6 +33,14 @@ class Keys(NamedTuple):
     payload: U64
     day: I64
     names: pa.Table  # source, event_id
+
+
+NONE = Keys(
+    np.zeros(0, np.uint64),
+    np.zeros(0, np.uint64),
+    np.zeros(0, np.int64),
+    EVENTS.schema.empty_table().select(["source", "event_id"]),
+)
 
 
 class _Run(NamedTuple):

@@ -46,7 +46,8 @@ def write(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
 
 def known_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, numbers: Collection[int]) -> Keys:
     """The identities that a version of `events` holds of one event day, of some events partitions."""
-    _scan_day(con, table, day)
+    if not _scan_day(con, table, day):
+        return identities.NONE  # of a month that is landed for the first time every day: no statement for it
     own = pa.table({"events_partition": pa.array(sorted(numbers), pa.int16())})
     return identities.keys(con, engine.run(con, "stored", own=own))
 
@@ -79,9 +80,12 @@ def conflicts(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
     return pa.Table.from_pylist(rows, DEAD.schema)
 
 
-def _scan_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int) -> None:
+def _scan_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int) -> bool:
+    """Make `stored` the events of a day. False: there are none."""
     folder = f"/event_day={_day(day)}/"
-    engine.scan(con, "stored", [path for path in lake.files(table) if folder in path], EVENTS.schema)
+    files = [path for path in lake.files(table) if folder in path]
+    engine.scan(con, "stored", files, EVENTS.schema)
+    return bool(files)
 
 
 def _day(days_since_epoch: int | np.int64) -> date:
