@@ -9,14 +9,17 @@ import pyarrow as pa
 import pytest
 
 from ingest import formats, shape
-from ingest.decode import LIMITS, NO_LIMITS, Decoded, Decoder, SourceRules
+from ingest.decode import LIMITS, NO_LIMITS, Attribution, Decoded, Decoder, SourceRules
 from ingest.framing import Lines, split_lines
 from ingest.twins import Bounds, Origin, Twins
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import OWNERS, T0_MS, changed, kong, line
 from tests.ingest.gateway_lines import GOOD
 from tests.ingest.test_decode import HOSTILE
+from tests.ingest.test_doors import ROLE, catalog, iam
+from tests.ingest.test_outside import got
 from tests.long import LONG
+from tollbook.attribution import attribution
 
 FORMATS = ["aws_apigw", "kong"]
 LINES = {name: [row.line for row in rows] for name, rows in GOOD.items()} | {
@@ -97,10 +100,10 @@ class Counting(Decoder):
         return super()._read(framed, generation)
 
 
-def pair(format_name: str, rules: SourceRules | None = None) -> tuple[Decoder, Counting]:
+def pair(format_name: str, rules: SourceRules | None = None, owners: Attribution = OWNERS) -> tuple[Decoder, Counting]:
     """The statement alone, and the one that asks it of some lines."""
     rules = rules or SourceRules("edge")
-    return Decoder(format_name, rules, OWNERS), Counting(format_name, rules, OWNERS, twins_from=0)
+    return Decoder(format_name, rules, owners), Counting(format_name, rules, owners, twins_from=0)
 
 
 def some(chance: random.Random, usual: Any, odd: list[Any]) -> Any:
@@ -304,6 +307,20 @@ def test_lines_that_are_no_text_or_half_are_left_to_the_statement() -> None:
     alone, with_twins = (decoder.decode(framed, "gen") for decoder in pair("kong"))
     assert with_twins.refused.to_pylist() == alone.refused.to_pylist()
     assert sorted(alone.refused["reason"].to_pylist()) == ["BAD_UTF8", "PARTIAL_LINE"]
+
+
+def test_policies_look_at_each_line() -> None:
+    """Alike but for the object that was read, and for the last number of the caller's address."""
+    allowed = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::wholesale/a*"], "networks": ["203.0.113.0/25"]}
+    raw = b"".join(got(key, ip) for key in "ab" for ip in ("203.0.113.7", "203.0.113.200"))
+    decoded = same(pair("cloudtrail", owners=attribution(catalog(acme=[iam(ROLE, allow=[allowed])]))), raw)
+    assert decoded.events["outside"].to_pylist() == [None, "NETWORK", "RESOURCE", "RESOURCE"]
+
+
+def test_a_name_of_the_source_s_own_tells_lines_apart() -> None:
+    raw = b"".join(line(kong(f"id-{n}") | {"door": ["front", "back"][n % 2]}) for n in range(6))
+    decoded = same(pair("kong", SourceRules("edge", fields={"route": "door"})), raw)
+    assert decoded.events["route"].to_pylist() == ["front", "back"] * 3
 
 
 def test_an_envelope_is_known_by_how_its_line_begins() -> None:
