@@ -77,7 +77,8 @@ def find(
         time = numbers[i, 0]
         if used < 0 or seen & _READ == 0 or time < spans[i, 0] or time >= spans[i, 1]:
             continue
-        used = _put(piece, used, _PLAIN, _PLAIN)  # no member: here they end
+        # No member: here they end. Of two ids that are the same nobody can say which one is the event's.
+        used = _put(piece, used, _PLAIN, _OBJECT if _has_one_id_twice(text, i, id_at, id_length) else _PLAIN)
         used = _put(piece, used, context[i] & 0xFFFF, context[i] >> 16)
         era = np.searchsorted(eras, time, side="right")
         used = _put(piece, used, era & 0xFFFF, era >> 16)
@@ -441,6 +442,16 @@ def _is_plain_id(text, a, b):
         return False
     for j in range(np.uint64(a), np.uint64(b)):
         if not _PLAIN_ID[text[j]]:
+            return False
+    return True
+
+
+@_inlined
+def _has_one_id_twice(text, i, id_at, id_length):
+    if id_length[i, 0] == 0 or id_length[i, 0] != id_length[i, 1]:
+        return False
+    for j in range(id_length[i, 0]):
+        if text[id_at[i, 0] + j] != text[id_at[i, 1] + j]:
             return False
     return True
 

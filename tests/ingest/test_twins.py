@@ -124,7 +124,7 @@ def record(format_name: str, chance: random.Random, n: int) -> dict[str, Any]:
         made["request"]["id"] = some(chance, f"id-{n}", IDS)
         made["consumer"] = {"id": chance.choice(OWNED)}
         if chance.random() < 0.1:
-            made["response"]["headers"] = {"x-kong-request-id": f"h-{n}"}
+            made["response"]["headers"] = {"x-kong-request-id": chance.choice([f"h-{n}", made["request"]["id"]])}
         return made | extra
     made = APIGW | {
         "extendedRequestId": some(chance, f"x-{n}", IDS), "requestId": some(chance, f"r-{n}", IDS), "requestTimeEpoch": some(chance, str(time), TIMES),
@@ -135,6 +135,8 @@ def record(format_name: str, chance: random.Random, n: int) -> dict[str, Any]:
         del made[chance.choice(list(made))]
     if chance.random() < 0.05:
         made["routeKey"] = "GET /"
+    if chance.random() < 0.05:
+        made["requestId"] = made.get("extendedRequestId")
     return made | extra
 
 
@@ -307,6 +309,21 @@ def test_lines_that_are_no_text_or_half_are_left_to_the_statement() -> None:
     alone, with_twins = (decoder.decode(framed, "gen") for decoder in pair("kong"))
     assert with_twins.refused.to_pylist() == alone.refused.to_pylist()
     assert sorted(alone.refused["reason"].to_pylist()) == ["BAD_UTF8", "PARTIAL_LINE"]
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_the_first_line_of_a_kind_has_one_id_twice(format_name: str) -> None:
+    """Of its twins both differ: which of them is the event's cannot be learnt from it."""
+    if format_name == "kong":
+        lines = [
+            kong(f"a-{n or 'b'}")
+            | {"response": {"status": 200, "headers": {"x-kong-request-id": f"{'ab'[n > 0]}-{n or 'b'}"}}}
+            for n in range(3)
+        ]
+    else:
+        lines = [APIGW | {"requestId": f"{'ab'[n > 0]}-{n}", "extendedRequestId": f"a-{n}"} for n in range(3)]
+    decoded = same(pair(format_name), b"".join(map(line, lines)))
+    assert [event_id[0] for event_id in decoded.events["event_id"].to_pylist()] == ["a", "a", "a"]
 
 
 def test_policies_look_at_each_line() -> None:
