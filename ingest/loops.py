@@ -4,6 +4,8 @@ They never look beyond a line: it ends with a newline, which ends everything els
 unusual there. Nothing here raises.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -53,8 +55,21 @@ _TRUE, _FALSE, _NULL = (np.frombuffer(word, np.uint8) for word in (b"true", b"fa
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _ONE = np.uint64(1)
 
-_compiled = numba.njit(cache=True, nogil=True)
-_inlined = numba.njit(cache=True, nogil=True, forceinline=True)
+
+def _kept(**options: Any) -> Any:
+    """Compiled, and kept for the next process; where nothing can be written it is compiled anew in each."""
+
+    def compiled(loop: Any) -> Any:
+        try:
+            return numba.njit(nogil=True, cache=True, **options)(loop)
+        except RuntimeError:
+            return numba.njit(nogil=True, **options)(loop)
+
+    return compiled
+
+
+_compiled = _kept()
+_inlined = _kept(forceinline=True)
 
 
 @_compiled

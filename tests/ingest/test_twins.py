@@ -1,7 +1,10 @@
 """Lines that are alike are worked out once, and every one of them comes out as the statement alone would have it."""
 
 import json
+import os
 import random
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -326,6 +329,13 @@ def test_the_first_line_of_a_kind_has_one_id_twice(format_name: str) -> None:
     assert [event_id[0] for event_id in decoded.events["event_id"].to_pylist()] == ["a", "a", "a"]
 
 
+def test_an_id_that_stands_in_a_line_twice_is_left_to_the_statement() -> None:
+    """Twice the same in the first line, two different ones in the next."""
+    good = line(kong("id-1")).replace(b'"id": "id-1"', b'"id": "id-1", "id": "id-1"')
+    decoded = same(pair("kong"), good + good.replace(b'"id-1", "id": "id-1"', b'"id-2", "id": "id-3"'))
+    assert decoded.events["event_id"].to_pylist() == ["id-1", "id-2"]
+
+
 def test_policies_look_at_each_line() -> None:
     """Alike but for the object that was read, and for the last number of the caller's address."""
     allowed = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::wholesale/a*"], "networks": ["203.0.113.0/25"]}
@@ -376,3 +386,13 @@ def test_where_no_two_lines_are_alike_none_are_looked_for() -> None:
         same((alone, counting), raw)
     same((alone, counting), b"".join(line(kong(f"id-{n}")) for n in range(50)))
     assert counting.asked == 550
+
+
+def test_where_nothing_can_be_written_the_loop_is_compiled_all_the_same() -> None:
+    """A service without a home, of a package that belongs to root. Only what is given by name may be kept here, and nothing is."""
+    code = "from ingest import loops; print(loops._whole(memoryview(b'472'), 0, 3))"
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | nowhere, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "472\n", done.stderr
