@@ -296,11 +296,7 @@ def test_a_member_twice_is_looked_at_where_partners_are_tagged() -> None:
     """A source that may tag is read strictly: of two names the wrong one could be believed."""
     rules = SourceRules("edge", partner_field="owner", may_tag=True)
     good = line(kong("id-1") | {"owner": "acme"})
-    raw = (
-        good
-        + good.replace(b"id-1", b"id-2")
-        + good.replace(b"id-1", b"id-3").replace(b'{"request"', b'{"note":1,"note":2,"request"')
-    )
+    raw = good + good.replace(b"id-1", b"id-2").replace(b"}\n", b', "note": 1, "note": 2}\n')
     assert same(pair("kong", rules), raw).refused["reason"].to_pylist() == ["DUPLICATE_KEY"]
 
 
@@ -358,6 +354,14 @@ def test_an_envelope_is_known_by_how_its_line_begins() -> None:
     )
     raw = line({"stage": "prod"} | envelope) + line(envelope)
     assert same(pair("aws_apigw"), raw).events["event_id"].to_pylist() == ["outer", "x-1", "x-1"]
+
+
+def test_an_envelope_of_several_has_no_twin() -> None:
+    """Its first entry is all that a line of that kind could have: same time, a derived id."""
+    plain = {name: value for name, value in APIGW.items() if not name.endswith("equestId")}
+    inside = {"message": line(plain).decode()}
+    raw = line({"owner": "1", "logEvents": [inside, inside]} | plain)
+    assert same(pair("aws_apigw"), raw * 2).events.num_rows == 4
 
 
 @pytest.mark.parametrize("room", [1, 2, 64])
