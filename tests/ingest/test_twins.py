@@ -179,7 +179,7 @@ def rows(table: pa.Table) -> list[dict[str, Any]]:
     return table.set_column(at, "occurred_at", table["occurred_at"].cast(pa.int64())).to_pylist()  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("seed", range(300 if LONG else 4))
+@pytest.mark.parametrize("seed", range(100 if LONG else 4))
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, seed: int) -> None:
     """Several blocks, so that what was learnt from one is used in the next."""
@@ -196,7 +196,7 @@ def leaves(made: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     return found + [leaf for value in made.values() if isinstance(value, dict) for leaf in leaves(value)]
 
 
-@pytest.mark.parametrize("seed", range(100 if LONG else 1))
+@pytest.mark.parametrize("seed", range(30 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TWINS)
 def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
     """Its own lines, each many times, here and there with something else in one member."""
