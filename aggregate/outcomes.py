@@ -47,14 +47,15 @@ def write(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
 def known_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, numbers: Collection[int]) -> Keys:
     """The identities that a version of `events` holds of one event day, of some events partitions."""
     if not _scan_day(con, table, day):
-        return identities.NONE  # of a month that is landed for the first time every day: no statement for it
+        return identities.NONE
     own = pa.table({"events_partition": pa.array(sorted(numbers), pa.int16())})
     return identities.keys(con, engine.run(con, "stored", own=own))
 
 
 def met_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, fresh: pa.Table) -> Keys:
     """Of the identities in `fresh` (source, event_id), those that a version of `events` holds of one event day."""
-    _scan_day(con, table, day)
+    if not _scan_day(con, table, day):
+        return identities.NONE
     return identities.keys(con, engine.run(con, "met", fresh=fresh))
 
 
@@ -81,10 +82,11 @@ def conflicts(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
 
 
 def _scan_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int) -> bool:
-    """Make `stored` the events of a day. False: there are none."""
+    """Make `stored` the events of a day. False: there are none, as of every day of a month that is landed for the first time."""
     folder = f"/event_day={_day(day)}/"
     files = [path for path in lake.files(table) if folder in path]
-    engine.scan(con, "stored", files, EVENTS.schema)
+    if files:
+        engine.scan(con, "stored", files, EVENTS.schema)
     return bool(files)
 
 

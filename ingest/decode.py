@@ -123,10 +123,14 @@ class Decoder:
         shape = None if names or self._judge or strict else shapes.of_format(format_name, rules.partner_field)
         self._twins = None if shape is None else Twins(shape)
         self._twins_from = twins_from
-        self._eras = pc.unique(
-            pa.concat_arrays(attribution.credentials[side].combine_chunks() for side in ("from_us", "to_us"))
-        )
-        self._record_keys: dict[str, int] = {}
+        credentials = attribution.credentials
+        self._eras = np.unique(np.concatenate([credentials[side].to_numpy() for side in ("from_us", "to_us")]))
+        owners = [
+            *credentials["partner_id"].chunks,
+            *attribution.partners["partner_id"].chunks,
+            pa.array([rules.partner], pa.string()),
+        ]
+        self._owners = pc.unique(pa.concat_arrays(owners)).drop_null()
         self.layout_prefix = formats.layout_prefix(format_name)
 
     def decode(
@@ -183,16 +187,15 @@ class Decoder:
                 row[limited]
             ]
             context[limited] = self._numbered(limits["key"])[row[limited]]
-        return Bounds(np.clip(spans, *_TIMES_US), context, np.sort(self._eras.to_numpy()))
+        return Bounds(np.clip(spans, *_TIMES_US), context, self._eras)
 
     def _numbered(self, keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-        """A number for each key of a record, always the same; 0 where there is none."""
-        coded = keys.combine_chunks().dictionary_encode()
-        numbers = [
-            self._record_keys.setdefault(key, len(self._record_keys) + 1) for key in coded.dictionary.to_pylist()
-        ]
-        of_row: npt.NDArray[np.int64] = np.array([*numbers, 0])[coded.indices.fill_null(len(numbers)).to_numpy()]
-        return of_row
+        """0 where a record has no key, 1 where its key is nobody's, of whose lines none is accepted; else a number for each owner."""
+        number: npt.NDArray[np.int64] = (
+            pc.index_in(keys, value_set=self._owners).fill_null(-1).to_numpy().astype(np.int64) + 2
+        )
+        number[keys.is_null().to_numpy()] = 0
+        return number
 
     def _marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
         if self._judge is None:

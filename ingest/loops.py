@@ -14,9 +14,8 @@ from ingest.shape import ADDRESS, ALIKE, EPOCH, ID, ISO, LATENCY_MS, LATENCY_NS,
 
 _LINE_BYTES_MAX = 65_535
 _KEY_BYTES_MAX = 2_048
-_KEY_ENDS_BYTES = (
-    32  # what is put into a key beside the bytes of a member: its head, and what comes behind the last one
-)
+# What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
+_KEY_ENDS_BYTES = 32
 _ID_BYTES_MAX = 128
 _DIGITS_MAX = 15
 _SECONDS_DIGITS_MAX = 11
@@ -30,9 +29,8 @@ _QUOTE, _BACKSLASH, _COMMA, _COLON, _MINUS, _DOT, _ZERO, _NINE, _E, _SMALL_E = 3
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _SPACE, _TAB, _NEWLINE, _RETURN = 123, 125, 91, 93, 32, 9, 10, 13
 # Lengths in a key that are none: what varies and is plain, an object whose members come next, the flag of an address cut short.
 _PLAIN, _OBJECT, _NETWORK = 0xFFFF, 0xFFFE, 0x8000
-_BEGINS_OTHERWISE = (
-    0xFFFE  # no member: the line begins with one that is not read; some formats know envelopes by their first
-)
+# No member: the line begins with one that is not read. Some formats know envelopes by their first.
+_BEGINS_OTHERWISE = 0xFFFE
 # In what was seen of a line: the numbers read, a bit each from 0; the numbers met, from 8; the ids met, from 16.
 _READ, _MET, _MET_ID = 1, 1 << 8, 1 << 16
 _NUMBERS_READ = 15
@@ -50,7 +48,6 @@ def _table(characters: bytes) -> np.ndarray:
 _ENDS = _table(bytes(range(_SPACE)) + b'"\\')
 _ESCAPED = _table(b'"\\/bfnrt')  # not u: not every number is a character
 _PLAIN_ID = _table(bytes(range(_SPACE + 1, 127))) & ~_table(b"\\")
-_BLANK = _table(b" \t\r")
 _TRUE, _FALSE, _NULL = (np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _ONE = np.uint64(1)

@@ -16,6 +16,7 @@ from ingest.shape import IDS_MAX, Shape
 
 NUMBERS = 4  # time_us, request_bytes, response_bytes, latency_us
 ENTRIES, WORDS, NO_ROOM = range(3)
+_TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
 
 
 class Known(NamedTuple):
@@ -91,7 +92,8 @@ def ids(
     from ingest import loops  # noqa: PLC0415 it is loaded by now
 
     head = np.frombuffer(derived.encode(), np.uint8)
-    size = np.where(length > 0, length, len(head) + np.char.str_len(position.astype(str)) if (length == 0).any() else 0)
+    digits = np.searchsorted(_TENS, position, side="right") + 1
+    size = np.where(length > 0, length, len(head) + digits)
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(size, dtype=np.int32)])
     data = np.empty(offsets[-1], np.uint8)
     loops.ids(text, at, length, head, position, offsets, data)

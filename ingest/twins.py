@@ -83,12 +83,10 @@ class Twins:
         if late.any():
             told.append(read(lines.part(late)))
         events, refused = (pa.concat_tables(tables) for tables in zip(*told, strict=True))
-        if len(told) > 1:
-            order = [("position", "ascending"), ("item", "ascending")]
-            events, refused = events.unify_dictionaries().sort_by(order), refused.sort_by(order)
         copied = np.flatnonzero(~asked & ~late)
         self._resting = _RESTING_BLOCKS if 2 * len(copied) < len(asked) else 0
-        return self._joined(events, copied, found, lines, origin), refused
+        in_order = refused.sort_by([("position", "ascending"), ("item", "ascending")])
+        return self._joined(events, copied, found, lines, origin), in_order
 
     def _learn(
         self,
@@ -122,9 +120,7 @@ class Twins:
     def _joined(
         self, told: pa.Table, copied: npt.NDArray[np.int64], found: Found, lines: "_Block", origin: Origin
     ) -> pa.Table:
-        """`told` and the events of the lines `copied`, in log order."""
-        if not len(copied):
-            return told
+        """`told`, of which the entries of a line stand in order, and the events of the lines `copied`: all in log order."""
         entry, others = found.entry[copied], told.num_rows
         position = np.concatenate([lines.position[copied], told["position"].to_numpy()])
         order = np.argsort(position, kind="stable")

@@ -265,6 +265,15 @@ def test_times_and_keys_of_records_bind_their_own_lines() -> None:
     assert got.events.num_rows > 40
 
 
+def test_keys_that_are_nobody_s_have_no_twins() -> None:
+    raw = b"".join(line(kong(f"id-{n}")) for n in range(30))
+    position = split_lines(raw, 0).lines["position"].to_pylist()
+    keys = ["nobody", "no one", "acme", None, ""]
+    rows = [{"position": p, "earliest_us": 0, "latest_us": 1 << 62, "key": keys[n % 5]} for n, p in enumerate(position)]
+    got = same(pair("kong"), raw, limits=pa.Table.from_pylist(rows, LIMITS))
+    assert got.refused["reason"].to_pylist() == ["KEY_MISMATCH"] * 18
+
+
 def test_the_limits_of_the_source_bind_twins_too() -> None:
     rules = SourceRules("edge", earliest_us=(T0_MS + 10) * 1000, latest_us=(T0_MS + 90) * 1000)
     raw = b"".join(line(kong(f"id-{n}", started_at=T0_MS + n)) for n in (50, *range(100)))
