@@ -31,6 +31,7 @@ from ingest.text import (
     packed_position,
     pass_over,
     read_behind,
+    whole_lines,
 )
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import INGESTED
@@ -185,13 +186,12 @@ class FileLog:
                 if at_end and start == 0 and not held and is_document(block):
                     yield _Block(partition, 0, block, generation.tail_sha256(block), document=True)
                     break
-                cut = block.rfind(b"\n") + 1
+                cut = whole_lines(block)
                 half = bytes(block[cut:]) if at_end else b""
                 if half and self._is_whole(path, half):
                     cut = len(block)
                 rest = bytes(block[cut:])
-                del block[cut:]
-                if block:
+                if block := block[:cut]:
                     before = (before + block[-generation.TAIL_BYTES :])[-generation.TAIL_BYTES :]
                     is_cut = bool(half) and not rest and not (self._final or is_complete_json(half))
                     yield _Block(partition, start, block, generation.tail_sha256(before), cut=is_cut)

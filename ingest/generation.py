@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ingest.framing import Text
 from ingest.text import is_packed, open_text, read
 
 HEAD_BYTES = 4096
@@ -74,7 +75,7 @@ def text_bytes(path: Path) -> int:
     return _tail(path, 1 << 62)[0]
 
 
-def tail_sha256(text_before_offset: bytes | bytearray) -> str:
+def tail_sha256(text_before_offset: Text) -> str:
     """What `Known.tail_sha256` holds, of any text that ends at the offset."""
     return _sha256(text_before_offset[-TAIL_BYTES:])
 
@@ -88,7 +89,7 @@ def skip(text: BinaryIO, offset: int, name: str) -> bytes:
     return read(text, offset - start, name)
 
 
-def check_unmoved(path: Path, text: BinaryIO, start: int, before: bytes, after: bytes | bytearray) -> None:
+def check_unmoved(path: Path, text: BinaryIO, start: int, before: bytes, after: Text) -> None:
     """Raise FileChanged if a plain file no longer holds what was just read of it: it was cut, or written anew, meanwhile.
 
     `before` ends at offset `start`, `after` begins there. What is packed is at rest, and is not looked at again.
@@ -130,5 +131,5 @@ def _tail(path: Path, offset: int) -> tuple[int, bytes]:
     return size, tail
 
 
-def _sha256(data: bytes | bytearray) -> str:
+def _sha256(data: Text) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -143,7 +143,8 @@ class _Block:
 
     def __init__(self, framed: Lines) -> None:
         self._framed = framed
-        column = pa.concat_arrays(framed.lines["line"].chunks)
+        chunks = framed.lines["line"].chunks
+        column = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
         _, offsets, text = column.buffers()
         self.offsets = np.frombuffer(offsets, np.int32)[column.offset :][: len(column) + 1].astype(np.int64)
         self.text = np.frombuffer(text, np.uint8)

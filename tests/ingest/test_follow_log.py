@@ -354,7 +354,7 @@ def test_a_log_that_is_cut_and_grows_past_the_offset_while_it_is_read_is_not_tak
     site.whole()
     read = file_log.read_behind
 
-    def cut_before(begun: bytes, text: object, size: int, name: str) -> bytearray:
+    def cut_before(begun: bytes, text: object, size: int, name: str) -> memoryview:
         monkeypatch.setattr(file_log, "read_behind", read)
         shutil.copyfile(site.path, tmp_path / "access.log.1")
         site.path.write_bytes(b"".join(site.new_line() for _ in range(6)))
