@@ -6,7 +6,6 @@ Total: every entry of every line comes out once, as an event or as a refusal wit
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -57,6 +56,23 @@ FIELDS = (
     "iam", "service", "host",
 )  # fmt: skip
 
+_GIVEN = pa.schema(
+    [
+        ("generation", pa.string()),
+        ("layout", pa.string()),
+        ("source_partner", pa.string()),
+        ("source_suspended", pa.bool_()),
+        ("judging", pa.bool_()),
+        ("may_tag", pa.bool_()),
+        ("partner_path", pa.string()),
+        ("earliest_us", pa.int64()),
+        ("latest_us", pa.int64()),
+        ("event_types", pa.list_(pa.string())),
+        ("strict", pa.bool_()),
+        *((f"field_{name}", pa.string()) for name in FIELDS),
+    ]
+)
+
 
 class SourceRules(NamedTuple):
     """What the catalog says of one source. Times in microseconds since the epoch, None: no limit."""
@@ -94,30 +110,26 @@ class Decoder:
     ) -> None:
         """`twins_from`: from so many lines at once on, the statement reads one of those that are alike (ingest/twins.py)."""
         names = rules.fields or {}
-        self._con = statements.connect()
-        for name, field in names.items():
-            _set(self._con, f"field_{name}", _json_path(field))
+        con = statements.connect()
+        self._statements = Statements(con)
         self._steps = _steps(format_name, mapped=bool(names))
         ruled = attribution.policies.policies.num_rows > 0
-        self._judge = Judge(self._con, format_name, attribution.policies) if ruled else None
-        self._con.register("credentials", attribution.credentials)
-        self._con.register("partners", attribution.partners)
+        self._judge = Judge(con, format_name, attribution.policies) if ruled else None
         path = _json_path(names.get("partner", rules.partner_field))
         strict = formats.is_strict(format_name) or (rules.may_tag and path is not None)
-        for name, value in (
-            ("source_partner", rules.partner),
-            ("source_suspended", _suspended(attribution.partners, rules.partner)),
-            ("judging", self._judge is not None),
-            ("may_tag", rules.may_tag),
-            ("partner_path", path),
-            ("earliest_us", rules.earliest_us),
-            ("latest_us", rules.latest_us),
-            ("event_types", None if rules.event_types is None else list(rules.event_types)),
-            ("strict", strict),
-            ("generation", ""),
-        ):
-            _set(self._con, name, value)
-        self._statements = Statements(self._con)
+        self._said = {
+            "source_partner": rules.partner,
+            "source_suspended": _suspended(attribution.partners, rules.partner),
+            "judging": self._judge is not None,
+            "may_tag": rules.may_tag,
+            "partner_path": path,
+            "earliest_us": rules.earliest_us,
+            "latest_us": rules.latest_us,
+            "event_types": None if rules.event_types is None else list(rules.event_types),
+            "strict": strict,
+            **{f"field_{name}": _json_path(field) for name, field in names.items()},
+        }
+        self._statements.give(credentials=attribution.credentials, partners=attribution.partners)
         self._rules = rules
         # Own names are read by a statement of their own, policies and strictness look at the whole line.
         shape = None if names or self._judge or strict else shapes.of_format(format_name, rules.partner_field)
@@ -141,9 +153,7 @@ class Decoder:
         `limits`, as LIMITS, by position: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
         partner that the record's key names. `layout`: the last line before them that begins with `layout_prefix`.
         """
-        _set(self._con, "generation", generation)
-        _set(self._con, "layout", layout)
-        self._con.register("limits", limits)
+        self._statements.give(given=_given({**self._said, "generation": generation, "layout": layout}), limits=limits)
         if self._twins is None or framed.lines.num_rows < self._twins_from:
             return self._read(framed, generation)
         origin = Origin(self._rules.source, generation)
@@ -155,8 +165,7 @@ class Decoder:
 
     def _read(self, framed: Lines, generation: str) -> Decoded:
         """Each line by the statement."""
-        self._con.register("lines", framed.lines)
-        self._con.register("unreadable", framed.unreadable)
+        self._statements.give(lines=framed.lines, unreadable=framed.unreadable)
         rows = _judged(_in_order(self._statements.run("events", self._steps)))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
@@ -166,10 +175,9 @@ class Decoder:
             return Decoded(events, DEAD.schema.empty_table())
         refused = rows.filter(pc.invert(accepted))
         touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
-        self._con.register("lines", framed.lines.filter(touched))
-        self._con.register("refused", refused)
+        self._statements.give(lines=framed.lines.filter(touched), refused=refused)
         several = bool((rows["item"].to_numpy() > 0).any())
-        self._con.register("parts", self._statements.run("parts", self._steps) if several else _NO_PARTS)
+        self._statements.give(parts=self._statements.run("parts", self._steps) if several else _NO_PARTS)
         letters = self._statements.run("refuse")
         return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
 
@@ -207,15 +215,13 @@ class Parser:
     """One format without a catalog: what `python -m ingest parse` shows."""
 
     def __init__(self, format_name: str) -> None:
-        self._con = statements.connect()
         self._steps = _steps(format_name)
-        self._statements = Statements(self._con)
-        _set(self._con, "strict", formats.is_strict(format_name))
+        self._statements = Statements(statements.connect())
+        self._statements.give(given=_given({"strict": formats.is_strict(format_name)}))
 
     def parse(self, framed: Lines) -> pa.Table:
         """Normalised fields of every entry, in order; columns of ingest/sql/parse.sql."""
-        self._con.register("lines", framed.lines)
-        self._con.register("unreadable", framed.unreadable)
+        self._statements.give(lines=framed.lines, unreadable=framed.unreadable)
         return _judged(self._statements.run("parse", self._steps))
 
 
@@ -262,8 +268,9 @@ def _suspended(partners: pa.Table, partner: str | None) -> bool | None:
     return bool(pc.any(partners.filter(pc.equal(partners["partner_id"], partner))["suspended"]).as_py())
 
 
-def _set(con: duckdb.DuckDBPyConnection, name: str, value: str | int | bool | list[str] | None) -> None:  # noqa: FBT001
-    con.execute(f"SET VARIABLE {name} = ?", [value])
+def _given(said: Mapping[str, object]) -> pa.Table:
+    """What is one value for all lines, null where nothing is said: the table `given` of the statements."""
+    return pa.Table.from_pylist([dict(said)], _GIVEN)
 
 
 def _in_order(rows: pa.Table) -> pa.Table:

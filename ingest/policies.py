@@ -67,12 +67,9 @@ class Judge:
     """Marks the entries of one format, on the connection of its decoder."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, format_name: str, policies: Policies) -> None:
-        self._con = con
         self._statements = Statements(con)
         con.execute(calls.macros())
-        for name, table in policies._asdict().items():
-            con.register(name, table)
-        con.register("judged", _JUDGED.empty_table())
+        self._statements.give(**policies._asdict(), judged=_JUDGED.empty_table())
         con.execute(f"CREATE TEMP VIEW calls AS {calls.statement(format_name)}")
         con.execute(f"CREATE TEMP VIEW addresses AS {statements.text('addresses')}")
 
@@ -82,9 +79,8 @@ class Judge:
         here = np.flatnonzero(pc.and_(pc.is_valid(rows["policy"]), accepted).to_numpy(zero_copy_only=False))
         if len(here):
             judged = rows.take(pa.array(here))
-            self._con.register(
-                "judged", pa.table([pa.array(here), *(judged[n] for n in _JUDGED.names[1:])], schema=_JUDGED)
-            )
+            columns = [pa.array(here), *(judged[n] for n in _JUDGED.names[1:])]
+            self._statements.give(judged=pa.table(columns, schema=_JUDGED))
             found = self._statements.run("outside")
             codes[found["entry"].to_numpy()] = pc.index_in(found["outside"], pa.array(OUTSIDE)).to_numpy()
         return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(OUTSIDE, pa.string()))

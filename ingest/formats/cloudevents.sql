@@ -8,7 +8,7 @@
 -- Id: id is unique within its source, so the event's is "<source> <id>", or its SHA-256 where that is longer than 128 characters.
 --   The producer chooses it and must make it anew for each event: take events from producers of your own, not from who pays.
 -- Identity: subject, the customer (consumer). The service is the source.
--- in:  lines(position, line)
+-- in:  lines(position, line); given, one row: event_types, or NULL for any
 -- out: the entry columns of ingest/sql/normalise.sql
 WITH framed AS (
     SELECT position, 0 AS item, line
@@ -63,7 +63,7 @@ SELECT
         WHEN r IS NULL THEN no_object(line)
         WHEN strlen(line) > 65536 THEN 'TOO_LARGE'
         WHEN r.specversion IS DISTINCT FROM '1.0' THEN 'SCHEMA_UNKNOWN'
-        WHEN getvariable('event_types') IS NOT NULL AND NOT coalesce(list_contains(getvariable('event_types'), r.type), FALSE) THEN 'UNKNOWN_METER'
+        WHEN given.event_types IS NOT NULL AND NOT coalesce(list_contains(given.event_types, r.type), FALSE) THEN 'UNKNOWN_METER'
         WHEN r.id IS NULL OR r.id = 'null' THEN 'NO_ID'
         WHEN id IS NULL OR (source IS NULL AND r.source != 'null') OR (subject IS NULL AND r.subject != 'null') THEN 'WRONG_TYPE'
         WHEN quantity_problem(request_bytes) IS NOT NULL THEN quantity_problem(request_bytes)
@@ -94,3 +94,4 @@ SELECT
     nullif(source, '') AS service,
     NULL::VARCHAR AS host_text
 FROM named
+CROSS JOIN given

@@ -9,18 +9,19 @@
 -- Header lines are no requests. A line that ends before the fields it must have is refused.
 -- Layout: #Fields: lines name the columns of what follows, to the end of the file or of the record of a topic. Without one a line of
 --   columns that the owner has chosen is refused; the standard columns need none.
--- in:  lines(position, line); variable layout: the last such line before them in the file, or NULL
+-- in:  lines(position, line); given, one row: layout, the last such line before them in the file, or NULL
 -- out: the entry columns of ingest/sql/normalise.sql
 WITH layouts AS (
     SELECT position AS header, string_split(trim(substr(line, 9), ' ' || chr(9) || chr(10) || chr(13)), ' ') AS names
     FROM lines
     WHERE starts_with(line, '#Fields:')
     UNION ALL
-    SELECT -1 AS header, coalesce(string_split(trim(substr(getvariable('layout'), 9), ' ' || chr(9) || chr(10) || chr(13)), ' '), [
+    SELECT -1 AS header, coalesce(string_split(trim(substr(layout, 9), ' ' || chr(9) || chr(10) || chr(13)), ' '), [
         'date', 'time', 'x-edge-location', 'sc-bytes', 'c-ip', 'cs-method', 'cs(Host)', 'cs-uri-stem', 'sc-status', 'cs(Referer)',
         'cs(User-Agent)', 'cs-uri-query', 'cs(Cookie)', 'x-edge-result-type', 'x-edge-request-id', 'x-host-header', 'cs-protocol',
         'cs-bytes', 'time-taken', 'x-forwarded-for', 'ssl-protocol', 'ssl-cipher', 'x-edge-response-result-type'
     ]) AS names
+    FROM given
 ),
 
 -- Where the fields stand under each header; 0: nowhere.

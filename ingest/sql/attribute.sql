@@ -4,7 +4,7 @@
 --      was agreed of its use, or NULL, from_us, to_us: [from, to)), partners(partner_id, suspended);
 --      limits(position, earliest_us, latest_us: [earliest, latest), key) of lines received at times of their own, in records
 --      with a key that names the partner;
---      variables generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit),
+--      given, one row: generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit),
 --      source_partner, source_suspended (or NULL: the source is nobody's own)
 -- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
 --      doubtful and detail (of what the format refuses); tag, identity and credential as the log has them; what a policy judges by: policy,
@@ -12,18 +12,22 @@
 WITH tagged AS (
     SELECT
         normalised.*,
+        given.*,
         -- A line that is not JSON has no field to name a partner in.
         CASE
-            WHEN getvariable('partner_path') IS NOT NULL AND json_valid(line)
-                THEN nullif(json_extract_string(line, getvariable('partner_path')), '')
+            WHEN given.partner_path IS NOT NULL AND json_valid(line) THEN nullif(json_extract_string(line, given.partner_path), '')
         END AS tag,
         ipv4_head(client_ip) AS ipv4_head -- here, since what a macro names twice is computed twice
     FROM normalised
+    CROSS JOIN given
 ),
 
 matched AS (
     SELECT
-        t.*,
+        t.* REPLACE (
+            coalesce(limits.earliest_us, t.earliest_us) AS earliest_us,
+            coalesce(limits.latest_us, t.latest_us) AS latest_us
+        ),
         coalesce(exact.partner_id, wider.partner_id) AS credential_partner,
         CASE
             WHEN exact.partner_id IS NOT NULL THEN coalesce(exact.named, t.credential)
@@ -34,10 +38,8 @@ matched AS (
         END AS credential_used,
         CASE WHEN exact.partner_id IS NOT NULL THEN exact.policy ELSE wider.policy END AS policy,
         named.partner_id AS tag_partner,
-        coalesce(limits.earliest_us, getvariable('earliest_us')) AS earliest_us,
-        coalesce(limits.latest_us, getvariable('latest_us')) AS latest_us,
         limits.key AS record_key,
-        coalesce(exact.suspended, wider.suspended, named.suspended, getvariable('source_suspended'), FALSE) AS suspended
+        coalesce(exact.suspended, wider.suspended, named.suspended, t.source_suspended, FALSE) AS suspended
     FROM tagged AS t
     LEFT JOIN credentials AS exact
         ON exact.kind = t.identity_kind AND exact.value = t.credential AND t.time_us >= exact.from_us AND t.time_us < exact.to_us
@@ -51,10 +53,10 @@ matched AS (
 SELECT
     CASE
         WHEN event_id IS NOT NULL AND id_is_safe THEN event_id
-        WHEN item = 0 THEN '@' || getvariable('generation') || ':' || position
-        ELSE '@' || getvariable('generation') || ':' || position || ':' || item
+        WHEN item = 0 THEN '@' || generation || ':' || position
+        ELSE '@' || generation || ':' || position || ':' || item
     END AS event_id,
-    coalesce(credential_partner, tag_partner, getvariable('source_partner')) AS partner_id,
+    coalesce(credential_partner, tag_partner, source_partner) AS partner_id,
     nullif(identity_kind, 'none') AS credential_kind,
     credential_used AS credential,
     make_timestamptz(time_us) AS occurred_at,
@@ -76,11 +78,11 @@ SELECT
         WHEN tag IS NOT NULL AND tag_partner IS NULL
             THEN CASE WHEN regexp_full_match(tag, '[a-z0-9_-]{1,64}') THEN 'UNKNOWN_PARTNER' ELSE 'BAD_PARTNER' END
         WHEN credential_partner != tag THEN 'PARTNER_MISMATCH'
-        WHEN getvariable('source_partner') != coalesce(credential_partner, tag) THEN 'PARTNER_MISMATCH'
-        WHEN record_key != coalesce(credential_partner, tag_partner, getvariable('source_partner')) THEN 'KEY_MISMATCH'
+        WHEN source_partner != coalesce(credential_partner, tag) THEN 'PARTNER_MISMATCH'
+        WHEN record_key != coalesce(credential_partner, tag_partner, source_partner) THEN 'KEY_MISMATCH'
         WHEN credential_partner IS NOT NULL THEN NULL
-        WHEN getvariable('source_partner') IS NOT NULL THEN NULL
-        WHEN tag IS NOT NULL AND getvariable('may_tag') THEN NULL
+        WHEN source_partner IS NOT NULL THEN NULL
+        WHEN tag IS NOT NULL AND may_tag THEN NULL
         WHEN identity_kind != 'none' THEN 'UNKNOWN_CREDENTIAL'
         WHEN tag IS NOT NULL THEN 'TAG_NOT_ALLOWED'
         ELSE 'NO_PARTNER'

@@ -1,9 +1,9 @@
 -- What of every entry goes to the lake, and why an entry is refused. The hot path: columns that are not named here are not
 -- computed.
--- in:  attributed
+-- in:  attributed; given, one row: judging
 -- out: the columns of schemas.tables.FRESH_EVENTS without source, generation and outside; reason, NULL where accepted, and what a
 --      refusal tells a person: doubted, detail, tag, identity_kind, wider, credential_logged; and where credentials have policies
---      (variable judging) what is needed to judge by them: policy, and with it client_ip and line
+--      (judging) what is needed to judge by them: policy, and with it client_ip and line
 SELECT
     event_id,
     partner_id,
@@ -32,7 +32,8 @@ SELECT
     CASE WHEN reason IS NOT NULL THEN identity_kind END AS identity_kind,
     CASE WHEN reason IS NOT NULL THEN wider END AS wider,
     CASE WHEN reason IS NOT NULL THEN credential_logged END AS credential_logged,
-    CASE WHEN getvariable('judging') THEN policy END AS policy,
-    CASE WHEN getvariable('judging') AND policy IS NOT NULL THEN client_ip END AS client_ip,
-    CASE WHEN getvariable('judging') AND policy IS NOT NULL THEN line END AS line
+    CASE WHEN given.judging THEN policy END AS policy,
+    CASE WHEN given.judging AND policy IS NOT NULL THEN client_ip END AS client_ip,
+    CASE WHEN given.judging AND policy IS NOT NULL THEN line END AS line
 FROM attributed
+CROSS JOIN given

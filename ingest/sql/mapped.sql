@@ -1,28 +1,29 @@
 -- The entries of a source that has given its fields names of its own (Source.fields in the catalog): what those hold goes
 -- before what the format found. Only JSON objects have fields; a line that a format did not know is one now, if it names a request.
--- in:  read: the entry columns of ingest/sql/normalise.sql; variables field_<target>: JSON path or NULL
+-- in:  read: the entry columns of ingest/sql/normalise.sql; given, one row: field_<target>, JSON path or NULL
 -- out: the same columns
 WITH named AS (
     SELECT
-        *,
+        read.*,
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN struct_pack(
-            event_id := own_field(line, getvariable('field_request_id')),
-            time_text := own_field(line, getvariable('field_time')),
-            method := own_field(line, getvariable('field_method')),
-            target := own_field(line, getvariable('field_path')),
-            route := own_field(line, getvariable('field_route')),
-            status := own_field(line, getvariable('field_status')),
-            request_bytes := own_field(line, getvariable('field_request_bytes')),
-            response_bytes := own_field(line, getvariable('field_response_bytes')),
-            latency_ms := coalesce(own_field(line, getvariable('field_latency_ms')), ms_of_seconds(own_field(line, getvariable('field_latency_s')))),
-            client_ip := own_field(line, getvariable('field_client_ip')),
-            api_key := own_field(line, getvariable('field_api_key')),
-            consumer := own_field(line, getvariable('field_consumer')),
-            iam := own_field(line, getvariable('field_iam')),
-            service := own_field(line, getvariable('field_service')),
-            host := own_field(line, getvariable('field_host'))
+            event_id := own_field(line, given.field_request_id),
+            time_text := own_field(line, given.field_time),
+            method := own_field(line, given.field_method),
+            target := own_field(line, given.field_path),
+            route := own_field(line, given.field_route),
+            status := own_field(line, given.field_status),
+            request_bytes := own_field(line, given.field_request_bytes),
+            response_bytes := own_field(line, given.field_response_bytes),
+            latency_ms := coalesce(own_field(line, given.field_latency_ms), ms_of_seconds(own_field(line, given.field_latency_s))),
+            client_ip := own_field(line, given.field_client_ip),
+            api_key := own_field(line, given.field_api_key),
+            consumer := own_field(line, given.field_consumer),
+            iam := own_field(line, given.field_iam),
+            service := own_field(line, given.field_service),
+            host := own_field(line, given.field_host)
         ) END AS own
     FROM read
+    CROSS JOIN given
 )
 
 SELECT

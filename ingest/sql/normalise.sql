@@ -3,7 +3,7 @@
 --      status_text, request_bytes_text, response_bytes_text, latency_ms_text, client_ip_text,
 --      identity_kind, identity_value, identity_client, service, host_text),
 --      unreadable(position, reason, detail): lines whose bytes are no text, or too many, or half a line;
---      variable strict: whether lines of JSON are usage events, of which nothing may be guessed
+--      given, one row: strict, whether lines of JSON are usage events, of which nothing may be guessed
 -- out: position, item, line, reason, detail, doubtful (whether ingest/strict_json.py must have its say), event_id, id_is_safe, time_us, method, path, route, status, request_bytes,
 --      response_bytes, latency_us, latency_ms_text, client_ip, identity_kind, identity_value, credential, wider (what else the
 --      credential answers to: the issuer of a client, the role of a session), service, host
@@ -97,7 +97,7 @@ SELECT
                 || ': one is below zero'
         END
     END AS detail,
-    CASE WHEN getvariable('strict') AND unreadable_detail IS NULL AND starts_with(line, '{') THEN doubtful(line) ELSE FALSE END AS doubtful,
+    CASE WHEN given.strict AND unreadable_detail IS NULL AND starts_with(line, '{') THEN doubtful(line) ELSE FALSE END AS doubtful,
     event_id,
     id_is_safe,
     time_us,
@@ -117,3 +117,4 @@ SELECT
     service,
     host
 FROM judged
+CROSS JOIN given

@@ -1,5 +1,5 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; variable source_partner
+-- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one row: source_partner
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
 --      several entries the entry's own text; masked, addresses cut), raw_sha256 (of the whole line, addresses
 --      cut: by the hash of a line one could try which address it was); in log order
@@ -23,9 +23,9 @@ SELECT
         -- It may hold anything: what could act on a terminal or a log is not repeated.
         WHEN r.reason = 'BAD_PARTNER' THEN 'partner tag ' || regexp_replace(left(r.tag, 64), '[^ -~]', '?', 'g')
         WHEN r.reason = 'KEY_MISMATCH' THEN 'record key ' || regexp_replace(left(limits.key, 64), '[^ -~]', '?', 'g') || ', but the line is of ' || r.partner_id
-        WHEN r.reason = 'PARTNER_MISMATCH' AND getvariable('source_partner') IS NOT NULL
-            THEN 'the source is of ' || getvariable('source_partner') || ', but ' || CASE
-                WHEN r.tag != getvariable('source_partner') THEN 'partner tag ' || left(r.tag, 64)
+        WHEN r.reason = 'PARTNER_MISMATCH' AND given.source_partner IS NOT NULL
+            THEN 'the source is of ' || given.source_partner || ', but ' || CASE
+                WHEN r.tag != given.source_partner THEN 'partner tag ' || left(r.tag, 64)
                 ELSE r.identity_kind || ' ' || left(r.credential_logged, 200) || ' is of ' || r.partner_id
             END
         WHEN r.reason = 'PARTNER_MISMATCH'
@@ -46,4 +46,5 @@ INNER JOIN whole AS w ON w.position = r.position
 LEFT JOIN parts AS p ON p.position = r.position AND p.item = r.item
 LEFT JOIN unreadable AS u ON u.position = r.position
 LEFT JOIN limits ON limits.position = r.position
+CROSS JOIN given
 ORDER BY r.position, r.item
