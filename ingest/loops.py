@@ -1,7 +1,7 @@
 """The loops over bytes of ingest/scan.py, compiled; the first use on a machine takes some seconds, and is kept.
 
 They never look beyond a line: it ends with a newline, which ends everything else, too. A position of -1 means that a line is
-unusual there. Nothing here raises.
+unusual there. Nothing here raises, or makes an array.
 """
 
 from typing import Any
@@ -9,11 +9,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from ingest.scan import ENTRIES, NO_ROOM, WORDS
+from ingest.scan import ENTRIES, KEY_BYTES_MAX, NO_ROOM, OBJECTS_DEEP_MAX, ORDER_MAX, WORDS
 from ingest.shape import ADDRESS, ALIKE, EPOCH, ID, ISO, LATENCY_MS, LATENCY_NS, REQUEST_BYTES, RESPONSE_BYTES, UNREAD
 
 _LINE_BYTES_MAX = 65_535
-_KEY_BYTES_MAX = 2_048
 # What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
 _KEY_ENDS_BYTES = 32
 _ID_BYTES_MAX = 128
@@ -22,8 +21,6 @@ _SECONDS_DIGITS_MAX = 11
 _LATENCY_DIGITS_MAX = 9
 _NUMBER_BYTES_MAX = 32
 _DEPTH_MAX = 60
-_OBJECTS_DEEP_MAX = 8
-_ORDER_MAX = 64
 
 _QUOTE, _BACKSLASH, _COMMA, _COLON, _MINUS, _DOT, _ZERO, _NINE, _E, _SMALL_E = 34, 92, 44, 58, 45, 46, 48, 57, 69, 101
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _SPACE, _TAB, _NEWLINE, _RETURN = 123, 125, 91, 93, 32, 9, 10, 13
@@ -54,13 +51,17 @@ _ONE = np.uint64(1)
 
 
 def _kept(**options: Any) -> Any:
-    """Compiled, and kept for the next process; where nothing can be written it is compiled anew in each."""
+    """Compiled, and kept for the next process; where nothing can be written it is compiled anew in each.
+
+    Who holds an array is not counted (_nrt): here they are borrowed, and to count at each call took as long as all else.
+    """
+    options |= {"nogil": True, "_nrt": False}
 
     def compiled(loop: Any) -> Any:
         try:
-            return numba.njit(nogil=True, cache=True, **options)(loop)
+            return numba.njit(cache=True, **options)(loop)
         except RuntimeError:
-            return numba.njit(nogil=True, **options)(loop)
+            return numba.njit(**options)(loop)
 
     return compiled
 
@@ -72,13 +73,9 @@ _inlined = _kept(forceinline=True)
 @_compiled
 def find(
     text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, role, place,
-    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_at, id_length,
+    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_at, id_length, key, piece, above, order,
 ):  # fmt: skip
-    """ingest.scan.find, with all arrays of its tuples, in their order; fills those of Known and Found."""
-    key = np.zeros(_KEY_BYTES_MAX // 8, np.uint64)
-    piece = key.view(np.uint8)
-    above = np.zeros(_OBJECTS_DEEP_MAX, np.int64)
-    order = np.full(_ORDER_MAX, -1)  # the members of the line before: most logs have theirs always in one order
+    """ingest.scan.find, with all arrays of its tuples, in their order; fills those of Known and Found, and uses those of Room."""
     for i in range(len(offsets) - 1):
         begin, end = offsets[i], offsets[i + 1]
         if not usual[i] or end - begin > _LINE_BYTES_MAX or text[begin] != _OPEN or text[end - 1] != _NEWLINE:
@@ -92,12 +89,25 @@ def find(
         # No member: here they end. Of two ids that are the same nobody can say which one is the event's.
         used = _put(piece, used, _PLAIN, _OBJECT if _has_one_id_twice(text, i, id_at, id_length) else _PLAIN)
         used = _put(piece, used, context[i] & 0xFFFF, context[i] >> 16)
-        era = np.searchsorted(eras, time, side="right")
+        era = _era(eras, time)
         used = _put(piece, used, era & 0xFFFF, era >> 16)
         while used % 8:
             piece[used] = 0
             used += 1
         entry[i] = _entry(key, used // 8, seen & _NUMBERS_READ, i, slots, hashes, at, words, plain, brought, counts)
+
+
+@_inlined
+def _era(eras, time):
+    """How many of them have begun by a time."""
+    low, high = 0, len(eras)
+    while low < high:
+        middle = (low + high) // 2
+        if eras[middle] <= time:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @_inlined
@@ -113,9 +123,9 @@ def _line(
             q = _name_end(text, p)
             if q < 0:
                 return -1, seen
-            likely = order[nth % _ORDER_MAX]
+            likely = order[nth % ORDER_MAX]
             m = _member(text, p + 1, q - 1, likely, first[inside], first[inside + 1], tags, names, name_at)
-            order[nth % _ORDER_MAX] = m
+            order[nth % ORDER_MAX] = m
             if nth == 0 and m < 0:
                 used = _put(piece, used, _BEGINS_OTHERWISE, _PLAIN)
             nth += 1
@@ -124,7 +134,7 @@ def _line(
                 return -1, seen
             p = _blank_end(text, p + 1)
             if m >= 0 and object_of[m] >= 0 and text[p] == _OPEN:
-                if depth == _OBJECTS_DEEP_MAX or used + _KEY_ENDS_BYTES > _KEY_BYTES_MAX:
+                if depth == OBJECTS_DEEP_MAX or used + _KEY_ENDS_BYTES > KEY_BYTES_MAX:
                     return -1, seen
                 used = _put(piece, used, m, _OBJECT)
                 above[depth] = inside
@@ -181,7 +191,7 @@ def _value(text, p, q, i, m, role, place, piece, used, seen, numbers, id_at, id_
             seen |= _READ << number
             numbers[i, number] = value
             start, stop, length = p, p, _PLAIN
-    if used + _KEY_ENDS_BYTES + stop - start > _KEY_BYTES_MAX:
+    if used + _KEY_ENDS_BYTES + stop - start > KEY_BYTES_MAX:
         return -1, seen
     used = _put(piece, used, m, length)
     for j in range(np.uint64(stop - start)):
@@ -219,7 +229,8 @@ def _entry(key, length, read, line, slots, hashes, at, words, plain, brought, co
     if e == len(hashes) or counts[WORDS] + length > len(words):
         counts[NO_ROOM] += 1
         return -1
-    words[counts[WORDS] : counts[WORDS] + length] = key[:length]
+    for j in range(length):
+        words[counts[WORDS] + j] = key[j]
     counts[ENTRIES] += 1
     counts[WORDS] += length
     at[e + 1] = counts[WORDS]

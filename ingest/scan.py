@@ -16,6 +16,9 @@ from ingest.shape import IDS_MAX, Shape
 
 NUMBERS = 4  # time_us, request_bytes, response_bytes, latency_us
 ENTRIES, WORDS, NO_ROOM = range(3)
+KEY_BYTES_MAX = 2_048
+OBJECTS_DEEP_MAX = 8
+ORDER_MAX = 64
 _TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
 
 
@@ -38,6 +41,15 @@ class Found(NamedTuple):
     numbers: npt.NDArray[np.int64]
     id_at: npt.NDArray[np.int64]
     id_length: npt.NDArray[np.int32]
+
+
+class _Room(NamedTuple):
+    """What the loop works in."""
+
+    key: npt.NDArray[np.uint64]
+    piece: npt.NDArray[np.uint8]  # the key's bytes
+    above: npt.NDArray[np.int64]  # the objects that the one it is in lies in
+    order: npt.NDArray[np.int64]  # the members of the line before: most logs have theirs always in one order
 
 
 def nothing_known(entries: int, key_bytes: int) -> Known:
@@ -77,7 +89,9 @@ def find(
         np.zeros((lines, IDS_MAX), np.int64),
         np.zeros((lines, IDS_MAX), np.int32),
     )
-    loops.find(text, offsets, usual, spans, context, eras, *shape, *known, *found)
+    key = np.zeros(KEY_BYTES_MAX // 8, np.uint64)
+    room = _Room(key, key.view(np.uint8), np.zeros(OBJECTS_DEEP_MAX, np.int64), np.full(ORDER_MAX, -1))
+    loops.find(text, offsets, usual, spans, context, eras, *shape, *known, *found, *room)
     return found
 
 
