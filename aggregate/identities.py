@@ -5,6 +5,7 @@ age: days are loaded from the lake when an event first asks for them, and the le
 is derived from the lake alone. Hashes only find candidates; equal strings decide.
 """
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -89,23 +90,23 @@ class Identities:
 
     def classify(self, new: Keys) -> npt.NDArray[np.int8]:
         """COUNTED, DUPLICATE or CONFLICT for each row. Rows that are counted are known from now on."""
-        order = np.argsort(new.identity, kind="stable").astype(np.int64)
+        order = _by_hash(new.identity)
         first = _first_of_equal(new, order)
-        known, payload = self._find(new, order)
+        days = _by_day(new.day, order)
+        known, payload = self._find(new, days)
         # What a row is compared with: the lake's event if there is one, else the first row of its identity here.
         reference = np.where(known, payload, new.payload)[first]
         reference = np.where(known, payload, reference)
         counted = ~known & ~known[first] & (first == np.arange(len(first)))
         verdicts = np.where(counted, COUNTED, np.where(new.payload == reference, DUPLICATE, CONFLICT)).astype(np.int8)
-        self._add(new, order[counted[order]])
+        self._add(new, [(day, rows[counted[rows]]) for day, rows in days])
         return verdicts
 
-    def _find(self, new: Keys, order: I64) -> tuple[npt.NDArray[np.bool_], U64]:
+    def _find(self, new: Keys, days: Sequence[tuple[int, I64]]) -> tuple[npt.NDArray[np.bool_], U64]:
         """Which rows are known, and the payload they are known with. Asked for in the order of hashes: memory likes that."""
         known = np.zeros(len(new.day), bool)
         payload = np.zeros(len(new.day), np.uint64)
-        for day in _days(new.day):
-            rows = order[new.day[order] == day]
+        for day, rows in days:
             for neighbour in (day, day - 1, day + 1):
                 for run in self._runs(neighbour):
                     self._look_up(run, new, rows, known, payload)
@@ -133,18 +134,16 @@ class Identities:
             same[here] = _equal_names(self._chunks[int(chunk)].names, places[here] & _ROW_MASK, names, rows[here])
         return same
 
-    def _add(self, new: Keys, rows: I64) -> None:
-        """Know `rows`, which come in the order of their hashes; let go of days that nobody asked for."""
-        days = _days(new.day)
-        chunk = self._chunk(new.names, days)
-        for day in days:
-            of_day = rows[new.day[rows] == day]
-            if len(of_day):
+    def _add(self, new: Keys, days: Sequence[tuple[int, I64]]) -> None:
+        """Know the rows of each of `days`, which come in the order of their hashes; let go of days that nobody asked for."""
+        chunk = self._chunk(new.names, [day for day, _ in days])
+        for day, rows in days:
+            if len(rows):
                 runs = self._runs(day)
-                runs.append(_Run(new.identity[of_day], new.payload[of_day], of_day | chunk << _CHUNK_SHIFT))
+                runs.append(_Run(new.identity[rows], new.payload[rows], rows | chunk << _CHUNK_SHIFT))
                 while len(runs) > 1 and len(runs[-2].identity) <= 2 * len(runs[-1].identity):
                     runs[-2:] = [_merged(runs[-2], runs[-1])]
-        needed = {day + step for day in days for step in (-1, 0, 1)}
+        needed = {day + step for day, _ in days for step in (-1, 0, 1)}
         for day in [d for d in self._days if d not in needed]:
             if self.open_identities <= self._limit:
                 break
@@ -173,8 +172,27 @@ class Identities:
                 del self._chunks[number]
 
 
-def _days(days: I64) -> list[int]:
-    return [int(day) for day in np.unique(days)]
+def _by_hash(hashes: U64) -> I64:
+    """The rows in the order of their hashes, rows of equal hashes in their own."""
+    order = np.argsort(hashes).astype(np.int64)  # a stable sort takes twice as long; few hashes are equal
+    equal = hashes[order[1:]] == hashes[order[:-1]]
+    if equal.any():
+        among = np.append(equal, False) | np.append(False, equal)
+        rows = order[among]
+        order[among] = rows[np.lexsort((rows, hashes[rows]))]
+    return order
+
+
+def _by_day(days: I64, order: I64) -> list[tuple[int, I64]]:
+    """The rows of each day, in the order they have in `order`."""
+    if not len(order):
+        return []
+    since = days[order] - days.min()
+    # Numbers of few bits are sorted by counting.
+    by_day = np.argsort(since.astype(np.min_scalar_type(int(since.max()))), kind="stable")
+    starts = np.flatnonzero(np.diff(since[by_day], prepend=-1))
+    rows = order[by_day]
+    return [(int(days[rows[start]]), rows[start:end]) for start, end in itertools.pairwise([*starts, len(rows)])]
 
 
 def _merged(a: _Run, b: _Run) -> _Run:

@@ -37,7 +37,7 @@ from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import INGESTED
 
 THREADS = 2
-AHEAD_BLOCKS = 3
+AHEAD_BLOCKS = 5
 
 
 class _Block(NamedTuple):
