@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -33,6 +34,7 @@ class Segment(NamedTuple):
     version: RateCardVersion | None  # None: the rate card begins later
 
 
+@lru_cache
 def month(label: str, zone: str) -> Period:
     """The month `YYYY-MM` in `zone`. Raises BadPeriod."""
     if not re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", label):  # the years in which an event can lie
