@@ -27,7 +27,7 @@ from tests.kafka.broker import Broker
 from tollbook import demo_logs
 
 PAGE = RESULT.with_name("ingest.md")
-LINES = 600_000
+LINES = 300_000
 WARM_LINES = 100_000
 LINES_PER_RECORD = 500
 PREFIX = "formats-"

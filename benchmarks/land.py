@@ -190,7 +190,9 @@ def _parts(sample: Sample) -> list[str]:
         while (framed := timed("find the lines", lambda: next(blocks, None))) is not None:
             assert isinstance(framed, Lines)
             lines += framed.lines.num_rows
-            decoded = timed("parse, normalise, attribute (DuckDB)", lambda f=framed: decoder.decode(f, "g"))
+            decoded = timed(
+                "parse, normalise, attribute (DuckDB, loop over twins)", lambda f=framed: decoder.decode(f, "g")
+            )
             events: pa.Table = decoded.events.unify_dictionaries()  # type: ignore[attr-defined]
             keys = timed("hash identities and payloads (DuckDB)", lambda e=events: identities.keys(con, e))
             timed("deduplicate (numpy)", lambda k=keys: known.classify(k))

@@ -171,7 +171,7 @@ class Decoder:
         rows = rows.append_column("outside", self._marks(rows, accepted))
         constants = {"source": self._rules.source, "generation": generation}
         events = _shaped(rows, FRESH_EVENTS, constants)  # coded first: then there is less to filter
-        if pc.all(accepted).as_py():
+        if pc.all(accepted, min_count=0).as_py():
             return Decoded(events, DEAD.schema.empty_table())
         refused = rows.filter(pc.invert(accepted))
         touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))

@@ -17,7 +17,7 @@ from ingest.framing import BOM, Lines, Text, split_lines, whole_document
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-# A statement takes 30 ms to plan, whatever it reads: blocks are large, so that this is little for each line.
+# A statement takes 20 ms to begin, whatever it reads: blocks are large, so that this is little for each line.
 BLOCK_BYTES = 64 << 20
 LINE_HELD_BYTES_MAX = 64 << 20  # a document may be so long; what is longer is passed over, and refused as one entry
 _TAIL_BYTES = 4096
