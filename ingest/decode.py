@@ -56,7 +56,8 @@ FIELDS = (
     "iam", "service", "host",
 )  # fmt: skip
 
-_GIVEN = pa.schema(
+# What is one value for all lines: the one row of table `given`.
+GIVEN = pa.schema(
     [
         ("generation", pa.string()),
         ("layout", pa.string()),
@@ -270,7 +271,7 @@ def _suspended(partners: pa.Table, partner: str | None) -> bool | None:
 
 def _given(said: Mapping[str, object]) -> pa.Table:
     """What is one value for all lines, null where nothing is said: the table `given` of the statements."""
-    return pa.Table.from_pylist([dict(said)], _GIVEN)
+    return pa.Table.from_pylist([dict(said)], GIVEN)
 
 
 def _in_order(rows: pa.Table) -> pa.Table:

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
+from ingest.decode import GIVEN
 from ingest.framing import split_lines
 from tests.docs.pages import ROOT, block, names_in_first_column, section
 
@@ -63,6 +65,7 @@ def test_every_format_of_ours_has_these_columns() -> None:
     con = duckdb.connect()
     con.execute((ROOT / "ingest/sql/macros.sql").read_text())
     con.register("lines", split_lines(b"{}\n", 0).lines)
+    con.register("given", pa.Table.from_pylist([{}], GIVEN))
     for file in sorted((ROOT / "ingest" / "formats").glob("*.sql")):
         columns = con.sql(file.read_text()).columns
         assert sorted(columns) == sorted(listed), file.name

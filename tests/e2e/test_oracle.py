@@ -19,7 +19,7 @@ from tests.long import LONG
 
 SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
 EVENTS = 1_000_000 if LONG else 100_000
-KILLS = 100 if LONG else 10
+KILLS = 100 if LONG else 6
 NOW = "2026-11-06T00:00:00Z"
 
 
