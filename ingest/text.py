@@ -56,7 +56,7 @@ def read(text: BinaryIO, size: int, name: str) -> bytes:
 def read_behind(begun: bytes, text: BinaryIO, size: int, name: str) -> memoryview:
     """`begun` and behind it up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged.
 
-    They lie in memory of Arrow's, which keeps it for the next block: new memory takes four times as long to fill.
+    They lie in memory of Arrow's, which keeps it for the next block: new memory takes twice as long to fill.
     """
     block, filled = memoryview(pa.allocate_buffer(len(begun) + size)).cast("B"), len(begun)
     block[:filled] = begun
