@@ -152,7 +152,7 @@ class Identities:
     def _runs(self, day: int) -> list[_Run]:
         if day not in self._days:
             stored = self._load_day(day)
-            order = np.argsort(stored.identity, kind="stable").astype(np.int64)
+            order = _by_hash(stored.identity)
             chunk = self._chunk(stored.names, [day])
             self._days[day] = [_Run(stored.identity[order], stored.payload[order], order | chunk << _CHUNK_SHIFT)]
         self._days.move_to_end(day)

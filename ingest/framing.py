@@ -84,10 +84,8 @@ def too_long(head: bytes, size: int, sha256: str, position: int) -> Lines:
 
 def _marked(text: Text, starts: npt.NDArray[np.int64]) -> list[int]:
     """Where lines begin with a byte order mark."""
-    if not len(text):
-        return []
-    first = np.frombuffer(text, np.uint8)[starts[starts < len(text)]]
-    return [int(i) for i in starts[np.flatnonzero(first == BOM[0])] if text[i : i + len(BOM)] == BOM]
+    first = np.frombuffer(text, np.uint8)[starts]
+    return [int(i) for i in starts[first == BOM[0]] if text[i : i + len(BOM)] == BOM]
 
 
 def _without_marks(text: Text, marked: Sequence[int]) -> bytes:
