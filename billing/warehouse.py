@@ -5,7 +5,7 @@ Alerts, usage tables, notebooks and invoices all ask here: one number.
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
@@ -19,7 +19,6 @@ from billing.periods import quota_periods
 from schemas import lake, tables
 from schemas.catalog import Catalog, Meter
 from schemas.tables import TIME, TableShape
-from schemas.windows import WINDOW_US
 
 _SPANS = pa.schema(
     [
@@ -64,14 +63,7 @@ class Meters:
 
     def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
         """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
-        meters = [catalog.meter(m) for m in sorted({s.meter for s in spans})]
-        fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
-        self.con.register(
-            "meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())]))
-        )
-        self._register_pairs("status", ((m, m.filter.statuses()) for m in meters))
-        self._register_pairs("method", ((m, m.filter.methods or ()) for m in meters))
-        self._register_pairs("route", ((m, m.filter.routes or ()) for m in meters))
+        self._define_meters([catalog.meter(m) for m in sorted({s.meter for s in spans})])
         self._register_spans(spans)
         self.con.sql(statement("metered")).create_view("metered", replace=True)
 
@@ -93,6 +85,15 @@ class Meters:
         ]
         self.con.register("quota_periods", pa.Table.from_pylist(periods, _PERIODS))
         return self.query("by_quota_period")
+
+    def _define_meters(self, meters: Sequence[Meter]) -> None:
+        fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
+        self.con.register(
+            "meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())]))
+        )
+        self._register_pairs("status", ((m, m.filter.statuses()) for m in meters))
+        self._register_pairs("method", ((m, m.filter.methods or ()) for m in meters))
+        self._register_pairs("route", ((m, m.filter.routes or ()) for m in meters))
 
     def _register_pairs(self, name: str, pairs: Iterable[tuple[Meter, Iterable[object]]]) -> None:
         rows = [{"meter": meter.id, name: value} for meter, values in pairs for value in values]
@@ -151,21 +152,14 @@ class Warehouse(Meters):
         return self.query("by_day_and_route", {"zone": zone})
 
     def crossing(self, catalog: Catalog, span: Span, level: Decimal) -> datetime | None:
-        """Event time at which the span's sum reaches `level` (in the field's unit), in time order; None if it does not."""
-        before = Decimal(0)
-        for row in self.usage_by_window(catalog, [span]).to_pylist():
-            if before + row["quantity"] >= level:
-                params = {
-                    "partner_id": span.partner_id,
-                    "window_start": row["window_start"],
-                    "window_end": row["window_start"] + timedelta(microseconds=WINDOW_US),
-                    "before": before,
-                    "level": level,
-                }
-                found: datetime = self.query("crossing", params)["occurred_at"][0].as_py()
-                return found
-            before += row["quantity"]
-        return None
+        """Event time at which the span's sum reaches `level` (in the field's unit), in time order; None if it does not.
+
+        Reads and sorts every event of the span: let it be a window.
+        """
+        self._define_meters([catalog.meter(span.meter)])
+        params = {"partner_id": span.partner_id, "start": span.start, "end": span.end, "level": level}
+        found: list[datetime] = self.query("crossing", params)["occurred_at"].to_pylist()
+        return found[0] if found else None
 
     def used(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
         """Partners with any usage in their span, whatever meters count: partner_id, requests, response_bytes, last_window."""

@@ -1,5 +1,6 @@
 """The command `tollbook`: a light start. Loading the libraries takes most of a second, in which Ctrl-C is answered, too."""
 
+import gc
 import os
 import signal
 import sys
@@ -25,8 +26,11 @@ def main(argv: list[str] | None = None) -> NoReturn:
     before = {each: signal.signal(each, _stopped) for each in (signal.SIGINT, signal.SIGTERM)}
     if _WITHOUT_PANDAS not in sys.meta_path:
         sys.meta_path.insert(0, _WITHOUT_PANDAS)
+    gc.disable()  # there is nothing to collect yet, and to look for it takes a tenth of the start
     from tollbook.app import run  # noqa: PLC0415  # see above
 
+    gc.freeze()
+    gc.enable()
     for each, handler in before.items():
         signal.signal(each, handler)
     sys.exit(run(sys.argv[1:] if argv is None else argv))

@@ -61,10 +61,14 @@ def _used(house: Warehouse, catalog: Catalog) -> Iterator[tuple[Rule, list[_Wind
     ]
     spans = [_span(partner, assigned, quota.meter) for partner, assigned, quota in asked]
     found: dict[Rule, list[_Window]] = {}
-    for row in house.usage_by_window(catalog, spans).to_pylist():
-        partner, assigned, quota = asked[row["span"]]
-        start, end = quota_period(quota.period, row["window_start"], partner.time_zone)
-        rule = Rule(partner.id, quota.meter, assigned.plan, quota.period, start, end, quota.limit, quota.thresholds)
+    last: dict[int, Rule] = {}
+    for row in house.usage_by_window(catalog, spans).to_pylist():  # each span in time order
+        rule = last.get(row["span"])
+        if rule is None or row["window_start"] >= rule.end:
+            partner, assigned, quota = asked[row["span"]]
+            period = quota_period(quota.period, row["window_start"], partner.time_zone)
+            rule = Rule(partner.id, quota.meter, assigned.plan, quota.period, *period, quota.limit, quota.thresholds)
+            last[row["span"]] = rule
         found.setdefault(rule, []).append(_Window(row["window_start"], row["quantity"]))
     for rule, windows in found.items():
         yield rule, sorted(windows)

@@ -93,7 +93,7 @@ def test_a_lake_is_read_wherever_it_lies(october: Path, tmp_path: Path, name: st
 
 
 def test_the_crossing_is_the_event_that_reaches_the_level(tmp_path: Path) -> None:
-    """Found through window sums and then within one window; the same event that counting them one by one finds."""
+    """The same event that counting them one by one finds."""
     times = [
         f"2026-10-{day:02d}T{hour:02d}:{minute:02d}Z" for day in (2, 3) for hour in (0, 7) for minute in (1, 14, 16, 59)
     ]
