@@ -29,7 +29,6 @@ def main(argv: list[str] | None = None) -> NoReturn:
     gc.disable()  # there is nothing to collect yet, and to look for it takes a tenth of the start
     from tollbook.app import run  # noqa: PLC0415  # see above
 
-    gc.freeze()
     gc.enable()
     for each, handler in before.items():
         signal.signal(each, handler)
