@@ -9,8 +9,22 @@ from typing import Any
 import numba
 import numpy as np
 
-from ingest.scan import ENTRIES, KEY_BYTES_MAX, NO_ROOM, OBJECTS_DEEP_MAX, ORDER_MAX, WORDS
-from ingest.shape import ADDRESS, ALIKE, EPOCH, ID, ISO, LATENCY_MS, LATENCY_NS, REQUEST_BYTES, RESPONSE_BYTES, UNREAD
+from ingest.scan import ENTRIES, KEY_BYTES_MAX, NO_ROOM, NUMBERS, OBJECTS_DEEP_MAX, ORDER_MAX, WORDS
+from ingest.shape import (
+    ADDRESS,
+    ALIKE,
+    END,
+    ID,
+    LATENCY_MS,
+    LATENCY_NS,
+    LATENCY_PART,
+    LATENCY_S,
+    NUMBER,
+    REQUEST,
+    TIME,
+    TIME_CUT,
+    UNREAD,
+)
 
 _LINE_BYTES_MAX = 65_535
 # What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
@@ -18,21 +32,26 @@ _KEY_ENDS_BYTES = 32
 _ID_BYTES_MAX = 128
 _DIGITS_MAX = 15
 _SECONDS_DIGITS_MAX = 11
+_NANOS_DIGITS = 19
 _LATENCY_DIGITS_MAX = 9
+_DECIMALS_MAX = 30
 _NUMBER_BYTES_MAX = 32
 _DEPTH_MAX = 60
 
 _QUOTE, _BACKSLASH, _COMMA, _COLON, _MINUS, _DOT, _ZERO, _NINE, _E, _SMALL_E = 34, 92, 44, 58, 45, 46, 48, 57, 69, 101
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _SPACE, _TAB, _NEWLINE, _RETURN = 123, 125, 91, 93, 32, 9, 10, 13
-# Lengths in a key that are none: what varies and is plain, an object whose members come next, the flag of an address cut short.
-_PLAIN, _OBJECT, _NETWORK = 0xFFFF, 0xFFFE, 0x8000
+_PLUS, _SLASH, _FIVE, _BIG_A, _BIG_T, _BIG_Z, _ZULU, _SMALL_S = b"+/5ATZZs"
+# Lengths in a key that are none, and longer than any: what varies and is plain, less its form; an object whose members come next, or a
+# list with one object in it; the flag of a value of which the beginning counts.
+_PLAIN, _OBJECT, _LIST, _BEGINNING = 0xFFFF, 0xFF00, 0xFEFF, 0x8000
+# Forms of a number, in one of which all lines of a kind have it: what the statement makes of a form it says of the first line.
+_WHOLE, _SECONDS, _MILLIS, _NANOS, _DECIMAL, _WITH_UNIT, _ISO_UTC, _ISO_ZONE, _CLF, _COARSE = range(10)
 # No member: the line begins with one that is not read. Some formats know envelopes by their first.
 _BEGINS_OTHERWISE = 0xFFFE
-# In what was seen of a line: the numbers read, a bit each from 0; the numbers met, from 8; the ids met, from 16.
-_READ, _MET, _MET_ID = 1, 1 << 8, 1 << 16
-_NUMBERS_READ = 15
-_NUMBER = np.zeros(LATENCY_NS + 1, np.int64)  # by role, its place among ingest.scan.NUMBERS
-_NUMBER[[EPOCH, ISO, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_NS]] = 0, 0, 1, 2, 3, 3
+# In what was seen of a line: for each number, in four bits, the place of the member it is read from and one, all set where that is not
+# plain; and what is to be asked at the end.
+_PLACE_BITS, _PLACE, _HAS_PART, _HAS_END = 4, 15, 1 << 16, 1 << 17
+_TIME, _LATENCY = NUMBER[TIME], NUMBER[LATENCY_MS]
 
 
 def _table(characters: bytes) -> np.ndarray:
@@ -46,6 +65,10 @@ _ENDS = _table(bytes(range(_SPACE)) + b'"\\')
 _ESCAPED = _table(b'"\\/bfnrt')  # not u: not every number is a character
 _PLAIN_ID = _table(bytes(range(_SPACE + 1, 127))) & ~_table(b"\\")
 _TRUE, _FALSE, _NULL = (np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
+_KEY, _VALUE, _STRING_VALUE, _INT_VALUE, _DOUBLE_VALUE = (
+    np.frombuffer(word, np.uint8) for word in (b'"key"', b'"value"', b'"stringValue"', b'"intValue"', b'"doubleValue"')
+)
+_MONTHS = np.frombuffer(b"JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8)
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _ONE = np.uint64(1)
 
@@ -72,7 +95,7 @@ _inlined = _kept(forceinline=True)
 
 @_compiled
 def find(
-    text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, role, place,
+    text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, listed, role, place, varies,
     slots, hashes, at, words, plain, brought, counts, entry, numbers, id_at, id_length, key, piece, above, order,
 ):  # fmt: skip
     """ingest.scan.find, with all arrays of its tuples, in their order; fills those of Known and Found, and uses those of Room."""
@@ -81,11 +104,17 @@ def find(
         if not usual[i] or end - begin > _LINE_BYTES_MAX or text[begin] != _OPEN or text[end - 1] != _NEWLINE:
             continue
         used, seen = _line(
-            text, begin, end, i, piece, above, order, first, tags, names, name_at, object_of, role, place, numbers, id_at, id_length
+            text, begin, end, i, piece, above, order, first, tags, names, name_at, object_of, listed, role, place, varies, numbers, id_at, id_length
         )  # fmt: skip
-        time = numbers[i, 0]
-        if used < 0 or seen & _READ == 0 or time < spans[i, 0] or time >= spans[i, 1]:
+        time, read = numbers[i, _TIME], _numbers_read(seen)
+        if used < 0 or read >> _TIME & 1 == 0 or time < spans[i, 0] or time >= spans[i, 1]:
             continue
+        if seen & _HAS_PART and read >> _LATENCY & 1 == 0:
+            continue
+        if seen & _HAS_END:
+            numbers[i, _LATENCY] -= time
+            if numbers[i, _LATENCY] < 0:
+                continue
         # No member: here they end. Of two ids that are the same nobody can say which one is the event's.
         used = _put(piece, used, _PLAIN, _OBJECT if _has_one_id_twice(text, i, id_at, id_length) else _PLAIN)
         used = _put(piece, used, context[i] & 0xFFFF, context[i] >> 16)
@@ -94,7 +123,18 @@ def find(
         while used % 8:
             piece[used] = 0
             used += 1
-        entry[i] = _entry(key, used // 8, seen & _NUMBERS_READ, i, slots, hashes, at, words, plain, brought, counts)
+        entry[i] = _entry(key, used // 8, read, i, slots, hashes, at, words, plain, brought, counts)
+
+
+@_inlined
+def _numbers_read(seen):
+    """A bit for each number that was read."""
+    read = 0
+    for number in range(NUMBERS):
+        place = seen >> number * _PLACE_BITS & _PLACE
+        if 0 < place < _PLACE:
+            read |= 1 << number
+    return read
 
 
 @_inlined
@@ -112,14 +152,18 @@ def _era(eras, time):
 
 @_inlined
 def _line(
-    text, begin, end, i, piece, above, order, first, tags, names, name_at, object_of, role, place, numbers, id_at, id_length
+    text, begin, end, i, piece, above, order, first, tags, names, name_at, object_of, listed, role, place, varies, numbers, id_at, id_length
 ):  # fmt: skip
     """How long the line's key is so far, or -1; and what was seen of it."""
-    nth, used, seen, inside, depth = 0, 0, 0, 0, 0
+    nth, used, seen, met, inside, depth = 0, 0, 0, 0, 0, 0
     p = _blank_end(text, begin + 1)
     empty = text[p] == _CLOSE
     while True:
+        in_list = listed[inside]
         if not empty:
+            if in_list:
+                p = _word_behind(text, p, _OPEN, _KEY)
+                p = _blank_end(text, p + 1) if p >= 0 and text[p] == _COLON else begin  # where no name is
             q = _name_end(text, p)
             if q < 0:
                 return -1, seen
@@ -130,34 +174,52 @@ def _line(
                 used = _put(piece, used, _BEGINS_OTHERWISE, _PLAIN)
             nth += 1
             p = _blank_end(text, q)
+            if in_list:
+                p = _word_behind(text, p, _COMMA, _VALUE)
+                if p < 0:
+                    return -1, seen
             if text[p] != _COLON:
                 return -1, seen
             p = _blank_end(text, p + 1)
-            if m >= 0 and object_of[m] >= 0 and text[p] == _OPEN:
-                if depth == OBJECTS_DEEP_MAX or used + _KEY_ENDS_BYTES > KEY_BYTES_MAX:
-                    return -1, seen
-                used = _put(piece, used, m, _OBJECT)
-                above[depth] = inside
-                depth += 1
-                inside = object_of[m]
-                p = _blank_end(text, p + 1)
-                empty = text[p] == _CLOSE
-                continue
+            if m >= 0 and object_of[m] >= 0:
+                opens, wrapped = _opening(text, p, listed[object_of[m]])
+                if opens >= 0:
+                    if depth == OBJECTS_DEEP_MAX or used + _KEY_ENDS_BYTES > KEY_BYTES_MAX or in_list:
+                        return -1, seen
+                    used = _put(piece, used, m, _LIST if wrapped else _OBJECT)
+                    above[depth] = inside << 1 | (1 if wrapped else 0)
+                    depth += 1
+                    inside = object_of[m]
+                    p = _blank_end(text, opens + 1)
+                    empty = text[p] == (_CLOSE_LIST if listed[inside] else _CLOSE)
+                    continue
             q = _value_end(text, p)
             if q < 0:
                 return -1, seen
-            if m >= 0 and role[m] != UNREAD:
-                used, seen = _value(text, p, q, i, m, role[m], place[m], piece, used, seen, numbers, id_at, id_length)
+            if m >= 0:
+                s, e = _scalar_in(text, p, q) if in_list else (p, q)
+                used, seen, met = _value(
+                    text, p, q, s, e, i, m, role[m], place[m], varies[m], piece, used, seen, met, numbers, id_at, id_length
+                )  # fmt: skip
                 if used < 0:
                     return -1, seen
             p = q
+            if in_list:
+                p = _blank_end(text, p)
+                if text[p] != _CLOSE:
+                    return -1, seen
+                p += 1
         empty = False
         p = _blank_end(text, p)
-        while text[p] == _CLOSE and depth > 0:
+        while depth > 0 and text[p] == (_CLOSE_LIST if listed[inside] else _CLOSE):
             depth -= 1
-            inside = above[depth]
+            inside = above[depth] >> 1
             p = _blank_end(text, p + 1)
-        if text[p] == _CLOSE:
+            if above[depth] & 1:
+                if text[p] != _CLOSE_LIST:
+                    return -1, seen
+                p = _blank_end(text, p + 1)
+        if depth == 0 and text[p] == _CLOSE:
             return (used if _blank_end(text, p + 1) == end - 1 else -1), seen
         if text[p] != _COMMA:
             return -1, seen
@@ -165,38 +227,91 @@ def _line(
 
 
 @_inlined
-def _value(text, p, q, i, m, role, place, piece, used, seen, numbers, id_at, id_length):
-    """A member's value [p, q) goes into the key, or what is plain of it to where it belongs."""
-    is_text = text[p] == _QUOTE
-    a, b = (p + 1, q - 1) if is_text else (p, q)  # what is inside of quotes
+def _opening(text, p, is_list):
+    """Where the members of an object begin, -1 where it is none; and whether it is the first of a list."""
+    if is_list:
+        return (p if text[p] == _OPEN_LIST else -1), False
+    if text[p] != _OPEN_LIST:
+        return (p if text[p] == _OPEN else -1), False
+    q = _blank_end(text, p + 1)
+    return (q if text[q] == _OPEN else -1), True
+
+
+@_inlined
+def _word_behind(text, p, before, word):
+    """Behind a character and a word; -1 where they do not stand there."""
+    if text[p] != before:
+        return -1
+    q = _word_end(text, _blank_end(text, p + 1), word)
+    return _blank_end(text, q) if q >= 0 else -1
+
+
+@_inlined
+def _scalar_in(text, p, q):
+    """The value in an object [p, q) of one, by the name of its type; nothing where it is another."""
+    if text[p] != _OPEN:
+        return p, p
+    start = _blank_end(text, p + 1)
+    end = _word_end(text, start, _STRING_VALUE)
+    if end < 0:
+        end = _word_end(text, start, _INT_VALUE)
+    if end < 0:
+        end = _word_end(text, start, _DOUBLE_VALUE)
+    if end < 0:
+        return p, p
+    s = _blank_end(text, _blank_end(text, end) + 1)  # behind its colon: it is JSON up to q
+    e = _scalar_end(text, s)
+    return (s, e) if e >= 0 and _blank_end(text, e) == q - 1 else (p, p)
+
+
+@_inlined
+def _value(text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, numbers, id_at, id_length):
+    """A member's value [p, q) goes into the key, or what is plain of the scalar [s, e) in it to where it belongs."""
+    is_text = s < e and text[s] == _QUOTE
+    a, b = (s + 1, e - 1) if is_text else (s, e)  # what is inside of quotes
     start, stop, length = p, q, q - p  # what goes into the key
-    if role == ADDRESS:
-        end = _network_end(text, a, b)
-        if end >= 0:
-            start, stop, length = a, end, _NETWORK + end - a
-    elif role == ID:
-        if seen & _MET_ID << place:
-            return -1, seen
-        seen |= _MET_ID << place
-        if is_text and _is_plain_id(text, a, b):
-            id_at[i, place], id_length[i, place] = a, b - a
+    if role != ALIKE:
+        if met >> nth & 1:
+            return -1, seen, met
+        met |= 1 << nth
+        beginning = -1
+        if role == ADDRESS:
+            beginning = _network_end(text, a, b)
+        elif role == REQUEST:
+            beginning = _method_end(text, a, b) if is_text else -1
+        elif role == UNREAD:
+            beginning = a if a < b and is_text else -1  # it may count whether there is any
+        elif role == LATENCY_PART:
+            seen |= _HAS_PART
             start, stop, length = p, p, _PLAIN
-    elif role != ALIKE:
-        number = _NUMBER[role]
-        if seen & _MET << number:
-            return -1, seen
-        seen |= _MET << number
-        value = _number(text, a, b, role)
-        if value >= 0:
-            seen |= _READ << number
-            numbers[i, number] = value
-            start, stop, length = p, p, _PLAIN
+        elif role == ID:
+            if is_text and _is_plain_id(text, a, b):
+                id_at[i, place], id_length[i, place] = a, b - a
+                start, stop, length = p, p, _PLAIN
+        else:
+            number, shift = NUMBER[role], NUMBER[role] * _PLACE_BITS
+            before = seen >> shift & _PLACE
+            value, form = _number(text, a, b, role)
+            if before and (value < 0 or before == _PLACE):
+                return -1, seen, met  # which of several the event has depends on more than that they are plain
+            if value >= 0:
+                if before == 0 or place + 1 < before:
+                    numbers[i, number] = value
+                    seen = seen & ~(_PLACE << shift) | (place + 1) << shift
+                seen |= _HAS_END if role == END else 0
+                start, stop, length = p, p, _PLAIN - form
+            elif form == _COARSE:
+                start, stop, length = p, p, _PLAIN - form
+            else:
+                seen |= _PLACE << shift
+        if beginning >= 0:
+            start, stop, length = a, beginning, _BEGINNING + beginning - a
     if used + _KEY_ENDS_BYTES + stop - start > KEY_BYTES_MAX:
-        return -1, seen
+        return -1, seen, met
     used = _put(piece, used, m, length)
     for j in range(np.uint64(stop - start)):
         piece[np.uint64(used) + j] = text[np.uint64(start) + j]
-    return used + stop - start, seen
+    return used + stop - start, seen, met
 
 
 @_inlined
@@ -415,48 +530,167 @@ def _whole(text, a, b):
 
 @_inlined
 def _number(text, a, b, role):
-    """What the statement makes of a plain number or time; -1 where it is none."""
-    if role == ISO:
-        return _iso_us(text, a, b)
-    value = _whole(text, a, b)
-    if role == EPOCH:
-        return value * (1_000_000 if b - a <= _SECONDS_DIGITS_MAX else 1000) if value >= 0 else -1
+    """What the statement makes of a plain number or time, -1 where it is none; and its form."""
+    if role in (TIME, TIME_CUT):
+        return _time_us(text, a, b, 6 if role == TIME else _DECIMALS_MAX)
+    if role == END:
+        return _end_us(text, a, b)
     if role == LATENCY_MS:
-        return value * 1000 if b - a <= _LATENCY_DIGITS_MAX and value >= 0 else -1
-    if role == LATENCY_NS:
-        return (value + 500) // 1000 if value >= 0 else -1
+        return _latency_us(text, a, b, 3)
+    if role == LATENCY_S:
+        return _latency_us(text, a, b, 6)
+    value = _whole(text, a, b)
+    if role == LATENCY_NS and value >= 0:
+        value = (value + 500) // 1000 if value > 0 else -1
+    return value, _WHOLE
+
+
+@_inlined
+def _time_us(text, a, b, decimals_max):
+    """Microseconds since 1970 of a time in any form, -1 where it is in none; and the form."""
+    if b - a >= 20 and text[a + 4] == _MINUS:
+        return _iso_us(text, a, b)
+    if b - a == 24 and text[a + 2] == _SLASH:
+        return _clf_us(text, a, b), _CLF
+    end = _digits_end(text, a)
+    digits = end - a
+    if end == b and digits <= _SECONDS_DIGITS_MAX:
+        value = _whole(text, a, b)
+        return (value * 1_000_000 if value >= 0 else -1), _SECONDS
+    if end == b and digits <= _DIGITS_MAX:
+        return _whole(text, a, b) * 1000, _MILLIS
+    if end == b and digits == _NANOS_DIGITS:
+        return _whole(text, a, a + 10) * 1_000_000 + _whole(text, a + 10, a + 16), _NANOS
+    if end >= b or text[end] != _DOT or digits < 1 or digits > _SECONDS_DIGITS_MAX:
+        return -1, _DECIMAL
+    micros = _micros(text, end + 1, b, 6)
+    if micros < 0 or b - end - 1 > decimals_max:
+        return -1, _DECIMAL
+    return _whole(text, a, end) * 1_000_000 + micros, _DECIMAL
+
+
+@_inlined
+def _end_us(text, a, b):
+    """As _time_us, of a time that says nothing unless it is finer than a second."""
+    value, form = _time_us(text, a, b, 6)
+    if form in (_ISO_UTC, _ISO_ZONE):
+        return (value, form) if text[a + 19] == _DOT else (-1, _COARSE if value >= 0 else form)
+    return (value, form) if form == _NANOS else (-1, _COARSE if form == _SECONDS and value >= 0 else form)
+
+
+@_inlined
+def _micros(text, a, b, places):
+    """The first digits behind a point; -1 where others than digits stand there, or none."""
+    if b - a < 1 or b - a > _DECIMALS_MAX or _digits_end(text, a) < b:
+        return -1
+    value = _whole(text, a, min(b, a + places))
+    for _ in range(b - a, places):
+        value *= 10
     return value
 
 
 @_inlined
+def _latency_us(text, a, b, places):
+    """Rounded to microseconds, which are `places` behind the point, -1 where it is no number; and its form. Zero has no unit: it is none."""
+    form = _WHOLE
+    if places == 6 and b > a and text[b - 1] == _SMALL_S:
+        b -= 1
+        form = _WITH_UNIT
+    end = min(_digits_end(text, a), b)
+    if end - a < 1 or end - a > _LATENCY_DIGITS_MAX:
+        return -1, form
+    value = _whole(text, a, end)
+    for _ in range(places):
+        value *= 10
+    if end < b:
+        form = form if form == _WITH_UNIT else _DECIMAL
+        micros = _micros(text, end + 1, b, places)
+        if text[end] != _DOT or micros < 0:
+            return -1, form
+        value += micros
+        if b - end - 1 > places and text[end + 1 + places] >= _FIVE:
+            value += 1
+    return (value if value > 0 else -1), form
+
+
+@_inlined
 def _iso_us(text, a, b):
-    """Microseconds since 1970 of YYYY-MM-DDTHH:MM:SSZ, or with up to nine digits of a second; -1 for any other form."""
-    if b - a < 20 or b - a > 30 or text[b - 1] != 90 or text[a + 4] != _MINUS or text[a + 7] != _MINUS:  # 90: Z
+    """Microseconds since 1970 of YYYY-MM-DDTHH:MM:SS, perhaps with a fraction, and Z or +HH:MM; -1 for any other; and the form."""
+    form, east_min, zone = _ISO_UTC, 0, b - 1
+    if text[b - 1] != _ZULU:
+        form, zone = _ISO_ZONE, b - 6
+        hours, minutes = _whole(text, zone + 1, zone + 3), _whole(text, zone + 4, b)
+        if text[zone + 3] != _COLON or not 0 <= hours <= 14 or not 0 <= minutes <= 59:
+            return -1, form
+        if text[zone] != _PLUS and text[zone] != _MINUS:
+            return -1, form
+        east_min = (hours * 60 + minutes) * (1 if text[zone] == _PLUS else -1)
+    if zone < a + 19 or text[a + 7] != _MINUS or text[a + 10] != _BIG_T:
+        return -1, form
+    day = _days(_whole(text, a, a + 4), _whole(text, a + 5, a + 7), _whole(text, a + 8, a + 10))
+    second = _second_of_day(text, a + 11)
+    if day < 0 or second < 0:
+        return -1, form
+    micros = 0
+    if zone > a + 19:
+        micros = _micros(text, a + 20, zone, 6)
+        if text[a + 19] != _DOT or micros < 0:
+            return -1, form
+    return ((day * 86_400 + second) - east_min * 60) * 1_000_000 + micros, form
+
+
+@_inlined
+def _clf_us(text, a, b):
+    """Microseconds since 1970 of DD/Mon/YYYY:HH:MM:SS.mmm; -1 for any other form."""
+    month = 0
+    for number in range(12):
+        if (
+            text[a + 3] == _MONTHS[3 * number]
+            and text[a + 4] == _MONTHS[3 * number + 1]
+            and text[a + 5] == _MONTHS[3 * number + 2]
+        ):
+            month = number + 1
+    day = _days(_whole(text, a + 7, a + 11), month, _whole(text, a, a + 2))
+    second, millis = _second_of_day(text, a + 12), _whole(text, a + 21, b)
+    if text[a + 6] != _SLASH or text[a + 11] != _COLON or text[a + 20] != _DOT or day < 0 or second < 0 or millis < 0:
         return -1
-    if text[a + 10] != 84 or text[a + 13] != _COLON or text[a + 16] != _COLON:  # 84: T
+    return (day * 86_400 + second) * 1_000_000 + millis * 1000
+
+
+@_inlined
+def _second_of_day(text, a):
+    """Of HH:MM:SS; -1 where it is none."""
+    hour, minute, second = _whole(text, a, a + 2), _whole(text, a + 3, a + 5), _whole(text, a + 6, a + 8)
+    if (
+        text[a + 2] != _COLON
+        or text[a + 5] != _COLON
+        or not 0 <= hour <= 23
+        or not 0 <= minute <= 59
+        or not 0 <= second <= 59
+    ):
         return -1
-    year, month, day = _whole(text, a, a + 4), _whole(text, a + 5, a + 7), _whole(text, a + 8, a + 10)
-    hour, minute, second = _whole(text, a + 11, a + 13), _whole(text, a + 14, a + 16), _whole(text, a + 17, a + 19)
-    if year < 1 or not 1 <= month <= 12 or not 0 <= hour <= 23 or not 0 <= minute <= 59 or not 0 <= second <= 59:
+    return (hour * 60 + minute) * 60 + second
+
+
+@_inlined
+def _days(year, month, day):
+    """Days since 1970 of a date from then on; -1 where it is none."""
+    if year < 1970 or not 1 <= month <= 12:
         return -1
     leap_day = 1 if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 0
     if not 1 <= day <= _MONTH_DAYS[month] + leap_day:
         return -1
     past = year - 1 if month <= 2 else year  # years begin in March here: their last day is the leap day
-    days = past * 365 + past // 4 - past // 100 + past // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719_469
-    micros = 0
-    if b - a > 20:  # with a fraction
-        digits = b - a - 21
-        if text[a + 19] != _DOT or digits < 1:
-            return -1
-        micros = _whole(text, a + 20, b - 1)
-        if micros < 0:
-            return -1
-        for _ in range(digits, 6):
-            micros *= 10
-        for _ in range(6, digits):
-            micros //= 10
-    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + micros
+    return past * 365 + past // 4 - past // 100 + past // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719_469
+
+
+@_inlined
+def _method_end(text, a, b):
+    """Behind the method of a request line whose target is a path; -1 where it is another, or must be decoded to be known."""
+    j = a
+    while text[j] >= _BIG_A and text[j] <= _BIG_Z:
+        j += 1
+    return j if j > a and j + 1 < b and text[j] == _SPACE and text[j + 1] == _SLASH and _plain_end(text, j) == b else -1
 
 
 @_inlined

@@ -1,12 +1,13 @@
 """The members of a JSON line that a format's statement looks at, and those of them that differ from line to line.
 
-The header of a format says `Varying:` and then, for each member that differs, what it is and its name; / leads into objects:
-`-- Varying: id request/id, epoch started_at`. The members themselves are those of the statement's `from_json`.
+The header of a format says `Varying:` and then, for each member that differs, what it is and its name; / leads into objects and into
+lists of one: `-- Varying: id request/id, time started_at`. The other members are those of the statement's `from_json`, and what it
+looks up in the lists of {"key": …, "value": …} that the header names: `-- Attributes: texts record/attributes`.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,27 +16,43 @@ import numpy.typing as npt
 from ingest import formats
 
 # What is done with a member. ALIKE: lines that share their result have the same bytes there. The others may differ: an id, times and
-# whole numbers are read, of an address its network counts, and what is UNREAD has no part in an event.
-ALIKE, ID, ADDRESS, UNREAD, EPOCH, ISO, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_NS = range(10)
+# numbers are read, of an address its network counts, of a request line its method; of what is UNREAD nothing is in an event.
+(
+    ALIKE, ID, ADDRESS, UNREAD, REQUEST, TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS,
+    LATENCY_PART, END,
+) = range(14)  # fmt: skip
 _ROLES = {
+    "alike": ALIKE,
     "id": ID,
     "address": ADDRESS,
     "unread": UNREAD,
-    "epoch": EPOCH,
-    "iso": ISO,
+    "request": REQUEST,
+    "time": TIME,
+    "time_cut": TIME_CUT,  # digits of a second beyond the sixth are cut off
     "request_bytes": REQUEST_BYTES,
     "response_bytes": RESPONSE_BYTES,
     "latency_ms": LATENCY_MS,
+    "latency_s": LATENCY_S,
     "latency_ns": LATENCY_NS,
+    "latency_part": LATENCY_PART,  # counts only where there is no latency
+    "end": END,  # a time: what lies between is the latency
 }
+NUMBER = np.full(len(_ROLES), -1)  # by role, its place among ingest.scan.NUMBERS
+NUMBER[[TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = 0, 0, 1, 2, 3, 3, 3, 3
 IDS_MAX = 2
+PLACES_MAX = 15
+VARYING_MAX = 62
+
+_Path = tuple[str, ...]
 
 
 class Shape(NamedTuple):
     """A tree of names, as arrays; the line is object 0, and the members of object o are [first[o], first[o + 1]).
 
     `names`: all names one after another, that of member m is [name_at[m], name_at[m + 1]). `object_of`: which object member m is,
-    -1 if none. `tags`: length, first and last byte of each name, to compare these first. `role`, and of an id its `place` among the ids.
+    -1 if none. `tags`: length, first and last byte of each name, to compare these first. `listed`: whether the members of an object are
+    the keys of a list of {"key": …, "value": …}. `role`, and of ids and numbers the `place` among their like, of which the first
+    counts. `nth`: which of those that vary it is.
     """
 
     first: npt.NDArray[np.int64]
@@ -43,75 +60,111 @@ class Shape(NamedTuple):
     names: npt.NDArray[np.uint8]
     name_at: npt.NDArray[np.int64]
     object_of: npt.NDArray[np.int64]
+    listed: npt.NDArray[np.bool_]
     role: npt.NDArray[np.int64]
     place: npt.NDArray[np.int64]
+    nth: npt.NDArray[np.int64]
 
 
 def of_format(format_name: str, partner_field: str | None = None) -> Shape | None:
     """None where the header names nothing that varies. `partner_field`: one member more, by which the source names partners."""
-    roles = _varying(formats.statement(format_name))
+    statement = formats.statement(format_name)
+    roles = dict(said(statement, "Varying"))
     if not roles:
         return None
-    members = _members(format_name, roles)
-    if partner_field is not None and not _added(members, partner_field.split("/"), roles):
-        return None
-    return _shape(members, roles)
+    lists = dict(said(statement, "Attributes"))
+    looked_up = [
+        (*path, name) for path, texts in lists.items() for name in re.findall(rf"\b{texts}, '([^']+)'\)", statement)
+    ]
+    members = _members(statement, [*roles, *looked_up]) | dict.fromkeys(looked_up)
+    for path in roles:
+        if path not in members and path[-1] not in statement.partition("WITH ")[2]:
+            raise ValueError(
+                f"format {format_name}: `Varying:` names {'/'.join(path)}, which the statement does not read"
+            )
+    if partner_field is not None:
+        own = tuple(partner_field.split("/"))
+        if own in roles or any(_leads(own, path) or _leads(path, own) for path in [*members, *roles]):
+            return None
+        members[own] = None
+    return _shape([*members, *roles], {path: _ROLES[role] for path, role in roles.items()}, lists)
 
 
-def _varying(statement: str) -> dict[tuple[str, ...], int]:
-    """Role by path."""
-    said = [line.removeprefix("-- Varying:") for line in statement.splitlines() if line.startswith("-- Varying:")]
-    pairs = [pair.split() for line in said for pair in line.split(",")]
-    return {tuple(path.split("/")): _ROLES[role] for role, path in pairs}
+def said(statement: str, word: str) -> Iterator[tuple[_Path, str]]:
+    """What a line of the header says of paths: a word of each."""
+    for line in statement.splitlines():
+        if line.startswith(f"-- {word}:"):
+            for pair in line.removeprefix(f"-- {word}:").split(","):
+                said, path = pair.split()
+                yield tuple(path.split("/")), said
 
 
-def _members(format_name: str, roles: dict[tuple[str, ...], int]) -> dict[str, Any]:
-    """The shape that the statement reads: of several the one with all that varies."""
-    for shape in re.findall(r"from_json\(line, '(\{.*?\})'\)", formats.statement(format_name), re.DOTALL):
-        members: dict[str, Any] = json.loads(shape)
-        if all(_has(members, path) for path in roles):
-            return members
-    raise ValueError(f"format {format_name}: `Varying:` names a member that no from_json reads")
+def _leads(path: _Path, to: _Path) -> bool:
+    """Whether a member lies inside of another."""
+    return len(path) < len(to) and to[: len(path)] == path
 
 
-def _has(members: Any, path: Sequence[str]) -> bool:
-    for name in path:
-        if not isinstance(members, dict) or name not in members:
-            return False
-        members = members[name]
-    return isinstance(members, str)
+def _members(statement: str, wanted: Collection[_Path]) -> dict[_Path, None]:
+    """Of the shapes that the statement reads, the one with most of what is `wanted`: its members that are no objects."""
+    shapes = re.findall(r"from_json\((?:line|record), '(\{.*?\})'\)", statement, re.DOTALL)
+    read = [dict.fromkeys(_leaves(json.loads(shape), (), wanted)) for shape in shapes]
+    return max(read, key=lambda members: sum(path in members for path in wanted))
 
 
-def _added(members: dict[str, Any], path: Sequence[str], roles: dict[tuple[str, ...], int]) -> bool:
-    """Whether `path` could be added: it is neither an object, nor inside a text, nor something that varies."""
-    *objects, last = path
-    for name in objects:
-        members = members.setdefault(name, {})
-        if not isinstance(members, dict):
-            return False
-    return tuple(path) not in roles and members.setdefault(last, "VARCHAR") == "VARCHAR"
+def _leaves(shape: Any, path: _Path, wanted: Collection[_Path]) -> Iterator[_Path]:
+    """The members that are no objects, a list of which nothing inside is wanted among them."""
+    holds_wanted = any(_leads(path, other) for other in wanted)
+    if isinstance(shape, list) and holds_wanted:
+        (shape,) = shape
+    if isinstance(shape, dict):
+        for name, value in shape.items():
+            yield from _leaves(value, (*path, name), wanted)
+    elif not holds_wanted:
+        yield path
 
 
-def _shape(members: dict[str, Any], roles: dict[tuple[str, ...], int]) -> Shape:
-    first, names, object_of, role, place = [0], list[bytes](), list[int](), list[int](), list[int]()
-    objects: list[tuple[tuple[str, ...], dict[str, Any]]] = [((), members)]
+def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[_Path]) -> Shape:
+    tree: dict[str, Any] = {}
+    for path in paths:
+        inside = tree
+        for name in path[:-1]:
+            inside = inside.setdefault(name, {})
+        inside.setdefault(path[-1], None)
+    first, names, object_of, role, place, nth = [0], list[bytes](), list[int](), list[int](), list[int](), list[int]()
+    objects: list[tuple[_Path, dict[str, Any]]] = [((), tree)]
+    varying = list(roles)
     for path, inside in objects:  # grows as it is walked: objects are numbered in the order in which they are met
         for name, value in inside.items():
+            own = (*path, name)
             names.append(name.encode())
-            role.append(roles.get((*path, name), ALIKE))
-            place.append(role.count(ID) - 1)
-            object_of.append(len(objects) if isinstance(value, dict) else -1)
-            if isinstance(value, dict):
-                objects.append(((*path, name), value))
+            role.append(roles.get(own, ALIKE))
+            place.append(
+                sum(_are_like(roles[own], roles[other]) for other in varying[: varying.index(own)])
+                if own in roles
+                else 0
+            )
+            nth.append(varying.index(own) if own in roles else 0)
+            object_of.append(len(objects) if value is not None else -1)
+            if value is not None:
+                objects.append((own, value))
         first.append(len(names))
-    if role.count(ID) > IDS_MAX:
-        raise ValueError(f"`Varying:` names more than {IDS_MAX} ids")
+    if role.count(ID) > IDS_MAX or max(place) >= PLACES_MAX or len(varying) > VARYING_MAX:
+        raise ValueError(
+            f"`Varying:` names more than {IDS_MAX} ids, {PLACES_MAX} numbers of a kind or {VARYING_MAX} members"
+        )
     return Shape(
         np.array(first),
         np.array([len(name) << 16 | name[0] << 8 | name[-1] for name in names]),
         np.frombuffer(b"".join(names), np.uint8),
         np.cumsum([0, *map(len, names)]),
         np.array(object_of),
+        np.array([path in lists for path, _ in objects]),
         np.array(role),
         np.array(place),
+        np.array(nth),
     )
+
+
+def _are_like(role: int, other: int) -> bool:
+    """Whether they say the same of an event."""
+    return role == other == ID or (NUMBER[role] >= 0 and NUMBER[role] == NUMBER[other])

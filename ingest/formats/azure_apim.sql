@@ -4,7 +4,7 @@
 -- Units: time in UTC, 100 ns, floored to us; durationMs in ms; requestSize and responseSize in bytes. callerIpAddress may be a
 --   gateway that stands in front.
 -- Id: correlationId, made by API Management for each request.
--- Varying: id correlationId, iso time, latency_ms durationMs, address callerIpAddress, unread properties/url
+-- Varying: id correlationId, time time, latency_ms durationMs, address callerIpAddress, unread properties/url
 -- Varying: request_bytes properties/requestSize, response_bytes properties/responseSize
 -- Identity: properties.apimSubscriptionId (api_key); an API that is open to all has none.
 -- in:  lines(position, line)

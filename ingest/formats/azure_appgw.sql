@@ -4,6 +4,10 @@
 -- Units: timeTaken in ms where the instance is ApplicationGatewayRole_IN_<n> (v1), else in s (v2, Front Door); bytes with headers,
 --   as numbers or strings.
 -- Id: transactionId (v2) or trackingReference (Front Door), made by the gateway; v1 has none: derived.
+-- Varying: time time, time timeStamp, time timestamp, id properties/transactionId, id properties/trackingReference, unread properties/requestUri
+-- Varying: unread properties/originalHost, unread properties/host, unread properties/hostName
+-- Varying: request_bytes properties/receivedBytes, request_bytes properties/requestBytes, response_bytes properties/sentBytes
+-- Varying: response_bytes properties/responseBytes, latency_s properties/timeTaken, address properties/clientIP, address properties/clientIp
 -- Identity: none; the gateway logs none, so nobody can be billed from this log alone: meter at the API gateway behind it.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql

@@ -4,6 +4,8 @@
 -- Units: ts in s since the epoch (the end of the request; also as RFC 3339 with a zone); duration in s as a number; bytes_read
 --   and size in bytes of the bodies, without headers. Status 0: nothing was written.
 -- Id: uuid, where a site adds it (log_append uuid {http.request.uuid}): Caddy makes it. Otherwise derived.
+-- Varying: time_cut ts, id uuid, latency_s duration, request_bytes bytes_read, response_bytes size, unread request/uri, unread request/host
+-- Varying: address request/client_ip, address request/remote_ip, address request/remote_addr
 -- Identity: user_id (consumer; not on 401).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql

@@ -4,6 +4,8 @@
 -- Units: timestamps as the job is set: RFC 3339, s or ns since the epoch. Latency is end less start, absent where both are whole
 --   seconds. Bytes with headers.
 -- Id: RayID, made by Cloudflare. A request of a Worker on behalf of another (WorkerSubrequest) is no request of a client.
+-- Varying: id RayID, time EdgeStartTimestamp, end EdgeEndTimestamp, unread ClientRequestURI, unread ClientRequestHost, request_bytes ClientRequestBytes
+-- Varying: response_bytes EdgeResponseBytes, address ClientIP
 -- Identity: none; where a field of the line names the partner, say so in the source (partner_field), else meter behind it.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql

@@ -6,7 +6,7 @@
 --   path, status or latency; the route is eventName. A refused call (errorCode) is an entry like any other.
 -- Id: eventID, made by CloudTrail; records without one: derived. Copies of one call in the trails of several accounts have
 --   ids of their own (and one sharedEventID): read the trail of one account, that of the resources' owner.
--- Varying: id eventID, iso eventTime, address sourceIPAddress, unread requestParameters/Host, unread tlsDetails/clientProvidedHostHeader
+-- Varying: id eventID, time eventTime, address sourceIPAddress, unread requestParameters/Host, unread tlsDetails/clientProvidedHostHeader
 -- Varying: request_bytes additionalEventData/bytesTransferredIn, response_bytes additionalEventData/bytesTransferredOut
 -- Identity: userIdentity.arn, of an assumed role the ARN of its session, else principalId (iam). An anonymous caller has none.
 -- in:  lines(position, line)

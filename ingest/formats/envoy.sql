@@ -4,7 +4,7 @@
 -- Units: start time in ms, UTC; duration in ms, of the access log service in s ("0.0015s"); bytes of the bodies without
 --   headers. proto3 leaves out zeros: a size that is not there is 0. Status 0: the client left first.
 -- Id: none is safe. x-request-id is shown, but a client may set it, and the hops of one request share it: derived.
--- Varying: iso start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent, unread path, unread :path
+-- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent, unread path, unread :path
 -- Varying: unread x-envoy-original-path, unread x-envoy-origin-path, unread x_envoy_original_path, unread authority, unread :authority
 -- Varying: unread x-request-id, unread x_request_id, unread request_id, address downstream_remote_address, address x-forwarded-for
 -- Varying: address x_forwarded_for

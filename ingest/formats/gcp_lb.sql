@@ -4,6 +4,8 @@
 -- Units: timestamp in ns, floored to us; one without a zone, as data warehouses export it, is UTC; latency in s ("0.005192s");
 --   sizes in bytes with headers, as numbers or strings. The logging sample rate of a backend must be 1, or requests are missing.
 -- Id: insertId, made by Google, unique within a log.
+-- Varying: id insertId, time timestamp, unread httpRequest/requestUrl, request_bytes httpRequest/requestSize
+-- Varying: response_bytes httpRequest/responseSize, address httpRequest/remoteIp, latency_s httpRequest/latency
 -- Identity: none; the load balancer logs none, so nobody can be billed from this log alone: meter at the gateway behind it.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql

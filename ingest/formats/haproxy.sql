@@ -6,6 +6,8 @@
 --   was not reached; bytes_read and bytes_uploaded with headers. Status -1 (no response) is 0. "+" (option logasap) marks
 --   lower bounds: for billing log at the end.
 -- Id: unique_id, which must hold %ID made by a unique-id-format of HAProxy's own fields. The HTTP log has none: derived.
+-- Varying: time request_date, id unique_id, address client_ip, latency_ms time_active, request_bytes bytes_uploaded, response_bytes bytes_read
+-- Varying: request request_line, unread uri, unread host
 -- Identity: JSON only, api_key_id (api_key) > iss (oidc) > consumer.
 -- Connections of TCP mode and failed handshakes are no requests.
 -- in:  lines(position, line)

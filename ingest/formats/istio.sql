@@ -4,7 +4,7 @@
 --   with the names of Istio's default.
 -- Units: start time in ms, UTC; duration in ms; bytes of the bodies without headers. Status 0: the client left first.
 -- Id: none is safe. The request id is shown, but a client may set it, and the hops of one request share it: derived.
--- Varying: iso start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent
+-- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent
 -- Varying: address downstream_remote_address, unread request_id, unread path, unread authority
 -- Identity: JSON only, with keys of one's own: x_api_key_id (api_key) > jwt_iss (oidc, with jwt_azp, jwt_client_id or jwt_sub) >
 --   downstream_peer_uri_san (consumer, the mTLS principal).

@@ -5,6 +5,18 @@
 -- Units: timeUnixNano in ns, floored to us; where it is absent or 0, observedTimeUnixNano. Sizes in bytes. Latency:
 --   kong.latency.total in ms, else http.request.server.duration in s, else the sum of the three aws.elb.…_processing_time in s.
 -- Id: kong.request.id, else log.record.uid, which who wrote the record made; else derived. Trace ids come from clients.
+-- Attributes: names resourceLogs/scopeLogs/logRecords/attributes, resource_names resourceLogs/resource/attributes
+-- Varying: time resourceLogs/scopeLogs/logRecords/timeUnixNano, time resourceLogs/scopeLogs/logRecords/observedTimeUnixNano
+-- Varying: id resourceLogs/scopeLogs/logRecords/attributes/kong.request.id, id resourceLogs/scopeLogs/logRecords/attributes/log.record.uid
+-- Varying: unread resourceLogs/scopeLogs/logRecords/attributes/url.path, unread resourceLogs/scopeLogs/logRecords/attributes/http.target
+-- Varying: unread resourceLogs/scopeLogs/logRecords/attributes/url.full, unread resourceLogs/scopeLogs/logRecords/attributes/http.url
+-- Varying: unread resourceLogs/scopeLogs/logRecords/attributes/url.domain, unread resourceLogs/scopeLogs/logRecords/attributes/http.host
+-- Varying: request_bytes resourceLogs/scopeLogs/logRecords/attributes/http.request.size, request_bytes resourceLogs/scopeLogs/logRecords/attributes/http.request_content_length
+-- Varying: response_bytes resourceLogs/scopeLogs/logRecords/attributes/http.response.size, response_bytes resourceLogs/scopeLogs/logRecords/attributes/http.response_content_length
+-- Varying: latency_ms resourceLogs/scopeLogs/logRecords/attributes/kong.latency.total, latency_s resourceLogs/scopeLogs/logRecords/attributes/http.request.server.duration
+-- Varying: latency_part resourceLogs/scopeLogs/logRecords/attributes/aws.elb.request_processing_time, latency_part resourceLogs/scopeLogs/logRecords/attributes/aws.elb.target_processing_time
+-- Varying: latency_part resourceLogs/scopeLogs/logRecords/attributes/aws.elb.response_processing_time
+-- Varying: address resourceLogs/scopeLogs/logRecords/attributes/client.address, address resourceLogs/scopeLogs/logRecords/attributes/network.peer.address, address resourceLogs/scopeLogs/logRecords/attributes/http.client_ip
 -- Identity: kong.consumer.id, else enduser.id (consumer).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/sql/normalise.sql

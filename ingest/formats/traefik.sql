@@ -3,7 +3,7 @@
 --   Traefik 2 and 3 names them.
 -- Units: StartUTC in ns, CLF 1 s; Duration in ns, CLF in ms; bodies in bytes, without headers; CLF has no request size.
 -- Id: none, always derived: RequestCount begins anew with each process.
--- Varying: iso StartUTC, latency_ns Duration, request_bytes RequestContentSize, response_bytes DownstreamContentSize
+-- Varying: time StartUTC, latency_ns Duration, request_bytes RequestContentSize, response_bytes DownstreamContentSize
 -- Varying: address ClientHost, unread RequestPath, unread RequestHost
 -- Identity: ClientUsername (consumer; not on 401).
 -- in:  lines(position, line)
