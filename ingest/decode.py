@@ -117,7 +117,7 @@ class Decoder:
         ruled = attribution.policies.policies.num_rows > 0
         self._judge = Judge(con, format_name, attribution.policies) if ruled else None
         path = _json_path(names.get("partner", rules.partner_field))
-        strict = formats.is_strict(format_name) or (rules.may_tag and path is not None)
+        tagging = rules.may_tag and path is not None
         self._said = {
             "source_partner": rules.partner,
             "source_suspended": _suspended(attribution.partners, rules.partner),
@@ -127,13 +127,13 @@ class Decoder:
             "earliest_us": rules.earliest_us,
             "latest_us": rules.latest_us,
             "event_types": None if rules.event_types is None else list(rules.event_types),
-            "strict": strict,
+            "strict": formats.is_strict(format_name) or tagging,
             **{f"field_{name}": _json_path(field) for name, field in names.items()},
         }
         self._statements.give(credentials=attribution.credentials, partners=attribution.partners)
         self._rules = rules
-        # Own names are read by a statement of their own, policies and strictness look at the whole line.
-        shape = None if names or self._judge or strict else shapes.of_format(format_name, rules.partner_field)
+        # Own names are read by a statement of their own; policies, and what tags are believed for, look at the whole line.
+        shape = None if names or self._judge or tagging else shapes.of_format(format_name, rules.partner_field)
         self._twins = None if shape is None else Twins(shape)
         self._twins_from = twins_from
         credentials = attribution.credentials

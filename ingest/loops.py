@@ -9,12 +9,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from ingest.scan import ENTRIES, KEY_BYTES_MAX, NO_ROOM, NUMBERS, OBJECTS_DEEP_MAX, ORDER_MAX, WORDS
+from ingest.scan import ENTRIES, ID_BYTES_MAX, KEY_BYTES_MAX, NO_ROOM, NUMBERS, OBJECTS_DEEP_MAX, ORDER_MAX, WORDS
 from ingest.shape import (
     ADDRESS,
     ALIKE,
     END,
     ID,
+    ID_BEHIND,
     LATENCY_MS,
     LATENCY_NS,
     LATENCY_PART,
@@ -29,7 +30,8 @@ from ingest.shape import (
 _LINE_BYTES_MAX = 65_535
 # What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
 _KEY_ENDS_BYTES = 32
-_ID_BYTES_MAX = 128
+# What sql/macros.sql calls doubtful begins with more.
+_STRICT_BYTES_MAX, _STRICT_BRACKETS_MAX = 1_280, 32
 _DIGITS_MAX = 15
 _SECONDS_DIGITS_MAX = 11
 _NANOS_DIGITS = 19
@@ -46,6 +48,7 @@ _PLUS, _SLASH, _FIVE, _BIG_A, _BIG_T, _BIG_Z, _ZULU, _SMALL_S = b"+/5ATZZs"
 _PLAIN, _OBJECT, _LIST, _BEGINNING = 0xFFFF, 0xFF00, 0xFEFF, 0x8000
 # Forms of a number, in one of which all lines of a kind have it: what the statement makes of a form it says of the first line.
 _WHOLE, _SECONDS, _MILLIS, _NANOS, _DECIMAL, _WITH_UNIT, _ISO_UTC, _ISO_ZONE, _CLF, _COARSE = range(10)
+_TEXT = 16  # and it stands in quotes
 # No member: the line begins with one that is not read. Some formats know envelopes by their first.
 _BEGINS_OTHERWISE = 0xFFFE
 # In what was seen of a line: for each number, in four bits, the place of the member it is read from and one, all set where that is not
@@ -95,16 +98,19 @@ _inlined = _kept(forceinline=True)
 
 @_compiled
 def find(
-    text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, listed, role, place, varies,
-    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_at, id_length, key, piece, above, order,
+    text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, listed, role, place, varies, strict,
+    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_at, id_length, key, piece, above, order, name_from, name_to, name_in,
 ):  # fmt: skip
     """ingest.scan.find, with all arrays of its tuples, in their order; fills those of Known and Found, and uses those of Room."""
     for i in range(len(offsets) - 1):
         begin, end = offsets[i], offsets[i + 1]
         if not usual[i] or end - begin > _LINE_BYTES_MAX or text[begin] != _OPEN or text[end - 1] != _NEWLINE:
             continue
+        if strict and (end - begin > _STRICT_BYTES_MAX or _brackets(text, begin, end) > _STRICT_BRACKETS_MAX):
+            continue
         used, seen = _line(
-            text, begin, end, i, piece, above, order, first, tags, names, name_at, object_of, listed, role, place, varies, numbers, id_at, id_length
+            text, begin, end, i, piece, above, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, listed, role, place, varies,
+            strict, numbers, id_at, id_length,
         )  # fmt: skip
         time, read = numbers[i, _TIME], _numbers_read(seen)
         if used < 0 or read >> _TIME & 1 == 0 or time < spans[i, 0] or time >= spans[i, 1]:
@@ -152,7 +158,8 @@ def _era(eras, time):
 
 @_inlined
 def _line(
-    text, begin, end, i, piece, above, order, first, tags, names, name_at, object_of, listed, role, place, varies, numbers, id_at, id_length
+    text, begin, end, i, piece, above, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, listed, role, place, varies,
+    strict, numbers, id_at, id_length,
 ):  # fmt: skip
     """How long the line's key is so far, or -1; and what was seen of it."""
     nth, used, seen, met, inside, depth = 0, 0, 0, 0, 0, 0
@@ -166,6 +173,8 @@ def _line(
                 p = _blank_end(text, p + 1) if p >= 0 and text[p] == _COLON else begin  # where no name is
             q = _name_end(text, p)
             if q < 0:
+                return -1, seen
+            if strict and _is_again(text, p + 1, q - 1, inside, nth, name_from, name_to, name_in):
                 return -1, seen
             likely = order[nth % ORDER_MAX]
             m = _member(text, p + 1, q - 1, likely, first[inside], first[inside + 1], tags, names, name_at)
@@ -227,6 +236,30 @@ def _line(
 
 
 @_inlined
+def _brackets(text, begin, end):
+    count = 0
+    for j in range(np.uint64(begin), np.uint64(end)):
+        count += 1 if text[j] == _OPEN or text[j] == _OPEN_LIST else 0
+    return count
+
+
+@_inlined
+def _is_again(text, start, stop, inside, nth, name_from, name_to, name_in):
+    """Whether a name is not the first such in its object, or one of very many."""
+    if nth == ORDER_MAX:
+        return True
+    name_from[nth], name_to[nth], name_in[nth] = start, stop, inside
+    for n in range(nth):
+        if name_in[n] == inside and name_to[n] - name_from[n] == stop - start:
+            j = 0
+            while j < stop - start and text[name_from[n] + j] == text[start + j]:
+                j += 1
+            if j == stop - start:
+                return True
+    return False
+
+
+@_inlined
 def _opening(text, p, is_list):
     """Where the members of an object begin, -1 where it is none; and whether it is the first of a list."""
     if is_list:
@@ -284,7 +317,7 @@ def _value(text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, num
         elif role == LATENCY_PART:
             seen |= _HAS_PART
             start, stop, length = p, p, _PLAIN
-        elif role == ID:
+        elif role in (ID, ID_BEHIND):
             if is_text and _is_plain_id(text, a, b):
                 id_at[i, place], id_length[i, place] = a, b - a
                 start, stop, length = p, p, _PLAIN
@@ -292,6 +325,7 @@ def _value(text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, num
             number, shift = NUMBER[role], NUMBER[role] * _PLACE_BITS
             before = seen >> shift & _PLACE
             value, form = _number(text, a, b, role)
+            form += _TEXT if is_text else 0
             if before and (value < 0 or before == _PLACE):
                 return -1, seen, met  # which of several the event has depends on more than that they are plain
             if value >= 0:
@@ -300,7 +334,7 @@ def _value(text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, num
                     seen = seen & ~(_PLACE << shift) | (place + 1) << shift
                 seen |= _HAS_END if role == END else 0
                 start, stop, length = p, p, _PLAIN - form
-            elif form == _COARSE:
+            elif form & ~_TEXT == _COARSE:
                 start, stop, length = p, p, _PLAIN - form
             else:
                 seen |= _PLACE << shift
@@ -695,7 +729,7 @@ def _method_end(text, a, b):
 
 @_inlined
 def _is_plain_id(text, a, b):
-    if b - a < 1 or b - a > _ID_BYTES_MAX or (b - a == 1 and text[a] == _MINUS):
+    if b - a < 1 or b - a > ID_BYTES_MAX or (b - a == 1 and text[a] == _MINUS):
         return False
     for j in range(np.uint64(a), np.uint64(b)):
         if not _PLAIN_ID[text[j]]:
@@ -733,16 +767,17 @@ def _network_end(text, a, b):
 
 
 @_compiled
-def ids(text, at, length, head, position, offsets, data):
+def ids(text, at, length, head, head_at, head_length, position, offsets, data):
     """ingest.scan.ids, into `data` at `offsets`."""
     for i in range(len(at)):
         p = offsets[i]
+        for j in range(head_length[i]):
+            data[p + j] = head[head_at[i] + j]
+        p += head_length[i]
         for j in range(length[i]):
             data[p + j] = text[at[i] + j]
         if length[i] == 0:
-            for j in range(len(head)):
-                data[p + j] = head[j]
             rest = position[i]
-            for j in range(offsets[i + 1] - 1, p + len(head) - 1, -1):
+            for j in range(offsets[i + 1] - 1, p - 1, -1):
                 data[j] = _ZERO + rest % 10
                 rest //= 10

@@ -6,6 +6,7 @@ which is the rule for all, if anything about it is unusual: it is no strict JSON
 decoding, an id, a time or a number is not plain, something that varies stands in it twice.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from ingest.shape import IDS_MAX, Shape
 NUMBERS = 4  # time_us, request_bytes, response_bytes, latency_us
 ENTRIES, WORDS, NO_ROOM = range(3)
 KEY_BYTES_MAX = 2_048
+ID_BYTES_MAX = 128
 OBJECTS_DEEP_MAX = 8
 ORDER_MAX = 64
 _TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
@@ -50,6 +52,9 @@ class _Room(NamedTuple):
     piece: npt.NDArray[np.uint8]  # the key's bytes
     above: npt.NDArray[np.int64]  # the objects that the one it is in lies in
     order: npt.NDArray[np.int64]  # the members of the line before: most logs have theirs always in one order
+    name_from: npt.NDArray[np.int64]  # of a strict line the names so far, and the object each is in
+    name_to: npt.NDArray[np.int64]
+    name_in: npt.NDArray[np.int64]
 
 
 def nothing_known(entries: int, key_bytes: int) -> Known:
@@ -90,7 +95,10 @@ def find(
         np.zeros((lines, IDS_MAX), np.int32),
     )
     key = np.zeros(KEY_BYTES_MAX // 8, np.uint64)
-    room = _Room(key, key.view(np.uint8), np.zeros(OBJECTS_DEEP_MAX, np.int64), np.full(ORDER_MAX, -1))
+    begin, end, inside = np.zeros((3, ORDER_MAX), np.int64)
+    room = _Room(
+        key, key.view(np.uint8), np.zeros(OBJECTS_DEEP_MAX, np.int64), np.full(ORDER_MAX, -1), begin, end, inside
+    )
     loops.find(text, offsets, usual, spans, context, eras, *shape, *known, *found, *room)
     return found
 
@@ -99,16 +107,19 @@ def ids(
     text: npt.NDArray[np.uint8],
     at: npt.NDArray[np.int64],
     length: npt.NDArray[np.int32],
-    derived: str,
+    heads: Sequence[bytes],
+    head: npt.NDArray[np.int32],
     position: npt.NDArray[np.int64],
 ) -> pa.StringArray:
-    """text[at : at + length] of each line; where the length is 0, `derived` and the line's position."""
+    """Of each line one of the `heads`, and text[at : at + length] behind it; where the length is 0, the line's position."""
     from ingest import loops  # noqa: PLC0415 it is loaded by now
 
-    head = np.frombuffer(derived.encode(), np.uint8)
+    begin = np.cumsum([0, *map(len, heads)])
+    head_length = np.diff(begin)[head]
     digits = np.searchsorted(_TENS, position, side="right") + 1
-    size = np.where(length > 0, length, len(head) + digits)
+    size = head_length + np.where(length > 0, length, digits)
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(size, dtype=np.int32)])
     data = np.empty(offsets[-1], np.uint8)
-    loops.ids(text, at, length, head, position, offsets, data)
+    joined = np.frombuffer(b"".join(heads), np.uint8)
+    loops.ids(text, at, length, joined, begin[head], head_length, position, offsets, data)
     return pa.StringArray.from_buffers(len(at), pa.py_buffer(offsets), pa.py_buffer(data))

@@ -18,12 +18,13 @@ from ingest import formats
 # What is done with a member. ALIKE: lines that share their result have the same bytes there. The others may differ: an id, times and
 # numbers are read, of an address its network counts, of a request line its method; of what is UNREAD nothing is in an event.
 (
-    ALIKE, ID, ADDRESS, UNREAD, REQUEST, TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS,
+    ALIKE, ID, ID_BEHIND, ADDRESS, UNREAD, REQUEST, TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS,
     LATENCY_PART, END,
-) = range(14)  # fmt: skip
+) = range(15)  # fmt: skip
 _ROLES = {
     "alike": ALIKE,
     "id": ID,
+    "id_behind": ID_BEHIND,  # the event's id is this one behind another text, as long as both are short enough for an id
     "address": ADDRESS,
     "unread": UNREAD,
     "request": REQUEST,
@@ -39,6 +40,7 @@ _ROLES = {
 }
 NUMBER = np.full(len(_ROLES), -1)  # by role, its place among ingest.scan.NUMBERS
 NUMBER[[TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = 0, 0, 1, 2, 3, 3, 3, 3
+_IDS = {ID, ID_BEHIND}
 IDS_MAX = 2
 PLACES_MAX = 15
 VARYING_MAX = 62
@@ -64,6 +66,12 @@ class Shape(NamedTuple):
     role: npt.NDArray[np.int64]
     place: npt.NDArray[np.int64]
     nth: npt.NDArray[np.int64]
+    strict: bool  # whether a line with a name twice, or with very many, is unusual
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether an event's id may be one of the line behind another text."""
+        return bool((self.role == ID_BEHIND).any())
 
 
 def of_format(format_name: str, partner_field: str | None = None) -> Shape | None:
@@ -87,7 +95,12 @@ def of_format(format_name: str, partner_field: str | None = None) -> Shape | Non
         if own in roles or any(_leads(own, path) or _leads(path, own) for path in [*members, *roles]):
             return None
         members[own] = None
-    return _shape([*members, *roles], {path: _ROLES[role] for path, role in roles.items()}, lists)
+    return _shape(
+        [*members, *roles],
+        {path: _ROLES[role] for path, role in roles.items()},
+        lists,
+        strict=formats.is_strict(format_name),
+    )
 
 
 def said(statement: str, word: str) -> Iterator[tuple[_Path, str]]:
@@ -123,7 +136,7 @@ def _leaves(shape: Any, path: _Path, wanted: Collection[_Path]) -> Iterator[_Pat
         yield path
 
 
-def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[_Path]) -> Shape:
+def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[_Path], *, strict: bool) -> Shape:
     tree: dict[str, Any] = {}
     for path in paths:
         inside = tree
@@ -148,7 +161,7 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
             if value is not None:
                 objects.append((own, value))
         first.append(len(names))
-    if role.count(ID) > IDS_MAX or max(place) >= PLACES_MAX or len(varying) > VARYING_MAX:
+    if role.count(ID) + role.count(ID_BEHIND) > IDS_MAX or max(place) >= PLACES_MAX or len(varying) > VARYING_MAX:
         raise ValueError(
             f"`Varying:` names more than {IDS_MAX} ids, {PLACES_MAX} numbers of a kind or {VARYING_MAX} members"
         )
@@ -162,9 +175,10 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
         np.array(role),
         np.array(place),
         np.array(nth),
+        strict,
     )
 
 
 def _are_like(role: int, other: int) -> bool:
     """Whether they say the same of an event."""
-    return role == other == ID or (NUMBER[role] >= 0 and NUMBER[role] == NUMBER[other])
+    return (role in _IDS and other in _IDS) or (NUMBER[role] >= 0 and NUMBER[role] == NUMBER[other])

@@ -5,7 +5,7 @@ in any way (ingest/scan.py); the twins of that first line get from its event all
 the event is the line's only one, holds its numbers, and its id or a derived one. Lines that are refused are each read by the statement.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +59,9 @@ class Twins:
         self._known = scan.nothing_known(self._entries_max, _KEY_BYTES_MAX)
         self._events = FRESH_EVENTS.empty_table()
         self._event = np.full(self._entries_max + 1, _NO_EVENT, np.int32)  # by entry: its row of _events
-        self._id = np.full(self._entries_max, _DERIVED, np.int8)  # by entry: which of a line's ids is the event's
+        self._id = np.full(self._entries_max + 1, _DERIVED, np.int8)  # by entry: which of a line's ids is the event's
+        self._head = np.zeros(self._entries_max + 1, np.int32)  # by entry: which of _heads stands before it
+        self._heads = {"": 0}
 
     def decode(
         self, framed: Lines, origin: Origin, bounds: Bounds, read: Callable[[Lines], tuple[pa.Table, pa.Table]]
@@ -79,7 +81,7 @@ class Twins:
         asked[first] = True
         told = [read(lines.part(asked)) if asked.any() else _NOTHING]
         self._learn(before + np.arange(len(first)), found, lines, origin, told[0])
-        late = (self._event[found.entry] == _NO_EVENT) & ~asked
+        late = ((self._event[found.entry] == _NO_EVENT) | self._are_ids_long(found)) & ~asked
         if late.any():
             told.append(read(lines.part(late)))
         events, refused = (pa.concat_tables(tables) for tables in zip(*told, strict=True))
@@ -87,6 +89,14 @@ class Twins:
         self._resting = _RESTING_BLOCKS if 2 * len(copied) < len(asked) else 0
         in_order = refused.sort_by([("position", "ascending"), ("item", "ascending")])
         return self._joined(events, copied, found, lines, origin), in_order
+
+    def _are_ids_long(self, found: Found) -> npt.NDArray[np.bool_]:
+        """Whether they are too long with what stands before them."""
+        if len(self._heads) == 1:
+            return np.zeros(len(found.entry), bool)
+        before = np.array([len(head) for head in self._heads])[self._head[found.entry]]
+        length = np.take_along_axis(found.id_length, np.maximum(self._id[found.entry], 0)[:, np.newaxis], 1)[:, 0]
+        return (before > 0) & (before + length > scan.ID_BYTES_MAX)
 
     def _learn(
         self,
@@ -108,13 +118,17 @@ class Twins:
         for number, name in enumerate(_NUMBERS):
             held = pc.fill_null(events[name].cast(pa.int64()), -1).to_numpy()[row]
             kept &= (self._known.plain[entries] >> number & 1 == 0) | (held == found.numbers[line, number])
-        which = np.full(len(entries), _NO_ID, np.int8)
+        which, head = np.full(len(entries), _NO_ID, np.int8), np.zeros(len(entries), np.int32)
         for n in np.flatnonzero(kept):
             event_id = events["event_id"][row[n]].as_py()
-            which[n] = lines.which_id(event_id, f"@{origin.generation}:{position[n]}", found, line[n])
+            if event_id == f"@{origin.generation}:{position[n]}":
+                which[n] = _DERIVED
+            else:
+                which[n], before = lines.which_id(event_id, found, line[n], is_behind=self._shape.is_behind)
+                head[n] = self._heads.setdefault(before, len(self._heads))
         kept &= which != _NO_ID
         self._event[entries[kept]] = self._events.num_rows + np.arange(kept.sum())
-        self._id[entries[kept]] = which[kept]
+        self._id[entries[kept]], self._head[entries[kept]] = which[kept], head[kept]
         self._events = _together(self._events, events.take(row[kept]))
 
     def _joined(
@@ -131,7 +145,9 @@ class Twins:
         own: dict[str, pa.Array | pa.ChunkedArray] = {"position": pa.array(position[order])}
         for number, name in enumerate(_NUMBERS):
             own[name] = _where(plain >> number & 1 == 1, numbers[:, number], models[name])
-        ids = lines.ids(copied, self._id[entry], found, f"@{origin.generation}:")
+        place, head = self._id[entry], self._head[entry]
+        heads = [before.encode() for before in [*self._heads, f"@{origin.generation}:"]]
+        ids = lines.ids(copied, place, heads, np.where(place == _DERIVED, len(heads) - 1, head), found)
         own["event_id"] = pa.concat_arrays([ids, *told["event_id"].chunks]).take(pa.array(order))
         own |= {name: repeated(value, len(order)) for name, value in origin._asdict().items()}
         columns = [own.get(field.name, models[field.name]) for field in FRESH_EVENTS]
@@ -155,23 +171,27 @@ class _Block:
     def part(self, chosen: npt.NDArray[np.bool_]) -> Lines:
         return Lines(self._framed.lines.filter(pa.array(chosen)), self._framed.unreadable)
 
-    def which_id(self, event_id: str, derived: str, found: Found, line: int) -> int:
-        """Which of the ids in a line its event has."""
-        if event_id == derived:
-            return _DERIVED
+    def which_id(self, event_id: str, found: Found, line: int, *, is_behind: bool) -> tuple[int, str]:
+        """Which of the ids in a line its event has, and what stands before it there, which is nothing unless it may be behind something."""
         for place in range(IDS_MAX):
             at, length = found.id_at[line, place], found.id_length[line, place]
-            if length and self.text[at : at + length].tobytes() == event_id.encode():
-                return place
-        return _NO_ID
+            own = self.text[at : at + length].tobytes().decode()
+            if own and (event_id == own or (is_behind and event_id.endswith(own))):
+                return place, event_id.removesuffix(own)
+        return _NO_ID, ""
 
     def ids(
-        self, chosen: npt.NDArray[np.int64], which: npt.NDArray[np.int8], found: Found, derived: str
+        self,
+        chosen: npt.NDArray[np.int64],
+        which: npt.NDArray[np.int8],
+        heads: Sequence[bytes],
+        head: npt.NDArray[np.int32],
+        found: Found,
     ) -> pa.StringArray:
-        """The ids of the `chosen` lines: `which` of those that stand in each, or the derived one."""
+        """The ids of the `chosen` lines: `which` of those that stand in each, or the derived one, behind the head of each."""
         place = np.maximum(which, 0)
         length = np.where(which == _DERIVED, 0, found.id_length[chosen, place])
-        return scan.ids(self.text, found.id_at[chosen, place], length, derived, self.position[chosen])
+        return scan.ids(self.text, found.id_at[chosen, place], length, heads, head, self.position[chosen])
 
 
 def _together(*tables: pa.Table) -> pa.Table:

@@ -7,6 +7,8 @@
 --   catalog only those types. Nothing is guessed: what is not exactly so is refused with a reason of its own.
 -- Id: id is unique within its source, so the event's is "<source> <id>", or its SHA-256 where that is longer than 128 characters.
 --   The producer chooses it and must make it anew for each event: take events from producers of your own, not from who pays.
+-- Varying: id_behind id, time time, unread data/path, request_bytes data/request_bytes, response_bytes data/response_bytes
+-- Varying: latency_ms data/latency_ms
 -- Identity: subject, the customer (consumer). The service is the source.
 -- in:  lines(position, line); given, one row: event_types, or NULL for any
 -- out: the entry columns of ingest/sql/normalise.sql
