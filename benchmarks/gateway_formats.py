@@ -65,13 +65,14 @@ def reading(format_name: str, good: Good) -> Callable[[Lines], object]:
 
 
 def log(line: str, count: int) -> bytes:
-    """`line` with paths, seconds and sizes that vary."""
+    """`line` with paths, seconds, sizes and networks that vary."""
     rows = []
     for i in range(count):
-        row = line.replace("/v1/orders", f"/v1/orders/{i % 9973}").replace("900", str(i % 100_000))
-        row = row.replace("00:00:00", f"{i // 3600 % 24:02}:{i // 60 % 60:02}:{i % 60:02}").replace(
-            "1790812800", str(1790812800 + i)
-        )
+        row = line.replace("/v1/orders?", f"/v1/orders/{i % 9973}?").replace("900", str(i % 100_000))
+        row = row.replace("203.0.113.", f"203.0.{i % 199}.")
+        for hour, second in (("00", 1_790_812_800), ("06", 1_790_834_400)):
+            row = row.replace(f"{hour}:00:00", f"{i // 3600 % 24:02}:{i // 60 % 60:02}:{i % 60:02}")
+            row = row.replace(str(second), str(second + i))
         rows.append(row + "\n")
     return "".join(rows).encode()
 

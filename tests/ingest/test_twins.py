@@ -1,5 +1,6 @@
 """Lines that are alike are worked out once, and every one of them comes out as the statement alone would have it."""
 
+import copy
 import json
 import os
 import random
@@ -259,13 +260,13 @@ def restructured(chance: random.Random, made: dict[str, Any]) -> None:
     elif what == 2 and isinstance(value, dict):
         place[name] = dict(chance.sample(list(value.items()), len(value)))
     elif what == 3 and isinstance(value, dict):
-        value["note"] = chance.choice(EXTRA)
+        value["note"] = copy.deepcopy(chance.choice(EXTRA))
     elif what == 4 and isinstance(place, dict):
         place[chance.choice([str(name).upper(), str(name) + " ", "note"])] = place.pop(name)
     elif isinstance(place, dict):
         del place[name]
     else:
-        place[name] = chance.choice([*EXTRA, *NUMBERS])
+        place[name] = copy.deepcopy(chance.choice([*EXTRA, *NUMBERS]))
 
 
 @pytest.mark.parametrize("seed", range(30 if LONG else 1))
@@ -287,7 +288,7 @@ def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
                 place[name] = varied(chance, place[name])
         if chance.random() < 0.12:
             place, name, _ = chance.choice(leaves(made))
-            place[name] = chance.choice(chance.choice([IDS, NUMBERS, TIMES, ISO, ADDRESSES, REQUESTS]))
+            place[name] = copy.deepcopy(chance.choice(chance.choice([IDS, NUMBERS, TIMES, ISO, ADDRESSES, REQUESTS])))
         if chance.random() < 0.08:
             restructured(chance, made)
         raw = json.dumps(
