@@ -233,6 +233,8 @@ def leaves(made: Any, called: str = "") -> list[tuple[Any, Any, str]]:
 
 def varied(chance: random.Random, value: Any) -> Any:
     """Another of the same form."""
+    if isinstance(value, str) and re.search(r"[+-]\d\d:\d\d$", value):
+        return value[:17] + f"{chance.randrange(60):02}" + value[19:]
     if isinstance(value, str):
         return value[:-2] + "".join(str(chance.randrange(10)) if c.isdigit() else c for c in value[-2:])
     if isinstance(value, bool) or value is None:
@@ -240,19 +242,22 @@ def varied(chance: random.Random, value: Any) -> Any:
     return value + chance.randrange(100) if isinstance(value, int) else round(value + chance.randrange(1000) / 1000, 6)
 
 
-def restructured(chance: random.Random, made: dict[str, Any]) -> None:
-    """One object or list of it is no longer what it was."""
-    inside = [(made, name) for name in made]
+def somewhere(chance: random.Random, made: dict[str, Any]) -> tuple[Any, Any]:
+    """What a value lies in, and its name or place there."""
+    inside: list[tuple[Any, Any]] = [(made, name) for name in made]
     for _ in range(chance.randrange(4)):
         place, name = chance.choice(inside)
-        if isinstance(place[name], dict | list) and place[name]:
-            inside = [
-                (place[name], key)
-                for key in (place[name] if isinstance(place[name], dict) else range(len(place[name])))
-            ]
-    place, name = chance.choice(inside)
+        value = place[name]
+        if isinstance(value, dict | list) and value:
+            inside = [(value, key) for key in (value if isinstance(value, dict) else range(len(value)))]
+    return chance.choice(inside)
+
+
+def restructured(chance: random.Random, made: dict[str, Any], names: list[str]) -> None:
+    """One object or list of it is no longer what it was; a member may stand there by another of the `names`, too."""
+    place, name = somewhere(chance, made)
     value = place[name]
-    what = chance.randrange(6)
+    what = chance.randrange(8)
     if what == 0:
         place[name] = [value]
     elif what == 1 and isinstance(value, list):
@@ -263,8 +268,10 @@ def restructured(chance: random.Random, made: dict[str, Any]) -> None:
         value["note"] = copy.deepcopy(chance.choice(EXTRA))
     elif what == 4 and isinstance(place, dict):
         place[chance.choice([str(name).upper(), str(name) + " ", "note"])] = place.pop(name)
-    elif isinstance(place, dict):
-        del place[name]
+    elif what > 5 and isinstance(place, dict):
+        place[chance.choice(names)] = copy.deepcopy(value)
+    elif what > 5 and isinstance(value, dict):
+        place.append(value | {"key": chance.choice(names)})
     else:
         place[name] = copy.deepcopy(chance.choice([*EXTRA, *NUMBERS]))
 
@@ -290,7 +297,7 @@ def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
             place, name, _ = chance.choice(leaves(made))
             place[name] = copy.deepcopy(chance.choice(chance.choice([IDS, NUMBERS, TIMES, ISO, ADDRESSES, REQUESTS])))
         if chance.random() < 0.08:
-            restructured(chance, made)
+            restructured(chance, made, sorted(varying))
         raw = json.dumps(
             made,
             ensure_ascii=chance.random() < 0.5,
@@ -303,6 +310,83 @@ def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
     for _ in range(2):
         same(decoders, b"".join(lines))
     assert decoders[1].asked < 1750
+
+
+@pytest.mark.parametrize("format_name", WITH_TWINS)
+def test_few_of_a_format_s_own_lines_are_read(format_name: str) -> None:
+    """Each with an id, a time, sizes and a latency of its own."""
+    chance = random.Random(1)
+    own = LINES.get(format_name, [json.dumps(APIGW if format_name == "aws_apigw" else kong())])
+    good = next(
+        text for text in own if text.startswith("{") and text.count("\n") < 2 and "tyk-analytics-record" not in text
+    )
+    varying = {path[-1] for path, _ in shape.said(formats.statement(format_name), "Varying")}
+    lines = []
+    for _ in range(300):
+        made = json.loads(good)
+        for place, name, called in leaves(made):
+            if called in varying:
+                place[name] = varied(chance, place[name])
+        lines.append(line(made))
+    decoders = pair(format_name, SourceRules("edge", partner="acme"))
+    assert same(decoders, b"".join(lines)).events.num_rows == 300
+    assert decoders[1].asked < 30
+
+
+def test_no_latency_has_no_unit() -> None:
+    """A gateway of version 1 logs milliseconds where others log seconds; its first line does not tell."""
+    (good, *_) = [json.loads(text) for text in LINES["azure_appgw"] if "ApplicationGatewayRole_IN_" in text]
+    raw = b"".join(line(changed(good, properties__timeTaken=took)) for took in (0, 5, 0, 7))
+    got = same(pair("azure_appgw", SourceRules("edge", partner="acme")), raw)
+    assert got.events["latency_us"].to_pylist() == [0, 5_000, 0, 7_000]
+
+
+def test_a_request_that_ended_before_it_began_is_refused() -> None:
+    start = T0_MS * 1_000_000
+    good = {
+        "RayID": "1",
+        "EdgeStartTimestamp": start,
+        "EdgeEndTimestamp": start + 5_000,
+        "ClientRequestMethod": "GET",
+        "EdgeResponseStatus": 200,
+    }
+    raw = b"".join(
+        line(good | {"RayID": str(n), "EdgeEndTimestamp": start + after})
+        for n, after in enumerate([5_000, -5_000, 0, 7_000])
+    )
+    got = same(pair("cloudflare", SourceRules("edge", partner="acme")), raw)
+    assert got.events["latency_us"].to_pylist() == [5, 0, 7]
+    assert got.refused["reason"].to_pylist() == ["NUMBER_RANGE"]
+
+
+def test_of_two_latencies_the_one_that_counts_is_not_plain() -> None:
+    """By chance both say the same in the first line."""
+    made = []
+    for seconds in ("0.0125", "0.5"):
+        texts = {"http.request.method": "GET", "kong.latency.total": "1.25e1", "http.request.server.duration": seconds}
+        attributes = [{"key": key, "value": {"stringValue": text}} for key, text in texts.items()]
+        record = {"timeUnixNano": str(T0_MS * 1_000_000), "attributes": attributes}
+        made.append(line({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}))
+    got = same(pair("otlp", SourceRules("edge", partner="acme")), b"".join(made))
+    assert got.events["latency_us"].to_pylist() == [12_500, 12_500]
+
+
+def test_an_id_behind_its_source_is_hashed_where_both_are_too_long() -> None:
+    """The id of a usage event: the first lines are short, their twins are not all."""
+    made = [
+        {
+            "specversion": "1.0",
+            "id": "x" * size,
+            "source": "shop",
+            "type": "request",
+            "time": f"2026-10-01T00:00:00.{size}Z",
+            "subject": "acme",
+        }
+        for size in (5, 90, 122, 123, 124, 128)
+    ]
+    decoders = pair("cloudevents", SourceRules("edge", partner="acme"))
+    got = same(decoders, b"".join(map(line, made)))
+    assert [len(event_id) for event_id in got.events["event_id"].to_pylist()] == [10, 95, 127, 128, 64, 64]
 
 
 def twice(chance: random.Random, raw: str) -> str:
