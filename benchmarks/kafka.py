@@ -15,7 +15,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -192,6 +193,15 @@ class Worker:
 
     def cpu_s(self) -> float:
         return _cpu_s(self._process.pid) - self._at_start
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """It stands still, so that what is put before it meanwhile is there at once."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         self._process.send_signal(signal.SIGTERM)
