@@ -24,7 +24,7 @@ from ingest import formats
 _ROLES = {
     "alike": ALIKE,
     "id": ID,
-    "id_behind": ID_BEHIND,  # the event's id is this one behind another text, as long as both are short enough for an id
+    "id_behind": ID_BEHIND,  # the event's id is this one behind another text and a space, as long as both are short enough for an id
     "address": ADDRESS,
     "unread": UNREAD,
     "request": REQUEST,

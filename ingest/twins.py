@@ -172,11 +172,14 @@ class _Block:
         return Lines(self._framed.lines.filter(pa.array(chosen)), self._framed.unreadable)
 
     def which_id(self, event_id: str, found: Found, line: int, *, is_behind: bool) -> tuple[int, str]:
-        """Which of the ids in a line its event has, and what stands before it there, which is nothing unless it may be behind something."""
+        """Which of the ids in a line its event has, and what stands before it there: nothing, or a text and a space if it may be behind one.
+
+        Without the space a hash of both would pass that happens to end as the id does.
+        """
         for place in range(IDS_MAX):
             at, length = found.id_at[line, place], found.id_length[line, place]
             own = self.text[at : at + length].tobytes().decode()
-            if own and (event_id == own or (is_behind and event_id.endswith(own))):
+            if own and (event_id == own or (is_behind and event_id.endswith(f" {own}"))):
                 return place, event_id.removesuffix(own)
         return _NO_ID, ""
 

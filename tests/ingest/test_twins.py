@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,8 @@ ISO = [
     "2026-10-01T00:00:00Z", "2026-10-01T00:00:00.1Z", "2026-10-01T23:59:59.999999Z", "2026-10-01T00:00:00.123456789Z", "2024-02-29T12:00:00.000Z",
     "2026-02-29T12:00:00Z", "2100-02-28T00:00:00Z", "2000-02-29T00:00:00Z", "2026-12-31T23:59:60Z", "2026-10-01T24:00:00Z", "2026-13-01T00:00:00Z",
     "2026-10-00T00:00:00Z", "2026-10-01T00:00:00+00:00", "2026-10-01 00:00:00Z", "2026-10-01T00:00:00.Z", "2026-10-01T00:00:00", "1969-12-31T23:59:59Z",
-    "2026-10-01T05:45:00+05:45", "2026-10-01T05:45:00.5-11:00", "2026-10-01T05:45:00+0545", "2026-10-01T05:45:00+15:00", "2026-10-01T05:45:00+05:60",
+    "2026-10-01T05:45:00+05:45", "2026-10-01T05:45:00.5-11:00", "2026-10-01T05:45:00+0545", "2026-10-01T05:45:00+15:00", "2026-10-01T05:45:00+14:59", "2026-10-01T05:45:00-00:00",
+    "2026-10-01T05:45:00+05:60",
     "2026-10-01T00:00:00.123456789012Z", "2026-10-01T00:00:00.9999999+00:00", "2026-10-01t00:00:00Z", "2026-10-01T00:00:00z", "2026-10-01T00:00:60+01:00",
     "2026-10-01T00:00:00.123456",
 ]  # fmt: skip
@@ -387,6 +389,26 @@ def test_an_id_behind_its_source_is_hashed_where_both_are_too_long() -> None:
     decoders = pair("cloudevents", SourceRules("edge", partner="acme"))
     got = same(decoders, b"".join(map(line, made)))
     assert [len(event_id) for event_id in got.events["event_id"].to_pylist()] == [10, 95, 127, 128, 64, 64]
+
+
+def test_a_hash_that_ends_as_the_id_does_is_no_id_behind_another_text() -> None:
+    """By chance, in the first line: its twins have hashes of their own."""
+    source = next(
+        s for s in (f"{'s' * 124}{n:03}" for n in range(1000)) if sha256(f"{s} a".encode()).hexdigest()[-1] == "a"
+    )
+    made = [
+        {
+            "specversion": "1.0",
+            "id": own,
+            "source": source,
+            "type": "request",
+            "time": "2026-10-01T00:00:00.5Z",
+            "subject": "acme",
+        }
+        for own in "abc"
+    ]
+    got = same(pair("cloudevents", SourceRules("edge", partner="acme")), b"".join(map(line, made)))
+    assert got.events["event_id"].to_pylist() == [sha256(f"{source} {own}".encode()).hexdigest() for own in "abc"]
 
 
 def twice(chance: random.Random, raw: str) -> str:
