@@ -42,7 +42,7 @@ NUMBER = np.full(len(_ROLES), -1)  # by role, its place among ingest.scan.NUMBER
 NUMBER[[TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = 0, 0, 1, 2, 3, 3, 3, 3
 _IDS = {ID, ID_BEHIND}
 IDS_MAX = 2
-PLACES_MAX = 15
+PLACES_MAX = 14  # what the loop has bits for
 VARYING_MAX = 62
 
 _Path = tuple[str, ...]
@@ -108,8 +108,8 @@ def said(statement: str, word: str) -> Iterator[tuple[_Path, str]]:
     for line in statement.splitlines():
         if line.startswith(f"-- {word}:"):
             for pair in line.removeprefix(f"-- {word}:").split(","):
-                said, path = pair.split()
-                yield tuple(path.split("/")), said
+                what, path = pair.split()
+                yield tuple(path.split("/")), what
 
 
 def _leads(path: _Path, to: _Path) -> bool:
@@ -146,16 +146,15 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
     first, names, object_of, role, place, nth = [0], list[bytes](), list[int](), list[int](), list[int](), list[int]()
     objects: list[tuple[_Path, dict[str, Any]]] = [((), tree)]
     varying = list(roles)
+    places = {
+        path: sum(_are_like(roles[path], roles[other]) for other in varying[:n]) for n, path in enumerate(varying)
+    }
     for path, inside in objects:  # grows as it is walked: objects are numbered in the order in which they are met
         for name, value in inside.items():
             own = (*path, name)
             names.append(name.encode())
             role.append(roles.get(own, ALIKE))
-            place.append(
-                sum(_are_like(roles[own], roles[other]) for other in varying[: varying.index(own)])
-                if own in roles
-                else 0
-            )
+            place.append(places.get(own, 0))
             nth.append(varying.index(own) if own in roles else 0)
             object_of.append(len(objects) if value is not None else -1)
             if value is not None:
