@@ -1,6 +1,7 @@
 """The loops over bytes of ingest/scan.py, compiled; the first use on a machine takes some seconds, and is kept.
 
-They never look beyond a line: it ends with a newline, which ends everything else, too. A position of -1 means that a line is
+They decide by nothing beyond a line: it ends with a newline, which ends everything else, too. Bytes are looked at eight at a time (ingest/words.py)
+as far as the text reaches. A position of -1 means that a line is
 unusual there. Nothing here raises, or makes an array.
 """
 
@@ -9,7 +10,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from ingest.scan import ENTRIES, ID_BYTES_MAX, KEY_BYTES_MAX, NO_ROOM, NUMBERS, OBJECTS_DEEP_MAX, ORDER_MAX, WORDS
+from ingest.scan import ENTRIES, ID_BYTES_MAX, KEY_BYTES_MAX, NO_ROOM, NUMBERS, OBJECTS_DEEP_MAX, ORDER_MAX, WORD, WORDS
 from ingest.shape import (
     ADDRESS,
     ALIKE,
@@ -26,6 +27,7 @@ from ingest.shape import (
     TIME_CUT,
     UNREAD,
 )
+from ingest.words import byte, load, store, zeros_below
 
 _LINE_BYTES_MAX = 65_535
 # What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
@@ -74,6 +76,10 @@ _KEY, _VALUE, _STRING_VALUE, _INT_VALUE, _DOUBLE_VALUE = (
 _MONTHS = np.frombuffer(b"JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8)
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _ONE = np.uint64(1)
+# Of each byte of a word the lowest and the highest bit, and some character.
+_LOW, _HIGH, _SPACES, _QUOTES, _BACKSLASHES, _DELETES = (
+    np.uint64(each * 0x0101010101010101) for each in (1, 0x80, _SPACE, _QUOTE, _BACKSLASH, 0x7F)
+)
 
 
 def _kept(**options: Any) -> Any:
@@ -99,18 +105,23 @@ _inlined = _kept(forceinline=True)
 @_compiled
 def find(
     text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, listed, role, place, varies, strict,
-    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_at, id_length, key, piece, above, order, name_from, name_to, name_in,
+    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_text, id_end, id_at, id_length, key, piece, above, order, name_from, name_to, name_in,
 ):  # fmt: skip
     """ingest.scan.find, with all arrays of its tuples, in their order; fills those of Known and Found, and uses those of Room."""
     for i in range(len(offsets) - 1):
         begin, end = offsets[i], offsets[i + 1]
-        if not usual[i] or end - begin > _LINE_BYTES_MAX or text[begin] != _OPEN or text[end - 1] != _NEWLINE:
+        if (
+            not usual[i]
+            or end - begin > _LINE_BYTES_MAX
+            or byte(text, begin) != _OPEN
+            or byte(text, end - 1) != _NEWLINE
+        ):
             continue
         if strict and (end - begin > _STRICT_BYTES_MAX or _brackets(text, begin, end) > _STRICT_BRACKETS_MAX):
             continue
         used, seen = _line(
             text, begin, end, i, piece, above, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, listed, role, place, varies,
-            strict, numbers, id_at, id_length,
+            strict, numbers, id_text, id_end, id_at, id_length,
         )  # fmt: skip
         time, read = numbers[i, _TIME], _numbers_read(seen)
         if used < 0 or read >> _TIME & 1 == 0 or time < spans[i, 0] or time >= spans[i, 1]:
@@ -122,14 +133,12 @@ def find(
             if numbers[i, _LATENCY] < 0:
                 continue
         # No member: here they end. Of two ids that are the same nobody can say which one is the event's.
-        used = _put(piece, used, _PLAIN, _OBJECT if _has_one_id_twice(text, i, id_at, id_length) else _PLAIN)
+        used = _put(piece, used, _PLAIN, _OBJECT if _has_one_id_twice(id_text, i, id_at, id_length) else _PLAIN)
         used = _put(piece, used, context[i] & 0xFFFF, context[i] >> 16)
         era = _era(eras, time)
         used = _put(piece, used, era & 0xFFFF, era >> 16)
-        while used % 8:
-            piece[used] = 0
-            used += 1
-        entry[i] = _entry(key, used // 8, read, i, slots, hashes, at, words, plain, brought, counts)
+        store(piece, used, np.uint64(0))
+        entry[i] = _entry(key, (used + WORD - 1) // WORD, read, i, slots, hashes, at, words, plain, brought, counts)
 
 
 @_inlined
@@ -159,25 +168,27 @@ def _era(eras, time):
 @_inlined
 def _line(
     text, begin, end, i, piece, above, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, listed, role, place, varies,
-    strict, numbers, id_at, id_length,
+    strict, numbers, id_text, id_end, id_at, id_length,
 ):  # fmt: skip
     """How long the line's key is so far, or -1; and what was seen of it."""
     nth, used, seen, met, inside, depth = 0, 0, 0, 0, 0, 0
     p = _blank_end(text, begin + 1)
-    empty = text[p] == _CLOSE
+    empty = byte(text, p) == _CLOSE
     while True:
         in_list = listed[inside]
         if not empty:
             if in_list:
                 p = _word_behind(text, p, _OPEN, _KEY)
-                p = _blank_end(text, p + 1) if p >= 0 and text[p] == _COLON else begin  # where no name is
-            q = _name_end(text, p)
+                p = _blank_end(text, p + 1) if p >= 0 and byte(text, p) == _COLON else begin  # where no name is
+            m = order[nth % ORDER_MAX]
+            q = _likely_end(text, p, m, names, name_at) if first[inside] <= m < first[inside + 1] else -1
             if q < 0:
-                return -1, seen
+                q = _name_end(text, p)
+                if q < 0:
+                    return -1, seen
+                m = _member(text, p + 1, q - 1, first[inside], first[inside + 1], tags, names, name_at)
             if strict and _is_again(text, p + 1, q - 1, inside, nth, name_from, name_to, name_in):
                 return -1, seen
-            likely = order[nth % ORDER_MAX]
-            m = _member(text, p + 1, q - 1, likely, first[inside], first[inside + 1], tags, names, name_at)
             order[nth % ORDER_MAX] = m
             if nth == 0 and m < 0:
                 used = _put(piece, used, _BEGINS_OTHERWISE, _PLAIN)
@@ -187,7 +198,7 @@ def _line(
                 p = _word_behind(text, p, _COMMA, _VALUE)
                 if p < 0:
                     return -1, seen
-            if text[p] != _COLON:
+            if byte(text, p) != _COLON:
                 return -1, seen
             p = _blank_end(text, p + 1)
             if m >= 0 and object_of[m] >= 0:
@@ -200,7 +211,7 @@ def _line(
                     depth += 1
                     inside = object_of[m]
                     p = _blank_end(text, opens + 1)
-                    empty = text[p] == (_CLOSE_LIST if listed[inside] else _CLOSE)
+                    empty = byte(text, p) == (_CLOSE_LIST if listed[inside] else _CLOSE)
                     continue
             q = _value_end(text, p)
             if q < 0:
@@ -208,29 +219,29 @@ def _line(
             if m >= 0:
                 s, e = _scalar_in(text, p, q) if in_list else (p, q)
                 used, seen, met = _value(
-                    text, p, q, s, e, i, m, role[m], place[m], varies[m], piece, used, seen, met, numbers, id_at, id_length
+                    text, p, q, s, e, i, m, role[m], place[m], varies[m], piece, used, seen, met, numbers, id_text, id_end, id_at, id_length
                 )  # fmt: skip
                 if used < 0:
                     return -1, seen
             p = q
             if in_list:
                 p = _blank_end(text, p)
-                if text[p] != _CLOSE:
+                if byte(text, p) != _CLOSE:
                     return -1, seen
                 p += 1
         empty = False
         p = _blank_end(text, p)
-        while depth > 0 and text[p] == (_CLOSE_LIST if listed[inside] else _CLOSE):
+        while depth > 0 and byte(text, p) == (_CLOSE_LIST if listed[inside] else _CLOSE):
             depth -= 1
             inside = above[depth] >> 1
             p = _blank_end(text, p + 1)
             if above[depth] & 1:
-                if text[p] != _CLOSE_LIST:
+                if byte(text, p) != _CLOSE_LIST:
                     return -1, seen
                 p = _blank_end(text, p + 1)
-        if depth == 0 and text[p] == _CLOSE:
+        if depth == 0 and byte(text, p) == _CLOSE:
             return (used if _blank_end(text, p + 1) == end - 1 else -1), seen
-        if text[p] != _COMMA:
+        if byte(text, p) != _COMMA:
             return -1, seen
         p = _blank_end(text, p + 1)
 
@@ -239,7 +250,7 @@ def _line(
 def _brackets(text, begin, end):
     count = 0
     for j in range(np.uint64(begin), np.uint64(end)):
-        count += 1 if text[j] == _OPEN or text[j] == _OPEN_LIST else 0
+        count += 1 if byte(text, j) == _OPEN or byte(text, j) == _OPEN_LIST else 0
     return count
 
 
@@ -252,7 +263,7 @@ def _is_again(text, start, stop, inside, nth, name_from, name_to, name_in):
     for n in range(nth):
         if name_in[n] == inside and name_to[n] - name_from[n] == stop - start:
             j = 0
-            while j < stop - start and text[name_from[n] + j] == text[start + j]:
+            while j < stop - start and byte(text, name_from[n] + j) == byte(text, start + j):
                 j += 1
             if j == stop - start:
                 return True
@@ -263,17 +274,17 @@ def _is_again(text, start, stop, inside, nth, name_from, name_to, name_in):
 def _opening(text, p, is_list):
     """Where the members of an object begin, -1 where it is none; and whether it is the first of a list."""
     if is_list:
-        return (p if text[p] == _OPEN_LIST else -1), False
-    if text[p] != _OPEN_LIST:
-        return (p if text[p] == _OPEN else -1), False
+        return (p if byte(text, p) == _OPEN_LIST else -1), False
+    if byte(text, p) != _OPEN_LIST:
+        return (p if byte(text, p) == _OPEN else -1), False
     q = _blank_end(text, p + 1)
-    return (q if text[q] == _OPEN else -1), True
+    return (q if byte(text, q) == _OPEN else -1), True
 
 
 @_inlined
 def _word_behind(text, p, before, word):
     """Behind a character and a word; -1 where they do not stand there."""
-    if text[p] != before:
+    if byte(text, p) != before:
         return -1
     q = _word_end(text, _blank_end(text, p + 1), word)
     return _blank_end(text, q) if q >= 0 else -1
@@ -282,7 +293,7 @@ def _word_behind(text, p, before, word):
 @_inlined
 def _scalar_in(text, p, q):
     """The value in an object [p, q) of one, by the name of its type; nothing where it is another."""
-    if text[p] != _OPEN:
+    if byte(text, p) != _OPEN:
         return p, p
     start = _blank_end(text, p + 1)
     end = _word_end(text, start, _STRING_VALUE)
@@ -298,9 +309,11 @@ def _scalar_in(text, p, q):
 
 
 @_inlined
-def _value(text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, numbers, id_at, id_length):
+def _value(
+    text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, numbers, id_text, id_end, id_at, id_length
+):
     """A member's value [p, q) goes into the key, or what is plain of the scalar [s, e) in it to where it belongs."""
-    is_text = s < e and text[s] == _QUOTE
+    is_text = s < e and byte(text, s) == _QUOTE
     a, b = (s + 1, e - 1) if is_text else (s, e)  # what is inside of quotes
     start, stop, length = p, q, q - p  # what goes into the key
     if role != ALIKE:
@@ -319,7 +332,9 @@ def _value(text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, num
             start, stop, length = p, p, _PLAIN
         elif role in (ID, ID_BEHIND):
             if is_text and _is_plain_id(text, a, b):
-                id_at[i, place], id_length[i, place] = a, b - a
+                _copy(text, a, b, id_text, id_end[0])
+                id_at[i, place], id_length[i, place] = id_end[0], b - a
+                id_end[0] += b - a
                 start, stop, length = p, p, _PLAIN
         else:
             number, shift = NUMBER[role], NUMBER[role] * _PLACE_BITS
@@ -343,20 +358,25 @@ def _value(text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, num
     if used + _KEY_ENDS_BYTES + stop - start > KEY_BYTES_MAX:
         return -1, seen, met
     used = _put(piece, used, m, length)
-    for j in range(np.uint64(stop - start)):
-        piece[np.uint64(used) + j] = text[np.uint64(start) + j]
+    _copy(text, start, stop, piece, used)
     return used + stop - start, seen, met
+
+
+@_inlined
+def _copy(text, start, stop, piece, used):
+    """A word at a time, and so up to seven bytes too much: there is room, and what is written next lies over them."""
+    while start < stop and start + WORD <= len(text):
+        store(piece, used, load(text, start))
+        start += WORD
+        used += WORD
+    for j in range(start, stop):
+        piece[used + j - start] = byte(text, j)
 
 
 @_inlined
 def _put(piece, used, member, length):
     """The head of a piece of a key: which member, and how long, or what else."""
-    piece[used], piece[used + 1], piece[used + 2], piece[used + 3] = (
-        member & 255,
-        member >> 8,
-        length & 255,
-        length >> 8,
-    )
+    store(piece, used, np.uint64(member | length << 16))
     return used + 4
 
 
@@ -396,11 +416,25 @@ def _are_same(words, start, key, length):
 
 
 @_inlined
-def _member(text, start, stop, likely, low, high, tags, names, name_at):
-    """Which of the members [low, high) has this name; -1: none. `likely` is looked at first."""
-    tag = (stop - start) << 16 | np.int64(text[start]) << 8 | np.int64(text[stop - 1])  # an empty name's are its quotes
-    if low <= likely < high and tags[likely] == tag and _is_named(text, start, stop, likely, names, name_at):
-        return likely
+def _likely_end(text, p, m, names, name_at):
+    """Behind the name of a member; -1 where another stands, or one that cannot be told at a glance."""
+    at, size = name_at[m], name_at[m + 1] - name_at[m]
+    end = p + 1 + size
+    if end + WORD > len(text) or byte(text, p) != _QUOTE or byte(text, end) != _QUOTE:
+        return -1
+    for j in range(0, size, WORD):
+        beyond = max(j + WORD - size, 0)
+        if (load(text, p + 1 + j) ^ load(names, at + j)) << np.uint64(8 * beyond) != 0:
+            return -1
+    return end + 1
+
+
+@_inlined
+def _member(text, start, stop, low, high, tags, names, name_at):
+    """Which of the members [low, high) has this name; -1: none."""
+    tag = (
+        (stop - start) << 16 | np.int64(byte(text, start)) << 8 | np.int64(byte(text, stop - 1))
+    )  # an empty name's are its quotes
     for m in range(low, high):
         if tags[m] == tag and _is_named(text, start, stop, m, names, name_at):
             return m
@@ -411,14 +445,14 @@ def _member(text, start, stop, likely, low, high, tags, names, name_at):
 def _is_named(text, start, stop, m, names, name_at):
     at = np.uint64(name_at[m])
     for j in range(np.uint64(stop - start)):
-        if text[np.uint64(start) + j] != names[at + j]:
+        if byte(text, np.uint64(start) + j) != names[at + j]:
             return False
     return True
 
 
 @_inlined
 def _blank_end(text, p):
-    while text[p] == _SPACE or text[p] == _TAB or text[p] == _RETURN:
+    while byte(text, p) == _SPACE or byte(text, p) == _TAB or byte(text, p) == _RETURN:
         p += 1
     return p
 
@@ -426,8 +460,16 @@ def _blank_end(text, p):
 @_inlined
 def _plain_end(text, p):
     """The next character that a text does not simply hold. Unsigned, since a negative index would be looked for each time."""
+    while p + WORD <= len(text):
+        word = load(text, p)
+        quotes, backslashes = word ^ _QUOTES, word ^ _BACKSLASHES
+        # The highest bit of each byte that is one of them, at least of the first: what is borrowed goes upwards.
+        ends = ((word - _SPACES) & ~word | (quotes - _LOW) & ~quotes | (backslashes - _LOW) & ~backslashes) & _HIGH
+        if ends != 0:
+            return p + (zeros_below(ends) >> 3)
+        p += WORD
     q = np.uint64(p)
-    while not _ENDS[text[q]]:
+    while not _ENDS[byte(text, q)]:
         q += _ONE
     return np.int64(q)
 
@@ -435,26 +477,26 @@ def _plain_end(text, p):
 @_inlined
 def _name_end(text, p):
     """Behind a name; -1 where it is none, or must be decoded to be known."""
-    if text[p] != _QUOTE:
+    if byte(text, p) != _QUOTE:
         return -1
     p = _plain_end(text, p + 1)
-    return p + 1 if text[p] == _QUOTE else -1
+    return p + 1 if byte(text, p) == _QUOTE else -1
 
 
 @_inlined
 def _text_end(text, p):
     """Behind a text; -1 where it is no JSON, or has an escape by number."""
     p = _plain_end(text, p + 1)
-    while text[p] == _BACKSLASH:
-        if not _ESCAPED[text[p + 1]]:
+    while byte(text, p) == _BACKSLASH:
+        if not _ESCAPED[byte(text, p + 1)]:
             return -1
         p = _plain_end(text, p + 2)
-    return p + 1 if text[p] == _QUOTE else -1
+    return p + 1 if byte(text, p) == _QUOTE else -1
 
 
 @_inlined
 def _digits_end(text, p):
-    while text[p] >= _ZERO and text[p] <= _NINE:
+    while byte(text, p) >= _ZERO and byte(text, p) <= _NINE:
         p += 1
     return p
 
@@ -463,23 +505,23 @@ def _digits_end(text, p):
 def _number_end(text, p):
     """Behind a number; -1 where it is none, or one with an exponent or very long: such may be too large to be read."""
     start = p
-    if text[p] == _MINUS:
+    if byte(text, p) == _MINUS:
         p += 1
     q = _digits_end(text, p)
-    if q == p or (text[p] == _ZERO and q > p + 1):
+    if q == p or (byte(text, p) == _ZERO and q > p + 1):
         return -1
-    if text[q] == _DOT:
+    if byte(text, q) == _DOT:
         p = q + 1
         q = _digits_end(text, p)
         if q == p:
             return -1
-    return -1 if q - start > _NUMBER_BYTES_MAX or text[q] == _E or text[q] == _SMALL_E else q
+    return -1 if q - start > _NUMBER_BYTES_MAX or byte(text, q) == _E or byte(text, q) == _SMALL_E else q
 
 
 @_inlined
 def _word_end(text, p, word):
     for c in word:
-        if text[p] != c:
+        if byte(text, p) != c:
             return -1
         p += 1
     return p
@@ -487,7 +529,7 @@ def _word_end(text, p, word):
 
 @_inlined
 def _scalar_end(text, p):
-    c = text[p]
+    c = byte(text, p)
     if c == _QUOTE:
         return _text_end(text, p)
     if c == _TRUE[0]:
@@ -504,14 +546,14 @@ def _value_end(text, p):
     """Behind a value of any kind; -1 where it is no JSON, or very deep."""
     depth, lists = 0, 0  # of what is open the innermost is the lowest bit; 1: a list
     while True:
-        if text[p] == _OPEN or text[p] == _OPEN_LIST:
-            is_list = text[p] == _OPEN_LIST
+        if byte(text, p) == _OPEN or byte(text, p) == _OPEN_LIST:
+            is_list = byte(text, p) == _OPEN_LIST
             if depth == _DEPTH_MAX:
                 return -1
             depth += 1
             lists = lists << 1 | (1 if is_list else 0)
             p = _blank_end(text, p + 1)
-            if text[p] != (_CLOSE_LIST if is_list else _CLOSE):
+            if byte(text, p) != (_CLOSE_LIST if is_list else _CLOSE):
                 p = p if is_list else _named_value(text, p)
                 if p < 0:
                     return -1
@@ -522,13 +564,13 @@ def _value_end(text, p):
                 return -1
         while depth > 0:
             p = _blank_end(text, p)
-            if text[p] == _COMMA:
+            if byte(text, p) == _COMMA:
                 p = _blank_end(text, p + 1)
                 p = p if lists & 1 else _named_value(text, p)
                 if p < 0:
                     return -1
                 break
-            if text[p] != (_CLOSE_LIST if lists & 1 else _CLOSE):
+            if byte(text, p) != (_CLOSE_LIST if lists & 1 else _CLOSE):
                 return -1
             p += 1
             depth -= 1
@@ -540,13 +582,13 @@ def _value_end(text, p):
 @_inlined
 def _named_value(text, p):
     """The value behind a name."""
-    if text[p] != _QUOTE:
+    if byte(text, p) != _QUOTE:
         return -1
     p = _text_end(text, p)
     if p < 0:
         return -1
     p = _blank_end(text, p)
-    return _blank_end(text, p + 1) if text[p] == _COLON else -1
+    return _blank_end(text, p + 1) if byte(text, p) == _COLON else -1
 
 
 @_inlined
@@ -556,9 +598,9 @@ def _whole(text, a, b):
         return -1
     value = 0
     for j in range(a, b):
-        if text[j] < _ZERO or text[j] > _NINE:
+        if byte(text, j) < _ZERO or byte(text, j) > _NINE:
             return -1
-        value = value * 10 + np.int64(text[j] - _ZERO)
+        value = value * 10 + np.int64(byte(text, j) - _ZERO)
     return value
 
 
@@ -582,9 +624,9 @@ def _number(text, a, b, role):
 @_inlined
 def _time_us(text, a, b, decimals_max):
     """Microseconds since 1970 of a time in any form, -1 where it is in none; and the form."""
-    if b - a >= 20 and text[a + 4] == _MINUS:
+    if b - a >= 20 and byte(text, a + 4) == _MINUS:
         return _iso_us(text, a, b)
-    if b - a == 24 and text[a + 2] == _SLASH:
+    if b - a == 24 and byte(text, a + 2) == _SLASH:
         return _clf_us(text, a, b), _CLF
     end = _digits_end(text, a)
     digits = end - a
@@ -595,7 +637,7 @@ def _time_us(text, a, b, decimals_max):
         return _whole(text, a, b) * 1000, _MILLIS
     if end == b and digits == _NANOS_DIGITS:
         return _whole(text, a, a + 10) * 1_000_000 + _whole(text, a + 10, a + 16), _NANOS
-    if end >= b or text[end] != _DOT or digits < 1 or digits > _SECONDS_DIGITS_MAX:
+    if end >= b or byte(text, end) != _DOT or digits < 1 or digits > _SECONDS_DIGITS_MAX:
         return -1, _DECIMAL
     micros = _micros(text, end + 1, b, 6)
     if micros < 0 or b - end - 1 > decimals_max:
@@ -608,7 +650,7 @@ def _end_us(text, a, b):
     """As _time_us, of a time that says nothing unless it is finer than a second."""
     value, form = _time_us(text, a, b, 6)
     if form in (_ISO_UTC, _ISO_ZONE):
-        return (value, form) if text[a + 19] == _DOT else (-1, _COARSE if value >= 0 else form)
+        return (value, form) if byte(text, a + 19) == _DOT else (-1, _COARSE if value >= 0 else form)
     return (value, form) if form == _NANOS else (-1, _COARSE if form == _SECONDS and value >= 0 else form)
 
 
@@ -627,7 +669,7 @@ def _micros(text, a, b, places):
 def _latency_us(text, a, b, places):
     """Rounded to microseconds, which are `places` behind the point, -1 where it is no number; and its form. Zero has no unit: it is none."""
     form = _WHOLE
-    if places == 6 and b > a and text[b - 1] == _SMALL_S:
+    if places == 6 and b > a and byte(text, b - 1) == _SMALL_S:
         b -= 1
         form = _WITH_UNIT
     end = min(_digits_end(text, a), b)
@@ -639,10 +681,10 @@ def _latency_us(text, a, b, places):
     if end < b:
         form = form if form == _WITH_UNIT else _DECIMAL
         micros = _micros(text, end + 1, b, places)
-        if text[end] != _DOT or micros < 0:
+        if byte(text, end) != _DOT or micros < 0:
             return -1, form
         value += micros
-        if b - end - 1 > places and text[end + 1 + places] >= _FIVE:
+        if b - end - 1 > places and byte(text, end + 1 + places) >= _FIVE:
             value += 1
     return (value if value > 0 else -1), form
 
@@ -651,15 +693,15 @@ def _latency_us(text, a, b, places):
 def _iso_us(text, a, b):
     """Microseconds since 1970 of YYYY-MM-DDTHH:MM:SS, perhaps with a fraction, and Z or +HH:MM; -1 for any other; and the form."""
     form, east_min, zone = _ISO_UTC, 0, b - 1
-    if text[b - 1] != _ZULU:
+    if byte(text, b - 1) != _ZULU:
         form, zone = _ISO_ZONE, b - 6
         hours, minutes = _whole(text, zone + 1, zone + 3), _whole(text, zone + 4, b)
-        if text[zone + 3] != _COLON or not 0 <= hours <= 14 or not 0 <= minutes <= 59:
+        if byte(text, zone + 3) != _COLON or not 0 <= hours <= 14 or not 0 <= minutes <= 59:
             return -1, form
-        if text[zone] != _PLUS and text[zone] != _MINUS:
+        if byte(text, zone) != _PLUS and byte(text, zone) != _MINUS:
             return -1, form
-        east_min = (hours * 60 + minutes) * (1 if text[zone] == _PLUS else -1)
-    if zone < a + 19 or text[a + 7] != _MINUS or text[a + 10] != _BIG_T:
+        east_min = (hours * 60 + minutes) * (1 if byte(text, zone) == _PLUS else -1)
+    if zone < a + 19 or byte(text, a + 7) != _MINUS or byte(text, a + 10) != _BIG_T:
         return -1, form
     day = _days(_whole(text, a, a + 4), _whole(text, a + 5, a + 7), _whole(text, a + 8, a + 10))
     second = _second_of_day(text, a + 11)
@@ -668,7 +710,7 @@ def _iso_us(text, a, b):
     micros = 0
     if zone > a + 19:
         micros = _micros(text, a + 20, zone, 6)
-        if text[a + 19] != _DOT or micros < 0:
+        if byte(text, a + 19) != _DOT or micros < 0:
             return -1, form
     return ((day * 86_400 + second) - east_min * 60) * 1_000_000 + micros, form
 
@@ -679,14 +721,21 @@ def _clf_us(text, a, b):
     month = 0
     for number in range(12):
         if (
-            text[a + 3] == _MONTHS[3 * number]
-            and text[a + 4] == _MONTHS[3 * number + 1]
-            and text[a + 5] == _MONTHS[3 * number + 2]
+            byte(text, a + 3) == _MONTHS[3 * number]
+            and byte(text, a + 4) == _MONTHS[3 * number + 1]
+            and byte(text, a + 5) == _MONTHS[3 * number + 2]
         ):
             month = number + 1
     day = _days(_whole(text, a + 7, a + 11), month, _whole(text, a, a + 2))
     second, millis = _second_of_day(text, a + 12), _whole(text, a + 21, b)
-    if text[a + 6] != _SLASH or text[a + 11] != _COLON or text[a + 20] != _DOT or day < 0 or second < 0 or millis < 0:
+    if (
+        byte(text, a + 6) != _SLASH
+        or byte(text, a + 11) != _COLON
+        or byte(text, a + 20) != _DOT
+        or day < 0
+        or second < 0
+        or millis < 0
+    ):
         return -1
     return (day * 86_400 + second) * 1_000_000 + millis * 1000
 
@@ -696,8 +745,8 @@ def _second_of_day(text, a):
     """Of HH:MM:SS; -1 where it is none."""
     hour, minute, second = _whole(text, a, a + 2), _whole(text, a + 3, a + 5), _whole(text, a + 6, a + 8)
     if (
-        text[a + 2] != _COLON
-        or text[a + 5] != _COLON
+        byte(text, a + 2) != _COLON
+        or byte(text, a + 5) != _COLON
         or not 0 <= hour <= 23
         or not 0 <= minute <= 59
         or not 0 <= second <= 59
@@ -722,27 +771,37 @@ def _days(year, month, day):
 def _method_end(text, a, b):
     """Behind the method of a request line whose target is a path; -1 where it is another, or must be decoded to be known."""
     j = a
-    while text[j] >= _BIG_A and text[j] <= _BIG_Z:
+    while byte(text, j) >= _BIG_A and byte(text, j) <= _BIG_Z:
         j += 1
-    return j if j > a and j + 1 < b and text[j] == _SPACE and text[j + 1] == _SLASH and _plain_end(text, j) == b else -1
+    return (
+        j
+        if j > a and j + 1 < b and byte(text, j) == _SPACE and byte(text, j + 1) == _SLASH and _plain_end(text, j) == b
+        else -1
+    )
 
 
 @_inlined
 def _is_plain_id(text, a, b):
-    if b - a < 1 or b - a > ID_BYTES_MAX or (b - a == 1 and text[a] == _MINUS):
+    if b - a < 1 or b - a > ID_BYTES_MAX or (b - a == 1 and byte(text, a) == _MINUS):
         return False
-    for j in range(np.uint64(a), np.uint64(b)):
-        if not _PLAIN_ID[text[j]]:
+    while a + WORD <= b:
+        word = load(text, a)
+        spaces, backslashes, deletes = word ^ _SPACES, word ^ _BACKSLASHES, word ^ _DELETES
+        if (word | (spaces - _LOW) | (backslashes - _LOW) | (deletes - _LOW)) & _HIGH != 0:
+            return False
+        a += WORD
+    for j in range(a, b):
+        if not _PLAIN_ID[byte(text, j)]:
             return False
     return True
 
 
 @_inlined
-def _has_one_id_twice(text, i, id_at, id_length):
+def _has_one_id_twice(id_text, i, id_at, id_length):
     if id_length[i, 0] == 0 or id_length[i, 0] != id_length[i, 1]:
         return False
     for j in range(id_length[i, 0]):
-        if text[id_at[i, 0] + j] != text[id_at[i, 1] + j]:
+        if byte(id_text, id_at[i, 0] + j) != byte(id_text, id_at[i, 1] + j):
             return False
     return True
 
@@ -751,10 +810,10 @@ def _has_one_id_twice(text, i, id_at, id_length):
 def _network_end(text, a, b):
     """Behind the third point of an IPv4 address, which a port may follow; -1 where it is none."""
     points, digits, end, j = 0, 0, -1, a
-    while j < b and text[j] != _COLON:
-        if text[j] >= _ZERO and text[j] <= _NINE:
+    while j < b and byte(text, j) != _COLON:
+        if byte(text, j) >= _ZERO and byte(text, j) <= _NINE:
             digits += 1
-        elif text[j] == _DOT and 0 < digits <= 3 and points < 3:  # an address of four numbers
+        elif byte(text, j) == _DOT and 0 < digits <= 3 and points < 3:  # an address of four numbers
             points += 1
             digits = 0
             end = j + 1
@@ -770,12 +829,10 @@ def _network_end(text, a, b):
 def ids(text, at, length, head, head_at, head_length, position, offsets, data):
     """ingest.scan.ids, into `data` at `offsets`."""
     for i in range(len(at)):
-        p = offsets[i]
-        for j in range(head_length[i]):
-            data[p + j] = head[head_at[i] + j]
+        p, start = offsets[i], head_at[i]
+        _copy(head, start, start + head_length[i], data, p)
         p += head_length[i]
-        for j in range(length[i]):
-            data[p + j] = text[at[i] + j]
+        _copy(text, at[i], at[i] + length[i], data, p)
         if length[i] == 0:
             rest = position[i]
             for j in range(offsets[i + 1] - 1, p - 1, -1):

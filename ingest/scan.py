@@ -21,6 +21,7 @@ KEY_BYTES_MAX = 2_048
 ID_BYTES_MAX = 128
 OBJECTS_DEEP_MAX = 8
 ORDER_MAX = 64
+WORD = 8
 _TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
 
 
@@ -37,10 +38,12 @@ class Known(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Of each line: its entry, or -1 where it is left to the statement; its numbers and where its ids lie, where they are plain."""
+    """Of each line: its entry, or -1 where it is left to the statement; its numbers, and where in `id_text` its ids lie, where they are plain."""
 
     entry: npt.NDArray[np.int32]
     numbers: npt.NDArray[np.int64]
+    id_text: npt.NDArray[np.uint8]
+    id_end: npt.NDArray[np.int64]  # one number: how much of it is filled
     id_at: npt.NDArray[np.int64]
     id_length: npt.NDArray[np.int32]
 
@@ -91,6 +94,8 @@ def find(
     found = Found(
         np.full(lines, -1, np.int32),
         np.zeros((lines, NUMBERS), np.int64),
+        np.empty(offsets[-1] - offsets[0] + WORD, np.uint8),
+        np.zeros(1, np.int64),
         np.zeros((lines, IDS_MAX), np.int64),
         np.zeros((lines, IDS_MAX), np.int32),
     )
@@ -116,10 +121,11 @@ def ids(
 
     begin = np.cumsum([0, *map(len, heads)])
     head_length = np.diff(begin)[head]
-    digits = np.searchsorted(_TENS, position, side="right") + 1
-    size = head_length + np.where(length > 0, length, digits)
+    size, derived = head_length + length, length == 0
+    if derived.any():
+        size[derived] += np.searchsorted(_TENS, position[derived], side="right") + 1
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(size, dtype=np.int32)])
-    data = np.empty(offsets[-1], np.uint8)
+    data = np.empty(offsets[-1] + WORD, np.uint8)  # the loop copies words
     joined = np.frombuffer(b"".join(heads), np.uint8)
     loops.ids(text, at, length, joined, begin[head], head_length, position, offsets, data)
     return pa.StringArray.from_buffers(len(at), pa.py_buffer(offsets), pa.py_buffer(data))

@@ -167,7 +167,7 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
     return Shape(
         np.array(first),
         np.array([len(name) << 16 | name[0] << 8 | name[-1] for name in names]),
-        np.frombuffer(b"".join(names), np.uint8),
+        np.frombuffer(b"".join(names) + bytes(8), np.uint8),
         np.cumsum([0, *map(len, names)]),
         np.array(object_of),
         np.array([path in lists for path, _ in objects]),

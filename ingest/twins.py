@@ -141,7 +141,7 @@ class Twins:
         model = np.concatenate([self._event[entry], self._events.num_rows + np.arange(others)])[order]
         models = _together(self._events, told).take(model)
         plain = np.concatenate([self._known.plain[entry], np.zeros(others, np.uint8)])[order]
-        numbers = np.concatenate([found.numbers[copied], np.zeros((others, len(_NUMBERS)), np.int64)])[order]
+        numbers = found.numbers[np.concatenate([copied, np.zeros(others, np.int64)])[order]]
         own: dict[str, pa.Array | pa.ChunkedArray] = {"position": pa.array(position[order])}
         for number, name in enumerate(_NUMBERS):
             own[name] = _where(plain >> number & 1 == 1, numbers[:, number], models[name])
@@ -178,7 +178,7 @@ class _Block:
         """
         for place in range(IDS_MAX):
             at, length = found.id_at[line, place], found.id_length[line, place]
-            own = self.text[at : at + length].tobytes().decode()
+            own = found.id_text[at : at + length].tobytes().decode()
             if own and (event_id == own or (is_behind and event_id.endswith(f" {own}"))):
                 return place, event_id.removesuffix(own)
         return _NO_ID, ""
@@ -194,7 +194,7 @@ class _Block:
         """The ids of the `chosen` lines: `which` of those that stand in each, or the derived one, behind the head of each."""
         place = np.maximum(which, 0)
         length = np.where(which == _DERIVED, 0, found.id_length[chosen, place])
-        return scan.ids(self.text, found.id_at[chosen, place], length, heads, head, self.position[chosen])
+        return scan.ids(found.id_text, found.id_at[chosen, place], length, heads, head, self.position[chosen])
 
 
 def _together(*tables: pa.Table) -> pa.Table:

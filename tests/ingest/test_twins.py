@@ -37,7 +37,9 @@ APIGW = {
     "requestTimeEpoch": str(T0_MS), "requestTime": "01/Oct/2026:00:00:00 +0000", "httpMethod": "GET", "resourcePath": "/v1/orders/{id}",
     "path": "/prod/v1/orders/7", "status": "200", "responseLength": "2757", "responseLatency": "49", "userAgent": "sdk/2.3",
 }  # fmt: skip
+OWN = {"aws_apigw": line(APIGW), "kong": line(kong())}
 IDS = ["", "-", "é", "a b", "x" * 128, "x" * 129, 5, None, "\x7f", 'q"q', "\u0000", "tab\t"]
+ANY_BYTE = [bytes([code]) for code in b'xX\x00\x1f \t"\\\x7f\xa2{}[],:0-.']
 NUMBERS = [
     "0",
     0,
@@ -221,6 +223,35 @@ def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, 
     for block in range(3):
         raw = b"".join(text(format_name, chance, n) for n in range(700))
         same(decoders, raw, start=block * 1_000_000)
+
+
+@pytest.mark.parametrize("format_name", WITH_TWINS if LONG else FORMATS)
+def test_any_byte_of_a_line_is_another(format_name: str) -> None:
+    """The loop looks at eight at once: each stands once at every place of what it looks at."""
+    decoders = pair(format_name)
+    good = OWN[format_name] if format_name in OWN else LINES[format_name][0].rstrip("\n").encode() + b"\n"
+    same(decoders, good * 3)
+    for n, other in enumerate(ANY_BYTE, 1):
+        raw = b"".join(good[:i] + other + good[i + 1 :] for i in range(len(good) - 1))
+        same(decoders, raw, start=n * 1_000_000)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_ids_of_any_length_that_hold_any_character(format_name: str) -> None:
+    """Also where the text ends with the line, and no eight bytes are left."""
+    member = "extendedRequestId" if format_name == "aws_apigw" else "request__id"
+    own = [
+        "i" * at + chr(code) + "d" * behind
+        for code in [*range(33), 34, 92, 126, 127, 128, 233, 0x2028]
+        for at in range(10)
+        for behind in (0, 1, 7, 8, 9)
+    ]
+    own += ["i" * length for length in range(131)]
+    made = [APIGW | {member: each} if format_name == "aws_apigw" else changed(kong(), **{member: each}) for each in own]
+    raw = [json.dumps(each, ensure_ascii=False).encode() for each in made]
+    decoders = pair(format_name)
+    for last in range(20):
+        same(decoders, b"\n".join(raw[: len(raw) - last]), start=last * 10_000_000)
 
 
 def leaves(made: Any, called: str = "") -> list[tuple[Any, Any, str]]:
