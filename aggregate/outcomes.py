@@ -1,8 +1,8 @@
 """What becomes of events that were classified: files of what is counted, dropped and contradicted, before any commit."""
 
-import itertools
 import json
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from schemas.coded import without_unused
 from schemas.lake import Part
 from schemas.tables import DEAD, DUPLICATES, EVENTS, TableShape
 
+_WRITERS = 2  # days are files of their own
 _EPOCH_DAY = date(1970, 1, 1)
 
 
@@ -32,11 +33,12 @@ def write_events(
     kept = events if len(rows) == events.num_rows and np.all(np.diff(rows) > 0) else events.take(pa.array(rows))
     kept = without_unused(kept)
     bounds = [*np.flatnonzero(np.diff(days[rows], prepend=-1)), len(rows)]
-    parts = [
-        lake.write_part(root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
-        for start, end in itertools.pairwise(bounds)
-    ]
-    return kept, parts
+
+    def write_day(start: int, end: int) -> Part:
+        return lake.write_part(root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
+
+    with ThreadPoolExecutor(_WRITERS, "write") as pool:
+        return kept, list(pool.map(write_day, bounds[:-1], bounds[1:]))
 
 
 def write(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest import formats, statements, strict_json
+from ingest import formats, scan, statements, strict_json
 from ingest import shape as shapes
 from ingest.framing import Lines
 from ingest.policies import NO_POLICIES, Judge, Policies
@@ -103,6 +103,16 @@ class Decoded(NamedTuple):
     refused: pa.Table
 
 
+def prepare(format_name: str) -> None:
+    """Load what many lines of a format are read with, in half a second; a decoder does so itself, but then its first lines wait for it.
+
+    For a thread beside other work.
+    """
+    shape = shapes.of_format(format_name)
+    if shape is not None:
+        scan.load(shape)
+
+
 class Decoder:
     """One format, one source, one thread: owns a DuckDB connection."""
 
@@ -137,7 +147,8 @@ class Decoder:
         self._twins = None if shape is None else Twins(shape)
         self._twins_from = twins_from
         credentials = attribution.credentials
-        self._eras = np.unique(np.concatenate([credentials[side].to_numpy() for side in ("from_us", "to_us")]))
+        ends = [*credentials["from_us"].chunks, *credentials["to_us"].chunks]
+        self._eras = np.sort(pc.unique(pa.chunked_array(ends, pa.int64())).to_numpy())
         owners = [
             *credentials["partner_id"].chunks,
             *attribution.partners["partner_id"].chunks,

@@ -73,6 +73,22 @@ def nothing_known(entries: int, key_bytes: int) -> Known:
     )
 
 
+def load(shape: Shape) -> None:
+    """Load the loop, in half a second, before there are lines for it."""
+    text, of_none = np.zeros(0, np.uint8), np.zeros(0, np.int64)
+    text.flags.writeable = False
+    find(
+        text,
+        np.zeros(1, np.int64),
+        np.zeros(0, bool),
+        of_none.reshape(0, 2),
+        of_none,
+        of_none,
+        shape,
+        nothing_known(1, WORD),
+    )
+
+
 def find(
     text: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],

@@ -94,6 +94,8 @@ def guarded(command: Callable[[], int | None]) -> int:
             sys.stdout.flush()
         except KeyboardInterrupt:
             return _stopped()
+        except SystemExit:  # Rich's answer when nobody reads what it prints
+            return UNREAD
         except Exception as exc:  # the top loop: what the table does not know is a bug, or was cut short by a signal
             known = next((answer for kinds, answer in _ANSWERS if isinstance(exc, kinds)), None)
             return known(exc) if known else _stopped() if came else _bug()

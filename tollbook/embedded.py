@@ -3,6 +3,7 @@
 import fcntl
 import glob
 import os
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from aggregate import engine, followers
 from aggregate.land import COMMIT_ENTRIES, Counts, Land
 from billing.warehouse import Warehouse
 from ingest import formats
-from ingest.decode import Decoder
+from ingest.decode import Decoder, prepare
 from ingest.file_log import FileLog
 from ingest.follow_log import FollowLog
 from ingest.generation import Known
@@ -28,6 +29,7 @@ from tollbook import alerting
 from tollbook.alerting import Raised
 from tollbook.attribution import attribution, source_rules
 
+_MANY_BYTES = 16 << 20  # files of more have enough lines to be worth what prepares for them
 LOOK_S = 5.0  # between two looks at files that are followed; each that finds something is a commit
 
 
@@ -76,6 +78,8 @@ def run(
 ) -> Report:
     """Land everything new in `files`. Safe to kill and to repeat. Raises Busy, UnknownFormat, LakeError, Fenced."""
     formats.statement(format_name)
+    if sum(path.stat().st_size for path in files) >= _MANY_BYTES:
+        threading.Thread(target=prepare, args=(format_name,), daemon=True).start()
     lake.create(root)
     with alone(root):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest import formats, shape
-from ingest.decode import LIMITS, NO_LIMITS, Attribution, Decoded, Decoder, SourceRules
+from ingest import formats, loops, shape
+from ingest.decode import LIMITS, NO_LIMITS, Attribution, Decoded, Decoder, SourceRules, prepare
 from ingest.framing import Lines, split_lines
 from ingest.twins import Bounds, Origin, Twins
 from tests.ingest.cloud_lines import CASES
@@ -240,13 +240,13 @@ def test_any_byte_of_a_line_is_another(format_name: str) -> None:
 def test_ids_of_any_length_that_hold_any_character(format_name: str) -> None:
     """Also where the text ends with the line, and no eight bytes are left."""
     member = "extendedRequestId" if format_name == "aws_apigw" else "request__id"
-    own = [
+    own = ["i" * length for length in range(1, 131)]  # the first of a kind is good
+    own += [
         "i" * at + chr(code) + "d" * behind
         for code in [*range(33), 34, 92, 126, 127, 128, 233, 0x2028]
         for at in range(10)
         for behind in (0, 1, 7, 8, 9)
     ]
-    own += ["i" * length for length in range(131)]
     made = [APIGW | {member: each} if format_name == "aws_apigw" else changed(kong(), **{member: each}) for each in own]
     raw = [json.dumps(each, ensure_ascii=False).encode() for each in made]
     decoders = pair(format_name)
@@ -630,6 +630,15 @@ def test_where_no_two_lines_are_alike_none_are_looked_for() -> None:
         same((alone, counting), raw)
     same((alone, counting), b"".join(line(kong(f"id-{n}")) for n in range(50)))
     assert counting.asked == 550
+
+
+def test_what_is_prepared_is_what_lines_are_read_with() -> None:
+    """Compiled for other kinds of arrays it would have been loaded in vain."""
+    prepare("kong")
+    prepared = list(loops.find.signatures)
+    same(pair("kong"), b"".join(line(kong(f"id-{n}")) for n in range(3)))
+    assert len(prepared) == 1
+    assert loops.find.signatures == prepared
 
 
 def test_where_nothing_can_be_written_the_loop_is_compiled_all_the_same() -> None:

@@ -171,10 +171,11 @@ def test_a_file_that_may_not_grow_ends_the_run_and_without_the_limit_it_goes_on(
     assert here.balanced(1001)
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(here: Here) -> None:
+@pytest.mark.parametrize("asked", [[], ["--help"]], ids=["table", "help"])
+def test_a_reader_that_goes_away_ends_the_command_quietly(here: Here, asked: list[str]) -> None:
     """`tollbook … | head -1`: no traceback, and the exit code that a shell knows for it."""
     assert here.run(here.log("a.log", *requests(3))).code == 0
-    words = ["usage", "acme", "--catalog", str(here.catalog), "--lake", str(here.lake), "--period", "2026-10"]
+    words = ["usage", "acme", "--catalog", str(here.catalog), "--lake", str(here.lake), "--period", "2026-10", *asked]
     running = process(words, folder=here.folder)
     assert running.stdout is not None
     running.stdout.close()
