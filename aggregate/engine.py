@@ -19,6 +19,11 @@ def connect(threads: int = 2) -> duckdb.DuckDBPyConnection:
     return con
 
 
+def close() -> None:
+    """Let go of the database; it is gone when no connection is left."""
+    _database.cache_clear()
+
+
 @cache
 def _database(threads: int) -> duckdb.DuckDBPyConnection:
     """One for all connections: to open one takes longer than most statements."""

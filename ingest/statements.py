@@ -18,6 +18,11 @@ def connect() -> duckdb.DuckDBPyConnection:
     return con
 
 
+def close() -> None:
+    """Let go of the database; it is gone when no connection is left."""
+    _database.cache_clear()
+
+
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
     """One for all connections, with the macros they share: to open one takes as long as to decode ten thousand lines."""

@@ -25,9 +25,10 @@ _WITHOUT_PANDAS = _WithoutPandas()
 
 def command() -> NoReturn:
     """The whole process. It ends at once: a command leaves nothing open, and to take down all that was loaded takes up to a second."""
-    run = _load()
+    run, close = _load()
     gc.freeze()  # what was loaded stays; to look through it again and again takes half a second of a long command
     code = run(sys.argv[1:])
+    close()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
@@ -36,22 +37,22 @@ def command() -> NoReturn:
 
 def main(argv: list[str] | None = None) -> NoReturn:
     """The command within another process: raises SystemExit with its code."""
-    run = _load()
+    run, _ = _load()
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
-def _load() -> Callable[[list[str]], int]:
-    """All commands; Ctrl-C is answered meanwhile."""
+def _load() -> tuple[Callable[[list[str]], int], Callable[[], None]]:
+    """What runs a command, and what lets go of all that one may have open; Ctrl-C is answered meanwhile."""
     before = {each: signal.signal(each, _stopped) for each in (signal.SIGINT, signal.SIGTERM)}
     if _WITHOUT_PANDAS not in sys.meta_path:
         sys.meta_path.insert(0, _WITHOUT_PANDAS)
     gc.disable()  # there is nothing to collect yet, and to look for it takes a tenth of the start
-    from tollbook.app import run  # noqa: PLC0415  # see above
+    from tollbook.app import close, run  # noqa: PLC0415  # see above
 
     gc.enable()
     for each, handler in before.items():
         signal.signal(each, handler)
-    return run
+    return run, close
 
 
 def _stopped(*_: object) -> NoReturn:

@@ -169,3 +169,16 @@ def test_a_command_starts_without_pandas() -> None:
     done = end_of(process([], folder=ROOT, code=("-c", code)))
     assert done.code == 0
     assert done.out.splitlines()[-1] == "False"
+
+
+def test_what_is_on_disk_for_want_of_memory_goes_with_the_command(tmp_path: Path) -> None:
+    """The process ends without taking down what it loaded: a database would leave its folder behind."""
+    code = (
+        "import os, sys\nfrom aggregate import engine\nfrom tollbook.__main__ import command\ncon = engine.connect()\n"
+        "con.execute(\"SET temp_directory = 'spilled'; SET memory_limit = '20MB'\")\n"
+        "con.execute('CREATE TABLE wide AS SELECT md5(n::VARCHAR) AS text FROM range(2_000_000) AS t(n)')\n"
+        "print(os.listdir('spilled') != [])\ndel con\nsys.argv = ['tollbook', '--version']\ncommand()"
+    )
+    done = end_of(process([], folder=tmp_path, code=("-c", code)))
+    assert (done.code, done.out.splitlines()[0]) == (0, "True")
+    assert list(tmp_path.iterdir()) == []
