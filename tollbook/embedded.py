@@ -78,7 +78,7 @@ def run(
 ) -> Report:
     """Land everything new in `files`. Safe to kill and to repeat. Raises Busy, UnknownFormat, LakeError, Fenced."""
     formats.statement(format_name)
-    if sum(path.stat().st_size for path in files) >= _MANY_BYTES:
+    if sum(path.stat().st_size for path in files if path.is_file()) >= _MANY_BYTES:
         threading.Thread(target=prepare, args=(format_name,), daemon=True).start()
     lake.create(root)
     with alone(root):

@@ -185,6 +185,15 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(here: Here, asked: lis
     assert running.wait(timeout=60) == 141
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_nothing_to_write_to_is_no_fault(here: Here, closed: str) -> None:
+    """A supervisor may start a process so. The next file that it opened would be its output."""
+    log = here.log("a.log", *requests(1000))
+    done = ended(process(here.run_words(log), folder=here.folder, prefix=("sh", "-c", f'exec "$@" {closed}', "sh")))
+    assert (done.code, done.complaints) == (0, [])
+    assert here.balanced(1000)
+
+
 @pytest.mark.parametrize("name", ["my lake", "100%", "lake#1?", "lake[1]*", "Überlauf 🐫", "it's"])
 def test_a_lake_may_be_called_anything(here: Here, name: str) -> None:
     """Folders are named by people; between us and the files lie URIs and glob patterns, which read some characters otherwise."""
