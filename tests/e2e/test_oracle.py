@@ -18,7 +18,7 @@ from tests.e2e.comparison import differences, rows, tollbook
 from tests.long import LONG
 
 SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
-EVENTS = 1_000_000 if LONG else 100_000
+EVENTS = 1_000_000 if LONG else 60_000
 KILLS = 100 if LONG else 6
 NOW = "2026-11-06T00:00:00Z"
 
