@@ -15,6 +15,7 @@ from ingest.shape import (
     ADDRESS,
     ALIKE,
     END,
+    EPOCH,
     ID,
     ID_BEHIND,
     LATENCY_MS,
@@ -609,6 +610,9 @@ def _number(text, a, b, role):
     """What the statement makes of a plain number or time, -1 where it is none; and its form."""
     if role in (TIME, TIME_CUT):
         return _time_us(text, a, b, 6 if role == TIME else _DECIMALS_MAX)
+    if role == EPOCH:
+        value, form = _time_us(text, a, b, 6)
+        return (value if form in (_SECONDS, _MILLIS, _NANOS, _DECIMAL) else -1), form
     if role == END:
         return _end_us(text, a, b)
     if role == LATENCY_MS:

@@ -19,8 +19,8 @@ from ingest import formats
 # numbers are read, of an address its network counts, of a request line its method; of what is UNREAD nothing is in an event.
 (
     ALIKE, ID, ID_BEHIND, ADDRESS, UNREAD, REQUEST, TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS,
-    LATENCY_PART, END,
-) = range(15)  # fmt: skip
+    LATENCY_PART, END, EPOCH,
+) = range(16)  # fmt: skip
 _ROLES = {
     "alike": ALIKE,
     "id": ID,
@@ -29,6 +29,7 @@ _ROLES = {
     "unread": UNREAD,
     "request": REQUEST,
     "time": TIME,
+    "epoch": EPOCH,  # a time that is a number: where it is written otherwise, another member may say it
     "time_cut": TIME_CUT,  # digits of a second beyond the sixth are cut off
     "request_bytes": REQUEST_BYTES,
     "response_bytes": RESPONSE_BYTES,
@@ -39,7 +40,17 @@ _ROLES = {
     "end": END,  # a time: what lies between is the latency
 }
 NUMBER = np.full(len(_ROLES), -1)  # by role, its place among ingest.scan.NUMBERS
-NUMBER[[TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = 0, 0, 1, 2, 3, 3, 3, 3
+NUMBER[[TIME, TIME_CUT, EPOCH, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = (
+    0,
+    0,
+    0,
+    1,
+    2,
+    3,
+    3,
+    3,
+    3,
+)
 _IDS = {ID, ID_BEHIND}
 IDS_MAX = 2
 PLACES_MAX = 14  # what the loop has bits for

@@ -4,7 +4,7 @@
 -- Units: start_time in ms since the epoch, @timestamp RFC 3339 with a zone; latency in ms (older: the sum of apisix_latency
 --   and upstream_latency); sizes in bytes with headers.
 -- Id: none, always derived: the request-id plugin keeps an id that the client sends.
--- Varying: time start_time, time @timestamp, address client_ip, latency_ms latency, latency_part apisix_latency, latency_part upstream_latency
+-- Varying: epoch start_time, time @timestamp, address client_ip, latency_ms latency, latency_part apisix_latency, latency_part upstream_latency
 -- Varying: unread request/uri, unread request/headers/host, unread host, request_bytes request/size, response_bytes response/size
 -- Identity: consumer.username, in a log_format of one's own consumer_name (consumer); present only where a plugin has
 --   authenticated the request.

@@ -6,7 +6,7 @@
 --   payload. API Gateway does not log the size of a request.
 -- Id: extendedRequestId. requestId is safe only on HTTP and WebSocket stages (routeKey), where it is the same; a client
 --   of a REST stage can set it by x-amzn-RequestId, and could so hide its own calls as resends: there it is derived.
--- Varying: id extendedRequestId, id requestId, time requestTimeEpoch, unread requestTime, unread path, unread domainName
+-- Varying: id extendedRequestId, id requestId, epoch requestTimeEpoch, unread requestTime, unread path, unread domainName
 -- Varying: response_bytes responseLength, latency_ms responseLatency, address ip, address sourceIp
 -- Identity: apiKeyId (api_key) > userArn > caller (iam) > iss (oidc, with azp, client_id or sub) > principalId (consumer).
 -- in:  lines(position, line)

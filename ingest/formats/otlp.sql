@@ -6,7 +6,7 @@
 --   kong.latency.total in ms, else http.request.server.duration in s, else the sum of the three aws.elb.…_processing_time in s.
 -- Id: kong.request.id, else log.record.uid, which who wrote the record made; else derived. Trace ids come from clients.
 -- Attributes: names resourceLogs/scopeLogs/logRecords/attributes, resource_names resourceLogs/resource/attributes
--- Varying: time resourceLogs/scopeLogs/logRecords/timeUnixNano, time resourceLogs/scopeLogs/logRecords/observedTimeUnixNano
+-- Varying: epoch resourceLogs/scopeLogs/logRecords/timeUnixNano, epoch resourceLogs/scopeLogs/logRecords/observedTimeUnixNano
 -- Varying: id resourceLogs/scopeLogs/logRecords/attributes/kong.request.id, id resourceLogs/scopeLogs/logRecords/attributes/log.record.uid
 -- Varying: unread resourceLogs/scopeLogs/logRecords/attributes/url.path, unread resourceLogs/scopeLogs/logRecords/attributes/http.target
 -- Varying: unread resourceLogs/scopeLogs/logRecords/attributes/url.full, unread resourceLogs/scopeLogs/logRecords/attributes/http.url

@@ -375,6 +375,16 @@ def test_no_latency_has_no_unit() -> None:
     assert got.events["latency_us"].to_pylist() == [0, 5_000, 0, 7_000]
 
 
+def test_a_time_that_is_no_number_is_said_by_another_member() -> None:
+    """That both say the same in the first line is no reason to believe the first one in the next."""
+    times = ("2026-10-01T00:00:00.000+00:00", "2026-10-01T00:00:00.100+00:00", "2026-10-01T00:00:07.000+00:00")
+    raw = b"".join(
+        line(APIGW | {"extendedRequestId": f"x-{n}", "requestTimeEpoch": time}) for n, time in enumerate(times)
+    )
+    decoded = same(pair("aws_apigw"), raw)
+    assert decoded.events["occurred_at"].cast(pa.int64()).to_pylist() == [T0_MS * 1000] * 3
+
+
 def test_a_request_that_ended_before_it_began_is_refused() -> None:
     start = T0_MS * 1_000_000
     good = {
