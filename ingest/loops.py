@@ -1,8 +1,7 @@
 """The loops over bytes of ingest/scan.py, compiled; the first use on a machine takes some seconds, and is kept.
 
-They decide by nothing beyond a line: it ends with a newline, which ends everything else, too. Bytes are looked at eight at a time (ingest/words.py)
-as far as the text reaches. A position of -1 means that a line is
-unusual there. Nothing here raises, or makes an array.
+They decide by nothing beyond a line: it ends with a newline, which ends everything else, too. Bytes are looked at eight at a time
+(ingest/words.py), as far as the text reaches. A position of -1 means that a line is unusual there. Nothing here raises, or makes an array.
 """
 
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from ingest.scan import ENTRIES, ID_BYTES_MAX, KEY_BYTES_MAX, NO_ROOM, NUMBERS, OBJECTS_DEEP_MAX, ORDER_MAX, WORD, WORDS
+from ingest.scan import ENTRIES, ID_BYTES_MAX, KEY_BYTES_MAX, NO_ROOM, NUMBERS, OBJECTS_DEEP_MAX, ORDER_MAX, WORDS
 from ingest.shape import (
     ADDRESS,
     ALIKE,
@@ -27,6 +26,7 @@ from ingest.shape import (
     TIME,
     TIME_CUT,
     UNREAD,
+    WORD,
 )
 from ingest.words import byte, load, store, zeros_below
 
@@ -433,9 +433,8 @@ def _likely_end(text, p, m, names, name_at):
 @_inlined
 def _member(text, start, stop, low, high, tags, names, name_at):
     """Which of the members [low, high) has this name; -1: none."""
-    tag = (
-        (stop - start) << 16 | np.int64(byte(text, start)) << 8 | np.int64(byte(text, stop - 1))
-    )  # an empty name's are its quotes
+    # An empty name's first and last bytes are its quotes.
+    tag = (stop - start) << 16 | np.int64(byte(text, start)) << 8 | np.int64(byte(text, stop - 1))
     for m in range(low, high):
         if tags[m] == tag and _is_named(text, start, stop, m, names, name_at):
             return m

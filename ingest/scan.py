@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ingest.shape import IDS_MAX, Shape
+from ingest.shape import IDS_MAX, WORD, Shape
 
 NUMBERS = 4  # time_us, request_bytes, response_bytes, latency_us
 ENTRIES, WORDS, NO_ROOM = range(3)
@@ -21,7 +21,6 @@ KEY_BYTES_MAX = 2_048
 ID_BYTES_MAX = 128
 OBJECTS_DEEP_MAX = 8
 ORDER_MAX = 64
-WORD = 8
 _TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
 
 
@@ -42,7 +41,7 @@ class Found(NamedTuple):
 
     entry: npt.NDArray[np.int32]
     numbers: npt.NDArray[np.int64]
-    id_text: npt.NDArray[np.uint8]
+    id_text: npt.NDArray[np.uint8]  # as they were met; to fetch them from all over the block later takes longer
     id_end: npt.NDArray[np.int64]  # one number: how much of it is filled
     id_at: npt.NDArray[np.int64]
     id_length: npt.NDArray[np.int32]

@@ -40,19 +40,12 @@ _ROLES = {
     "end": END,  # a time: what lies between is the latency
 }
 NUMBER = np.full(len(_ROLES), -1)  # by role, its place among ingest.scan.NUMBERS
-NUMBER[[TIME, TIME_CUT, EPOCH, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = (
-    0,
-    0,
-    0,
-    1,
-    2,
-    3,
-    3,
-    3,
-    3,
-)
+NUMBER[[TIME, TIME_CUT, EPOCH]] = 0
+NUMBER[[REQUEST_BYTES, RESPONSE_BYTES]] = 1, 2
+NUMBER[[LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = 3
 _IDS = {ID, ID_BEHIND}
 IDS_MAX = 2
+WORD = 8  # the bytes that the loop looks at, and copies, at once
 PLACES_MAX = 14  # what the loop has bits for
 VARYING_MAX = 62
 
@@ -62,7 +55,7 @@ _Path = tuple[str, ...]
 class Shape(NamedTuple):
     """A tree of names, as arrays; the line is object 0, and the members of object o are [first[o], first[o + 1]).
 
-    `names`: all names one after another, that of member m is [name_at[m], name_at[m + 1]). `object_of`: which object member m is,
+    `names`: all names one after another, and a word behind them; that of member m is [name_at[m], name_at[m + 1]). `object_of`: which object member m is,
     -1 if none. `tags`: length, first and last byte of each name, to compare these first. `listed`: whether the members of an object are
     the keys of a list of {"key": …, "value": …}. `role`, and of ids and numbers the `place` among their like, of which the first
     counts. `nth`: which of those that vary it is.
@@ -178,7 +171,7 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
     return Shape(
         np.array(first),
         np.array([len(name) << 16 | name[0] << 8 | name[-1] for name in names]),
-        np.frombuffer(b"".join(names) + bytes(8), np.uint8),
+        np.frombuffer(b"".join(names) + bytes(WORD), np.uint8),
         np.cumsum([0, *map(len, names)]),
         np.array(object_of),
         np.array([path in lists for path, _ in objects]),

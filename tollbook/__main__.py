@@ -26,9 +26,8 @@ _WITHOUT_PANDAS = _WithoutPandas()
 def command() -> NoReturn:
     """The whole process. It ends at once: a command leaves nothing open, and to take down all that was loaded takes up to a second."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if (
-            getattr(sys, name) is None
-        ):  # it was closed: the next file that is opened would get its number, and what is written to it
+        # Closed: the next file that is opened would get its number, and what is written to it.
+        if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
     run, close = _load()
     gc.freeze()  # what was loaded stays; to look through it again and again takes half a second of a long command
