@@ -30,6 +30,9 @@ def command() -> NoReturn:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
     run, close = _load()
+    from tollbook.memory import keep_freed  # noqa: PLC0415 loaded with the rest
+
+    keep_freed()
     gc.freeze()  # what was loaded stays; to look through it again and again takes half a second of a long command
     code = run(sys.argv[1:])
     close()
