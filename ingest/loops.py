@@ -40,6 +40,9 @@ _SECONDS_DIGITS_MAX = 11
 _NANOS_DIGITS = 19
 _LATENCY_DIGITS_MAX = 9
 _DECIMALS_MAX = 30
+_DOUBLE_DIGITS = 15  # so many are the same when they were a double
+_DOUBLE_DECIMALS = 7  # as many has a time that is one
+_SECONDS_END = 1 << 33  # from here on doubles lie further apart than microseconds
 _NUMBER_BYTES_MAX = 32
 _DEPTH_MAX = 60
 
@@ -340,7 +343,7 @@ def _value(
         else:
             number, shift = NUMBER[role], NUMBER[role] * _PLACE_BITS
             before = seen >> shift & _PLACE
-            value, form = _number(text, a, b, role)
+            value, form = _number(text, a, b, role, is_text)
             form += _TEXT if is_text else 0
             if before and (value < 0 or before == _PLACE):
                 return -1, seen, met  # which of several the event has depends on more than that they are plain
@@ -605,19 +608,19 @@ def _whole(text, a, b):
 
 
 @_inlined
-def _number(text, a, b, role):
-    """What the statement makes of a plain number or time, -1 where it is none; and its form."""
-    if role in (TIME, TIME_CUT):
-        return _time_us(text, a, b, 6 if role == TIME else _DECIMALS_MAX)
+def _number(text, a, b, role, is_text):
+    """What the statement makes of a plain number or time, -1 where it is none; and its form. A number is the double that JSON makes of it."""
+    if role == TIME_CUT:
+        return _time_us(text, a, b, _DECIMALS_MAX if is_text else _DOUBLE_DECIMALS)
+    if role == TIME:
+        return _time_us(text, a, b, 6)
     if role == EPOCH:
         value, form = _time_us(text, a, b, 6)
         return (value if form in (_SECONDS, _MILLIS, _NANOS, _DECIMAL) else -1), form
     if role == END:
         return _end_us(text, a, b)
-    if role == LATENCY_MS:
-        return _latency_us(text, a, b, 3)
-    if role == LATENCY_S:
-        return _latency_us(text, a, b, 6)
+    if role in (LATENCY_MS, LATENCY_S):
+        return _latency_us(text, a, b, 3 if role == LATENCY_MS else 6, _DECIMALS_MAX if is_text else _DOUBLE_DIGITS)
     value = _whole(text, a, b)
     if role == LATENCY_NS and value >= 0:
         value = (value + 500) // 1000 if value > 0 else -1
@@ -642,10 +645,29 @@ def _time_us(text, a, b, decimals_max):
         return _whole(text, a, a + 10) * 1_000_000 + _whole(text, a + 10, a + 16), _NANOS
     if end >= b or byte(text, end) != _DOT or digits < 1 or digits > _SECONDS_DIGITS_MAX:
         return -1, _DECIMAL
-    micros = _micros(text, end + 1, b, 6)
-    if micros < 0 or b - end - 1 > decimals_max:
+    seconds, micros = _whole(text, a, end), _micros(text, end + 1, b, 6)
+    if micros < 0 or b - end - 1 > decimals_max or seconds >= _SECONDS_END:
         return -1, _DECIMAL
-    return _whole(text, a, end) * 1_000_000 + micros, _DECIMAL
+    if decimals_max == _DOUBLE_DECIMALS == b - end - 1 and not _is_own_double(seconds, _whole(text, end + 1, b)):
+        return -1, _DECIMAL
+    return seconds * 1_000_000 + micros, _DECIMAL
+
+
+@_inlined
+def _is_own_double(seconds, tenths):
+    """Whether seconds with seven decimals are the number that their double is written as: none with six has the same.
+
+    From 2004 to 2038, where doubles lie 2**-22 s apart.
+    """
+    below = tenths - tenths % 10
+    own = _double(tenths)
+    return tenths == below or (seconds >> 30 == 1 and own != _double(below) and own != _double(below + 10))
+
+
+@_inlined
+def _double(tenths):
+    """The nearest multiple of 2**-22 to a fraction of seven digits; none lies between two."""
+    return ((tenths << 22) + 5_000_000) // 10_000_000
 
 
 @_inlined
@@ -669,8 +691,8 @@ def _micros(text, a, b, places):
 
 
 @_inlined
-def _latency_us(text, a, b, places):
-    """Rounded to microseconds, which are `places` behind the point, -1 where it is no number; and its form. Zero has no unit: it is none."""
+def _latency_us(text, a, b, places, digits_max):
+    """Rounded to microseconds, which are `places` behind the point, -1 where it is no number, or too long a one; and its form. Zero has no unit: it is none."""
     form = _WHOLE
     if places == 6 and b > a and byte(text, b - 1) == _SMALL_S:
         b -= 1
@@ -684,7 +706,7 @@ def _latency_us(text, a, b, places):
     if end < b:
         form = form if form == _WITH_UNIT else _DECIMAL
         micros = _micros(text, end + 1, b, places)
-        if byte(text, end) != _DOT or micros < 0:
+        if byte(text, end) != _DOT or micros < 0 or b - a - 1 > digits_max:
             return -1, form
         value += micros
         if b - end - 1 > places and byte(text, end + 1 + places) >= _FIVE:

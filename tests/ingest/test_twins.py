@@ -227,12 +227,12 @@ def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, 
 
 @pytest.mark.parametrize("format_name", WITH_TWINS if LONG else FORMATS)
 def test_any_byte_of_a_line_is_another(format_name: str) -> None:
-    """The loop looks at eight at once: each stands once at every place of what it looks at."""
+    """The loop looks at eight at once: each stands once at every place of what it looks at, and behind a line that was good there."""
     decoders = pair(format_name)
     good = OWN[format_name] if format_name in OWN else LINES[format_name][0].rstrip("\n").encode() + b"\n"
     same(decoders, good * 3)
     for n, other in enumerate(ANY_BYTE, 1):
-        raw = b"".join(good[:i] + other + good[i + 1 :] for i in range(len(good) - 1))
+        raw = b"".join(good + good[:i] + other + good[i + 1 :] for i in range(len(good) - 1))
         same(decoders, raw, start=n * 1_000_000)
 
 
@@ -383,6 +383,21 @@ def test_a_time_that_is_no_number_is_said_by_another_member() -> None:
     )
     decoded = same(pair("aws_apigw"), raw)
     assert decoded.events["occurred_at"].cast(pa.int64()).to_pylist() == [T0_MS * 1000] * 3
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_number_is_the_double_that_json_makes_of_it(quote: str) -> None:
+    """Which may be written by fewer digits, and so lie on the other side of a microsecond; a text is what it says."""
+    good = LINES["caddy"][0].rstrip("\n")
+    times = [f"179081280{n % 10}.{n:07}" for n in range(0, 10_000_000, 9_973)] + [
+        f"1790812800.{'9' * n}" for n in range(1, 30)
+    ]
+    latencies = [f"{whole}.01234{half}" for whole in (0, 1, 123_456) for half in ("5", "55" + "0" * 9, "54" + "9" * 5, "54" + "9" * 9, "54" + "9" * 15)]  # fmt: skip
+    lines = [re.sub(r'"ts":[0-9.]+', f'"ts":{quote}{time}{quote}', good) for time in times]
+    lines += [re.sub(r'"duration":[0-9.]+', f'"duration":{quote}{each}{quote}', good) for each in latencies]
+    decoders = pair("caddy", SourceRules("edge", partner="acme"))
+    same(decoders, "\n".join([good, *lines]).encode() + b"\n")
+    assert decoders[1].asked < 400
 
 
 def test_a_request_that_ended_before_it_began_is_refused() -> None:
