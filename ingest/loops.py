@@ -9,7 +9,33 @@ from typing import Any
 import numba
 import numpy as np
 
-from ingest.scan import ENTRIES, ID_BYTES_MAX, KEY_BYTES_MAX, NO_ROOM, NUMBERS, OBJECTS_DEEP_MAX, ORDER_MAX, WORDS
+from ingest.scan import (
+    CUT,
+    DEPTH,
+    ENTRIES,
+    FROM,
+    ID_BYTES_MAX,
+    INSIDE,
+    KEY_BYTES_MAX,
+    KIND,
+    LISTED,
+    MEMBER,
+    NO_ROOM,
+    NUMBERS,
+    OBJECTS_DEEP_MAX,
+    OPENS,
+    OPENS_LIST,
+    SCALAR_IN,
+    SCALAR_TO,
+    SINGLE,
+    STEPS_MAX,
+    TAIL,
+    TO,
+    VALUE_FROM,
+    VALUE_TO,
+    WORDS,
+    WRAPS,
+)
 from ingest.shape import (
     ADDRESS,
     ALIKE,
@@ -108,8 +134,8 @@ _inlined = _kept(forceinline=True)
 
 @_compiled
 def find(
-    text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, listed, role, place, varies, strict,
-    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_text, id_end, id_at, id_length, key, piece, above, order, name_from, name_to, name_in,
+    text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, parent, listed, role, place, varies, strict,
+    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_text, id_end, id_at, id_length, key, piece, steps, order, name_from, name_to, name_in,
 ):  # fmt: skip
     """ingest.scan.find, with all arrays of its tuples, in their order; fills those of Known and Found, and uses those of Room."""
     for i in range(len(offsets) - 1):
@@ -124,7 +150,7 @@ def find(
         if strict and (end - begin > _STRICT_BYTES_MAX or _brackets(text, begin, end) > _STRICT_BRACKETS_MAX):
             continue
         used, seen = _line(
-            text, begin, end, i, piece, above, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, listed, role, place, varies,
+            text, begin, end, i, piece, steps, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, parent, listed, role, place, varies,
             strict, numbers, id_text, id_end, id_at, id_length,
         )  # fmt: skip
         time, read = numbers[i, _TIME], _numbers_read(seen)
@@ -171,20 +197,71 @@ def _era(eras, time):
 
 @_inlined
 def _line(
-    text, begin, end, i, piece, above, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, listed, role, place, varies,
-    strict, numbers, id_text, id_end, id_at, id_length,
+    text, begin, end, i, piece, steps, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, parent, listed, role, place,
+    varies, strict, numbers, id_text, id_end, id_at, id_length,
 ):  # fmt: skip
-    """How long the line's key is so far, or -1; and what was seen of it."""
-    nth, used, seen, met, inside, depth = 0, 0, 0, 0, 0, 0
-    p = _blank_end(text, begin + 1)
-    empty = byte(text, p) == _CLOSE
+    """How long the line's key is so far, or -1; and what was seen of it. What differs from the line before in its values alone is read by its steps."""
+    nth, used, seen, met = 0, 0, 0, 0
+    p, inside, depth, wraps = begin, 0, 0, 0
+    behind = False  # a value; else an object's beginning
+    follows = end + WORD <= len(text)
     while True:
-        in_list = listed[inside]
-        if not empty:
+        m, v, q, s, e = -1, -1, -1, -1, -1
+        if follows:
+            m, kind = steps[nth, MEMBER], steps[nth, KIND]
+            v = _same_end(text, p, steps[nth, FROM], steps[nth, TO]) if kind != CUT else -1
+            if v >= 0 and kind == TAIL:
+                return used, seen
+            if v >= 0 and kind in (OPENS, OPENS_LIST):
+                if used + _KEY_ENDS_BYTES > KEY_BYTES_MAX:
+                    return -1, seen
+                used = _put(piece, used, m, _LIST if kind == OPENS_LIST else _OBJECT)
+                nth += 1
+                p = v
+                continue
+            if v >= 0 and kind == SCALAR_IN:
+                s = v
+                v -= steps[nth, TO] - steps[nth, VALUE_FROM]
+                e = _scalar_end(text, s)
+                q = _same_end(text, e, steps[nth, SCALAR_TO], steps[nth, VALUE_TO]) if e >= 0 else -1
+            elif v >= 0 and not (m >= 0 and object_of[m] >= 0 and _opening(text, v, listed[object_of[m]])[0] >= 0):
+                q = _value_end(text, v)
+                s, e = _scalar_in(text, v, q) if q >= 0 and kind == LISTED else (v, q)
+            if q < 0:
+                follows = False
+                if nth > 0:
+                    inside, depth, wraps = steps[nth - 1, INSIDE], steps[nth - 1, DEPTH], steps[nth - 1, WRAPS]
+                    behind = steps[nth - 1, KIND] not in (OPENS, OPENS_LIST)
+        if not follows:
+            start = p
+            p = _blank_end(text, p + 1 if p == begin else p)
+            if behind and listed[inside]:
+                if byte(text, p) != _CLOSE:
+                    return -1, seen
+                p = _blank_end(text, p + 1)
+            if behind or byte(text, p) == (_CLOSE_LIST if listed[inside] else _CLOSE):
+                while depth > 0 and byte(text, p) == (_CLOSE_LIST if listed[inside] else _CLOSE):
+                    depth -= 1
+                    inside = parent[inside]
+                    p = _blank_end(text, p + 1)
+                    if wraps >> depth & 1:
+                        if byte(text, p) != _CLOSE_LIST:
+                            return -1, seen
+                        p = _blank_end(text, p + 1)
+                if depth == 0 and byte(text, p) == _CLOSE:
+                    if _blank_end(text, p + 1) != end - 1:
+                        return -1, seen
+                    if nth <= STEPS_MAX:
+                        steps[nth, FROM], steps[nth, TO], steps[nth, KIND] = start, end, TAIL
+                    return used, seen
+                if byte(text, p) != _COMMA:
+                    return -1, seen
+                p = _blank_end(text, p + 1)
+            in_list = listed[inside]
             if in_list:
                 p = _word_behind(text, p, _OPEN, _KEY)
                 p = _blank_end(text, p + 1) if p >= 0 and byte(text, p) == _COLON else begin  # where no name is
-            m = order[nth % ORDER_MAX]
+            m = order[nth % STEPS_MAX]
             q = _likely_end(text, p, m, names, name_at) if first[inside] <= m < first[inside + 1] else -1
             if q < 0:
                 q = _name_end(text, p)
@@ -193,10 +270,7 @@ def _line(
                 m = _member(text, p + 1, q - 1, first[inside], first[inside + 1], tags, names, name_at)
             if strict and _is_again(text, p + 1, q - 1, inside, nth, name_from, name_to, name_in):
                 return -1, seen
-            order[nth % ORDER_MAX] = m
-            if nth == 0 and m < 0:
-                used = _put(piece, used, _BEGINS_OTHERWISE, _PLAIN)
-            nth += 1
+            order[nth % STEPS_MAX] = m
             p = _blank_end(text, q)
             if in_list:
                 p = _word_behind(text, p, _COMMA, _VALUE)
@@ -204,50 +278,63 @@ def _line(
                     return -1, seen
             if byte(text, p) != _COLON:
                 return -1, seen
-            p = _blank_end(text, p + 1)
+            v = _blank_end(text, p + 1)
             if m >= 0 and object_of[m] >= 0:
-                opens, wrapped = _opening(text, p, listed[object_of[m]])
+                opens, wrapped = _opening(text, v, listed[object_of[m]])
                 if opens >= 0:
                     if depth == OBJECTS_DEEP_MAX or used + _KEY_ENDS_BYTES > KEY_BYTES_MAX or in_list:
                         return -1, seen
                     used = _put(piece, used, m, _LIST if wrapped else _OBJECT)
-                    above[depth] = inside << 1 | (1 if wrapped else 0)
+                    wraps = wraps & ~(1 << depth) | (1 if wrapped else 0) << depth
                     depth += 1
                     inside = object_of[m]
                     p = _blank_end(text, opens + 1)
-                    empty = byte(text, p) == (_CLOSE_LIST if listed[inside] else _CLOSE)
+                    _keep(steps, nth, OPENS_LIST if wrapped else OPENS, m, start, p, p, p, p, inside, depth, wraps)
+                    nth += 1
+                    behind = False
                     continue
-            q = _value_end(text, p)
+            q = _value_end(text, v)
             if q < 0:
                 return -1, seen
-            if m >= 0:
-                s, e = _scalar_in(text, p, q) if in_list else (p, q)
-                used, seen, met = _value(
-                    text, p, q, s, e, i, m, role[m], place[m], varies[m], piece, used, seen, met, numbers, id_text, id_end, id_at, id_length
-                )  # fmt: skip
-                if used < 0:
-                    return -1, seen
-            p = q
+            kind, s, e = SINGLE, v, q
             if in_list:
-                p = _blank_end(text, p)
-                if byte(text, p) != _CLOSE:
-                    return -1, seen
-                p += 1
-        empty = False
-        p = _blank_end(text, p)
-        while depth > 0 and byte(text, p) == (_CLOSE_LIST if listed[inside] else _CLOSE):
-            depth -= 1
-            inside = above[depth] >> 1
-            p = _blank_end(text, p + 1)
-            if above[depth] & 1:
-                if byte(text, p) != _CLOSE_LIST:
-                    return -1, seen
-                p = _blank_end(text, p + 1)
-        if depth == 0 and byte(text, p) == _CLOSE:
-            return (used if _blank_end(text, p + 1) == end - 1 else -1), seen
-        if byte(text, p) != _COMMA:
-            return -1, seen
-        p = _blank_end(text, p + 1)
+                s, e = _scalar_in(text, v, q)
+                kind = SCALAR_IN if e > s else LISTED
+            _keep(steps, nth, kind, m, start, s, v, e, q, inside, depth, wraps)
+        if m >= 0:
+            used, seen, met = _value(
+                text, v, q, s, e, i, m, role[m], place[m], varies[m], piece, used, seen, met, numbers, id_text, id_end, id_at, id_length
+            )  # fmt: skip
+            if used < 0:
+                return -1, seen
+        elif nth == 0:
+            used = _put(piece, used, _BEGINS_OTHERWISE, _PLAIN)
+        p = q
+        nth += 1
+        behind = True
+
+
+@_inlined
+def _same_end(text, p, start, stop):
+    """Behind bytes that are the same as [start, stop) before them; -1 where others are."""
+    while start + WORD <= stop:
+        if load(text, p) != load(text, start):
+            return -1
+        p += WORD
+        start += WORD
+    if start < stop and (load(text, p) ^ load(text, start)) << np.uint64(8 * (WORD - stop + start)) != 0:
+        return -1
+    return p + stop - start
+
+
+@_inlined
+def _keep(steps, nth, kind, m, start, stop, value_from, scalar_to, value_to, inside, depth, wraps):
+    """The next line may follow; behind this step it cannot, until there is one more."""
+    if nth < STEPS_MAX:
+        steps[nth, KIND], steps[nth, MEMBER], steps[nth, FROM], steps[nth, TO] = kind, m, start, stop
+        steps[nth, VALUE_FROM], steps[nth, SCALAR_TO], steps[nth, VALUE_TO] = value_from, scalar_to, value_to
+        steps[nth, INSIDE], steps[nth, DEPTH], steps[nth, WRAPS] = inside, depth, wraps
+        steps[nth + 1, KIND] = CUT
 
 
 @_inlined
@@ -261,7 +348,7 @@ def _brackets(text, begin, end):
 @_inlined
 def _is_again(text, start, stop, inside, nth, name_from, name_to, name_in):
     """Whether a name is not the first such in its object, or one of very many."""
-    if nth == ORDER_MAX:
+    if nth >= STEPS_MAX:
         return True
     name_from[nth], name_to[nth], name_in[nth] = start, stop, inside
     for n in range(nth):

@@ -20,7 +20,12 @@ ENTRIES, WORDS, NO_ROOM = range(3)
 KEY_BYTES_MAX = 2_048
 ID_BYTES_MAX = 128
 OBJECTS_DEEP_MAX = 8
-ORDER_MAX = 64
+STEPS_MAX = 128
+# What a step of a line is: of the line before, of which nothing more is kept; its end; a member, which holds objects, or the first of a
+# list of one; a value; in a list of {"key": …, "value": {…}} a scalar in an object of one, or another value.
+CUT, TAIL, OPENS, OPENS_LIST, SINGLE, SCALAR_IN, LISTED = range(7)
+STEP = 10
+KIND, MEMBER, FROM, TO, VALUE_FROM, SCALAR_TO, VALUE_TO, INSIDE, DEPTH, WRAPS = range(STEP)
 _TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
 
 
@@ -52,7 +57,9 @@ class _Room(NamedTuple):
 
     key: npt.NDArray[np.uint64]
     piece: npt.NDArray[np.uint8]  # the key's bytes
-    above: npt.NDArray[np.int64]  # the objects that the one it is in lies in
+    # What the line before consists of: each step is the bytes [FROM, TO) and a value behind them. Where the next line has the same bytes,
+    # it is at the same place: INSIDE of which object, DEPTH of how many, and for each of them, a bit of WRAPS, whether it is a list of one.
+    steps: npt.NDArray[np.int64]
     order: npt.NDArray[np.int64]  # the members of the line before: most logs have theirs always in one order
     name_from: npt.NDArray[np.int64]  # of a strict line the names so far, and the object each is in
     name_to: npt.NDArray[np.int64]
@@ -115,9 +122,9 @@ def find(
         np.zeros((lines, IDS_MAX), np.int32),
     )
     key = np.zeros(KEY_BYTES_MAX // 8, np.uint64)
-    begin, end, inside = np.zeros((3, ORDER_MAX), np.int64)
+    begin, end, inside = np.zeros((3, STEPS_MAX), np.int64)
     room = _Room(
-        key, key.view(np.uint8), np.zeros(OBJECTS_DEEP_MAX, np.int64), np.full(ORDER_MAX, -1), begin, end, inside
+        key, key.view(np.uint8), np.zeros((STEPS_MAX + 1, STEP), np.int64), np.full(STEPS_MAX, -1), begin, end, inside
     )
     loops.find(text, offsets, usual, spans, context, eras, *shape, *known, *found, *room)
     return found

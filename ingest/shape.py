@@ -55,10 +55,10 @@ _Path = tuple[str, ...]
 class Shape(NamedTuple):
     """A tree of names, as arrays; the line is object 0, and the members of object o are [first[o], first[o + 1]).
 
-    `names`: all names one after another, and a word behind them; that of member m is [name_at[m], name_at[m + 1]). `object_of`: which object member m is,
-    -1 if none. `tags`: length, first and last byte of each name, to compare these first. `listed`: whether the members of an object are
-    the keys of a list of {"key": …, "value": …}. `role`, and of ids and numbers the `place` among their like, of which the first
-    counts. `nth`: which of those that vary it is.
+    `names`: all names one after another, and a word behind them; that of member m is [name_at[m], name_at[m + 1]). `tags`: length, first
+    and last byte of each, to compare these first. `object_of`: which object member m is, -1 if none. `parent`: the object that each lies
+    in. `listed`: whether the members of an object are the keys of a list of {"key": …, "value": …}. `role`, and of ids and numbers the
+    `place` among their like, of which the first counts. `nth`: which of those that vary it is.
     """
 
     first: npt.NDArray[np.int64]
@@ -66,6 +66,7 @@ class Shape(NamedTuple):
     names: npt.NDArray[np.uint8]
     name_at: npt.NDArray[np.int64]
     object_of: npt.NDArray[np.int64]
+    parent: npt.NDArray[np.int64]
     listed: npt.NDArray[np.bool_]
     role: npt.NDArray[np.int64]
     place: npt.NDArray[np.int64]
@@ -149,11 +150,13 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
         inside.setdefault(path[-1], None)
     first, names, object_of, role, place, nth = [0], list[bytes](), list[int](), list[int](), list[int](), list[int]()
     objects: list[tuple[_Path, dict[str, Any]]] = [((), tree)]
+    parent = [-1]
     varying = list(roles)
     places = {
         path: sum(_are_like(roles[path], roles[other]) for other in varying[:n]) for n, path in enumerate(varying)
     }
-    for path, inside in objects:  # grows as it is walked: objects are numbered in the order in which they are met
+    # The list grows as it is walked: objects are numbered in the order in which they are met.
+    for number, (path, inside) in enumerate(objects):
         for name, value in inside.items():
             own = (*path, name)
             names.append(name.encode())
@@ -163,6 +166,7 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
             object_of.append(len(objects) if value is not None else -1)
             if value is not None:
                 objects.append((own, value))
+                parent.append(number)
         first.append(len(names))
     if role.count(ID) + role.count(ID_BEHIND) > IDS_MAX or max(place) >= PLACES_MAX or len(varying) > VARYING_MAX:
         raise ValueError(
@@ -174,6 +178,7 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
         np.frombuffer(b"".join(names) + bytes(WORD), np.uint8),
         np.cumsum([0, *map(len, names)]),
         np.array(object_of),
+        np.array(parent),
         np.array([path in lists for path, _ in objects]),
         np.array(role),
         np.array(place),

@@ -225,7 +225,7 @@ def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, 
         same(decoders, raw, start=block * 1_000_000)
 
 
-@pytest.mark.parametrize("format_name", WITH_TWINS if LONG else FORMATS)
+@pytest.mark.parametrize("format_name", WITH_TWINS if LONG else [*FORMATS, "otlp"])
 def test_any_byte_of_a_line_is_another(format_name: str) -> None:
     """The loop looks at eight at once: each stands once at every place of what it looks at, and behind a line that was good there."""
     decoders = pair(format_name)
@@ -344,6 +344,45 @@ def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
     for _ in range(2):
         same(decoders, b"".join(lines))
     assert decoders[1].asked < 1750
+
+
+@pytest.mark.parametrize("seed", range(20 if LONG else 1))
+@pytest.mark.parametrize("format_name", WITH_TWINS)
+def test_a_line_goes_on_otherwise_than_the_one_before(format_name: str, seed: int) -> None:
+    """Each begins as its neighbours do, and where it is another its steps end; what they become serves the next."""
+    chance = random.Random(seed)
+    good = [
+        json.loads(text)
+        for text in LINES.get(format_name, [json.dumps(APIGW if format_name == "aws_apigw" else kong())])
+        if text.startswith("{") and text.count("\n") < 2
+    ]
+    varying = sorted({path[-1] for path, _ in shape.said(formats.statement(format_name), "Varying")})
+    decoders = pair(format_name, SourceRules("edge", partner="acme"))
+    for separators in ((",", ":"), (" , ", " : ")):
+        lines = []
+        for _ in range(60):
+            made = copy.deepcopy(chance.choice(good))
+            other = copy.deepcopy(made)
+            for _ in range(chance.randrange(1, 3)):
+                restructured(chance, other, varying)
+            raw, changed_raw = (json.dumps(each, separators=separators) for each in (made, other))
+            lines += [raw, raw, changed_raw, chance.choice([changed_raw, twice(chance, changed_raw)]), raw, changed_raw]
+        same(decoders, "\n".join(lines).encode() + b"\n")
+
+
+def test_steps_of_a_line_that_was_left_alone_end_where_it_was() -> None:
+    """What stood behind them was read of other objects: here a request's id, where a consumer's stands now."""
+    given = kong()
+    request = {"method": "GET"} | {name: value for name, value in given["request"].items() if name != "id"}
+    latter = {name: value for name, value in given.items() if name not in ("request", "consumer")}
+    good = {"request": {"method": "GET", "id": "one", **request}, **latter, "consumer": given["consumer"]}
+    others = [
+        {"consumer": {"username": "u", "id": consumer}, "request": request, **latter}
+        for consumer in ("c-acme", "c-acme", "c-globex")
+    ]
+    broken = json.dumps(others[0]).replace('"c-acme"', "7e0")
+    lines = [json.dumps(good), broken, *map(json.dumps, others), json.dumps(good)]
+    same(pair("kong"), "\n".join(lines).encode() + b"\n")
 
 
 @pytest.mark.parametrize("format_name", WITH_TWINS)
