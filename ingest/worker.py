@@ -28,7 +28,9 @@ from ingest.records import Outgoing, Read, Reading, Records
 from schemas.halts import Halt, Halted
 from schemas.log import AccessPartition
 
-BATCH_BYTES = 32 << 20  # a statement takes 20 ms to plan, whatever it reads
+# A statement takes 20 ms to plan, whatever it reads; and what is put together of one batch should find room where that of the one before was
+# (tollbook/memory.py).
+BATCH_BYTES = 28 << 20
 BATCH_RECORDS = 100_000
 AHEAD_BATCHES = 2
 MESSAGE_BYTES = 4 << 20  # half of what the topics take: compression and headers are not guessed at
