@@ -656,8 +656,8 @@ def test_an_envelope_is_known_by_how_its_line_begins() -> None:
     envelope = (
         {"owner": "1", "logEvents": [{"message": inside}, {"message": inside}]} | APIGW | {"extendedRequestId": "outer"}
     )
-    raw = line({"stage": "prod"} | envelope) + line(envelope)
-    assert same(pair("aws_apigw"), raw).events["event_id"].to_pylist() == ["outer", "x-1", "x-1"]
+    raw = line({"stage": "prod"} | envelope) * 2 + line(envelope)
+    assert same(pair("aws_apigw"), raw).events["event_id"].to_pylist() == ["outer", "outer", "x-1", "x-1"]
 
 
 def test_an_envelope_of_several_has_no_twin() -> None:
