@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest import formats, loops, shape
+from ingest import formats, loops, scan, shape
 from ingest.decode import LIMITS, NO_LIMITS, Attribution, Decoded, Decoder, SourceRules, prepare
 from ingest.framing import Lines, split_lines
 from ingest.twins import Bounds, Origin, Twins
@@ -383,6 +383,18 @@ def test_steps_of_a_line_that_was_left_alone_end_where_it_was() -> None:
     broken = json.dumps(others[0]).replace('"c-acme"', "7e0")
     lines = [json.dumps(good), broken, *map(json.dumps, others), json.dumps(good)]
     same(pair("kong"), "\n".join(lines).encode() + b"\n")
+
+
+@pytest.mark.parametrize("names", [1, scan.STEPS_MAX - 20, scan.STEPS_MAX - 10, scan.STEPS_MAX, 3 * scan.STEPS_MAX])
+def test_a_line_of_any_number_of_names(names: int) -> None:
+    """More than are kept of it, too; and one name more than the line before had, or one less."""
+    lines = []
+    for n in range(40):
+        headers = {f"x-{number}": "y" for number in range(names + n % 3 - 1)}
+        lines.append(json.dumps({"none": headers, **changed(kong(), request__id=f"id-{n}", request__headers=headers)}))
+    decoders = pair("kong")
+    same(decoders, "\n".join(lines).encode() + b"\n")
+    assert decoders[1].asked < 10
 
 
 @pytest.mark.parametrize("format_name", WITH_TWINS)
