@@ -229,6 +229,7 @@ def _line(
                 s, e = _scalar_in(text, v, q) if q >= 0 and kind == LISTED else (v, q)
             if q < 0:
                 follows = False
+                steps[nth, KIND] = CUT  # its name gives way to another
                 if nth > 0:
                     inside, depth, wraps = steps[nth - 1, INSIDE], steps[nth - 1, DEPTH], steps[nth - 1, WRAPS]
                     behind = steps[nth - 1, KIND] not in (OPENS, OPENS_LIST)

@@ -385,6 +385,15 @@ def test_steps_of_a_line_that_was_left_alone_end_where_it_was() -> None:
     same(pair("kong"), "\n".join(lines).encode() + b"\n")
 
 
+def test_a_name_twice_is_seen_behind_a_line_that_was_left_alone() -> None:
+    """The names of the line before stand for those of a line that follows it, as far as its steps do."""
+    good = json.dumps({"note": 1} | json.loads(LINES["cloudevents"][0]))
+    left_alone, twice = good.replace('"note": 1', '"nota": 1e0'), good[:-1] + ', "note": 2}'
+    lines = [good, good, left_alone, twice, good]
+    decoded = same(pair("cloudevents", SourceRules("edge", partner="acme")), "\n".join(lines).encode() + b"\n")
+    assert (decoded.events.num_rows, decoded.refused.num_rows) == (4, 1)
+
+
 @pytest.mark.parametrize("names", [1, scan.STEPS_MAX - 20, scan.STEPS_MAX - 10, scan.STEPS_MAX, 3 * scan.STEPS_MAX])
 def test_a_line_of_any_number_of_names(names: int) -> None:
     """More than are kept of it, too; and one name more than the line before had, or one less."""
