@@ -21,7 +21,7 @@ from tests.kafka.jars import Unavailable
 from tests.long import LONG
 
 SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
-EVENTS = int(os.environ.get("ORACLE_EVENTS", "500000" if LONG else "60000"))
+EVENTS = int(os.environ.get("ORACLE_EVENTS", "500000" if LONG else "40000"))
 KILLS, BROKER_KILLS = (10, 2) if LONG else (2, 1)  # of each ingest and land worker
 QUOTA_LIMIT = EVENTS // 5  # one partner is far over it, one comes near, one stays below
 NOW = "2026-11-06T00:00:00Z"
