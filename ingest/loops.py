@@ -20,6 +20,9 @@ from ingest.scan import (
     KIND,
     LISTED,
     MEMBER,
+    NAME_FROM,
+    NAME_TO,
+    NAMED_IN,
     NO_ROOM,
     NUMBERS,
     OBJECTS_DEEP_MAX,
@@ -135,7 +138,7 @@ _inlined = _kept(forceinline=True)
 @_compiled
 def find(
     text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, parent, listed, role, place, varies, strict,
-    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_text, id_end, id_at, id_length, key, piece, steps, order, name_from, name_to, name_in,
+    slots, hashes, at, words, plain, brought, counts, entry, numbers, id_text, id_end, id_at, id_length, key, piece, steps,
 ):  # fmt: skip
     """ingest.scan.find, with all arrays of its tuples, in their order; fills those of Known and Found, and uses those of Room."""
     for i in range(len(offsets) - 1):
@@ -150,7 +153,7 @@ def find(
         if strict and (end - begin > _STRICT_BYTES_MAX or _brackets(text, begin, end) > _STRICT_BRACKETS_MAX):
             continue
         used, seen = _line(
-            text, begin, end, i, piece, steps, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, parent, listed, role, place, varies,
+            text, begin, end, i, piece, steps, first, tags, names, name_at, object_of, parent, listed, role, place, varies,
             strict, numbers, id_text, id_end, id_at, id_length,
         )  # fmt: skip
         time, read = numbers[i, _TIME], _numbers_read(seen)
@@ -197,7 +200,7 @@ def _era(eras, time):
 
 @_inlined
 def _line(
-    text, begin, end, i, piece, steps, order, name_from, name_to, name_in, first, tags, names, name_at, object_of, parent, listed, role, place,
+    text, begin, end, i, piece, steps, first, tags, names, name_at, object_of, parent, listed, role, place,
     varies, strict, numbers, id_text, id_end, id_at, id_length,
 ):  # fmt: skip
     """How long the line's key is so far, or -1; and what was seen of it. What differs from the line before in its values alone is read by its steps."""
@@ -229,7 +232,6 @@ def _line(
                 s, e = _scalar_in(text, v, q) if q >= 0 and kind == LISTED else (v, q)
             if q < 0:
                 follows = False
-                steps[nth, KIND] = CUT  # its name gives way to another
                 if nth > 0:
                     inside, depth, wraps = steps[nth - 1, INSIDE], steps[nth - 1, DEPTH], steps[nth - 1, WRAPS]
                     behind = steps[nth - 1, KIND] not in (OPENS, OPENS_LIST)
@@ -262,16 +264,16 @@ def _line(
             if in_list:
                 p = _word_behind(text, p, _OPEN, _KEY)
                 p = _blank_end(text, p + 1) if p >= 0 and byte(text, p) == _COLON else begin  # where no name is
-            m = order[nth % STEPS_MAX]
+            m = steps[min(nth, STEPS_MAX), MEMBER]
             q = _likely_end(text, p, m, names, name_at) if first[inside] <= m < first[inside + 1] else -1
             if q < 0:
                 q = _name_end(text, p)
                 if q < 0:
                     return -1, seen
                 m = _member(text, p + 1, q - 1, first[inside], first[inside + 1], tags, names, name_at)
-            if strict and _is_again(text, p + 1, q - 1, inside, nth, name_from, name_to, name_in):
+            name, name_end, named_in = p + 1, q - 1, inside
+            if strict and _is_again(text, name, name_end, named_in, nth, steps):
                 return -1, seen
-            order[nth % STEPS_MAX] = m
             p = _blank_end(text, q)
             if in_list:
                 p = _word_behind(text, p, _COMMA, _VALUE)
@@ -290,7 +292,8 @@ def _line(
                     depth += 1
                     inside = object_of[m]
                     p = _blank_end(text, opens + 1)
-                    _keep(steps, nth, OPENS_LIST if wrapped else OPENS, m, start, p, p, p, p, inside, depth, wraps)
+                    kind = OPENS_LIST if wrapped else OPENS
+                    _keep(steps, nth, kind, m, name, name_end, named_in, start, p, p, p, p, inside, depth, wraps)
                     nth += 1
                     behind = False
                     continue
@@ -301,7 +304,7 @@ def _line(
             if in_list:
                 s, e = _scalar_in(text, v, q)
                 kind = SCALAR_IN if e > s else LISTED
-            _keep(steps, nth, kind, m, start, s, v, e, q, inside, depth, wraps)
+            _keep(steps, nth, kind, m, name, name_end, named_in, start, s, v, e, q, inside, depth, wraps)
         if m >= 0:
             used, seen, met = _value(
                 text, v, q, s, e, i, m, role[m], place[m], varies[m], piece, used, seen, met, numbers, id_text, id_end, id_at, id_length
@@ -329,10 +332,13 @@ def _same_end(text, p, start, stop):
 
 
 @_inlined
-def _keep(steps, nth, kind, m, start, stop, value_from, scalar_to, value_to, inside, depth, wraps):
+def _keep(
+    steps, nth, kind, m, name, name_end, named_in, start, stop, value_from, scalar_to, value_to, inside, depth, wraps
+):
     """The next line may follow; behind this step it cannot, until there is one more."""
     if nth < STEPS_MAX:
         steps[nth, KIND], steps[nth, MEMBER], steps[nth, FROM], steps[nth, TO] = kind, m, start, stop
+        steps[nth, NAME_FROM], steps[nth, NAME_TO], steps[nth, NAMED_IN] = name, name_end, named_in
         steps[nth, VALUE_FROM], steps[nth, SCALAR_TO], steps[nth, VALUE_TO] = value_from, scalar_to, value_to
         steps[nth, INSIDE], steps[nth, DEPTH], steps[nth, WRAPS] = inside, depth, wraps
         steps[nth + 1, KIND] = CUT
@@ -347,15 +353,15 @@ def _brackets(text, begin, end):
 
 
 @_inlined
-def _is_again(text, start, stop, inside, nth, name_from, name_to, name_in):
+def _is_again(text, start, stop, inside, nth, steps):
     """Whether a name is not the first such in its object, or one of very many."""
     if nth >= STEPS_MAX:
         return True
-    name_from[nth], name_to[nth], name_in[nth] = start, stop, inside
     for n in range(nth):
-        if name_in[n] == inside and name_to[n] - name_from[n] == stop - start:
+        before = steps[n, NAME_FROM]
+        if steps[n, NAMED_IN] == inside and steps[n, NAME_TO] - before == stop - start:
             j = 0
-            while j < stop - start and byte(text, name_from[n] + j) == byte(text, start + j):
+            while j < stop - start and byte(text, before + j) == byte(text, start + j):
                 j += 1
             if j == stop - start:
                 return True

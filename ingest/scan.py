@@ -24,8 +24,10 @@ STEPS_MAX = 128
 # What a step of a line is: of the line before, of which nothing more is kept; its end; a member, which holds objects, or the first of a
 # list of one; a value; in a list of {"key": …, "value": {…}} a scalar in an object of one, or another value.
 CUT, TAIL, OPENS, OPENS_LIST, SINGLE, SCALAR_IN, LISTED = range(7)
-STEP = 10
-KIND, MEMBER, FROM, TO, VALUE_FROM, SCALAR_TO, VALUE_TO, INSIDE, DEPTH, WRAPS = range(STEP)
+STEP = 13
+(
+    KIND, MEMBER, NAME_FROM, NAME_TO, NAMED_IN, FROM, TO, VALUE_FROM, SCALAR_TO, VALUE_TO, INSIDE, DEPTH, WRAPS,
+) = range(STEP)  # fmt: skip
 _TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
 
 
@@ -59,11 +61,8 @@ class _Room(NamedTuple):
     piece: npt.NDArray[np.uint8]  # the key's bytes
     # What the line before consists of: each step is the bytes [FROM, TO) and a value behind them. Where the next line has the same bytes,
     # it is at the same place: INSIDE of which object, DEPTH of how many, and for each of them, a bit of WRAPS, whether it is a list of one.
+    # Its name, in the object NAMED_IN, is then the line's own, too; and most logs have the same MEMBER there whatever stands around it.
     steps: npt.NDArray[np.int64]
-    order: npt.NDArray[np.int64]  # the members of the line before: most logs have theirs always in one order
-    name_from: npt.NDArray[np.int64]  # of a strict line the names so far, and the object each is in
-    name_to: npt.NDArray[np.int64]
-    name_in: npt.NDArray[np.int64]
 
 
 def nothing_known(entries: int, key_bytes: int) -> Known:
@@ -122,10 +121,7 @@ def find(
         np.zeros((lines, IDS_MAX), np.int32),
     )
     key = np.zeros(KEY_BYTES_MAX // 8, np.uint64)
-    begin, end, inside = np.zeros((3, STEPS_MAX), np.int64)
-    room = _Room(
-        key, key.view(np.uint8), np.zeros((STEPS_MAX + 1, STEP), np.int64), np.full(STEPS_MAX, -1), begin, end, inside
-    )
+    room = _Room(key, key.view(np.uint8), np.zeros((STEPS_MAX + 1, STEP), np.int64))
     loops.find(text, offsets, usual, spans, context, eras, *shape, *known, *found, *room)
     return found
 

@@ -254,6 +254,17 @@ def test_ids_of_any_length_that_hold_any_character(format_name: str) -> None:
         same(decoders, b"\n".join(raw[: len(raw) - last]), start=last * 10_000_000)
 
 
+def own_lines(format_name: str) -> list[str]:
+    """Lines of a format that are one JSON object each."""
+    own = LINES.get(format_name, [json.dumps(APIGW if format_name == "aws_apigw" else kong())])
+    return [text for text in own if text.startswith("{") and text.count("\n") < 2]
+
+
+def varying_names(format_name: str) -> set[str]:
+    """What its header says varies."""
+    return {path[-1] for path, _ in shape.said(formats.statement(format_name), "Varying")}
+
+
 def leaves(made: Any, called: str = "") -> list[tuple[Any, Any, str]]:
     """Each value that holds no other: what it lies in, its name or place there, and what it is called."""
     found = []
@@ -315,12 +326,8 @@ def restructured(chance: random.Random, made: dict[str, Any], names: list[str]) 
 def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
     """Its own lines, each many times with other ids, times and numbers; here and there with something else in one member, or in another shape."""
     chance = random.Random(seed)
-    good = [
-        text
-        for text in LINES.get(format_name, [json.dumps(APIGW if format_name == "aws_apigw" else kong())])
-        if text.startswith("{") and text.count("\n") < 2
-    ]
-    varying = {path[-1] for path, _ in shape.said(formats.statement(format_name), "Varying")}
+    good = own_lines(format_name)
+    varying = varying_names(format_name)
     lines = []
     for _ in range(900):
         made = json.loads(chance.choice(good))
@@ -351,12 +358,8 @@ def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
 def test_a_line_goes_on_otherwise_than_the_one_before(format_name: str, seed: int) -> None:
     """Each begins as its neighbours do, and where it is another its steps end; what they become serves the next."""
     chance = random.Random(seed)
-    good = [
-        json.loads(text)
-        for text in LINES.get(format_name, [json.dumps(APIGW if format_name == "aws_apigw" else kong())])
-        if text.startswith("{") and text.count("\n") < 2
-    ]
-    varying = sorted({path[-1] for path, _ in shape.said(formats.statement(format_name), "Varying")})
+    good = [json.loads(text) for text in own_lines(format_name)]
+    varying = sorted(varying_names(format_name))
     decoders = pair(format_name, SourceRules("edge", partner="acme"))
     for separators in ((",", ":"), (" , ", " : ")):
         lines = []
@@ -410,11 +413,8 @@ def test_a_line_of_any_number_of_names(names: int) -> None:
 def test_few_of_a_format_s_own_lines_are_read(format_name: str) -> None:
     """Each with an id, a time, sizes and a latency of its own."""
     chance = random.Random(1)
-    own = LINES.get(format_name, [json.dumps(APIGW if format_name == "aws_apigw" else kong())])
-    good = next(
-        text for text in own if text.startswith("{") and text.count("\n") < 2 and "tyk-analytics-record" not in text
-    )
-    varying = {path[-1] for path, _ in shape.said(formats.statement(format_name), "Varying")}
+    good = next(text for text in own_lines(format_name) if "tyk-analytics-record" not in text)
+    varying = varying_names(format_name)
     lines = []
     for _ in range(300):
         made = json.loads(good)
