@@ -6,21 +6,19 @@ wrong stops the agent for good with nothing more acknowledged: the process must 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import faust
 from aiokafka.errors import KafkaError
 from faust.auth import Credentials
 from faust.exceptions import ConsumerNotStarted, ProducerSendError
-from mode.threads import ServiceThread, WorkerThread
-from mode.utils.queues import ThrowableQueue
 
 from aggregate import quota_messages
 from aggregate import quota_sums as sums
 from aggregate.quota import Alert
+from aggregate.quota_faust import Grown, Kept, Steady
 from aggregate.quota_sums import Standing
 from schemas.halts import Halt, Halted
 from schemas.partitions import partition_of_key
@@ -54,48 +52,6 @@ class Record(NamedTuple):
     key: str
     value: bytes
     partition: int | None = None
-
-
-class Grown(faust.Table[bytes, bytes]):
-    """A table in memory whose changelog is merged on recovery, not replayed: a late write of a former owner undoes nothing."""
-
-    mundane_level = "debug"  # that it starts is no news
-
-    def __init__(self, app: faust.App, *, merge: Callable[[bytes | None, bytes], bytes], **options: Any) -> None:
-        super().__init__(app, key_type=bytes, value_type=bytes, **options)
-        self._merge = merge
-
-    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """What recovery calls with the changelog's records, in order."""
-        for event in batch:
-            message = event.message
-            self.data[message.key] = self._merge(self.data.get(message.key), message.value)
-
-
-class Kept(faust.Topic):
-    """A topic whose messages are kept when flow resumes after a rebalance.
-
-    Faust empties the queues of topics then, and with them what it fetched since it sought the committed offsets: seen as totals
-    that were never processed, and had they been one only, committed over. What is left of before is known by its generation.
-    """
-
-    @property
-    def queue(self) -> ThrowableQueue[Any]:
-        """What the agent reads from."""
-        if self._queue is None:
-            self._queue = self.app.FlowControlQueue(self.app.conf.stream_buffer_maxsize, clear_on_resume=False)
-        return self._queue
-
-
-class _Daemon(WorkerThread):
-    """A thread of Faust's that does not keep a process alive that has failed."""
-
-    def __init__(self, service: ServiceThread, **options: Any) -> None:
-        super().__init__(service, **options)
-        self.daemon = True
-
-
-ServiceThread.Worker = _Daemon
 
 
 class Quota:
@@ -231,15 +187,8 @@ def changelogs(app_id: str) -> tuple[str, str, str]:
     return f"{app_id}-latest-changelog", f"{app_id}-fired-changelog", f"{app_id}-__assignor-__leader"
 
 
-class _App(faust.App):
-    mundane_level = "debug"
-
-    def _create_directories(self) -> None:
-        """None: the tables are in memory."""
-
-
-def _app(settings: QuotaSettings) -> faust.App:
-    return _App(
+def _app(settings: QuotaSettings) -> Steady:
+    return Steady(
         settings.app_id,
         broker=[f"kafka://{server.strip()}" for server in settings.brokers.split(",")],
         broker_credentials=settings.credentials,

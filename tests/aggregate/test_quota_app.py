@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+from faust.types import TP
 from standardwebhooks import Webhook
 
 from aggregate.quota_app import Quota, QuotaSettings, changelogs
@@ -21,7 +22,7 @@ from schemas import topics
 from schemas.halts import Halt, Halted
 from schemas.partitions import partition_of_key
 from schemas.totals import Total
-from tests.aggregate.quota_kafka import PARTITIONS, START, Quotas, total
+from tests.aggregate.quota_kafka import ANSWER_S, PARTITIONS, START, Quotas, total
 from tests.aggregate.receivers import HANG, certificate, receiver
 from tests.kafka.broker import Broker
 from tollbook.cluster import Cluster
@@ -238,6 +239,35 @@ def test_a_broker_that_crashes_and_comes_back(own_broker: Broker) -> None:
         quotas.await_committed(len(totals))
         assert worker.stop() == 0
     check(quotas, totals)
+
+
+@pytest.mark.slow
+def test_where_nothing_is_committed_what_was_fetched_comes_again(quotas: Quotas) -> None:
+    """After a rebalance totals are read from the committed offsets: without any, from the first, not behind what was thrown away."""
+    quotas.send(total(600, 1))
+    settings = settings_for(quotas.kafka)
+    quotas.delete(topics.QUOTA_STATE)  # no total is done with, and nothing is committed
+    at = TP(settings.totals, partition_of_key("acme", PARTITIONS))
+
+    async def gone_back() -> None:
+        fetched = asyncio.Event()
+        quota = Quota(settings, on_alert=lambda _: fetched.set())
+        starting = asyncio.ensure_future(quota.app.start())
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await fetched.wait()
+                consumer = quota.app.consumer
+                assert await consumer.position(at) == 1
+                consumer.stop_flow()
+                await consumer.perform_seek()
+                while await consumer.position(at) != 0:
+                    pass
+        finally:
+            await asyncio.to_thread(quotas.create)
+            await quota.app.stop()
+            await starting
+
+    asyncio.run(gone_back())
 
 
 def test_what_was_fetched_is_kept_when_flow_resumes_after_a_rebalance() -> None:

@@ -1,0 +1,87 @@
+"""Faust as the quota worker needs it: what it fetched is not lost, what comes late undoes nothing, no thread outlives a failure."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import faust
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.types import TP
+from mode.threads import ServiceThread, WorkerThread
+from mode.utils.queues import ThrowableQueue
+
+
+class Grown(faust.Table[bytes, bytes]):
+    """A table in memory whose changelog is merged on recovery, not replayed: a late write of a former owner undoes nothing."""
+
+    mundane_level = "debug"  # that it starts is no news
+
+    def __init__(self, app: faust.App, *, merge: Callable[[bytes | None, bytes], bytes], **options: Any) -> None:
+        super().__init__(app, key_type=bytes, value_type=bytes, **options)
+        self._merge = merge
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """What recovery calls with the changelog's records, in order."""
+        for event in batch:
+            message = event.message
+            self.data[message.key] = self._merge(self.data.get(message.key), message.value)
+
+
+class Kept(faust.Topic):
+    """A topic whose messages are kept when flow resumes after a rebalance.
+
+    Faust empties the queues of topics then, and with them what it fetched since it sought the committed offsets: seen as totals
+    that were never processed, and had they been one only, committed over. What is left of before is known by its generation.
+    """
+
+    @property
+    def queue(self) -> ThrowableQueue[Any]:
+        """What the agent reads from."""
+        if self._queue is None:
+            self._queue = self.app.FlowControlQueue(self.app.conf.stream_buffer_maxsize, clear_on_resume=False)
+        return self._queue
+
+
+class _Daemon(WorkerThread):
+    """A thread of Faust's that does not keep a process alive that has failed."""
+
+    def __init__(self, service: ServiceThread, **options: Any) -> None:
+        super().__init__(service, **options)
+        self.daemon = True
+
+
+ServiceThread.Worker = _Daemon
+
+
+class _SeekingThread(AIOKafkaConsumerThread):
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """To the first where nothing is committed: the client stays there behind what it fetched, though that is thrown away.
+
+        Seen as a first total that no worker processed; had there been another behind it, it would have been committed over.
+        """
+        committed = await super().seek_to_committed()
+        changelogs = self.app.tables.changelog_topics
+        new = [tp for tp, offset in committed.items() if not offset and tp.topic not in changelogs]
+        if new:
+            await self.seek_to_beginning(*new)
+        return committed
+
+
+class _SeekingConsumer(Consumer):
+    def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
+        return _SeekingThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class _SeekingTransport(Transport):
+    Consumer = _SeekingConsumer
+
+
+class Steady(faust.App):
+    """An application that goes back to what is not committed after every rebalance, and makes no folders."""
+
+    mundane_level = "debug"
+
+    def _new_transport(self) -> Transport:
+        return _SeekingTransport(self.conf.broker_consumer, self)
+
+    def _create_directories(self) -> None:
+        """None: the tables are in memory."""
