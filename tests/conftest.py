@@ -26,6 +26,7 @@ for told in ("COLUMNS", "LINES"):
     os.environ.pop(told, None)
 
 
+@pytest.hookimpl(optionalhook=True)  # a test of the tests runs without xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores, since many tests wait for brokers and workers; at most four, each has a broker."""
     return min(4, (os.cpu_count() or 1) + 1)

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -43,24 +45,27 @@ def jars() -> Path:
     maven = shutil.which("mvn")
     if maven is None:
         raise Unavailable("no mvn in PATH, and Kafka's jars are not in the cache yet")
+    with alone(cache):
+        if not folder.is_dir():
+            _fetch(maven, cache, folder)
+    return folder
+
+
+@contextmanager
+def alone(cache: Path) -> Iterator[None]:
+    """One process at a time; the others wait. Raises Unavailable where nothing can be written."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
         lock = (cache / "lock").open("w")
     except OSError as exc:
         raise Unavailable(f"{exc.filename}: {exc.strerror}") from exc
     with lock:
-        _wait_for(lock.fileno())
-        if not folder.is_dir():
-            _fetch(maven, cache, folder)
-    return folder
-
-
-def _wait_for(lock: int) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print("another process fetches Kafka's jars, waiting …", file=sys.stderr, flush=True)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another process prepares Kafka, waiting …", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _fetch(maven: str, cache: Path, folder: Path) -> None:

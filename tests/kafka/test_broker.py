@@ -53,6 +53,7 @@ def test_a_broker_killed_and_started_again_has_its_address_and_its_records(own_b
     """What a fault test rests on: the crash loses nothing that was acknowledged."""
     topic = topic_maker(own_broker.bootstrap)("kept")
     if sys.platform == "linux":
+        assert ".jsa" in Path(f"/proc/{own_broker.pid}/maps").read_text(), "it maps its classes instead of loading them"
         assert set(listening(own_broker.pid)) == {"127.0.0.1"}  # no port is open to the network, not even for a second
     write(own_broker.bootstrap, topic, ["a", "b"])
     Producer({"bootstrap.servers": own_broker.bootstrap, **QUIET}).list_topics("never-made", timeout=10)
@@ -87,7 +88,7 @@ def victim() -> Iterator[tuple[subprocess.Popen[str], int, int, Path]]:
     """A test run that has started a broker and waits: its process, the broker's, the watching one's, the broker's folder."""
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/kafka/probe.py", "-k", "is_killed"],
-        env={**os.environ, "PROBE_WAITS": "1"}, cwd=ROOT, text=True,
+        env={**os.environ, "PROBE_WAITS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, cwd=ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert run.stdout is not None
