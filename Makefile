@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# A run of the tests starts hundreds of processes: what one has compiled is kept for the next, whatever is usual here.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-kafka test check faults bench lock clean help
 
 help:
@@ -41,14 +44,15 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.kafka
 	@$(BIN)/python -m benchmarks.alerts
 
-# Hashes of everything that is installed: the same set on every machine. Our own packages are linked, not copied. What is
-# imported is compiled then, not all of the rest; the one loop that takes its time is compiled here, not in each process of a test.
+# Hashes of everything that is installed: the same set on every machine. Our own packages are linked, not copied. Compiled by all
+# cores at the end (a package may hold files that are not for this Python), and with them the one loop that takes its time.
 $(READY): requirements.lock pyproject.toml
 	@echo "Setting up .venv (once) …"
 	@$(PYTHON) -c 'import sys; sys.exit("Tollbook needs Python 3.11 or newer; run: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@$(BIN)/python -c 'from ingest.decode import prepare; prepare("kong")'
 	@touch $(READY)
 
