@@ -50,6 +50,8 @@ _TWINS_FROM = 20_000
 # The times a line may have at all, [from, to): ingest/sql/normalise.sql refuses others.
 _TIMES_US = (631_152_000_000_000, 4_102_444_800_000_000)
 
+_Rows = slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
+
 # What a source may have names of its own for.
 FIELDS = (
     "request_id", "time", "method", "path", "route", "status", "request_bytes", "response_bytes", "latency_ms", "latency_s", "client_ip", "api_key", "consumer",
@@ -201,13 +203,11 @@ class Decoder:
             spans[:, side] = _TIMES_US[side] if limit is None else limit
         context = np.zeros(len(position), np.int64)
         if limits.num_rows:
-            row = np.minimum(np.searchsorted(limits["position"].to_numpy(), position), limits.num_rows - 1)
-            limited = limits["position"].to_numpy()[row] == position
-            spans[limited] = np.stack([limits[side].to_numpy() for side in ("earliest_us", "latest_us")], 1)[
-                row[limited]
-            ]
-            context[limited] = self._numbered(limits["key"])[row[limited]]
-        return Bounds(np.clip(spans, *_TIMES_US), context, self._eras)
+            limited, row = _rows_of(position, limits["position"].to_numpy())
+            for side, name in enumerate(("earliest_us", "latest_us")):
+                spans[limited, side] = limits[name].to_numpy()[row]
+            context[limited] = self._numbered(limits["key"])[row]
+        return Bounds(np.clip(spans, *_TIMES_US, out=spans), context, self._eras)
 
     def _numbered(self, keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """0 where a record has no key, 1 where its key is nobody's, of whose lines none is accepted; else a number for each owner."""
@@ -221,6 +221,15 @@ class Decoder:
         if self._judge is None:
             return pa.nulls(rows.num_rows, CODED)
         return self._judge.marks(rows, accepted)
+
+
+def _rows_of(position: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> tuple[_Rows, _Rows]:
+    """Which of the positions are among the `known` ones, both sorted, and where there; mostly these are the same."""
+    if np.array_equal(position, known):
+        return slice(None), slice(None)
+    row = np.minimum(np.searchsorted(known, position), len(known) - 1)
+    found = known[row] == position
+    return found, row[found]
 
 
 class Parser:

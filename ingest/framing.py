@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ingest import documents
+from ingest import documents, scan
+from schemas import compiled
 
 Text = bytes | memoryview  # not to be changed once it was split: lines lie in it
 LINE_BYTES_MAX = 1 << 20
@@ -106,10 +107,16 @@ def whole_document(text: Text, start: int) -> Lines:
 
 
 def _newlines(text: Text) -> npt.NDArray[np.int64]:
-    """Offsets of all newlines, found in slices that stay in the processor's cache: four times as fast as in one go."""
+    """Offsets of all newlines, found in slices that stay in the processor's cache."""
     whole = np.frombuffer(text, np.uint8)
-    found = [np.flatnonzero(whole[i : i + _SLICE_BYTES] == _NEWLINE) + i for i in range(0, len(whole), _SLICE_BYTES)]
+    whole.flags.writeable = False  # the one kind of array that the loop is compiled for
+    find = scan.newlines if compiled.is_loaded() else _equal_newline
+    found = [find(whole[i : i + _SLICE_BYTES]) + i for i in range(0, len(whole), _SLICE_BYTES)]
     return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def _equal_newline(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    return np.flatnonzero(text == _NEWLINE)
 
 
 def _readable(

@@ -1,12 +1,9 @@
 """The loops over bytes of ingest/scan.py, compiled; the first use on a machine takes some seconds, and is kept.
 
 They decide by nothing beyond a line: it ends with a newline, which ends everything else, too. Bytes are looked at eight at a time
-(ingest/words.py), as far as the text reaches. A position of -1 means that a line is unusual there. Nothing here raises, or makes an array.
+(schemas/words.py), as far as the text reaches. A position of -1 means that a line is unusual there. Nothing here raises, or makes an array.
 """
 
-from typing import Any
-
-import numba
 import numpy as np
 
 from ingest.scan import (
@@ -57,7 +54,8 @@ from ingest.shape import (
     UNREAD,
     WORD,
 )
-from ingest.words import byte, load, store, zeros_below
+from schemas.compiled import compiled
+from schemas.words import byte, load, store, zeros_below
 
 _LINE_BYTES_MAX = 65_535
 # What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
@@ -110,29 +108,13 @@ _MONTHS = np.frombuffer(b"JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8)
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _ONE = np.uint64(1)
 # Of each byte of a word the lowest and the highest bit, and some character.
-_LOW, _HIGH, _SPACES, _QUOTES, _BACKSLASHES, _DELETES = (
-    np.uint64(each * 0x0101010101010101) for each in (1, 0x80, _SPACE, _QUOTE, _BACKSLASH, 0x7F)
+_LOW, _HIGH, _SPACES, _QUOTES, _BACKSLASHES, _DELETES, _NEWLINES = (
+    np.uint64(each * 0x0101010101010101) for each in (1, 0x80, _SPACE, _QUOTE, _BACKSLASH, 0x7F, _NEWLINE)
 )
 
 
-def _kept(**options: Any) -> Any:
-    """Compiled, and kept for the next process; where nothing can be written it is compiled anew in each.
-
-    Who holds an array is not counted (_nrt): here they are borrowed, and to count at each call took as long as all else.
-    """
-    options |= {"nogil": True, "_nrt": False}
-
-    def compiled(loop: Any) -> Any:
-        try:
-            return numba.njit(cache=True, **options)(loop)
-        except RuntimeError:
-            return numba.njit(**options)(loop)
-
-    return compiled
-
-
-_compiled = _kept()
-_inlined = _kept(forceinline=True)
+_compiled = compiled()
+_inlined = compiled(forceinline=True)
 
 
 @_compiled
@@ -957,3 +939,22 @@ def ids(text, at, length, head, head_at, head_length, position, offsets, data):
             for j in range(offsets[i + 1] - 1, p - 1, -1):
                 data[j] = _ZERO + rest % 10
                 rest //= 10
+
+
+@_compiled
+def newlines(text, found):
+    """Offsets of all newlines, into `found`; how many there are."""
+    n, i = 0, 0
+    while i + WORD <= len(text):
+        other = load(text, i) ^ _NEWLINES
+        here = ~((other & _DELETES) + _DELETES | other | _DELETES)  # the highest bit of each byte that is one
+        while here != 0:
+            found[n] = i + (zeros_below(here) >> 3)
+            n += 1
+            here &= here - _ONE
+        i += WORD
+    for j in range(i, len(text)):
+        if byte(text, j) == _NEWLINE:
+            found[n] = j
+            n += 1
+    return n

@@ -126,6 +126,14 @@ def find(
     return found
 
 
+def newlines(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    """Offsets of all newlines. There must be room for as many as there are bytes."""
+    from ingest import loops  # noqa: PLC0415 see above
+
+    found = np.empty(len(text), np.intp)
+    return found[: loops.newlines(text, found)]
+
+
 def ids(
     text: npt.NDArray[np.uint8],
     at: npt.NDArray[np.int64],

@@ -139,16 +139,16 @@ class Twins:
         position = np.concatenate([lines.position[copied], told["position"].to_numpy()])
         order = np.argsort(position, kind="stable")
         model = np.concatenate([self._event[entry], self._events.num_rows + np.arange(others)])[order]
-        models = _together(self._events, told).take(model)
+        models = pc.take(_together(self._events, told), pa.array(model), boundscheck=False)
         plain = np.concatenate([self._known.plain[entry], np.zeros(others, np.uint8)])[order]
-        numbers = found.numbers[np.concatenate([copied, np.zeros(others, np.int64)])[order]]
+        numbers = found.numbers.take(np.concatenate([copied, np.zeros(others, np.int64)])[order], axis=0)
         own: dict[str, pa.Array | pa.ChunkedArray] = {"position": pa.array(position[order])}
         for number, name in enumerate(_NUMBERS):
             own[name] = _where(plain >> number & 1 == 1, numbers[:, number], models[name])
         place, head = self._id[entry], self._head[entry]
         heads = [before.encode() for before in [*self._heads, f"@{origin.generation}:"]]
         ids = lines.ids(copied, place, heads, np.where(place == _DERIVED, len(heads) - 1, head), found)
-        own["event_id"] = pa.concat_arrays([ids, *told["event_id"].chunks]).take(pa.array(order))
+        own["event_id"] = pc.take(pa.concat_arrays([ids, *told["event_id"].chunks]), pa.array(order), boundscheck=False)
         own |= {name: repeated(value, len(order)) for name, value in origin._asdict().items()}
         columns = [own.get(field.name, models[field.name]) for field in FRESH_EVENTS]
         return without_unused(pa.table(columns, schema=FRESH_EVENTS))
@@ -205,4 +205,5 @@ def _where(chosen: npt.NDArray[np.bool_], numbers: npt.NDArray[np.int64], others
     """The chosen numbers, and of the rest `others`."""
     rest = others.cast(pa.int64())
     values = np.where(chosen, numbers, pc.fill_null(rest, 0).to_numpy())
-    return pa.array(values, mask=~chosen & rest.is_null().to_numpy()).cast(others.type)
+    unknown = ~chosen & rest.is_null().to_numpy() if rest.null_count else None
+    return pa.array(values, mask=unknown).cast(others.type)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas import compiled
+
 _SEED, _M = np.uint32(0x9747B28C), np.uint32(0x5BD1E995)
 _SIGN = np.uint32(0x7FFFFFFF)
 _WORD_BYTES = 4
@@ -44,15 +46,28 @@ def murmur2(keys: pa.ChunkedArray | pa.Array) -> U32:
     if isinstance(keys, pa.ChunkedArray):
         keys = keys.combine_chunks()
     hashes = np.empty(len(keys), np.uint32)
+    if compiled.is_loaded():
+        from schemas.hashes import murmur2 as loop  # noqa: PLC0415  see schemas/compiled.py
+
+        loop(*_bytes_of(keys), hashes)
+        return hashes
     for first in range(0, len(keys), _BLOCK_ROWS):
-        block = keys[first : first + _BLOCK_ROWS]
-        _, offsets, data = block.buffers()
-        ends = np.frombuffer(offsets, np.int32)[block.offset : block.offset + len(block) + 1].astype(np.int64)
+        data, offsets = _bytes_of(keys[first : first + _BLOCK_ROWS])
+        ends = offsets.astype(np.int64)
         # Copied, with a word of zeros behind the last key: its last bytes are read as a whole word, too.
         padded = np.zeros(ends[-1] - ends[0] + _WORD_BYTES, np.uint8)
-        padded[:-_WORD_BYTES] = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
+        padded[:-_WORD_BYTES] = data[ends[0] : ends[-1]]
         hashes[first : first + _BLOCK_ROWS] = _hashed(padded, ends[:-1] - ends[0], np.diff(ends))
     return hashes
+
+
+def _bytes_of(keys: pa.BinaryArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    """The bytes that keys lie in, and where each begins and the last one ends."""
+    _, offsets, data = keys.buffers()
+    both = np.frombuffer(data or b"", np.uint8), np.frombuffer(offsets, np.int32)[keys.offset :][: len(keys) + 1]
+    for each in both:
+        each.flags.writeable = False  # the one kind of array that the loop is compiled for
+    return both
 
 
 def _hashed(data: npt.NDArray[np.uint8], starts: I64, lengths: I64) -> U32:

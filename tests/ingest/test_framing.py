@@ -1,9 +1,34 @@
 """Bytes to lines: nothing is lost, whatever the ends of lines and the encoding."""
 
-from hypothesis import given
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.framing import BOM, LINE_BYTES_MAX, split_lines
+from schemas import compiled
+
+
+@pytest.fixture(scope="module", autouse=True, params=[False, True], ids=["in slices", "compiled"])
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All of this holds for both ways to find newlines."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "is_loaded", lambda: request.param)
+        yield
+
+
+@given(
+    st.lists(st.sampled_from([b"\n", b"\x0b", b"\x8a", b"\0", b"\xff", b"ab"]), max_size=60),
+    st.sampled_from([0, 1, 262_140]),
+)
+@example([b"\n", b"\x0b", b"ab"], 0)
+def test_a_line_ends_at_a_newline_and_at_nothing_like_it(parts: list[bytes], before: int) -> None:
+    """Wherever it stands in a word or a slice: bytes with a bit more or less, next to one, end nothing."""
+    text = b"x" * before + b"".join(parts)
+    found = split_lines(text, 0).lines["position"].to_pylist()
+    ends = [0, *(i + 1 for i, b in enumerate(text) if b == 10)]
+    assert found == [a for a, b in zip(ends, [*ends[1:], len(text)], strict=True) if text[a:b].strip()]
 
 
 @given(
