@@ -327,20 +327,26 @@ def _with_ids(
     derived = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
     if not len(derived):
         return ids
-    row, at, last = place.row[derived], offset[derived], place.rank[derived]
-    names, always = generation.take(pa.array(derived)), np.ones(len(derived), bool)
+    row, number = place.row[derived], place.rank[derived]
+    begins = np.flatnonzero(np.diff(row, prepend=-1))  # of each record its first
+    said = zip(
+        row[begins].tolist(),
+        generation.take(pa.array(derived[begins])).to_pylist(),
+        offset[derived[begins]].tolist(),
+        strict=True,
+    )
+    heads = pa.array([f"@{files[r][0]}:" if r in files else f"@{name}:{at}:" for r, name, at in said])
+    record = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(row)))
+    item = np.zeros(len(row), np.int64)
     if files:
         of_file = np.isin(row, list(files))
-        bases = {r: base for r, (_, base) in files.items()}
-        at = np.where(of_file, np.array([bases.get(int(r), 0) for r in row]) + place.byte[derived], at)
-        last = np.where(of_file, place.item[derived], last)
-        always = ~of_file | (last != 0)
-        names = pa.array(
-            [files[int(r)][0] if int(r) in files else n for r, n in zip(row, names.to_pylist(), strict=True)]
-        )
-    suffix = pc.if_else(pa.array(always), pc.binary_join_element_wise("", pa.array(last).cast(pa.string()), ":"), "")
-    where = pc.binary_join_element_wise(pa.array(at).cast(pa.string()), suffix, "")
-    given = pc.binary_join_element_wise(pc.binary_join_element_wise("@", names, ""), where, ":")
+        base = np.array([files[r][1] if r in files else 0 for r in row[begins].tolist()])[record]
+        number = np.where(of_file, base + place.byte[derived], number)
+        item = np.where(of_file, place.item[derived], 0)
+    given = pc.binary_join_element_wise(heads.take(pa.array(record)), pa.array(number).cast(pa.string()), "")
+    if item.any():
+        behind = pc.binary_join_element_wise(given, pa.array(item).cast(pa.string()), ":")
+        given = pc.if_else(pa.array(item > 0), behind, given)
     return pa.chunked_array([pc.replace_with_mask(ids.combine_chunks(), mask, given)])
 
 

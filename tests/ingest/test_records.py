@@ -73,6 +73,18 @@ def test_derived_ids_of_a_file_are_those_of_the_file_however_it_is_sent(cuts: li
     assert ids == sorted(f"@f00:{start}" for start in starts)
 
 
+def test_entries_of_one_line_are_told_apart_in_a_file_and_by_their_place_without_one() -> None:
+    """A line with several entries: in a file its byte names the first, the others add their number; from elsewhere, all are counted."""
+    several = b"[" + b",".join(line(kong(None, client_ip=f"203.0.113.{n}")).strip() for n in range(3)) + b"]\n"
+    one = line(kong(None))
+    of_file = [*HEADERS, ("generation", b"f00"), ("position", b"50")]
+    result = read(batch(one + several, one + several, headers=[of_file, HEADERS]))
+    ends, where = 50 + len(one), "gateway.access/0@id"
+    assert sorted(result.events["event_id"].to_pylist()) == sorted(
+        ["@f00:50", f"@f00:{ends}", f"@f00:{ends}:1", f"@f00:{ends}:2", *(f"@{where}:101:{n}" for n in range(4))]
+    )
+
+
 def test_derived_ids_of_a_named_request_are_those_of_the_request_wherever_it_lands() -> None:
     """`tollbook serve` says which request a record is of: sent again, to another partition, the lines are known. Limits hold."""
     lines = [line(kong(None, client_ip=f"203.0.113.{n}")) for n in range(3)]
