@@ -233,13 +233,14 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     given = (records.values[row] or b"" for row in group.rows)
     values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
     text = b"".join(values)
-    # One refused line each: their bytes could be taken for line ends. One byte is looked for first, which all of these marks have.
-    if b"\xfe" in text and any(mark in text for mark in WIDE_BOMS):
+    framed = split_lines(text, 0)
+    # One refused line each: their bytes could be taken for line ends. Where every line is UTF-8, there is no such mark.
+    if framed.unreadable.num_rows and any(mark in text for mark in WIDE_BOMS):
         values = [WIDE_BOMS[0] + b"\n" if value.startswith(WIDE_BOMS) else value for value in values]
         text = b"".join(values)
+        framed = split_lines(text, 0)
     ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
     starts = np.append(0, ends[:-1])
-    framed = split_lines(text, 0)
     rows = np.asarray(group.rows)
     of_line = np.repeat(rows, _counts(framed.lines["position"].to_numpy(), ends))
     received = records.received_us[of_line]
