@@ -54,7 +54,7 @@ ServiceThread.Worker = _Daemon
 
 class _SeekingThread(AIOKafkaConsumerThread):
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """To the first where nothing is committed: the client stays there behind what it fetched, though that is thrown away.
+        """To the first where nothing is committed, or 0: the client stays there behind what it fetched, though that is thrown away.
 
         Seen as a first total that no worker processed; had there been another behind it, it would have been committed over.
         """

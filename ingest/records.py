@@ -143,7 +143,9 @@ def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
     """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
     headers = wire.headers(wire.EVENTS_2, batch.origins)
     to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
-    order = np.argsort(to.astype(np.uint16), kind="stable")  # so few bits are not compared, but counted
+    order = np.argsort(
+        to.astype(np.uint16), kind="stable"
+    )  # so few bits, which all tables have, are not compared, but counted
     rows = pc.take(batch.events, pa.array(order), boundscheck=False).combine_chunks()
     bounds = np.searchsorted(to[order], np.arange(partitions + 1))
     for partition in range(partitions):
@@ -242,7 +244,7 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
     starts = np.append(0, ends[:-1])
     rows = np.asarray(group.rows)
-    of_line = np.repeat(rows, _counts(framed.lines["position"].to_numpy(), ends))
+    of_line = rows[_records_at(framed.lines["position"].to_numpy(), ends)]
     received = records.received_us[of_line]
     limits = pa.table(
         [
@@ -258,9 +260,7 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     decoded = how.decoder.decode(framed, DERIVED, limits)
     position = np.concatenate([table["position"].to_numpy() for table in decoded])
     item = np.concatenate([table["item"].to_numpy() for table in decoded])
-    record = np.concatenate(
-        [np.repeat(np.arange(len(ends)), _counts(table["position"].to_numpy(), ends)) for table in decoded]
-    )
+    record = np.concatenate([_records_at(table["position"].to_numpy(), ends) for table in decoded])
     place = _Place(rows[record], _ranks(record, position, item), position - starts[record], item)
     split = decoded.events.num_rows
     named = group.files | group.requests
@@ -273,9 +273,9 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     )
 
 
-def _counts(position: I64, ends: I64) -> I64:
-    """How many of the positions, which are sorted, lie in each record."""
-    return np.diff(np.searchsorted(position, ends), prepend=0)
+def _records_at(position: I64, ends: I64) -> I64:
+    """The record that each position lies in. Both are sorted: there are few records to search for among many positions."""
+    return np.repeat(np.arange(len(ends)), np.diff(np.searchsorted(position, ends), prepend=0))
 
 
 def _keys(records: Records, of_line: I64) -> pa.Array:
@@ -330,18 +330,15 @@ def _with_ids(
         return ids
     row, number = place.row[derived], place.rank[derived]
     begins = np.flatnonzero(np.diff(row, prepend=-1))  # of each record its first
-    said = zip(
-        row[begins].tolist(),
-        generation.take(pa.array(derived[begins])).to_pylist(),
-        offset[derived[begins]].tolist(),
-        strict=True,
-    )
+    rows = row[begins].tolist()
+    partitions = generation.take(pa.array(derived[begins])).to_pylist()
+    said = zip(rows, partitions, offset[derived[begins]].tolist(), strict=True)
     heads = pa.array([f"@{files[r][0]}:" if r in files else f"@{name}:{at}:" for r, name, at in said])
     record = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(row)))
     item = np.zeros(len(row), np.int64)
     if files:
-        of_file = np.isin(row, list(files))
-        base = np.array([files[r][1] if r in files else 0 for r in row[begins].tolist()])[record]
+        of_file = np.array([r in files for r in rows])[record]
+        base = np.array([files[r][1] if r in files else 0 for r in rows])[record]
         number = np.where(of_file, base + place.byte[derived], number)
         item = np.where(of_file, place.item[derived], 0)
     given = pc.binary_join_element_wise(heads.take(pa.array(record)), pa.array(number).cast(pa.string()), "")

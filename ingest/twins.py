@@ -141,6 +141,7 @@ class Twins:
         model = np.concatenate([self._event[entry], self._events.num_rows + np.arange(others)])[order]
         models = pc.take(_together(self._events, told), pa.array(model), boundscheck=False)
         plain = np.concatenate([self._known.plain[entry], np.zeros(others, np.uint8)])[order]
+        # By `take`: an index of rows takes nine times as long.
         numbers = found.numbers.take(np.concatenate([copied, np.zeros(others, np.int64)])[order], axis=0)
         own: dict[str, pa.Array | pa.ChunkedArray] = {"position": pa.array(position[order])}
         for number, name in enumerate(_NUMBERS):

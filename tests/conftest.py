@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import settings
 
+from schemas import compiled
 from tests.kafka.broker import Broker
 from tests.kafka.finding import any_kafka, missing
 from tests.kafka.jars import Unavailable
@@ -37,6 +38,14 @@ def kafka() -> Iterator[str]:
     """Bootstrap servers of a real Kafka that all tests of the run share: use topics and groups named by `kafka_prefix`."""
     with any_kafka() as bootstrap:
         yield bootstrap
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["columns", "compiled"])
+def either_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """By columns, and by the loops that take their place where these are loaded: for tests that must hold for both."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "is_loaded", lambda: request.param)
+        yield
 
 
 @pytest.fixture

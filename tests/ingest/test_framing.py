@@ -1,21 +1,12 @@
 """Bytes to lines: nothing is lost, whatever the ends of lines and the encoding."""
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.framing import BOM, LINE_BYTES_MAX, split_lines
-from schemas import compiled
 
-
-@pytest.fixture(scope="module", autouse=True, params=[False, True], ids=["in slices", "compiled"])
-def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """All of this holds for both ways to find newlines."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "is_loaded", lambda: request.param)
-        yield
+pytestmark = pytest.mark.usefixtures("either_way")
 
 
 @given(

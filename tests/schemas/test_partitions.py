@@ -1,7 +1,5 @@
 """The partition of a key is Kafka's, for any bytes, and the same however the keys lie in memory."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,9 +7,10 @@ from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import compiled
 from schemas.partitions import murmur2, partition_of_key, partitions_of, partitions_of_keys
 from tests.conftest import MakeTopic
+
+pytestmark = pytest.mark.usefixtures("either_way")
 
 # What Kafka's own tests expect of its murmur2, as Java's signed integers.
 KNOWN = {
@@ -23,14 +22,6 @@ KNOWN = {
     "abc": 479470107,
 }
 KEYS = st.lists(st.text(max_size=40) | st.text(alphabet="ab\0é🙂", max_size=9), max_size=40)
-
-
-@pytest.fixture(scope="module", autouse=True, params=[False, True], ids=["in columns", "compiled"])
-def way(request: pytest.FixtureRequest) -> Iterator[None]:
-    """All of this holds for both ways to hash."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compiled, "is_loaded", lambda: request.param)
-        yield
 
 
 def plain(key: bytes) -> int:
