@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+DOCUMENT_BYTES_MAX = 64 << 20  # a line that is longer is no document; it is never held as a whole
 _OPEN = (ord("{"), ord("["))
 _CLOSE = (ord("}"), ord("]"))
 _QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
@@ -49,7 +50,9 @@ class _Unknown(Exception):
 
 
 def records(document: bytes) -> list[Record]:
-    """The records of a document, or nothing where it is none that is known, or not whole. Line ends in it become spaces."""
+    """The records of a document, or nothing where it is none that is known, too long, or not whole. Line ends in it become spaces."""
+    if len(document) > DOCUMENT_BYTES_MAX:
+        return []
     kind = next((k for k in (_ARRAY, _RECORDS, _OTLP, _ENVELOPE) if k.match(document)), None)
     if kind is None or (brackets := _brackets(document)) is None:
         return []

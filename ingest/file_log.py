@@ -19,7 +19,6 @@ from ingest.framing import Lines, Text, split_lines, too_long, whole_document
 from ingest.generation import FileChanged, Identified, Known
 from ingest.text import (
     BLOCK_BYTES,
-    LINE_HELD_BYTES_MAX,
     LongLine,
     UnreadableFile,
     is_complete_json,
@@ -29,9 +28,7 @@ from ingest.text import (
     last_line_before,
     open_text,
     packed_position,
-    pass_over,
-    read_behind,
-    whole_lines,
+    pieces,
 )
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import INGESTED
@@ -177,42 +174,38 @@ class FileLog:
             before = generation.skip(text, start, name)
             if (tail := self._tails.get((partition.generation, start))) and generation.tail_sha256(before) != tail:
                 raise FileChanged(generation.changed(path))
-            rest, at_end = b"", False
-            while not at_end:
-                block, held = read_behind(rest, text, self._block_bytes, name), len(rest)
+            for piece in pieces(text, start, self._block_bytes, name):
                 self._position = already + packed_position(text)
-                at_end = len(block) < held + self._block_bytes
-                generation.check_unmoved(path, text, start, before, block[: generation.TAIL_BYTES])
-                if at_end and start == 0 and not held and is_document(block):
-                    yield _Block(partition, 0, block, generation.tail_sha256(block), document=True)
-                    break
-                cut = whole_lines(block)
-                half = bytes(block[cut:]) if at_end else b""
-                if half and self._is_whole(path, half):
-                    cut = len(block)
-                rest = bytes(block[cut:])
-                if block := block[:cut]:
-                    before = (before + block[-generation.TAIL_BYTES :])[-generation.TAIL_BYTES :]
-                    is_cut = bool(half) and not rest and not (self._final or is_complete_json(half))
-                    yield _Block(partition, start, block, generation.tail_sha256(before), cut=is_cut)
-                    start += cut
-                if len(rest) > LINE_HELD_BYTES_MAX and not at_end:
-                    begun = rest
-                    long, rest = pass_over(text, begun, self._block_bytes, name)
-                    if long is None:
-                        self.waiting[name] = len(begun)
+                begins, block, cut = piece.start, piece.block, piece.cut
+                generation.check_unmoved(path, text, begins, before, block[: generation.TAIL_BYTES])
+                if long := piece.long:
+                    if not long.ended and not self._is_at_rest(path):
+                        self.waiting[name] = long.length
                         break
                     before = long.tail
-                    yield _Block(partition, start, b"", generation.tail_sha256(before), long)
-                    start += long.length
+                    yield _Block(partition, begins, b"", generation.tail_sha256(before), long)
+                    continue
+                if piece.at_end and begins == 0 and is_document(block):
+                    yield _Block(partition, 0, block, generation.tail_sha256(block), document=True)
+                    break
+                half = bytes(block[cut:]) if piece.at_end else b""
+                if half and self._is_whole(path, half):
+                    cut = len(block)
+                if cut:
+                    before = (before + block[:cut][-generation.TAIL_BYTES :])[-generation.TAIL_BYTES :]
+                    is_cut = bool(half) and cut == len(block) and not (self._final or is_complete_json(half))
+                    yield _Block(partition, begins, block[:cut], generation.tail_sha256(before), cut=is_cut)
             self._position = already + path.stat().st_size
 
     def _is_whole(self, path: Path, line: bytes) -> bool:
         """Whether a last line without a newline is read: half a line is never guessed at. It waits; in a log at rest it is refused."""
-        if self._final or is_packed(path) or is_complete_json(line):
+        if self._is_at_rest(path) or is_complete_json(line):
             return True
         self.waiting[str(path)] = len(line)
         return False
+
+    def _is_at_rest(self, path: Path) -> bool:
+        return self._final or is_packed(path)
 
     def _decode(self, block: _Block) -> Fetched:
         framed: Lines

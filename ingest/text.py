@@ -7,24 +7,27 @@ import json
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import pyarrow as pa
 
-from ingest.framing import BOM, Lines, Text, split_lines, whole_document
+from ingest import documents
+from ingest.framing import BOM, Lines, Text, split_lines, too_long, whole_document
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # A statement takes 20 ms to begin, whatever it reads: blocks are large, so that this is little for each line.
 BLOCK_BYTES = 64 << 20
-LINE_HELD_BYTES_MAX = 64 << 20  # a document may be so long; what is longer is passed over, and refused as one entry
 _TAIL_BYTES = 4096
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte of 0x50 to 0x5f: a frame that holds no text may come first
+_READ_BYTES = 1 << 20
 _SKIP_BYTES = 8 << 20
+_NOTHING = memoryview(b"")
 
 
 class UnreadableFile(Exception):
@@ -49,21 +52,28 @@ def open_text(path: Path) -> BinaryIO:
 
 
 def read(text: BinaryIO, size: int, name: str) -> bytes:
-    """Up to `size` bytes; fewer only at the end. Raises as `read_behind`."""
-    return bytes(read_behind(b"", text, size, name))
+    """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged."""
+    return bytes(_read_behind(_NOTHING, text, size, name)[0])
 
 
-def read_behind(begun: bytes, text: BinaryIO, size: int, name: str) -> memoryview:
-    """`begun` and behind it up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged.
+def _read_behind(
+    begun: memoryview, text: BinaryIO, size: int, name: str, *, line: bool = False
+) -> tuple[memoryview, bool]:
+    """`begun` and what is read behind it, `size` bytes together, of a `line` little more than its rest; and whether the text ends there.
 
     They lie in memory of Arrow's, which keeps it for the next block: new memory takes twice as long to fill.
     """
-    block, filled = memoryview(pa.allocate_buffer(len(begun) + size)).cast("B"), len(begun)
+    block, filled = memoryview(pa.allocate_buffer(size)).cast("B"), len(begun)
     block[:filled] = begun
     with _damage_explained(name):
-        while filled < len(block) and (count := text.readinto(block[filled:])):  # type: ignore[attr-defined]
+        while filled < size:
+            # As much as is asked for of a packed file at once, its reader holds twice besides.
+            part = block[filled : filled + _READ_BYTES]
+            count = text.readinto(part)  # type: ignore[attr-defined]
             filled += count
-    return block[:filled]
+            if not count or (line and b"\n" in bytes(part[:count])):
+                return block[:filled], not count
+    return block, False
 
 
 def whole_lines(text: Text) -> int:
@@ -88,28 +98,69 @@ def _damage_explained(name: str) -> Generator[None]:
 
 
 class LongLine(NamedTuple):
-    """A line that is too long to be held: how it begins, its length and hash without its end, its last bytes and all its bytes."""
+    """A line that is too long to be held: how it begins, its length and hash without its end, its last bytes, all its bytes; whether it has an end."""
 
     head: bytes
     size: int
     sha256: str
     tail: bytes
     length: int
+    ended: bool
 
 
-def pass_over(text: BinaryIO, begun: bytes, size: int, name: str) -> tuple[LongLine | None, bytes]:
-    """Read on to the end of a line that has `begun`, in pieces of `size`; and what was read behind it. None: the text ends in it."""
-    digest, length, tail = hashlib.sha256(begun), len(begun), begun[-_TAIL_BYTES:]
-    while piece := read(text, size, name):
-        end = piece.find(b"\n") + 1
-        part = piece[:end] if end else piece
-        digest.update(part.rstrip(b"\r\n") if end else part)
-        length += len(part)
-        tail = (tail + part)[-_TAIL_BYTES:]
-        if end:
-            bare = length - (len(part) - len(part.rstrip(b"\r\n")))
-            return LongLine(begun[:_TAIL_BYTES], bare, digest.hexdigest(), tail, length), piece[end:]
-    return None, b""
+class Piece(NamedTuple):
+    """Of a text from offset `start`, where a line begins: `block`, in which whole lines end at `cut`; what lies behind comes again.
+
+    Of a line that is too long (`long`) `block` is the beginning, and nothing of it comes again.
+    """
+
+    start: int
+    block: memoryview
+    cut: int
+    at_end: bool
+    long: LongLine | None = None
+
+
+def pieces(text: BinaryIO, start: int, size: int, name: str) -> Generator[Piece]:
+    """A text, which was read to `start`, to its end, in blocks of `size` bytes; a longer line in one, up to the length of a document.
+
+    Raises UnreadableFile for a file that is cut or damaged.
+    """
+    rest, at_end = _NOTHING, False
+    while not at_end:
+        is_long = len(rest) >= size
+        block, at_end = _read_behind(
+            rest, text, documents.DOCUMENT_BYTES_MAX + 1 if is_long else size, name, line=is_long
+        )
+        cut = whole_lines(block)
+        yield Piece(start, block, cut, at_end)
+        start, rest = start + cut, block[cut:]
+        if len(rest) > documents.DOCUMENT_BYTES_MAX and not at_end:
+            begun = rest
+            long, rest = _pass_over(text, begun, name)
+            at_end = not long.ended
+            yield Piece(start, begun, 0, at_end, long)
+            start += long.length
+
+
+def _pass_over(text: BinaryIO, begun: memoryview, name: str) -> tuple[LongLine, memoryview]:
+    """Read on to the end of a line that has `begun`, or of the text; and what was read behind it."""
+    digest, length, tail = hashlib.sha256(), 0, b""
+    bare, size = digest, 0  # up to the last byte that is not of the line's end
+    held = (bytes(begun[i : i + _READ_BYTES]) for i in range(0, len(begun), _READ_BYTES))
+    for part in chain(held, iter(lambda: read(text, _READ_BYTES, name), b"")):
+        line = part[: part.find(b"\n") + 1] or part
+        if stripped := line.rstrip(b"\r\n"):
+            digest.update(stripped)
+            bare, size = digest.copy(), length + len(stripped)
+        digest.update(line[len(stripped) :])
+        length += len(line)
+        tail = (tail + line[-_TAIL_BYTES:])[-_TAIL_BYTES:]
+        if line.endswith(b"\n"):
+            break
+    ended = line.endswith(b"\n")
+    found = LongLine(bytes(begun[:_TAIL_BYTES]), size, bare.hexdigest(), tail, length, ended)
+    return found, memoryview(part)[len(line) :]
 
 
 def packed_position(text: BinaryIO) -> int:
@@ -129,13 +180,12 @@ def last_line(text: Text, prefix: bytes) -> bytes | None:
 
 def last_line_before(path: Path, offset: int, prefix: bytes) -> bytes | None:
     """The same of a file, before `offset`, where a line begins. Raises UnreadableFile."""
-    found, rest = None, b""
+    found = None
     with open_text(path) as text:
-        while offset > 0 and (piece := read(text, min(BLOCK_BYTES, offset), str(path))):
-            offset -= len(piece)
-            cut = (rest + piece).rfind(b"\n") + 1
-            whole, rest = (rest + piece)[:cut], (rest + piece)[cut:]
-            found = last_line(whole, prefix) or found
+        for piece in pieces(text, 0, BLOCK_BYTES, str(path)):
+            found = last_line(piece.block[: min(piece.cut, offset - piece.start)], prefix) or found
+            if piece.start + piece.cut >= offset:
+                break
     return found
 
 
@@ -158,18 +208,14 @@ def frames(source: Path | BinaryIO) -> Generator[Lines]:
 
 
 def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
-    start, rest, at_end = 0, b"", False
-    while not at_end:
-        block = read_behind(rest, text, BLOCK_BYTES, name)
-        at_end = len(block) < len(rest) + BLOCK_BYTES
-        if at_end and not start and is_document(block):
+    for piece in pieces(text, 0, BLOCK_BYTES, name):
+        start, block = piece.start, piece.block
+        if long := piece.long:
+            yield too_long(long.head, long.size, long.sha256, start)
+        elif piece.at_end and not start and is_document(block):
             yield whole_document(block, 0)
-            return
-        cut = len(block) if at_end else whole_lines(block)
-        rest = bytes(block[cut:])
-        if cut:
-            yield split_lines(block[:cut], start)
-        start += cut
+        elif end := len(block) if piece.at_end else piece.cut:
+            yield split_lines(block[:end], start)
 
 
 def is_packed(path: Path) -> bool:
@@ -238,8 +284,8 @@ class _Zstd(io.RawIOBase):
 
 
 def is_complete_json(line: bytes) -> bool:
-    """Whether a line without newline is whole all the same: a JSON object or array that closes."""
-    return line.lstrip()[:1] in {b"{", b"["} and _is_json(line)
+    """Whether a line without newline is whole all the same: a JSON object or array that closes, and is not too long to be one."""
+    return len(line) <= documents.DOCUMENT_BYTES_MAX and line.lstrip()[:1] in {b"{", b"["} and _is_json(line)
 
 
 def _is_json(text: bytes) -> bool:

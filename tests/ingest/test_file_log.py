@@ -8,9 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from ingest import documents
 from ingest.decode import Decoder, SourceRules
 from ingest.file_log import FileLog
 from ingest.generation import Known, identify
+from ingest.text import frames
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
 
@@ -256,6 +258,44 @@ def test_small_blocks_and_large_blocks_give_the_same(tmp_path: Path) -> None:
         log.close()
         results.append(rows)
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\r\n", b""], ids=repr)
+def test_a_line_as_long_as_a_document_may_be_and_a_longer_one_are_the_same_in_all_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    """Whether a line was held as a whole, or passed over, is seen in nothing; a redrive finds the line that was refused."""
+    longest = 3 << 20
+    monkeypatch.setattr(documents, "DOCUMENT_BYTES_MAX", longest)
+
+    def document(size: int) -> bytes:
+        begins = b"[" + lines(f"a{size}").strip() + b"," + lines(f"b{size}").strip()
+        return begins.ljust(size - len(end) - 1) + b"]" + end
+
+    held = [longest - 1, longest] if end else []  # behind a line without an end there is none
+    path = tmp_path / "a.log"
+    path.write_bytes(lines("c") + b"".join(map(document, held)) + document(longest + 1))
+    results = []
+    for size in (1000, 1 << 20, longest, longest + 1, 16 << 20):
+        log = opened([path], block_bytes=size, final=True)
+        events, refused, offset = [], [], 0
+        while fetched := log.poll():
+            assert fetched.from_offset == offset
+            offset = fetched.to_offset
+            events += fetched.events["event_id"].to_pylist()
+            refused += fetched.refused.select(["position", "reason", "detail", "raw_sha256"]).to_pylist()
+        log.close()
+        assert offset == path.stat().st_size
+        results.append((events, refused))
+    assert results == results[:1] * len(results)
+    events, refused = results[0]
+    assert events == ["c", *(f"{record}{size}" for size in held for record in "ab")]
+    assert [row["reason"] for row in refused] == ["TOO_LARGE"]
+    assert [row for block in frames(path) for row in block.unreadable.to_pylist()] == refused
+    for size in (1000, 16 << 20):
+        growing = opened([path], block_bytes=size)
+        assert len(read(growing)[0]) == len(events)
+        assert growing.waiting == ({} if end else {str(path): longest + 1})
 
 
 def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import functools
 import gzip
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,6 +18,7 @@ from ingest.decode import Decoder, SourceRules
 from ingest.follow_log import FollowLog
 from ingest.generation import Known
 from ingest.held import NAMES_MAX, Held
+from ingest.text import Piece
 from ingest.watch import Found
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
@@ -352,15 +354,15 @@ def test_a_log_that_is_cut_and_grows_past_the_offset_while_it_is_read_is_not_tak
     site.whole()
     site.look()
     site.whole()
-    read = file_log.read_behind
+    pieces = file_log.pieces
 
-    def cut_before(begun: bytes, text: object, size: int, name: str) -> memoryview:
-        monkeypatch.setattr(file_log, "read_behind", read)
+    def cut_before(*args: Any) -> Iterator[Piece]:
+        monkeypatch.setattr(file_log, "pieces", pieces)
         shutil.copyfile(site.path, tmp_path / "access.log.1")
         site.path.write_bytes(b"".join(site.new_line() for _ in range(6)))
-        return read(begun, text, size, name)  # type: ignore[arg-type]
+        return pieces(*args)
 
-    monkeypatch.setattr(file_log, "read_behind", cut_before)
+    monkeypatch.setattr(file_log, "pieces", cut_before)
     site.look()
     assert site.read == ["r0", "r1"]
     site.look()
