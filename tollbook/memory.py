@@ -8,8 +8,11 @@ import ctypes
 
 import pyarrow as pa
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the names of mallopt(3) for its first argument
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the names of mallopt(3) for its first argument
 _KEPT_BYTES_MAX = 256 << 20  # as much lies free at the end of the heap before it is given back
+_THREAD_HEAP_BYTES = (
+    64 << 20
+)  # what each thread's heaps are made of; one that is free is kept where so much is left free at an end
 _OWN_BYTES_MIN = 32 << 20  # the most that glibc takes; larger blocks come from the system, and return there
 
 
@@ -19,4 +22,5 @@ def keep_freed() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, _KEPT_BYTES_MAX)
+        mallopt(_TOP_PAD, _THREAD_HEAP_BYTES)
         mallopt(_MMAP_THRESHOLD, _OWN_BYTES_MIN)
