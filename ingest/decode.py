@@ -45,7 +45,7 @@ _NO_PARTS = pa.schema([("position", pa.int64()), ("item", pa.int32()), ("line", 
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
 
 
-# Below so many lines it takes longer to load what finds twins than to read each line.
+# So many lines are read in the time in which what finds twins is loaded.
 _TWINS_FROM = 20_000
 # The times a line may have at all, [from, to): ingest/sql/normalise.sql refuses others.
 _TIMES_US = (631_152_000_000_000, 4_102_444_800_000_000)
@@ -121,7 +121,7 @@ class Decoder:
     def __init__(
         self, format_name: str, rules: SourceRules, attribution: Attribution, *, twins_from: int = _TWINS_FROM
     ) -> None:
-        """`twins_from`: from so many lines at once on, the statement reads one of those that are alike (ingest/twins.py)."""
+        """`twins_from`: from so many lines on, at once or one after another, the statement reads one of those that are alike (ingest/twins.py)."""
         names = rules.fields or {}
         con = statements.connect()
         self._statements = Statements(con)
@@ -148,6 +148,7 @@ class Decoder:
         shape = None if names or self._judge or tagging else shapes.of_format(format_name, rules.partner_field)
         self._twins = None if shape is None else Twins(shape)
         self._twins_from = twins_from
+        self._lines = 0
         credentials = attribution.credentials
         ends = [*credentials["from_us"].chunks, *credentials["to_us"].chunks]
         self._eras = np.sort(pc.unique(pa.chunked_array(ends, pa.int64())).to_numpy())
@@ -168,7 +169,10 @@ class Decoder:
         partner that the record's key names. `layout`: the last line before them that begins with `layout_prefix`.
         """
         self._statements.give(given=_given({**self._said, "generation": generation, "layout": layout}), limits=limits)
-        if self._twins is None or framed.lines.num_rows < self._twins_from:
+        self._lines += framed.lines.num_rows
+        # Many lines wait until what finds twins is loaded; a few more, which make many, do not.
+        many, more = framed.lines.num_rows >= self._twins_from, self._lines >= self._twins_from
+        if self._twins is None or not (many or (more and self._twins.are_at_hand())):
             return self._read(framed, generation)
         origin = Origin(self._rules.source, generation)
         return Decoded(

@@ -6,6 +6,7 @@ which is the rule for all, if anything about it is unusual: it is no strict JSON
 decoding, an id, a time or a number is not plain, something that varies stands in it twice.
 """
 
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from ingest.shape import IDS_MAX, WORD, Shape
+from schemas import compiled
 
 NUMBERS = 4  # time_us, request_bytes, response_bytes, latency_us
 ENTRIES, WORDS, NO_ROOM = range(3)
@@ -28,6 +30,7 @@ STEP = 13
 (
     KIND, MEMBER, NAME_FROM, NAME_TO, NAMED_IN, FROM, TO, VALUE_FROM, SCALAR_TO, VALUE_TO, INSIDE, DEPTH, WRAPS,
 ) = range(STEP)  # fmt: skip
+_loading: list[threading.Thread] = []  # one, once it has begun
 _TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
 
 
@@ -94,6 +97,13 @@ def load(shape: Shape) -> None:
     )
 
 
+def load_beside(shape: Shape) -> None:
+    """Begin to, once a process, beside other work. Where the loop has not been compiled yet it takes some ten seconds."""
+    if not _loading:
+        _loading.append(threading.Thread(target=load, args=(shape,), name="load"))
+        _loading[0].start()
+
+
 def find(
     text: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
@@ -123,6 +133,7 @@ def find(
     key = np.zeros(KEY_BYTES_MAX // 8, np.uint64)
     room = _Room(key, key.view(np.uint8), np.zeros((STEPS_MAX + 1, STEP), np.int64))
     loops.find(text, offsets, usual, spans, context, eras, *shape, *known, *found, *room)
+    compiled.now_loaded()
     return found
 
 

@@ -17,6 +17,7 @@ from ingest import scan
 from ingest.framing import Lines
 from ingest.scan import Found
 from ingest.shape import IDS_MAX, Shape
+from schemas import compiled
 from schemas.coded import repeated, without_unused
 from schemas.tables import DEAD, FRESH_EVENTS
 
@@ -62,6 +63,12 @@ class Twins:
         self._id = np.full(self._entries_max + 1, _DERIVED, np.int8)  # by entry: which of a line's ids is the event's
         self._head = np.zeros(self._entries_max + 1, np.int32)  # by entry: which of _heads stands before it
         self._heads = {"": 0}
+
+    def are_at_hand(self) -> bool:
+        """Whether what finds them is loaded; if not, that begins."""
+        if not (is_loaded := compiled.is_loaded()):
+            scan.load_beside(self._shape)
+        return is_loaded
 
     def decode(
         self, framed: Lines, origin: Origin, bounds: Bounds, read: Callable[[Lines], tuple[pa.Table, pa.Table]]

@@ -1,12 +1,19 @@
 """Loops that Numba compiles. To load it takes half a second: what is done once is done without where it is not loaded yet."""
 
-import sys
+import threading
 from typing import Any
+
+_loaded = threading.Event()
 
 
 def is_loaded() -> bool:
     """Whether compiled loops are at hand, since many lines are read."""
-    return "numba" in sys.modules
+    return _loaded.is_set()
+
+
+def now_loaded() -> None:
+    """To be said by what has loaded one that is dear to load."""
+    _loaded.set()
 
 
 def compiled(**options: Any) -> Any:

@@ -7,6 +7,7 @@ import random
 import re
 import subprocess
 import sys
+import threading
 from hashlib import sha256
 from typing import Any
 
@@ -141,7 +142,8 @@ class Counting(Decoder):
 def pair(format_name: str, rules: SourceRules | None = None, owners: Attribution = OWNERS) -> tuple[Decoder, Counting]:
     """The statement alone, and the one that asks it of some lines."""
     rules = rules or SourceRules("edge")
-    return Decoder(format_name, rules, owners), Counting(format_name, rules, owners, twins_from=0)
+    alone = Decoder(format_name, rules, owners, twins_from=sys.maxsize)
+    return alone, Counting(format_name, rules, owners, twins_from=0)
 
 
 def some(chance: random.Random, usual: Any, odd: list[Any]) -> Any:
@@ -715,6 +717,24 @@ def test_where_no_two_lines_are_alike_none_are_looked_for() -> None:
         same((alone, counting), raw)
     same((alone, counting), b"".join(line(kong(f"id-{n}")) for n in range(50)))
     assert counting.asked == 550
+
+
+def test_twins_are_found_in_small_blocks_too_once_there_were_many_lines() -> None:
+    """A worker that keeps up reads a few lines at a time. It goes on by the statement while what finds twins is loaded."""
+    counting = Counting("kong", SourceRules("edge"), OWNERS, twins_from=100)
+
+    def asked(block: int) -> int:
+        before = counting.asked
+        raw = b"".join(line(kong(f"id-{block}-{n}")) for n in range(30))
+        assert counting.decode(split_lines(raw, 0), "g").events.num_rows == 30
+        return counting.asked - before
+
+    assert [asked(block) for block in range(3)] == [30, 30, 30]
+    asked(3)
+    for thread in threading.enumerate():
+        if thread.name == "load":
+            thread.join()
+    assert sum(asked(block) for block in range(4, 8)) <= 1
 
 
 def test_what_is_prepared_is_what_lines_are_read_with() -> None:
