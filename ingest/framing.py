@@ -42,15 +42,16 @@ def split_lines(text: Text, start: int, *, is_cut: bool = False) -> Lines:
 
     The last line may lack its newline. `is_cut`: then it is half a line, which nobody can complete: it is unreadable.
     """
-    ends = _newlines(text) + 1
+    newlines, is_ascii = _newlines(text)
+    ends = newlines + 1
     if len(text) and (not len(ends) or ends[-1] != len(text)):
         ends = np.append(ends, len(text))
     offsets = np.concatenate([np.zeros(1, np.int64), ends])
-    if marked := _marked(text, offsets[:-1]):
+    if not is_ascii and (marked := _marked(text, offsets[:-1])):
         return split_lines(_without_marks(text, marked), start, is_cut=is_cut)
     if (np.diff(offsets) > LINE_BYTES_MAX).any():
         return _readable(*_unfolded(text, offsets, start), is_cut=is_cut)
-    return _readable(text, offsets, offsets[:-1] + start, is_cut=is_cut)
+    return _readable(text, offsets, offsets[:-1] + start, is_cut=is_cut, is_ascii=is_ascii)
 
 
 def _unfolded(
@@ -67,7 +68,7 @@ def _unfolded(
     pieces.append(text[offsets[done] :])
     positions.append(offsets[done:-1] + start)
     unfolded = b"".join(pieces)
-    ends = _newlines(unfolded) + 1
+    ends = _newlines(unfolded)[0] + 1
     if not len(ends) or ends[-1] != len(unfolded):
         ends = np.append(ends, len(unfolded))
     return unfolded, np.concatenate([np.zeros(1, np.int64), ends]), np.concatenate(positions)
@@ -106,30 +107,37 @@ def whole_document(text: Text, start: int) -> Lines:
     return _readable(text[lead:], offsets, offsets[:-1] + start + lead)
 
 
-def _newlines(text: Text) -> npt.NDArray[np.int64]:
-    """Offsets of all newlines, found in slices that stay in the processor's cache."""
+def _newlines(text: Text) -> tuple[npt.NDArray[np.int64], bool]:
+    """Offsets of all newlines, found in slices that stay in the processor's cache; whether all bytes are known to be ASCII."""
     whole = np.frombuffer(text, np.uint8)
     whole.flags.writeable = False  # the one kind of array that the loop is compiled for
     find = scan.newlines if compiled.is_loaded() else _equal_newline
-    found = [find(whole[i : i + _SLICE_BYTES]) + i for i in range(0, len(whole), _SLICE_BYTES)]
-    return np.concatenate(found) if found else np.zeros(0, np.int64)
+    found, are_ascii = [np.zeros(0, np.int64)], True
+    for i in range(0, len(whole), _SLICE_BYTES):
+        offsets, is_ascii = find(whole[i : i + _SLICE_BYTES])
+        found.append(offsets + i)
+        are_ascii &= is_ascii
+    return np.concatenate(found), are_ascii
 
 
-def _equal_newline(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    return np.flatnonzero(text == _NEWLINE)
+def _equal_newline(text: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], bool]:
+    return np.flatnonzero(text == _NEWLINE), False
 
 
 def _readable(
-    text: Text, offsets: npt.NDArray[np.int64], positions: npt.NDArray[np.int64], *, is_cut: bool = False
+    text: Text,
+    offsets: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.int64],
+    *,
+    is_cut: bool = False,
+    is_ascii: bool = False,
 ) -> Lines:
     array = pa.StringArray.from_buffers(
         len(offsets) - 1, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(text)
     )
     lengths = np.diff(offsets)
     bad = np.flatnonzero(lengths > LINE_BYTES_MAX)
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid:
+    if not (is_ascii or _is_utf8(array)):
         bad = np.union1d(bad, _not_utf8(text, offsets))
     half = len(offsets) - 2 if is_cut and bytes(text[offsets[-2] :]).strip() else None
     if half is not None:
@@ -153,6 +161,14 @@ def _blank(text: Text, offsets: npt.NDArray[np.int64], lengths: npt.NDArray[np.i
         for i in np.flatnonzero((first <= _SPACE) & ~blank):
             blank[i] = not bytes(text[offsets[i] : offsets[i + 1]]).strip()
     return blank
+
+
+def _is_utf8(array: pa.StringArray) -> bool:
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _not_utf8(text: Text, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

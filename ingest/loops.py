@@ -58,6 +58,7 @@ from schemas.compiled import compiled
 from schemas.words import byte, load, store, zeros_below
 
 _LINE_BYTES_MAX = 65_535
+_RUN_BYTES = 64  # are looked at together for newlines
 # What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
 _KEY_ENDS_BYTES = 32
 # What sql/macros.sql calls doubtful begins with more.
@@ -943,18 +944,28 @@ def ids(text, at, length, head, head_at, head_length, position, offsets, data):
 
 @_compiled
 def newlines(text, found):
-    """Offsets of all newlines, into `found`; how many there are."""
-    n, i = 0, 0
-    while i + WORD <= len(text):
-        other = load(text, i) ^ _NEWLINES
-        here = ~((other & _DELETES) + _DELETES | other | _DELETES)  # the highest bit of each byte that is one
-        while here != 0:
-            found[n] = i + (zeros_below(here) >> 3)
-            n += 1
-            here &= here - _ONE
-        i += WORD
+    """Offsets of all newlines, into `found`; how many there are, and whether all bytes are ASCII."""
+    n, i, high = 0, 0, np.uint64(0)
+    while i + _RUN_BYTES <= len(text):
+        # The highest bit of each byte that is a newline, and perhaps of some behind one: what is borrowed goes upwards.
+        there = np.uint64(0)
+        for j in range(_RUN_BYTES // WORD):
+            word = load(text, i + j * WORD)
+            high |= word
+            other = word ^ _NEWLINES
+            there |= (other - _LOW) & ~other
+        if there & _HIGH != 0:
+            for at in range(i, i + _RUN_BYTES, WORD):
+                other = load(text, at) ^ _NEWLINES
+                here = ~((other & _DELETES) + _DELETES | other | _DELETES)  # of those that are one, exactly
+                while here != 0:
+                    found[n] = at + (zeros_below(here) >> 3)
+                    n += 1
+                    here &= here - _ONE
+        i += _RUN_BYTES
     for j in range(i, len(text)):
+        high |= np.uint64(byte(text, j))
         if byte(text, j) == _NEWLINE:
             found[n] = j
             n += 1
-    return n
+    return n, high & _HIGH == 0

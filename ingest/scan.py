@@ -137,12 +137,13 @@ def find(
     return found
 
 
-def newlines(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    """Offsets of all newlines. There must be room for as many as there are bytes."""
+def newlines(text: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], bool]:
+    """Offsets of all newlines, and whether all bytes are ASCII. There must be room for as many as there are bytes."""
     from ingest import loops  # noqa: PLC0415 see above
 
     found = np.empty(len(text), np.intp)
-    return found[: loops.newlines(text, found)]
+    lines, is_ascii = loops.newlines(text, found)
+    return found[:lines], is_ascii
 
 
 def ids(

@@ -72,3 +72,14 @@ def test_a_line_that_is_no_text_or_too_long_is_set_apart_and_its_neighbours_stay
     shown = framed.lines["line"].to_pylist()
     assert [shown[0], shown[1], shown[3]] == ["good\n", "\\xff\\xfa\n", "last\n"]
     assert len(shown[2]) < 5000
+
+
+@pytest.mark.parametrize("at", [0, 1, 2], ids=["in the first slice", "in the middle", "in the last"])
+def test_a_line_that_is_no_text_is_noticed_wherever_it_lies(at: int) -> None:
+    """Text is looked through in slices: one is enough that is not plain."""
+    raw = [b"x" * 999 + b"\n"] * 900
+    raw[at * 449] = b"\xff" * 999 + b"\n"
+    framed = split_lines(b"".join(raw), 0)
+    assert framed.unreadable["reason"].to_pylist() == ["BAD_UTF8"]
+    assert framed.unreadable["position"].to_pylist() == [at * 449_000]
+    assert framed.lines.num_rows == 900
