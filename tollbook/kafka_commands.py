@@ -40,9 +40,9 @@ from tollbook.terminal import complain, out, show_json, show_json_line
 from tollbook.topics import required
 
 _ABOVE_ZERO = Number(gt=0)
-# Batches are packed already. No message ever times out: one that did, while the next one arrived, would leave a hole in its
+# No message ever times out: one that did, while the next one arrived, would leave a hole in its
 # partition. A broker that is away is waited for, and the watchdog ends a worker that waits too long: then nothing is sent.
-_EVENTS_PRODUCER = {"compression.type": "none", "delivery.timeout.ms": 0}
+_EVENTS_PRODUCER = {"delivery.timeout.ms": 0}
 
 InstanceOption = Annotated[
     str | None,

@@ -34,6 +34,17 @@ def test_a_message_is_read_as_it_was_written() -> None:
     assert letter.ingested == said
 
 
+def test_a_large_message_is_packed_so_that_it_fits_and_a_small_one_is_left_to_kafka() -> None:
+    """One request repeated all over a record: its copies go to one partition, in one message."""
+    one = wire.decoded(EVENTS, HEADERS).rows.slice(0, 1)
+    many = pa.concat_tables([one] * 100_000).combine_chunks()
+    assert many.nbytes > 8 << 20, "more than a topic takes"
+    assert len(wire.encoded(many)) < 1 << 20
+    assert wire.decoded(wire.encoded(many), HEADERS).rows == many
+    few = many.slice(0, 500)
+    assert few.nbytes < len(wire.encoded(few)) < few.nbytes + 8_192
+
+
 def test_a_message_of_the_first_version_is_still_read() -> None:
     """Land is upgraded while messages of the old ingest wait in the topic: nothing in them lies outside, as far as they say."""
     rows = wire.decoded(EVENTS, HEADERS).rows
