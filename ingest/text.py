@@ -146,7 +146,7 @@ def pieces(text: BinaryIO, start: int, size: int, name: str) -> Generator[Piece]
 def _pass_over(text: BinaryIO, begun: memoryview, name: str) -> tuple[LongLine, memoryview]:
     """Read on to the end of a line that has `begun`, or of the text; and what was read behind it."""
     digest, length, tail = hashlib.sha256(), 0, b""
-    bare, size = digest, 0  # up to the last byte that is not of the line's end
+    bare, size = digest.copy(), 0  # up to the last byte that is not of the line's end
     held = (bytes(begun[i : i + _READ_BYTES]) for i in range(0, len(begun), _READ_BYTES))
     for part in chain(held, iter(lambda: read(text, _READ_BYTES, name), b"")):
         line = part[: part.find(b"\n") + 1] or part

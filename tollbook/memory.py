@@ -10,9 +10,7 @@ import pyarrow as pa
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the names of mallopt(3) for its first argument
 _KEPT_BYTES_MAX = 256 << 20  # as much lies free at the end of the heap before it is given back
-_THREAD_HEAP_BYTES = (
-    64 << 20
-)  # what each thread's heaps are made of; one that is free is kept where so much is left free at an end
+_THREAD_HEAP_BYTES = 64 << 20  # glibc's heaps of other threads: a free one is kept where so much is left at an end
 _OWN_BYTES_MIN = 32 << 20  # the most that glibc takes; larger blocks come from the system, and return there
 
 
