@@ -143,9 +143,8 @@ def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
     """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
     headers = wire.headers(wire.EVENTS_2, batch.origins)
     to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
-    order = np.argsort(
-        to.astype(np.uint16), kind="stable"
-    )  # so few bits, which all tables have, are not compared, but counted
+    # Numbers of 16 bits, which are enough for any table, are not compared, but counted.
+    order = np.argsort(to.astype(np.uint16), kind="stable")
     rows = pc.take(batch.events, pa.array(order), boundscheck=False).combine_chunks()
     bounds = np.searchsorted(to[order], np.arange(partitions + 1))
     for partition in range(partitions):

@@ -76,7 +76,7 @@ def _read_behind(
     return block, False
 
 
-def whole_lines(text: Text) -> int:
+def _whole_lines(text: Text) -> int:
     """The offset behind the last newline; 0 if there is none."""
     for end in range(len(text), 0, -_TAIL_BYTES):
         start = max(0, end - _TAIL_BYTES)
@@ -132,7 +132,7 @@ def pieces(text: BinaryIO, start: int, size: int, name: str) -> Generator[Piece]
         block, at_end = _read_behind(
             rest, text, documents.DOCUMENT_BYTES_MAX + 1 if is_long else size, name, line=is_long
         )
-        cut = whole_lines(block)
+        cut = _whole_lines(block)
         yield Piece(start, block, cut, at_end)
         start, rest = start + cut, block[cut:]
         if len(rest) > documents.DOCUMENT_BYTES_MAX and not at_end:

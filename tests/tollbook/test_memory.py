@@ -30,7 +30,7 @@ HERE, IN_A_THREAD = "faults", "lambda: pool.submit(faults).result()"
 def test_freed_memory_stays_with_the_process(call: str, mib: int):
     """A thread's own heaps, of 64 MiB each, are kept too: of what librdkafka unpacks there are more than one."""
     assert _again("keep_freed()", call, mib)[0] < 1_000
-    assert _again("", call, mib)[0] > 10_000, "then there is nothing to keep"
+    assert _again("", call, mib)[0] > 20_000, "then there is nothing to keep"
 
 
 def test_arrow_takes_memory_where_all_others_do():
