@@ -183,20 +183,23 @@ class Land:
         events = _joined(fresh)
         new = identities.keys(self._con, events)
         verdicts = self._identities.classify(new)
-        kept, parts = outcomes.write_events(self._root, events, verdicts == COUNTED, new.day)
-        dead = [*(f.refused for f in fresh if f.refused.num_rows), outcomes.conflicts(events, verdicts)]
         offsets = {f.partition: f.to_offset for f in batch}
         versions = {partition.app_id: offset for partition, offset in offsets.items()}
         versions |= {
             redrive_app(n): self._redrives[n] for n in sorted({f.partition.number for f in fresh if f.events.num_rows})
         }
-        reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
-        info = {
-            READS.name: outcomes.write(self._root, READS, pa.Table.from_pylist(reads, READS.schema)),
-            DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
-            **texts.write(self._root, pa.concat_tables(dead), self._now),
-            INGESTED.name: outcomes.write(self._root, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
-        }
+        with outcomes.writers() as pool:  # which wait for the disk; what is left to do is done meanwhile
+            kept, written = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
+            dead = [*(f.refused for f in fresh if f.refused.num_rows), outcomes.conflicts(events, verdicts)]
+            reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
+            info = {
+                READS.name: outcomes.write(self._root, READS, pa.Table.from_pylist(reads, READS.schema)),
+                DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
+                **texts.write(self._root, pa.concat_tables(dead), self._now),
+                INGESTED.name: outcomes.write(self._root, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
+            }
+            fold = engine.run(self._con, "fold", engine.EVER, events=kept)
+            parts = list(written)
         before = self._table.version()
         self._table = lake.commit(self._table, EVENTS, parts, versions=versions, info=info)
         version = self._own(before, versions)
@@ -204,7 +207,6 @@ class Land:
         self._check_held()
         for f in batch:
             coverage.extend(self._covered, f)
-        fold = engine.run(self._con, "fold", engine.EVER, events=kept)
         self._folds[version] = fold
         redelivered = sum(f.entries for f in batch) - sum(f.entries for f in fresh)
         total = Counts(*(sum(row[name] for row in reads) for name in Counts._fields))
@@ -253,7 +255,7 @@ def _joined(batch: Sequence[Fetched]) -> pa.Table:
         )
         for f in batch
     ]
-    return pa.concat_tables(tables).unify_dictionaries()
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def _reads(batch: Sequence[Fetched], fresh: Sequence[Fetched], verdicts: npt.NDArray[np.int8]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What becomes of events that were classified: files of what is counted, dropped and contradicted, before any commit."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,10 +23,15 @@ _WRITERS = 2  # days are files of their own
 _EPOCH_DAY = date(1970, 1, 1)
 
 
+def writers() -> ThreadPoolExecutor:
+    """What writes parts beside other work; at its end all are written."""
+    return ThreadPoolExecutor(_WRITERS, "write")
+
+
 def write_events(
-    root: Path, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
-) -> tuple[pa.Table, list[Part]]:
-    """What is counted, in the order of its days, and one part for each day."""
+    pool: ThreadPoolExecutor, root: Path, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
+) -> tuple[pa.Table, Iterator[Part]]:
+    """What is counted, in the order of its days, and one part for each day, which `pool` writes: to be had as they are ready."""
     rows = np.flatnonzero(counted)
     if np.any(np.diff(days[rows]) < 0):
         rows = rows[np.argsort(days[rows], kind="stable")]
@@ -37,8 +42,7 @@ def write_events(
     def write_day(start: int, end: int) -> Part:
         return lake.write_part(root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
 
-    with ThreadPoolExecutor(_WRITERS, "write") as pool:
-        return kept, list(pool.map(write_day, bounds[:-1], bounds[1:]))
+    return kept, pool.map(write_day, bounds[:-1], bounds[1:])
 
 
 def write(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:

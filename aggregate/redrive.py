@@ -98,7 +98,9 @@ class Redrive:
         verdicts = known.classify(new)
         became = pa.array(OUTCOMES).take(pa.array(verdicts))
         if not self._dry_run:
-            _, parts = outcomes.write_events(self._root, events, verdicts == COUNTED, new.day)
+            with outcomes.writers() as pool:
+                _, written = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
+                parts = list(written)
             info = {
                 REDRIVEN.name: outcomes.write(self._root, REDRIVEN, self._settled(events, reasons, became)),
                 DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),

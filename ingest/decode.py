@@ -4,6 +4,7 @@ Total: every entry of every line comes out once, as an event or as a refusal wit
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -168,22 +169,19 @@ class Decoder:
         `limits`, as LIMITS, by position: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
         partner that the record's key names. `layout`: the last line before them that begins with `layout_prefix`.
         """
-        self._statements.give(given=_given({**self._said, "generation": generation, "layout": layout}), limits=limits)
+        read = partial(self._read, generation=generation, layout=layout, limits=limits)
         self._lines += framed.lines.num_rows
         # Many lines wait until what finds twins is loaded; a few more, which make many, do not.
         many, more = framed.lines.num_rows >= self._twins_from, self._lines >= self._twins_from
         if self._twins is None or not (many or (more and self._twins.are_at_hand())):
-            return self._read(framed, generation)
+            return read(framed)
         origin = Origin(self._rules.source, generation)
-        return Decoded(
-            *self._twins.decode(
-                framed, origin, self._bounds(framed, limits), lambda lines: self._read(lines, generation)
-            )
-        )
+        return Decoded(*self._twins.decode(framed, origin, self._bounds(framed, limits), read))
 
-    def _read(self, framed: Lines, generation: str) -> Decoded:
+    def _read(self, framed: Lines, generation: str, layout: str | None, limits: pa.Table) -> Decoded:
         """Each line by the statement."""
-        self._statements.give(lines=framed.lines, unreadable=framed.unreadable)
+        given = _given({**self._said, "generation": generation, "layout": layout})
+        self._statements.give(given=given, limits=limits, lines=framed.lines, unreadable=framed.unreadable)
         rows = _judged(_in_order(self._statements.run("events", self._steps)))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))

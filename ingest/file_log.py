@@ -1,10 +1,12 @@
 """Log files as the log: partition = file generation, offset = byte offset in the decompressed text.
 
-Files are read strictly in the given order, each to its end, in blocks cut after a line; blocks are decoded ahead on a few
-threads and handed out in order. A file that cannot be read stops there, becomes a problem, and the others go on.
+Files are read strictly in the given order, each to its end, in blocks cut after a line. One thread reads ahead, a few decode what it
+read, and what they decoded is handed out in order: while the lake commits a batch, which waits for the disk, the next one is made.
+A file that cannot be read stops there, becomes a problem, and the others go on.
 """
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +16,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from ingest import generation
+from ingest.buffers import Buffers
 from ingest.decode import Decoder
 from ingest.framing import Lines, Text, split_lines, too_long, whole_document
 from ingest.generation import FileChanged, Identified, Known
@@ -34,7 +37,7 @@ from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import INGESTED
 
 THREADS = 2
-AHEAD_BLOCKS = 5
+_AHEAD_BLOCKS = 5  # those that are decoded take a third of their text
 
 
 class _Block(NamedTuple):
@@ -51,6 +54,13 @@ class _Block(NamedTuple):
     def end(self) -> int:
         """The offset behind it."""
         return self.start + (self.long.length if self.long else len(self.text))
+
+
+class _Decoding(NamedTuple):
+    """A block that was read, and how far the files were read with it."""
+
+    fetched: Future[Fetched]
+    position: int
 
 
 class FileLog:
@@ -75,7 +85,7 @@ class FileLog:
         self.bytes_read = 0  # of the files as they lie on disk, up to the batch polled last
         self.bytes_total = 0
         self._final = final
-        self._block_bytes = block_bytes
+        self._buffers = Buffers(block_bytes)
         self._files: dict[Partition, Identified] = {}
         for found in self._identified(files, known):
             # The name goes into the lake, for people: bytes that are no UTF-8 are shown as escapes.
@@ -86,12 +96,14 @@ class FileLog:
         self._tails = {(k.generation, k.offset): k.tail_sha256 for k in known}
         self._blocks = self._read_all()
         self._position = 0  # how far was read ahead
-        self._pending: deque[tuple[Future[Fetched], int]] = deque()
+        self._pending: deque[Future[_Decoding | None]] = deque()
         self._decoder = decoder
         self._spare = [decoder()]  # of a thread each; one of its own for every thread that comes to need it
         prefix = self._spare[0].layout_prefix
         self._layout_prefix = None if prefix is None else prefix.encode()
-        self._pool = ThreadPoolExecutor(THREADS, "decode")
+        self._decoders = ThreadPoolExecutor(THREADS, "decode")
+        self._reader = ThreadPoolExecutor(1, "read")
+        self._undecoded = threading.Semaphore(THREADS)  # texts are large: no more of them are held than are decoded
 
     def start(self, reader: Reader) -> None:
         """Each file is a partition, in the order in which they are read; read each from where the lake goes on."""
@@ -100,12 +112,13 @@ class FileLog:
 
     def poll(self) -> Fetched | None:
         """The next block's entries, or None when all files are read."""
-        while len(self._pending) < AHEAD_BLOCKS and (block := next(self._blocks, None)):
-            self._pending.append((self._pool.submit(self._decode, block), self._position))
-        if not self._pending:
+        while len(self._pending) < _AHEAD_BLOCKS:
+            self._pending.append(self._reader.submit(self._read_ahead))
+        decoding = self._pending.popleft().result()
+        if decoding is None:
             return None
-        future, self.bytes_read = self._pending.popleft()
-        return future.result()
+        self.bytes_read = decoding.position
+        return decoding.fetched.result()
 
     @property
     def partitions(self) -> dict[Partition, Identified]:
@@ -114,7 +127,19 @@ class FileLog:
 
     def close(self) -> None:
         """End the threads; what was decoded ahead is dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._decoders.shutdown(wait=True, cancel_futures=True)
+
+    def _read_ahead(self) -> _Decoding | None:
+        """Read the next block and have it decoded; None: there is no more."""
+        self._undecoded.acquire()
+        block = next(self._blocks, None)
+        if block is None:
+            self._undecoded.release()
+            return None
+        fetched = self._decoders.submit(self._decode, block)
+        fetched.add_done_callback(lambda _: self._undecoded.release())
+        return _Decoding(fetched, self._position)
 
     def _identified(self, files: Sequence[Path], known: Sequence[Known]) -> Iterator[Identified]:
         """Each file's generation; of copies of one log the longest, in the place of the first."""
@@ -174,7 +199,7 @@ class FileLog:
             before = generation.skip(text, start, name)
             if (tail := self._tails.get((partition.generation, start))) and generation.tail_sha256(before) != tail:
                 raise FileChanged(generation.changed(path))
-            for piece in pieces(text, start, self._block_bytes, name):
+            for piece in pieces(text, start, self._buffers, name):
                 self._position = already + packed_position(text)
                 begins, block, cut = piece.start, piece.block, piece.cut
                 generation.check_unmoved(path, text, begins, before, block[: generation.TAIL_BYTES])

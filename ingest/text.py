@@ -11,9 +11,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from ingest import documents
+from ingest.buffers import Buffers
 from ingest.framing import BOM, Lines, Text, split_lines, too_long, whole_document
 
 if TYPE_CHECKING:
@@ -53,20 +55,21 @@ def open_text(path: Path) -> BinaryIO:
 
 def read(text: BinaryIO, size: int, name: str) -> bytes:
     """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged."""
-    return bytes(_read_behind(_NOTHING, text, size, name)[0])
+    return bytes(_read_behind(_NOTHING, text, _room(size), name)[0])
+
+
+def _room(size: int) -> memoryview:
+    return np.empty(size, np.uint8).data
 
 
 def _read_behind(
-    begun: memoryview, text: BinaryIO, size: int, name: str, *, line: bool = False
+    begun: memoryview, text: BinaryIO, block: memoryview, name: str, *, line: bool = False
 ) -> tuple[memoryview, bool]:
-    """`begun` and what is read behind it, `size` bytes together, of a `line` little more than its rest; and whether the text ends there.
-
-    They lie in memory of Arrow's, which keeps it for the next block: new memory takes twice as long to fill.
-    """
-    block, filled = memoryview(pa.allocate_buffer(size)).cast("B"), len(begun)
+    """`begun` and what is read behind it until `block` is full, of a `line` little more than its rest; and whether the text ends there."""
+    filled = len(begun)
     block[:filled] = begun
     with _damage_explained(name):
-        while filled < size:
+        while filled < len(block):
             # As much as is asked for of a packed file at once, its reader holds twice besides.
             part = block[filled : filled + _READ_BYTES]
             count = text.readinto(part)  # type: ignore[attr-defined]
@@ -121,17 +124,16 @@ class Piece(NamedTuple):
     long: LongLine | None = None
 
 
-def pieces(text: BinaryIO, start: int, size: int, name: str) -> Generator[Piece]:
-    """A text, which was read to `start`, to its end, in blocks of `size` bytes; a longer line in one, up to the length of a document.
+def pieces(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Generator[Piece]:
+    """A text, which was read to `start`, to its end, in blocks as large as a buffer; a longer line in one, up to the length of a document.
 
     Raises UnreadableFile for a file that is cut or damaged.
     """
     rest, at_end = _NOTHING, False
     while not at_end:
-        is_long = len(rest) >= size
-        block, at_end = _read_behind(
-            rest, text, documents.DOCUMENT_BYTES_MAX + 1 if is_long else size, name, line=is_long
-        )
+        is_long = len(rest) >= buffers.size
+        room = _room(documents.DOCUMENT_BYTES_MAX + 1) if is_long else buffers.lend()
+        block, at_end = _read_behind(rest, text, room, name, line=is_long)
         cut = _whole_lines(block)
         yield Piece(start, block, cut, at_end)
         start, rest = start + cut, block[cut:]
@@ -182,7 +184,7 @@ def last_line_before(path: Path, offset: int, prefix: bytes) -> bytes | None:
     """The same of a file, before `offset`, where a line begins. Raises UnreadableFile."""
     found = None
     with open_text(path) as text:
-        for piece in pieces(text, 0, BLOCK_BYTES, str(path)):
+        for piece in pieces(text, 0, Buffers(BLOCK_BYTES), str(path)):
             found = last_line(piece.block[: min(piece.cut, offset - piece.start)], prefix) or found
             if piece.start + piece.cut >= offset:
                 break
@@ -208,7 +210,7 @@ def frames(source: Path | BinaryIO) -> Generator[Lines]:
 
 
 def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
-    for piece in pieces(text, 0, BLOCK_BYTES, name):
+    for piece in pieces(text, 0, Buffers(BLOCK_BYTES), name):
         start, block = piece.start, piece.block
         if long := piece.long:
             yield too_long(long.head, long.size, long.sha256, start)

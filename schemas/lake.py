@@ -215,6 +215,8 @@ def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None =
         compression_level=1,
         use_dictionary=[f.name for f in schema if pa.types.is_string(f.type) and f.name != "event_id"],
         column_encoding={f.name: _ENCODINGS[f.type] for f in schema if f.type in _ENCODINGS},
+        # Of texts in no order the least and the greatest tell a reader nothing, and to find them takes a quarter of the time.
+        write_statistics=[f.name for f in schema if not pa.types.is_string(f.type)],
         store_schema=False,  # coded columns are plain text to whoever reads the file
     )
     _fsync(target)

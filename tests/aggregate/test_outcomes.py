@@ -22,7 +22,8 @@ def test_files_hold_no_value_of_a_row_that_was_taken_out(tmp_path: Path) -> None
     events = events.set_column(at, "credential", pa.chunked_array([pa.array(credentials).dictionary_encode()], CODED))
     events = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
     accepted = pa.concat_tables([events.slice(2, 2), events.slice(5), events.slice(0, 1)]).unify_dictionaries()
-    kept, parts = outcomes.write_events(tmp_path, accepted, np.ones(4, np.bool_), np.full(4, 20_727))
+    with outcomes.writers() as pool:
+        kept, parts = outcomes.write_events(pool, tmp_path, accepted, np.ones(4, np.bool_), np.full(4, 20_727))
     assert kept["credential"].to_pylist() == [None, "k-2", "k-1", "k-1"]
     assert kept.drop_columns("credential").equals(accepted.drop_columns("credential"))
     (part,) = parts

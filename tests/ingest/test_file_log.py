@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from ingest import documents
-from ingest.decode import Decoder, SourceRules
+from ingest.decode import Decoded, Decoder, SourceRules
 from ingest.file_log import FileLog
 from ingest.generation import Known, identify
 from ingest.text import frames
@@ -354,3 +354,28 @@ def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bo
     first, known = letters(text, [])
     assert first == ["NO_PARTNER"] * 400  # read: only that CloudFront names nobody
     assert letters(text + rows, known)[0] == ["NO_PARTNER"] * 100
+
+
+def test_a_log_can_be_closed_while_it_is_read_ahead(tmp_path: Path) -> None:
+    """No thread waits for room that nobody makes: a run that ends early ends."""
+    path = tmp_path / "a.log"
+    path.write_bytes(lines(*range(200)))
+    log = opened([path], block_bytes=1_000)
+    assert log.poll() is not None
+    log.close()
+
+
+def test_what_goes_wrong_in_a_thread_is_raised_where_it_is_polled(tmp_path: Path) -> None:
+    """And the others end."""
+    path = tmp_path / "a.log"
+    path.write_bytes(lines(*range(200)))
+
+    class Failing(Decoder):
+        def decode(self, *_: object, **__: object) -> Decoded:
+            raise RuntimeError("a bug")
+
+    log = FileLog([path], "edge", [], lambda: Failing("kong", SourceRules("edge"), OWNERS), block_bytes=1_000)
+    log.start(Lake([]))
+    with pytest.raises(RuntimeError, match="a bug"):
+        log.poll()
+    log.close()

@@ -134,9 +134,9 @@ class Counting(Decoder):
 
     asked = 0
 
-    def _read(self, framed: Lines, generation: str) -> Decoded:
+    def _read(self, framed: Lines, generation: str, layout: str | None, limits: pa.Table) -> Decoded:
         self.asked += framed.lines.num_rows
-        return super()._read(framed, generation)
+        return super()._read(framed, generation, layout, limits)
 
 
 def pair(format_name: str, rules: SourceRules | None = None, owners: Attribution = OWNERS) -> tuple[Decoder, Counting]:
