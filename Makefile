@@ -14,7 +14,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
-	@echo "make bench   benchmarks side by side; writes docs/results/land.md, kafka.md and alerts.md"
+	@echo "make bench   benchmarks side by side, half an hour; writes land.md, ingest.md, http.md, kafka.md and alerts.md in docs/results"
 	@echo "make lock    resolve the lock anew"
 
 demo: $(READY)
@@ -41,6 +41,8 @@ faults: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.land
+	@$(BIN)/python -m benchmarks.ingest
+	@$(BIN)/python -m benchmarks.http
 	@$(BIN)/python -m benchmarks.kafka
 	@$(BIN)/python -m benchmarks.alerts
 
