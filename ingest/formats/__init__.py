@@ -1,5 +1,6 @@
 """Log formats: one SQL file each, from raw lines to entry columns. Adding one needs no Python (docs/formats.md)."""
 
+from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
@@ -16,10 +17,11 @@ class Format(NamedTuple):
     header: str
 
 
-def names() -> list[str]:
-    """All formats, sorted."""
+@cache
+def names() -> tuple[str, ...]:
+    """All formats, sorted; the folder is looked at once."""
     folder = resources.files("ingest.formats")
-    return sorted(f.name.removesuffix(".sql") for f in folder.iterdir() if f.name.endswith(".sql"))
+    return tuple(sorted(f.name.removesuffix(".sql") for f in folder.iterdir() if f.name.endswith(".sql")))
 
 
 def statement(name: str) -> str:
