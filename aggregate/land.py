@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from aggregate import coverage, engine, followers, identities, outcomes, texts
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from schemas import lake
+from schemas.coded import together
 from schemas.lake import Fenced, LakeError
 from schemas.log import Fetched, Log, Origin, Partition, redrive_app
 from schemas.tables import DUPLICATES, EVENTS, INGESTED, READS
@@ -189,7 +190,7 @@ class Land:
             redrive_app(n): self._redrives[n] for n in sorted({f.partition.number for f in fresh if f.events.num_rows})
         }
         with outcomes.writers() as pool:  # which wait for the disk; what is left to do is done meanwhile
-            kept, written = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
+            kept, parts = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
             dead = [*(f.refused for f in fresh if f.refused.num_rows), outcomes.conflicts(events, verdicts)]
             reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
             info = {
@@ -199,9 +200,8 @@ class Land:
                 INGESTED.name: outcomes.write(self._root, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
             }
             fold = engine.run(self._con, "fold", engine.EVER, events=kept)
-            parts = list(written)
         before = self._table.version()
-        self._table = lake.commit(self._table, EVENTS, parts, versions=versions, info=info)
+        self._table = lake.commit(self._table, EVENTS, list(parts), versions=versions, info=info)
         version = self._own(before, versions)
         self._held |= offsets
         self._check_held()
@@ -249,13 +249,14 @@ def _outside(counted: pa.Table) -> dict[str, int]:
 
 def _joined(batch: Sequence[Fetched]) -> pa.Table:
     """The events of a batch as one table, with the partition they came by."""
-    tables = [
-        f.events.append_column(
-            "events_partition", pa.repeat(pa.scalar(f.partition.number, pa.int16()), f.events.num_rows)
+    return together(
+        *(
+            f.events.append_column(
+                "events_partition", pa.repeat(pa.scalar(f.partition.number, pa.int16()), f.events.num_rows)
+            )
+            for f in batch
         )
-        for f in batch
-    ]
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    )
 
 
 def _reads(batch: Sequence[Fetched], fresh: Sequence[Fetched], verdicts: npt.NDArray[np.int8]) -> list[dict[str, Any]]:

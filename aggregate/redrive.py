@@ -99,14 +99,13 @@ class Redrive:
         became = pa.array(OUTCOMES).take(pa.array(verdicts))
         if not self._dry_run:
             with outcomes.writers() as pool:
-                _, written = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
-                parts = list(written)
-            info = {
-                REDRIVEN.name: outcomes.write(self._root, REDRIVEN, self._settled(events, reasons, became)),
-                DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
-                **texts.write(self._root, outcomes.conflicts(events, verdicts), self._now),
-            }
-            self._commit(fresh, parts, info)
+                _, parts = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
+                info = {
+                    REDRIVEN.name: outcomes.write(self._root, REDRIVEN, self._settled(events, reasons, became)),
+                    DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
+                    **texts.write(self._root, outcomes.conflicts(events, verdicts), self._now),
+                }
+            self._commit(fresh, list(parts), info)
         return became
 
     def end(self) -> None:

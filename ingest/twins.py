@@ -18,7 +18,7 @@ from ingest.framing import Lines
 from ingest.scan import Found
 from ingest.shape import IDS_MAX, Shape
 from schemas import compiled
-from schemas.coded import repeated, without_unused
+from schemas.coded import repeated, together, without_unused
 from schemas.tables import DEAD, FRESH_EVENTS
 
 _ENTRIES_MAX = 1 << 16
@@ -136,7 +136,7 @@ class Twins:
         kept &= which != _NO_ID
         self._event[entries[kept]] = self._events.num_rows + np.arange(kept.sum())
         self._id[entries[kept]], self._head[entries[kept]] = which[kept], head[kept]
-        self._events = _together(self._events, events.take(row[kept]))
+        self._events = together(self._events, events.take(row[kept]))
 
     def _joined(
         self, told: pa.Table, copied: npt.NDArray[np.int64], found: Found, lines: "_Block", origin: Origin
@@ -146,7 +146,7 @@ class Twins:
         position = np.concatenate([lines.position[copied], told["position"].to_numpy()])
         order = np.argsort(position, kind="stable")
         model = np.concatenate([self._event[entry], self._events.num_rows + np.arange(others)])[order]
-        models = pc.take(_together(self._events, told), pa.array(model), boundscheck=False)
+        models = pc.take(together(self._events, told), pa.array(model), boundscheck=False)
         plain = np.concatenate([self._known.plain[entry], np.zeros(others, np.uint8)])[order]
         # By `take`: an index of rows takes nine times as long.
         numbers = found.numbers.take(np.concatenate([copied, np.zeros(others, np.int64)])[order], axis=0)
@@ -203,10 +203,6 @@ class _Block:
         place = np.maximum(which, 0)
         length = np.where(which == _DERIVED, 0, found.id_length[chosen, place])
         return scan.ids(found.id_text, found.id_at[chosen, place], length, heads, head, self.position[chosen])
-
-
-def _together(*tables: pa.Table) -> pa.Table:
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def _where(chosen: npt.NDArray[np.bool_], numbers: npt.NDArray[np.int64], others: pa.ChunkedArray) -> pa.Array:
