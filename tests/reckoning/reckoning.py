@@ -1,0 +1,430 @@
+"""What the catalog's pages say that partners owe, computed a second time and without the product.
+
+Written from docs/catalog.md and docs/pricing.md, with nothing but the standard library and the package `tzdata`, whose files are read
+as data. Every quantity and amount is a fraction; a line is rounded once, half away from zero, to the currency's minor unit. Instants
+are integer microseconds since 1970 in UTC; an amount is an integer number of minor units.
+
+It is slow and plain on purpose. Where the pages leave a question open, the answer here is one of these choices:
+
+1.  A month is asked for by its label. It is *missing before* a partner's month when the partner's last settled period ended two days or
+    more before the month's local midnight; it is *settled already* when that period ended later than two days before the month's end.
+    Two days, because time zones differ by at most 26 hours: a partner that moved east or west keeps its months.
+2.  Local midnight is the first of two, and where it does not exist, the instant that the clock was moved (both as of PEP 495, fold 0).
+3.  A partner that has never settled begins at local midnight of the label's 1st. What it used before is in no period.
+4.  A flat fee is shared by time over the period as it is billed. A plan that covers the whole of a period that a change of time zone made
+    longer or shorter costs its fee once.
+5.  Every assignment is a stay of its own, also if it follows another of the same plan at once. Counts and free units begin anew with a stay
+    and with a period.
+6.  Rates of neighbouring versions belong together if they are equal: same meter, description, price and free units, compared as numbers.
+    What is left over is paired by meter and order of occurrence. Equal neighbours are one line, wherever they stand in their versions.
+7.  A rate that has no counterpart in the version before is a new one: it counts from where it begins, and its first line has nothing
+    subtracted. So does a rate that was absent from a version between. A rate that ends counts until there: the volume tier is chosen
+    by what it counted from its begin to its end.
+8.  Tiers in packages: the packages begun within the tier. `volume` with packages, and a version in the middle: those begun by the end less
+    those begun at the start.
+9.  Only the last line of a `volume` rate takes the tier's flat fee. It does even if nothing was used under that version.
+10. A line appears if its billed quantity is not 0 or it takes a flat fee (of a tier, or a `flat` price) that is not 0. An amount of 0 for a billed
+    quantity is a line; a bill of such lines is a bill.
+11. Usage of a billable meter in a period, where no plan holds or the version has no rate for the meter, blocks the partner's month if its sum is
+    not 0. So do lines of two currencies: an invoice has one.
+12. Lines stand in the order of their start, then of the rate in the version where the line begins.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from functools import cache
+from importlib import resources
+from itertools import accumulate
+from math import ceil
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+Record = dict[str, Any]  # a record of the catalog, as YAML is read: every scalar is a text
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_US = 86_400_000_000
+ZONES_APART_US = 2 * DAY_US  # more than the 26 hours between the zones that are farthest apart
+PLACES = {"JPY": 0, "KRW": 0, "CLP": 0, "EUR": 2, "USD": 2, "GBP": 2, "KWD": 3, "BHD": 3}  # ISO 4217, those that we use
+
+
+class Event(NamedTuple):
+    """One request that was counted. What was not logged is None."""
+
+    partner: str
+    at_us: int
+    method: str | None = "GET"
+    route: str | None = "orders"
+    status: int | None = 200
+    request_bytes: int = 0
+    response_bytes: int = 0
+    latency_us: int = 0
+
+
+class Settled(NamedTuple):
+    """A period of a partner that was issued, also without an invoice; then `number` is None."""
+
+    partner: str
+    start_us: int
+    end_us: int
+    number: str | None = None
+
+
+class Line(NamedTuple):
+    """One rate over `[start_us, end_us)`. Quantities in the meter's unit (None for a fee without a meter), the amount in minor units."""
+
+    plan: str
+    position: int
+    meter: str | None
+    start_us: int
+    end_us: int
+    quantity: Fraction | None
+    billed: Fraction | None
+    amount: int
+    shown: bool
+
+
+class Bill(NamedTuple):
+    currency: str
+    lines: tuple[Line, ...]
+    total: int
+
+
+class Outcome(NamedTuple):
+    """What a month comes to for a partner.
+
+    `settled` is the period that its issue settles; None if the month is blocked (then `problems` says why) or settled already. `lines`
+    are those of the bill and those that do not appear, since there is nothing to charge for.
+    """
+
+    settled: Settled | None
+    bill: Bill | None
+    lines: tuple[Line, ...]
+    problems: tuple[str, ...]
+
+
+class Usage:
+    """What was counted, by partner, meter and time."""
+
+    def __init__(self, catalog: Record, events: Iterable[Event]) -> None:
+        by_partner: dict[str, list[Event]] = defaultdict(list)
+        for event in sorted(events, key=lambda event: event.at_us):
+            by_partner[event.partner].append(event)
+        self._meters = {meter["id"]: meter for meter in catalog["meters"]}
+        self._events = by_partner
+
+    def raw(self, partner: str, meter: str, start_us: int, end_us: int) -> int:
+        """In the log's own unit: requests, bytes, microseconds."""
+        found = [event for event in self._events[partner] if start_us <= event.at_us < end_us]
+        return sum(counted(self._meters[meter], event) for event in found)
+
+    def counted(self, partner: str, meter: str, start_us: int, end_us: int) -> Fraction:
+        """In the meter's unit."""
+        return self.raw(partner, meter, start_us, end_us) / Fraction(self._meters[meter].get("divide_by", "1"))
+
+
+def reckon(catalog: Record, label: str, events: Iterable[Event], settled: Iterable[Settled]) -> dict[str, Outcome]:
+    """What a month comes to, for every partner of the catalog."""
+    usage = Usage(catalog, events)
+    ends: dict[str, int] = {}
+    for period in settled:
+        ends[period.partner] = max(period.end_us, ends.get(period.partner, period.end_us))
+    return {
+        partner["id"]: _month(catalog, partner, label, usage, ends.get(partner["id"]))
+        for partner in catalog["partners"]
+    }
+
+
+def _month(catalog: Record, partner: Record, label: str, usage: Usage, settled_us: int | None) -> Outcome:
+    first, end = month_bounds(partner["time_zone"], label)
+    if settled_us is not None and settled_us > end - ZONES_APART_US:
+        return Outcome(None, None, (), ())
+    if settled_us is not None and settled_us <= first - ZONES_APART_US:
+        return Outcome(None, None, (), (f"a month before {label} is missing",))
+    start = first if settled_us is None else settled_us
+    parts = _parts(catalog, partner, start, end)
+    problems = list(_unpriced(catalog, partner["id"], parts, usage, start, end))
+    priced = [
+        (stay.card["currency"], line) for stay in parts for line in _stay_lines(stay, partner["id"], usage, end - start)
+    ]
+    shown = sorted((line for _, line in priced if line.shown), key=lambda line: (line.start_us, line.position))
+    currencies = {currency for currency, line in priced if line.shown}
+    if len(currencies) > 1:
+        problems.append(f"two currencies: {sorted(currencies)}")
+    if problems:
+        return Outcome(None, None, (), tuple(problems))
+    bill = Bill(currencies.pop(), tuple(shown), sum(line.amount for line in shown)) if shown else None
+    return Outcome(Settled(partner["id"], start, end), bill, tuple(line for _, line in priced), ())
+
+
+# Time
+
+
+@cache
+def zone(name: str) -> ZoneInfo:
+    """By the package alone, whatever the machine knows."""
+    with resources.files("tzdata.zoneinfo").joinpath(*name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
+
+
+def midnight_us(zone_name: str, day: date) -> int:
+    local = datetime(day.year, day.month, day.day, tzinfo=zone(zone_name))
+    return (local.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def month_bounds(zone_name: str, label: str) -> tuple[int, int]:
+    year, month = int(label[:4]), int(label[5:])
+    return midnight_us(zone_name, date(year, month, 1)), midnight_us(
+        zone_name, date(year + month // 12, month % 12 + 1, 1)
+    )
+
+
+def day_us(zone_name: str, written: str | None, absent: int) -> int:
+    return absent if written is None else midnight_us(zone_name, date.fromisoformat(written))
+
+
+# What is counted
+
+
+def counted(meter: Record, event: Event) -> int:
+    """What an event adds to a meter, in the log's own unit."""
+    if not _passes(meter.get("filter", {}), event):
+        return 0
+    return 1 if meter["aggregate"] == "count" else int(getattr(event, meter["field"]))
+
+
+def _passes(wanted: Record, event: Event) -> bool:
+    if "methods" in wanted and (event.method or "").upper() not in {method.upper() for method in wanted["methods"]}:
+        return False
+    if "routes" in wanted and event.route not in wanted["routes"]:
+        return False
+    if "status" in wanted and not _is_status(wanted["status"], event.status):
+        return False
+    return not _is_status(wanted.get("exclude_status", []), event.status)
+
+
+def _is_status(listed: Sequence[str], status: int | None) -> bool:
+    text = str(status or 0)
+    return any(text == one or (len(text) == 3 and one == f"{text[0]}xx") for one in listed)
+
+
+# Stays and the versions within
+
+
+class Version(NamedTuple):
+    start_us: int
+    end_us: int
+    rates: list[Record]
+
+
+class Stay(NamedTuple):
+    """The part of one assignment that lies in the period, cut where prices begin. Versions hold no gap from the first on."""
+
+    plan: str
+    card: Record
+    start_us: int
+    end_us: int
+    versions: list[Version]
+
+
+def _parts(catalog: Record, partner: Record, start: int, end: int) -> list[Stay]:
+    plans = {plan["id"]: plan for plan in catalog["plans"]}
+    cards = {card["id"]: card for card in catalog["rate_cards"]}
+    name = partner["time_zone"]
+    stays = []
+    for assigned in partner.get("plans", []):
+        begins = max(start, day_us(name, assigned["valid_from"], start))
+        ends = min(end, day_us(name, assigned.get("valid_to"), end))
+        if begins < ends:
+            card = cards[plans[assigned["plan"]]["rate_card"]]
+            stays.append(Stay(assigned["plan"], card, begins, ends, _versions(card, name, begins, ends)))
+    return sorted(stays, key=lambda stay: stay.start_us)
+
+
+def _versions(card: Record, zone_name: str, start: int, end: int) -> list[Version]:
+    begins = [midnight_us(zone_name, date.fromisoformat(version["valid_from"])) for version in card["versions"]]
+    spans = zip(card["versions"], begins, [*begins[1:], end], strict=True)
+    cut = [Version(max(start, low), min(end, high), version["rates"]) for version, low, high in spans]
+    return [version for version in cut if version.start_us < version.end_us]
+
+
+def _unpriced(catalog: Record, partner: str, stays: list[Stay], usage: Usage, start: int, end: int) -> Iterable[str]:
+    """Where a billable meter counted something that no rate covers."""
+    for meter in (meter["id"] for meter in catalog["meters"] if meter.get("billable", "true") == "true"):
+        priced = [
+            (version.start_us, version.end_us)
+            for stay in stays
+            for version in stay.versions
+            if any(rate.get("meter") == meter for rate in version.rates)
+        ]
+        inside = sum(usage.raw(partner, meter, low, high) for low, high in priced)
+        whole = usage.raw(partner, meter, start, end)
+        if inside != whole:
+            yield f"{meter}: {whole - inside} of {whole} have no price"
+
+
+# Lines
+
+
+class Piece(NamedTuple):
+    """A rate over a stretch in which it stayed the same."""
+
+    start_us: int
+    end_us: int
+    position: int
+    rate: Record
+
+
+def chains(versions: list[Version]) -> list[list[Piece]]:
+    """The rates of a stay, each with its successors in later versions; equal neighbours are one piece."""
+    done: list[list[Piece]] = []
+    open_: list[list[Piece]] = []
+    for version in versions:
+        before, open_ = open_, []
+        fresh = [Piece(version.start_us, version.end_us, n, rate) for n, rate in enumerate(version.rates)]
+        paired = _paired([chain[-1].rate for chain in before], version.rates)
+        for piece in fresh:
+            if piece.position not in paired:
+                open_.append([piece])
+                continue
+            chain = before[paired[piece.position]]
+            last = chain[-1]
+            if _same(last.rate) == _same(piece.rate):
+                chain[-1] = last._replace(end_us=piece.end_us)
+            else:
+                chain.append(piece)
+            open_.append(chain)
+        done += [chain for n, chain in enumerate(before) if n not in paired.values()]
+    return done + open_
+
+
+def _paired(old: list[Record], new: list[Record]) -> dict[int, int]:
+    """Position in the new version → that in the old one: equal ones first, then by meter and order of occurrence."""
+    paired: dict[int, int] = {}
+    for key in (_same, _kind):
+        for n, rate in enumerate(new):
+            free = [o for o, other in enumerate(old) if o not in paired.values() and key(other) == key(rate)]
+            if n not in paired and free:
+                paired[n] = free[0]
+    return paired
+
+
+def _kind(rate: Record) -> tuple[Any, ...]:
+    return ("meter", rate["meter"]) if rate.get("meter") else ("fee", rate.get("description"))
+
+
+def _same(rate: Record) -> tuple[Any, ...]:
+    """Two rates are equal if this is, however their numbers are written."""
+    return (*_kind(rate), rate.get("description"), Fraction(rate.get("free_units", "0")), _price(rate["price"]))
+
+
+def _price(price: Record) -> tuple[Any, ...]:
+    if "tiers" not in price:
+        return (price["model"], *sorted((name, Fraction(value)) for name, value in price.items() if name != "model"))
+    return (price["model"], price.get("first_tier_flat_at_zero", "true"), *map(_tier, price["tiers"]))
+
+
+class Tier(NamedTuple):
+    up_to: Fraction | None
+    unit_price: Fraction
+    flat_fee: Fraction
+    package_size: Fraction | None
+    package_price: Fraction
+
+
+def _tier(tier: Record) -> Tier:
+    up_to, size = tier.get("up_to"), tier.get("package_size")
+    return Tier(
+        up_to if up_to is None else Fraction(up_to),
+        Fraction(tier.get("unit_price") or "0"),
+        Fraction(tier.get("flat_fee") or "0"),
+        size if size is None else Fraction(size),
+        Fraction(tier.get("package_price") or "0"),
+    )
+
+
+def _stay_lines(stay: Stay, partner: str, usage: Usage, period_us: int) -> Iterable[Line]:
+    places = PLACES[stay.card["currency"]]
+    for chain in chains(stay.versions):
+        meter = chain[0].rate.get("meter")
+        counts = (
+            [Fraction(0), *accumulate(usage.counted(partner, meter, p.start_us, p.end_us) for p in chain)]
+            if meter
+            else []
+        )
+        for n, piece in enumerate(chain):
+            quantity = billed = None
+            if meter:
+                quantity = counts[n + 1] - counts[n]
+                billed = _billed(piece.rate, counts[n + 1]) - _billed(piece.rate, counts[n])
+            if piece.rate["price"]["model"] == "flat":
+                exact = fee = Fraction(piece.rate["price"]["amount"]) * Fraction(
+                    piece.end_us - piece.start_us, period_us
+                )
+            elif piece.rate["price"]["model"] == "volume":
+                exact, fee = _volume(piece.rate, counts[n], counts[n + 1], counts[-1], is_last=n == len(chain) - 1)
+            else:
+                exact, fee = _cumulative(piece.rate, counts[n + 1])
+                if n:
+                    exact, fee = (
+                        here - before
+                        for here, before in zip((exact, fee), _cumulative(piece.rate, counts[n]), strict=True)
+                    )
+            shown = fee != 0 or (piece.rate["price"]["model"] != "flat" and billed != 0)
+            amount = rounded(exact * 10**places)
+            yield Line(stay.plan, piece.position, meter, piece.start_us, piece.end_us, quantity, billed, amount, shown)
+
+
+def _billed(rate: Record, count: Fraction) -> Fraction:
+    return max(count - Fraction(rate.get("free_units", "0")), Fraction(0))
+
+
+def _cumulative(rate: Record, count: Fraction) -> tuple[Fraction, Fraction]:
+    """F(count), and what of it are flat fees."""
+    billed, price = _billed(rate, count), rate["price"]
+    if price["model"] == "per_unit":
+        return billed * Fraction(price["unit_price"]), Fraction(0)
+    if price["model"] == "package":
+        return ceil(billed / Fraction(price["package_size"])) * Fraction(price["package_price"]), Fraction(0)
+    assert price["model"] == "graduated"
+    tiers = list(map(_tier, price["tiers"]))
+    if billed == 0:
+        fee = _fee_at_zero(price, tiers)
+        return fee, fee
+    total = fees = below = Fraction(0)
+    for tier in tiers:
+        if billed > below:
+            top = billed if tier.up_to is None else min(billed, tier.up_to)
+            total += _usage(tier, top - below) + tier.flat_fee
+            fees += tier.flat_fee
+            below = top
+    return total, fees
+
+
+def _volume(
+    rate: Record, start: Fraction, end: Fraction, whole: Fraction, *, is_last: bool
+) -> tuple[Fraction, Fraction]:
+    tiers = list(map(_tier, rate["price"]["tiers"]))
+    reached = _billed(rate, whole)
+    tier = next(tier for tier in tiers if tier.up_to is None or reached <= tier.up_to)
+    fee = Fraction(0)
+    if is_last:
+        fee = tier.flat_fee if reached else _fee_at_zero(rate["price"], tiers)
+    return _usage(tier, _billed(rate, end)) - _usage(tier, _billed(rate, start)) + fee, fee
+
+
+def _usage(tier: Tier, quantity: Fraction) -> Fraction:
+    if tier.package_size is None:
+        return quantity * tier.unit_price
+    return ceil(quantity / tier.package_size) * tier.package_price
+
+
+def _fee_at_zero(price: Record, tiers: list[Tier]) -> Fraction:
+    return tiers[0].flat_fee if price.get("first_tier_flat_at_zero", "true") == "true" else Fraction(0)
+
+
+def rounded(exact: Fraction) -> int:
+    """Half away from zero."""
+    whole = int(abs(exact) + Fraction(1, 2))
+    return whole if exact >= 0 else -whole
