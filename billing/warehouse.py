@@ -31,6 +31,7 @@ _SPANS = pa.schema(
 )
 _CALENDARS = pa.schema([("span", pa.int64()), ("calendar", pa.int64())])
 _PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)])
+_SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.bool_(): "BOOLEAN", TIME: "TIMESTAMPTZ"}
 _PAIR = {"method": pa.string(), "route": pa.string(), "status": pa.int16()}
 
 
@@ -130,7 +131,11 @@ class Warehouse(Meters):
             rows = self.con.read_parquet(
                 files, hive_partitioning=bool(shape.partition_by), union_by_name=lake.is_mixed(table)
             )
-            absent = [f"NULL::VARCHAR AS {name}" for name in shape.later if name not in rows.columns]
+            absent = [
+                f"NULL::{_SQL_TYPES[shape.schema.field(name).type]} AS {name}"
+                for name in shape.later
+                if name not in rows.columns
+            ]
             rows.project(", ".join(["*", *absent])).create_view(shape.name)
         else:
             self.con.register(shape.name, shape.schema.empty_table())

@@ -32,6 +32,9 @@ _INFO = "tollbook"
 _MIXED = "tollbook.mixed"  # property of a table that columns were added to
 _ENCODINGS = {tables.TIME: "DELTA_BINARY_PACKED", pa.int64(): "DELTA_BINARY_PACKED"}  # half the time, a tenth smaller
 
+# Types that columns which came later may have.
+_DELTA_TYPES = {pa.string(): "string", pa.int64(): "long", pa.bool_(): "boolean", tables.TIME: "timestamp"}
+
 
 class LakeError(Exception):
     """The folder is no usable lake. The message names the folder and the remedy."""
@@ -67,7 +70,7 @@ def create(root: Path) -> None:
         if not DeltaTable.is_deltatable(str(root / shape.name)):
             _create_table(root / shape.name, shape)
         elif shape.later:
-            _widen(root, shape)
+            widen(root, shape)
     _fsync(root)
 
 
@@ -83,13 +86,13 @@ def _create_table(path: Path, shape: TableShape) -> None:
         _fsync(made)
 
 
-def _widen(root: Path, shape: TableShape) -> None:
+def widen(root: Path, shape: TableShape) -> None:
     """Add the columns that came after the lake was made. Rows that are there have none of them; nothing is rewritten."""
     for last in (False, False, True):  # another worker may be adding them, too
         table = DeltaTable(root / shape.name)
         there = {field.name for field in table.schema().fields}
         missing = [
-            Field(f.name, PrimitiveType("string"))
+            Field(f.name, PrimitiveType(_DELTA_TYPES[f.type]))
             for f in shape.schema
             if f.name in shape.later and f.name not in there
         ]
