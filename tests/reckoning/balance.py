@@ -20,12 +20,14 @@ class Run(NamedTuple):
 def issued(runs: Sequence[Run], events: Sequence[Event]) -> tuple[list[dict[str, Outcome]], list[Settled]]:
     """Issue month after month: the outcomes of each run, and all that is settled in the end."""
     settled: list[Settled] = []
-    outcomes = []
-    for run in runs:
-        outcome = reckon(run.catalog, run.label, events, settled)
-        outcomes.append(outcome)
-        settled += [one.settled for one in outcome.values() if one.settled]
-    return outcomes, settled
+    return [issue(run, events, settled) for run in runs], settled
+
+
+def issue(run: Run, events: Sequence[Event], settled: list[Settled]) -> dict[str, Outcome]:
+    """Issue one; what it settles is added to `settled`."""
+    outcome = reckon(run.catalog, run.label, events, settled)
+    settled += [one.settled for one in outcome.values() if one.settled]
+    return outcome
 
 
 def unbalanced(runs: Sequence[Run], events: Sequence[Event]) -> list[str]:
@@ -76,7 +78,7 @@ def _misplaced(catalog: Record, period: Settled, lines: Sequence[Line], events: 
         due = 0
         for event in inside:
             amount = counted(meter, event)
-            held = _rates_at(catalog, period.partner, meter["id"], event.at_us)
+            held = rates_at(catalog, period.partner, meter["id"], event.at_us)
             places = sum(line.start_us <= event.at_us < line.end_us for line in mine)
             due += held * amount
             if amount and (places != held or not held):
@@ -86,7 +88,7 @@ def _misplaced(catalog: Record, period: Settled, lines: Sequence[Line], events: 
             yield f"{period.partner}, {meter['id']}: {billed} in lines, {due} counted"
 
 
-def _rates_at(catalog: Record, partner: str, meter: str, at_us: int) -> int:
+def rates_at(catalog: Record, partner: str, meter: str, at_us: int) -> int:
     """How many rates of a meter hold at an instant: found by the instant alone, without any cutting of periods."""
     owner = next(one for one in catalog["partners"] if one["id"] == partner)
     zone_name = owner["time_zone"]

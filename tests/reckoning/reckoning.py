@@ -30,7 +30,7 @@ It is slow and plain on purpose. Where the pages leave a question open, the answ
 12. Lines stand in the order of their start, then of the rate in the version where the line begins.
 """
 
-from collections import defaultdict
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
@@ -108,20 +108,22 @@ class Usage:
     """What was counted, by partner, meter and time."""
 
     def __init__(self, catalog: Record, events: Iterable[Event]) -> None:
-        by_partner: dict[str, list[Event]] = defaultdict(list)
-        for event in sorted(events, key=lambda event: event.at_us):
-            by_partner[event.partner].append(event)
         self._meters = {meter["id"]: meter for meter in catalog["meters"]}
-        self._events = by_partner
+        self._events = sorted(events, key=lambda event: event.at_us)
+        self._sums: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
 
     def raw(self, partner: str, meter: str, start_us: int, end_us: int) -> int:
         """In the log's own unit: requests, bytes, microseconds."""
-        found = [event for event in self._events[partner] if start_us <= event.at_us < end_us]
-        return sum(counted(self._meters[meter], event) for event in found)
+        if (partner, meter) not in self._sums:
+            mine = [event for event in self._events if event.partner == partner]
+            amounts = (counted(self._meters[meter], event) for event in mine)
+            self._sums[partner, meter] = [event.at_us for event in mine], [0, *accumulate(amounts)]
+        times, sums = self._sums[partner, meter]
+        return sums[bisect_left(times, end_us)] - sums[bisect_left(times, start_us)]
 
     def counted(self, partner: str, meter: str, start_us: int, end_us: int) -> Fraction:
         """In the meter's unit."""
-        return self.raw(partner, meter, start_us, end_us) / Fraction(self._meters[meter].get("divide_by", "1"))
+        return self.raw(partner, meter, start_us, end_us) / number(self._meters[meter].get("divide_by", "1"))
 
 
 def reckon(catalog: Record, label: str, events: Iterable[Event], settled: Iterable[Settled]) -> dict[str, Outcome]:
@@ -158,6 +160,11 @@ def _month(catalog: Record, partner: Record, label: str, usage: Usage, settled_u
     return Outcome(Settled(partner["id"], start, end), bill, tuple(line for _, line in priced), ())
 
 
+@cache
+def number(written: str) -> Fraction:
+    return Fraction(written)
+
+
 # Time
 
 
@@ -168,6 +175,7 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo.from_file(file, key=name)
 
 
+@cache
 def midnight_us(zone_name: str, day: date) -> int:
     local = datetime(day.year, day.month, day.day, tzinfo=zone(zone_name))
     return (local.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
@@ -316,12 +324,12 @@ def _kind(rate: Record) -> tuple[Any, ...]:
 
 def _same(rate: Record) -> tuple[Any, ...]:
     """Two rates are equal if this is, however their numbers are written."""
-    return (*_kind(rate), rate.get("description"), Fraction(rate.get("free_units", "0")), _price(rate["price"]))
+    return (*_kind(rate), rate.get("description"), number(rate.get("free_units", "0")), _price(rate["price"]))
 
 
 def _price(price: Record) -> tuple[Any, ...]:
     if "tiers" not in price:
-        return (price["model"], *sorted((name, Fraction(value)) for name, value in price.items() if name != "model"))
+        return (price["model"], *sorted((name, number(value)) for name, value in price.items() if name != "model"))
     return (price["model"], price.get("first_tier_flat_at_zero", "true"), *map(_tier, price["tiers"]))
 
 
@@ -336,11 +344,11 @@ class Tier(NamedTuple):
 def _tier(tier: Record) -> Tier:
     up_to, size = tier.get("up_to"), tier.get("package_size")
     return Tier(
-        up_to if up_to is None else Fraction(up_to),
-        Fraction(tier.get("unit_price") or "0"),
-        Fraction(tier.get("flat_fee") or "0"),
-        size if size is None else Fraction(size),
-        Fraction(tier.get("package_price") or "0"),
+        up_to if up_to is None else number(up_to),
+        number(tier.get("unit_price") or "0"),
+        number(tier.get("flat_fee") or "0"),
+        size if size is None else number(size),
+        number(tier.get("package_price") or "0"),
     )
 
 
@@ -359,9 +367,7 @@ def _stay_lines(stay: Stay, partner: str, usage: Usage, period_us: int) -> Itera
                 quantity = counts[n + 1] - counts[n]
                 billed = _billed(piece.rate, counts[n + 1]) - _billed(piece.rate, counts[n])
             if piece.rate["price"]["model"] == "flat":
-                exact = fee = Fraction(piece.rate["price"]["amount"]) * Fraction(
-                    piece.end_us - piece.start_us, period_us
-                )
+                exact = fee = number(piece.rate["price"]["amount"]) * Fraction(piece.end_us - piece.start_us, period_us)
             elif piece.rate["price"]["model"] == "volume":
                 exact, fee = _volume(piece.rate, counts[n], counts[n + 1], counts[-1], is_last=n == len(chain) - 1)
             else:
@@ -377,16 +383,16 @@ def _stay_lines(stay: Stay, partner: str, usage: Usage, period_us: int) -> Itera
 
 
 def _billed(rate: Record, count: Fraction) -> Fraction:
-    return max(count - Fraction(rate.get("free_units", "0")), Fraction(0))
+    return max(count - number(rate.get("free_units", "0")), Fraction(0))
 
 
 def _cumulative(rate: Record, count: Fraction) -> tuple[Fraction, Fraction]:
     """F(count), and what of it are flat fees."""
     billed, price = _billed(rate, count), rate["price"]
     if price["model"] == "per_unit":
-        return billed * Fraction(price["unit_price"]), Fraction(0)
+        return billed * number(price["unit_price"]), Fraction(0)
     if price["model"] == "package":
-        return ceil(billed / Fraction(price["package_size"])) * Fraction(price["package_price"]), Fraction(0)
+        return ceil(billed / number(price["package_size"])) * number(price["package_price"]), Fraction(0)
     assert price["model"] == "graduated"
     tiers = list(map(_tier, price["tiers"]))
     if billed == 0:

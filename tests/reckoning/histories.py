@@ -1,0 +1,369 @@
+"""Random contracts and what was used under them: months that are issued one after another, from catalogs that change between.
+
+Everything follows from the seed. A catalog is the data that YAML would be read to, every scalar a text. Quantities are small and tiers, free
+units and packages smaller still, so that few requests cross many bounds; many requests lie on the bounds of months, plans and prices,
+or one microsecond beside them.
+"""
+
+import copy
+from collections.abc import Iterator
+from datetime import date, timedelta
+from random import Random
+from typing import NamedTuple
+
+from tests.reckoning.balance import Run, issue, rates_at
+from tests.reckoning.reckoning import DAY_US, Event, Record, Settled, counted, midnight_us, month_bounds
+
+# Two of them half an hour and a quarter off, one that skipped a day in 2011, one whose summer time is half an hour.
+ZONES = (
+    "Etc/UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Apia", "America/St_Johns", "Australia/Lord_Howe",
+    "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Tokyo", "America/Sao_Paulo",
+)  # fmt: skip
+# Summer time ends and begins, leap days, the turn of a year, Samoa's lost day, and St John's clock that was moved a minute after midnight of a 1st.
+BEGINS = ("2026-09", "2027-01", "2028-01", "2024-02", "2011-11", "2009-10", "2025-12", "2026-03")
+LONG_AGO = "2001-01-01"
+METERS: dict[str, Record] = {
+    "requests": {"id": "requests", "aggregate": "count", "unit": "requests", "filter": {"exclude_status": ["429", "5xx"]}},
+    "data": {"id": "data", "aggregate": "sum", "field": "response_bytes", "unit": "KB", "divide_by": "1000"},
+    "writes": {"id": "writes", "aggregate": "count", "unit": "writes", "filter": {"methods": ["POST", "put"], "status": ["2xx", "404"]}},
+    "upload": {
+        "id": "upload", "aggregate": "sum", "field": "request_bytes", "unit": "KiB", "divide_by": "1024", "filter": {"routes": ["orders", "quotes"]},
+    },
+    "time": {"id": "time", "aggregate": "sum", "field": "latency_us", "unit": "s", "divide_by": "1000000"},
+    "all": {"id": "all", "aggregate": "count", "unit": "requests", "billable": "false"},
+}  # fmt: skip
+CURRENCIES = ("EUR", "EUR", "JPY", "KWD", "USD")
+
+
+class History(NamedTuple):
+    """Issues in their order, each with the catalog of its time, and all that was counted, in the order of time."""
+
+    seed: int
+    runs: list[Run]
+    events: list[Event]
+
+
+def history(seed: int) -> History:
+    made = _World(Random(seed))
+    runs = list(made.runs())
+    events = sorted(made.events(runs), key=lambda event: event.at_us)
+    return History(seed, list(_remedied(made, runs, events)), events)
+
+
+def months_from(first: str, count: int) -> list[str]:
+    year, month = int(first[:4]), int(first[5:]) - 1
+    return [f"{year + (month + n) // 12}-{(month + n) % 12 + 1:02}" for n in range(count)]
+
+
+class _World:
+    """The catalog as it is now, and the dice."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.labels = months_from(rng.choice(BEGINS), rng.randint(2, 5))
+        self.risky = self.chance(0.12)  # whether usage without a price may occur, which blocks
+        names = [*rng.sample(["requests", "data", "writes", "upload", "time"], rng.randint(1, 3)), "all"]
+        self.meters = [copy.deepcopy(METERS[name]) for name in names]
+        currency = rng.choice(CURRENCIES)
+        self.cards = [
+            self._card(f"card-{n}", currency if self.chance(0.8) else rng.choice(CURRENCIES))
+            for n in range(rng.randint(1, 3))
+        ]
+        self.plans = [{"id": f"plan-{n}", "rate_card": rng.choice(self.cards)["id"]} for n in range(rng.randint(1, 4))]
+        self.partners = [self._partner(f"p{n}", self.labels[0]) for n in range(rng.randint(1, 3))]
+
+    def chance(self, share: float) -> bool:
+        return self.rng.random() < share
+
+    def catalog(self) -> Record:
+        entities = [
+            {"id": name, "name": name.title(), "invoice_prefix": name[0].upper()} for name in ("north", "south")
+        ]
+        return copy.deepcopy(
+            {
+                "legal_entities": entities,
+                "meters": self.meters,
+                "rate_cards": self.cards,
+                "plans": self.plans,
+                "partners": self.partners,
+            }
+        )
+
+    # Months
+
+    def runs(self) -> Iterator[Run]:
+        for n, label in enumerate(self.labels):
+            if n:
+                self._change(label)
+            if self.chance(0.04) and n + 1 < len(self.labels):
+                yield Run(self.labels[n + 1], self.catalog())  # too early: this month is missing
+            yield Run(label, self.catalog())
+            if self.chance(0.05):
+                yield Run(self.rng.choice(self.labels[: n + 1]), self.catalog())  # again: settled already
+
+    def _change(self, label: str) -> None:
+        for partner in self.partners:
+            self._change_partner(partner, label)
+        for card in self.cards:
+            self._change_card(card, label)
+        if self.chance(0.1) and len(self.partners) < 4:
+            self.partners.append(self._partner(f"p{len(self.partners)}", label))
+
+    def _change_partner(self, partner: Record, label: str) -> None:
+        if self.chance(0.2):
+            partner["time_zone"] = self.rng.choice(ZONES)
+        if self.chance(0.12):
+            partner["legal_entity"] = self.rng.choice(["north", "south"])
+        if self.chance(0.15):
+            self._next_plan(partner["plans"], self._day(label))
+        if self.chance(0.05):
+            partner["status"] = self.rng.choice(["active", "suspended"])
+
+    def _change_card(self, card: Record, label: str) -> None:
+        if self.chance(0.25):
+            self._next_version(card, self._day(label))
+        if self.chance(0.05):
+            card["currency"] = self.rng.choice(CURRENCIES)
+        if self.chance(0.05):
+            version = self.rng.choice(card["versions"])
+            version["rates"] = self._changed(version["rates"])
+
+    def _day(self, label: str) -> str:
+        """A day of the month, its 1st, or a day in one of the next months."""
+        label = self.rng.choice([label, label, label, *months_from(label, 3)])
+        if self.chance(0.3):
+            return f"{label}-01"
+        return f"{label}-{self.rng.choice([2, 10, 15, 16, 28, self.rng.randint(1, 28)]):02}"
+
+    # Prices
+
+    def _card(self, name: str, currency: str) -> Record:
+        card: Record = {
+            "id": name,
+            "currency": currency,
+            "versions": [{"valid_from": LONG_AGO, "rates": self._rates()}],
+        }
+        for day in sorted({self._day(self.rng.choice(self.labels)) for _ in range(self.rng.choice([0, 1, 1, 2, 3]))}):
+            self._next_version(card, day)
+        return card
+
+    def _next_version(self, card: Record, day: str) -> None:
+        last = card["versions"][-1]
+        if day > last["valid_from"]:
+            rates = last["rates"]
+            if len(card["versions"]) > 1 and self.chance(0.15):
+                rates = card["versions"][-2]["rates"]  # back to what was before
+            elif self.chance(0.8):
+                rates = self._changed(rates)
+            card["versions"].append({"valid_from": day, "rates": copy.deepcopy(rates)})
+
+    def _rates(self) -> list[Record]:
+        names = [meter["id"] for meter in self.meters if "billable" not in meter]
+        rates = [self._rate(name) for name in names]
+        if self.chance(0.2):
+            rates.append(self._rate(self.rng.choice(names), "Once more"))
+        rates += [self._fee() for _ in range(self.rng.choice([0, 1, 1, 2]))]
+        self.rng.shuffle(rates)
+        return rates
+
+    def _changed(self, rates: list[Record]) -> list[Record]:
+        changed = []
+        for rate in copy.deepcopy(rates):
+            kind = self.rng.random()
+            if kind < 0.35:
+                rate["price"] = self._price() if "meter" in rate else self._fee()["price"]
+            elif kind < 0.45 and "meter" in rate:
+                rate["free_units"] = self._free_units()
+            elif kind < 0.48:
+                rate["description"] = self.rng.choice(["Text", "Another text"])
+            elif kind < 0.53 and (
+                self.risky or "meter" not in rate or sum(r.get("meter") == rate["meter"] for r in rates) > 1
+            ):
+                continue
+            changed.append(rate)
+        if self.chance(0.12):
+            changed.append(self._fee() if self.chance(0.5) else self._rate(self._billed_meter(rates), "A new one"))
+        if self.chance(0.15):
+            self.rng.shuffle(changed)
+        return changed or copy.deepcopy(rates)
+
+    def _billed_meter(self, rates: list[Record]) -> str:
+        metered = [rate["meter"] for rate in rates if "meter" in rate]
+        return self.rng.choice(metered or ["requests" if self.meters[0]["id"] == "requests" else self.meters[0]["id"]])
+
+    def _rate(self, meter: str, description: str | None = None) -> Record:
+        rate: Record = {"meter": meter, "price": self._price()}
+        if self.chance(0.4):
+            rate["free_units"] = self._free_units()
+        if description:
+            rate["description"] = description
+        return rate
+
+    def _fee(self) -> Record:
+        description = self.rng.choice(["Platform fee", "Support"])
+        return {
+            "description": description,
+            "price": {"model": "flat", "amount": self.rng.choice(["490.00", "31", "0.05", "1000.005", "7"])},
+        }
+
+    def _free_units(self) -> str:
+        return self.rng.choice(["0", "1", "2.5", "5", "10", "0.25", "12.125"])
+
+    def _amount(self) -> str:
+        return self.rng.choice(["1", "0.5", "0.005", "0.0173", "2.345", "10.5", "0.125", "0.333", "3", "-0.25", "0"])
+
+    def _price(self) -> Record:
+        model = self.rng.choice(
+            ["per_unit", "graduated", "graduated", "volume", "volume", "package", "package", "flat"]
+        )
+        if model == "per_unit":
+            return {"model": model, "unit_price": self._amount()}
+        if model == "package":
+            return {
+                "model": model,
+                "package_size": self.rng.choice(["2", "5", "10", "2.5"]),
+                "package_price": self._amount(),
+            }
+        if model == "flat":
+            return {"model": model, "amount": self.rng.choice(["12", "0.07", "99.995"])}
+        bounds = sorted(self.rng.sample([1, 3, 5, 8, 10, 20, 33], self.rng.choice([0, 1, 1, 2])))
+        tiers = [self._tier(str(bound) if self.chance(0.8) else f"{bound}.5") for bound in bounds]
+        price: Record = {"model": model, "tiers": [*tiers, self._tier(None)]}
+        if self.chance(0.3):
+            price["first_tier_flat_at_zero"] = self.rng.choice(["true", "false"])
+        return price
+
+    def _tier(self, up_to: str | None) -> Record:
+        tier: Record = {"up_to": up_to}
+        if self.chance(0.2):
+            tier |= {"package_size": self.rng.choice(["2", "3", "5"]), "package_price": self._amount()}
+        else:
+            tier["unit_price"] = self._amount()
+        if self.chance(0.4):
+            tier["flat_fee"] = self.rng.choice(["5", "0.005", "3.335", "12"])
+        return tier
+
+    # Partners
+
+    def _partner(self, name: str, label: str) -> Record:
+        plans = [
+            {
+                "plan": self.rng.choice(self.plans)["id"],
+                "valid_from": self.rng.choice([LONG_AGO, f"{label}-01", self._day(label)]),
+            }
+        ]
+        for _ in range(self.rng.choice([0, 0, 1, 1, 2, 3])):
+            self._next_plan(plans, self._day(self.rng.choice(self.labels)))
+        return {
+            "id": name,
+            "name": name.upper(),
+            "legal_entity": self.rng.choice(["north", "north", "south"]),
+            "time_zone": self.rng.choice(ZONES),
+            "plans": plans,
+            "credentials": [{"kind": "consumer", "id": f"c-{name}"}],
+        }
+
+    def _next_plan(self, plans: list[Record], day: str) -> None:
+        """The plan of then ends on that day, or stays away for a while, and another may begin; nothing if the day is before the last change."""
+        last = plans[-1]
+        if day <= last.get("valid_to", last["valid_from"]):
+            return
+        last.setdefault("valid_to", day)
+        if self.chance(0.85):
+            later = date.fromisoformat(day) + timedelta(days=self.rng.choice([0, 0, 0, 0, 3, 20, 45]))
+            plans.append({"plan": self._akin(last["plan"]), "valid_from": max(later.isoformat(), last["valid_to"])})
+
+    def _akin(self, plan: str) -> str:
+        """A plan, mostly in the currency of the one before: an invoice has one currency."""
+        currencies = {card["id"]: card["currency"] for card in self.cards}
+        of = {one["id"]: currencies[one["rate_card"]] for one in self.plans}
+        same = [name for name, currency in of.items() if currency == of[plan]]
+        return self.rng.choice(same if self.chance(0.93) else list(of))
+
+    # Usage
+
+    def events(self, runs: list[Run]) -> Iterator[Event]:
+        catalogs = [run.catalog for run in runs]
+        for partner in catalogs[-1]["partners"]:
+            name = partner["id"]
+            known = [run for run in runs if any(one["id"] == name for one in run.catalog["partners"])]
+            bounds = sorted(set(_bounds(name, known, self.labels)))
+            for label in self.labels[self.labels.index(known[0].label) if known[0].label in self.labels else 0 :]:
+                if self.chance(0.25):
+                    continue
+                low, high = month_bounds(partner["time_zone"], label)
+                near = [bound for bound in bounds if low - 2 * DAY_US <= bound <= high + 2 * DAY_US]
+                for _ in range(self.rng.randint(0, 25)):
+                    at = (
+                        self.rng.choice(near) + self.rng.choice([-1, 0, 1])
+                        if self.chance(0.4)
+                        else self.rng.randrange(low, high)
+                    )
+                    event = self._event(name, at)
+                    if self.risky or _priced(event, known):
+                        yield from [event] * self.rng.choice([1, 1, 1, 2, 3, 7])
+
+    def _event(self, partner: str, at_us: int) -> Event:
+        return Event(
+            partner,
+            at_us,
+            method=self.rng.choice(["GET", "GET", "POST", "post", "PUT", "Get"]),
+            route=self.rng.choice(["orders", "quotes", "status"]),
+            status=self.rng.choice([200, 200, 200, 201, 404, 429, 500, 0]),
+            request_bytes=self.rng.choice([0, 512, 1024, self.rng.randint(0, 9000)]),
+            response_bytes=self.rng.choice([0, 500, 1000, self.rng.randint(0, 9000)]),
+            latency_us=self.rng.choice([0, 1_000_000, 1000 * self.rng.randint(0, 4000)]),
+        )
+
+
+def _bounds(partner: str, runs: list[Run], labels: list[str]) -> Iterator[int]:
+    """Where something begins or ends for a partner, in each of the zones that it has had."""
+    for run in runs:
+        owner = next(one for one in run.catalog["partners"] if one["id"] == partner)
+        days = {f"{label}-01" for label in [*labels, months_from(labels[-1], 2)[1]]}
+        days |= {assigned[key] for assigned in owner["plans"] for key in ("valid_from", "valid_to") if key in assigned}
+        days |= {version["valid_from"] for card in run.catalog["rate_cards"] for version in card["versions"]}
+        for day in days - {LONG_AGO}:
+            yield midnight_us(owner["time_zone"], date.fromisoformat(day))
+
+
+def _priced(event: Event, runs: list[Run]) -> bool:
+    """Whether a request has a price in every catalog by which it may be billed."""
+    for run in runs:
+        owner = next(one for one in run.catalog["partners"] if one["id"] == event.partner)
+        low, high = month_bounds(owner["time_zone"], run.label)
+        if low - 2 * DAY_US <= event.at_us < high + 2 * DAY_US:
+            for meter in run.catalog["meters"]:
+                if (
+                    "billable" not in meter
+                    and counted(meter, event)
+                    and not rates_at(run.catalog, event.partner, meter["id"], event.at_us)
+                ):
+                    return False
+    return True
+
+
+def _remedied(world: _World, runs: list[Run], events: list[Event]) -> Iterator[Run]:
+    """The runs, and after one that blocks a partner's month, mostly, another with what is in the way put right; so in later catalogs, too."""
+    remedies: list[str] = []
+    settled: list[Settled] = []
+    for run in runs:
+        for again in range(2):
+            mended = Run(run.label, _mended(run.catalog, remedies) if remedies else run.catalog)
+            yield mended
+            problems = [problem for one in issue(mended, events, settled).values() for problem in one.problems]
+            found = [problem.partition(":")[0] for problem in problems if "missing" not in problem]
+            if again or not found or world.chance(0.15):
+                break
+            remedies += found
+
+
+def _mended(catalog: Record, remedies: list[str]) -> Record:
+    mended = copy.deepcopy(catalog)
+    for meter in mended["meters"]:
+        if meter["id"] in remedies:
+            meter["billable"] = "false"
+    if "two currencies" in remedies:
+        for card in mended["rate_cards"]:
+            card["currency"] = "USD"
+    return mended
