@@ -7,7 +7,18 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
-from tests.reckoning.reckoning import Event, Line, Outcome, Record, Settled, counted, day_us, midnight_us, reckon
+from tests.reckoning.reckoning import (
+    Event,
+    Line,
+    Outcome,
+    Record,
+    Settled,
+    counted,
+    day_us,
+    is_billable,
+    midnight_us,
+    reckon,
+)
 
 
 class Run(NamedTuple):
@@ -72,7 +83,7 @@ def _misplaced(catalog: Record, period: Settled, lines: Sequence[Line], events: 
         event for event in events if event.partner == period.partner and period.start_us <= event.at_us < period.end_us
     ]
     for meter in catalog["meters"]:
-        if meter.get("billable", "true") != "true":
+        if not is_billable(meter):
             continue
         mine = [line for line in lines if line.meter == meter["id"]]
         due = 0

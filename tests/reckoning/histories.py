@@ -300,8 +300,15 @@ class _World:
                         else self.rng.randrange(low, high)
                     )
                     event = self._event(name, at)
-                    if self.risky or _priced(event, known):
+                    if self._is_wanted(event, known):
                         yield from [event] * self.rng.choice([1, 1, 1, 2, 3, 7])
+
+    def _is_wanted(self, event: Event, runs: list[Run]) -> bool:
+        """Few requests without a price, and few before the first month that is issued: either blocks."""
+        owner = next(one for one in runs[0].catalog["partners"] if one["id"] == event.partner)
+        if event.at_us < month_bounds(owner["time_zone"], runs[0].label)[0] and not self.chance(0.3):
+            return False
+        return self.risky or _priced(event, runs)
 
     def _event(self, partner: str, at_us: int) -> Event:
         return Event(
@@ -344,18 +351,21 @@ def _priced(event: Event, runs: list[Run]) -> bool:
 
 
 def _remedied(world: _World, runs: list[Run], events: list[Event]) -> Iterator[Run]:
-    """The runs, and after one that blocks a partner's month, mostly, another with what is in the way put right; so in later catalogs, too."""
+    """The runs; after one that blocks a partner's month, mostly, what is in the way is put right, also in later catalogs, and it is issued again."""
     remedies: list[str] = []
     settled: list[Settled] = []
-    for run in runs:
-        for again in range(2):
-            mended = Run(run.label, _mended(run.catalog, remedies) if remedies else run.catalog)
-            yield mended
-            problems = [problem for one in issue(mended, events, settled).values() for problem in one.problems]
-            found = [problem.partition(":")[0] for problem in problems if "missing" not in problem]
-            if again or not found or world.chance(0.15):
-                break
-            remedies += found
+    waiting = runs[::-1]
+    patience = 3
+    while waiting:
+        run = waiting.pop()
+        mended = Run(run.label, _mended(run.catalog, remedies) if remedies else run.catalog)
+        yield mended
+        found = [problem for one in issue(mended, events, settled).values() for problem in one.problems]
+        if found and patience and not world.chance(0.15):
+            patience -= 1
+            missing = [problem.partition(": ")[2] for problem in found if problem.startswith("missing")]
+            remedies += [problem.partition(":")[0] for problem in found]
+            waiting += [run, *(Run(label, run.catalog) for label in sorted(set(missing), reverse=True))]
 
 
 def _mended(catalog: Record, remedies: list[str]) -> Record:

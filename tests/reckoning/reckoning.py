@@ -10,7 +10,8 @@ It is slow and plain on purpose. Where the pages leave a question open, the answ
     more before the month's local midnight; it is *settled already* when that period ended later than two days before the month's end.
     Two days, because time zones differ by at most 26 hours: a partner that moved east or west keeps its months.
 2.  Local midnight is the first of two, and where it does not exist, the instant that the clock was moved (both as of PEP 495, fold 0).
-3.  A partner that has never settled begins at local midnight of the label's 1st. What it used before is in no period.
+3.  A partner that has never settled begins at local midnight of the label's 1st; but if it used something billable under a plan in a month before, that
+    month is missing. What it used before without a plan is in no period.
 4.  A flat fee is shared by time over the period as it is billed. A plan that covers the whole of a period that a change of time zone made
     longer or shorter costs its fee once.
 5.  Every assignment is a stay of its own, also if it follows another of the same plan at once. Counts and free units begin anew with a stay
@@ -26,7 +27,7 @@ It is slow and plain on purpose. Where the pages leave a question open, the answ
 10. A line appears if its billed quantity is not 0 or it takes a flat fee (of a tier, or a `flat` price) that is not 0. An amount of 0 for a billed
     quantity is a line; a bill of such lines is a bill.
 11. Usage of a billable meter in a period, where no plan holds or the version has no rate for the meter, blocks the partner's month if its sum is
-    not 0. So do lines of two currencies: an invoice has one.
+    not 0. So do plans of two currencies in a month, whatever was used: an invoice has one.
 12. Lines stand in the order of their start, then of the rate in the version where the line begins.
 """
 
@@ -112,10 +113,13 @@ class Usage:
         self._events = sorted(events, key=lambda event: event.at_us)
         self._sums: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
 
+    def of(self, partner: str) -> list[Event]:
+        return [event for event in self._events if event.partner == partner]
+
     def raw(self, partner: str, meter: str, start_us: int, end_us: int) -> int:
         """In the log's own unit: requests, bytes, microseconds."""
         if (partner, meter) not in self._sums:
-            mine = [event for event in self._events if event.partner == partner]
+            mine = self.of(partner)
             amounts = (counted(self._meters[meter], event) for event in mine)
             self._sums[partner, meter] = [event.at_us for event in mine], [0, *accumulate(amounts)]
         times, sums = self._sums[partner, meter]
@@ -142,22 +146,53 @@ def _month(catalog: Record, partner: Record, label: str, usage: Usage, settled_u
     first, end = month_bounds(partner["time_zone"], label)
     if settled_us is not None and settled_us > end - ZONES_APART_US:
         return Outcome(None, None, (), ())
-    if settled_us is not None and settled_us <= first - ZONES_APART_US:
-        return Outcome(None, None, (), (f"a month before {label} is missing",))
+    missing = (
+        _first_unsettled(partner, label, settled_us) if settled_us else _first_used(catalog, partner, label, usage)
+    )
+    if missing < label:
+        return Outcome(None, None, (), (f"missing: {missing}",))
     start = first if settled_us is None else settled_us
-    parts = _parts(catalog, partner, start, end)
-    problems = list(_unpriced(catalog, partner["id"], parts, usage, start, end))
-    priced = [
-        (stay.card["currency"], line) for stay in parts for line in _stay_lines(stay, partner["id"], usage, end - start)
-    ]
-    shown = sorted((line for _, line in priced if line.shown), key=lambda line: (line.start_us, line.position))
-    currencies = {currency for currency, line in priced if line.shown}
+    stays = _parts(catalog, partner, start, end)
+    problems = list(_unpriced(catalog, partner["id"], stays, usage, start, end))
+    currencies = {stay.card["currency"] for stay in stays}
     if len(currencies) > 1:
         problems.append(f"two currencies: {sorted(currencies)}")
     if problems:
         return Outcome(None, None, (), tuple(problems))
+    lines = tuple(line for stay in stays for line in _stay_lines(stay, partner["id"], usage, end - start))
+    shown = sorted((line for line in lines if line.shown), key=lambda line: (line.start_us, line.position))
     bill = Bill(currencies.pop(), tuple(shown), sum(line.amount for line in shown)) if shown else None
-    return Outcome(Settled(partner["id"], start, end), bill, tuple(line for _, line in priced), ())
+    return Outcome(Settled(partner["id"], start, end), bill, lines, ())
+
+
+def _first_unsettled(partner: Record, label: str, settled_us: int) -> str:
+    """The month after the last that is settled; `label`, if that is the one before it."""
+    while settled_us <= month_bounds(partner["time_zone"], label)[0] - ZONES_APART_US:
+        label = month_before(label)
+    return label
+
+
+def _first_used(catalog: Record, partner: Record, label: str, usage: Usage) -> str:
+    """The first month in which a partner that never settled used something under a plan; `label`, if it did so in none before."""
+    name = partner["time_zone"]
+    end = month_bounds(name, label)[0]
+    used = [
+        event.at_us
+        for event in usage.of(partner["id"])
+        if event.at_us < end
+        and any(counted(meter, event) for meter in catalog["meters"] if is_billable(meter))
+        and any(
+            day_us(name, one["valid_from"], 0) <= event.at_us < day_us(name, one.get("valid_to"), end)
+            for one in partner.get("plans", [])
+        )
+    ]
+    while used and min(used) < month_bounds(name, label)[0]:
+        label = month_before(label)
+    return label
+
+
+def is_billable(meter: Record) -> bool:
+    return bool(meter.get("billable", "true") == "true")
 
 
 @cache
@@ -179,6 +214,11 @@ def zone(name: str) -> ZoneInfo:
 def midnight_us(zone_name: str, day: date) -> int:
     local = datetime(day.year, day.month, day.day, tzinfo=zone(zone_name))
     return (local.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def month_before(label: str) -> str:
+    year, month = int(label[:4]), int(label[5:])
+    return f"{year}-{month - 1:02}" if month > 1 else f"{year - 1}-12"
 
 
 def month_bounds(zone_name: str, label: str) -> tuple[int, int]:
@@ -259,7 +299,7 @@ def _versions(card: Record, zone_name: str, start: int, end: int) -> list[Versio
 
 def _unpriced(catalog: Record, partner: str, stays: list[Stay], usage: Usage, start: int, end: int) -> Iterable[str]:
     """Where a billable meter counted something that no rate covers."""
-    for meter in (meter["id"] for meter in catalog["meters"] if meter.get("billable", "true") == "true"):
+    for meter in (meter["id"] for meter in catalog["meters"] if is_billable(meter)):
         priced = [
             (version.start_us, version.end_us)
             for stay in stays

@@ -31,7 +31,13 @@ def test_the_same_seed_is_the_same_history() -> None:
 
 def _always_at_midnight(month: Any) -> Any:
     """Periods that begin at local midnight, whatever was settled before."""
-    return lambda catalog, partner, label, usage, _settled_us: month(catalog, partner, label, usage, None)
+
+    def cut(catalog: Record, partner: Record, label: str, usage: Any, settled_us: int | None) -> Any:
+        first, end = month_bounds(partner["time_zone"], label)
+        is_due = settled_us is not None and settled_us <= end - reckoning.ZONES_APART_US
+        return month(catalog, partner, label, usage, first if is_due else settled_us)
+
+    return cut
 
 
 def _last_line_lost(chains_of: Any) -> Any:

@@ -304,7 +304,7 @@ def test_months_are_issued_in_order_and_once_whatever_the_zone(west: str, east: 
     assert october(catalog, [], [october_of], "2026-10") == Outcome(None, None, (), ())
     assert october(catalog, [], [october_of], "2026-09") == Outcome(None, None, (), ())
     assert october(catalog, [], [october_of], "2026-11").bill
-    assert october(catalog, [], [october_of], "2026-12").problems == ("a month before 2026-12 is missing",)
+    assert october(catalog, [], [october_of], "2026-12").problems == ("missing: 2026-11",)
 
 
 def test_local_midnight_where_there_is_none_or_two() -> None:
@@ -345,6 +345,15 @@ def test_filters() -> None:
             assert (
                 bool(amounts(october(catalog, used(1, "2026-10-05T00:00Z", response_bytes=1, **changes)))) == expected
             ), changes
+
+
+def test_a_partner_that_never_settled_begins_with_the_month_it_is_used_in() -> None:
+    catalog = book(("2026-01-01", [requests(PER_UNIT)]))
+    events = used(1, "2026-08-31T00:00Z") + used(1, "2026-10-02T00:00Z")
+    assert october(catalog, events).problems == ("missing: 2026-08",)
+    assert october(catalog, [events[0]._replace(status=429), events[1]]).bill, "which no meter counts"
+    catalog["partners"][0]["plans"][0]["valid_from"] = "2026-09-01"
+    assert october(catalog, events).bill, "which was under no plan"
 
 
 def test_two_currencies_block() -> None:
