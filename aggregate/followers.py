@@ -14,11 +14,10 @@ from deltalake import DeltaTable
 
 from aggregate import engine, texts
 from schemas import lake
-from schemas.lake import Part
-from schemas.tables import DUPLICATES, EVENTS, INGESTED, LETTERS, READS, REDRIVEN, ROLLUPS, TEXTS, TableShape
+from schemas.following import APP, FOLLOWERS, taken_in
+from schemas.lake import Fenced, Part
+from schemas.tables import EVENTS, ROLLUPS, TEXTS, TableShape
 
-FOLLOWERS = (READS, INGESTED, TEXTS, LETTERS, REDRIVEN, DUPLICATES, ROLLUPS)
-_APP = "follow/events"
 _TEXTLESS_COMMITS = 50  # fewer of them are looked through once more, which costs less than a commit
 
 
@@ -43,6 +42,16 @@ def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.
         parts = _rollup_parts(root, con, known) if shape == ROLLUPS else _named(shape, infos, missing)
         _commit(table, shape, parts, missing)
     return newest
+
+
+def settle(root: Path, con: duckdb.DuckDBPyConnection) -> None:
+    """`catch_up` beside workers that are at the same: each turn one of the two is done."""
+    while True:
+        try:
+            catch_up(root, con)
+        except Fenced:
+            continue
+        return
 
 
 def followed(root: Path, shape: TableShape, newest: int, version: int | None = None) -> int:
@@ -78,7 +87,7 @@ def _follow_texts(root: Path, infos: _Infos, newest: int) -> None:
 def _behind(root: Path, shape: TableShape, newest: int, version: int | None = None) -> tuple[DeltaTable, range]:
     """A version of a follower, and the commits of `events` that it has not taken in."""
     table = lake.open_table(root, shape, version)
-    return table, range((table.transaction_version(_APP) or 0) + 1, newest + 1)
+    return table, range(taken_in(table) + 1, newest + 1)
 
 
 def _named(shape: TableShape, infos: _Infos, versions: range) -> list[Part]:
@@ -87,7 +96,7 @@ def _named(shape: TableShape, infos: _Infos, versions: range) -> list[Part]:
 
 
 def _commit(table: DeltaTable, shape: TableShape, parts: list[Part], taken: range) -> None:
-    lake.commit(table, shape, parts, versions={_APP: taken[-1]}, info={"events": [taken[0] - 1, taken[-1]]})
+    lake.commit(table, shape, parts, versions={APP: taken[-1]}, info={"events": [taken[0] - 1, taken[-1]]})
 
 
 def _rollup_parts(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table | None]) -> list[Part]:

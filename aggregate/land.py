@@ -20,6 +20,7 @@ from aggregate import coverage, engine, followers, identities, outcomes, texts
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from schemas import lake
 from schemas.coded import together
+from schemas.following import FOLLOWERS
 from schemas.lake import Fenced, LakeError
 from schemas.log import Fetched, Log, Origin, Partition, redrive_app
 from schemas.tables import DUPLICATES, EVENTS, INGESTED, READS
@@ -95,7 +96,7 @@ class Land:
         self._next: dict[Partition, int | None] = {}  # the next offset to take from the log; None: wherever it begins
         self._redrives: dict[int, int] = {}  # of each events partition: how many redrives its known identities include
         self._covered: dict[tuple[str, str], int] = {}  # (app id, origin) → taken in below this offset
-        for shape in (EVENTS, *followers.FOLLOWERS):
+        for shape in (EVENTS, *FOLLOWERS):
             lake.check_log(root, shape)
         self._table = lake.open_table(root, EVENTS)
         self._identities = Identities(self._load_day)
@@ -135,7 +136,8 @@ class Land:
         self.settle()
         while landed := self.step():
             yield landed
-        self.settle()
+        while not self.settle():
+            pass  # a close or a redrive is at it; each turn one of the two is done
 
     def step(self) -> Landed | None:
         """Read until a batch is full, its time has come, or the log has nothing now; commit it. None: nothing was read."""

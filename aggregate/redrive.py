@@ -19,6 +19,7 @@ from aggregate import engine, followers, identities, outcomes, texts
 from aggregate.identities import COUNTED, Identities
 from aggregate.land import Counts
 from schemas import lake
+from schemas.following import FOLLOWERS
 from schemas.lake import Fenced, LakeError, Part
 from schemas.log import redrive_app
 from schemas.partitions import partitions_of
@@ -48,11 +49,11 @@ class Redrive:
         self._catalog_sha256 = catalog_sha256
         self._dry_run = dry_run
         self._con = engine.connect()
-        for shape in (EVENTS, *followers.FOLLOWERS):
+        for shape in (EVENTS, *FOLLOWERS):
             lake.check_log(root, shape)
         # The handle first: what is committed after it fences the commit that rests on it, and what is read below is not older.
         self._table = lake.open_table(root, EVENTS)
-        self._catch_up()
+        followers.settle(root, self._con)
         for shape in (LETTERS, REDRIVEN, READS, INGESTED, DUPLICATES, TOPICS):
             engine.scan(self._con, shape.name, lake.pinned_files(root, shape), shape.schema)
         engine.scan(self._con, "events", lake.files(self._table), EVENTS.schema)
@@ -111,7 +112,7 @@ class Redrive:
     def end(self) -> None:
         """Let readers see all of it."""
         if not self._dry_run:
-            self._catch_up()
+            followers.settle(self._root, self._con)
 
     def _commit(self, fresh: pa.Table, parts: Sequence[Part], info: Mapping[str, Any]) -> None:
         moved = {app: version + 1 for app, version in self._redrives.items()}
@@ -136,14 +137,6 @@ class Redrive:
         if engine.run(self._con, "met", fresh=fresh).num_rows:
             raise Fenced("land has counted one of these entries meanwhile")
         return table
-
-    def _catch_up(self) -> None:
-        while True:
-            try:
-                followers.catch_up(self._root, self._con)
-            except Fenced:
-                continue  # a land worker is at it; each turn one of the two is done
-            return
 
     def _versions(self, table: DeltaTable) -> dict[str, int]:
         return {redrive_app(n): table.transaction_version(redrive_app(n)) or 0 for n in self._partitions}

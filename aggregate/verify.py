@@ -9,8 +9,8 @@ import duckdb
 
 from aggregate import engine, followers
 from aggregate.engine import EVER
-from aggregate.followers import FOLLOWERS
-from schemas import lake
+from schemas import history, lake, tables
+from schemas.following import FOLLOWERS, SUMMED, consistent_cut, taken_in
 from schemas.lake import LakeError
 from schemas.tables import EVENTS, TOPICS
 
@@ -25,10 +25,14 @@ class Check(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """All checks, and the books they rest on: one row per source and origin, columns of aggregate/sql/books.sql."""
+    """All checks, and the books they rest on: one row per source and origin, columns of aggregate/sql/books.sql.
+
+    `commits_on_the_way`: commits of `events` that some other table has not taken in yet; nothing is said of them.
+    """
 
     checks: list[Check]
     books: list[dict[str, Any]]
+    commits_on_the_way: int = 0
 
     @property
     def problems(self) -> list[str]:
@@ -48,11 +52,13 @@ def prove(
     start: datetime = EVER["start"],
     end: datetime = EVER["end"],
 ) -> Proof:
-    """Check the whole lake, at its newest or at the given table versions; identities and rollups between two instants."""
+    """Check the whole lake, at its newest consistent cut or at the given table versions; identities and rollups between two instants."""
     con = engine.connect()
-    shapes = (EVENTS, *(s for s in FOLLOWERS if not s.erasable), TOPICS)  # no sum rests on texts
+    shapes = (EVENTS, *SUMMED, TOPICS)
     try:
-        pinned = {s.name: (versions or {}).get(s.name, lake.open_table(root, s).version()) for s in shapes}
+        cut = versions or consistent_cut(root)
+        newest = lake.open_table(root, EVENTS).version()
+        pinned = {s.name: cut[s.name] if s.name in cut else lake.open_table(root, s).version() for s in shapes}
     except LakeError as exc:
         return Proof([Check("the log of the lake is whole", [str(exc)])], [])
     for shape in shapes:
@@ -69,19 +75,25 @@ def prove(
         Check("no identity is counted twice", list(_twice(con, span))),
         Check("rollups are the sum of events", list(_differing(con, span))),
     ]
-    return Proof(checks, books)
+    return Proof(checks, books, newest - pinned[EVENTS.name])
 
 
 def _log(root: Path) -> Iterator[str]:
-    for shape in (EVENTS, *FOLLOWERS):
+    for shape in tables.ALL.values():
         try:
             lake.check_log(root, shape)
+            if not shape.erasable:
+                found = history.read(root, shape)
+                yield from (*found.problems, *history.opening(root, shape, found))
         except LakeError as exc:
             yield str(exc)
 
 
 def _followed(root: Path, versions: Mapping[str, int]) -> Iterator[str]:
     for shape in FOLLOWERS:
+        ahead = taken_in(lake.open_table(root, shape))
+        if ahead > (newest := lake.open_table(root, EVENTS).version()):
+            yield f"{shape.name} has followed events to version {ahead} of {newest}: commits of events were lost; restore the lake from a backup"
         done = followers.followed(root, shape, versions[EVENTS.name], versions.get(shape.name))
         if done != versions[EVENTS.name]:
             yield f"{shape.name} has followed events to version {done} of {versions[EVENTS.name]}; `tollbook run` brings it up to date"

@@ -17,8 +17,9 @@ from billing import rating
 from billing.periods import Period, local_day, month, segments, uncovered
 from billing.rating import Ask, Draft
 from billing.warehouse import Span, Warehouse
-from schemas import lake
+from schemas import integers, lake
 from schemas.catalog import Catalog, Partner
+from schemas.following import consistent_cut
 from schemas.lake import LakeError
 from schemas.tables import CLOSES, DUPLICATES, EVENTS, INGESTED, INVOICES, LETTERS, READS, REDRIVEN, ROLLUPS, TOPICS
 
@@ -80,7 +81,7 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
                 for p, end in open_until
             ]
         )
-    house = Warehouse(root)
+    house = Warehouse(root, consistent_cut(root))
     drafts, problems = drafts_of(house, catalog, partners, label)
     problems = (
         prove(house.versions, *_reach(partners, label))[:_SHOWN]
@@ -175,11 +176,11 @@ def _without_plan(house: Warehouse, catalog: Catalog, partners: Sequence[Partner
 
 
 def _unexplained(house: Warehouse) -> list[str]:
-    """Entries that ingest read and that no table holds: on their way on Kafka, in a run that was killed, or lost."""
+    """Entries that the tables should hold at the cut and do not. What is on its way, on Kafka or behind the cut, is none of them."""
     return [
-        f"source {row['source']}: {row['unexplained']} of {row['entries']} entries are in no table yet; let the workers (or `tollbook "
-        f"run`) catch up, then close again. If it stays, `tollbook verify` says more"
-        for row in house.query("completeness").to_pylist()
+        f"source {row['source']}: {row['unexplained']} of {row['entries']} entries were taken in and are in no table; `tollbook verify` says "
+        f"more: restore the lake from a backup, then close again"
+        for row in integers.rows(house.query("completeness"))
         if row["unexplained"]
     ]
 
@@ -226,7 +227,7 @@ def _content(
                 "last_event_at": row["last_event_at"].isoformat() if row["last_event_at"] else None,
                 "refused_by_reason": {r["reason"]: r["entries"] for r in refusals if r["source"] == row["source"]},
             }
-            for row in house.query("completeness").to_pylist()
+            for row in integers.rows(house.query("completeness"))
         ],
         "usage": {d.partner.id: house.usage_sha256(d.partner.id, *d.period) for d in drafts},
     }

@@ -27,7 +27,7 @@ from schemas.tables import TableShape
 MARKER = "tollbook-lake.json"
 FORMAT = 2  # 1 kept the text of dead letters in table dead, on which closes rest
 CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits took 240 ms without, 10 with
-_LOOKS = 5  # at the log of an erasable table, which may be cut off while it is looked at
+_LOOKS = 5  # at a log that grows, or is cut off, while it is looked at
 _INFO = "tollbook"
 _MIXED = "tollbook.mixed"  # property of a table that columns were added to
 _ENCODINGS = {tables.TIME: "DELTA_BINARY_PACKED", pa.int64(): "DELTA_BINARY_PACKED"}  # half the time, a tenth smaller
@@ -38,6 +38,10 @@ _DELTA_TYPES = {pa.string(): "string", pa.int64(): "long", pa.bool_(): "boolean"
 
 class LakeError(Exception):
     """The folder is no usable lake. The message names the folder and the remedy."""
+
+
+class Damaged(LakeError):
+    """A file of the lake is not what was written, or is gone. The message names it and the remedy."""
 
 
 class Fenced(Exception):
@@ -108,7 +112,7 @@ def widen(root: Path, shape: TableShape) -> None:
                     f"{root / shape.name} lacks columns of this version, and they cannot be added ({exc})"
                 ) from exc
         for version in range(before + 1, DeltaTable(root / shape.name).version() + 1):
-            _fsync(_entry_path(root, shape, version))
+            _fsync(entry_path(root, shape, version))
         _fsync(root / shape.name / "_delta_log")
 
 
@@ -156,7 +160,7 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
         for app, moved in _said(root, shape, table.version()).get("versions", {}).items():
             if table.transaction_version(app) != moved:
                 raise LakeError(
-                    f"{_entry_path(root, shape, table.version())} was cut short: {app} is at {table.transaction_version(app)}, its "
+                    f"{entry_path(root, shape, table.version())} was cut short: {app} is at {table.transaction_version(app)}, its "
                     f"rows go to {moved}; restore it from a backup, or repair it by docs/operations.md"
                 )
     return table
@@ -164,7 +168,7 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
 
 def is_newest(root: Path, shape: TableShape, table: DeltaTable) -> bool:
     """Whether nobody has committed since a handle was opened."""
-    return not _entry_path(root, shape, table.version() + 1).exists()
+    return not entry_path(root, shape, table.version() + 1).exists()
 
 
 def opened(path: Path, shape: TableShape, version: int | None = None) -> DeltaTable:
@@ -179,7 +183,7 @@ def opened(path: Path, shape: TableShape, version: int | None = None) -> DeltaTa
 def check_log(root: Path, shape: TableShape) -> None:
     """Raise LakeError unless every commit of a table is there and none is empty; of an erasable table from its checkpoint on."""
     log = root / shape.name / "_delta_log"
-    looks = (_wrong_entry(log, shape) for _ in range(_LOOKS if shape.erasable else 1))
+    looks = (_wrong_entry(log, shape) for _ in range(_LOOKS))  # a folder that grows may be listed with holes
     if all(wrong := look for look in looks):
         raise LakeError(
             f"{wrong} is empty or one before it is missing; restore it from a backup, or repair it by docs/operations.md"
@@ -327,23 +331,32 @@ def commit_versions(root: Path, shape: TableShape, version: int) -> dict[str, in
 
 
 def _said(root: Path, shape: TableShape, version: int) -> dict[str, Any]:
-    """What a commit says of itself: the versions it moved, beside the transactions that move them, and its `info`."""
-    for action in _log_entry(root, shape, version):
+    return said(log_entry(root, shape, version), entry_path(root, shape, version))
+
+
+def said(entry: Sequence[Mapping[str, Any]], path: Path) -> dict[str, Any]:
+    """What a commit says of itself: the `versions` it moved, beside the transactions that move them, its `info`, and `sha256` of its files."""
+    for action in entry:
         if "commitInfo" in action:
-            return json.loads(action["commitInfo"].get(_INFO, "{}"))  # type: ignore[no-any-return]
-    raise LakeError(
-        f"{_entry_path(root, shape, version)} has no commitInfo: cut short; restore it from a backup, or repair it by docs/operations.md"
+            try:
+                found = json.loads(action["commitInfo"].get(_INFO, "{}"))
+                if all(isinstance(found.get(name, {}), dict) for name in ("versions", "info", "sha256")):
+                    return found  # type: ignore[no-any-return]
+            except (AttributeError, TypeError, ValueError):
+                break
+    raise Damaged(
+        f"{path} has no commitInfo that can be read: cut short; restore it from a backup, or repair it by docs/operations.md"
     )
 
 
 def added_files(root: Path, shape: TableShape, version: int) -> list[str]:
     """Absolute paths of the files that one commit added."""
-    return [str(root / shape.name / a["add"]["path"]) for a in _log_entry(root, shape, version) if "add" in a]
+    return [str(root / shape.name / a["add"]["path"]) for a in log_entry(root, shape, version) if "add" in a]
 
 
 def replaced_files(root: Path, shape: TableShape, version: int) -> list[Path]:
     """Absolute paths of the files that one commit has put others in the place of."""
-    return [root / shape.name / a["remove"]["path"] for a in _log_entry(root, shape, version) if "remove" in a]
+    return [root / shape.name / a["remove"]["path"] for a in log_entry(root, shape, version) if "remove" in a]
 
 
 def pinned_files(root: Path, shape: TableShape, version: int | None = None) -> list[str]:
@@ -361,16 +374,21 @@ def _path(uri: str) -> str:
     return unquote(uri.removeprefix("file://"))
 
 
-def _entry_path(root: Path, shape: TableShape, version: int) -> Path:
+def entry_path(root: Path, shape: TableShape, version: int) -> Path:
+    """Where the log of a table holds one commit."""
     return root / shape.name / "_delta_log" / f"{version:020d}.json"
 
 
-def _log_entry(root: Path, shape: TableShape, version: int) -> list[dict[str, Any]]:
-    path = _entry_path(root, shape, version)
+def log_entry(root: Path, shape: TableShape, version: int) -> list[dict[str, Any]]:
+    """The actions of one commit, as its file holds them."""
+    path = entry_path(root, shape, version)
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        actions = [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError) as exc:
-        raise LakeError(f"commit {version} of table {shape.name} cannot be read ({exc}); restore {path}") from exc
+        raise Damaged(f"commit {version} of table {shape.name} cannot be read ({exc}); restore {path}") from exc
+    if not all(isinstance(action, dict) for action in actions):
+        raise Damaged(f"commit {version} of table {shape.name} holds what is no action; restore {path}")
+    return actions
 
 
 def _fsync(path: Path) -> None:

@@ -95,7 +95,7 @@ def demo(
         complain(problem)
     if issued:
         _next_steps(lake, issued[-1], catalog)
-    complete = proof.totals()["on_the_way"] == 0
+    complete = proof.totals()["on_the_way"] == proof.commits_on_the_way == 0
     if not complete:
         complain("not all that was read has arrived in the books; `tollbook verify` shows what is on its way")
     return 0 if same and complete and not proof.problems else REFUSED

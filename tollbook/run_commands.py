@@ -228,6 +228,7 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
             {
                 "ok": not proof.problems,
                 **proof.totals(),
+                "commits_on_the_way": proof.commits_on_the_way,
                 "checks": [c._asdict() for c in proof.checks],
                 "files": proof.books,
             }

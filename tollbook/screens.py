@@ -158,6 +158,11 @@ def proof(found: Proof) -> None:
         for problem in check.problems:
             out.print(Padding(words(problem), (0, 0, 0, 8), expand=False))
     sentence(books_line(found.totals()))
+    if found.commits_on_the_way:
+        commits = "1 commit" if found.commits_on_the_way == 1 else f"{found.commits_on_the_way:,} commits"
+        sentence(
+            f"{commits} of table events came later and are not in these books yet; the next `tollbook run` or land worker brings them in"
+        )
 
 
 def books_line(totals: Mapping[str, int]) -> str:
