@@ -9,7 +9,7 @@ import duckdb
 
 from aggregate import engine, followers
 from aggregate.engine import EVER
-from schemas import history, lake, tables
+from schemas import history, integers, lake, tables
 from schemas.following import FOLLOWERS, SUMMED, consistent_cut, taken_in
 from schemas.lake import LakeError
 from schemas.tables import EVENTS, TOPICS
@@ -63,7 +63,7 @@ def prove(
         return Proof([Check("the log of the lake is whole", [str(exc)])], [])
     for shape in shapes:
         engine.scan(con, shape.name, lake.pinned_files(root, shape, pinned[shape.name]), shape.schema)
-    books = engine.run(con, "books").to_pylist()
+    books = integers.rows(engine.run(con, "books"))
     span = {"start": start, "end": end}
     checks = [
         Check("the log of the lake is whole", list(_log(root))),
@@ -105,7 +105,7 @@ def _gaps(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
 
 
 def _stored(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    for row in engine.run(con, "reads").to_pylist():
+    for row in integers.rows(engine.run(con, "reads")):
         for name in _OUTCOMES:
             if row[name] != row[f"stored_{name}"]:
                 yield f"{row['file']}: {row[name]} {name} by the log of reads, {row[f'stored_{name}']} in the tables"
@@ -133,7 +133,7 @@ def _twice(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iter
 
 def _differing(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iterator[str]:
     con.register("folded", engine.run(con, "fold", span))
-    for row in engine.run(con, "differing", span).to_pylist():
+    for row in integers.rows(engine.run(con, "differing", span)):
         yield (
             f"partner {row['partner_id']}, window {row['window_start']:%Y-%m-%dT%H:%MZ}: "
             f"{row['requests_by_events'] or 0} requests by events, {row['requests_by_rollups'] or 0} by rollups, or other sums differ"

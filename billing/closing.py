@@ -187,7 +187,7 @@ def _unexplained(house: Warehouse) -> list[str]:
 
 def _strangers(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
     house.con.register("partners", pa.table({"partner_id": pa.array([p.id for p in catalog.partners], pa.string())}))
-    rows = house.query("strangers", _reach(partners, label)._asdict()).to_pylist()
+    rows = integers.rows(house.query("strangers", _reach(partners, label)._asdict()))
     return [
         f"partner {r['partner_id']} has {r['requests']} requests in {label} but is not in the catalog; bring the partner back"
         for r in rows

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from billing.periods import quota_periods
-from schemas import lake, tables
+from schemas import integers, lake, tables
 from schemas.catalog import Catalog, Meter
 from schemas.tables import TIME, TableShape
 
@@ -169,12 +169,12 @@ class Warehouse(Meters):
     def used(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
         """Partners with any usage in their span, whatever meters count: partner_id, requests, response_bytes, last_window."""
         self._register_spans(spans)
-        return self.query("used").to_pylist()  # type: ignore[no-any-return]
+        return integers.rows(self.query("used"))
 
     def usage_sha256(self, partner_id: str, start: datetime, end: datetime) -> str:
         """The hash of a partner's rollups between two instants, summed by key: fixes what an invoice rests on."""
-        rows = self.query("usage_rows", {"partner_id": partner_id, "start": start, "end": end})
-        return hashlib.sha256("\n".join(map(repr, rows.to_pylist())).encode()).hexdigest()
+        rows = integers.rows(self.query("usage_rows", {"partner_id": partner_id, "start": start, "end": end}))
+        return hashlib.sha256("\n".join(map(repr, rows)).encode()).hexdigest()
 
 
 @cache

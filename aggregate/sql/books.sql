@@ -2,7 +2,8 @@
 -- every log partition that an origin is spread over has brought it; what lies beyond is on its way.
 -- in:  ingested, reads, topics, events, duplicates, dead, redriven
 -- out: source, generation (the origin), file (its last name, of files), entries, counted, duplicates, conflicts, refused
---      (those that a redrive has settled are what they became), on_the_way (entries that were read but not yet taken in everywhere); ordered
+--      (those that a redrive has settled are what they became), on_the_way (entries that were read but not yet taken in everywhere); ordered. Numbers
+--      are HUGEINT
 WITH known AS (
     -- A log partition tells all of an origin below this. Its own partition is all there is to a file; an origin in a topic is
     -- spread over all partitions of all topics that are landed.
@@ -26,8 +27,8 @@ said AS (
     SELECT
         i.source,
         i.generation,
-        sum(CASE WHEN i.to_offset <= k.covered_to THEN i.records ELSE greatest(k.covered_to - i.from_offset, 0) END * i.entries)::BIGINT AS entries,
-        sum(i.records * i.entries)::BIGINT AS all_entries
+        sum(CASE WHEN i.to_offset <= k.covered_to THEN i.records ELSE greatest(k.covered_to - i.from_offset, 0) END::HUGEINT * i.entries) AS entries,
+        sum(i.records::HUGEINT * i.entries) AS all_entries
     FROM ingested AS i
     INNER JOIN known AS k ON k.origin = i.generation
     GROUP BY i.source, i.generation
@@ -61,12 +62,12 @@ SELECT
     coalesce(said.source, stored.source) AS source,
     coalesce(said.generation, stored.generation) AS generation,
     known.file,
-    coalesce(said.entries, 0)::BIGINT AS entries,
-    coalesce(stored.counted, 0)::BIGINT AS counted,
-    coalesce(stored.duplicates, 0)::BIGINT AS duplicates,
-    coalesce(stored.conflicts, 0)::BIGINT AS conflicts,
-    coalesce(stored.refused, 0)::BIGINT AS refused,
-    coalesce(said.all_entries - said.entries, 0)::BIGINT AS on_the_way
+    coalesce(said.entries, 0) AS entries,
+    coalesce(stored.counted, 0) AS counted,
+    coalesce(stored.duplicates, 0) AS duplicates,
+    coalesce(stored.conflicts, 0) AS conflicts,
+    coalesce(stored.refused, 0) AS refused,
+    coalesce(said.all_entries - said.entries, 0) AS on_the_way
 FROM said
 FULL JOIN stored ON stored.source = said.source AND stored.generation = said.generation
 LEFT JOIN known ON known.origin = coalesce(said.generation, stored.generation)

@@ -6,10 +6,10 @@ WITH said AS (
     SELECT
         origin,
         max(file) AS file,
-        sum(counted)::BIGINT AS counted,
-        sum(duplicates)::BIGINT AS duplicates,
-        sum(conflicts)::BIGINT AS conflicts,
-        sum(refused)::BIGINT AS refused
+        sum(counted) AS counted,
+        sum(duplicates) AS duplicates,
+        sum(conflicts) AS conflicts,
+        sum(refused) AS refused
     FROM (
         SELECT origin, file, counted, duplicates, conflicts, refused FROM reads
         UNION ALL

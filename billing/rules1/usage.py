@@ -10,6 +10,7 @@ from importlib import resources
 import pyarrow as pa
 
 from billing.warehouse import Meters, Span
+from schemas import integers
 from schemas.catalog import Catalog
 from schemas.tables import TIME
 
@@ -37,7 +38,7 @@ def counted(house: Meters, catalog: Catalog, spans: Sequence[Span]) -> list[Deci
 def sha256(house: Meters, partner_id: str, start: datetime, end: datetime) -> str:
     """The hash of a partner's rollups between two instants, summed by key."""
     params = {"partner_id": partner_id, "start": start, "end": end}
-    rows = house.con.sql(_statement("usage_rows"), params=params).to_arrow_table().to_pylist()
+    rows = integers.rows(house.con.sql(_statement("usage_rows"), params=params).to_arrow_table())
     return hashlib.sha256("\n".join(map(repr, rows)).encode()).hexdigest()
 
 

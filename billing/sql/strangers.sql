@@ -1,7 +1,7 @@
 -- Usage between two instants of partners that the catalog does not have.
 -- in:  rollups; partners(partner_id); $start, $end TIMESTAMPTZ
--- out: partner_id, requests BIGINT; ordered
-SELECT partner_id, sum(requests)::BIGINT AS requests
+-- out: partner_id, requests HUGEINT; ordered
+SELECT partner_id, sum(requests) AS requests
 FROM rollups
 WHERE window_start >= $start AND window_start < $end AND partner_id NOT IN (SELECT partner_id FROM partners)
 GROUP BY partner_id

@@ -1,10 +1,10 @@
 -- The usage an invoice rests on, in full: its hash fixes it.
 -- in:  rollups; $partner_id; $start, $end TIMESTAMPTZ, [start, end)
--- out: one row per key of rollups, summed, ordered by key
+-- out: one row per key of rollups, summed (HUGEINT), ordered by key
 SELECT
     epoch_us(window_start) AS window_us, source, service, method, route, status,
-    sum(requests)::BIGINT AS requests, sum(request_bytes)::BIGINT AS request_bytes,
-    sum(response_bytes)::BIGINT AS response_bytes, sum(latency_us)::BIGINT AS latency_us
+    sum(requests) AS requests, sum(request_bytes) AS request_bytes,
+    sum(response_bytes) AS response_bytes, sum(latency_us) AS latency_us
 FROM rollups
 WHERE partner_id = $partner_id AND window_start >= $start AND window_start < $end
 GROUP BY ALL

@@ -3,8 +3,8 @@
 -- out: one row per key of rollups, summed, ordered by key
 SELECT
     epoch_us(window_start) AS window_us, source, service, method, route, status,
-    sum(requests)::BIGINT AS requests, sum(request_bytes)::BIGINT AS request_bytes,
-    sum(response_bytes)::BIGINT AS response_bytes, sum(latency_us)::BIGINT AS latency_us
+    sum(requests) AS requests, sum(request_bytes) AS request_bytes,
+    sum(response_bytes) AS response_bytes, sum(latency_us) AS latency_us
 FROM rollups
 WHERE partner_id = $partner_id AND window_start >= $start AND window_start < $end
 GROUP BY ALL
