@@ -3,7 +3,6 @@
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from billing.closing import Close
 from billing.periods import local_day
@@ -11,6 +10,7 @@ from billing.pricing import Part
 from billing.rating import Draft, Line
 from schemas.catalog import Catalog, Flat, Graduated, Meter, Package, Tier, Volume
 from schemas.money import MINOR_UNITS, plain
+from schemas.zones import zone as zone_of
 
 
 def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def money(amount: Decimal, currency: str) -> str:
 
 def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str, Any]:
     meter = catalog.meter(line.rate.meter) if line.rate.meter else None
-    zone = ZoneInfo(draft.partner.time_zone)
+    zone = zone_of(draft.partner.time_zone)
     return {
         "position": position,
         "description": line.rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee"),

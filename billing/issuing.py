@@ -9,7 +9,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +19,12 @@ import pyarrow as pa
 from billing import closing
 from billing.closing import Close, Refused
 from billing.document import invoice
-from billing.periods import month
+from billing.periods import local_day, month
 from billing.rating import Draft
 from billing.render import Rendered, rendered
 from billing.warehouse import Span, Warehouse
 from schemas import lake
+from schemas.catalog import LegalEntity
 from schemas.tables import INVOICES
 
 FOLDER = "documents"
@@ -94,6 +95,11 @@ def verify(root: Path) -> list[Checked]:
     return checked
 
 
+def issue_day(entity: LegalEntity, now: datetime) -> date:
+    """The date that an invoice bears which is issued at `now`: the one that people write where the legal entity is."""
+    return local_day(now, entity.time_zone)
+
+
 def late_usage(root: Path) -> list[dict[str, Any]]:
     """Usage that reached the lake after its month was invoiced: period, number, partner_id, requests. It is in no invoice yet.
 
@@ -130,8 +136,9 @@ def _number(root: Path, made: Close, drafts: Sequence[Draft], now: datetime) -> 
     if not drafts or any(row["close_id"] == made.close_id for row in stored):
         return 0
     _check_newest(root, made, stored)
-    issued_on = now.astimezone(UTC).date()
-    prefix = made.catalog().legal_entity(made.legal_entity).invoice_prefix
+    entity = made.catalog().legal_entity(made.legal_entity)
+    issued_on = issue_day(entity, now)
+    prefix = entity.invoice_prefix
     series = f"{made.legal_entity}/{issued_on.year}"
     last = table.transaction_version(f"issue/{series}") or 0
     rows = []

@@ -19,6 +19,7 @@ from billing.periods import quota_periods
 from schemas import integers, lake, tables
 from schemas.catalog import Catalog, Meter
 from schemas.tables import TIME, TableShape
+from schemas.zones import local_days
 
 _SPANS = pa.schema(
     [
@@ -32,6 +33,7 @@ _SPANS = pa.schema(
 _CALENDARS = pa.schema([("span", pa.int64()), ("calendar", pa.int64())])
 _PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)])
 _SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.bool_(): "BOOLEAN", TIME: "TIMESTAMPTZ"}
+_DAYS = pa.schema([("time_zone", pa.string()), ("day", pa.date32()), ("day_start", TIME)])
 _PAIR = {"method": pa.string(), "route": pa.string(), "status": pa.int16()}
 
 
@@ -154,7 +156,20 @@ class Warehouse(Meters):
     def usage_by_day_and_route(self, catalog: Catalog, spans: Sequence[Span], zone: str) -> pa.Table:
         """day (local date), route, meter, quantity; ordered."""
         self.define_metered(catalog, spans)
-        return self.query("by_day_and_route", {"zone": zone})
+        self.con.register("days", self.local_days([zone]).select(["day", "day_start"]))
+        return self.query("by_day_and_route")
+
+    def local_days(self, zones: Iterable[str]) -> pa.Table:
+        """time_zone, day, day_start (its first instant): the local days from the first window of the lake to the last, of each zone."""
+        (extent,) = self.query("extent").to_pylist()
+        first, last = extent["first_window"], extent["last_window"]
+        rows = [
+            {"time_zone": zone, "day": day, "day_start": start}
+            for zone in zones
+            if first is not None
+            for day, start in local_days(first, last, zone)
+        ]
+        return pa.Table.from_pylist(rows, _DAYS)
 
     def crossing(self, catalog: Catalog, span: Span, level: Decimal) -> datetime | None:
         """Event time at which the span's sum reaches `level` (in the field's unit), in time order; None if it does not.

@@ -8,10 +8,9 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from decimal import Context, Decimal, Inexact
 from typing import Annotated, Literal, TypeVar
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -35,6 +34,7 @@ from schemas.catalog_fields import (
     Zone,
 )
 from schemas.windows import to_us
+from schemas.zones import in_utc, midnight
 
 DEFAULT_THRESHOLDS = tuple(Decimal(p) for p in (50, 80, 90, 100, 120))
 _ROLE_PATH = re.compile(r"^(arn:[^:]+:iam::[^:]*:role/).*/([^/]+)$")
@@ -58,6 +58,7 @@ class LegalEntity(Record):
     email: Code | None = None
     iban: Code | None = None
     invoice_prefix: str = Field(pattern=r"^[A-Z0-9]{1,12}$")
+    time_zone: Zone = "UTC"  # an invoice bears the date, and the year of its number, that it is there when it is issued
     payment_terms_days: int = Field(default=30, ge=0, le=365)
     tax_note: Text = "Amounts exclude value added tax."
 
@@ -403,8 +404,8 @@ class Partner(Record):
     def instant(self, bound: datetime | date) -> datetime:
         """A bound as a UTC instant: a date is midnight in the partner's zone."""
         if isinstance(bound, datetime):
-            return bound.astimezone(UTC)
-        return datetime.combine(bound, time(), ZoneInfo(self.time_zone)).astimezone(UTC)
+            return in_utc(bound)
+        return midnight(bound, self.time_zone)
 
     def validity_us(self, item: Credential | PlanAssignment) -> tuple[int, int]:
         """[from, to) in microseconds since the epoch; an open end is far away."""
@@ -427,9 +428,12 @@ class Catalog(Record):
     partners: tuple[Partner, ...] = ()
 
     def canonical_json(self) -> str:
-        """The same text for the same content, whichever file held which record: sections are in the order of ids."""
+        """The same text for the same content, whichever file held which record: sections are in the order of ids.
+
+        A field that equals its default is left out, so that a field that a later release adds changes no catalog's text.
+        """
         sections = {name: tuple(sorted(getattr(self, name), key=lambda r: r.id)) for name in type(self).model_fields}
-        return self.model_copy(update=sections).model_dump_json()
+        return self.model_copy(update=sections).model_dump_json(exclude_defaults=True)
 
     @property
     def sha256(self) -> str:

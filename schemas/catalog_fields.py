@@ -4,10 +4,10 @@ import ipaddress
 import unicodedata
 from decimal import Decimal
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 
+from schemas import zones
 from schemas.money import MINOR_UNITS
 
 # Explicit embeddings, overrides and isolates: what follows them is shown in another order than it is stored.
@@ -23,10 +23,7 @@ def _one_line(text: str) -> str:
 
 
 def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin") from None
+    zones.zone(name)  # raises a ValueError that says what to write instead
     return name
 
 

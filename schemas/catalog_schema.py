@@ -33,6 +33,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "email": "Where questions about an invoice go.",
         "iban": "The account to pay to.",
         "invoice_prefix": "What its invoice numbers begin with: TW gives TW-2026-000001.",
+        "time_zone": "IANA name, such as Europe/Berlin: the date of an invoice, and the year in its number, are the date there.",
         "payment_terms_days": "Days after the date of the invoice until it is due.",
         "tax_note": "The sentence about tax that stands below the total.",
     },

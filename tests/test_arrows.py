@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import re
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,44 @@ def test_no_wide_except_no_clock_no_nameless_module(package: str) -> None:
         if name not in clocks:
             assert "datetime.now(" not in text, name
             assert "time.time(" not in text, name
+
+
+# What computes with a time zone or a clock in DuckDB. `make_timestamp` and `epoch_us` count from 1970 and know neither.
+ZONED_SQL = re.compile(
+    r"\b(timezone|at\s+time\s+zone|date_trunc|time_bucket|now|today|current_(date|time|timestamp)|localtime|localtimestamp)\b"
+    r"|timestamptz[^,\n]*\)\s*::\s*date\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("package", sorted(ALL))
+def test_time_zones_come_from_one_module(package: str) -> None:
+    """`schemas.zones` reads the pinned package; any other way to a zone asks the machine. `ZoneInfo(name)` does, wherever it stands."""
+    for file in (ROOT / package).rglob("*.py"):
+        name = str(file.relative_to(ROOT))
+        if name == "schemas/zones.py":
+            called = [n.func for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
+            assert "ZoneInfo" not in map(ast.unparse, called), "only ZoneInfo.from_file reads a file that is given"
+            continue
+        assert not imported(file) & {"zoneinfo", "pytz", "dateutil", "tzlocal"}, f"{name}: ask schemas.zones"
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in {"tz_convert", "tz_localize", "local_timestamp", "ZoneInfo"}, (
+                    f"{name}:{node.lineno}"
+                )
+
+
+def test_the_notebook_asks_the_same_module() -> None:
+    text = (ROOT / "notebooks" / "usage.ipynb").read_text()
+    for word in ("zoneinfo", "tz_convert", "tz_localize", " timezone("):
+        assert word not in text, word
+
+
+@pytest.mark.parametrize("file", sorted(p.relative_to(ROOT) for d in ALL for p in (ROOT / d).rglob("*.sql")), ids=str)
+def test_no_statement_uses_a_time_zone(file: Path) -> None:
+    """DuckDB has zone files of its own: a statement is given instants that Python computed. tests/sql runs each case in two zones."""
+    code = "\n".join(line.partition("--")[0] for line in (ROOT / file).read_text().splitlines())
+    assert not (found := ZONED_SQL.search(code)), found
 
 
 @pytest.mark.parametrize("file", ["billing", "schemas"])

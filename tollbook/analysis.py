@@ -65,6 +65,7 @@ class Analysis:
         )
         self._con.register("partners", _partners(catalog))
         self._con.register("units", _units(catalog))
+        self._con.register("local_days", house.local_days(sorted({p.time_zone for p in catalog.partners})))
         for view in ("usage", "traffic", "metered_events", "invoice_lines"):
             self._con.sql(_sql(view)).create_view(view)
         files = [f for s in tables.KEPT.values() for f in lake.pinned_files(house.root, s, self.versions[s.name])]

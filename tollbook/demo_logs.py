@@ -11,11 +11,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
 
+from schemas import zones
 from schemas.windows import WINDOW_US, to_us
 
 MONTH = date(2026, 10, 1)
@@ -87,7 +87,7 @@ def _slots(requests: int) -> pa.Table:
     first = 0
     for partner, (zone, share) in _SHARES.items():
         total = requests * share // 1000
-        weights = [(start, weight) for start, weight in _weights(ZoneInfo(zone))]
+        weights = [(start, weight) for start, weight in _weights(zone)]
         whole = sum(weight for _, weight in weights)
         given = so_far = 0
         for start, weight in weights:
@@ -99,11 +99,10 @@ def _slots(requests: int) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def _weights(zone: ZoneInfo) -> Iterator[tuple[int, int]]:
-    start = datetime.combine(MONTH, time(), zone).astimezone(UTC)
-    end = datetime.combine((MONTH + timedelta(days=31)).replace(day=1), time(), zone).astimezone(UTC)
+def _weights(zone: str) -> Iterator[tuple[int, int]]:
+    start, end = zones.midnight(MONTH, zone), zones.midnight((MONTH + timedelta(days=31)).replace(day=1), zone)
     while start < end:
-        local = start.astimezone(zone)
+        local = start.astimezone(zones.zone(zone))
         yield to_us(start), _HOURS[local.hour] * (1 if local.weekday() > 4 else 3)  # noqa: PLR2004  # Saturday, Sunday
         start += timedelta(microseconds=WINDOW_US)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.padding import Padding
 
@@ -14,6 +13,7 @@ from ingest.detection import Reading as Detected
 from ingest.formats import Format
 from schemas.catalog import Catalog, Partner
 from schemas.money import plain
+from schemas.zones import zone
 from tollbook.alerting import Raised
 from tollbook.embedded import Report
 from tollbook.redriving import Redriven
@@ -77,7 +77,7 @@ def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:
     ahead = []
     for alert, crossed_at, _ in alerts:
         rule = alert.rule
-        start = rule.start.astimezone(ZoneInfo(_zone(catalog, rule.partner_id)))
+        start = rule.start.astimezone(zone(_zone(catalog, rule.partner_id)))
         used, limit = aligned([alert.used, rule.limit])
         view.row(
             rule.partner_id, metered(catalog, rule.meter), f"{plain(alert.threshold_percent)} %", used, limit,

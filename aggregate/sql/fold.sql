@@ -40,6 +40,6 @@ SELECT
     least(CASE n WHEN 0 THEN response_bytes ELSE greatest(response_bytes - n::HUGEINT * 4611686018427387904, 0) END, 4611686018427387904)::BIGINT AS response_bytes,
     least(CASE n WHEN 0 THEN latency_us ELSE greatest(latency_us - n::HUGEINT * 4611686018427387904, 0) END, 4611686018427387904)::BIGINT AS latency_us,
     events_partition,
-    make_timestamptz(window_us)::DATE AS event_day
+    make_timestamp(window_us)::DATE AS event_day
 FROM spread
 ORDER BY ALL

@@ -1,10 +1,11 @@
--- in:  metered; $zone: the partner's time zone
+-- in:  metered; days(day DATE, day_start TIMESTAMPTZ): the partner's local days, without gaps from the first window to the last
 -- out: day (local date), route, meter, quantity DECIMAL(38, 0); days in order, within a day the largest first
 SELECT
-    timezone($zone, window_start)::DATE AS day,
-    coalesce(route, '(no route)') AS route,
-    meter,
-    sum(quantity)::DECIMAL(38, 0) AS quantity
-FROM metered
+    d.day,
+    coalesce(m.route, '(no route)') AS route,
+    m.meter,
+    sum(m.quantity)::DECIMAL(38, 0) AS quantity
+FROM metered AS m
+ASOF INNER JOIN days AS d ON d.day_start <= m.window_start
 GROUP BY ALL
-ORDER BY day, meter, quantity DESC, route
+ORDER BY d.day, m.meter, quantity DESC, route

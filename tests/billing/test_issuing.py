@@ -108,6 +108,31 @@ def test_numbers_are_gapless_over_months_years_and_entities(root: Path) -> None:
     assert problems(root) == []
 
 
+def test_an_invoice_bears_the_date_and_the_year_of_its_legal_entity(root: Path) -> None:
+    """At half past midnight in Tokyo on 1 January it is still the old year in New York, and in the zone of no entry, UTC."""
+    moment = datetime.fromisoformat("2027-01-01T00:30+09:00").astimezone(UTC)
+    parts = document()
+    seller = parts["legal_entities"][0]
+    parts["legal_entities"] = [
+        {**seller, "id": "tokyo", "invoice_prefix": "TO", "time_zone": "Asia/Tokyo"},
+        {**seller, "id": "york", "invoice_prefix": "YO", "time_zone": "America/New_York"},
+        {**seller, "id": "none", "invoice_prefix": "NO"},
+    ]
+    acme = parts["partners"][0]
+    acme["legal_entity"] = parts["partners"][1]["legal_entity"] = "none"
+    parts["partners"] += [{**acme, "id": name, "legal_entity": name, "credentials": []} for name in ("tokyo", "york")]
+    catalog = book(**parts)
+    land(root, [request("2026-11-10T12:00Z", name) for name in ("tokyo", "york", "acme")], "november")
+    made = [issue(root, close(root, catalog, "2026-11", name, moment), moment) for name in ("tokyo", "york", "none")]
+    found = [(i.number, i.document["issued_on"], i.document["due_on"]) for report in made for i in report.invoices[:1]]
+    assert found == [
+        ("TO-2027-000001", "2027-01-01", "2027-01-15"),
+        ("YO-2026-000001", "2026-12-31", "2027-01-14"),
+        ("NO-2026-000001", "2026-12-31", "2027-01-14"),
+    ]
+    assert problems(root) == []
+
+
 def test_a_partner_with_nothing_to_bill_has_no_invoice_and_is_named(tmp_path: Path) -> None:
     """No line, no number; the report says who."""
     parts = document()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.schemas.test_zones import falsified
+
 ROOT = Path(__file__).parent.parent.parent
 # Everything in a process of its own: the zone is read once, when Python and DuckDB start.
 PROGRAM = """
@@ -31,9 +33,9 @@ print([problem for checked in issuing.verify(root) for problem in checked.proble
 """
 
 
-def told(folder: Path, zone: str) -> str:
+def told(folder: Path, zone: str, **more: str) -> str:
     folder.mkdir()
-    environment = {**os.environ, "TZ": zone, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "TZ": zone, "PYTHONPATH": str(ROOT), **more}
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -51,3 +53,8 @@ def test_the_machines_time_zone_changes_no_byte(tmp_path: Path, in_utc: str, zon
     assert "NM-2026-000002.pdf" in in_utc
     assert in_utc.splitlines()[-1] == "[]"
     assert told(tmp_path / "there", zone) == in_utc
+
+
+def test_the_machines_zone_files_change_no_byte(tmp_path: Path, in_utc: str) -> None:
+    """Nor do they move a month, a day of usage or what `verify` finds, though they say New York of every place."""
+    assert told(tmp_path / "there", "UTC", PYTHONTZPATH=str(falsified(tmp_path))) == in_utc

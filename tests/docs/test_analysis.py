@@ -22,7 +22,7 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 def test_views_have_the_columns_that_are_listed(analysis: Analysis) -> None:
     """A query is written from this table."""
     listed = {row[0].strip("`"): [c.strip("` ") for c in row[2].split(",")] for row in rows(section(PAGE, "Views"))[2:]}
-    assert listed.keys() == {"usage", "traffic", "metered_events", "invoice_lines", "partners", "units"}
+    assert listed.keys() == {"usage", "traffic", "metered_events", "invoice_lines", "partners", "units", "local_days"}
     for view, columns in listed.items():
         assert list(analysis.frame(f"SELECT * FROM {view}").columns) == columns
 

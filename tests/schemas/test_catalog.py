@@ -1,5 +1,6 @@
 """Catalog records: what a filter lets through, how a credential is known, when a date begins, what the hash covers."""
 
+import json
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -123,6 +124,21 @@ def test_the_canonical_text_reads_back_as_the_same_catalog() -> None:
     assert again.canonical_json() == catalog.canonical_json()
     assert again.sha256 == catalog.sha256
     assert problems(again) == []
+
+
+def test_a_field_with_its_default_is_no_content() -> None:
+    """So a field that a later release adds changes no catalog's text; a text that spells all defaults out is read as the same."""
+    parts = document()
+    catalog = book(**parts)
+    parts["legal_entities"][0] |= {"time_zone": "UTC", "tax_note": "Amounts exclude value added tax."}
+    parts["plans"][0]["quotas"][0]["thresholds"] = ["50", "80", "90", "100", "120"]
+    assert book(**parts).canonical_json() == catalog.canonical_json()
+    assert "time_zone" not in json.loads(catalog.canonical_json())["legal_entities"][0]
+    whole = catalog.model_dump_json()  # as catalogs were kept before: with all defaults
+    assert "UTC" in whole
+    assert type(catalog).model_validate_json(whole) == catalog
+    parts["legal_entities"][0]["time_zone"] = "Asia/Tokyo"
+    assert book(**parts).sha256 != catalog.sha256
 
 
 def test_the_order_of_records_is_no_content() -> None:
