@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from billing.rules1.periods import local_day
 from billing.rules1.pricing import Part
 from billing.rules1.rating import Draft, Line
+from schemas import zones
 from schemas.catalog import Catalog, Flat, Graduated, Meter, Package, Tier, Volume
 from schemas.money import MINOR_UNITS, plain
 
@@ -65,7 +65,7 @@ def _money(amount: Decimal, currency: str) -> str:
 
 def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str, Any]:
     meter = catalog.meter(line.rate.meter) if line.rate.meter else None
-    zone = ZoneInfo(draft.partner.time_zone)
+    zone = zones.zone(draft.partner.time_zone)
     return {
         "position": position,
         "description": line.rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee"),

@@ -2,11 +2,11 @@
 
 import itertools
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
+from schemas import zones
 from schemas.catalog import Catalog, Partner, Plan, RateCardVersion
 
 
@@ -50,9 +50,9 @@ def segments(catalog: Catalog, partner: Partner, period: Period) -> Iterator[Seg
 
 def local_day(instant: datetime, zone: str) -> date:
     """The date that people in `zone` write at `instant`."""
-    return instant.astimezone(ZoneInfo(zone)).date()
+    return zones.local_day(instant, zone)
 
 
 def _midnight(day: date, zone: str) -> datetime:
     """The first instant of a local day; where midnight does not exist, the first instant after the gap."""
-    return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
+    return zones.midnight(day, zone)
