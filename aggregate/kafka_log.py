@@ -14,7 +14,7 @@ from schemas import wire
 from schemas.halts import Halt, Halted
 from schemas.log import Fetched, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS
-from schemas.wire import BadMessage
+from schemas.wire import BadMessage, UnreadableHeaders
 
 CONSUME_MESSAGES = 64
 _TIMEOUT_S = 30.0
@@ -117,8 +117,8 @@ class KafkaLog:
             self._stop(partition, _out_of_range(partition, offset, low, high))
             return None
         try:
-            read = wire.decoded(message.value(), message.headers())  # type: ignore[arg-type]
-        except BadMessage as exc:
+            read = wire.decoded(message.value(), wire.headers_of(message))  # type: ignore[arg-type]
+        except (BadMessage, UnreadableHeaders) as exc:
             self._stop(partition, Halted(Halt.BAD_MESSAGE, f"{partition.file}: offset {offset}: {exc}"))
             return None
         events, refused = FRESH_EVENTS.empty_table(), DEAD.schema.empty_table()

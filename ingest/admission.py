@@ -5,8 +5,8 @@ All bounded, all counted against the one who causes it. Clocks are monotonic, in
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from collections.abc import Callable, Collection
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 Clock = Callable[[], float]
@@ -104,6 +104,55 @@ class Attempts:
             self._failures.popitem(last=False)
         if known.failures >= FAILURES_MAX:
             raise Limited(int(FAILURES_S - (now - known.since_s)) + 1)
+
+
+class Crowd:
+    """How many connections there are at once, of all and of each address: nobody can take them all by opening many.
+
+    Connections of a proxy are those of many senders: it has no limit of its own.
+    """
+
+    def __init__(self, most: int, most_of_one: int, proxies: Collection[str] = ()) -> None:
+        """`proxies`: addresses and networks; what is neither (a name, `*`) exempts nobody."""
+        self._most = most
+        self._most_of_one = most_of_one
+        self._proxies = [found for proxy in proxies if (found := _network(proxy)) is not None]
+        self._of_one: dict[str, int] = {}
+        self._open = 0
+
+    def enter(self, address: str) -> None:
+        """Count one. Raises Limited, Full: then it is not counted. What was counted must leave."""
+        key = network(address)
+        if self._of_one.get(key, 0) >= self._most_of_one and not self._is_proxy(address):
+            raise Limited(1)
+        if self._open >= self._most:
+            raise Full
+        self._open += 1
+        self._of_one[key] = self._of_one.get(key, 0) + 1
+
+    def leave(self, address: str) -> None:
+        """A connection has ended."""
+        key = network(address)
+        self._open -= 1
+        self._of_one[key] -= 1
+        if not self._of_one[key]:
+            del self._of_one[key]
+
+    def _is_proxy(self, address: str) -> bool:
+        if not self._proxies:
+            return False
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        return any(ip in proxy for proxy in self._proxies)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
 
 
 def network(address: str) -> str:

@@ -6,17 +6,23 @@ Nothing is waited for: what has come while a batch was judged is the next batch,
 import asyncio
 import threading
 import time
+import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
 
 from ingest.bodies import Broken, Shape, event_of, lines_of
 from ingest.receipts import Receipt, Sent, judge
 from ingest.records import Reading
 
 BATCH_BYTES = 4 << 20
+# What a bug in the decoder may raise, as far as it concerns one request. Everything else (memory, disk) ends the process.
+_BUGS = (
+    duckdb.Error, pa.ArrowException, ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
 
 
 class Unreadable(Exception):
@@ -33,7 +39,7 @@ class Work(NamedTuple):
     body: bytes
     received_us: int
     has_key: bool
-    attributes: Mapping[str, str] | None = None  # headers of an event in binary mode; `body` is its data then
+    attributes: Mapping[str, str] | None = None  # of an event in binary mode; `body` is its data then
 
 
 Outcome = Receipt | Broken | Unreadable
@@ -119,6 +125,9 @@ class Batcher:
             except Broken as exc:
                 outcomes[i] = exc
                 continue
+            except _BUGS as exc:
+                outcomes[i] = Unreadable(_told(exc))
+                continue
             reading = self._reading(work.format, work.source)
             _, rows, sents = groups.setdefault(id(reading), (reading, [], []))
             rows.append(i)
@@ -139,10 +148,16 @@ def _receipts(reading: Reading, sents: Sequence[Sent]) -> list[Outcome]:
     """Judged together; each by itself where that fails, so that nobody suffers for another's bytes."""
     try:
         return list(judge(sents, reading.decoder, reading.max_age_us, reading.max_future_us))
-    except duckdb.Error as exc:
+    except _BUGS as exc:
         if len(sents) == 1:
-            return [Unreadable(type(exc).__name__)]
+            return [Unreadable(_told(exc))]
         return [outcome for sent in sents for outcome in _receipts(reading, [sent])]
+
+
+def _told(exc: Exception) -> str:
+    """What a log may say of a bug: its kind and place. Its text may hold a piece of what was sent."""
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    return f"{type(exc).__name__} in {frame.name}, line {frame.lineno}"
 
 
 def _settle(answer: "asyncio.Future[Outcome]", outcome: Outcome) -> None:

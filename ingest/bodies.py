@@ -131,13 +131,20 @@ def lines_of(body: bytes, shape: Shape) -> bytes:
     return _json_lines(body, is_array=shape is Shape.EVENTS)
 
 
-def event_of(headers: Mapping[str, str], data: bytes) -> bytes:
-    """CloudEvents in binary mode as the same event in structured mode: attributes from `ce-` headers. Raises Broken."""
-    attributes = {
-        name[3:]: unquote(value, errors="strict")
-        for name, value in headers.items()
-        if name.startswith("ce-") and name != "ce-data" and _ATTRIBUTE.fullmatch(name[3:])
-    }
+def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """The attributes of a CloudEvent in binary mode, from its `ce-` headers. Raises Broken: one is no percent-encoded UTF-8."""
+    attributes = {}
+    for name, value in headers.items():
+        if name.startswith("ce-") and name != "ce-data" and _ATTRIBUTE.fullmatch(name[3:]):
+            try:
+                attributes[name[3:]] = unquote(value, errors="strict")
+            except UnicodeDecodeError as exc:
+                raise Broken(f"the header {name} is no percent-encoded UTF-8") from exc
+    return attributes
+
+
+def event_of(attributes: Mapping[str, str], data: bytes) -> bytes:
+    """CloudEvents in binary mode as the same event in structured mode. Raises Broken."""
     text = json.dumps(attributes)
     if not data.strip():
         return text.encode()

@@ -169,6 +169,8 @@ class Decoder:
         `limits`, as LIMITS, by position: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
         partner that the record's key names. `layout`: the last line before them that begins with `layout_prefix`.
         """
+        if not framed.lines.num_rows:  # blank lines alone: no step below needs to know of a block without lines
+            return Decoded(FRESH_EVENTS.empty_table(), DEAD.schema.empty_table())
         read = partial(self._read, generation=generation, layout=layout, limits=limits)
         self._lines += framed.lines.num_rows
         # Many lines wait until what finds twins is loaded; a few more, which make many, do not.

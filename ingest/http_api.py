@@ -25,7 +25,7 @@ from ingest import answers, formats
 from ingest.admission import Attempts, Full, Limited, Meter, Room, shown
 from ingest.answers import Code, Problem
 from ingest.batching import Batcher, Unreadable, Work
-from ingest.bodies import EXPANDED_BYTES_MAX, BadEncoding, Broken, Shape, TooLarge, Unpacker
+from ingest.bodies import EXPANDED_BYTES_MAX, BadEncoding, Broken, Shape, TooLarge, Unpacker, attributes_of
 from ingest.callers import Callers, Unknown
 from ingest.delivery import Delivery, NotDelivered, Refused, records
 from ingest.producers import Producer
@@ -41,6 +41,8 @@ REQUEST_BYTES = 8 << 10  # what a request costs beside its body
 DRAIN_BYTES, DRAIN_S = 16 << 20, 2.0
 WRITE_S = 30.0
 KEY_CHARACTERS_MAX = 255
+_LENGTH_DIGITS_MAX = 20
+_TWO_LENGTHS = "a request has either Content-Length or Transfer-Encoding, and the latter only in HTTP/1.1"
 _FORBIDDEN_IN_KEYS = 0x20
 _SHAPES: Mapping[str, Shape | None] = {SINGLE: Shape.EVENT, BATCH: Shape.EVENTS, "application/json": None}
 _LINES = (LINES, "application/jsonl", "text/plain")
@@ -212,7 +214,7 @@ def _what(request: Request, producer: Producer) -> _What:
     shape: Shape | None
     attributes = None
     if "ce-specversion" in request.headers:
-        format_name, shape, attributes = CLOUDEVENTS, Shape.EVENT, dict(request.headers)
+        format_name, shape, attributes = CLOUDEVENTS, Shape.EVENT, _attributes(request)
     elif kind in _SHAPES:
         format_name, shape = CLOUDEVENTS, _SHAPES[kind]
     elif kind in _LINES:
@@ -229,10 +231,17 @@ def _what(request: Request, producer: Producer) -> _What:
     return _What(format_name, shape, key, attributes)
 
 
+def _attributes(request: Request) -> dict[str, str]:
+    try:
+        return attributes_of(dict(request.headers))
+    except Broken as exc:
+        raise Problem(Code.BAD_REQUEST, str(exc)) from exc
+
+
 async def _text(request: Request, body: "_Incoming", take: Callable[[int], None], limit_s: float) -> bytes:
     """The body, unpacked, as far as there is room. Raises Problem, Limited, Full."""
     said = request.headers.get("content-length", "")
-    if said.isdigit() and int(said) > EXPANDED_BYTES_MAX:
+    if said.isdecimal() and (len(said) > _LENGTH_DIGITS_MAX or int(said) > EXPANDED_BYTES_MAX):
         raise Problem(Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes")
     try:
         unpacker = Unpacker(request.headers.get("content-encoding", "identity").strip().lower())
@@ -347,7 +356,11 @@ class _Watched:
                 await send(message)
 
         try:
-            await self._inner(scope, receive, answer)
+            if _has_two_lengths(scope):
+                refused = Problem(Code.BAD_REQUEST, _TWO_LENGTHS, headers={"Connection": "close"})
+                await answers.of_problem(refused)(scope, receive, answer)
+            else:
+                await self._inner(scope, receive, answer)
         finally:
             seconds = edge.clock() - began
             edge.tell(Answered(status, seconds, facts.producer, facts.accepted, facts.refused))
@@ -356,6 +369,13 @@ class _Watched:
                 "refused": dict(facts.refused), "ms": round(seconds * 1000),
             }  # fmt: skip
             edge.log.info("request", extra={"fields": said})
+
+
+def _has_two_lengths(scope: Scope) -> bool:
+    """Whether a proxy before us and we may see the body end at different bytes: what is behind the one end would be another request."""
+    said = {name for name, _ in scope["headers"]}
+    chunked = b"transfer-encoding" in said
+    return chunked and (b"content-length" in said or scope.get("http_version") == "1.0")
 
 
 def _warn(edge: Edge, facts: _Facts, message: str, code: str) -> None:

@@ -23,10 +23,15 @@ from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
 DERIVED = "\x01"  # stands for the generation in derived ids until they are given; no id of a log may hold it
 _ENTRY_SHOWN_BYTES = 4096
+# Names that a sender gives; a longer one would stand in every row of its record. A position is a number of 64 bits with any record's bytes.
+SOURCE_CHARACTERS_MAX, _NAME_CHARACTERS_MAX, _POSITION_DIGITS_MAX = 128, 128, 18
+# Unpacked; a record of this size can hold millions of lines, and all of it is held in memory at once.
+RECORD_BYTES_MAX = 32 << 20
 _NOTHING = {None: (Reason.TOMBSTONE, "a record without a value"), b"": (Reason.EMPTY, "an empty record")}
 
 I64 = npt.NDArray[np.int64]
-Headers = Any  # of confluent_kafka: a list of (name, value), or None
+Headers = Any  # of confluent_kafka: a list of (name, value), or None; or UNREADABLE_HEADERS
+UNREADABLE_HEADERS = "unreadable"  # the client library cannot say what they are
 
 
 class Records(NamedTuple):
@@ -77,6 +82,11 @@ class Outgoing(NamedTuple):
     value: bytes
     headers: Sequence[tuple[str, str | bytes | None]]
 
+    @property
+    def size(self) -> int:
+        """Bytes that a broker counts, unpacked. What was read stands in a header, and can be longer than the value."""
+        return len(self.value) + sum(len(name) + len(value or b"") for name, value in self.headers)
+
 
 class _Group(NamedTuple):
     """Records that are decoded together: their rows in the batch; what those that name a file or request name, and the byte in it."""
@@ -84,6 +94,13 @@ class _Group(NamedTuple):
     rows: list[int]
     files: dict[int, tuple[str, int]]
     requests: dict[int, tuple[str, int]]
+
+
+class _Refusal(NamedTuple):
+    """Why all records with the same headers are refused."""
+
+    reason: Reason
+    detail: str
 
 
 class _Place(NamedTuple):
@@ -139,6 +156,22 @@ def read(
     return Read(pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), said, origins)
 
 
+def refused_whole(
+    records: Records, size: int, generation_of: Callable[[int], str], *, defaults: tuple[str, str] = ("", "")
+) -> Read:
+    """What `read` gives where each record is one refusal: its entries would make a message of `size` bytes, more than a topic takes."""
+    detail = f"what it holds makes a message of {size} bytes; send fewer lines in a record"
+    (partition,) = np.unique(records.partitions).tolist()
+    generation = generation_of(partition)
+    rows = range(len(records.values))
+    names = [_text(dict(given or []).get("source")) or defaults[1] for given in records.headers]
+    letters = [(row, Reason.TOO_LARGE, detail, names[row]) for row in rows]
+    origin = Origin(generation, int(records.offsets[0]), int(records.offsets[-1]) + 1)
+    sources = np.array(names, object)
+    said = _runs(records, sources, np.ones(len(rows), np.int64), {partition: generation})
+    return Read(FRESH_EVENTS.empty_table(), _letters(records, letters, {partition: generation}), said, (origin,))
+
+
 def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
     """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
     headers = wire.headers(wire.EVENTS_2, batch.origins)
@@ -180,7 +213,10 @@ def read_again(records: Records, how: Reading, generation: str, format_name: str
     Coordinates, derived ids and limits are those that the first reading would have given.
     """
     said = [("format", format_name.encode()), ("source", source.encode())]
-    headers = [[*(h for h in given or [] if h[0] not in {"format", "source"}), *said] for given in records.headers]
+    headers = [
+        given if given is UNREADABLE_HEADERS else [*(h for h in given or [] if h[0] not in {"format", "source"}), *said]
+        for given in records.headers
+    ]
     groups, _ = _grouped(records._replace(headers=headers), ("", ""))
     if not groups:
         return None
@@ -197,20 +233,36 @@ def _grouped(
     Where records hold one line each, this loop is what ingest is made of: texts are decoded once for all that say the same.
     """
     groups: dict[tuple[str, str], _Group] = {}
-    heard: dict[tuple[bytes | None, bytes | None], _Group | None] = {}  # by the headers as they are
+    heard: dict[tuple[bytes | None, bytes | None], _Group | _Refusal] = {}  # by the headers as they are
     letters: list[tuple[int, Reason, str, str]] = []
     for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
+        if headers is UNREADABLE_HEADERS:
+            letters.append((row, Reason.BAD_HEADER, "the name of a header is no UTF-8", ""))
+            continue
         said: dict[str, bytes | None] = dict(headers) if headers else {}
         spoken = (said.get("format"), said.get("source"))
         if spoken not in heard:
-            key = (_text(spoken[0]) or defaults[0], _text(spoken[1]) or defaults[1])
-            heard[spoken] = groups.setdefault(key, _Group([], {}, {})) if key[1] else None
+            key = (_text(spoken[0])[: _NAME_CHARACTERS_MAX + 1] or defaults[0], _text(spoken[1]) or defaults[1])
+            heard[spoken] = _nameless(key[1]) or groups.setdefault(key, _Group([], {}, {}))
         group = heard[spoken]
         if not value:
             reason, detail = _NOTHING[value]
-            letters.append((row, reason, detail, _text(spoken[1]) or defaults[1]))
-        elif group is None:
-            letters.append((row, Reason.NO_SOURCE, "no header `source`", ""))
+            letters.append(
+                (row, reason, detail, "" if isinstance(group, _Refusal) else _text(spoken[1]) or defaults[1])
+            )
+        elif isinstance(group, _Refusal):
+            letters.append((row, group.reason, group.detail, ""))
+        elif len(value) > RECORD_BYTES_MAX:
+            letters.append(
+                (
+                    row,
+                    Reason.TOO_LARGE,
+                    f"a record holds at most {RECORD_BYTES_MAX} bytes",
+                    _text(spoken[1]) or defaults[1],
+                )
+            )
+        elif wrong := _misnamed(said):
+            letters.append((row, Reason.BAD_HEADER, wrong, _text(spoken[1]) or defaults[1]))
         else:
             group.rows.append(row)
             if "generation" in said and (file := _named(said, "generation")):
@@ -220,10 +272,35 @@ def _grouped(
     return {key: group for key, group in groups.items() if group.rows}, letters
 
 
+def _nameless(source: str) -> "_Refusal | None":
+    """Why records of a source cannot be read; None: they can."""
+    if not source:
+        return _Refusal(Reason.NO_SOURCE, "no header `source`")
+    if len(source) > SOURCE_CHARACTERS_MAX:
+        return _Refusal(
+            Reason.BAD_HEADER, f"header `source` has {len(source)} characters, at most {SOURCE_CHARACTERS_MAX}"
+        )
+    return None
+
+
+def _misnamed(said: Mapping[str, bytes | None]) -> str | None:
+    """What is wrong with the headers that say which bytes of which file or request a record holds; None: nothing, or there are none.
+
+    To go on without them would give lines other ids than their file does, and count them again with it.
+    """
+    for name in ("generation", "request"):
+        if name in said and len(said[name] or b"") > _NAME_CHARACTERS_MAX:
+            return f"header `{name}` has {len(said[name] or b'')} bytes, at most {_NAME_CHARACTERS_MAX}"
+    position = said.get("position")
+    if position and not (position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
+        return f"header `position` is no number of at most {_POSITION_DIGITS_MAX} digits"
+    return None
+
+
 def _named(said: Mapping[str, bytes | None], name: str) -> tuple[str, int] | None:
     """Which bytes of which file or request a record holds, where the sender says so (`tollbook load`, `tollbook serve`)."""
     position = said.get("position")
-    return (_text(said[name]), int(position)) if position and position.isdigit() else None
+    return (_text(said[name]), int(position)) if position else None
 
 
 def _text(value: bytes | None) -> str:
@@ -280,7 +357,10 @@ def _records_at(position: I64, ends: I64) -> I64:
 def _keys(records: Records, of_line: I64) -> pa.Array:
     """The key of each line's record, as text."""
     keys = records.keys or [None] * len(records.values)
-    return pa.array([None if key is None else _text(key) for key in keys], pa.string()).take(pa.array(of_line))
+    # One that is too long to be a partner's id is nobody's, also when it is cut.
+    return pa.array(
+        [None if key is None else _text(key[: _NAME_CHARACTERS_MAX + 1]) for key in keys], pa.string()
+    ).take(pa.array(of_line))
 
 
 def _ranks(record: I64, position: I64, item: I64) -> I64:

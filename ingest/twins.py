@@ -134,9 +134,11 @@ class Twins:
                 which[n], before = lines.which_id(event_id, found, line[n], is_behind=self._shape.is_behind)
                 head[n] = self._heads.setdefault(before, len(self._heads))
         kept &= which != _NO_ID
-        self._event[entries[kept]] = self._events.num_rows + np.arange(kept.sum())
+        learnt = together(self._events, events.take(row[kept]))
+        # Rows exist before anything points at them: rows are taken unchecked, and a caller may go on after an exception.
+        before_these, self._events = self._events.num_rows, learnt
+        self._event[entries[kept]] = before_these + np.arange(kept.sum())
         self._id[entries[kept]], self._head[entries[kept]] = which[kept], head[kept]
-        self._events = together(self._events, events.take(row[kept]))
 
     def _joined(
         self, told: pa.Table, copied: npt.NDArray[np.int64], found: Found, lines: "_Block", origin: Origin

@@ -24,9 +24,13 @@ from confluent_kafka import (
 )
 
 from ingest import records
-from ingest.records import Outgoing, Read, Reading, Records
+from ingest.records import UNREADABLE_HEADERS, Headers, Outgoing, Read, Reading, Records
+from ingest.sending import produce
+from schemas import wire
 from schemas.halts import Halt, Halted
 from schemas.log import AccessPartition
+from schemas.topics import MESSAGE_BYTES_MAX
+from schemas.wire import UnreadableHeaders
 
 # A statement takes 20 ms to plan, whatever it reads; and what is put together of one batch should find room where that of the one before was
 # (tollbook/memory.py).
@@ -34,6 +38,7 @@ BATCH_BYTES = 28 << 20
 BATCH_RECORDS = 100_000
 AHEAD_BATCHES = 2
 MESSAGE_BYTES = 4 << 20  # half of what the topics take: compression and headers are not guessed at
+_ONE_RECORD_BYTES = MESSAGE_BYTES_MAX - (64 << 10)  # what the broker counts beside value and headers, generously
 _FIRST_BATCH = 200
 COMMIT_AGAIN_S = (
     5.0  # what was committed amid a rebalance is lost: an idle worker says it again, or its lag would stand for good
@@ -114,11 +119,17 @@ class Worker:
         )
 
     def _read_and_send(self, batch: Records) -> list[Read]:
-        """Decode and send; in halves, where refusals with their raw lines would not fit into one message."""
+        """Decode and send; in halves, where refusals with their raw lines would not fit into one message.
+
+        A single record that does not fit is refused as a whole: what it covers must be in one message of each partition.
+        """
         read = records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
         letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
-        half = len(batch.values) // 2
-        if half and max(len(m.value) for m in (letter, *messages)) > MESSAGE_BYTES:
+        half, size = len(batch.values) // 2, max(m.size for m in (letter, *messages))
+        if not half and size > _ONE_RECORD_BYTES:
+            read = records.refused_whole(batch, size, self.generation_of, defaults=self._defaults)
+            letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
+        if half and size > MESSAGE_BYTES:
             return [*self._read_and_send(batch.part(slice(half))), *self._read_and_send(batch.part(slice(half, None)))]
         offsets = {int(p): int(batch.offsets[batch.partitions == p].max()) + 1 for p in np.unique(batch.partitions)}
         sent = _InFlight(offsets, 0)
@@ -151,19 +162,14 @@ class Worker:
                 sent.failed.append(error.str())
 
         sent.missing += 1
-        while True:
-            try:
-                self._producer.produce(
-                    topic,
-                    message.value,
-                    partition=message.partition,
-                    headers=list(message.headers),
-                    on_delivery=delivered,
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            else:
-                return
+        produce(
+            self._producer,
+            topic,
+            message.value,
+            partition=message.partition,
+            headers=message.headers,
+            on_delivery=delivered,
+        )
 
     def _settle(self) -> None:
         """Commit what is delivered, in order. A failed delivery would leave a hole: the process must end."""
@@ -233,12 +239,26 @@ def records_of(messages: Sequence[Message]) -> Records:
         )
     return Records(
         list(map(Message.value, messages)),
-        list(map(Message.headers, messages)),
+        _headers(messages),
         np.array(list(map(Message.partition, messages)), np.int64),
         np.array(list(map(Message.offset, messages)), np.int64),
         times[:, 1] * 1000,
         list(map(Message.key, messages)),
     )
+
+
+def _headers(messages: Sequence[Message]) -> list[Headers]:
+    try:
+        return list(map(Message.headers, messages))
+    except SystemError:  # of one of them: see wire.headers_of
+        return [_headers_of(message) for message in messages]
+
+
+def _headers_of(message: Message) -> Headers:
+    try:
+        return wire.headers_of(message)  # type: ignore[arg-type]
+    except UnreadableHeaders:
+        return UNREADABLE_HEADERS
 
 
 def _next_size(batch: Records) -> int:

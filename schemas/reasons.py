@@ -14,6 +14,7 @@ class Reason(StrEnum):
     TOMBSTONE = "TOMBSTONE"
     EMPTY = "EMPTY"
     NO_SOURCE = "NO_SOURCE"
+    BAD_HEADER = "BAD_HEADER"
     UNKNOWN_FORMAT = "UNKNOWN_FORMAT"
     NOT_JSON = "NOT_JSON"
     NOT_OBJECT = "NOT_OBJECT"
@@ -57,6 +58,7 @@ REMEDY: dict[Reason, str] = {
     Reason.TOMBSTONE: "a record without a value; whoever sends it means to delete something, which a log cannot",
     Reason.EMPTY: "an empty record; correct the shipper",
     Reason.NO_SOURCE: "the record does not say who wrote it; set its header `source`, or start `tollbook ingest` with --source",
+    Reason.BAD_HEADER: "a header of the record cannot be what it says (docs/kafka.md lists them with their limits); correct the shipper and send the record again",
     Reason.UNKNOWN_FORMAT: "the record's header `format` names no known format; correct it, or start `tollbook ingest` with --format",
     Reason.NOT_JSON: "the line is cut, or the gateway wrote an unescaped value; fix the log format",
     Reason.NOT_OBJECT: "the line is JSON but no object; check that the format fits the log",

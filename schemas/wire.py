@@ -8,7 +8,7 @@ gives the rows of each the columns of today: what an older version has not is nu
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -23,12 +23,21 @@ _LATER: Mapping[str, tuple[str, ...]] = {EVENTS_1: ("outside",)}  # columns that
 # A large one must fit into a message, whatever it holds.
 _SMALL, _LARGE = pa.ipc.IpcWriteOptions(), pa.ipc.IpcWriteOptions(compression="lz4")
 _LARGE_BYTES = 1 << 20
+_OFFSET_MAX = (1 << 63) - 1
 
 Headers = Sequence[tuple[str, bytes]]
 
 
 class BadMessage(Exception):
     """The message is none of ours, or of a version this program does not know. It is never passed over: halt, and say so."""
+
+
+class UnreadableHeaders(Exception):
+    """The name of a header is no UTF-8: the client library cannot say what the headers are."""
+
+
+class _WithHeaders(Protocol):
+    def headers(self) -> Headers | None: ...
 
 
 class Message(NamedTuple):
@@ -55,6 +64,14 @@ def headers(schema: str, origins: Sequence[Origin], ingested: pa.Table | None = 
     return made if ingested is None else [*made, ("ingested", encoded(ingested))]
 
 
+def headers_of(message: _WithHeaders) -> Headers | None:
+    """The headers of a message of Kafka. Raises UnreadableHeaders."""
+    try:
+        return message.headers()
+    except (SystemError, UnicodeDecodeError) as exc:  # confluent-kafka 2 reports a name that is no UTF-8 as the former
+        raise UnreadableHeaders("the name of a header is no UTF-8") from exc
+
+
 def decoded(value: bytes | None, given: Headers | None) -> Message:
     """The message of a value and its headers. Raises BadMessage, which says what is wrong with it."""
     named = dict(given or [])
@@ -65,14 +82,21 @@ def decoded(value: bytes | None, given: Headers | None) -> Message:
             f"if something else writes to this topic, stop it"
         )
     try:
-        origins = tuple(
-            Origin(str(name), int(start), int(end)) for name, start, end in json.loads(named.get("origins") or b"")
-        )
+        origins = tuple(_origin(*said) for said in json.loads(named.get("origins") or b""))
         rows = _table(value or b"", READABLE[schema], _LATER.get(schema, ()))
         ingested = _table(named["ingested"], INGESTED.schema) if "ingested" in named else INGESTED.schema.empty_table()
     except (ValueError, TypeError, OverflowError, RecursionError, pa.ArrowException, OSError) as exc:
         raise BadMessage(f"it is no batch ({exc}); stop what else writes to this topic") from exc
     return Message(schema, rows, origins, ingested)
+
+
+def _origin(name: object, start: object, end: object) -> Origin:
+    """Raises TypeError, ValueError: a name and two offsets, and nothing that only looks like them."""
+    if not (isinstance(name, str) and type(start) is int and type(end) is int):
+        raise TypeError("an origin is a name and two numbers")
+    if not 0 <= start <= end <= _OFFSET_MAX:
+        raise ValueError(f"an origin from {start} to {end}")
+    return Origin(name, start, end)
 
 
 def _table(value: bytes, schema: pa.Schema, later: Sequence[str] = ()) -> pa.Table:

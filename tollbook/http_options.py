@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from tollbook.edge import WrongUse
-from tollbook.http_server import Address
+from tollbook.http_server import CONNECTIONS_OF_ONE_MAX, Address
 
 
 @Parameter(name="*")
@@ -62,6 +62,16 @@ class HttpConfig:
         ),
     ] = 30.0
 
+    connections_of_address: Annotated[
+        int,
+        Parameter(
+            "--connections-of-address",
+            env_var="TOLLBOOK_CONNECTIONS_OF_ADDRESS",
+            validator=Number(gte=1),
+            help="So many connections one address may have at once, of IPv6 a /64; one more is answered with 503. Trusted proxies have no such limit.",
+        ),
+    ] = CONNECTIONS_OF_ONE_MAX
+
     def address(self) -> Address:
         """Where to listen. Raises WrongUse when that cannot be an address."""
         host, _, port = self.listen.rpartition(":")
@@ -76,4 +86,5 @@ class HttpConfig:
             key=self.certificate_key,
             proxies=tuple(proxy.strip() for proxy in self.trusted_proxies.split(",") if proxy.strip()),
             head_s=self.request_s,
+            of_one_max=self.connections_of_address,
         )

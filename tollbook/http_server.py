@@ -6,6 +6,8 @@ The connection is bounded where the application cannot see it: a head that does 
 import asyncio
 import logging
 import os
+import resource
+import secrets
 import signal
 import socket
 import ssl
@@ -19,6 +21,9 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ingest import answers
+from ingest.admission import Crowd, Full, Limited, shown
+from ingest.answers import Code, Problem
 from ingest.batching import Batcher
 from ingest.callers import Callers
 from ingest.decode import Decoder
@@ -32,7 +37,12 @@ from tollbook import metrics, worker_loop
 from tollbook.attribution import attribution, limits_us, source_rules
 
 HEAD_BYTES = 32 << 10
-CONNECTIONS_MAX = 2000
+CONNECTIONS_MAX, CONNECTIONS_OF_ONE_MAX = 2000, 256
+LINGER_S = 2.0  # so long a connection that was turned away stays, so that its answer is read before it is reset
+_FILES = (
+    CONNECTIONS_MAX + 1048
+)  # open at once, beside connections: Kafka, DuckDB, certificates, those that are turned away
+_TELL_S = 60.0
 KEEP_ALIVE_S = 75
 JWKS_BYTES_MAX, JWKS_S = 64 << 10, 5.0
 RELOAD_S = 5.0
@@ -48,26 +58,46 @@ class Address(NamedTuple):
     key: Path | None = None
     proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
     head_s: float = 30.0
+    of_one_max: int = CONNECTIONS_OF_ONE_MAX  # connections of one address
 
 
 class Patient(H11Protocol):
-    """A connection that waits for a head for `head_s` and no longer, and answers a body that was cut with 400."""
+    """A connection that waits for a head for `head_s` and no longer, and answers a body that was cut with 400.
+
+    One too many, of its address or of all, is answered with 503 before it has said anything, and never reaches the application.
+    """
 
     head_s = 30.0
+    crowd: Crowd
+    turned_away: Callable[[str], None]  # is told the address
     _late: asyncio.TimerHandle | None = None
+    _address = ""
+    _is_in = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait."""
+        peer = transport.get_extra_info("peername")
+        self._address = peer[0] if peer else ""
+        try:
+            self.crowd.enter(self._address)
+        except (Limited, Full) as exc:
+            self._turn_away(transport, "of this address" if isinstance(exc, Limited) else "at the moment")
+            return
+        self._is_in = True
         super().connection_made(transport)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing to wait for."""
         self._stop_waiting()
-        super().connection_lost(exc)
+        if self._is_in:
+            self.crowd.leave(self._address)
+            super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Wait until a head is whole: from then on the application counts."""
+        if not self._is_in:
+            return
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_waiting()
@@ -81,9 +111,18 @@ class Patient(H11Protocol):
 
     def eof_received(self) -> None:
         """The sender will send no more. A body that is not whole is told so."""
-        if self.cycle is not None and not self.cycle.response_complete and self.cycle.more_body:
+        if self._is_in and self.cycle is not None and not self.cycle.response_complete and self.cycle.more_body:
             self.conn.receive_data(b"")
             self.handle_events()
+
+    def _turn_away(self, transport: asyncio.Transport, whose: str) -> None:
+        """Answer, and read on for a while: to close at once would reset what the sender has not read yet."""
+        self.transport = transport
+        transport.write(_busy(f"too many connections {whose}"))
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._late = self.loop.call_later(LINGER_S, self._close)
+        self.turned_away(self._address)
 
     def _wait(self) -> None:
         self._late = self.loop.call_later(self.head_s, self._close)
@@ -98,16 +137,31 @@ class Patient(H11Protocol):
         self.transport.close()
 
 
+def _busy(detail: str) -> bytes:
+    """The answer 503 as it goes over the wire."""
+    said = answers.of_problem(Problem(Code.BUSY, detail, retry_after_s=1, headers={"Connection": "close"}))
+    said.headers["X-Request-Id"] = secrets.token_hex(8)
+    head = b"".join(b"%b: %b\r\n" % pair for pair in said.raw_headers)
+    return b"HTTP/1.1 503 Service Unavailable\r\n" + head + b"\r\n" + bytes(said.body)
+
+
 class Server:
     """The application on an address, served by a thread of its own."""
 
-    def __init__(self, api: FastAPI, address: Address) -> None:
+    def __init__(self, api: FastAPI, address: Address, log: logging.Logger) -> None:
         """Listens. Raises OSError where that cannot be."""
+        self._log = log
+        self._told_s: float | None = None
+        held = {
+            "head_s": address.head_s,
+            "crowd": Crowd(CONNECTIONS_MAX, address.of_one_max, address.proxies),
+            "turned_away": staticmethod(self._turned_away),
+        }
         self._socket = socket.create_server((address.host, address.port), family=_family(address.host), backlog=2048)
         config = uvicorn.Config(
-            api, http=type("Patient", (Patient,), {"head_s": address.head_s}), ws="none", lifespan="off", loop="asyncio", log_config=None, access_log=False,
+            api, http=type("Patient", (Patient,), held), ws="none", lifespan="off", loop="asyncio", log_config=None, access_log=False,
             server_header=False, proxy_headers=bool(address.proxies), forwarded_allow_ips=list(address.proxies),
-            limit_concurrency=CONNECTIONS_MAX, timeout_keep_alive=KEEP_ALIVE_S, h11_max_incomplete_event_size=HEAD_BYTES,
+            timeout_keep_alive=KEEP_ALIVE_S, h11_max_incomplete_event_size=HEAD_BYTES,
             ssl_certfile=address.certificate, ssl_keyfile=address.key,
         )  # fmt: skip
         config.load()  # a certificate that cannot be read is told here, not by a thread
@@ -129,6 +183,15 @@ class Server:
         self._server.config.timeout_graceful_shutdown = max(1, int(timeout_s) - 1)
         self._server.should_exit = True
         self._thread.join(timeout_s)
+
+    def _turned_away(self, address: str) -> None:
+        """Count it; and a line now and then for whoever watches, however many they are."""
+        metrics.HTTP_REQUESTS.labels(503).inc()
+        now = asyncio.get_running_loop().time()
+        if self._told_s is None or now - self._told_s >= _TELL_S:
+            self._told_s = now
+            said = {"security": True, "code": Code.BUSY, "network": shown(address)}
+            self._log.warning("too many connections", extra={"fields": said})
 
     async def _serve(self) -> None:
         beating = asyncio.create_task(self._beats())
@@ -247,7 +310,8 @@ def run(api: FastAPI, address: Address, parts: Parts, log: logging.Logger, optio
     threading.excepthook = lambda args: log.error(
         "a thread has ended", exc_info=(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
     )
-    server = Server(api, address)
+    _make_room_for_connections()
+    server = Server(api, address, log)
     log.info(
         "listening",
         extra={"fields": {"host": address.host, "port": server.port, "tls": address.certificate is not None}},
@@ -278,6 +342,14 @@ def run(api: FastAPI, address: Address, parts: Parts, log: logging.Logger, optio
     # All is closed. To take the interpreter down would be to be told which of DuckDB's types other libraries still hold.
     logging.shutdown()
     os._exit(code)
+
+
+def _make_room_for_connections() -> None:
+    """Ask for as many open files as there may be connections; most systems give a process 1,024 unless it asks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _FILES:
+        most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer
 from aggregate.kafka_log import KafkaLog
 from aggregate.known_topics import Topic, recognise
 from aggregate.land import Land, Landed
+from ingest.sending import produce
 from schemas import lake
 from schemas.catalog import Catalog
 from schemas.halts import Halt, Halted
@@ -115,8 +116,13 @@ class LandWorker:
         partners = pa.array([total.partner_id for total in totals], pa.string())
         partitions = partitions_of_keys(partners, self._topics.totals_partitions).tolist()
         for total, partition in zip(totals, partitions, strict=True):
-            self._producer.produce(
-                self._topics.totals, total.encoded(), total.key, partition=partition, on_delivery=self._delivered
+            produce(
+                self._producer,
+                self._topics.totals,
+                total.encoded(),
+                key=total.key,
+                partition=partition,
+                on_delivery=self._delivered,
             )
             self._producer.poll(0)
         metrics.TOTALS.inc(len(totals))

@@ -6,13 +6,15 @@ none: a position is written there when the broker has everything below it, and t
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ingest import generation
 from ingest.generation import FileChanged, Identified, Known, identify
+from ingest.sending import produce
 from ingest.text import UnreadableFile, is_complete_json, is_document, is_packed, open_text, packed_position, read
 from ingest.watch import Watch
 from schemas.halts import Halt, Halted
@@ -31,6 +33,10 @@ class Chunk(NamedTuple):
     text: bytes
     packed: int
     before: bytes  # the text's last bytes before it
+
+
+class LineTooLong(Exception):
+    """A line is longer than a record of the topic may be. The rest of its file is not sent."""
 
 
 class Loaded(NamedTuple):
@@ -96,12 +102,15 @@ def load(
                     )
                     begin({**reached, found.generation: nothing})
                 said = [(name, value.encode()) for name, value in {**headers, "position": str(chunk.position)}.items()]
-                _send(producer, topic, sent % partitions if spread else one, chunk.text, said, delivered)
+                to = sent % partitions if spread else one
+                with _too_long_named(path, chunk):
+                    produce(producer, topic, chunk.text, partition=to, headers=said, on_delivery=delivered)
+                producer.poll(0)
                 reached[found.generation] = _after(found, chunk, reached.get(found.generation))
                 lines += chunk.text.count(b"\n") or 1
                 sent += 1
                 progress(done + chunk.packed, lines)
-        except (UnreadableFile, FileChanged) as exc:
+        except (UnreadableFile, FileChanged, LineTooLong) as exc:
             problems.append(str(exc))
             troubled.add(path)
         done += path.stat().st_size if path.exists() else 0
@@ -154,6 +163,20 @@ def follow(
             tell(look._replace(problems=stays))
         stop.wait(look_s)
     return total
+
+
+@contextmanager
+def _too_long_named(path: Path, chunk: Chunk) -> Iterator[None]:
+    """Raise LineTooLong for a chunk that the producer does not take. A line is never cut: its pieces would be other lines."""
+    try:
+        yield
+    except KafkaException as exc:
+        if exc.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            raise
+        raise LineTooLong(
+            f"{path}: the line at byte {chunk.position} has {len(chunk.text)} bytes, more than a record may hold; the file was sent up to it. "
+            f"Read the file with `tollbook run`, which refuses this line alone, or shorten it where it is written"
+        ) from exc
 
 
 def _identified(path: Path, reached: Mapping[str, Known], before: Sequence[Identified]) -> Identified | None:
@@ -226,21 +249,3 @@ def _end(block: bytes, start: int, cut: int, lines_max: int) -> int:
             return end
         end = newline + 1
     return end
-
-
-def _send(
-    producer: Producer,
-    topic: str,
-    partition: int,
-    value: bytes,
-    headers: list[tuple[str, bytes]],
-    delivered: Callable[[KafkaError | None, Message], None],
-) -> None:
-    while True:
-        try:
-            producer.produce(topic, value, partition=partition, headers=list(headers), on_delivery=delivered)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            producer.poll(0)
-            return

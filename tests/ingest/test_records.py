@@ -13,6 +13,7 @@ from ingest.formats import UnknownFormat
 from ingest.records import Read, Reading, Records
 from schemas import wire
 from schemas.partitions import partitions_of
+from schemas.topics import MESSAGE_BYTES_MAX
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 
 DAY_US = 86_400_000_000
@@ -30,7 +31,9 @@ def reading(format_name: str, source: str) -> Reading:
 
 def batch(*values: bytes | None, headers: Any = HEADERS, partitions: Any = None, received_ms: int = T0_MS) -> Records:
     count = len(values)
-    per_record = headers if headers and isinstance(headers[0], list) else [headers] * count
+    per_record = (
+        headers if headers and isinstance(headers, list) and isinstance(headers[0], list) else [headers] * count
+    )
     where = np.zeros(count, np.int64) if partitions is None else np.array(partitions)
     offsets = np.array([int((where[:i] == p).sum()) + 100 for i, p in enumerate(where)])
     return Records(list(values), per_record, where, offsets, np.full(count, received_ms * 1000))
@@ -123,6 +126,45 @@ def test_what_ingest_read_is_told_in_runs() -> None:
         pytest.param(b"x\n", None, "NO_SOURCE", id="no headers"),
         pytest.param(b"x\n", [("format", b"klingon"), ("source", b"edge")], "UNKNOWN_FORMAT", id="unknown format"),
         pytest.param(b"x\n", [("format", b"\xff\xfe"), ("source", b"edge")], "UNKNOWN_FORMAT", id="format is no text"),
+        pytest.param(
+            b"x\n",
+            [*HEADERS, ("generation", b"f00"), ("position", b"9" * 4_400)],
+            "BAD_HEADER",
+            id="a position that is no number of 64 bits",
+        ),
+        pytest.param(
+            b"x\n",
+            [*HEADERS, ("request", b"f00"), ("position", b"9" * 19)],
+            "BAD_HEADER",
+            id="a position one digit too long",
+        ),
+        pytest.param(
+            b"x\n", [*HEADERS, ("generation", b"f00"), ("position", b"-1")], "BAD_HEADER", id="a position below zero"
+        ),
+        pytest.param(
+            b"x\n",
+            [*HEADERS, ("generation", b"f" * 129), ("position", b"0")],
+            "BAD_HEADER",
+            id="a file's name that is too long",
+        ),
+        pytest.param(
+            b"x\n", [("format", b"kong"), ("source", b"e" * 129)], "BAD_HEADER", id="a source's name that is too long"
+        ),
+        pytest.param(
+            b"x\n",
+            [("format", b"kong"), ("source", b"\xff" * 40)],
+            "BAD_HEADER",
+            id="a source's name that is too long when it is shown",
+        ),
+        pytest.param(
+            b"x\n", records.UNREADABLE_HEADERS, "BAD_HEADER", id="headers that the client library cannot read"
+        ),
+        pytest.param(
+            b"\n" * (records.RECORD_BYTES_MAX + 1),
+            HEADERS,
+            "TOO_LARGE",
+            id="a record that is too large when it is unpacked",
+        ),
         pytest.param(b"\xc3(\n", HEADERS, "BAD_UTF8", id="bytes"),
         pytest.param("x\n".encode("utf-16"), HEADERS, "BAD_ENCODING", id="UTF-16"),
     ],
@@ -166,3 +208,24 @@ def test_messages_hold_every_event_once_in_its_partition(ids: list[list[str]], p
         assert set(partitions_of(message.rows["source"], message.rows["event_id"], partitions)) <= {partition}
     got = sorted(i for _, m in sent for i in m.rows["event_id"].to_pylist())
     assert got == sorted(i for record in ids for i in record)
+
+
+def test_a_record_whose_refusals_fit_into_no_message_is_refused_as_a_whole() -> None:
+    """3 MB of short lines become 80 MB of refusals: the topic would not take them, and no worker would get past the record."""
+    value = b"".join(b"%x\n" % (n * 7919 % 4096) for n in range(400_000))
+    too_large = batch(value)
+    assert records.letter(read(too_large)).size > MESSAGE_BYTES_MAX
+    result = records.refused_whole(too_large, 1, lambda p: f"gateway.access/{p}@id")
+    assert [(r["reason"], r["source"], r["position"], r["item"]) for r in result.refused.to_pylist()] == [
+        ("TOO_LARGE", "edge", 100, 0)
+    ]
+    assert result.origins == (("gateway.access/0@id", 100, 101),)
+    assert [(r["records"], r["entries"]) for r in result.ingested.to_pylist()] == [(1, 1)]
+    assert result.events.num_rows == 0
+
+
+def test_the_size_of_a_message_counts_what_stands_in_its_headers() -> None:
+    """What was read is a header of the dead letters. Records of two sources in turn are a row each, and none of them is in the value."""
+    two = [[("format", b"kong"), ("source", b"edge-%d" % (n % 2))] for n in range(2_000)]
+    letter = records.letter(read(batch(*([line(kong("a"))] * 2_000), headers=two)))
+    assert len(letter.value) < 8_192 < letter.size
