@@ -59,7 +59,7 @@ class Close(NamedTuple):
 
     def partners(self) -> list[Partner]:
         """The partners whose month was closed."""
-        return [p for p in self.catalog().partners if p.legal_entity == self.legal_entity]
+        return list(self.catalog().payers(self.legal_entity))
 
 
 def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove: Prove, now: datetime) -> Close:
@@ -69,7 +69,7 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
 
     Nothing is written when the newest close of the period already fixes the same input.
     """
-    partners = [p for p in catalog.partners if p.legal_entity == legal_entity]
+    partners = catalog.payers(legal_entity)
     if not partners:
         known = ", ".join(e.id for e in catalog.legal_entities) or "none"
         raise Refused([f"no partner belongs to legal entity {legal_entity!r}; the catalog has: {known}"])
@@ -197,11 +197,12 @@ def _strangers(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], 
 def _anomalies(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
     """Events of an unlikely size are counted, but nobody is billed for them before a person has released them."""
     released = {(source.id, event_id) for source in catalog.sources for event_id in source.released}
+    internal = {partner.id for partner in catalog.partners if partner.is_internal}
     return [
         f"event {row['event_id']} of source {row['source']} says {row['size']:,} bytes or microseconds for partner {row['partner_id']}; "
         f"if that is true, add the event's id to `released` of the source in the catalog"
         for row in house.query("anomalies", _reach(partners, label)._asdict()).to_pylist()
-        if (row["source"], row["event_id"]) not in released
+        if (row["source"], row["event_id"]) not in released and row["partner_id"] not in internal
     ][:_SHOWN]
 
 

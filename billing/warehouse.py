@@ -4,7 +4,7 @@ Alerts, usage tables, notebooks and invoices all ask here: one number.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from billing.periods import quota_periods
 from schemas import integers, lake, tables
 from schemas.catalog import Catalog, Meter
+from schemas.routes import Calls
 from schemas.tables import TIME, TableShape
 from schemas.zones import local_days
 
@@ -34,7 +37,9 @@ _CALENDARS = pa.schema([("span", pa.int64()), ("calendar", pa.int64())])
 _PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)])
 _SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.bool_(): "BOOLEAN", TIME: "TIMESTAMPTZ"}
 _DAYS = pa.schema([("time_zone", pa.string()), ("day", pa.date32()), ("day_start", TIME)])
-_PAIR = {"method": pa.string(), "route": pa.string(), "status": pa.int16()}
+_STATUSES = pa.schema([("meter", pa.string()), ("status", pa.int16())])
+_FILTERED = pa.schema([("meter", pa.string())])
+_CALLS = pa.schema([("meter", pa.string()), ("method", pa.string()), ("route", pa.string())])
 
 
 class Span(NamedTuple):
@@ -66,7 +71,7 @@ class Meters:
 
     def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
         """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
-        self._define_meters([catalog.meter(m) for m in sorted({s.meter for s in spans})])
+        self._define_meters([catalog.meter(m) for m in sorted({s.meter for s in spans})], self._calls)
         self._register_spans(spans)
         self.con.sql(statement("metered")).create_view("metered", replace=True)
 
@@ -89,19 +94,24 @@ class Meters:
         self.con.register("quota_periods", pa.Table.from_pylist(periods, _PERIODS))
         return self.query("by_quota_period")
 
-    def _define_meters(self, meters: Sequence[Meter]) -> None:
+    def _calls(self) -> pa.Table:
+        """The different methods and routes of the usage (billing/sql/calls.sql)."""
+        return self.query("calls")
+
+    def _define_meters(self, meters: Sequence[Meter], calls: Callable[[], pa.Table]) -> None:
+        """Register what metered.sql says of `meters`. `calls` is only asked where one of them filters by method or route.
+
+        Patterns are compared with the few different routes, and usage is joined with those that match.
+        """
         fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
         self.con.register(
             "meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())]))
         )
-        self._register_pairs("status", ((m, m.filter.statuses()) for m in meters))
-        self._register_pairs("method", ((m, m.filter.methods or ()) for m in meters))
-        self._register_pairs("route", ((m, m.filter.routes or ()) for m in meters))
-
-    def _register_pairs(self, name: str, pairs: Iterable[tuple[Meter, Iterable[object]]]) -> None:
-        rows = [{"meter": meter.id, name: value} for meter, values in pairs for value in values]
-        schema = pa.schema([("meter", pa.string()), (name, _PAIR[name])])
-        self.con.register(f"meter_{name}", pa.Table.from_pylist(rows, schema))
+        statuses = [{"meter": m.id, "status": status} for m in meters for status in m.filter.statuses()]
+        self.con.register("meter_status", pa.Table.from_pylist(statuses, _STATUSES))
+        filtered = [m for m in meters if m.filter.methods is not None or m.filter.routes is not None]
+        self.con.register("meter_filtered", pa.Table.from_pylist([{"meter": m.id} for m in filtered], _FILTERED))
+        self.con.register("meter_call", _counted_calls(filtered, calls()) if filtered else _CALLS.empty_table())
 
     def _register_spans(self, spans: Sequence[Span]) -> None:
         rows = [
@@ -176,9 +186,9 @@ class Warehouse(Meters):
 
         Reads and sorts every event of the span: let it be a window.
         """
-        self._define_meters([catalog.meter(span.meter)])
-        params = {"partner_id": span.partner_id, "start": span.start, "end": span.end, "level": level}
-        found: list[datetime] = self.query("crossing", params)["occurred_at"].to_pylist()
+        window = {"partner_id": span.partner_id, "start": span.start, "end": span.end}
+        self._define_meters([catalog.meter(span.meter)], lambda: self.query("calls_within", window))
+        found: list[datetime] = self.query("crossing", {**window, "level": level})["occurred_at"].to_pylist()
         return found[0] if found else None
 
     def used(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
@@ -190,6 +200,23 @@ class Warehouse(Meters):
         """The hash of a partner's rollups between two instants, summed by key: fixes what an invoice rests on."""
         rows = integers.rows(self.query("usage_rows", {"partner_id": partner_id, "start": start, "end": end}))
         return hashlib.sha256("\n".join(map(repr, rows)).encode()).hexdigest()
+
+
+def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:
+    """Which of the `calls` (method, route) each meter counts, by its filter: meter, method, route."""
+    compared = Calls(
+        *(pc.if_else(pc.equal(calls[name], ""), None, calls[name]).to_pylist() for name in ("method", "route"))
+    )
+    chosen = [_CALLS.empty_table()]
+    for meter in meters:
+        counted = np.ones(calls.num_rows, bool)
+        if meter.filter.methods is not None:
+            counted &= compared.of_methods(meter.filter.methods)
+        if meter.filter.routes is not None:
+            counted &= compared.matching_any(meter.filter.routes)
+        mine = calls.select(["method", "route"]).filter(pa.array(counted))
+        chosen.append(mine.add_column(0, "meter", pa.repeat(meter.id, mine.num_rows)).cast(_CALLS))
+    return pa.concat_tables(chosen)
 
 
 @cache

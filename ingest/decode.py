@@ -16,6 +16,7 @@ from ingest import formats, scan, statements, strict_json
 from ingest import shape as shapes
 from ingest.framing import Lines
 from ingest.policies import NO_POLICIES, Judge, Policies
+from ingest.routing import Routing
 from ingest.statements import Statements
 from ingest.twins import Bounds, Origin, Twins
 from schemas.coded import repeated, without_unused
@@ -66,6 +67,7 @@ GIVEN = pa.schema(
         ("layout", pa.string()),
         ("source_partner", pa.string()),
         ("source_suspended", pa.bool_()),
+        ("own_partner", pa.string()),
         ("judging", pa.bool_()),
         ("may_tag", pa.bool_()),
         ("partner_path", pa.string()),
@@ -89,6 +91,9 @@ class SourceRules(NamedTuple):
     event_types: tuple[str, ...] | None = None  # of usage events; None: any
     fields: Mapping[str, str] | None = None  # FIELDS → the name a JSON line has for it; / leads into objects
     partner: str | None = None  # whose own source it is
+    routes: tuple[tuple[str, str], ...] = ()  # pattern of what is logged, and what it is called
+    own: str | None = None  # the internal partner whose lines without a credential are
+    own_routes: tuple[str, ...] | None = None  # on which routes; None: on any
 
 
 class Attribution(NamedTuple):
@@ -134,6 +139,7 @@ class Decoder:
         self._said = {
             "source_partner": rules.partner,
             "source_suspended": _suspended(attribution.partners, rules.partner),
+            "own_partner": rules.own,
             "judging": self._judge is not None,
             "may_tag": rules.may_tag,
             "partner_path": path,
@@ -145,6 +151,7 @@ class Decoder:
         }
         self._statements.give(credentials=attribution.credentials, partners=attribution.partners)
         self._rules = rules
+        self._routing = Routing(rules.routes, rules.own, rules.own_routes)
         # Own names are read by a statement of their own; policies, and what tags are believed for, look at the whole line.
         shape = None if names or self._judge or tagging else shapes.of_format(format_name, rules.partner_field)
         self._twins = None if shape is None else Twins(shape)
@@ -184,7 +191,7 @@ class Decoder:
         """Each line by the statement."""
         given = _given({**self._said, "generation": generation, "layout": layout})
         self._statements.give(given=given, limits=limits, lines=framed.lines, unreadable=framed.unreadable)
-        rows = _judged(_in_order(self._statements.run("events", self._steps)))
+        rows = self._routing.applied(_judged(_in_order(self._statements.run("events", self._steps))))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
         constants = {"source": self._rules.source, "generation": generation}

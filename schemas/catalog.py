@@ -29,6 +29,8 @@ from schemas.catalog_fields import (
     NotNegative,
     Positive,
     Resource,
+    RoutePattern,
+    RouteText,
     Status,
     Text,
     Zone,
@@ -97,6 +99,33 @@ class Fields(Record):
         return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
 
 
+class RouteName(Record):
+    """One name for the routes that a pattern matches in a source's log (schemas.routes), given when a line is read."""
+
+    logged: RoutePattern
+    name: RouteText
+
+
+class Own(Record):
+    """Which lines without a credential are the operator's own traffic, of a partner of status `internal`.
+
+    Lines on some routes, or all of them. A line with a credential is never claimed by this: a known one says whose it is, an
+    unknown one is refused.
+    """
+
+    partner: Id
+    routes: tuple[RoutePattern, ...] | None = Field(default=None, min_length=1)
+    without_credential: bool = False
+
+    @model_validator(mode="after")
+    def _one_claim(self) -> "Own":
+        if self.without_credential == (self.routes is not None):
+            raise ValueError(
+                "claims lines on `routes`, or with `without_credential: true` all lines without a credential; give one of the two"
+            )
+        return self
+
+
 class Source(Record):
     """What a source of logs is allowed. Without an entry: it may not tag, and there are no time limits.
 
@@ -113,6 +142,14 @@ class Source(Record):
     event_types: tuple[EventType, ...] | None = Field(default=None, min_length=1)  # of usage events; None: any
     max_age_days: int | None = Field(default=None, ge=1)
     max_future_minutes: int | None = Field(default=None, ge=0)
+    routes: tuple[RouteName, ...] = ()  # the first that matches names the route
+    own: Own | None = None
+
+    @model_validator(mode="after")
+    def _one_owner(self) -> "Source":
+        if self.partner and self.own:
+            raise ValueError("lines without a credential would be of two partners: remove `partner` or `own`")
+        return self
 
     @model_validator(mode="after")
     def _one_partner_field(self) -> "Source":
@@ -122,7 +159,10 @@ class Source(Record):
 
 
 class Filter(Record):
-    """Which requests a meter counts. An absent list allows everything; `exclude_status` is taken off last."""
+    """Which requests a meter counts. An absent list allows everything; `exclude_status` is taken off last.
+
+    Methods are compared without case; routes are patterns (schemas.routes).
+    """
 
     methods: tuple[str, ...] | None = Field(default=None, min_length=1)
     routes: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -388,18 +428,36 @@ class Credential(Record):
 
 
 class Partner(Record):
-    """Who pays."""
+    """Who pays; or, of status `internal`, the operator itself: its usage is counted like any other and never invoiced."""
 
     id: Id
     name: Text
     address: Address = ()
     vat_id: Code | None = None
     reference: Text | None = None
-    legal_entity: Id
+    legal_entity: Id | None = None
     time_zone: Zone
-    status: Literal["active", "suspended"] = "active"
+    status: Literal["active", "suspended", "internal"] = "active"
     plans: tuple[PlanAssignment, ...] = ()
     credentials: tuple[Credential, ...] = ()
+
+    @model_validator(mode="after")
+    def _paid_by_somebody(self) -> "Partner":
+        if self.is_internal and (self.legal_entity is not None or self.plans):
+            raise ValueError(
+                "a partner of status internal is never invoiced: remove `legal_entity` and `plans`, or give who paid until now another "
+                "partner's id"
+            )
+        if not self.is_internal and self.legal_entity is None:
+            raise ValueError(
+                "`legal_entity` is missing; add who invoices the partner, or `status: internal` if nobody does"
+            )
+        return self
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether it is the operator itself."""
+        return self.status == "internal"
 
     def instant(self, bound: datetime | date) -> datetime:
         """A bound as a UTC instant: a date is midnight in the partner's zone."""
@@ -443,6 +501,10 @@ class Catalog(Record):
     def partner(self, partner_id: str) -> Partner | None:
         """The partner, or None."""
         return next((p for p in self.partners if p.id == partner_id), None)
+
+    def payers(self, entity_id: str | None = None) -> tuple[Partner, ...]:
+        """The partners that are invoiced, all or those of one legal entity."""
+        return tuple(p for p in self.partners if not p.is_internal and entity_id in {None, p.legal_entity})
 
     def meter(self, meter_id: str) -> Meter:
         """The meter; raises KeyError."""

@@ -1,14 +1,17 @@
 """What must hold between the records of a catalog: ids once, references that lead somewhere, validity without overlap."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from schemas import catalog_secrets
+from schemas import catalog_secrets, routes
 from schemas.catalog import FAR_US, Catalog, Partner
+from schemas.routes import BadPattern
 from schemas.windows import WINDOW_US
 
 Where = tuple[str | int, ...]
 SECTIONS = tuple(Catalog.model_fields)
+_METHOD = re.compile(r"[A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]*")  # as ingest/sql/macros.sql reads one
 
 
 class Problem(NamedTuple):
@@ -30,6 +33,8 @@ def problems(
     found = [*_doubles(catalog, left_out)]
     if whole:
         found += _references(catalog, left_out)
+    found += _idle_filters(catalog)
+    found += _claims(catalog)
     for i, partner in enumerate(catalog.partners):
         found += _overlaps(partner, i)
         found += _unaligned(partner, i)
@@ -51,6 +56,50 @@ def problems(
     return found
 
 
+def _idle_filters(catalog: Catalog) -> Iterator[Problem]:
+    """Parts of filters that no request can pass. Asked here and not by the record: a close keeps its catalog for good."""
+    for i, meter in enumerate(catalog.meters):
+        where, said = ("meters", i, "filter"), meter.filter
+        methods = None if said.methods is None else {method.upper() for method in said.methods}
+        for j, method in enumerate(said.methods or ()):
+            if not _METHOD.fullmatch(method):
+                yield Problem((*where, "methods", j), f"{method!r} is no HTTP method, so no request has it; correct it")
+        for j, pattern in enumerate(said.routes or ()):
+            try:
+                named = routes.parsed(pattern).method
+            except BadPattern as exc:
+                yield Problem((*where, "routes", j), str(exc))
+                continue
+            if named is not None and methods is not None and named not in methods:
+                yield Problem(
+                    (*where, "routes", j),
+                    f"{pattern!r} asks for {named}, which `methods` leaves out, so no request passes; add it there, or remove the method here",
+                )
+        if not said.statuses():
+            yield Problem(
+                where,
+                "`exclude_status` takes off all that `status` lets pass, so no request is counted; correct one of them",
+            )
+
+
+def _claims(catalog: Catalog) -> Iterator[Problem]:
+    """Sources that are, or hold, the operator's own traffic."""
+    internal = {p.id for p in catalog.partners if p.is_internal}
+    known = {p.id for p in catalog.partners}
+    for i, source in enumerate(catalog.sources):
+        if source.own and source.own.partner in known - internal:
+            yield Problem(
+                ("sources", i, "own", "partner"),
+                f"{source.own.partner!r} pays; own traffic is of a partner of status internal: add one, or list the partner's credentials",
+            )
+        if source.partner in internal:
+            yield Problem(
+                ("sources", i, "partner"),
+                f"{source.partner!r} is internal, and would be given every unknown credential, a forgotten partner's too; write "
+                f"`own: {{partner: {source.partner}, without_credential: true}}` instead",
+            )
+
+
 def _secrets(partner: Partner, i: int) -> Iterator[Problem]:
     """Asked here and not by the record: a close keeps its catalog for good, and must be read whatever this list becomes."""
     for j, credential in enumerate(partner.credentials):
@@ -65,6 +114,20 @@ def _secrets(partner: Partner, i: int) -> Iterator[Problem]:
 
 def doubts(catalog: Catalog) -> list[str]:
     """What may be wrong and cannot be known to be, a line each. A secret that stands there is not repeated."""
+    return [*_wide_claims(catalog), *_doubted_ids(catalog)]
+
+
+def _wide_claims(catalog: Catalog) -> Iterator[str]:
+    for partner in catalog.partners:
+        for i, credential in enumerate(partner.credentials):
+            if partner.is_internal and credential.kind == "oidc" and credential.client_id is None:
+                yield (
+                    f"partners.{partner.id}.credentials.{i}: every client of {credential.issuer} that no partner lists is own traffic, also a "
+                    f"new partner's until it is listed; name the clients by `client_id`"
+                )
+
+
+def _doubted_ids(catalog: Catalog) -> list[str]:
     return [
         f"partners.{partner.id}.credentials.{i}: {credential.kind} {value[:4]}… may be the key itself and not its id; if it is, replace "
         f"the key, and write the id as the log shows it"
@@ -108,8 +171,11 @@ def _named(catalog: Catalog) -> Iterator[tuple[Where, str, str]]:
     for i, source in enumerate(catalog.sources):
         if source.partner is not None:
             yield ("sources", i, "partner"), "partners", source.partner
+        if source.own is not None:
+            yield ("sources", i, "own", "partner"), "partners", source.own.partner
     for i, partner in enumerate(catalog.partners):
-        yield ("partners", i, "legal_entity"), "legal_entities", partner.legal_entity
+        if partner.legal_entity is not None:
+            yield ("partners", i, "legal_entity"), "legal_entities", partner.legal_entity
         for j, assigned in enumerate(partner.plans):
             yield ("partners", i, "plans", j, "plan"), "plans", assigned.plan
 

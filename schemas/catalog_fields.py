@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from schemas import zones
+from schemas import routes, zones
 from schemas.money import MINOR_UNITS
 
 # Explicit embeddings, overrides and isolates: what follows them is shown in another order than it is stored.
@@ -64,6 +64,11 @@ def _resource(arn: str) -> str:
     return arn
 
 
+def _pattern(text: str) -> str:
+    routes.parsed(text)
+    return text
+
+
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2}|0)$")]  # 0: none was logged
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands on invoices
@@ -74,6 +79,8 @@ Zone = Annotated[str, AfterValidator(_zone)]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}(/[A-Za-z0-9_.@-]{1,64}){0,3}$")]
 EventId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_one_line)]
 EventType = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line)]
+RoutePattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_one_line), AfterValidator(_pattern)]
+RouteText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands in rollups
 Currency = Annotated[str, AfterValidator(_currency)]
 Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
 NotNegative = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]

@@ -51,7 +51,17 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
             latest = to_us(received_at + timedelta(minutes=known.max_future_minutes))
     fields = known.fields.named() if known.fields else None
     return SourceRules(
-        source, known.may_tag, known.partner_field, earliest, latest, known.event_types, fields, known.partner
+        source,
+        known.may_tag,
+        known.partner_field,
+        earliest,
+        latest,
+        known.event_types,
+        fields,
+        known.partner,
+        tuple((route.logged, route.name) for route in known.routes),
+        None if known.own is None else known.own.partner,
+        None if known.own is None else known.own.routes,
     )
 
 

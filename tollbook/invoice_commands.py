@@ -81,7 +81,7 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
     Example: tollbook invoice rate --catalog examples/catalog --lake demo/lake --period 2026-10
     """
     book = catalogs.load(catalog)
-    drafts, problems = closing.drafts_of(Warehouse(lake), book, book.partners, period)
+    drafts, problems = closing.drafts_of(Warehouse(lake), book, book.payers(), period)
     if json:
         show_json(
             {

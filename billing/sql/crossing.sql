@@ -1,5 +1,5 @@
 -- The event with which a running sum reaches a level.
--- in:  events; meters, meter_status, meter_method, meter_route of one meter; $partner_id, [$start, $end) TIMESTAMPTZ, $level
+-- in:  events; meters, meter_status, meter_filtered, meter_call of one meter, as for metered.sql; $partner_id, [$start, $end) TIMESTAMPTZ, $level
 --      DECIMAL in the field's unit
 -- out: occurred_at of that event, or no row
 WITH running AS (
@@ -15,8 +15,10 @@ WITH running AS (
     CROSS JOIN meters AS m
     INNER JOIN meter_status AS st ON st.status = coalesce(e.status, 0)
     WHERE e.partner_id = $partner_id AND e.occurred_at >= $start AND e.occurred_at < $end
-        AND (NOT EXISTS (SELECT 1 FROM meter_method) OR e.method IN (SELECT method FROM meter_method))
-        AND (NOT EXISTS (SELECT 1 FROM meter_route) OR e.route IN (SELECT route FROM meter_route))
+        AND (
+            m.meter NOT IN (SELECT meter FROM meter_filtered)
+            OR (coalesce(e.method, ''), coalesce(e.route, '')) IN (SELECT (method, route) FROM meter_call)
+        )
 )
 
 SELECT occurred_at

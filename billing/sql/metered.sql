@@ -1,7 +1,8 @@
 -- What each span's meter counted, by window and key. The one place that says what a meter counts: alerts, usage tables,
 -- notebooks and invoices all sum these rows.
 -- in:  rollups; spans(span, partner_id, meter, span_start, span_end: TIMESTAMPTZ, [start, end)); meters(meter, field);
---      meter_status(meter, status); meter_method(meter, method), meter_route(meter, route): no row, no restriction
+--      meter_status(meter, status); meter_filtered(meter): those that do not count every method and route;
+--      meter_call(meter, method, route): what of both these count, '' where the log had none
 -- out: span, partner_id, meter, window_start, source, service, method, route, status, events_partition, quantity HUGEINT in
 --      the field's unit
 SELECT
@@ -26,5 +27,5 @@ INNER JOIN spans AS s
     ON s.partner_id = r.partner_id AND r.window_start >= s.span_start AND r.window_start < s.span_end
 INNER JOIN meters AS m ON m.meter = s.meter
 INNER JOIN meter_status AS st ON st.meter = s.meter AND st.status = coalesce(r.status, 0)
-WHERE (s.meter NOT IN (SELECT meter FROM meter_method) OR (s.meter, r.method) IN (SELECT (meter, method) FROM meter_method))
-    AND (s.meter NOT IN (SELECT meter FROM meter_route) OR (s.meter, r.route) IN (SELECT (meter, route) FROM meter_route))
+WHERE s.meter NOT IN (SELECT meter FROM meter_filtered)
+    OR (s.meter, coalesce(r.method, ''), coalesce(r.route, '')) IN (SELECT (meter, method, route) FROM meter_call)

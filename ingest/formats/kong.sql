@@ -42,7 +42,7 @@ parsed AS (
         }') END AS r,
         CASE WHEN NOT starts_with(line, '{') THEN regexp_extract(
             line,
-            '^(\S+) \S+ (\S+) \[([^\]]+)\] "([A-Z]+) (\S+)[^"]*" (\d{3}) (\d+|-)(?:\s|$)',
+            '^(\S+) \S+ (\S+) \[([^\]]+)\] "([A-Za-z][A-Za-z0-9_-]*) (\S+)[^"]*" (\d{3}) (\d+|-)(?:\s|$)',
             ['ip', 'user', 'time', 'method', 'target', 'status', 'bytes']
         ) END AS t
     FROM framed

@@ -5,7 +5,8 @@
 --      limits(position, earliest_us, latest_us: [earliest, latest), key) of lines received at times of their own, in records
 --      with a key that names the partner;
 --      given, one row: generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit),
---      source_partner, source_suspended (or NULL: the source is nobody's own)
+--      source_partner, source_suspended (or NULL: the source is nobody's own), own_partner (whose lines without a credential may be,
+--      which ingest/routing.py decides, or NULL)
 -- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
 --      doubtful and detail (of what the format refuses); tag, identity and credential as the log has them; what a policy judges by: policy,
 --      client_ip and the entry's own line
@@ -85,6 +86,7 @@ SELECT
         WHEN tag IS NOT NULL AND may_tag THEN NULL
         WHEN identity_kind != 'none' THEN 'UNKNOWN_CREDENTIAL'
         WHEN tag IS NOT NULL THEN 'TAG_NOT_ALLOWED'
+        WHEN record_key != own_partner THEN 'KEY_MISMATCH'
         ELSE 'NO_PARTNER'
     END AS reason,
     doubtful,

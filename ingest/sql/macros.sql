@@ -167,9 +167,10 @@ CREATE OR REPLACE MACRO clf_head(part) AS CASE
     ELSE regexp_extract(part, '^()(\S+) +- +(\S.*) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
 END;
 
--- A request line; both fields are empty where it is none (a TLS handshake, garbage). HTTP/0.9 has no protocol. A space that
+-- A request line; both fields are empty where it is none (a TLS handshake, garbage). A method is any token of RFC 9110, in either
+-- case: nobody hides a request from a meter's filter by writing `get`. HTTP/0.9 has no protocol. A space that
 -- does not belong in a target ends it, so that nobody hides method and path by sending one.
-CREATE OR REPLACE MACRO request_line(part) AS regexp_extract(part, '^([A-Z][A-Z_-]*) (\S+)(?: .*)?$', ['method', 'target']);
+CREATE OR REPLACE MACRO request_line(part) AS regexp_extract(part, '^([A-Za-z][A-Za-z0-9!#$%&''*+.^_`|~-]*) (\S+)(?: .*)?$', ['method', 'target']);
 
 -- Status and bytes after the request of a CLF line.
 CREATE OR REPLACE MACRO clf_result(part) AS regexp_extract(part, '^ (\d{3}|-) (\d+|-)(?:\s|$)', ['status', 'bytes']);

@@ -10,7 +10,8 @@ WITH named AS (
             time_text := own_field(line, given.field_time),
             method := own_field(line, given.field_method),
             target := own_field(line, given.field_path),
-            route := own_field(line, given.field_route),
+            -- It may be the request's target: a query is stored nowhere.
+            route := nullif(split_part(split_part(own_field(line, given.field_route), '?', 1), '#', 1), ''),
             status := own_field(line, given.field_status),
             request_bytes := own_field(line, given.field_request_bytes),
             response_bytes := own_field(line, given.field_response_bytes),

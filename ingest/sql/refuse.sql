@@ -1,5 +1,5 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one row: source_partner
+-- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one row: source_partner, own_partner
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
 --      several entries the entry's own text; masked, addresses cut), raw_sha256 (of the whole line, addresses
 --      cut: by the hash of a line one could try which address it was); in log order
@@ -22,7 +22,7 @@ SELECT
         WHEN r.reason IN ('UNKNOWN_PARTNER', 'TAG_NOT_ALLOWED') THEN 'partner tag ' || left(r.tag, 64)
         -- It may hold anything: what could act on a terminal or a log is not repeated.
         WHEN r.reason = 'BAD_PARTNER' THEN 'partner tag ' || regexp_replace(left(r.tag, 64), '[^ -~]', '?', 'g')
-        WHEN r.reason = 'KEY_MISMATCH' THEN 'record key ' || regexp_replace(left(limits.key, 64), '[^ -~]', '?', 'g') || ', but the line is of ' || r.partner_id
+        WHEN r.reason = 'KEY_MISMATCH' THEN 'record key ' || regexp_replace(left(limits.key, 64), '[^ -~]', '?', 'g') || ', but the line is of ' || coalesce(r.partner_id, given.own_partner)
         WHEN r.reason = 'PARTNER_MISMATCH' AND given.source_partner IS NOT NULL
             THEN 'the source is of ' || given.source_partner || ', but ' || CASE
                 WHEN r.tag != given.source_partner THEN 'partner tag ' || left(r.tag, 64)

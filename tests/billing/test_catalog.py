@@ -8,9 +8,11 @@ import pytest
 
 from billing.catalog import CatalogError, Located, load
 from schemas.catalog import Graduated, PerUnit
+from schemas.catalog_checks import doubts
 from tests.billing import catalogs
 from tests.billing.broken_catalogs import BROKEN, Broken
 from tests.billing.broken_doors import BROKEN_DOORS
+from tests.billing.broken_routes import BROKEN_ROUTES
 from tests.billing.catalogs import FILES, PARTNERS, PRICES, SELLER
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "catalog"
@@ -28,7 +30,7 @@ def test_a_catalog_in_order_loads(tmp_path: Path, folder: Path | None) -> None:
     assert load(folder or catalogs.written(tmp_path / "catalog")).partners
 
 
-@pytest.mark.parametrize("broken", [pytest.param(b, id=b.name) for b in (*BROKEN, *BROKEN_DOORS)])
+@pytest.mark.parametrize("broken", [pytest.param(b, id=b.name) for b in (*BROKEN, *BROKEN_DOORS, *BROKEN_ROUTES)])
 def test_a_broken_catalog_is_refused_with_place_and_remedy(tmp_path: Path, broken: Broken) -> None:
     """File, line, field, and what to write instead; one problem, without others that only follow from it."""
     text = FILES[f"{broken.file}.yaml"]
@@ -169,3 +171,22 @@ def test_what_ends_when_the_next_begins_does_not_overlap(tmp_path: Path) -> None
     assert early != partners
     (first,) = problems(catalogs.written(tmp_path / "early", partners=early))
     assert first.field == "partners.zeta.credentials.0"
+
+
+INTERNAL = """
+  - id: us
+    name: Our own
+    status: internal
+    time_zone: Etc/UTC
+    credentials: [{kind: oidc, issuer: "https://login.example"}, {kind: oidc, issuer: "https://b.example", client_id: app}]
+"""
+
+
+def test_a_source_whose_unknown_credentials_would_all_be_own_is_refused(tmp_path: Path) -> None:
+    """A forgotten partner among them would never be missed; and an issuer for all its clients is pointed out for the same reason."""
+    partners, seller = PARTNERS + INTERNAL, SELLER + "sources:\n  - {id: edge, partner: us}\n"
+    (found,) = problems(catalogs.written(tmp_path / "catalog", partners=partners, seller=seller))
+    assert found.field == "sources.edge.partner"
+    assert "own: {partner: us, without_credential: true}" in found.message
+    (doubt,) = doubts(load(catalogs.written(tmp_path / "wide", partners=partners)))
+    assert doubt.startswith("partners.us.credentials.0: every client of https://login.example")

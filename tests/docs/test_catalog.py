@@ -14,6 +14,7 @@ from schemas.catalog import (
     Grant,
     LegalEntity,
     Meter,
+    Own,
     Partner,
     Plan,
     PlanAssignment,
@@ -21,6 +22,7 @@ from schemas.catalog import (
     Rate,
     RateCard,
     RateCardVersion,
+    RouteName,
     Source,
     Throttle,
 )
@@ -30,7 +32,7 @@ PAGE = "docs/catalog.md"
 # The tables of each section, in order.
 TABLES: dict[str, list[type[BaseModel]]] = {
     "legal_entities": [LegalEntity],
-    "sources": [Source, Fields],
+    "sources": [Source, Fields, RouteName, Own],
     "meters": [Meter, Filter],
     "rate_cards": [RateCard, RateCardVersion, Rate],
     "plans": [Plan, Quota, Throttle],

@@ -52,6 +52,15 @@ def test_what_has_no_name_of_its_own_is_read_as_ever() -> None:
     assert decoded.refused["reason"].to_pylist() == ["NOT_JSON"]
 
 
+def test_a_route_may_be_the_target_and_keeps_no_query() -> None:
+    """Queries hold secrets: they are stored nowhere, also not where an operator calls the target a route."""
+    fields = {"route": "url", "consumer": "who", "time": "when", "status": "http/statusCode"}
+    decoded = decode(
+        "nginx", fields, *(line(RECORD | {"url": url}) for url in ("/v1/orders?apikey=canary", "/x#canary", "?canary"))
+    )
+    assert [event["route"] for event in decoded.events.to_pylist()] == ["/v1/orders", "/x", None]
+
+
 def test_an_identity_may_be_a_tag() -> None:
     """`partner` is to `fields` what `partner_field` is alone: only a source that may tag can use it."""
     fields = {"partner": "tenant/id"}

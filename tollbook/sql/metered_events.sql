@@ -1,7 +1,7 @@
 -- The events behind a usage figure: each event once for every meter that counts it, and where its line stands.
 -- The filters are those of billing/sql/metered.sql, which reads rollups; a test holds the two together.
--- in:  events, reads; units, partners as for usage.sql; meters(meter, field), meter_status(meter, status), meter_method(meter, method),
---      meter_route(meter, route) as for metered.sql
+-- in:  events, reads; units, partners as for usage.sql; meters(meter, field), meter_status(meter, status), meter_filtered(meter),
+--      meter_call(meter, method, route) as for metered.sql
 -- out: partner_id, meter, unit, window_start, occurred_at, event_id, source, service, method, route, status, quantity DECIMAL in `unit`,
 --      file (its last known name), position (byte offset in its decompressed text), item, event_day
 WITH files AS (
@@ -38,5 +38,5 @@ CROSS JOIN meters AS m
 INNER JOIN units AS u ON u.meter = m.meter
 INNER JOIN meter_status AS st ON st.meter = m.meter AND st.status = coalesce(e.status, 0)
 LEFT JOIN files AS f ON f.source = e.source AND f.generation = e.generation
-WHERE (m.meter NOT IN (SELECT meter FROM meter_method) OR (m.meter, e.method) IN (SELECT (meter, method) FROM meter_method))
-    AND (m.meter NOT IN (SELECT meter FROM meter_route) OR (m.meter, e.route) IN (SELECT (meter, route) FROM meter_route))
+WHERE m.meter NOT IN (SELECT meter FROM meter_filtered)
+    OR (m.meter, coalesce(e.method, ''), coalesce(e.route, '')) IN (SELECT (meter, method, route) FROM meter_call)
