@@ -43,8 +43,9 @@ class History(NamedTuple):
     events: list[Event]
 
 
-def history(seed: int) -> History:
-    made = _World(Random(seed))
+def history(seed: int, *, small: bool = False) -> History:
+    """Small: two or three months, two partners at first, at most twelve requests a month, for a lake that is made in a second."""
+    made = _World(Random(seed), small=small)
     runs = list(made.runs())
     events = sorted(made.events(runs), key=lambda event: event.at_us)
     return History(seed, list(_remedied(made, runs, events)), events)
@@ -58,9 +59,10 @@ def months_from(first: str, count: int) -> list[str]:
 class _World:
     """The catalog as it is now, and the dice."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, *, small: bool) -> None:
         self.rng = rng
-        self.labels = months_from(rng.choice(BEGINS), rng.randint(2, 5))
+        self.requests_max = 12 if small else 25
+        self.labels = months_from(rng.choice(BEGINS), rng.randint(2, 3 if small else 5))
         self.risky = self.chance(0.12)  # whether usage without a price may occur, which blocks
         names = [*rng.sample(["requests", "data", "writes", "upload", "time"], rng.randint(1, 3)), "all"]
         self.meters = [copy.deepcopy(METERS[name]) for name in names]
@@ -70,7 +72,7 @@ class _World:
             for n in range(rng.randint(1, 3))
         ]
         self.plans = [{"id": f"plan-{n}", "rate_card": rng.choice(self.cards)["id"]} for n in range(rng.randint(1, 4))]
-        self.partners = [self._partner(f"p{n}", self.labels[0]) for n in range(rng.randint(1, 3))]
+        self.partners = [self._partner(f"p{n}", self.labels[0]) for n in range(rng.randint(1, 2 if small else 3))]
 
     def chance(self, share: float) -> bool:
         return self.rng.random() < share
@@ -293,7 +295,7 @@ class _World:
                     continue
                 low, high = month_bounds(partner["time_zone"], label)
                 near = [bound for bound in bounds if low - 2 * DAY_US <= bound <= high + 2 * DAY_US]
-                for _ in range(self.rng.randint(0, 25)):
+                for _ in range(self.rng.randint(0, self.requests_max)):
                     at = (
                         self.rng.choice(near) + self.rng.choice([-1, 0, 1])
                         if self.chance(0.4)
