@@ -27,11 +27,23 @@ METERS: dict[str, Record] = {
     "data": {"id": "data", "aggregate": "sum", "field": "response_bytes", "unit": "KB", "divide_by": "1000"},
     "writes": {"id": "writes", "aggregate": "count", "unit": "writes", "filter": {"methods": ["POST", "put"], "status": ["2xx", "404"]}},
     "upload": {
-        "id": "upload", "aggregate": "sum", "field": "request_bytes", "unit": "KiB", "divide_by": "1024", "filter": {"routes": ["orders", "quotes"]},
+        "id": "upload", "aggregate": "sum", "field": "request_bytes", "unit": "KiB", "divide_by": "1024",
+        "filter": {"routes": ["orders", "quot*", "/v1/orders/**", "POST /v1/export/{id}"]},
     },
     "time": {"id": "time", "aggregate": "sum", "field": "latency_us", "unit": "s", "divide_by": "1000000"},
     "all": {"id": "all", "aggregate": "count", "unit": "requests", "billable": "false"},
 }  # fmt: skip
+ROUTES = (
+    "orders",
+    "quotes",
+    "status",
+    "/v1/orders",
+    "//V1/Orders/7/",
+    "/v1/orders/7/items",
+    "/v1/export/8",
+    "/v1/%65xport/./9?x=1",
+    "/v1/ordersx",
+)
 CURRENCIES = ("EUR", "EUR", "JPY", "KWD", "USD")
 
 
@@ -73,6 +85,9 @@ class _World:
         ]
         self.plans = [{"id": f"plan-{n}", "rate_card": rng.choice(self.cards)["id"]} for n in range(rng.randint(1, 4))]
         self.partners = [self._partner(f"p{n}", self.labels[0]) for n in range(rng.randint(1, 2 if small else 3))]
+        if self.chance(0.15):
+            ours = {"id": "us", "name": "Us", "status": "internal", "time_zone": rng.choice(ZONES), "plans": []}
+            self.partners.append(ours | {"credentials": [{"kind": "consumer", "id": "c-us"}]})
 
     def chance(self, share: float) -> bool:
         return self.rng.random() < share
@@ -104,7 +119,7 @@ class _World:
                 yield Run(self.rng.choice(self.labels[: n + 1]), self.catalog())  # again: settled already
 
     def _change(self, label: str) -> None:
-        for partner in self.partners:
+        for partner in (one for one in self.partners if one.get("status") != "internal"):
             self._change_partner(partner, label)
         for card in self.cards:
             self._change_card(card, label)
@@ -308,6 +323,8 @@ class _World:
     def _is_wanted(self, event: Event, runs: list[Run]) -> bool:
         """Few requests without a price, and few before the first month that is issued: either blocks."""
         owner = next(one for one in runs[0].catalog["partners"] if one["id"] == event.partner)
+        if owner.get("status") == "internal":
+            return True
         if event.at_us < month_bounds(owner["time_zone"], runs[0].label)[0] and not self.chance(0.3):
             return False
         return self.risky or _priced(event, runs)
@@ -317,7 +334,7 @@ class _World:
             partner,
             at_us,
             method=self.rng.choice(["GET", "GET", "POST", "post", "PUT", "Get"]),
-            route=self.rng.choice(["orders", "quotes", "status"]),
+            route=self.rng.choice(ROUTES),
             status=self.rng.choice([200, 200, 200, 201, 404, 429, 500, 0]),
             request_bytes=self.rng.choice([0, 512, 1024, self.rng.randint(0, 9000)]),
             response_bytes=self.rng.choice([0, 500, 1000, self.rng.randint(0, 9000)]),

@@ -114,6 +114,7 @@ WANTED = {
         "a plan beyond the local month",
     ),
     *(
+        "own traffic",
         "blocked: no price",
         "blocked: missing",
         "settled already",
@@ -149,7 +150,7 @@ def _kinds(made: History) -> Iterator[str]:
                 blocked.add((run.label, partner["id"]))
                 yield "blocked: missing" if "missing" in one.problems[0] else "blocked: no price"
             else:
-                yield "settled already"
+                yield "own traffic" if partner.get("status") == "internal" else "settled already"
     for event in made.events:
         name = named_unbilled(event, [period for period in settled if period.partner == event.partner])
         if name:
@@ -163,7 +164,7 @@ def _changes(one: Record, two: Record) -> Iterator[str]:
             yield "a partner comes"
         elif partner["time_zone"] != before[partner["id"]]["time_zone"]:
             yield "another zone"
-        elif partner["legal_entity"] != before[partner["id"]]["legal_entity"]:
+        elif partner.get("legal_entity") != before[partner["id"]].get("legal_entity"):
             yield "another entity"
     if any(a["currency"] != b["currency"] for a, b in zip(one["rate_cards"], two["rate_cards"], strict=True)):
         yield "another currency"

@@ -86,18 +86,18 @@ def _line(i: int, event: Event) -> bytes:
 
 
 def _issue(here: Here, run: Run, expected: dict[str, Outcome], now: datetime) -> Iterable[str]:
-    for entity in sorted({partner["legal_entity"] for partner in run.catalog["partners"]}):
+    for entity in sorted({partner["legal_entity"] for partner in run.catalog["partners"] if "legal_entity" in partner}):
         ended = here.tollbook(
             "invoice", "issue", "--catalog", here.catalog, "--lake", here.lake, "--period", run.label,
             "--legal-entity", entity, "--now", now.isoformat(),
         )  # fmt: skip
-        mine = [expected[partner["id"]] for partner in run.catalog["partners"] if partner["legal_entity"] == entity]
+        mine = [expected[partner["id"]] for partner in run.catalog["partners"] if partner.get("legal_entity") == entity]
         if ended.code == BUG:
             yield f"{entity}: {ended}"
         elif any(one.settled for one in mine) and not any(one.problems for one in mine) and ended.code != 0:
             yield f"{entity} is refused: {ended}"
         for partner in run.catalog["partners"]:
-            blocked = partner["legal_entity"] == entity and expected[partner["id"]].problems
+            blocked = partner.get("legal_entity") == entity and expected[partner["id"]].problems
             if blocked and not any(partner["id"] in text for text in ended.err.splitlines()):
                 yield f"{partner['id']} is blocked and not named: {blocked} by the pages, {ended} by the product"
 

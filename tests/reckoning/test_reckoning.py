@@ -8,6 +8,7 @@ import pytest
 
 from tests.reckoning.balance import Run, issued, unbalanced
 from tests.reckoning.reckoning import EPOCH, Event, Outcome, Settled, midnight_us, month_bounds, reckon, rounded
+from tests.reckoning.routes import matches
 
 HOUR_US = 3_600_000_000
 PER_UNIT = {"model": "per_unit", "unit_price": "0.10"}
@@ -366,3 +367,38 @@ def test_two_currencies_block() -> None:
     ]
     assert october(catalog, []).problems == ("two currencies: ['EUR', 'JPY']",)
     assert october(catalog, [], label="2026-11").bill.currency == "JPY"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "route", "expected"),
+    [
+        ("/v1/export", "/V1/Export/", True),
+        ("/v1/export", "//v1/%65xport?x=1", True),
+        ("/v1/export", "/v1/a/../export;v=1", True),
+        ("/v1/export", "GET /v1/export", True),
+        ("get /v1/export", "/v1/export", True),
+        ("POST /v1/export", "/v1/export", False),
+        ("POST /v1/export", "POST /v1/export", True),
+        ("/v1/export", "/v1/exports", False),
+        ("/v1/*/items", "/v1/7/items", True),
+        ("/v1/*/items", "/v1/7/8/items", False),
+        ("/v1/{id}", "/v1", False),
+        ("/v1/{id}", "/v1/7", True),
+        ("/v1/**", "/v1", True),
+        ("/v1/**", "/v1/a/b", True),
+        ("/v1/{rest+}", "/v1/a/b", True),
+        ("/v1/**", "/v10", False),
+        ("export", "export", True),
+        ("export", "Export", False),
+        ("REST.*.OBJECT", "REST.GET.OBJECT", True),
+        ("export", None, False),
+    ],
+)
+def test_routes(pattern: str, route: str | None, expected: bool) -> None:
+    assert matches(pattern, "GET", route) == expected
+
+
+def test_own_traffic_has_no_bill_and_is_not_settled() -> None:
+    catalog = book(("2026-01-01", [fee("31")]))
+    catalog["partners"][0]["status"] = "internal"
+    assert october(catalog, used(1, "2026-10-05T00:00Z")) == Outcome(None, None, (), ())
