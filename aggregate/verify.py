@@ -11,9 +11,13 @@ from aggregate import engine, followers
 from aggregate.engine import EVER
 from schemas import history, integers, lake, tables
 from schemas.following import FOLLOWERS, SUMMED, consistent_cut, taken_in
+from schemas.history import History
 from schemas.lake import LakeError
-from schemas.tables import EVENTS, TOPICS
+from schemas.tables import ALERTS, CLOSES, EVENTS, INVOICES, TEXTS, TOPICS, TableShape
 
+_WHOLE, _WRITTEN = "the log of the lake is whole", "files are what was written"
+_SUMMED = (EVENTS, *SUMMED, TOPICS)
+_REQUIRED = (*_SUMMED, ALERTS, CLOSES, INVOICES)
 _OUTCOMES = ("counted", "duplicates", "conflicts", "refused")
 
 
@@ -27,12 +31,15 @@ class Check(NamedTuple):
 class Proof(NamedTuple):
     """All checks, and the books they rest on: one row per source and origin, columns of aggregate/sql/books.sql.
 
-    `commits_on_the_way`: commits of `events` that some other table has not taken in yet; nothing is said of them.
+    `commits_on_the_way`: commits of `events` that some other table has not taken in yet; nothing is said of them. `files_not_hashed`: of
+    commits made before hashes were recorded; of these files only names and sizes are known. Damaged files are not summed up: then
+    there are no books.
     """
 
     checks: list[Check]
     books: list[dict[str, Any]]
     commits_on_the_way: int = 0
+    files_not_hashed: int = 0
 
     @property
     def problems(self) -> list[str]:
@@ -53,21 +60,36 @@ def prove(
     end: datetime = EVER["end"],
 ) -> Proof:
     """Check the whole lake, at its newest consistent cut or at the given table versions; identities and rollups between two instants."""
-    con = engine.connect()
-    shapes = (EVENTS, *SUMMED, TOPICS)
     try:
         cut = versions or consistent_cut(root)
         newest = lake.open_table(root, EVENTS).version()
-        pinned = {s.name: cut[s.name] if s.name in cut else lake.open_table(root, s).version() for s in shapes}
+        pinned = {s.name: cut[s.name] if s.name in cut else lake.open_table(root, s).version() for s in _SUMMED}
     except LakeError as exc:
-        return Proof([Check("the log of the lake is whole", [str(exc)])], [])
-    for shape in shapes:
-        engine.scan(con, shape.name, lake.pinned_files(root, shape, pinned[shape.name]), shape.schema)
+        return Proof([Check(_WHOLE, [str(exc)])], [])
+    histories, problems = _histories(root, pinned)
+    checks = [Check(_WHOLE, [*problems, *_log(root, histories)]), Check(_WRITTEN, list(_changed(root, histories)))]
+    not_hashed = sum(not file.sha256 for found in histories.values() for file in found.files.values())
+    left = newest - pinned[EVENTS.name]
+    if checks[-1].problems or problems:
+        return Proof(checks, [], left, not_hashed)
+    try:
+        checks.append(Check("all tables have followed events", list(_followed(root, pinned))))
+        summed, books = _summed(root, pinned, {"start": start, "end": end})
+    except LakeError as exc:
+        return Proof([*checks, Check("the books can be summed up", [str(exc)])], [], left, not_hashed)
+    return Proof([*checks, *summed], books, left, not_hashed)
+
+
+def _summed(
+    root: Path, pinned: Mapping[str, int], span: Mapping[str, datetime]
+) -> tuple[list[Check], list[dict[str, Any]]]:
+    """What the rows of the tables say. Raises LakeError for a file that cannot be read."""
+    con = engine.connect()
+    files = {shape: lake.pinned_files(root, shape, pinned[shape.name]) for shape in _SUMMED}
+    for shape in _SUMMED:
+        engine.scan(con, shape.name, files[shape], shape.schema)
     books = integers.rows(engine.run(con, "books"))
-    span = {"start": start, "end": end}
     checks = [
-        Check("the log of the lake is whole", list(_log(root))),
-        Check("all tables have followed events", list(_followed(root, pinned))),
         Check("logs were read without a gap", list(_gaps(con))),
         Check("what was read is what stands in the tables", list(_stored(con))),
         Check("entries = counted + duplicates + conflicts + refused", list(_balance(books))),
@@ -75,18 +97,43 @@ def prove(
         Check("no identity is counted twice", list(_twice(con, span))),
         Check("rollups are the sum of events", list(_differing(con, span))),
     ]
-    return Proof(checks, books, newest - pinned[EVENTS.name])
+    return checks, books
 
 
-def _log(root: Path) -> Iterator[str]:
-    for shape in tables.ALL.values():
+def _histories(root: Path, pinned: Mapping[str, int]) -> tuple[dict[TableShape, History], list[str]]:
+    """What the logs of all tables say that are kept, at the pinned versions or their newest; and which cannot be read."""
+    found: dict[TableShape, History] = {}
+    problems = []
+    for shape in tables.KEPT.values():
+        if shape not in _REQUIRED and not (root / shape.name).exists():
+            continue  # a table that came after the lake was made; whatever writes to the lake next makes it
+        try:
+            found[shape] = history.read(root, shape, pinned.get(shape.name))
+        except LakeError as exc:
+            problems.append(str(exc))
+    return found, problems
+
+
+def _log(root: Path, histories: Mapping[TableShape, History]) -> Iterator[str]:
+    for shape in (*histories, TEXTS):
         try:
             lake.check_log(root, shape)
-            if not shape.erasable:
-                found = history.read(root, shape)
-                yield from (*found.problems, *history.opening(root, shape, found))
+            if shape in histories:
+                found = histories[shape]
+                yield from (*found.problems, *history.problems_behind(root, shape, found.version))
+                yield from history.opening(root, shape, found)
         except LakeError as exc:
             yield str(exc)
+
+
+def _changed(root: Path, histories: Mapping[TableShape, History]) -> Iterator[str]:
+    for shape, found in histories.items():
+        yield from history.changed(root, shape, found)
+    try:
+        if EVENTS in histories:
+            yield from history.changed_texts(root, histories[EVENTS])
+    except LakeError as exc:
+        yield str(exc)
 
 
 def _followed(root: Path, versions: Mapping[str, int]) -> Iterator[str]:

@@ -4,7 +4,6 @@ A close is refused while anything is unexplained. The same input gives the same 
 supersedes it, unless invoices were issued from the earlier one.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,14 +12,14 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing import rating
+from billing import proofs, rating
 from billing.periods import Period, local_day, month, segments, uncovered
 from billing.rating import Ask, Draft
 from billing.warehouse import Span, Warehouse
 from schemas import integers, lake
 from schemas.catalog import Catalog, Partner
 from schemas.following import consistent_cut
-from schemas.lake import LakeError
+from schemas.lake import Damaged, LakeError
 from schemas.tables import CLOSES, DUPLICATES, EVENTS, INGESTED, INVOICES, LETTERS, READS, REDRIVEN, ROLLUPS, TOPICS
 
 CODE_VERSION = "0.1.0"
@@ -93,7 +92,7 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
     if problems:
         raise Refused(problems)
     document = _canonical(_content(house, catalog, label, legal_entity, drafts))
-    return _record(root, Close(hashlib.sha256(document.encode()).hexdigest()[:24], label, legal_entity, document, now))
+    return _record(root, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 
 def drafts_of(
@@ -144,7 +143,10 @@ def pinned(root: Path, made: Close) -> Warehouse:
 
 
 def _closes(house: Warehouse) -> list[Close]:
-    return [Close(**row) for row in house.query("closes").to_pylist()]
+    found = [Close(**row) for row in house.query("closes").to_pylist()]
+    if problems := [p for made in found for p in proofs.close_document(made.close_id, made.document)]:
+        raise Damaged("; ".join(problems))
+    return found
 
 
 def _newest(house: Warehouse, label: str, legal_entity: str) -> Close | None:

@@ -4,65 +4,88 @@ The log's entries are never deleted but of erasable tables, so it tells all that
 a file that was changed where it lies, does not agree with it (docs/decisions/019-hashes-of-files.md).
 """
 
+import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deltalake import DeltaTable
 
 from schemas import lake
-from schemas.lake import Damaged
-from schemas.tables import TableShape
-
-_BLOCK_BYTES = 1 << 20
+from schemas.hashing import sha256_of
+from schemas.lake import Damaged, Part
+from schemas.tables import TEXTS, TableShape
 
 
 class File(NamedTuple):
     """One file of a version. `sha256` is "" for a file of a commit that was made before hashes were recorded."""
 
     path: str  # relative to the table
-    size_bytes: int
+    size_bytes: int | None  # None: not known
     sha256: str
 
 
 class History(NamedTuple):
-    """A table up to one version, by its log alone."""
+    """A table up to one version, by its log alone.
+
+    `texts`: of `events`, the files of table `texts` that its commits name, relative to that table, and their hashes.
+    """
 
     version: int
-    files: Mapping[str, File]  # by path
-    apps: Mapping[str, int]  # transaction versions
-    problems: tuple[str, ...]  # what the product never does
+    files: dict[str, File]  # by path
+    apps: dict[str, int]  # transaction versions
+    problems: list[str]  # what the product never does
+    texts: dict[str, str]
 
 
 def read(root: Path, shape: TableShape, version: int | None = None) -> History:
     """The history of a table that is never erased from, to a version (default: the newest). Raises LakeError for an entry that is damaged."""
     assert not shape.erasable
     last = lake.open_table(root, shape).version() if version is None else version
-    files: dict[str, File] = {}
-    apps: dict[str, int] = {}
-    problems: list[str] = []
+    found = History(last, {}, {}, [], {})
     for number in range(last + 1):
-        entry, where = lake.log_entry(root, shape, number), lake.entry_path(root, shape, number)
-        said = lake.said(entry, where)
-        hashes = said.get("sha256", {})
-        try:
-            added = {a["path"]: File(a["path"], a["size"], hashes.get(a["path"], "")) for a in _actions(entry, "add")}
-            moved = {a["appId"]: a["version"] for a in _actions(entry, "txn")}
-        except (KeyError, TypeError) as exc:
-            raise Damaged(f"{where} holds an action that lacks {exc}; restore it from a backup") from exc
-        if moved != said.get("versions", {}) or hashes.keys() - added:
-            problems.append(f"{where} does not agree with itself; restore it from a backup")
-        apps |= moved
-        files |= added
-        if any(_actions(entry, "remove")):
-            problems.append(f"{where} takes files away, which Tollbook never does; restore the lake from a backup")
-    return History(last, files, apps, tuple(problems))
+        commit = _commit(root, shape, number)
+        found.files.update(commit.files)
+        found.apps.update(commit.apps)
+        found.problems.extend(commit.problems)
+        found.texts.update(commit.texts)
+    return found
+
+
+def problems_behind(root: Path, shape: TableShape, version: int) -> Iterator[str]:
+    """What commits behind a version do that the product never does. Raises LakeError for an entry that is damaged."""
+    for number in range(version + 1, lake.open_table(root, shape).version() + 1):
+        yield from _commit(root, shape, number).problems
+
+
+def _commit(root: Path, shape: TableShape, number: int) -> History:
+    """What one commit does."""
+    entry, where = lake.log_entry(root, shape, number), lake.entry_path(root, shape, number)
+    told = lake.said(entry, where)
+    hashes = told.get("sha256", {})
+    try:
+        added = {a["path"]: File(a["path"], a["size"], hashes.get(a["path"], "")) for a in _actions(entry, "add")}
+        moved = {a["appId"]: a["version"] for a in _actions(entry, "txn")}
+        named = [Part(*part) for part in told.get("info", {}).get(TEXTS.name, [])]
+    except (KeyError, TypeError) as exc:
+        raise Damaged(f"{where} holds what cannot be read ({exc}); restore it from a backup") from exc
+    problems = []
+    if moved != told.get("versions", {}) or hashes.keys() - added:
+        problems.append(f"{where} does not agree with itself; restore it from a backup")
+    if any(_actions(entry, "remove")):
+        problems.append(f"{where} takes files away, which Tollbook never does; restore the lake from a backup")
+    return History(number, added, moved, problems, {part.path: part.sha256 for part in named if part.sha256})
 
 
 def files_sha256(root: Path, shape: TableShape, version: int) -> str:
     """The digest of a version: over the sorted paths and recorded hashes of its files. Reads the log, not the files. Raises LakeError."""
-    listed = sorted(f"{file.path} {file.sha256}" for file in read(root, shape, version).files.values())
+    return digest(read(root, shape, version))
+
+
+def digest(found: History) -> str:
+    """As `files_sha256`, of a history that was read."""
+    listed = sorted(f"{file.path} {file.sha256}" for file in found.files.values())
     return hashlib.sha256("\n".join(listed).encode()).hexdigest()
 
 
@@ -78,33 +101,36 @@ def opening(root: Path, shape: TableShape, found: History) -> Iterator[str]:
 
 def changed(root: Path, shape: TableShape, found: History) -> Iterator[str]:
     """Files that are missing, or are not what was written, by size and by hash where one was recorded. Reads all of them."""
-    for file in found.files.values():
-        path = root / shape.name / file.path
-        try:
-            size, digest = path.stat().st_size, sha256(path) if file.sha256 else ""
-        except FileNotFoundError:
-            yield f"{path} is missing; restore it from a backup"
-            continue
-        except OSError as exc:
-            yield f"{path} cannot be read ({exc.strerror}); repair the disk, or restore the file from a backup"
-            continue
-        if (size, digest) != (file.size_bytes, file.sha256):
-            yield f"{path} was changed after it was written ({_difference(file, size)}); restore it from a backup"
+    return (problem for file in found.files.values() if (problem := _wrong(root / shape.name, file)))
 
 
-def sha256(path: Path) -> str:
-    """The hash of a file, block by block."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+def changed_texts(root: Path, events: History) -> Iterator[str]:
+    """The same of `texts`, of which an erasure may replace files meanwhile: as they are now, by the hashes that are still recorded."""
+    hashes = dict(events.texts)
+    for entry in sorted((root / TEXTS.name / "_delta_log").glob("*.json")):
+        with contextlib.suppress(Damaged):  # it is gone, or the table cannot be opened, and that is told
+            hashes.update(lake.said(lake.log_entry(root, TEXTS, int(entry.stem)), entry).get("sha256", {}))
+    folder = root.absolute() / TEXTS.name
+    for path in lake.pinned_files(root, TEXTS):
+        file = File(str(Path(path).relative_to(folder)), None, hashes.get(str(Path(path).relative_to(folder)), ""))
+        problem = _wrong(folder, file)
+        if problem and path in lake.pinned_files(root, TEXTS):
+            yield problem
 
 
-def _difference(file: File, size: int) -> str:
-    if size != file.size_bytes:
-        return f"{size} bytes, {file.size_bytes} were written"
-    return "its SHA-256 is not the one in the commit that added it"
+def _wrong(folder: Path, file: File) -> str | None:
+    path = folder / file.path
+    try:
+        size, hashed = path.stat().st_size, sha256_of(path) if file.sha256 else ""
+    except FileNotFoundError:
+        return f"{path} is missing; restore it from a backup"
+    except (OSError, ValueError) as exc:
+        return f"{path} cannot be read ({exc}); repair the disk, or restore the file from a backup"
+    if file.size_bytes is not None and size != file.size_bytes:
+        return f"{path} was changed after it was written: it has {size} bytes, {file.size_bytes} were written; restore it from a backup"
+    if hashed != file.sha256:
+        return f"{path} was changed after it was written: its SHA-256 is not the one in the commit that added it; restore it from a backup"
+    return None
 
 
 def _same(root: Path, shape: TableShape, table: DeltaTable, found: History) -> bool:

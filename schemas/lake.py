@@ -22,6 +22,7 @@ from deltalake.schema import Field, PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
 from schemas import tables
+from schemas.hashing import HashedFile
 from schemas.tables import TableShape
 
 MARKER = "tollbook-lake.json"
@@ -55,6 +56,7 @@ class Part(NamedTuple):
     size_bytes: int
     rows: int
     day: str | None
+    sha256: str = ""  # "": named by a commit that was made before hashes were recorded
 
 
 def create(root: Path) -> None:
@@ -215,20 +217,20 @@ def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None =
         target.parent.mkdir(exist_ok=True)  # another worker may be quicker
         _fsync(target.parent.parent)
     schema = file_schema(shape)
-    pq.write_table(
-        rows.cast(tables.coded(schema)),
-        target,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=[f.name for f in schema if pa.types.is_string(f.type) and f.name != "event_id"],
-        column_encoding={f.name: _ENCODINGS[f.type] for f in schema if f.type in _ENCODINGS},
-        # Of texts in no order the least and the greatest tell a reader nothing, and to find them takes a quarter of the time.
-        write_statistics=[f.name for f in schema if not pa.types.is_string(f.type)],
-        store_schema=False,  # coded columns are plain text to whoever reads the file
-    )
-    _fsync(target)
+    with HashedFile(target) as file:
+        pq.write_table(
+            rows.cast(tables.coded(schema)),
+            file,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[f.name for f in schema if pa.types.is_string(f.type) and f.name != "event_id"],
+            column_encoding={f.name: _ENCODINGS[f.type] for f in schema if f.type in _ENCODINGS},
+            # Of texts in no order the least and the greatest tell a reader nothing, and to find them takes a quarter of the time.
+            write_statistics=[f.name for f in schema if not pa.types.is_string(f.type)],
+            store_schema=False,  # coded columns are plain text to whoever reads the file
+        )
     _fsync(target.parent)
-    return Part(path, target.stat().st_size, rows.num_rows, None if day is None else str(day))
+    return Part(path, file.size_bytes, rows.num_rows, None if day is None else str(day), file.sha256)
 
 
 def file_schema(shape: TableShape) -> pa.Schema:
@@ -247,12 +249,13 @@ def commit(
 ) -> DeltaTable:
     """Add `parts` and set the transaction `versions` in one commit, durably; a fresh handle on the result.
 
-    `info` is kept as JSON in the commit (`commit_info`). `instead_of`: absolute paths of files that the parts replace, of an erasable
+    `info` is kept as JSON in the commit (`commit_info`), beside the hashes of its files. `instead_of`: absolute paths of files that the parts replace, of an erasable
     table. Raises Fenced when another writer moved one of `versions`, or replaced files, since `table` was opened: a version may only
     be moved by the worker that read its predecessor.
     """
     assert shape.erasable or not instead_of
     root, snapshot = Path(_path(table.table_uri)), table.version()
+    said = {"versions": versions, "info": info, "sha256": {part.path: part.sha256 for part in parts if part.sha256}}
     actions: list[AddAction | RemoveAction] = [
         AddAction(
             part.path,
@@ -274,7 +277,7 @@ def commit(
             shape.schema,
             list(shape.partition_by) or None,
             commit_properties=CommitProperties(
-                custom_metadata={_INFO: json.dumps({"versions": versions, "info": info}, sort_keys=True)},
+                custom_metadata={_INFO: json.dumps(said, sort_keys=True)},
                 app_transactions=[Transaction(app, version) for app, version in sorted(versions.items())],
             ),
             post_commithook_properties=PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False),

@@ -217,6 +217,9 @@ def outside(
 def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
     """Prove the books from the lake alone: lines = counted + duplicates + conflicts + refused, no identity twice, rollups = events.
 
+    Every file is read and compared with the hash in the commit that added it. Beside running workers it proves the newest state in which
+    all tables tell the same.
+
     Exit code 1 if anything does not hold.
 
     Example: tollbook verify --lake demo/lake
@@ -229,6 +232,7 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
                 "ok": not proof.problems,
                 **proof.totals(),
                 "commits_on_the_way": proof.commits_on_the_way,
+                "files_not_hashed": proof.files_not_hashed,
                 "checks": [c._asdict() for c in proof.checks],
                 "files": proof.books,
             }

@@ -158,6 +158,9 @@ def proof(found: Proof) -> None:
         for problem in check.problems:
             out.print(Padding(words(problem), (0, 0, 0, 8), expand=False))
     sentence(books_line(found.totals()))
+    if found.files_not_hashed:
+        files = "1 file is" if found.files_not_hashed == 1 else f"{found.files_not_hashed:,} files are"
+        sentence(f"{files} not hashed: written before hashes were recorded; only names and sizes were compared")
     if found.commits_on_the_way:
         commits = "1 commit" if found.commits_on_the_way == 1 else f"{found.commits_on_the_way:,} commits"
         sentence(
