@@ -1,7 +1,7 @@
 """Whether closes and invoices are still what they were made as: each by its own hashes, totals and lines, without rating anything again.
 
 Every function gives problems, each with what was changed and the remedy; an empty list: nothing was. `invoice verify` calls them for
-every invoice, `issue` before it gives numbers (docs/decisions/019-hashes-of-files.md).
+every invoice, `issue` before it gives numbers (docs/decisions/022-hashes-of-files.md).
 """
 
 import hashlib

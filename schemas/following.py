@@ -1,7 +1,7 @@
 """The tables that follow `events`, and the newest state of the lake in which all of them tell the same: the consistent cut.
 
 A follower takes in commits of `events` one after another and holds, as its own transaction version, how far it has come. While traffic
-lands they stand at different commits. A reader that needs all of them at once pins the cut (docs/decisions/018-consistent-cut.md).
+lands they stand at different commits. A reader that needs all of them at once pins the cut (docs/decisions/021-consistent-cut.md).
 """
 
 from collections.abc import Iterator

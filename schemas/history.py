@@ -1,7 +1,7 @@
 """What the log of a table says from its first commit on: the files that were added, with their hashes, and how far partitions have come.
 
 The log's entries are never deleted but of erasable tables, so it tells all that a checkpoint sums up, and a checkpoint that was damaged, or
-a file that was changed where it lies, does not agree with it (docs/decisions/019-hashes-of-files.md).
+a file that was changed where it lies, does not agree with it (docs/decisions/022-hashes-of-files.md).
 """
 
 import contextlib
