@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from aggregate import engine
-from aggregate.quota import Alert, Fired, Rule
+from aggregate.quota import Alert, Fired, Mark, Rule
 from schemas import lake
 from schemas.tables import ALERTS
 
@@ -15,20 +17,36 @@ _APP = "quota"
 Key = tuple[str, str, str, str, datetime]  # partner, meter, plan, DAY | WEEK | MONTH, start of the period
 
 
-def fired(root: Path) -> dict[Key, Fired]:
-    """What has fired of each quota of each partner in each of its periods."""
+class Ledger(NamedTuple):
+    """What has fired of each quota of each partner in each of its periods, and the version of the table that says so."""
+
+    table: DeltaTable
+    fired: Mapping[Key, Fired]
+
+
+def ledger(root: Path) -> Ledger:
+    """The ledger as it stands."""
     con = engine.connect()
-    engine.scan(con, "alerts", lake.pinned_files(root, ALERTS), ALERTS.schema)
-    ledger: dict[Key, Fired] = {}
-    for row in engine.run(con, "fired").to_pylist():
+    table = engine.scan_table(con, root, ALERTS)
+    return Ledger(table, _fired(engine.run(con, "fired").to_pylist()))
+
+
+def _fired(rows: Sequence[Mapping[str, Any]]) -> dict[Key, Fired]:
+    fired: dict[Key, Fired] = {}
+    marks: dict[str, Mark] = {}
+    for row in rows:  # what fired comes before what was withdrawn
         key = (row["partner_id"], row["meter"], row["plan"], row["quota_period"], row["period_start"])
-        held = ledger.get(key, Fired())
+        held = fired.get(key, Fired())
         threshold = row["threshold_percent"].normalize()
-        if row["kind"] == "withdrawn":
-            ledger[key] = held._replace(withdrawn=[*held.withdrawn, threshold])
-        else:
-            ledger[key] = held._replace(thresholds=[*held.thresholds, threshold])
-    return ledger
+        if row["kind"] == "quota":
+            mark = marks[row["alert_id"]] = Mark(threshold, row["quota"], row["limit_since"])
+            fired[key] = held._replace(alerts=[*held.alerts, mark])
+        elif row["withdraws"] is not None:
+            fired[key] = held._replace(withdrawn=[*held.withdrawn, marks[row["withdraws"]]])
+        else:  # by an earlier version, which fired each threshold once
+            back = [m for m in held.alerts if m.threshold_percent == threshold and m.limit_since is None]
+            fired[key] = held._replace(withdrawn=[*held.withdrawn, *back])
+    return fired
 
 
 def key_of(rule: Rule) -> Key:
@@ -36,10 +54,12 @@ def key_of(rule: Rule) -> Key:
     return rule.partner_id, rule.meter, rule.plan, rule.kind, rule.start
 
 
-def record(root: Path, alerts: Sequence[Alert], crossed_at: Mapping[str, datetime], *, events_version: int) -> None:
-    """Add alerts that are due, in one commit. `crossed_at`: alert id → event time of the crossing.
+def record(
+    root: Path, table: DeltaTable, alerts: Sequence[Alert], crossed_at: Mapping[str, datetime], *, events_version: int
+) -> None:
+    """Add alerts that are due, in one commit. `table`: the ledger's. `crossed_at`: alert id → event time of the crossing.
 
-    Raises schemas.lake.Fenced when another process recorded alerts since: read the ledger again.
+    Raises schemas.lake.Fenced when another process recorded alerts since the ledger was read: read it again.
     """
     if not alerts:
         return
@@ -60,10 +80,11 @@ def record(root: Path, alerts: Sequence[Alert], crossed_at: Mapping[str, datetim
             "crossed_at": crossed_at.get(a.alert_id),
             "projected_exhaustion_at": a.projected_exhaustion_at,
             "events_version": events_version,
+            "limit_since": a.rule.limit_since,
+            "withdraws": a.withdraws,
         }
         for a in alerts
     ]
-    table = lake.open_table(root, ALERTS)
     part = lake.write_part(root, ALERTS, pa.Table.from_pylist(rows, ALERTS.schema))
     lake.commit(
         table,

@@ -4,12 +4,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from deltalake import DeltaTable
+
+from schemas import lake
+from schemas.tables import TIME, TableShape
 
 # All times an event can have (schemas.reasons: TIME_RANGE).
 EVER: Mapping[str, datetime] = {"start": datetime(2000, 1, 1, tzinfo=UTC), "end": datetime(2100, 1, 1, tzinfo=UTC)}
+_SQL_TYPES = {pa.string(): "VARCHAR", TIME: "TIMESTAMPTZ"}  # of columns that a lake may lack
 
 
 def connect(threads: int = 2) -> duckdb.DuckDBPyConnection:
@@ -45,6 +51,20 @@ def run(
     for table, rows in tables.items():
         con.register(table, rows)
     return con.sql(statement(name), params=dict(params) if params else None).to_arrow_table()
+
+
+def scan_table(con: duckdb.DuckDBPyConnection, root: Path, shape: TableShape) -> DeltaTable:
+    """Make the newest version of a table a view of the same name; the handle on it. Columns that came later are null in old files."""
+    table = lake.open_table(root, shape)
+    files = lake.files(table)
+    if files:
+        rows = con.read_parquet(files, union_by_name=lake.is_mixed(table))
+        absent = [f for f in shape.schema if f.name in shape.later and f.name not in rows.columns]
+        columns = ["*", *(f"NULL::{_SQL_TYPES[f.type]} AS {f.name}" for f in absent)]
+        rows.project(", ".join(columns)).create_view(shape.name)
+    else:
+        con.register(shape.name, shape.schema.empty_table())
+    return table
 
 
 def scan(con: duckdb.DuckDBPyConnection, view: str, files: list[str], empty: pa.Schema) -> None:

@@ -1,16 +1,20 @@
 """The alert rule: pure functions on totals, exact decimals. A quota is reached when used >= its share.
 
-Key of an alert: partner, meter, quota period, threshold, plan. Each fires exactly once; thresholds passed in one step all
-fire, the lower ones marked. A correction downward withdraws and deletes nothing.
+Key of an alert: partner, meter, quota period and its start, plan, threshold, limit, and the instant from which that limit holds.
+Each fires exactly once; thresholds passed in one step all fire, the lower ones marked. What no longer holds, by a correction
+downward or under a limit that was raised, is withdrawn once, and deleted never.
 """
 
 import hashlib
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal, localcontext
 from typing import Literal, NamedTuple
 
-from schemas.money import EXACT
+from schemas.money import plain
+from schemas.quotas import ALWAYS, is_reached
+
+_US = timedelta(microseconds=1)
 
 
 class Rule(NamedTuple):
@@ -24,6 +28,18 @@ class Rule(NamedTuple):
     end: datetime
     limit: Decimal
     thresholds: tuple[Decimal, ...]  # percent, ascending
+    limit_since: datetime | None  # None: an earlier version told it, and did not say
+    held: tuple[
+        tuple[datetime, datetime], ...
+    ]  # when the partner has the plan in the period: [from, to), in order, apart
+
+
+class Mark(NamedTuple):
+    """What tells the alerts of one quota in one period apart. `limit_since` None: an earlier version wrote it."""
+
+    threshold_percent: Decimal
+    limit: Decimal | None  # None: that version did not say either; it is the first limit that is known
+    limit_since: datetime | None
 
 
 class Alert(NamedTuple):
@@ -36,13 +52,19 @@ class Alert(NamedTuple):
     used: Decimal
     passed: bool
     projected_exhaustion_at: datetime | None
+    mark: Mark  # its own; of a withdrawal, that of the alert it takes back
+
+    @property
+    def withdraws(self) -> str | None:
+        """The id of the alert that a withdrawal takes back."""
+        return alert_id(self.rule, self.mark, "quota") if self.kind == "withdrawn" else None
 
 
 class Fired(NamedTuple):
-    """What the ledger holds of a rule: thresholds that fired, and those withdrawn since."""
+    """What the ledger holds of a quota in a period, under whichever limits: alerts that fired, and those withdrawn since."""
 
-    thresholds: Collection[Decimal] = ()
-    withdrawn: Collection[Decimal] = ()
+    alerts: Collection[Mark] = ()
+    withdrawn: Collection[Mark] = ()
 
 
 def due(rule: Rule, used: Decimal, fired: Fired, *, seen_until: datetime) -> list[Alert]:
@@ -50,45 +72,79 @@ def due(rule: Rule, used: Decimal, fired: Fired, *, seen_until: datetime) -> lis
 
     `seen_until` is the end of the newest window with usage: the projection goes on from there at the average so far.
     """
-    reached = [t for t in rule.thresholds if used >= level(rule, t)]
+    reached = [t for t in rule.thresholds if is_reached(used, rule.limit, t)]
+    known = {mark.threshold_percent for mark in fired.alerts if _is_under(rule, mark)}
+    marks = {t: Mark(t, rule.limit, rule.limit_since) for t in reached if t not in known}
+    exhausted = projection(rule, used, seen_until) if marks else None
     alerts = [
-        Alert(alert_id(rule, t, "quota"), "quota", rule, t, used, t != reached[-1], projection(rule, used, seen_until))
-        for t in reached
-        if t not in fired.thresholds
+        Alert(alert_id(rule, mark, "quota"), "quota", rule, t, used, t != reached[-1], exhausted, mark)
+        for t, mark in marks.items()
     ]
-    taken_back = [t for t in fired.thresholds if t not in reached and t not in fired.withdrawn]
-    alerts += [
-        Alert(alert_id(rule, t, "withdrawn"), "withdrawn", rule, t, used, passed=False, projected_exhaustion_at=None)
-        for t in sorted(taken_back)
+    over = [
+        m for m in fired.alerts if m not in fired.withdrawn and not is_reached(used, rule.limit, m.threshold_percent)
     ]
-    return alerts
+    return alerts + [
+        Alert(
+            alert_id(rule, m, "withdrawn"),
+            "withdrawn",
+            rule,
+            m.threshold_percent,
+            used,
+            passed=False,
+            projected_exhaustion_at=None,
+            mark=m,
+        )
+        for m in sorted(over, key=order)
+    ]
 
 
-def level(rule: Rule, threshold_percent: Decimal) -> Decimal:
-    """The usage at which a threshold is reached, in the meter's unit."""
-    return EXACT.multiply(rule.limit, threshold_percent.scaleb(-2))
+def order(mark: Mark) -> tuple[Decimal, bool, datetime, Decimal]:
+    """Thresholds ascending, the alerts of each from the first limit to the newest."""
+    limit = Decimal(0) if mark.limit is None else mark.limit
+    return mark.threshold_percent, mark.limit_since is not None, mark.limit_since or ALWAYS, limit
+
+
+def _is_under(rule: Rule, mark: Mark) -> bool:
+    """Whether an alert fired under the limit that holds, since it holds."""
+    if mark.limit_since is None:
+        return mark.limit in {None, rule.limit} and rule.limit_since in {None, ALWAYS}
+    return (mark.limit, mark.limit_since) == (rule.limit, rule.limit_since)
 
 
 def projection(rule: Rule, used: Decimal, seen_until: datetime) -> datetime | None:
-    """When the quota will be used up at the average rate so far; None if it is, or will not be before the period ends."""
-    elapsed = seen_until - rule.start
-    if used >= rule.limit or used <= 0 or elapsed.total_seconds() <= 0:
+    """When the quota will be used up at the average rate so far; None if it is, or will not be before period or plan end.
+
+    Only time in which the partner has the plan counts, behind and ahead.
+    """
+    elapsed = time_held(rule, seen_until)
+    if used >= rule.limit or used <= 0 or not elapsed:
         return None
     with localcontext(prec=50, rounding=ROUND_UP):
         share = (rule.limit / used * 1_000_000).to_integral_value()
-    at = rule.start + elapsed * int(share) // 1_000_000
-    return at if at < rule.end else None
+    left_us = elapsed // _US * int(share) // 1_000_000  # as a number: it may be longer than there will be time
+    for start, end in rule.held:
+        if left_us < (end - start) // _US:
+            return start + left_us * _US
+        left_us -= (end - start) // _US
+    return None
 
 
-def alert_id(rule: Rule, threshold_percent: Decimal, kind: str) -> str:
-    """The same alert always has the same id."""
+def time_held(rule: Rule, until: datetime) -> timedelta:
+    """How long the partner has had the plan in the period, up to an instant."""
+    return sum((min(end, until) - start for start, end in rule.held if start < until), timedelta())
+
+
+def alert_id(rule: Rule, mark: Mark, kind: str) -> str:
+    """The same alert always has the same id; what an earlier version sent keeps the one it had."""
+    limit = () if mark.limit_since is None else (plain(mark.limit or Decimal(0)), mark.limit_since.isoformat())
     parts: Sequence[str] = (
         rule.partner_id,
         rule.meter,
         rule.plan,
         rule.kind,
         rule.start.isoformat(),
-        str(threshold_percent.normalize()),
+        str(mark.threshold_percent.normalize()),
+        *limit,
         kind,
     )
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]

@@ -130,7 +130,7 @@ class Quota:
             if key in crossed
         ]
         states = [
-            Record(settings.state, key.decode(), quota_messages.state(sums.rule_of(now.total), now), p)
+            Record(settings.state, key.decode(), quota_messages.state(now.rule, now), p)
             for key, (p, now) in changed.items()
         ]
         await self._send([*ledger, *states])

@@ -9,6 +9,7 @@ from typing import Any
 from aggregate.quota import Alert, Rule
 from aggregate.quota_sums import Standing
 from schemas.money import plain
+from schemas.quotas import is_reached
 
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "/tollbook/quota"
@@ -31,6 +32,7 @@ def cloud_event(alert: Alert, at: Standing) -> bytes:
             "passed": alert.passed,
             "projected_exhaustion_at": alert.projected_exhaustion_at and alert.projected_exhaustion_at.isoformat(),
             "events_version": at.events_version,
+            **({"withdraws": alert.withdraws} if alert.kind == "withdrawn" else {}),
         },
     }
     return json.dumps(event).encode()
@@ -38,7 +40,9 @@ def cloud_event(alert: Alert, at: Standing) -> bytes:
 
 def state(rule: Rule, at: Standing) -> bytes:
     """How much of a quota is used, for a gateway that blocks who is over. `as_of`: the end of the newest window with usage."""
-    return json.dumps({**_quota(rule, at), "over": at.used >= rule.limit, "as_of": at.seen_until.isoformat()}).encode()
+    return json.dumps(
+        {**_quota(rule, at), "over": is_reached(at.used, rule.limit), "as_of": at.seen_until.isoformat()}
+    ).encode()
 
 
 def _quota(rule: Rule, at: Standing) -> dict[str, Any]:
@@ -50,4 +54,5 @@ def _quota(rule: Rule, at: Standing) -> dict[str, Any]:
         "period": {"kind": rule.kind, "start": rule.start.isoformat(), "end": rule.end.isoformat()},
         "used": plain(at.used),
         "limit": plain(rule.limit),
+        "limit_since": rule.limit_since and rule.limit_since.isoformat(),
     }

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing import proofs, rating
+from billing import proofs, quota_statement, rating
 from billing.periods import Period, local_day, month, segments, uncovered
 from billing.rating import Ask, Draft
 from billing.warehouse import Span, Warehouse
@@ -114,7 +114,8 @@ def drafts_of(
         problems += found
         if made.lines:
             drafts.append(made)
-    return drafts, problems
+    rows = quota_statement.statements(house, catalog, [(d.partner, d.period) for d in drafts])
+    return [d._replace(quotas=quotas) for d, quotas in zip(drafts, rows, strict=True)], problems
 
 
 def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:

@@ -38,13 +38,15 @@ def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[
         "payment_terms_days": entity.payment_terms_days,
         "quotas": [
             {
-                "meter": m,
-                "unit": catalog.meter(m).unit,
-                "used": plain(used),
-                "limit": plain(limit),
-                "over": used >= limit,
+                "meter": q.meter,
+                "unit": catalog.meter(q.meter).unit,
+                "plan": q.plan,
+                **_days(q.start, q.end, partner.time_zone),
+                "used": plain(q.used),
+                "limit": plain(q.limit),
+                "over": q.over,
             }
-            for m, used, limit in draft.quotas
+            for q in draft.quotas
         ],
         "evidence": {
             "close_id": made.close_id,

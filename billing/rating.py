@@ -7,6 +7,7 @@ from typing import NamedTuple
 from billing import pricing
 from billing.periods import Period, Segment, local_day, month, segments
 from billing.pricing import Charge, PricingError, Rounding
+from billing.quota_statement import Row
 from billing.warehouse import Span
 from schemas.catalog import Catalog, Flat, Partner, PriceModel, Rate
 from schemas.money import EXACT, MINOR_UNITS
@@ -31,16 +32,15 @@ class Draft(NamedTuple):
     currency: str
     lines: tuple[Line, ...]
     total: Decimal
-    quotas: tuple[tuple[str, Decimal, Decimal], ...]  # (meter, used, limit), both in the meter's unit
+    quotas: tuple[Row, ...] = ()  # the statement of quotas, by billing.quota_statement
 
 
 class Ask(NamedTuple):
-    """The usage a draft needs: the spans of its metered lines and quotas."""
+    """The usage a draft needs: the spans of its metered lines."""
 
     partner: Partner
     period: Period
     lines: tuple[tuple[Segment, Rate], ...]
-    quotas: tuple[tuple[str, Decimal], ...]
     unrated: tuple[tuple[Segment, str], ...]  # billable meters that a segment's rate card does not price
 
     def spans(self) -> list[Span]:
@@ -48,7 +48,6 @@ class Ask(NamedTuple):
         metered = [Span(self.partner.id, r.meter, s.start, s.end) for s, r in self.lines if r.meter]
         return [
             *metered,
-            *(Span(self.partner.id, meter, *self.period) for meter, _ in self.quotas),
             *(Span(self.partner.id, meter, s.start, s.end) for s, meter in self.unrated),
         ]
 
@@ -57,7 +56,6 @@ def ask(catalog: Catalog, partner: Partner, label: str) -> tuple[Ask, list[str]]
     """Which lines the partner's plans of the month give, and what stands in their way."""
     period = month(label, partner.time_zone)
     lines: list[tuple[Segment, Rate]] = []
-    quotas: dict[str, Decimal] = {}
     unrated: list[tuple[Segment, str]] = []
     problems = []
     for segment in segments(catalog, partner, period):
@@ -70,13 +68,12 @@ def ask(catalog: Catalog, partner: Partner, label: str) -> tuple[Ask, list[str]]
         lines += [(segment, rate) for rate in segment.version.rates]
         priced = {rate.meter for rate in segment.version.rates}
         unrated += [(segment, m.id) for m in catalog.meters if m.billable and m.id not in priced]
-        quotas |= {q.meter: q.limit for q in segment.plan.quotas if q.period == "MONTH"}
     currencies = {catalog.rate_card(s.plan.rate_card).currency for s, _ in lines}
     if len(currencies) > 1:
         problems.append(
             f"partner {partner.id}: plans of one month are priced in {' and '.join(sorted(currencies))}; use one currency a month"
         )
-    return Ask(partner, period, tuple(lines), tuple(quotas.items()), tuple(unrated)), problems
+    return Ask(partner, period, tuple(lines), tuple(unrated)), problems
 
 
 def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft, list[str]]:
@@ -98,7 +95,6 @@ def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft
             continue
         if charge.parts:
             lines.append(Line(segment, rate, counted, quantity, charge))
-    quotas = tuple((meter, in_unit(catalog, meter, next(amounts)), limit) for meter, limit in asked.quotas)
     for segment, meter in asked.unrated:
         if counted := next(amounts):
             problems.append(
@@ -106,7 +102,7 @@ def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft
                 f"from {local_day(segment.start, asked.partner.time_zone)} on; add one (a price of 0 is a price), or set `billable: false` for the meter"
             )
     total = sum((line.charge.amount for line in lines), Decimal(0))
-    return Draft(asked.partner, asked.period, currency, tuple(lines), total, quotas), problems
+    return Draft(asked.partner, asked.period, currency, tuple(lines), total), problems
 
 
 def _for_segment(price: PriceModel, segment: Segment, period: Period) -> PriceModel:

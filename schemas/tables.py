@@ -244,7 +244,7 @@ TOPICS = TableShape(
 )
 
 ALERTS = TableShape(
-    # One row per fired alert; key (partner_id, meter, period_start, threshold_percent, plan).
+    # One row per fired alert; key (partner_id, meter, quota_period, period_start, threshold_percent, plan, quota, limit_since).
     "alerts",
     pa.schema(
         [
@@ -263,6 +263,23 @@ ALERTS = TableShape(
             ("crossed_at", TIME),  # event time of the crossing
             ("projected_exhaustion_at", TIME),  # null when used >= quota or it ends after the period
             ("events_version", pa.int64()),  # the commit this is based on
+            ("limit_since", TIME),  # from when `quota` holds (table limits); null: an earlier version wrote the row
+            ("withdraws", pa.string()),  # the alert that a withdrawal takes back; null: that of the same threshold
+        ]
+    ),
+    later=("limit_since", "withdraws"),
+)
+
+LIMITS = TableShape(
+    # One row each time that the limit of a plan's quota was seen to be another one. The newest of (plan, meter, quota_period) holds.
+    "limits",
+    pa.schema(
+        [
+            ("plan", pa.string()),
+            ("meter", pa.string()),
+            ("quota_period", pa.string()),  # DAY | WEEK | MONTH
+            ("quota", QUANTITY),
+            ("limit_since", TIME),  # of the first one that was seen: 2000-01-01, always
         ]
     ),
 )
@@ -305,10 +322,27 @@ INVOICES = TableShape(
 
 ALL: Mapping[str, TableShape] = {
     t.name: t
-    for t in (EVENTS, ROLLUPS, DUPLICATES, LETTERS, TEXTS, REDRIVEN, READS, INGESTED, TOPICS, ALERTS, CLOSES, INVOICES)
+    for t in (
+        EVENTS,
+        ROLLUPS,
+        DUPLICATES,
+        LETTERS,
+        TEXTS,
+        REDRIVEN,
+        READS,
+        INGESTED,
+        TOPICS,
+        LIMITS,
+        ALERTS,
+        CLOSES,
+        INVOICES,
+    )
 }
-# From these nothing is ever taken away. Whoever reads the lake reads them; texts are only for whoever looks at dead letters.
-KEPT: Mapping[str, TableShape] = {name: shape for name, shape in ALL.items() if not shape.erasable}
+# From these nothing is ever taken away. Whoever reads the lake reads them; texts are only for whoever looks at dead letters, and
+# limits for whoever alerts: a lake that an earlier version has made lacks the table until then.
+KEPT: Mapping[str, TableShape] = {
+    name: shape for name, shape in ALL.items() if not shape.erasable and shape is not LIMITS
+}
 
 
 def coded(schema: pa.Schema) -> pa.Schema:

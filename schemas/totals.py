@@ -29,6 +29,10 @@ class Total(NamedTuple):
     used: Decimal
     seen_until: datetime  # the end of the newest window with usage
     events_version: int  # the commit this rests on
+    limit_since: datetime | None = None  # from when the limit holds; None: an earlier version wrote it, and did not say
+    held: tuple[
+        tuple[datetime, datetime], ...
+    ] = ()  # when the partner has the plan in the period; none said: all of it
 
     @property
     def key(self) -> str:
@@ -68,6 +72,11 @@ def decoded(value: bytes | None) -> Total:
             used=Decimal(said["used"]),
             seen_until=at["seen_until"],
             events_version=int(said["events_version"]),
+            limit_since=None if (since := said.get("limit_since")) is None else datetime.fromisoformat(since),
+            held=tuple(
+                (datetime.fromisoformat(start), datetime.fromisoformat(end))
+                for start, end in said.get("held") or [(said["start"], said["end"])]
+            ),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:
         raise BadTotal(f"it is no total: {exc!r}") from exc

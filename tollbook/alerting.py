@@ -1,22 +1,24 @@
 """Quota alerts of the embedded run: usage by the same SQL as the invoice, the rule by `aggregate.quota`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from aggregate import alerts
-from aggregate.quota import Alert, Fired, Rule, due, level
-from billing.periods import quota_period
+from aggregate import alerts, limits
+from aggregate.quota import Alert, Fired, Rule, due
+from billing import quota_statement
+from billing.periods import Period, quota_period
+from billing.quota_statement import Promise
 from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
-from schemas.catalog import Catalog, Partner, PlanAssignment
+from schemas.catalog import Catalog
 from schemas.money import EXACT
-from schemas.windows import WINDOW_US, from_us
+from schemas.quotas import level
+from schemas.windows import WINDOW_US
 
 _WINDOW = timedelta(microseconds=WINDOW_US)
-_EVER_US = 4_102_444_800_000_000  # 2100: no event lies beyond it (schemas.reasons: TIME_RANGE)
 
 
 class Raised(NamedTuple):
@@ -32,59 +34,93 @@ class _Window(NamedTuple):
     quantity: Decimal  # in the field's own unit
 
 
-def alert(root: Path, catalog: Catalog) -> list[Raised]:
-    """Fire what is due at the newest state of the lake, once; the alerts that fired now. Late usage alerts in its own period."""
+class _Standing(NamedTuple):
+    """A quota in one of its periods. `used` is in the meter's unit."""
+
+    used: Decimal
+    seen_until: datetime
+
+
+def alert(root: Path, catalog: Catalog, *, now: datetime) -> list[Raised]:
+    """Fire what is due at the newest state of the lake, once; the alerts that fired now. Late usage alerts in its own period.
+
+    `now` is from when a limit holds that the lake has not seen before.
+    """
+    since = limits.since(root, catalog, now=now)
     house = Warehouse(root, only=["events", "rollups"])
     version = house.versions["events"]
-    ledger = alerts.fired(root)
-    raised = []
-    for rule, windows in _used(house, catalog):
-        used = in_unit(catalog, rule.meter, sum((w.quantity for w in windows), Decimal(0)))
-        for new in due(rule, used, ledger.get(alerts.key_of(rule), Fired()), seen_until=windows[-1].start + _WINDOW):
-            crossed_at = _crossing(house, catalog, new, windows) if new.kind == "quota" else None
-            raised.append(Raised(new, crossed_at, version))
-    crossed = {r.alert.alert_id: r.crossed_at for r in raised if r.crossed_at is not None}
-    alerts.record(root, [r.alert for r in raised], crossed, events_version=version)
-    return raised
-
-
-def _used(house: Warehouse, catalog: Catalog) -> Iterator[tuple[Rule, list[_Window]]]:
-    """Every quota with usage in any of its periods, and its windows in time order.
-
-    A plan that a partner had, left and took up again within a period is one agreement: its usage is added up.
-    """
-    asked = [
-        (partner, assigned, quota)
-        for partner in catalog.partners
-        for assigned in partner.plans
-        for quota in catalog.plan(assigned.plan).quotas
+    ledger = alerts.ledger(root)
+    new = [
+        alert
+        for rule, standing in _standings(house, catalog, since, ledger.fired).items()
+        for alert in due(
+            rule, standing.used, ledger.fired.get(alerts.key_of(rule), Fired()), seen_until=standing.seen_until
+        )
     ]
-    spans = [_span(partner, assigned, quota.meter) for partner, assigned, quota in asked]
-    found: dict[Rule, list[_Window]] = {}
-    last: dict[int, Rule] = {}
-    for row in house.usage_by_window(catalog, spans).to_pylist():  # each span in time order
-        rule = last.get(row["span"])
-        if rule is None or row["window_start"] >= rule.end:
-            partner, assigned, quota = asked[row["span"]]
-            period = quota_period(quota.period, row["window_start"], partner.time_zone)
-            rule = Rule(partner.id, quota.meter, assigned.plan, quota.period, *period, quota.limit, quota.thresholds)
-            last[row["span"]] = rule
-        found.setdefault(rule, []).append(_Window(row["window_start"], row["quantity"]))
-    for rule, windows in found.items():
-        yield rule, sorted(windows)
+    crossed = _crossings(house, catalog, [a for a in new if a.kind == "quota"])
+    alerts.record(root, ledger.table, new, crossed, events_version=version)
+    return [Raised(a, crossed.get(a.alert_id), version) for a in new]
+
+
+def rule_of(promise: Promise, period: Period, limit_since: datetime) -> Rule:
+    """The alert rule of a quota in one of its periods."""
+    quota = promise.quota
+    return Rule(
+        promise.partner.id, quota.meter, promise.plan, quota.period, *period, quota.limit, quota.thresholds, limit_since,
+        promise.held_in(period),
+    )  # fmt: skip
+
+
+def _standings(
+    house: Warehouse,
+    catalog: Catalog,
+    since: Mapping[limits.Key, datetime],
+    fired: Mapping[alerts.Key, Fired],
+) -> dict[Rule, _Standing]:
+    """Every quota with usage in any of its periods; and those without any more, of which something has fired."""
+    promised = quota_statement.promises(catalog, catalog.partners)
+    counted: dict[tuple[int, Period], _Standing] = {}
+    for row in quota_statement.counted(house, catalog, promised):
+        known = counted.get((row.promise, row.period), _Standing(Decimal(0), row.seen_until))
+        counted[row.promise, row.period] = _Standing(
+            EXACT.add(known.used, row.quantity), max(known.seen_until, row.seen_until)
+        )
+    places: dict[tuple[str, str, str, str], int] = {
+        (p.partner.id, p.quota.meter, p.plan, p.quota.period): i for i, p in enumerate(promised)
+    }
+    for partner_id, meter, plan, kind, start in fired:
+        place = places.get((partner_id, meter, plan, kind))
+        if place is not None:
+            period = quota_period(kind, start, promised[place].partner.time_zone)
+            if period.start == start and promised[place].held_in(period):
+                counted.setdefault((place, period), _Standing(Decimal(0), start))
+    found = {}
+    for (place, period), standing in sorted(counted.items()):
+        promise = promised[place]
+        quota = promise.quota
+        rule = rule_of(promise, period, since[promise.plan, quota.meter, quota.period])
+        found[rule] = standing._replace(used=in_unit(catalog, quota.meter, standing.used))
+    return found
+
+
+def _crossings(house: Warehouse, catalog: Catalog, new: Sequence[Alert]) -> dict[str, datetime]:
+    """Alert id → event time of the event with which usage reached the threshold, in time order."""
+    rules = list(dict.fromkeys(a.rule for a in new))
+    asked = [(rule, Span(rule.partner_id, rule.meter, *held)) for rule in rules for held in rule.held]
+    windows: dict[Rule, list[_Window]] = {rule: [] for rule in rules}
+    if asked:
+        for row in house.usage_by_window(catalog, [span for _, span in asked]).to_pylist():  # each span in time order
+            windows[asked[row["span"]][0]].append(_Window(row["window_start"], row["quantity"]))
+    found = {a.alert_id: _crossing(house, catalog, a, windows[a.rule]) for a in new}
+    return {alert_id: at for alert_id, at in found.items() if at is not None}
 
 
 def _crossing(house: Warehouse, catalog: Catalog, new: Alert, windows: Sequence[_Window]) -> datetime | None:
-    """Event time of the event with which usage reached the threshold, in time order."""
-    missing = EXACT.multiply(level(new.rule, new.threshold_percent), catalog.meter(new.rule.meter).divide_by)
+    rule = new.rule
+    missing = EXACT.multiply(level(rule.limit, new.threshold_percent), catalog.meter(rule.meter).divide_by)
     for window in windows:
         if window.quantity >= missing:
-            span = Span(new.rule.partner_id, new.rule.meter, window.start, window.start + _WINDOW)
+            span = Span(rule.partner_id, rule.meter, window.start, window.start + _WINDOW)
             return house.crossing(catalog, span, missing)
         missing = EXACT.subtract(missing, window.quantity)
     return None
-
-
-def _span(partner: Partner, assigned: PlanAssignment, meter: str) -> Span:
-    start, end = partner.validity_us(assigned)
-    return Span(partner.id, meter, from_us(start), from_us(min(end, _EVER_US)))

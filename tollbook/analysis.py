@@ -17,15 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aggregate.engine import EVER
-from aggregate.quota import Rule, projection
+from aggregate.quota import Rule, projection, time_held
 from billing import catalog as catalogs
-from billing import closing
+from billing import closing, quota_statement
 from billing.periods import quota_period
 from billing.warehouse import Span, Warehouse
 from schemas import lake, tables
 from schemas.catalog import Catalog, Partner, Quota
 from schemas.money import EXACT
-from schemas.windows import from_us, to_us
 
 _INT64_DIGITS = 18
 _NARROW_DIGITS = 18
@@ -103,10 +102,14 @@ class Analysis:
             raise NotAnalysis(f"no partner {partner_id!r}; there are: {', '.join(p.id for p in self.catalog.partners)}")
         plan, quota = self._quota(partner, meter, as_of)
         period = quota_period(quota.period, as_of, partner.time_zone)
-        rule = Rule(partner_id, meter, plan, quota.period, *period, quota.limit, quota.thresholds)
-        held = [partner.validity_us(assigned) for assigned in partner.plans if assigned.plan == plan]
-        spans = [(max(period.start, from_us(s)), min(period.end, from_us(min(e, to_us(EVER["end"]))))) for s, e in held]
-        starts, ends = [list(times) for times in zip(*spans, strict=True)]
+        (promise,) = (
+            p
+            for p in quota_statement.promises(self.catalog, [partner])
+            if (p.plan, p.quota.meter, p.quota.period) == (plan, meter, quota.period)
+        )
+        held = promise.held_in(period)
+        rule = Rule(partner_id, meter, plan, quota.period, *period, quota.limit, quota.thresholds, None, held)
+        starts, ends = [list(times) for times in zip(*held, strict=True)]
         windows = self.frame(_sql("burn_down"), partner_id=partner_id, meter=meter, starts=starts, ends=ends)
         seen = windows[windows["used_until"] <= as_of]
         if seen.empty:
@@ -137,10 +140,10 @@ def open_lake(path: Path | str, catalog: Path | str) -> Analysis:
 
 
 def _ahead(rule: Rule, used: Decimal, seen_until: datetime, exhausted: datetime | None) -> pd.DataFrame:
-    """The straight line on: to the quota where it is going to be reached, else to the end of the period."""
-    until, then = exhausted or rule.end, rule.limit
+    """The straight line on: to the quota where it is going to be reached, else to the end of the period or plan."""
+    until, then = exhausted or rule.held[-1][1], rule.limit
     if exhausted is None:
-        whole, passed = rule.end - rule.start, seen_until - rule.start
+        whole, passed = time_held(rule, until), time_held(rule, seen_until)
         with localcontext(prec=60):
             then = (used * (whole // _US) / (passed // _US)).quantize(used)  # for the eye
     return _frame(pa.table({"used_until": pa.array([seen_until, until], tables.TIME), "used": pa.array([used, then])}))

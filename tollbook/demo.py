@@ -132,7 +132,7 @@ def _through_kafka(servers: str, lake: Path, catalog: Path, book: Catalog, files
         lines = demo_kafka.land(servers, lake, catalog, files, worker_logs=lake.parent / "workers", progress=move)
     took = time.monotonic() - landing
     sentence(f"  {lines:,} lines in {took:.1f} s, with the start and the end of the workers", style="dim")
-    return alerting.alert(lake, book)
+    return alerting.alert(lake, book, now=the_clock(None)())
 
 
 def _issued(lake: Path, book: Catalog) -> list[Issued]:

@@ -104,7 +104,7 @@ def run(
                 outside.update(landed.outside)
         finally:
             log.close()
-        return Report(counts, alerting.alert(root, catalog), log.problems, log.waiting, dict(outside))
+        return Report(counts, alerting.alert(root, catalog, now=now()), log.problems, log.waiting, dict(outside))
 
 
 class Stop(Protocol):
@@ -164,7 +164,7 @@ def follow(
                     raise Fenced("another process brings the tables up to date")
                 look = Report(
                     counts,
-                    alerting.alert(root, catalog) if counts.entries else [],
+                    alerting.alert(root, catalog, now=now()) if counts.entries else [],
                     log.problems,
                     log.waiting,
                     dict(outside),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 
+from aggregate import limits
 from aggregate.kafka_log import KafkaLog
 from aggregate.known_topics import Topic, recognise
 from aggregate.land import Land, Landed
@@ -61,7 +62,7 @@ class LandWorker:
         self._topics = topics
         self._producer = producer
         self._log = log
-        self._totals = Totals(catalog)
+        self._totals = Totals(catalog, limits.since(root, catalog, now=now()))
         self._undelivered: list[str] = []
         self._shown: set[Partition] = set()  # partitions whose lag is in the metrics
         names = [topics.events.topic, topics.dead.topic]

@@ -82,7 +82,7 @@ def redrive(
             _read_files(worker, turn, catalog, wanted, how, root, files)
         turn.settle()
         worker.end()
-        alerts = [] if dry_run or worker.topics else alerting.alert(root, catalog)
+        alerts = [] if dry_run or worker.topics else alerting.alert(root, catalog, now=now())
         outcomes = [Became(*key, entries) for key, entries in sorted(turn.became.items())]
         return Redriven(outcomes, turn.counts, turn.problems, alerts)
 

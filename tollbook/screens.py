@@ -104,6 +104,8 @@ def alert_row(raised: Raised) -> dict[str, Any]:
         "threshold_percent": plain(alert.threshold_percent),
         "used": plain(alert.used),
         "quota": plain(alert.rule.limit),
+        "limit_since": alert.rule.limit_since,
+        "withdraws": alert.withdraws,
         "passed": alert.passed,
         "quota_period": alert.rule.kind,
         "period_start": alert.rule.start,

@@ -1,5 +1,6 @@
 """What the quota worker adds up: the newest of each partition, old news ignored, both tables merged without loss."""
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 
@@ -7,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregate.quota import Fired
+from aggregate.quota import Fired, Mark
 from aggregate.quota_sums import (
     NOTHING,
     Part,
     Parts,
     Standing,
+    Terms,
     fired_decoded,
     fired_encoded,
     key_of,
@@ -22,18 +24,32 @@ from aggregate.quota_sums import (
     standing,
     union,
 )
-from schemas.totals import Total
+from schemas.quotas import ALWAYS
+from schemas.totals import Total, decoded
 from tests.aggregate.quota_kafka import START, total
 
 D = Decimal
 quantities = st.decimals(0, 10**15, places=9, allow_nan=False)
 times = st.timedeltas(timedelta(0), timedelta(days=31)).map(START.__add__)
-part_maps = st.dictionaries(st.integers(0, 11), st.builds(Part, quantities, times, st.integers(0, 9)), max_size=5)
-ledgers = st.builds(
-    lambda fired, withdrawn: Fired(tuple(sorted(fired)), tuple(sorted(withdrawn))),
-    st.sets(st.sampled_from([D(50), D(80), D("99.5")])),
-    st.sets(st.sampled_from([D(50), D(80)])),
+instants = st.none() | times
+terms = st.none() | st.builds(
+    Terms,
+    st.sampled_from([D(4), D("10.5")]),
+    st.sampled_from([(D(50),), (D(50), D(100))]),
+    instants,
+    st.lists(st.tuples(times, times), max_size=2).map(tuple),
 )
+part_maps = st.dictionaries(
+    st.integers(0, 11), st.builds(Part, quantities, times, st.integers(0, 9), terms), max_size=5
+)
+marks = st.sets(
+    st.builds(
+        Mark, st.sampled_from([D(50), D(80), D("99.5")]), st.none() | st.sampled_from([D(4), D("10.5")]), instants
+    ),
+    max_size=6,
+)
+ledgers = st.builds(lambda fired, withdrawn: union(NOTHING, Fired(fired, withdrawn)), marks, marks)
+LATER, LAST = START + timedelta(days=1), START + timedelta(days=2)
 
 
 def after(*totals: Total, parts: Parts | None = None, fired: Fired = NOTHING) -> tuple[Standing | None, list[str]]:
@@ -124,6 +140,53 @@ def test_what_a_former_owner_writes_late_takes_nothing_back(ours: Parts, theirs:
     for number, part in ours.items():
         known = both[number]
         assert known.used >= part.used or known.events_version >= part.events_version
+        assert _at_least(known.terms, part.terms), "a limit that holds since later stays"
     assert merged(both, theirs) == both
-    assert set(union(one, two).thresholds) == {*one.thresholds, *two.thresholds}
+    assert set(union(one, two).alerts) == {*one.alerts, *two.alerts}
     assert set(union(one, two).withdrawn) == {*one.withdrawn, *two.withdrawn}
+
+
+def _at_least(one: Terms | None, other: Terms | None) -> bool:
+    since = other.limit_since if other else None
+    return since is None or (one is not None and one.limit_since is not None and one.limit_since >= since)
+
+
+def test_the_newest_limit_decides_whoever_tells_the_usage() -> None:
+    """While workers are started again with a new catalog, some still tell the limit of before: it must not fire in turns."""
+    raised = total(400, 2, limit=D(2000), limit_since=LATER)
+    old = total(600, 3, part=1, limit=D(1000), limit_since=ALWAYS)
+    now, said = after(total(400, 1, limit_since=ALWAYS), raised, old, total(400, 1, limit_since=ALWAYS), old)
+    assert said == ["quota 50"], "1000 of 2000, and never 1000 of 1000"
+    assert now is not None
+    assert (now.rule.limit, now.rule.limit_since) == (2000, LATER)
+
+
+def test_a_limit_that_was_raised_and_lowered_again_fires_again_and_a_redelivery_does_not() -> None:
+    """A, B, A on Kafka: every land worker tells the same instants, and totals that come twice change nothing."""
+    first = total(600, 1, limit_since=ALWAYS)
+    raised = total(600, 1, limit=D(2000), limit_since=LATER)
+    back = total(600, 1, limit_since=LAST)
+    now, said = after(first, raised, back, first, raised, back)
+    assert said == ["quota 50", "withdrawn 50", "quota 50"]
+    assert now is not None
+    parts, fired = parts_decoded(parts_encoded(now.parts)), fired_decoded(fired_encoded(now.fired))
+    assert after(first, raised, back, parts=parts, fired=fired)[1] == []
+
+
+def test_what_an_earlier_version_kept_is_read() -> None:
+    """Its ledger knew thresholds alone, its totals no limit's instant: neither is forgotten, and nothing is sent again."""
+    parts = parts_decoded(b'{"0": ["600", "2026-10-02T00:00:00+00:00", 1]}')
+    fired = fired_decoded(b'{"thresholds": ["50", "80"], "withdrawn": ["80"]}')
+    assert after(total(700, 2, limit_since=ALWAYS), parts=parts, fired=fired)[1] == []
+    assert after(total(810, 2, limit_since=ALWAYS), parts=parts, fired=fired)[1] == []
+    assert after(total(910, 2, limit_since=ALWAYS), parts=parts, fired=fired)[1] == ["quota 90"]
+    assert after(total(700, 2, limit=D(700), limit_since=LATER), parts=parts, fired=fired)[1][-1] == "quota 100"
+
+
+def test_a_total_of_an_earlier_version_is_read() -> None:
+    """The topic is compacted: such a total may lie there for years."""
+    said = json.loads(total(1, 1).encoded())
+    del said["limit_since"], said["held"]
+    read = decoded(json.dumps(said).encode())
+    assert (read.limit_since, read.held) == (None, ((read.start, read.end),))
+    assert decoded(read.encoded()) == read

@@ -8,6 +8,7 @@ from typing import Any
 from billing import rating
 from billing.closing import Close
 from billing.document import invoice
+from billing.quota_statement import Row
 from schemas.catalog import Catalog
 from tests.billing.catalogs import document
 
@@ -18,6 +19,15 @@ def made(parts: dict[str, Any], usage: dict[str, int], label: str = "2026-10") -
     asked, problems = rating.ask(catalog, catalog.partners[0], label)
     draft, found = rating.draft(catalog, asked, [Decimal(usage.get(span.meter, 0)) for span in asked.spans()])
     assert problems + found == []
+    plan = catalog.plan(catalog.partners[0].plans[0].plan)
+    draft = draft._replace(
+        quotas=tuple(
+            Row(q.meter, q.period, plan.id, used, q.limit, used >= q.limit, *draft.period)
+            for q in plan.quotas
+            for used in [Decimal(usage.get(q.meter, 0)) / catalog.meter(q.meter).divide_by]
+            if q.period == "MONTH"
+        )
+    )
     content = {
         "catalog": json.loads(catalog.canonical_json()),
         "catalog_sha256": "ca" * 32,

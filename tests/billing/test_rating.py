@@ -71,7 +71,6 @@ def test_a_month_is_rated_as_its_rate_card_says() -> None:
         ("egress", D("2.5"), D("0.24")),
     ]
     assert (draft.total, draft.currency) == (D("36.49"), "EUR")
-    assert draft.quotas == (("requests", D(12), D(20)),)
 
 
 def test_what_was_not_used_is_no_line() -> None:

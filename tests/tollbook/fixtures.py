@@ -141,7 +141,7 @@ def table_rows(lake: Path, name: str, query: str = "FROM t") -> list[dict[str, A
     files = [unquote(uri.removeprefix("file://")) for uri in DeltaTable(lake / name).file_uris()]
     if not files:
         return []
-    con.read_parquet(files, hive_partitioning=True).create_view("t")
+    con.read_parquet(files, hive_partitioning=True, union_by_name=True).create_view("t")
     return con.sql(query).to_arrow_table().to_pylist()  # type: ignore[no-any-return]
 
 

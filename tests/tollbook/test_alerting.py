@@ -1,12 +1,19 @@
 """Alerts of the embedded run: each once, in its own period, at the event that crossed; a crash delays them and loses none."""
 
+import hashlib
 import re
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from schemas import lake
+from schemas.tables import ALERTS, TableShape
 from tests.tollbook.fixtures import (
     DAY_MS,
     METERS,
@@ -18,6 +25,7 @@ from tests.tollbook.fixtures import (
     ended,
     process,
     requests,
+    table_rows,
     write_catalog,
 )
 
@@ -193,3 +201,115 @@ def test_quotas_of_a_day_and_a_month_that_begin_together_have_ledgers_of_their_o
     with log.open("ab") as file:
         file.writelines(requests(15, T0_MS + DAY_MS))
     assert [(a["quota_period"], a["threshold_percent"]) for a in fired(here, log)] == [("MONTH", "50")]
+
+
+FIRST, LATER, LAST = "2026-10-20T00:00:00Z", "2026-10-21T00:00:00Z", "2026-10-22T00:00:00Z"
+
+
+def quota(here: Here, limit: int, *thresholds: int) -> None:
+    """Write the catalog with another quota a month."""
+    told = f"limit: {limit}, thresholds: [{', '.join(map(str, thresholds))}]" if thresholds else f"limit: {limit}"
+    write_catalog(here.catalog, prices=PRICES.replace("limit: 100", told))
+
+
+def told(alerts: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    return [(a["kind"], a["threshold_percent"], a["quota"]) for a in alerts]
+
+
+def test_a_quota_that_is_raised_alerts_at_its_new_limit(here: Here) -> None:
+    """4 of 4; raised to 10: no longer used up; 12 of 10: used up. The last word on a partner over its quota must not be `withdrawn`.
+
+    The case of getlago/lago-api#6132 and simstudioai/sim#5171, where a raised limit never alerted again.
+    """
+    quota(here, 4, 50, 100)
+    log = here.log("a.log", *requests(4))
+    first = fired(here, log)
+    assert told(first) == [("quota", "50", "4"), ("quota", "100", "4")]
+    quota(here, 10, 50, 100)
+    back = fired(here, log)
+    assert told(back) == [("withdrawn", "50", "10"), ("withdrawn", "100", "10")]
+    assert [a["withdraws"] for a in back] == [a["alert_id"] for a in first]
+    more = fired(here, here.log("b.log", *requests(8, T0_MS + DAY_MS)))
+    assert told(more) == [("quota", "50", "10"), ("quota", "100", "10")]
+    assert fired(here, log) == []
+    assert len({row["alert_id"] for row in ledger(here)}) == 6
+
+
+def test_a_limit_that_comes_back_alerts_again_at_each_time_and_a_run_that_is_repeated_does_not(here: Here) -> None:
+    """A, B, A, on one day of a clock that stands still: each holds from another instant, and that is read back from the lake."""
+    log = here.log("a.log", *requests(60))
+    for number, (limit, expected) in enumerate(
+        [(100, ["quota 50"]), (1000, ["withdrawn 50"]), (100, ["quota 50"]), (1000, ["withdrawn 50"])]
+    ):
+        quota(here, limit)
+        for repeat in range(2):
+            done = here.tollbook(*here.run_words(log), "--json", "--now", FIRST).json["alerts"]
+            assert [f"{a['kind']} {a['threshold_percent']}" for a in done] == (expected if repeat == 0 else [])
+        assert len({row["alert_id"] for row in ledger(here)}) == number + 1
+    since = [row["limit_since"] for row in here.table("limits", "FROM t ORDER BY limit_since")]
+    assert since[0] == datetime(2000, 1, 1, tzinfo=UTC), "of the first that was seen nothing is known but that it holds"
+    assert [(at - since[1]).microseconds for at in since[1:]] == [0, 1, 2]
+
+
+def test_a_crash_after_a_new_limit_was_seen_changes_no_instant(here: Here) -> None:
+    """From when it holds is written before anything is told: the next run, a day later, tells the same alerts."""
+    log = here.log("a.log", *requests(60))
+    fired(here, log)
+    quota(here, 70)
+    words = [*here.run_words(log), "--now", LATER]
+    died = ended(process(words, folder=here.folder, code=("-c", KILL_BEFORE_ALERTS)))
+    assert died.code == 9, died.err
+    [eighty, fifty] = sorted(
+        here.tollbook(*here.run_words(log), "--json", "--now", LAST).json["alerts"], key=lambda a: a["passed"]
+    )
+    assert [a["limit_since"] for a in (fifty, eighty)] == ["2026-10-21T00:00:00+00:00"] * 2
+
+
+def test_an_alert_whose_usage_is_gone_altogether_is_withdrawn(here: Here) -> None:
+    """A meter that counts nothing of it any more has no row: nothing is 0 of the quota, and not what it was."""
+    log = here.log("a.log", *requests(60))
+    assert told(fired(here, log)) == [("quota", "50", "100")]
+    write_catalog(here.catalog, meters=METERS.replace('exclude_status: ["429", "5xx"]', "routes: [no-such-route]"))
+    assert [(a["kind"], a["used"]) for a in fired(here, log)] == [("withdrawn", "0")]
+    assert fired(here, log) == []
+
+
+def test_a_projection_does_not_run_past_the_end_of_the_plan(here: Here) -> None:
+    """50 of 100 in the first day of a plan of one day and a half: before it would be used up, it has ended."""
+    plans = "[{plan: small, valid_from: 2026-01-01, valid_to: 2026-10-02}, {plan: other, valid_from: 2026-10-02}]"
+    write_catalog(
+        here.catalog,
+        partners=PARTNERS.replace("[{plan: small, valid_from: 2026-01-01}]", plans),
+        prices=PRICES + "  - {id: other, rate_card: card}\n",
+    )
+    [alert] = fired(here, here.log("a.log", *requests(50, step_ms=20 * MINUTE_MS)))
+    assert alert["projected_exhaustion_at"] is None, "at this rate on the 2nd at 09:20, under another plan"
+
+
+def test_a_ledger_of_an_earlier_version_counts_for_the_limit_it_names(here: Here) -> None:
+    """Its rows keep their ids and are not fired again; a lake without table `limits` and without the new columns is brought up to date."""
+    log = here.log("a.log", *requests(60))
+    assert told(fired(here, log)) == [("quota", "50", "100")]
+    as_before(here.lake)
+    assert fired(here, log) == []
+    assert [row["alert_id"] for row in ledger(here)] == [OLD_ID]
+    quota(here, 1000)
+    [back] = fired(here, log)
+    assert (back["kind"], back["withdraws"]) == ("withdrawn", OLD_ID)
+    quota(here, 100)
+    assert told(fired(here, log)) == [("quota", "50", "100")]
+
+
+_SAID = ["acme", "requests", "small", "MONTH", "2026-10-01T00:00:00+00:00", "5E+1", "quota"]
+OLD_ID = hashlib.sha256("\x1f".join(_SAID).encode()).hexdigest()[:24]
+
+
+def as_before(root: Path) -> None:
+    """Make a lake's ledger, of one row, what the version before limits were told apart would have left."""
+    shape = TableShape("alerts", pa.schema([f for f in ALERTS.schema if f.name not in ALERTS.later]))
+    [row] = table_rows(root, "alerts")
+    shutil.rmtree(root / "limits")
+    shutil.rmtree(root / "alerts")
+    table = DeltaTable.create(root / "alerts", shape.schema)
+    rows = pa.Table.from_pylist([{name: row[name] for name in shape.schema.names} | {"alert_id": OLD_ID}], shape.schema)
+    lake.commit(table, shape, [lake.write_part(root, shape, rows)], versions={"quota": 1}, info={"events": 1})

@@ -1,0 +1,281 @@
+"""Alerts over random histories against a plain reckoning, by both ways: the embedded run, and totals with the quota worker's rule.
+
+Usage comes, limits are edited up and down and back, plans change, and what a meter counts does. After every step both ways must have
+told exactly what the reckoning says, under the same ids; told again, nothing more. The statement of an invoice says the same sums.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aggregate import limits
+from aggregate import quota_sums as sums
+from aggregate.land import Land
+from aggregate.memory_log import MemoryLog
+from billing import quota_statement
+from billing.periods import month
+from billing.rating import in_unit
+from billing.warehouse import Span, Warehouse
+from schemas import lake
+from schemas.catalog import Catalog
+from schemas.totals import Total, decoded
+from schemas.windows import to_us
+from tests.aggregate.fixtures import event, now, partition
+from tests.long import LONG
+from tests.tollbook.fixtures import table_rows
+from tollbook import alerting
+from tollbook.totals import Totals
+
+OCTOBER = datetime(2026, 10, 1, tzinfo=UTC)
+THRESHOLDS = (50, 100)
+# When the partner has which plan; days of October, the first and the one after the last.
+PLANS: dict[str, list[tuple[str, int, int]]] = {
+    "p": [("p", 1, 32)],
+    "p, q": [("p", 1, 10), ("q", 10, 32)],
+    "p, q, p": [("p", 1, 10), ("q", 10, 20), ("p", 20, 32)],
+    "p ends": [("p", 1, 20)],
+    "q": [("q", 1, 32)],
+}
+
+
+class Told(NamedTuple):
+    """An alert as the reckoning knows it. `number`: the how manieth limit of its quota it is of."""
+
+    kind: str
+    plan: str
+    quota_period: str
+    start: datetime
+    threshold: int
+    number: int
+
+
+class Use(NamedTuple):
+    day: int  # of October
+    hour: int
+    count: int
+    status: int
+    partition: int
+
+
+@dataclass
+class Reckoning:
+    """What must be told: a list of uses, and a set of what is open. It knows neither tables, windows nor totals."""
+
+    uses: list[Use] = field(default_factory=list)
+    seen: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)  # plan, period → limit, its number
+    fired: set[tuple[str, str, datetime, int, int]] = field(default_factory=set)
+    open: set[tuple[str, str, datetime, int, int]] = field(default_factory=set)
+
+    def used(self, setup: "Setup", plan: str, days: range) -> int:
+        held = {day for name, first, after in PLANS[setup.plans] if name == plan for day in range(first, after)}
+        return sum(
+            u.count for u in self.uses if u.day in held and u.day in days and (u.status != 500 or setup.counts_500)
+        )
+
+    def step(self, setup: "Setup") -> set[Told]:
+        told = set()
+        for plan, kind in (("p", "MONTH"), ("p", "DAY"), ("q", "MONTH")):
+            limit, number = setup.limits[plan, kind], 0
+            if (plan, kind) in self.seen:
+                before, number = self.seen[plan, kind]
+                number += before != limit
+            self.seen[plan, kind] = limit, number
+            if plan not in {name for name, _, _ in PLANS[setup.plans]}:
+                continue  # nothing is said of a plan that the partner does not have, nor taken back
+            for first, days in [(1, range(1, 32))] if kind == "MONTH" else [(d, range(d, d + 1)) for d in range(1, 32)]:
+                if not any(name == plan and set(days) & set(range(a, b)) for name, a, b in PLANS[setup.plans]):
+                    continue
+                quota = (plan, kind, OCTOBER + timedelta(days=first - 1))
+                share = Fraction(self.used(setup, plan, days), limit) * 100
+                for t in THRESHOLDS:
+                    if share >= t and (*quota, t, number) not in self.fired:
+                        self.fired.add((*quota, t, number))
+                        self.open.add((*quota, t, number))
+                        told.add(Told("quota", *quota, t, number))
+                for one in sorted(self.open):
+                    if one[:3] == quota and share < one[3]:
+                        self.open.remove(one)
+                        told.add(Told("withdrawn", *one))
+        return told
+
+
+@dataclass
+class Setup:
+    """What the catalog says now."""
+
+    plans: str = "p"
+    limits: dict[tuple[str, str], int] = field(
+        default_factory=lambda: {("p", "MONTH"): 4, ("p", "DAY"): 3, ("q", "MONTH"): 6}
+    )
+    counts_500: bool = True
+
+    def catalog(self) -> Catalog:
+        def quotas(plan: str) -> list[dict[str, Any]]:
+            return [
+                {"meter": "requests", "period": kind, "limit": str(limit), "thresholds": [str(t) for t in THRESHOLDS]}
+                for (name, kind), limit in self.limits.items()
+                if name == plan
+            ]
+
+        def day(number: int) -> str:
+            return "2026-01-01" if number == 1 else f"2026-10-{number:02d}"
+
+        rates = [{"meter": "requests", "price": {"model": "per_unit", "unit_price": "1"}}]
+        return Catalog.model_validate(
+            {
+                "legal_entities": [{"id": "toll", "name": "Toll", "invoice_prefix": "T"}],
+                "meters": [{"id": "requests", "aggregate": "count", "unit": "requests", "filter": {} if self.counts_500 else {"exclude_status": ["5xx"]}}],
+                "rate_cards": [{"id": "card", "currency": "EUR", "versions": [{"valid_from": "2020-01-01", "rates": rates}]}],
+                "plans": [{"id": plan, "rate_card": "card", "quotas": quotas(plan)} for plan in ("p", "q")],
+                "partners": [
+                    {
+                        "id": "acme", "name": "Acme", "legal_entity": "toll", "time_zone": "Etc/UTC",
+                        "plans": [
+                            {"plan": plan, "valid_from": day(first), "valid_to": None if after == 32 else day(after)}
+                            for plan, first, after in PLANS[self.plans]
+                        ],
+                    }
+                ],
+            }
+        )  # fmt: skip
+
+
+class Worker:
+    """The quota worker's two tables, as bytes, and the rule between them."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, bytes] = {}
+        self._fired: dict[str, bytes] = {}
+
+    def take(self, totals: Iterable[Total]) -> list[sums.Alert]:
+        told: list[sums.Alert] = []
+        for sent in totals:
+            total = decoded(sent.encoded())
+            key = sums.key_of(total)
+            parts = sums.parts_decoded(self._parts[key]) if key in self._parts else {}
+            fired = sums.fired_decoded(self._fired[key]) if key in self._fired else sums.NOTHING
+            standing = sums.standing(parts, fired, total)
+            if standing is not None:
+                self._parts[key] = sums.parts_encoded(standing.parts)
+                self._fired[key] = sums.fired_encoded(standing.fired)
+                told += standing.alerts
+        return told
+
+
+USES = st.builds(
+    Use,
+    st.sampled_from([1, 5, 12, 25]),
+    st.integers(0, 23),
+    st.integers(1, 4),
+    st.sampled_from([200, 500]),
+    st.integers(0, 1),
+)
+STEPS = st.one_of(
+    st.tuples(st.just("use"), st.lists(USES, min_size=1, max_size=3)),
+    st.tuples(st.just("limit"), st.tuples(st.sampled_from([("p", "MONTH"), ("p", "DAY"), ("q", "MONTH")]), st.sampled_from([2, 4, 10, 100]))),
+    st.tuples(st.just("plans"), st.sampled_from(sorted(PLANS))),
+    st.tuples(st.just("counts"), st.booleans()),
+)  # fmt: skip
+
+
+@settings(max_examples=150 if LONG else 8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    steps=st.lists(STEPS, min_size=2, max_size=9), partitions=st.integers(1, 2), again=st.randoms(use_true_random=False)
+)
+def test_both_ways_tell_what_the_reckoning_says(steps: list[tuple[str, Any]], partitions: int, again: Any) -> None:
+    """Each alert once, none missing, none under a second id, by whichever way; and the statement agrees with them."""
+    setup, reckoning, worker = Setup(), Reckoning(), Worker()
+    sent: list[Total] = []
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "lake"
+        lake.create(root)
+        totals = Totals(setup.catalog(), limits.since(root, setup.catalog(), now=now()))
+        for number, (what, value) in enumerate([("use", []), *steps]):
+            if what == "use":
+                uses = [u._replace(partition=u.partition % partitions) for u in value]
+                reckoning.uses += uses
+                new = landed(root, totals, uses, number)
+            elif what == "plans" and partitions > 1:
+                continue  # between two partitions' totals the sum of both is of neither catalog
+            else:
+                if what == "limit":
+                    setup.limits[value[0]] = value[1]
+                elif what == "plans":
+                    setup.plans = value
+                else:
+                    setup.counts_500 = value
+                totals = Totals(setup.catalog(), limits.since(root, setup.catalog(), now=now()))
+                new = totals.reload(root, range(partitions))
+            due = reckoning.step(setup)
+            raised = [r.alert for r in alerting.alert(root, setup.catalog(), now=now())]
+            assert told_of(root, raised) == Counter(due), (number, what, value)
+            by_worker = worker.take(new)
+            assert Counter(a.alert_id for a in by_worker) == Counter(a.alert_id for a in raised)
+            assert not alerting.alert(root, setup.catalog(), now=now())
+            sent += new
+            assert not worker.take(again.choices(sent, k=len(sent)) if sent else []), "what was told comes again"
+            assert not worker.take(totals.reload(root, range(partitions)))
+            agrees(root, setup, reckoning)
+
+
+def landed(root: Path, totals: Totals, uses: Sequence[Use], number: int) -> list[Total]:
+    """Land events, each partition's apart, and what is published of them."""
+    new: list[Total] = []
+    for part in sorted({u.partition for u in uses}):
+        rows = [
+            event(f"{number}-{part}-{i}-{n}", to_us(OCTOBER) + ((u.day - 1) * 24 + u.hour) * 3_600_000_000 + n, status=u.status)
+            for i, u in enumerate(uses)
+            if u.partition == part
+            for n in range(u.count)
+        ]  # fmt: skip
+        worker = Land(root, MemoryLog(partition(rows, f"g{number}-{part}", number=part)), catalog_sha256="c", now=now)
+        for each in worker.run():
+            new += totals.add(each.fold, each.version)
+    return new
+
+
+def told_of(root: Path, alerts: Sequence[sums.Alert]) -> Counter[Told]:
+    """Alerts in the reckoning's words; limits are counted by the instants from which they hold."""
+    held: dict[tuple[str, str], list[datetime]] = {}
+    for row in table_rows(root, "limits", "FROM t ORDER BY limit_since"):
+        held.setdefault((row["plan"], row["quota_period"]), []).append(row["limit_since"])
+    told = Counter[Told]()
+    for alert in alerts:
+        rule, mark = alert.rule, alert.mark
+        assert mark.limit_since is not None
+        number = held[rule.plan, rule.kind].index(mark.limit_since)
+        told[Told(alert.kind, rule.plan, rule.kind, rule.start, int(mark.threshold_percent), number)] += 1
+        if at := alert.projected_exhaustion_at:
+            assert any(start <= at < end for start, end in rule.held), "there is no plan then"
+    return told
+
+
+def agrees(root: Path, setup: Setup, reckoning: Reckoning) -> None:
+    """The statement of the month's invoice, and the table of `tollbook usage`, to the unit."""
+    catalog, october = setup.catalog(), month("2026-10", "Etc/UTC")
+    house = Warehouse(root, only=["rollups"])
+    partner = catalog.partners[0]
+    (rows,) = quota_statement.statements(house, catalog, [(partner, october)])
+    held = dict.fromkeys(plan for plan, _, _ in PLANS[setup.plans])
+    assert [row.plan for row in rows] == list(held)
+    for row in rows:
+        used = reckoning.used(setup, row.plan, range(1, 32))
+        limit = setup.limits[row.plan, "MONTH"]
+        assert (row.used, row.limit, row.over) == (used, limit, used >= limit)
+    days = house.usage_by_day_and_route(catalog, [Span("acme", "requests", *october)], "Etc/UTC").to_pylist()
+    everything = sum((in_unit(catalog, "requests", d["quantity"]) for d in days), Decimal(0))
+    outside = sum(
+        u.count
+        for u in reckoning.uses
+        if (u.status != 500 or setup.counts_500) and not any(a <= u.day < b for _, a, b in PLANS[setup.plans])
+    )
+    assert sum((row.used for row in rows), Decimal(outside)) == everything
