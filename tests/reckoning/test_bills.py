@@ -37,7 +37,8 @@ class Memory:
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_bills_are_what_the_pages_say(first: int) -> None:
     for seed in range(first, first + CHUNK):
-        assert differences(history(seed)) == [], f"seed {seed}"
+        found = differences(history(seed))
+        assert not found, "\n".join([f"seed {seed}", *found])
 
 
 def differences(made: History) -> list[str]:

@@ -30,7 +30,8 @@ BUG = 70  # the exit code of a command that failed as none should
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_invoices_are_what_the_pages_say(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert differences(history(seed, small=True), Here(tmp_path, capsys)) == []
+    found = differences(history(seed, small=True), Here(tmp_path, capsys))
+    assert not found, "\n".join(found)
 
 
 def differences(made: History, here: Here) -> list[str]:
