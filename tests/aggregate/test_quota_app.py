@@ -158,7 +158,10 @@ def test_between_alert_and_ledger(quotas: Quotas) -> None:
     with quotas.worker():
         quotas.await_committed(1)
     assert [a["id"] for a in quotas.alerts()] == [a["id"] for a in sent] * 2
-    assert json.loads(quotas.read(FIRED)[-1].value() or b"") == {"thresholds": ["50", "80"], "withdrawn": []}
+    assert json.loads(quotas.read(FIRED)[-1].value() or b"") == {
+        "alerts": [["50", "1000", None], ["80", "1000", None]],
+        "withdrawn": [],
+    }
 
 
 @pytest.mark.slow
