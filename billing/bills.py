@@ -9,12 +9,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from billing import rating
+from billing import quota_statement, rating
 from billing.periods import BillingPeriod, billing_period, missing_month, month, month_before, month_of
 from billing.rating import Ask, Draft
 from billing.warehouse import Span
 from schemas.catalog import Catalog, Partner
-
 
 _FIRST = "2000-01"  # no event lies before it (schemas.reasons: TIME_RANGE)
 
@@ -50,14 +49,14 @@ def bills(
     settled: Mapping[str, datetime],
     partners: Iterable[Partner] | None = None,
 ) -> Bills:
-    """The bills of the month `label` for `partners` (default: all).
+    """The bills of the month `label` for `partners` (default: all that are invoiced).
 
     `settled`: partner id → where its last settled period ended; a partner that is not named had none. Raises BadPeriod.
     """
     periods: dict[str, BillingPeriod] = {}
     blocked: dict[str, list[str]] = {}
     first: list[Partner] = []
-    chosen = catalog.partners if partners is None else tuple(partners)
+    chosen = catalog.payers() if partners is None else tuple(partners)
     for partner in chosen:
         last = settled.get(partner.id)
         period = billing_period(catalog, partner, label, last)
@@ -66,7 +65,7 @@ def bills(
         if last is not None and (missing := missing_month(label, partner.time_zone, last)):
             blocked[partner.id] = [_out_of_order(partner, label, missing)]
             continue
-        periods[partner.id] = period
+        periods[partner.id] = period._replace(quotas=quota_statement.held_quotas(catalog, partner, period))
         if last is None:
             first.append(partner)
     for partner_id, missing in _earlier_usage(catalog, label, usage, first).items():

@@ -1,21 +1,25 @@
-"""Close: the act that fixes a period's input. Versions, offsets, completeness, catalog; the invoices follow from them.
+"""Close: the act that fixes the input of a month's invoices: table versions, offsets, completeness, billing periods, catalog.
 
-A close is refused while anything is unexplained. The same input gives the same close; other input gives a new one that
-supersedes it, unless invoices were issued from the earlier one.
+A close is refused while anything of the books is unexplained. What is wrong with one partner blocks the invoice of that
+partner and of no other: it is named in the close, and billed from a later close of its own. The same input gives the same
+close; other input gives a new one that supersedes it, as long as nothing was issued from the earlier one.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing import proofs, quota_statement, rating
-from billing.periods import Period, local_day, month, segments, uncovered
-from billing.rating import Ask, Draft
-from billing.warehouse import Span, Warehouse
+from billing import proofs, rules, settled
+from billing.bills import Bills, bills
+from billing.periods import BillingPeriod, Period, is_settled, month
+from billing.settled import Settled
+from billing.warehouse import Warehouse
 from schemas import integers, lake
 from schemas.catalog import Catalog, Partner
 from schemas.following import consistent_cut
@@ -49,73 +53,94 @@ class Close(NamedTuple):
 
     @property
     def content(self) -> dict[str, Any]:
-        """The document, read."""
-        return json.loads(self.document)  # type: ignore[no-any-return]
+        """The document, read. It is shared: do not change it."""
+        return _read(self.document)
+
+    @property
+    def rules(self) -> rules.Rules:
+        """The rules that it is billed and proved by."""
+        try:
+            return rules.of(self.content)
+        except KeyError as exc:
+            raise LakeError(
+                f"close {self.close_id} was made by rules {exc} of a later version; upgrade tollbook"
+            ) from exc
 
     def catalog(self) -> Catalog:
         """The catalog as it was when the period was closed."""
-        return Catalog.model_validate(self.content["catalog"])
+        return _catalog(self.document)
 
     def partners(self) -> list[Partner]:
-        """The partners whose month was closed."""
-        return list(self.catalog().payers(self.legal_entity))
+        """The partners whose month was closed, without those that were blocked."""
+        return self.rules.partners(self.content, self.catalog())
+
+    @property
+    def blocked(self) -> dict[str, list[str]]:
+        """The partners that have no invoice from this close, each with everything in its way."""
+        return self.content.get("blocked", {})  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=8)
+def _read(document: str) -> dict[str, Any]:
+    return json.loads(document)  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=8)
+def _catalog(document: str) -> Catalog:
+    """Read once for all invoices of a close: a catalog of ten thousand partners takes a second to validate."""
+    return Catalog.model_validate(_read(document)["catalog"])
 
 
 def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove: Prove, now: datetime) -> Close:
-    """Fix the input of all invoices of `legal_entity` for the month `label`. Raises Refused with every reason.
+    """Fix the input of the invoices of `legal_entity` for the month `label`, of all partners whose month is not settled.
 
     `prove(versions, start, end)` gives what is wrong with the books at those table versions; anything forbids the close.
-
-    Nothing is written when the newest close of the period already fixes the same input.
+    Raises Refused with every reason where the books are wrong or no partner can be billed; else `blocked` of the close
+    names those that cannot. Nothing is written when the newest close of the period already fixes the same input.
     """
     partners = catalog.payers(legal_entity)
     if not partners:
         known = ", ".join(e.id for e in catalog.legal_entities) or "none"
         raise Refused([f"no partner belongs to legal entity {legal_entity!r}; the catalog has: {known}"])
-    early = [(p, month(label, p.time_zone).end) for p in partners]
-    if open_until := [(p, end) for p, end in early if now < end]:
-        raise Refused(
-            [
-                f"period {label} of partner {p.id} is not over before {end:%Y-%m-%dT%H:%MZ} ({p.time_zone}); close it then"
-                for p, end in open_until
-            ]
-        )
+    before = settled_periods(root)
+    ends = settled.ends(before)
+    unsettled = [p for p in partners if p.id not in ends or not is_settled(label, p.time_zone, ends[p.id])]
+    if not unsettled:
+        return _closed_before(root, catalog, label, partners, before)
     house = Warehouse(root, consistent_cut(root))
-    drafts, problems = drafts_of(house, catalog, partners, label)
-    problems = (
-        prove(house.versions, *_reach(partners, label))[:_SHOWN]
-        + _unexplained(house)
-        + _strangers(house, catalog, partners, label)
-        + _anomalies(house, catalog, partners, label)
-        + problems
+    reach = _reach(unsettled, label, ends)
+    wrong = prove(house.versions, *reach)[:_SHOWN] + _unexplained(house)
+    outcome = bills(catalog, label, house.usage_of(catalog), ends, unsettled)
+    blocked = _blocked(
+        outcome.blocked,
+        _running(unsettled, label, now),
+        _strangers(house, catalog, label, reach),
+        _anomalies(house, catalog, outcome.periods),
     )
-    if problems:
-        raise Refused(problems)
-    document = _canonical(_content(house, catalog, label, legal_entity, drafts))
+    ready = Bills(
+        tuple(d for d in outcome.drafts if d.partner.id not in blocked),
+        {partner_id: period for partner_id, period in outcome.periods.items() if partner_id not in blocked},
+        blocked,
+    )
+    if wrong or not ready.periods:
+        raise Refused([*wrong, *(problem for problems in blocked.values() for problem in problems)])
+    document = _canonical(_content(root, house, catalog, label, legal_entity, ready))
     return _record(root, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 
-def drafts_of(
-    house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str
-) -> tuple[list[Draft], list[str]]:
-    """Rate every partner's month at the pinned versions: drafts (only those with lines) and everything in their way."""
-    drafts: list[Draft] = []
-    problems: list[str] = []
-    asks: list[Ask] = []
-    for partner in partners:
-        asked, found = rating.ask(catalog, partner, label)
-        problems += found
-        if asked.lines:
-            asks.append(asked)
-    problems += _without_plan(house, catalog, partners, label)
-    usage = iter(house.usage(catalog, [span for asked in asks for span in asked.spans()]))
-    for asked in asks:
-        made, found = rating.draft(catalog, asked, [next(usage) for _ in asked.spans()])
-        problems += found
-        if made.lines:
-            drafts.append(made)
-    rows = quota_statement.statements(house, catalog, [(d.partner, d.period) for d in drafts])
-    return [d._replace(quotas=quotas) for d, quotas in zip(drafts, rows, strict=True)], problems
+def bills_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str, root: Path) -> Bills:
+    """What a month would be billed as the lake stands, over or not: nothing is fixed by it."""
+    return bills(catalog, label, house.usage_of(catalog), settled.ends(settled_periods(root)), partners)
+
+
+def settled_periods(root: Path) -> list[Settled]:
+    """Every settled billing period, of all legal entities."""
+    closes = {made.close_id: made for made in all_closes(root)}
+
+    def partners_of(close_id: str) -> list[Partner]:
+        return _close_named(closes.values(), close_id, root).partners()
+
+    return settled.settled(Warehouse(root, only=[INVOICES.name]), partners_of)
 
 
 def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:
@@ -125,7 +150,11 @@ def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:
 
 def close_by_id(root: Path, close_id: str) -> Close:
     """The close of that id, which an invoice names."""
-    for made in all_closes(root):
+    return _close_named(all_closes(root), close_id, root)
+
+
+def _close_named(closes: Iterable[Close], close_id: str, root: Path) -> Close:
+    for made in closes:
         if made.close_id == close_id:
             return made
     raise LakeError(
@@ -155,27 +184,66 @@ def _newest(house: Warehouse, label: str, legal_entity: str) -> Close | None:
     return found[-1] if found else None
 
 
-def _reach(partners: Sequence[Partner], label: str) -> Period:
-    """The month in all the partners' time zones together."""
+def _closed_before(
+    root: Path, catalog: Catalog, label: str, partners: Sequence[Partner], before: Sequence[Settled]
+) -> Close:
+    """The newest close of a month that is settled for all partners, if its input is what it was; else Refused."""
+    ids = {p.id for p in partners}
+    settling = {s.close_id for s in before if s.label == label and s.partner_id in ids}
+    closes = [c for c in all_closes(root) if c.close_id in settling]
+    if not closes:
+        message = (
+            f"{label} lies before the first month that is settled for {', '.join(sorted(ids)[:_SHOWN])}; months are issued in order, and "
+            f"an earlier one cannot follow a later one: bill it by a correction"
+        )
+        raise Refused([message])
+    house = Warehouse(root, only=[ROLLUPS.name])
+    for made in closes:
+        if not _same_input(house, catalog, made, before):
+            message = (
+                f"{made.period} of {made.legal_entity} was closed as {made.close_id} and invoiced; what changed since (usage or catalog) "
+                f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage, "
+                f"`tollbook invoice issue` without --catalog gives the invoices again"
+            )
+            raise Refused([message])
+    return closes[-1]
+
+
+def _same_input(house: Warehouse, catalog: Catalog, made: Close, before: Sequence[Settled]) -> bool:
+    """Whether what a close bills is what it would bill now. Which version of Tollbook made it does not matter."""
+    if made.catalog().canonical_json() != catalog.canonical_json():
+        return False
+    usage = made.content["usage"]
+    spans = [(s.partner_id, s.start, s.end) for s in before if s.close_id == made.close_id and s.partner_id in usage]
+    return bool(made.rules.usage_sha256(house, spans) == usage)
+
+
+def _reach(partners: Sequence[Partner], label: str, ends: Mapping[str, datetime]) -> Period:
+    """The billing periods of all the partners together."""
     periods = [month(label, p.time_zone) for p in partners]
-    return Period(min(p.start for p in periods), max(p.end for p in periods))
+    starts = [min(ends.get(p.id, period.start), period.start) for p, period in zip(partners, periods, strict=True)]
+    return Period(min(starts), max(period.end for period in periods))
 
 
-def _without_plan(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
-    """Usage at times at which its partner had no plan: nobody could say what it costs."""
-    spans: list[Span] = []
-    without: dict[str, str] = {}
-    for partner in partners:
-        period = month(label, partner.time_zone)
-        gaps = uncovered(period, segments(catalog, partner, period))
-        spans += [Span(partner.id, "", *gap) for gap in gaps]
-        days = [(local_day(gap.start, partner.time_zone), local_day(gap.end, partner.time_zone)) for gap in gaps]
-        without[partner.id] = ", ".join(f"from {first} to before {after}" for first, after in days)
-    return [
-        f"partner {row['partner_id']} has {row['requests']} requests in {label} while it has no plan ({without[row['partner_id']]}); "
-        f"assign one for that time in the catalog, at a price of 0 if it is free"
-        for row in house.used(spans)
-    ]
+def _blocked(*found: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What blocks each partner, from all sides, by partner id."""
+    together: dict[str, list[str]] = {}
+    for problems in found:
+        for partner_id, some in problems.items():
+            together.setdefault(partner_id, []).extend(some)
+    return dict(sorted(together.items()))
+
+
+def _running(partners: Sequence[Partner], label: str, now: datetime) -> dict[str, list[str]]:
+    """Partners whose month is not over."""
+    ends = [(p, month(label, p.time_zone).end) for p in partners]
+    return {
+        p.id: [
+            f"period {label} of partner {p.id} is not over before {end:%Y-%m-%dT%H:%MZ} ({p.time_zone}); close it then"
+        ]
+        for p, end in ends
+        if now < end
+    }
 
 
 def _unexplained(house: Warehouse) -> list[str]:
@@ -188,38 +256,55 @@ def _unexplained(house: Warehouse) -> list[str]:
     ]
 
 
-def _strangers(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
+def _strangers(house: Warehouse, catalog: Catalog, label: str, reach: Period) -> dict[str, list[str]]:
+    """Usage of partners that the catalog does not have: nobody can be billed for it."""
     house.con.register("partners", pa.table({"partner_id": pa.array([p.id for p in catalog.partners], pa.string())}))
-    rows = integers.rows(house.query("strangers", _reach(partners, label)._asdict()))
-    return [
-        f"partner {r['partner_id']} has {r['requests']} requests in {label} but is not in the catalog; bring the partner back"
-        for r in rows
-    ]
+    return {
+        r["partner_id"]: [
+            f"partner {r['partner_id']} has {r['requests']} requests in {label} but is not in the catalog; bring the partner back"
+        ]
+        for r in integers.rows(house.query("strangers", reach._asdict()))
+    }
 
 
-def _anomalies(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str) -> list[str]:
+def _anomalies(house: Warehouse, catalog: Catalog, periods: Mapping[str, BillingPeriod]) -> dict[str, list[str]]:
     """Events of an unlikely size are counted, but nobody is billed for them before a person has released them."""
+    if not periods:
+        return {}
     released = {(source.id, event_id) for source in catalog.sources for event_id in source.released}
-    internal = {partner.id for partner in catalog.partners if partner.is_internal}
-    return [
-        f"event {row['event_id']} of source {row['source']} says {row['size']:,} bytes or microseconds for partner {row['partner_id']}; "
-        f"if that is true, add the event's id to `released` of the source in the catalog"
-        for row in house.query("anomalies", _reach(partners, label)._asdict()).to_pylist()
-        if (row["source"], row["event_id"]) not in released and row["partner_id"] not in internal
-    ][:_SHOWN]
+    reach = {"start": min(p.start for p in periods.values()), "end": max(p.end for p in periods.values())}
+    found: dict[str, list[str]] = {}
+    for row in house.query("anomalies", reach).to_pylist():
+        period = periods.get(row["partner_id"])
+        if period is None or not period.start <= row["occurred_at"] < period.end:
+            continue
+        problems = found.setdefault(row["partner_id"], [])
+        if (row["source"], row["event_id"]) not in released and len(problems) < _SHOWN:
+            problems.append(
+                f"event {row['event_id']} of source {row['source']} says {row['size']:,} bytes or microseconds for partner {row['partner_id']}; "
+                f"if that is true, add the event's id to `released` of the source in the catalog"
+            )
+    return {partner_id: problems for partner_id, problems in found.items() if problems}
 
 
 def _content(
-    house: Warehouse, catalog: Catalog, label: str, legal_entity: str, drafts: Sequence[Draft]
+    root: Path, house: Warehouse, catalog: Catalog, label: str, legal_entity: str, ready: Bills
 ) -> dict[str, Any]:
     refusals = house.query("refusals").to_pylist()
+    canonical = catalog.canonical_json()
+    billed = [(d.partner.id, d.period.start, d.period.end) for d in ready.drafts]
+    versions = {shape.name: house.versions[shape.name] for shape in _PINNED}
     return {
+        "rules": rules.NEWEST,
         "period": label,
         "legal_entity": legal_entity,
         "code_version": CODE_VERSION,
-        "catalog_sha256": catalog.sha256,
-        "catalog": json.loads(catalog.canonical_json()),
-        "versions": {shape.name: house.versions[shape.name] for shape in _PINNED},
+        "catalog_sha256": hashlib.sha256(canonical.encode()).hexdigest(),
+        "catalog": json.loads(canonical),
+        "versions": versions,
+        "files_sha256": proofs.files_sha256(root, versions),
+        "partners": {partner_id: period.as_json() for partner_id, period in ready.periods.items()},
+        "blocked": ready.blocked,
         # Without the files' names, which are for people: the same logs in another folder are the same input.
         "offsets": [{k: row[k] for k in _OFFSET} for row in house.query("offsets").to_pylist()],
         "completeness": [
@@ -233,25 +318,16 @@ def _content(
             }
             for row in integers.rows(house.query("completeness"))
         ],
-        "usage": {d.partner.id: house.usage_sha256(d.partner.id, *d.period) for d in drafts},
+        "usage": house.usage_sha256(billed),
     }
 
 
 def _record(root: Path, made: Close) -> Close:
     table = lake.open_table(root, CLOSES)
-    then = Warehouse(root, {CLOSES.name: table.version()}, only=[CLOSES.name, INVOICES.name])
+    then = Warehouse(root, {CLOSES.name: table.version()}, only=[CLOSES.name])
     earlier = _newest(then, made.period, made.legal_entity)
     if earlier is not None and earlier.close_id == made.close_id:
         return earlier
-    if earlier is not None and any(row["close_id"] == earlier.close_id for row in then.query("invoices").to_pylist()):
-        if all(earlier.content[k] == made.content[k] for k in ("usage", "catalog_sha256", "code_version")):
-            return earlier  # what has come since belongs to other months
-        message = (
-            f"{made.period} of {made.legal_entity} was closed as {earlier.close_id} and invoiced; what changed since (usage or catalog) "
-            f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage, "
-            f"`tollbook invoice issue` without --catalog gives the invoices again"
-        )
-        raise Refused([message])
     app = f"close/{made.legal_entity}/{made.period}"
     # The newest close is the one closed last: a clock that went back must not bring an older one up again.
     if earlier is not None:

@@ -1,22 +1,22 @@
 """The invoice as data: a pure function of close, draft, number and date. JSON, CSV and PDF are renderings of it."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from billing.closing import Close
-from billing.periods import local_day
+from billing.periods import Interval
 from billing.pricing import Part
 from billing.rating import Draft, Line
 from schemas.catalog import Catalog, Flat, Graduated, Meter, Package, Tier, Volume
 from schemas.money import MINOR_UNITS, plain
-from schemas.zones import zone as zone_of
 
 
-def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[str, Any]:
+def invoice(
+    close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Draft, *, number: str, issued_on: date
+) -> dict[str, Any]:
     """Everything that stands on the invoice; amounts and quantities as decimal strings, in document order."""
-    content, catalog = made.content, made.catalog()
-    entity = catalog.legal_entity(made.legal_entity)
+    entity = catalog.legal_entity(content["legal_entity"])
     partner = draft.partner
     return {
         "number": number,
@@ -25,11 +25,11 @@ def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[
         "seller": entity.model_dump(mode="json", include={"id", "name", "address", "vat_id", "email", "iban"}),
         "buyer": partner.model_dump(mode="json", include={"id", "name", "address", "vat_id", "reference"}),
         "period": {
-            "label": made.period,
+            "label": content["period"],
             "time_zone": partner.time_zone,
-            "start": draft.period.start.isoformat(),
-            "end": draft.period.end.isoformat(),
-            **_days(*draft.period, partner.time_zone),
+            "start": draft.period.start.astimezone(UTC).isoformat(),
+            "end": draft.period.end.astimezone(UTC).isoformat(),
+            **_days(draft.period.interval),
         },
         "currency": draft.currency,
         "lines": [_line(catalog, draft, line, position) for position, line in enumerate(draft.lines, 1)],
@@ -41,7 +41,7 @@ def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[
                 "meter": q.meter,
                 "unit": catalog.meter(q.meter).unit,
                 "plan": q.plan,
-                **_days(q.start, q.end, partner.time_zone),
+                **_days(q.interval),
                 "used": plain(q.used),
                 "limit": plain(q.limit),
                 "over": q.over,
@@ -49,9 +49,10 @@ def invoice(made: Close, draft: Draft, *, number: str, issued_on: date) -> dict[
             for q in draft.quotas
         ],
         "evidence": {
-            "close_id": made.close_id,
+            "close_id": close_id,
             "usage_sha256": content["usage"][partner.id],
             "catalog_sha256": content["catalog_sha256"],
+            "rules": content["rules"],
             "code_version": content["code_version"],
             "events_version": content["versions"]["events"],
             "rollups_version": content["versions"]["rollups"],
@@ -66,22 +67,23 @@ def money(amount: Decimal, currency: str) -> str:
 
 def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str, Any]:
     meter = catalog.meter(line.rate.meter) if line.rate.meter else None
-    zone = zone_of(draft.partner.time_zone)
     return {
         "position": position,
         "description": line.rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee"),
         "meter": meter.id if meter else None,
         "unit": meter.unit if meter else None,
-        "plan": line.segment.plan.id,
-        "rate_card": line.segment.plan.rate_card,
-        "from": line.segment.start.astimezone(zone).isoformat(),
-        "to": line.segment.end.astimezone(zone).isoformat(),
-        **_days(line.segment.start, line.segment.end, draft.partner.time_zone),
+        "plan": line.plan.id,
+        "rate_card": line.plan.rate_card,
+        "from": line.start.isoformat(),
+        "to": line.end.isoformat(),
+        **_days(line.interval),
         "usage": {"field": meter.field or "requests", "sum": plain(line.usage), "divide_by": plain(meter.divide_by)}
         if meter
         else None,
         "quantity": plain(line.quantity),
+        "counted_before": plain(line.counted_before),
         "free_units": plain(line.rate.free_units),
+        "included": plain(line.quantity - line.charge.billed_quantity) if meter else "0",
         "billed_quantity": plain(line.charge.billed_quantity),
         "model": line.rate.price.model,
         "parts": [_part(meter, draft, line, part) for part in line.charge.parts],
@@ -90,10 +92,9 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
     }
 
 
-def _days(start: datetime, end: datetime, zone: str) -> dict[str, str]:
+def _days(interval: Interval) -> dict[str, str]:
     """The first and the last day, both included, as people write a period."""
-    last = local_day(end - timedelta(microseconds=1), zone)
-    return {"first_day": local_day(start, zone).isoformat(), "last_day": last.isoformat()}
+    return {"first_day": interval.first_day.isoformat(), "last_day": interval.last_day.isoformat()}
 
 
 def _part(meter: Meter | None, draft: Draft, line: Line, part: Part) -> dict[str, str | None]:
@@ -111,7 +112,7 @@ def _explanation(draft: Draft, line: Line, part: Part) -> str:
     """What a part is, for a reader of the invoice."""
     price = line.rate.price
     if isinstance(price, Flat):
-        hours, all_hours = _hours(line.segment.start, line.segment.end), _hours(*draft.period)
+        hours, all_hours = _hours(line.start, line.end), _hours(draft.period.start, draft.period.end)
         whole = hours == all_hours
         return "fixed fee" if whole else f"fixed fee of {grouped(price.amount)} for {hours} of {all_hours} hours"
     if isinstance(price, Package):

@@ -1,14 +1,15 @@
 """Issue: numbers for a close's invoices, in one transaction; their documents; and the proof that they come out again.
 
-Numbers are gapless per legal entity and year: all invoices of a run enter table `invoices` in one commit, fenced on the
-last number. Issuing again changes nothing. Documents on disk are renderings and are made again if missing.
+Numbers are gapless per legal entity and year. All invoices of a run, and the months of partners with nothing to pay, enter
+table `invoices` in one commit, which settles them. Issuing again changes nothing. Documents on disk are renderings and are
+made again if missing.
 """
 
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,12 +17,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing import closing
+from billing import closing, proofs, rules, settled
+from billing.bills import bills
 from billing.closing import Close, Refused
-from billing.document import invoice
-from billing.periods import local_day, month
-from billing.rating import Draft
-from billing.render import Rendered, rendered
+from billing.periods import BillingPeriod, local_day
+from billing.render import Rendered
+from billing.rules import Drafted
 from billing.warehouse import Span, Warehouse
 from schemas import lake
 from schemas.catalog import LegalEntity
@@ -29,6 +30,13 @@ from schemas.tables import INVOICES
 
 FOLDER = "documents"
 _KINDS = ("json", "csv", "pdf")
+_SETTLED = "settled"  # moved by every issue, of whichever legal entity: two at once meet here
+
+Progress = Callable[[int, int], None]
+
+
+def _silent(_done: int, _of: int) -> None:
+    """Nobody watches."""
 
 
 class Issued(NamedTuple):
@@ -60,19 +68,30 @@ class Checked(NamedTuple):
     problems: list[str]
 
 
-def issue(root: Path, made: Close, *, now: datetime) -> Report:
-    """Issue all invoices of a close; a repeat is a no-op with the same bytes. Raises Refused, schemas.lake.Fenced."""
-    stored = _rows(root, made.close_id)
-    new = 0
-    if not stored:
-        drafts, problems = _drafts(root, made)
-        if problems:
-            raise Refused(problems)
-        new = _number(root, made, drafts, now)
-        stored = _rows(root, made.close_id)
-    invoices = [_exported(root, row) for row in stored]
-    billed = {i.partner_id for i in invoices}
-    without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in billed]
+class Explained(NamedTuple):
+    """An invoice that was issued by earlier rules: what it says, and what the rules of today would bill (None: blocked, and by what)."""
+
+    number: str
+    partner_id: str
+    period: str
+    currency: str
+    issued: Decimal
+    would_be: Decimal | None
+    blocked: list[str]
+
+
+def issue(root: Path, made: Close, *, now: datetime, progress: Progress = _silent) -> Report:
+    """Issue all invoices of a close and settle the months of its partners; a repeat is a no-op with the same bytes.
+
+    `progress` is told how many invoices of how many are rendered. Raises Refused, schemas.lake.Fenced.
+    """
+    new = _number(root, made, now, progress)
+    billed = {
+        c.close_id for c in closing.all_closes(root) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
+    }
+    invoices = _exported(root, [row for row in _rows(root) if row["close_id"] in billed])
+    paying = {i.partner_id for i in invoices}
+    without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in paying]
     return Report(invoices, new, without)
 
 
@@ -81,18 +100,45 @@ def listed(root: Path, period: str | None = None) -> list[Issued]:
     return [_issued(root, row) for row in _rows(root) if period is None or row["period"] == period]
 
 
-def verify(root: Path) -> list[Checked]:
-    """Rate every issued invoice again from its close, render it again, compare bytes with the table and the files."""
+def verify(root: Path, progress: Progress = _silent) -> list[Checked]:
+    """Rate every issued invoice again from its close and by its rules, render it again, compare bytes with the table and the files."""
     checked = []
-    rated: dict[str, tuple[Close, list[Draft]]] = {}
-    for row in _rows(root):
+    closes = {made.close_id: made for made in closing.all_closes(root)}
+    rated: dict[str, dict[str, Drafted]] = {}
+    rows = _rows(root)
+    for done, row in enumerate(rows):
+        progress(done, len(rows))
+        made = closes.get(row["close_id"]) or closing.close_by_id(root, row["close_id"])
         if row["close_id"] not in rated:
-            made = closing.close_by_id(root, row["close_id"])
-            rated[row["close_id"]] = made, _drafts(root, made)[0]
-        made, drafts = rated[row["close_id"]]
-        draft = next((d for d in drafts if d.partner.id == row["partner_id"]), None)
-        checked.append(Checked(row["number"], row["partner_id"], _differences(root, row, made, draft)))
+            rated = {row["close_id"]: {d.partner.id: d for d in _drafts(root, made)}}
+            damaged = proofs.pinned_files(root, made.content)
+        draft = rated[row["close_id"]].get(row["partner_id"])
+        problems = [*damaged, *proofs.invoice(row, made.content, lambda document, by=made.rules: by.rendered(document).json)]
+        checked.append(Checked(row["number"], row["partner_id"], problems + _differences(root, row, made, draft)))
+    progress(len(rows), len(rows))
     return checked
+
+
+def explained(root: Path) -> list[Explained]:
+    """What the rules of today would bill for each invoice that was issued by earlier ones, at its close's versions and prices."""
+    found = []
+    periods = closing.settled_periods(root)
+    for made in closing.all_closes(root):
+        rows = [row for row in _rows(root) if row["close_id"] == made.close_id]
+        if not rows or made.content.get("rules", 1) == rules.NEWEST:
+            continue
+        before = settled.ends(s for s in periods if s.label < made.period)
+        house = closing.pinned(root, made)
+        outcome = bills(made.catalog(), made.period, house.usage_of(made.catalog()), before, made.partners())
+        again = {draft.partner.id: draft for draft in outcome.drafts}
+        for row in rows:
+            draft = again.get(row["partner_id"])
+            why = outcome.blocked.get(row["partner_id"], [])
+            would = None if why else draft.total if draft is not None else Decimal(0)
+            found.append(
+                Explained(row["number"], row["partner_id"], row["period"], row["currency"], row["total"], would, why)
+            )
+    return found
 
 
 def issue_day(entity: LegalEntity, now: datetime) -> date:
@@ -101,97 +147,138 @@ def issue_day(entity: LegalEntity, now: datetime) -> date:
 
 
 def late_usage(root: Path) -> list[dict[str, Any]]:
-    """Usage that reached the lake after its month was invoiced: period, number, partner_id, requests. It is in no invoice yet.
+    """Usage that reached the lake after its month was settled: period, number, partner_id, requests. It is in no invoice yet.
 
-    `number` is None for a partner that had nothing to bill when the month was closed.
+    `number` is None for a partner that had nothing to bill when the month was settled.
     """
     newest = Warehouse(root, only=["rollups"])
-    numbers = {(row["close_id"], row["partner_id"]): row["number"] for row in _rows(root)}
     found = []
-    for close_id in dict.fromkeys(close_id for close_id, _ in numbers):
+    periods = closing.settled_periods(root)
+    for close_id in dict.fromkeys(s.close_id for s in periods):
         made = closing.close_by_id(root, close_id)
-        spans = [Span(p.id, "", *month(made.period, p.time_zone)) for p in made.partners()]
-        invoiced = {row["partner_id"]: row["requests"] for row in closing.pinned(root, made).used(spans)}
-        for row in newest.used(spans):
-            partner_id = row["partner_id"]
-            if late := row["requests"] - invoiced.get(partner_id, 0):
-                number = numbers.get((close_id, partner_id))
-                found.append({"period": made.period, "number": number, "partner_id": partner_id, "requests": late})
+        mine = [s for s in periods if s.close_id == close_id]
+        spans = [Span(s.partner_id, "", s.start, s.end) for s in mine]
+        then = {row["partner_id"]: row["requests"] for row in closing.pinned(root, made).used(spans)}
+        now = {row["partner_id"]: row["requests"] for row in newest.used(spans)}
+        found += [
+            {"period": s.label, "number": s.number, "partner_id": s.partner_id, "requests": late}
+            for s in sorted(mine)
+            if (late := now.get(s.partner_id, 0) - then.get(s.partner_id, 0))
+        ]
     return found
 
 
-def _drafts(root: Path, made: Close) -> tuple[list[Draft], list[str]]:
-    """Everything the close gives, rated at its own versions with its own catalog; and what is in the way."""
-    return closing.drafts_of(closing.pinned(root, made), made.catalog(), made.partners(), made.period)
+def _drafts(root: Path, made: Close) -> Sequence[Drafted]:
+    """The drafts of a close, rated at its own versions, with its own catalog, by its own rules."""
+    return made.rules.drafts(closing.pinned(root, made), made.content, made.catalog())
 
 
-def _number(root: Path, made: Close, drafts: Sequence[Draft], now: datetime) -> int:
-    """Give the drafts their numbers, in order of partner id, and commit them together. How many are new: 0 for a repeat.
+def _number(root: Path, made: Close, now: datetime, progress: Progress) -> int:
+    """Give the drafts their numbers, in order of partner id, and settle the close's periods, in one commit. How many invoices are new.
 
-    The numbers given so far, and whether the month is invoiced, are read from the version that the commit is fenced on: a
-    fresh handle would let a second issue pass (docs/decisions/002-commit-protocol.md).
+    What was numbered and settled so far is read from the version that the commit is fenced on: a fresh handle would let a
+    second issue pass (docs/decisions/002-commit-protocol.md). The fence stands over all legal entities, since a partner may
+    move from one to another.
     """
+    lake.widen(root, INVOICES)
     table = lake.open_table(root, INVOICES)
-    stored = Warehouse(root, {INVOICES.name: table.version()}, only=[INVOICES.name]).query("invoices").to_pylist()
-    if not drafts or any(row["close_id"] == made.close_id for row in stored):
+    then = Warehouse(root, {INVOICES.name: table.version()}, only=[INVOICES.name])
+    if any(row["close_id"] == made.close_id for row in then.query("settled").to_pylist()):
         return 0
-    _check_newest(root, made, stored)
+    periods = _still_open(root, made)
+    drafts = _proved_drafts(root, made, periods)
     entity = made.catalog().legal_entity(made.legal_entity)
     issued_on = issue_day(entity, now)
     prefix = entity.invoice_prefix
     series = f"{made.legal_entity}/{issued_on.year}"
     last = table.transaction_version(f"issue/{series}") or 0
-    rows = []
-    for sequence, draft in enumerate(sorted(drafts, key=lambda d: d.partner.id), last + 1):
+    rows: list[dict[str, Any]] = []
+    for sequence, draft in enumerate(drafts, last + 1):
+        progress(sequence - last - 1, len(drafts))
         number = f"{prefix}-{issued_on.year}-{sequence:06d}"
-        document = invoice(made, draft, number=number, issued_on=issued_on)
+        document = made.rules.invoice(
+            made.close_id, made.content, made.catalog(), draft, number=number, issued_on=issued_on
+        )
         rows.append(
             {
                 "number": number,
                 "series": series,
                 "sequence": sequence,
                 "partner_id": draft.partner.id,
-                "period": made.period,
-                "close_id": made.close_id,
-                "issued_at": now,
                 "currency": draft.currency,
                 "total": draft.total,
                 "document": json.dumps(document, ensure_ascii=False),
-                **_hashes(rendered(document)),
+                **_hashes(made.rules.rendered(document)),
             }
         )
-    if taken := {row["number"] for row in stored} & {row["number"] for row in rows}:
+    progress(len(drafts), len(drafts))
+    if taken := {row["number"] for row in then.query("invoices").to_pylist()} & {row["number"] for row in rows}:
         raise Refused(
             [
                 f"number {min(taken)} is taken by another legal entity; give {made.legal_entity} an invoice_prefix of its own"
             ]
         )
+    billed = {draft.partner.id for draft in drafts}
+    rows += [{"partner_id": period.partner_id} for period in periods if period.partner_id not in billed]
+    bounds = {period.partner_id: period for period in periods}
+    common = {"period": made.period, "close_id": made.close_id, "issued_at": now, "legal_entity": made.legal_entity}
+    for row in rows:
+        period = bounds[row["partner_id"]]
+        row.update(common, period_start=period.start, period_end=period.end)
     part = lake.write_part(root, INVOICES, pa.Table.from_pylist(rows, INVOICES.schema))
-    # Fenced on both: the last number of the series, and that this month was not invoiced before, from whichever close.
-    versions = {f"issue/{series}": last + len(rows), f"issued/{made.legal_entity}/{made.period}": 1}
+    versions = {_SETTLED: (table.transaction_version(_SETTLED) or 0) + 1}
+    if drafts:
+        versions[f"issue/{series}"] = last + len(drafts)
     lake.commit(table, INVOICES, [part], versions=versions, info={"close_id": made.close_id})
-    return len(rows)
+    return len(drafts)
 
 
-def _check_newest(root: Path, made: Close, stored: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse a close that does not count, and a month that was invoiced from another one."""
+def _proved_drafts(root: Path, made: Close, periods: Sequence[BillingPeriod]) -> list[Drafted]:
+    """The drafts of a close by partner id, once the lake was seen to hold what the close has pinned; else Refused."""
+    house = closing.pinned(root, made)
+    usage = made.content["usage"]
+    spans = [(p.partner_id, p.start, p.end) for p in periods if p.partner_id in usage]
+    hashed = made.rules.usage_sha256(house, spans)
+    problems = proofs.pinned_files(root, made.content)
+    for span in spans:
+        problems += proofs.usage(*span, made.content, lambda partner_id, _start, _end: hashed[partner_id])
+    if problems:
+        raise Refused(problems)
+    return sorted(made.rules.drafts(house, made.content, made.catalog()), key=lambda d: d.partner.id)
+
+
+def _still_open(root: Path, made: Close) -> list[BillingPeriod]:
+    """The periods of a close, none of which may be settled; Refused for a close that does not count, or was made by earlier rules."""
     same = [c for c in closing.all_closes(root) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
-    closes = [c.close_id for c in same]
-    if billed := {row["close_id"] for row in stored} & set(closes):
+    ends = settled.ends(closing.settled_periods(root))
+    if made.content.get("rules", 1) != rules.NEWEST:
         raise Refused(
             [
-                f"{made.period} of {made.legal_entity} was invoiced from close {min(billed)}; a second invoice would bill it twice: correct the first"
+                f"close {made.close_id} was made by earlier rules, and nothing was issued from it; close {made.period} again with --catalog"
             ]
         )
-    if made.close_id != closes[-1]:
-        raise Refused([f"close {made.close_id} was superseded by {closes[-1]}; issue that one"])
+    periods = rules.periods(made.content)
+    if twice := [p.partner_id for p in periods if p.partner_id in ends and ends[p.partner_id] > p.start]:
+        raise Refused(
+            [
+                f"{made.period} of {partner_id} is settled since close {made.close_id} was made; a second invoice would bill it twice: "
+                f"close {made.period} again"
+                for partner_id in twice
+            ]
+        )
+    if made.close_id != same[-1].close_id:
+        raise Refused([f"close {made.close_id} was superseded by {same[-1].close_id}; issue that one"])
+    return periods
 
 
-def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Draft | None) -> list[str]:
+def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Drafted | None) -> list[str]:
     if draft is None:
         return [f"{row['number']}: the close no longer gives this invoice; restore the lake from a backup"]
     issued_on = date.fromisoformat(json.loads(row["document"])["issued_on"])
-    again = rendered(invoice(made, draft, number=row["number"], issued_on=issued_on))
+    document = made.rules.invoice(
+        made.close_id, made.content, made.catalog(), draft, number=row["number"], issued_on=issued_on
+    )
+    again = made.rules.rendered(document)
     problems = [
         f"{row['number']}: {kind} rendered again differs from what was issued (was Tollbook or a library upgraded since?)"
         for kind in _KINDS
@@ -208,12 +295,17 @@ def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Draft |
     return problems
 
 
-def _exported(root: Path, row: Mapping[str, Any]) -> Issued:
+def _exported(root: Path, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
     """Write the documents that are missing; a file that is there stays as it is."""
     (root / FOLDER).mkdir(exist_ok=True)
-    missing = [k for k in _KINDS if not (root / FOLDER / f"{row['number']}.{k}").exists()]
-    if missing:
-        again = rendered(json.loads(row["document"]))
+    there = {path.name for path in (root / FOLDER).iterdir()}
+    closes = {made.close_id: made for made in closing.all_closes(root)}
+    written = False
+    for row in rows:
+        missing = [k for k in _KINDS if f"{row['number']}.{k}" not in there]
+        if not missing:
+            continue
+        again = closes[row["close_id"]].rules.rendered(json.loads(row["document"]))
         if changed := [k for k in missing if _hashes(again)[f"{k}_sha256"] != row[f"{k}_sha256"]]:
             raise Refused(
                 [
@@ -224,7 +316,10 @@ def _exported(root: Path, row: Mapping[str, Any]) -> Issued:
             )
         for kind in missing:
             _write_whole(root / FOLDER / f"{row['number']}.{kind}", getattr(again, kind))
-    return _issued(root, row)
+        written = True
+    if written:
+        lake.sync_folder(root / FOLDER)
+    return [_issued(root, row) for row in rows]
 
 
 def _issued(root: Path, row: Mapping[str, Any]) -> Issued:
@@ -241,9 +336,8 @@ def _issued(root: Path, row: Mapping[str, Any]) -> Issued:
     )
 
 
-def _rows(root: Path, close_id: str | None = None) -> list[dict[str, Any]]:
-    rows = Warehouse(root, only=[INVOICES.name]).query("invoices").to_pylist()
-    return [row for row in rows if close_id is None or row["close_id"] == close_id]
+def _rows(root: Path) -> list[dict[str, Any]]:
+    return Warehouse(root, only=[INVOICES.name]).query("invoices").to_pylist()  # type: ignore[no-any-return]
 
 
 def _hashes(documents: Rendered) -> dict[str, str]:
@@ -251,11 +345,10 @@ def _hashes(documents: Rendered) -> dict[str, str]:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """All of it or nothing: write beside it, fsync, rename."""
+    """All of it or nothing: write beside it, fsync, rename. The folder is synced by the caller, once for all files."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
-    lake.sync_folder(path.parent)

@@ -45,9 +45,72 @@ class Charge(NamedTuple):
     amount: Decimal
 
 
-def charge(price: PriceModel, quantity: Decimal, *, free_units: Decimal = ZERO, rounding: Rounding) -> Charge:
-    """What `quantity` costs. Raises PricingError for a negative quantity, or one no tier covers."""
-    return charged(lambda q: PRICES[price.model](price, q), quantity, free_units=free_units, rounding=rounding)
+class OfMonth(NamedTuple):
+    """Where a line stands in the month's count of its rate: the count before it and after the last line, and its place."""
+
+    before: Decimal
+    total: Decimal
+    is_first: bool
+    is_last: bool
+
+
+def charge(
+    price: PriceModel,
+    quantity: Decimal,
+    *,
+    free_units: Decimal = ZERO,
+    rounding: Rounding,
+    of_month: OfMonth | None = None,
+) -> Charge:
+    """What `quantity` costs. `of_month`: a part of a month costs what the count at its end costs, less what the count at its start does.
+
+    Raises PricingError for a negative quantity, or one no tier covers.
+    """
+    if of_month is None or (of_month.is_first and of_month.is_last):
+        return charged(lambda q: PRICES[price.model](price, q), quantity, free_units=free_units, rounding=rounding)
+    with localcontext(EXACT):
+        start = max(of_month.before - free_units, ZERO)
+        end = max(of_month.before + quantity - free_units, ZERO)
+        total = max(of_month.total - free_units, ZERO)
+
+    def of_part(billed: Decimal) -> list[Part]:
+        if isinstance(price, Volume):
+            return _volume_of_part(price, billed, start, end, total, with_fee=of_month.is_last)
+        after = PRICES[price.model](price, end)
+        return (
+            after if of_month.is_first or isinstance(price, Flat) else _less(after, PRICES[price.model](price, start))
+        )
+
+    free = EXACT.subtract(quantity, EXACT.subtract(end, start))  # what of this part was free
+    return charged(of_part, quantity, free_units=free, rounding=rounding)
+
+
+def _less(after: Sequence[Part], before: Sequence[Part]) -> list[Part]:
+    """The parts of a price for a count, less those for an earlier count: what is the same in both falls out."""
+    paid = {part.label: part for part in before}
+    parts = []
+    for part in after:
+        earlier = paid.get(part.label, Part(part.label, ZERO, part.unit_price, ZERO))
+        quantity = part.quantity - earlier.quantity
+        if quantity:
+            parts.append(Part(part.label, quantity, part.unit_price, part.amount - earlier.amount))
+    return parts
+
+
+def _volume_of_part(
+    price: Volume, billed: Decimal, start: Decimal, end: Decimal, total: Decimal, *, with_fee: bool
+) -> list[Part]:
+    """A part of a month at the price of the tier that the whole month reaches; the tier's fee is due once."""
+    number, tier = next((n, t) for n, t in enumerate(price.tiers, 1) if t.up_to is None or total <= t.up_to)
+    label = f"tier{number}_usage"
+    if tier.package_size is None:
+        parts = _usage(label, billed, tier.unit_price)
+    else:
+        packages = begun(end, tier.package_size) - begun(start, tier.package_size)
+        parts = _usage(label, packages, tier.package_price or ZERO)
+    if with_fee and (total > 0 or price.first_tier_flat_at_zero):
+        parts += _tier_flat(number, tier)
+    return parts
 
 
 def charged(

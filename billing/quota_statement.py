@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from billing.periods import Period, quota_period
+from billing.periods import BillingPeriod, HeldQuota, Interval, Period, interval, quota_period
 from billing.warehouse import Calendar, Meters, Span
 from schemas.catalog import Catalog, Partner, Quota
 from schemas.money import EXACT
@@ -45,7 +45,7 @@ class Counted(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One quota on a statement, in the meter's unit. Bounds are UTC: when the partner had the plan within the quota period."""
+    """One quota on a statement, in the meter's unit. `interval`: from when until when the partner had the plan within the quota period."""
 
     meter: str
     quota_period: str
@@ -53,8 +53,7 @@ class Row(NamedTuple):
     used: Decimal
     limit: Decimal
     over: bool
-    start: datetime
-    end: datetime
+    interval: Interval
 
 
 def promises(catalog: Catalog, partners: Iterable[Partner]) -> list[Promise]:
@@ -95,28 +94,24 @@ def counted(meters: Meters, catalog: Catalog, promised: Sequence[Promise]) -> It
         )
 
 
-def statements(meters: Meters, catalog: Catalog, asked: Sequence[tuple[Partner, Period]]) -> list[tuple[Row, ...]]:
-    """The monthly quotas of each partner in the month with which its billing period ends, one row per plan that it had in it.
+def held_quotas(catalog: Catalog, partner: Partner, period: BillingPeriod) -> tuple[HeldQuota, ...]:
+    """The monthly quotas of a partner in the month with which its billing period ends, one for each plan that it had in it.
 
-    The same sums and the same rule as the alerts: where a billing period is not the calendar month (after a change of time zone),
-    the quota's month is the calendar's.
+    Where a billing period is not the calendar month (after a change of time zone), the quota's month is the calendar's.
     """
-    months = [quota_period("MONTH", period.end - _WINDOW, partner.time_zone) for partner, period in asked]
-    promised: list[Promise] = []
-    places: list[list[int]] = []
-    for (partner, _), month in zip(asked, months, strict=True):
-        cut = [p._replace(held=p.held_in(month)) for p in promises(catalog, [partner]) if p.quota.period == "MONTH"]
-        kept = [p for p in cut if p.held]
-        places.append(list(range(len(promised), len(promised) + len(kept))))
-        promised += kept
-    used = [Decimal(0)] * len(promised)
-    for row in counted(meters, catalog, promised):
-        used[row.promise] = EXACT.add(used[row.promise], row.quantity)
-    return [tuple(_row(catalog, promised[i], used[i]) for i in mine) for mine in places]
+    zone = partner.time_zone
+    month = quota_period("MONTH", period.end - _WINDOW, zone)
+    return tuple(
+        HeldQuota(promise.quota.meter, promise.plan, tuple(interval(*held, zone) for held in times))
+        for promise in promises(catalog, [partner])
+        if promise.quota.period == "MONTH" and (times := promise.held_in(month))
+    )
 
 
-def _row(catalog: Catalog, promise: Promise, quantity: Decimal) -> Row:
-    used, limit = EXACT.divide(quantity, catalog.meter(promise.quota.meter).divide_by), promise.quota.limit
-    return Row(
-        promise.quota.meter, promise.quota.period, promise.plan, used, limit, is_reached(used, limit), promise.held[0].start, promise.held[-1].end
-    )  # fmt: skip
+def row(catalog: Catalog, held: HeldQuota, counted_in_field: Decimal) -> Row:
+    """A quota's row on the statement, where its meter counted so much in its field at all the times together."""
+    (quota,) = [q for q in catalog.plan(held.plan).quotas if (q.meter, q.period) == (held.meter, "MONTH")]
+    used = EXACT.divide(counted_in_field, catalog.meter(held.meter).divide_by)
+    first, last = held.held[0], held.held[-1]
+    days = Interval(first.start, last.end, first.first_day, last.last_day)
+    return Row(held.meter, quota.period, held.plan, used, quota.limit, is_reached(used, quota.limit), days)

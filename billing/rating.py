@@ -1,115 +1,260 @@
-"""From usage to draft invoices: pure, exact, with every problem listed instead of a line left out."""
+"""From a billing period and its usage to a draft invoice: pure, exact, with every problem listed instead of a line left out.
 
-from collections.abc import Sequence
-from decimal import Decimal
+How lines come about (docs/pricing.md, "When a contract changes inside a month"): all parts of a period under one plan
+count on from each other. A rate that stays equal from one version of the rate card to the next is one line. Otherwise
+each line is what its own price asks for the count at its end, less what it asks for the count at its start.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 from billing import pricing
-from billing.periods import Period, Segment, local_day, month, segments
+from billing.periods import BillingPeriod, Interval, days_between
 from billing.pricing import Charge, PricingError, Rounding
-from billing.quota_statement import Row
+from billing.quota_statement import Row, row
 from billing.warehouse import Span
-from schemas.catalog import Catalog, Flat, Partner, PriceModel, Rate
+from schemas.catalog import Catalog, Flat, Partner, Plan, PriceModel, Rate
 from schemas.money import EXACT, MINOR_UNITS
 from schemas.windows import to_us
 
+ZERO = Decimal(0)
+
+
+class Planned(NamedTuple):
+    """A line before its usage is known: one rate over one interval of one plan.
+
+    `follows` is the place of the line before it that counts the same rate, None for the first; `is_last` says that none follows.
+    """
+
+    plan: Plan
+    rate: Rate
+    interval: Interval
+    follows: int | None
+    is_last: bool
+
 
 class Line(NamedTuple):
-    """One priced line. `usage` is in the meter's field (requests, bytes, µs), `quantity` in its unit."""
+    """One priced line. `usage` is in the meter's field (requests, bytes, µs); `quantity` is the same in the meter's unit.
 
-    segment: Segment
+    `counted_before` is what the lines before it had counted of the month, in the meter's unit: where this line's count begins.
+    """
+
+    plan: Plan
     rate: Rate
+    interval: Interval
     usage: Decimal
     quantity: Decimal
+    counted_before: Decimal
     charge: Charge
+
+    @property
+    def start(self) -> datetime:
+        """The first instant."""
+        return self.interval.start
+
+    @property
+    def end(self) -> datetime:
+        """The first instant after it."""
+        return self.interval.end
 
 
 class Draft(NamedTuple):
     """What a partner owes for a period, before it has a number. No line: no invoice."""
 
     partner: Partner
-    period: Period
+    period: BillingPeriod
     currency: str
     lines: tuple[Line, ...]
     total: Decimal
-    quotas: tuple[Row, ...] = ()  # the statement of quotas, by billing.quota_statement
+    quotas: tuple[Row, ...]  # the statement of monthly quotas
 
 
 class Ask(NamedTuple):
-    """The usage a draft needs: the spans of its metered lines."""
+    """What a draft needs to know of the usage, and what stands in its way before anything is counted."""
 
     partner: Partner
-    period: Period
-    lines: tuple[tuple[Segment, Rate], ...]
-    unrated: tuple[tuple[Segment, str], ...]  # billable meters that a segment's rate card does not price
+    period: BillingPeriod
+    lines: tuple[Planned, ...]
+    unrated: tuple[tuple[Plan, Interval, str], ...]  # billable meters that a version of the rate card does not price
+    unplanned: tuple[tuple[Interval, str], ...]  # billable meters, for each time without a plan
+    problems: tuple[str, ...]
 
     def spans(self) -> list[Span]:
         """The spans in the order in which `draft` takes their usage."""
-        metered = [Span(self.partner.id, r.meter, s.start, s.end) for s, r in self.lines if r.meter]
+        partner_id = self.partner.id
         return [
-            *metered,
-            *(Span(self.partner.id, meter, s.start, s.end) for s, meter in self.unrated),
+            *(Span(partner_id, x.rate.meter, x.interval.start, x.interval.end) for x in self.lines if x.rate.meter),
+            *(Span(partner_id, q.meter, held.start, held.end) for q in self.period.quotas for held in q.held),
+            *(Span(partner_id, meter, part.start, part.end) for _, part, meter in self.unrated),
+            *(Span(partner_id, meter, gap.start, gap.end) for gap, meter in self.unplanned),
         ]
 
 
-def ask(catalog: Catalog, partner: Partner, label: str) -> tuple[Ask, list[str]]:
-    """Which lines the partner's plans of the month give, and what stands in their way."""
-    period = month(label, partner.time_zone)
-    lines: list[tuple[Segment, Rate]] = []
-    unrated: list[tuple[Segment, str]] = []
-    problems = []
-    for segment in segments(catalog, partner, period):
-        if segment.version is None:
-            problems.append(
-                f"partner {partner.id}: rate card {segment.plan.rate_card} has no version for {local_day(segment.start, partner.time_zone)}; "
-                f"give it one that is valid from then"
-            )
-            continue
-        lines += [(segment, rate) for rate in segment.version.rates]
-        priced = {rate.meter for rate in segment.version.rates}
-        unrated += [(segment, m.id) for m in catalog.meters if m.billable and m.id not in priced]
-    currencies = {catalog.rate_card(s.plan.rate_card).currency for s, _ in lines}
+def ask(catalog: Catalog, partner: Partner, period: BillingPeriod) -> Ask:
+    """Which lines the plans of a period give, and which usage they are asked for."""
+    lines: list[Planned] = []
+    unrated: list[tuple[Plan, Interval, str]] = []
+    problems: list[str] = []
+    billable = [meter.id for meter in catalog.meters if meter.billable]
+    for plan_id in dict.fromkeys(stay.plan for stay in period.stays):
+        plan = catalog.plan(plan_id)
+        card = catalog.rate_card(plan.rate_card)
+        parts: list[tuple[Interval, Sequence[Rate]]] = []
+        for place, interval in (part for stay in period.stays if stay.plan == plan_id for part in stay.versions):
+            if place is None:
+                problems.append(
+                    f"partner {partner.id}: rate card {card.id} has no version for {interval.first_day}; give it one that is valid from then"
+                )
+                continue
+            rates = card.versions[place].rates
+            parts.append((interval, rates))
+            priced = {rate.meter for rate in rates}
+            unrated += [(plan, interval, meter) for meter in billable if meter not in priced]
+        lines += _planned(plan, parts, len(lines))
+    currencies = {catalog.rate_card(x.plan.rate_card).currency for x in lines}
     if len(currencies) > 1:
         problems.append(
             f"partner {partner.id}: plans of one month are priced in {' and '.join(sorted(currencies))}; use one currency a month"
         )
-    return Ask(partner, period, tuple(lines), tuple(unrated)), problems
+    unplanned = [(gap, meter) for gap in period.without_plan for meter in billable]
+    return Ask(partner, period, tuple(lines), tuple(unrated), tuple(unplanned), tuple(problems))
 
 
-def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft, list[str]]:
-    """Price the usage of `asked.spans()`. A problem means the draft must not be issued."""
-    currency = catalog.rate_card(asked.lines[0][0].plan.rate_card).currency
+def _planned(plan: Plan, parts: Sequence[tuple[Interval, Sequence[Rate]]], first: int) -> Iterator[Planned]:
+    """The lines of one plan, in the order of the rate cards' rates; `first` is the place of the first of them."""
+    chains: list[list[tuple[Interval, Rate]]] = []
+    open_chains: list[list[tuple[Interval, Rate]]] = []
+    for interval, rates in parts:
+        continued = _continued([chain[-1][1] for chain in open_chains], rates)
+        now: list[list[tuple[Interval, Rate]]] = []
+        for rate, before in zip(rates, continued, strict=True):
+            if before is None:
+                chains.append([(interval, rate)])
+                now.append(chains[-1])
+                continue
+            chain = open_chains[before]
+            last, last_rate = chain[-1]
+            if last.end == interval.start and _same_price(last_rate, rate):
+                chain[-1] = (Interval(last.start, interval.end, last.first_day, interval.last_day), rate)
+            else:
+                chain.append((interval, rate))
+            now.append(chain)
+        open_chains = now
+    place = first
+    for chain in chains:
+        for number, (interval, rate) in enumerate(chain):
+            yield Planned(plan, rate, interval, place - 1 if number else None, number == len(chain) - 1)
+            place += 1
+
+
+def _continued(before: Sequence[Rate], rates: Sequence[Rate]) -> list[int | None]:
+    """For each rate the one of the version before that it continues: an equal one, else the next of the same meter."""
+    left = list(range(len(before)))
+    found: list[int | None] = [None] * len(rates)
+    for fits in (_same_price, lambda one, other: one.meter is not None and one.meter == other.meter):
+        for place, rate in enumerate(rates):
+            if found[place] is None:
+                found[place] = next((n for n in left if fits(before[n], rate)), None)
+                if found[place] is not None:
+                    left.remove(found[place])  # type: ignore[arg-type]
+    return found
+
+
+def _same_price(one: Rate, other: Rate) -> bool:
+    """Whether two rates ask the same for the same usage; their texts may differ."""
+    return (one.meter, one.price, one.free_units) == (other.meter, other.price, other.free_units)
+
+
+def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft | None, list[str]]:
+    """Price the usage of `asked.spans()`. A problem means the draft must not be issued; None: the period has no line at all."""
     amounts = iter(usage)
+    counted = [next(amounts) if x.rate.meter else ZERO for x in asked.lines]
+    used = [[next(amounts) for _ in quota.held] for quota in asked.period.quotas]
+    problems = [*asked.problems]
+    for plan, interval, meter in asked.unrated:
+        if quantity := next(amounts):
+            problems.append(
+                f"partner {asked.partner.id}: meter {meter} counted {quantity}, but rate card {plan.rate_card} has no rate for it "
+                f"from {interval.first_day} on; add one (a price of 0 is a price), or set `billable: false` for the meter"
+            )
+    problems += _without_plan(catalog, asked, [next(amounts) for _ in asked.unplanned])
+    if not asked.lines:
+        return None, problems
+    currency = catalog.rate_card(asked.lines[0].plan.rate_card).currency
+    lines, found = _lines(catalog, asked, counted, Rounding(MINOR_UNITS[currency]))
+    with localcontext(EXACT):
+        rows = [row(catalog, quota, sum(n, ZERO)) for quota, n in zip(asked.period.quotas, used, strict=True)]
+        total = sum((line.charge.amount for line in lines), ZERO)
+    made = Draft(asked.partner, asked.period, currency, tuple(lines), total, tuple(rows))
+    return (made if lines else None), problems + found
+
+
+def _lines(
+    catalog: Catalog, asked: Ask, counted: Sequence[Decimal], rounding: Rounding
+) -> tuple[list[Line], list[str]]:
+    """The priced lines, in time order; a line with nothing to charge for is none."""
+    quantities = [
+        in_unit(catalog, x.rate.meter, n) if x.rate.meter else Decimal(1)
+        for x, n in zip(asked.lines, counted, strict=True)
+    ]
+    before, totals = _counts(asked.lines, quantities)
     lines: list[Line] = []
-    problems = []
-    for segment, rate in asked.lines:
-        counted = next(amounts) if rate.meter else Decimal(0)
-        quantity = in_unit(catalog, rate.meter, counted) if rate.meter else Decimal(1)
+    problems: list[str] = []
+    for x, planned in enumerate(asked.lines):
+        rate = planned.rate
         try:
-            price = _for_segment(rate.price, segment, asked.period)
             charge = pricing.charge(
-                price, quantity, free_units=rate.free_units, rounding=Rounding(MINOR_UNITS[currency])
+                _for_interval(rate.price, planned.interval, asked.period),
+                quantities[x],
+                free_units=rate.free_units,
+                rounding=rounding,
+                of_month=pricing.OfMonth(before[x], totals[x], planned.follows is None, planned.is_last),
             )
         except PricingError as exc:
             problems.append(f"partner {asked.partner.id}, {rate.meter}: {exc}")
             continue
         if charge.parts:
-            lines.append(Line(segment, rate, counted, quantity, charge))
-    for segment, meter in asked.unrated:
-        if counted := next(amounts):
-            problems.append(
-                f"partner {asked.partner.id}: meter {meter} counted {counted}, but rate card {segment.plan.rate_card} has no rate for it "
-                f"from {local_day(segment.start, asked.partner.time_zone)} on; add one (a price of 0 is a price), or set `billable: false` for the meter"
-            )
-    total = sum((line.charge.amount for line in lines), Decimal(0))
-    return Draft(asked.partner, asked.period, currency, tuple(lines), total), problems
+            lines.append(Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], charge))
+    return sorted(lines, key=lambda line: line.interval.start), problems
 
 
-def _for_segment(price: PriceModel, segment: Segment, period: Period) -> PriceModel:
-    """A flat fee belongs to the month: a segment carries its share of it, by time. What is used is never shared out."""
+def _counts(lines: Sequence[Planned], quantities: Sequence[Decimal]) -> tuple[list[Decimal], list[Decimal]]:
+    """For each line the month's count where it begins, and the month's whole count of its rate."""
+    before: list[Decimal] = []
+    for planned in lines:
+        last = planned.follows
+        before.append(ZERO if last is None else EXACT.add(before[last], quantities[last]))
+    totals = [EXACT.add(start, quantity) for start, quantity in zip(before, quantities, strict=True)]
+    for place in reversed(range(len(lines))):
+        last = lines[place].follows
+        if last is not None:
+            totals[last] = totals[place]
+    return before, totals
+
+
+def _without_plan(catalog: Catalog, asked: Ask, counted: Sequence[Decimal]) -> list[str]:
+    """Usage at times at which its partner had no plan: nobody could say what it costs."""
+    sums: dict[str, Decimal] = {}
+    for (_, meter), quantity in zip(asked.unplanned, counted, strict=True):
+        sums[meter] = EXACT.add(sums.get(meter, ZERO), quantity)
+    found = [f"{in_unit(catalog, m, n)} {catalog.meter(m).unit}" for m, n in sums.items() if n]
+    if not found:
+        return []
+    days = days_between(asked.period.without_plan)
+    message = (
+        f"partner {asked.partner.id} has {' and '.join(found)} while it has no plan ({days}); "
+        f"assign one for that time in the catalog, at a price of 0 if it is free"
+    )
+    return [message]
+
+
+def _for_interval(price: PriceModel, interval: Interval, period: BillingPeriod) -> PriceModel:
+    """A flat fee belongs to the month: an interval carries its share of it, by time. What is used is never shared out."""
     if not isinstance(price, Flat):
         return price
-    part, whole = to_us(segment.end) - to_us(segment.start), to_us(period.end) - to_us(period.start)
+    part, whole = to_us(interval.end) - to_us(interval.start), to_us(period.end) - to_us(period.start)
     return Flat(model="flat", amount=pricing.prorated(price.amount, part, whole))
 
 

@@ -33,6 +33,7 @@ _SPANS = pa.schema(
         ("span_end", TIME),
     ]
 )
+_NO_USAGE = hashlib.sha256().hexdigest()
 _CALENDARS = pa.schema([("span", pa.int64()), ("calendar", pa.int64())])
 _PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)])
 _SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.bool_(): "BOOLEAN", TIME: "TIMESTAMPTZ"}
@@ -196,10 +197,26 @@ class Warehouse(Meters):
         self._register_spans(spans)
         return integers.rows(self.query("used"))
 
-    def usage_sha256(self, partner_id: str, start: datetime, end: datetime) -> str:
-        """The hash of a partner's rollups between two instants, summed by key: fixes what an invoice rests on."""
-        rows = integers.rows(self.query("usage_rows", {"partner_id": partner_id, "start": start, "end": end}))
-        return hashlib.sha256("\n".join(map(repr, rows)).encode()).hexdigest()
+    def usage_sha256(self, spans: Sequence[tuple[str, datetime, datetime]]) -> dict[str, str]:
+        """Partner id → the hash of its rollups in [start, end), summed by key: fixes what a bill rests on. One span per partner."""
+        self._register_spans([Span(partner_id, "", start, end) for partner_id, start, end in spans])
+        found = {row["partner_id"]: row["sha256"] for row in self.query("usage_hashes").to_pylist()}
+        return {partner_id: found.get(partner_id, _NO_USAGE) for partner_id, _, _ in spans}
+
+    def usage_of(self, catalog: Catalog) -> "Counted":
+        """What the meters of a catalog counted."""
+        return Counted(self, catalog)
+
+
+class Counted(NamedTuple):
+    """The usage of a lake by the meters of a catalog: what `billing.bills` asks."""
+
+    house: Warehouse
+    catalog: Catalog
+
+    def counted(self, spans: Sequence[Span]) -> list[Decimal]:
+        """What each span's meter counted, in its field's own unit; 0 where nothing."""
+        return self.house.usage(self.catalog, spans) if spans else []
 
 
 def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:

@@ -7,10 +7,11 @@ from YAML as text, so no number was ever a float. Dates mean midnight in the par
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact
-from typing import Annotated, Literal, TypeVar
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -472,7 +473,7 @@ class Partner(Record):
 
 
 FAR_US = 1 << 62
-_R = TypeVar("_R", LegalEntity, Meter, Plan, RateCard)
+_R = TypeVar("_R", LegalEntity, Meter, Partner, Plan, RateCard)
 
 
 class Catalog(Record):
@@ -500,7 +501,11 @@ class Catalog(Record):
 
     def partner(self, partner_id: str) -> Partner | None:
         """The partner, or None."""
-        return next((p for p in self.partners if p.id == partner_id), None)
+        return self._partners.get(partner_id)
+
+    def known_partner(self, partner_id: str) -> Partner:
+        """The partner; raises KeyError."""
+        return self._partners[partner_id]
 
     def payers(self, entity_id: str | None = None) -> tuple[Partner, ...]:
         """The partners that are invoiced, all or those of one legal entity."""
@@ -508,19 +513,42 @@ class Catalog(Record):
 
     def meter(self, meter_id: str) -> Meter:
         """The meter; raises KeyError."""
-        return _by_id(self.meters, meter_id)
+        return self._meters[meter_id]
 
     def plan(self, plan_id: str) -> Plan:
         """The plan; raises KeyError."""
-        return _by_id(self.plans, plan_id)
+        return self._plans[plan_id]
 
     def rate_card(self, card_id: str) -> RateCard:
         """The rate card; raises KeyError."""
-        return _by_id(self.rate_cards, card_id)
+        return self._rate_cards[card_id]
 
     def legal_entity(self, entity_id: str) -> LegalEntity:
         """The legal entity; raises KeyError."""
-        return _by_id(self.legal_entities, entity_id)
+        return _index(self.legal_entities)[entity_id]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Catalog":
+        """A copy with changes; what was looked up in the original is looked up anew."""
+        made = super().model_copy(update=update, deep=deep)
+        for name in ("_partners", "_meters", "_plans", "_rate_cards"):
+            made.__dict__.pop(name, None)
+        return made
+
+    @cached_property
+    def _partners(self) -> dict[str, Partner]:
+        return _index(self.partners)
+
+    @cached_property
+    def _meters(self) -> dict[str, Meter]:
+        return _index(self.meters)
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        return _index(self.plans)
+
+    @cached_property
+    def _rate_cards(self) -> dict[str, RateCard]:
+        return _index(self.rate_cards)
 
 
 def _expanded(statuses: Iterable[str]) -> set[int]:
@@ -536,8 +564,6 @@ def _checked_validity(assigned: PlanAssignment) -> PlanAssignment:
     return assigned
 
 
-def _by_id(records: Sequence[_R], wanted: str) -> _R:
-    for record in records:
-        if record.id == wanted:
-            return record
-    raise KeyError(wanted)
+def _index(records: Sequence[_R]) -> dict[str, _R]:
+    """Records by id, the first of each: a search through ten thousand of them is not one to repeat for each invoice."""
+    return {record.id: record for record in reversed(records)}

@@ -299,7 +299,8 @@ CLOSES = TableShape(
 )
 
 INVOICES = TableShape(
-    # One row per issued invoice. `document` is the invoice's canonical JSON; PDF and CSV are functions of it.
+    # What of each partner is settled: one row per partner and billing period, an issued invoice or, where there was nothing to pay,
+    # a row without number, series, sequence and document. `document` is the invoice's canonical JSON; PDF and CSV are functions of it.
     "invoices",
     pa.schema(
         [
@@ -316,8 +317,12 @@ INVOICES = TableShape(
             ("json_sha256", pa.string()),
             ("csv_sha256", pa.string()),
             ("pdf_sha256", pa.string()),
+            ("legal_entity", pa.string()),  # this and the period: null in rows of before; the document and its close say them
+            ("period_start", TIME),  # [start, end)
+            ("period_end", TIME),
         ]
     ),
+    later=("legal_entity", "period_start", "period_end"),
 )
 
 ALL: Mapping[str, TableShape] = {

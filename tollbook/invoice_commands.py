@@ -81,7 +81,8 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
     Example: tollbook invoice rate --catalog examples/catalog --lake demo/lake --period 2026-10
     """
     book = catalogs.load(catalog)
-    drafts, problems = closing.drafts_of(Warehouse(lake), book, book.payers(), period)
+    outcome = closing.bills_of(Warehouse(lake), book, book.payers(), period, lake)
+    drafts, problems = outcome.drafts, [problem for found in outcome.blocked.values() for problem in found]
     if json:
         show_json(
             {

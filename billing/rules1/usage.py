@@ -47,7 +47,7 @@ def _register(house: Meters, catalog: Catalog, spans: Sequence[Span]) -> None:
     fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
     names = pa.schema([("meter", pa.string()), ("field", pa.string())])
     house.con.register("meters", pa.Table.from_pylist(fields, names))
-    allowed = {
+    allowed: dict[str, list[tuple[str, object]]] = {
         "status": [(m.id, status) for m in meters for status in m.filter.statuses()],
         "method": [(m.id, method) for m in meters for method in m.filter.methods or ()],
         "route": [(m.id, route) for m in meters for route in m.filter.routes or ()],

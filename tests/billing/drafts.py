@@ -1,14 +1,14 @@
 """Invoice documents for the tests of renderings: rated by the product, from usage written here."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from billing import rating
-from billing.closing import Close
 from billing.document import invoice
-from billing.quota_statement import Row
+from billing.periods import billing_period
+from billing.quota_statement import held_quotas
 from schemas.catalog import Catalog
 from tests.billing.catalogs import document
 
@@ -16,31 +16,29 @@ from tests.billing.catalogs import document
 def made(parts: dict[str, Any], usage: dict[str, int], label: str = "2026-10") -> dict[str, Any]:
     """The first partner's invoice when each metered span counted what `usage` says; the evidence is written here, too."""
     catalog = Catalog.model_validate(parts)
-    asked, problems = rating.ask(catalog, catalog.partners[0], label)
-    draft, found = rating.draft(catalog, asked, [Decimal(usage.get(span.meter, 0)) for span in asked.spans()])
-    assert problems + found == []
-    plan = catalog.plan(catalog.partners[0].plans[0].plan)
-    draft = draft._replace(
-        quotas=tuple(
-            Row(q.meter, q.period, plan.id, used, q.limit, used >= q.limit, *draft.period)
-            for q in plan.quotas
-            for used in [Decimal(usage.get(q.meter, 0)) / catalog.meter(q.meter).divide_by]
-            if q.period == "MONTH"
-        )
-    )
+    period = billing_period(catalog, catalog.partners[0], label, None)
+    assert period is not None
+    period = period._replace(quotas=held_quotas(catalog, catalog.partners[0], period))
+    asked = rating.ask(catalog, catalog.partners[0], period)
+    draft, problems = rating.draft(catalog, asked, [Decimal(usage.get(span.meter, 0)) for span in asked.spans()])
+    assert problems == []
+    assert draft is not None
     content = {
+        "rules": 2,
+        "period": label,
+        "legal_entity": "north",
         "catalog": json.loads(catalog.canonical_json()),
         "catalog_sha256": "ca" * 32,
         "code_version": "0.0.0",
         "usage": {draft.partner.id: "5a" * 32},
         "versions": {"events": 7, "rollups": 5},
     }
-    close = Close("c105e" * 4 + "0000", label, "north", json.dumps(content), datetime(2026, 11, 5, tzinfo=UTC))
-    return invoice(close, draft, number="NM-2026-000042", issued_on=date(2026, 11, 5))
+    number, day = "NM-2026-000042", date(2026, 11, 5)
+    return invoice("c105e" * 4 + "0000", content, catalog, draft, number=number, issued_on=day)
 
 
 def small() -> dict[str, Any]:
-    """Every price model in one invoice, prices that change within the month, a quota that is reached."""
+    """Every price model in one invoice, prices of which some change within the month, a quota that is reached."""
     parts = document()
     rates = [
         *parts["rate_cards"][0]["versions"][0]["rates"],
@@ -68,10 +66,18 @@ def small() -> dict[str, Any]:
     parts["meters"].append({"id": "exports", "aggregate": "count", "unit": "exports"})
     parts["rate_cards"][0]["versions"] = [
         {"valid_from": "2026-01-01", "rates": rates[:3]},
-        {"valid_from": "2026-10-11", "rates": rates},
+        {
+            "valid_from": "2026-10-11",
+            "rates": [dearer(rates[0], amount="40.00"), rates[1], dearer(rates[2], unit_price="0.14"), *rates[3:]],
+        },
     ]
     parts["meters"][2]["billable"] = "false"
     return made(parts, {"requests": 1234567, "egress": 2_500_000_001, "exports": 12_345})
+
+
+def dearer(rate: dict[str, Any], **price: str) -> dict[str, Any]:
+    """The rate at another price."""
+    return {**rate, "price": {**rate["price"], **price}}
 
 
 def hostile(text: str) -> dict[str, Any]:

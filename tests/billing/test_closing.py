@@ -63,19 +63,25 @@ def test_a_close_says_what_it_rests_on(root: Path) -> None:
     assert content["offsets"]
 
 
-def test_a_month_that_is_not_over_everywhere_is_refused(root: Path) -> None:
+def test_a_partner_whose_month_is_not_over_is_left_for_a_later_close(root: Path) -> None:
     """Berlin's October ends five hours before New York's; the last microsecond before that is too early, the next is not."""
     over = datetime(2026, 11, 1, 4, tzinfo=UTC)
-    assert refusals(root, now=over - timedelta(microseconds=1)) == [
-        "period 2026-10 of partner zeta is not over before 2026-11-01T04:00Z (America/New_York); close it then"
-    ]
+    early = close(root, now=over - timedelta(microseconds=1))
+    assert [p.id for p in early.partners()] == ["acme"]
+    assert early.blocked == {
+        "zeta": [
+            "period 2026-10 of partner zeta is not over before 2026-11-01T04:00Z (America/New_York); close it then"
+        ]
+    }
     assert len(refusals(root, now=datetime(2026, 10, 31, 22, 59, tzinfo=UTC))) == 2
-    assert close(root, now=over).period == "2026-10"
+    whole = close(root, now=over)
+    assert ([p.id for p in whole.partners()], whole.blocked) == (["acme", "zeta"], {})
 
 
 def test_books_that_are_wrong_are_refused(root: Path) -> None:
     """Whatever the proof finds stands in the way, in its own words, beside what else is wrong."""
-    catalog = changed(plans=[])
+    parts = document()["partners"]
+    catalog = book(partners=[partner | {"plans": []} for partner in parts])
 
     def unbalanced(_: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
         assert start < end
@@ -85,7 +91,7 @@ def test_books_that_are_wrong_are_refused(root: Path) -> None:
         closing.close(root, catalog, "2026-10", "north", prove=unbalanced, now=NOW)
     assert refused.value.problems[:2] == ["problem 0", "problem 1"]
     assert "problem 29" not in refused.value.problems
-    assert any("acme has 12 requests" in p for p in refused.value.problems)
+    assert any("acme has 12 requests and 1.2 GB" in p for p in refused.value.problems)
 
 
 def test_an_event_that_is_lost_from_the_books_is_refused(root: Path) -> None:
@@ -114,11 +120,30 @@ def test_entries_on_their_way_are_waited_for(root: Path) -> None:
         pytest.param([{"plan": "plan-a", "valid_from": "2026-01-01", "valid_to": "2026-10-01"}], 12, "from 2026-10-01", id="a plan that has ended"),
     ],
 )  # fmt: skip
-def test_usage_without_a_plan_is_refused(root: Path, plans: list[dict[str, str]], count: int, days: str) -> None:
+def test_usage_without_a_plan_blocks_its_partner_and_no_other(
+    root: Path, plans: list[dict[str, str]], count: int, days: str
+) -> None:
     """Also when a plan covers the rest of the month: what happened outside it would be billed by nobody."""
-    (problem,) = refusals(root, changed(plans=plans))
-    assert f"acme has {count} requests in 2026-10 while it has no plan ({days}" in problem
+    made = close(root, changed(plans=plans))
+    assert [p.id for p in made.partners()] == ["zeta"]
+    (problem,) = made.blocked["acme"]
+    assert f"acme has {count} requests and 1.2 GB while it has no plan ({days}" in problem
     assert "assign one for that time in the catalog" in problem
+
+
+def test_a_blocked_partner_is_billed_from_a_later_close_of_its_own(root: Path) -> None:
+    """What was issued meanwhile stays as it is, number by number; together the two closes bill each partner once."""
+    first = close(root, changed(plans=[]))
+    issuing.issue(root, first, now=NOW)
+    second = close(root)
+    assert ([p.id for p in second.partners()], second.blocked) == (["acme"], {})
+    report = issuing.issue(root, second, now=NOW)
+    assert [(i.number, i.partner_id, i.close_id) for i in report.invoices] == [
+        ("NM-2026-000001", "zeta", first.close_id),
+        ("NM-2026-000002", "acme", second.close_id),
+    ]
+    assert [problem for checked in issuing.verify(root) for problem in checked.problems] == []
+    assert close(root) == second
 
 
 def test_days_without_plan_and_without_usage_are_no_problem(root: Path) -> None:
@@ -135,12 +160,13 @@ def test_a_used_meter_without_a_rate_is_refused(root: Path) -> None:
     assert all("meter exports counted" in p and "`billable: false`" in p for p in problems)
 
 
-def test_usage_of_a_partner_that_is_gone_from_the_catalog_is_refused(root: Path) -> None:
-    """Taking a partner out of the catalog is no way to lose its last month."""
-    catalog = book(partners=document()["partners"][:1])
-    assert refusals(root, catalog) == [
-        "partner zeta has 1 requests in 2026-10 but is not in the catalog; bring the partner back"
-    ]
+def test_usage_of_a_partner_that_is_gone_from_the_catalog_is_named(root: Path) -> None:
+    """Taking a partner out of the catalog is no way to lose its last month without a sound; the others are billed."""
+    made = close(root, book(partners=document()["partners"][:1]))
+    assert [p.id for p in made.partners()] == ["acme"]
+    assert made.blocked == {
+        "zeta": ["partner zeta has 1 requests in 2026-10 but is not in the catalog; bring the partner back"]
+    }
 
 
 def test_all_problems_are_told_at_once(root: Path) -> None:
@@ -274,6 +300,38 @@ def test_the_first_instant_belongs_to_the_month_and_the_next_one_after_the_last_
     root = land(tmp_path / "lake", [request(t.isoformat()) for t in (*inside, *outside)])
     parts = document()["partners"][:1]
     parts[0]["time_zone"] = zone
+    parts[0]["plans"][0]["valid_from"] = "2026-10-01"  # with a plan before, September is to be issued first
     report = issuing.issue(root, close(root, book(partners=parts), now=NOW), now=NOW)
     (line,) = [line for line in report.invoices[0].document["lines"] if line["meter"] == "requests"]
     assert line["usage"]["sum"] == "2"
+
+
+def test_the_month_before_is_to_be_issued_first(tmp_path: Path) -> None:
+    """Of a partner that was never billed: usage of an earlier month would be behind the first period for ever."""
+    root = land(
+        tmp_path / "lake",
+        [request("2026-08-31T21:59:59Z"), request("2026-10-10T00:00Z"), request("2026-10-10T00:00Z", "zeta")],
+    )
+    made = close(root)
+    assert [p.id for p in made.partners()] == ["zeta"]
+    (problem,) = made.blocked["acme"]
+    assert problem.startswith("partner acme: 2026-08 is not issued yet, and months are issued in order")
+    parts = document()["partners"]
+    parts[0]["plans"][0]["valid_from"] = "2026-09-01"
+    assert close(root, book(partners=parts)).blocked == {}
+
+
+def test_a_month_that_was_left_out_is_named_and_months_without_usage_count(root: Path) -> None:
+    """An empty month is settled by its issue, like any other."""
+    issuing.issue(root, close(root), now=NOW)
+    later = datetime(2027, 2, 1, 12, tzinfo=UTC)
+    (problem, _) = refusals(root, label="2026-12", now=later)
+    assert (
+        "2026-11 is not issued yet, and months are issued in order; close and issue 2026-11 before 2026-12" in problem
+    )
+    for label in ("2026-11", "2026-12"):
+        report = issuing.issue(root, close(root, label=label, now=later), now=later)
+        assert len(report.invoices) == 2  # the fee alone
+    assert refusals(root, label="2026-09", now=later)[0].startswith(
+        "2026-09 lies before the first month that is settled"
+    )

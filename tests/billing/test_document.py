@@ -60,7 +60,7 @@ def test_the_days_of_a_line_are_those_its_prices_held() -> None:
     """Both days included, in the partner's zone; the instants beside them are [from, to)."""
     document = drafts.small()
     days = {(line["first_day"], line["last_day"]) for line in document["lines"]}
-    assert days == {("2026-10-01", "2026-10-10"), ("2026-10-11", "2026-10-31")}
+    assert days == {("2026-10-01", "2026-10-10"), ("2026-10-11", "2026-10-31"), ("2026-10-01", "2026-10-31")}
     assert (document["period"]["first_day"], document["period"]["last_day"]) == ("2026-10-01", "2026-10-31")
     assert document["lines"][-1]["to"] == "2026-11-01T00:00:00+01:00"
 

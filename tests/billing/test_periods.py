@@ -1,6 +1,7 @@
 """Periods: months and quota periods in every zone, over clock changes and a day that never was; and a month's segments."""
 
 import itertools
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.periods import BadPeriod, Period, month, quota_period, segments, uncovered
+from billing.periods import BadPeriod, BillingPeriod, Period, billing_period, missing_month, month, quota_period
 from schemas import zones
+from schemas.catalog import Catalog
 from schemas.windows import WINDOW_US, to_us
 from tests.billing.catalogs import book, document
 
@@ -106,15 +108,23 @@ def cut(versions: list[str], plans: list[dict[str, Any]]) -> list[tuple[str, str
     parts["plans"].append({"id": "plan-b", "rate_card": "other"})
     parts["partners"][0]["plans"] = plans
     catalog = book(**parts)
-    period = month("2026-10", "Europe/Berlin")
-    found = list(segments(catalog, catalog.partners[0], period))
-    covered = sum((s.end - s.start for s in found), timedelta())
-    assert covered + sum((g.end - g.start for g in uncovered(period, found)), timedelta()) == period.end - period.start
-    zone = zones.zone("Europe/Berlin")
+    period = billed(catalog)
+    pieces = [(stay.plan, place, part) for stay in period.stays for place, part in stay.versions]
+    covered = sum((part.end - part.start for _, _, part in pieces), timedelta())
+    assert covered + sum((g.end - g.start for g in period.without_plan), timedelta()) == period.end - period.start
+    assert BillingPeriod.from_json(period.partner_id, json.loads(json.dumps(period.as_json()))) == period
+    held = {plan.id: catalog.rate_card(plan.rate_card).versions for plan in catalog.plans}
     return [
-        (f"{s.start.astimezone(zone):%m-%d %H:%M}", f"{s.end.astimezone(zone):%m-%d %H:%M}", s.plan.id, s.version and str(s.version.valid_from))
-        for s in found
+        (f"{p.start:%m-%d %H:%M}", f"{p.end:%m-%d %H:%M}", plan, None if place is None else str(held[plan][place].valid_from))
+        for plan, place, p in pieces
     ]  # fmt: skip
+
+
+def billed(catalog: Catalog, settled_until: datetime | None = None, label: str = "2026-10") -> BillingPeriod:
+    """The month of the first partner."""
+    period = billing_period(catalog, catalog.partners[0], label, settled_until)
+    assert period is not None
+    return period
 
 
 A, B = "plan-a", "plan-b"
@@ -192,6 +202,48 @@ def test_what_no_plan_covers(plans: list[tuple[str, str | None]], gaps: list[tup
     parts["partners"][0]["plans"] = [{"plan": A, "valid_from": start, "valid_to": end} for start, end in plans]
     catalog = book(**parts)
     partner = catalog.partners[0]
-    period = month("2026-10", partner.time_zone)
-    expected = [Period(*(partner.instant(date.fromisoformat(day)) for day in gap)) for gap in gaps]
-    assert uncovered(period, segments(catalog, partner, period)) == expected
+    expected = [tuple(partner.instant(date.fromisoformat(day)) for day in gap) for gap in gaps]
+    assert [(gap.start, gap.end) for gap in billed(catalog).without_plan] == expected
+
+
+@pytest.mark.parametrize(
+    ("plans", "label"),
+    [
+        pytest.param([(OLD, "2026-09-16")], "2026-10", id="it ended two weeks before"),
+        pytest.param([("2025-01-01", "2025-11-30")], "2026-02", id="it ended in another year"),
+        pytest.param([("2026-11-02", None)], "2026-10", id="it begins after the month"),
+    ],
+)
+def test_a_plan_that_does_not_touch_the_month_has_no_part_in_it(
+    plans: list[tuple[str, str | None]], label: str
+) -> None:
+    """An interval that ends before it begins is none: turned round, it would be billed."""
+    parts = document()["partners"]
+    parts[0]["plans"] = [{"plan": A, "valid_from": start, "valid_to": end} for start, end in plans]
+    period = billed(book(partners=parts), label=label)
+    assert period.stays == ()
+    assert [(gap.start, gap.end) for gap in period.without_plan] == [(period.start, period.end)]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu"])
+def test_a_period_begins_where_the_last_settled_one_ended(zone: str) -> None:
+    """A partner that moves loses no hour and pays none twice; its next month ends at its new midnight."""
+    parts = document()["partners"]
+    before = month("2026-09", parts[0]["time_zone"]).end
+    parts[0]["time_zone"] = zone
+    period = billed(book(partners=parts), before)
+    assert period.start == before
+    assert period.end == month("2026-10", zone).end
+    assert missing_month("2026-10", zone, before) is None
+    assert billing_period(book(partners=parts), book(partners=parts).partners[0], "2026-10", period.end) is None
+
+
+@given(st.sampled_from(ZONES), st.sampled_from(ZONES), st.integers(0, 1180), st.integers(2, 30))
+def test_a_month_that_was_left_out_is_named(one: str, other: str, place: int, ahead: int) -> None:
+    """Whatever zone the partner had when its last month was settled, and whatever zone it has now."""
+    labels = [f"{2000 + m // 12}-{m % 12 + 1:02d}" for m in range(place, place + ahead + 1) if m < 1200]
+    until = month(labels[0], one).end
+    for label in labels[:2]:
+        assert missing_month(label, other, until) is None
+    for label in labels[2:]:
+        assert missing_month(label, other, until) == labels[1]

@@ -1,5 +1,6 @@
 """From usage to draft invoices: nothing left out, nothing twice, every line to the minor unit."""
 
+from datetime import UTC
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import rating
-from billing.rating import Draft
+from billing.periods import billing_period
+from billing.rating import Ask, Draft
 from schemas.catalog import Catalog
 from schemas.money import MINOR_UNITS
 from tests.billing.catalogs import book, document
@@ -18,11 +20,24 @@ D = Decimal
 COUNTS = st.integers(0, 10**15).map(D)
 
 
+def asked_of(catalog: Catalog, label: str = "2026-10") -> Ask:
+    """What acme's month asks for."""
+    period = billing_period(catalog, catalog.partners[0], label, None)
+    assert period is not None
+    return rating.ask(catalog, catalog.partners[0], period)
+
+
+def drafted(catalog: Catalog, usage: dict[str, Decimal], label: str = "2026-10") -> tuple[Draft | None, list[str]]:
+    """Acme's draft, if there is one, when each span of a meter counted what `usage` says."""
+    asked = asked_of(catalog, label)
+    return rating.draft(catalog, asked, [usage.get(span.meter, D(0)) for span in asked.spans()])
+
+
 def rated(catalog: Catalog, usage: dict[str, Decimal], label: str = "2026-10") -> tuple[Draft, list[str]]:
-    """Acme's draft when each span of a meter counted what `usage` says."""
-    asked, problems = rating.ask(catalog, catalog.partners[0], label)
-    draft, found = rating.draft(catalog, asked, [usage.get(span.meter, D(0)) for span in asked.spans()])
-    return draft, problems + found
+    """The same where there is one."""
+    draft, problems = drafted(catalog, usage, label)
+    assert draft is not None
+    return draft, problems
 
 
 def priced(**changes: Any) -> Catalog:
@@ -78,16 +93,23 @@ def test_what_was_not_used_is_no_line() -> None:
     assert [line.rate.meter for line in rated(book(), {})[0].lines] == [None]
     parts = document()["rate_cards"][0]["versions"][0]
     without_fee = priced(versions=[parts | {"rates": parts["rates"][1:]}])
-    assert rated(without_fee, {})[0].lines == ()
+    assert drafted(without_fee, {}) == (None, [])
 
 
-def test_new_prices_within_the_month_do_not_charge_the_fee_twice() -> None:
-    """The fee is the month's: each part carries its share of 745 hours, and together they are the fee."""
+def test_a_fee_that_does_not_change_with_new_prices_is_one_line() -> None:
+    """Rounded once, and not in parts."""
     draft, problems = rated(priced(versions=versions("2026-01-01", "2026-10-11")), {})
     assert problems == []
-    fees = [line.charge.amount for line in draft.lines]
-    assert fees == [D("9.99"), D("21.01")]  # 240 and 505 of 745 hours of 31
-    assert draft.total == 31
+    assert [line.charge.amount for line in draft.lines] == [31]
+
+
+def test_a_fee_that_changes_within_the_month_is_shared_by_time() -> None:
+    """The fee is the month's: each part carries its share of 745 hours."""
+    held = versions("2026-01-01", "2026-10-11")
+    held[1]["rates"] = [{**held[1]["rates"][0], "price": {"model": "flat", "amount": "62.00"}}, *held[1]["rates"][1:]]
+    draft, problems = rated(priced(versions=held), {})
+    assert problems == []
+    assert [line.charge.amount for line in draft.lines] == [D("9.99"), D("42.03")]  # 240 and 505 of 745 hours
 
 
 def test_a_plan_that_covers_a_part_of_the_month_carries_that_part_of_the_fee() -> None:
@@ -99,11 +121,15 @@ def test_a_plan_that_covers_a_part_of_the_month_carries_that_part_of_the_fee() -
 
 
 def test_usage_is_priced_by_the_version_that_held_when_it_happened() -> None:
-    """Each part of the month has its own spans, and is asked for its own usage."""
-    catalog = priced(versions=versions("2026-01-01", "2026-10-11"))
-    asked, _ = rating.ask(catalog, catalog.partners[0], "2026-10")
-    spans = [span for span in asked.spans() if span.meter == "requests"][:2]
-    assert [(f"{s.start:%d %H}", f"{s.end:%d %H}") for s in spans] == [("30 22", "10 22"), ("10 22", "31 23")]
+    """Each part of the month whose price differs has its own spans, and is asked for its own usage; equal prices are one."""
+    held = versions("2026-01-01", "2026-10-11", "2026-10-21")
+    held[2]["rates"] = [
+        {"meter": "requests", "price": {"model": "per_unit", "unit_price": "0.1"}},
+        *held[2]["rates"][2:],
+    ]
+    spans = [span for span in asked_of(priced(versions=held)).spans() if span.meter == "requests"][:2]
+    hours = [(f"{s.start.astimezone(UTC):%d %H}", f"{s.end.astimezone(UTC):%d %H}") for s in spans]
+    assert hours == [("30 22", "20 22"), ("20 22", "31 23")]
     assert spans[0].end == spans[1].start
 
 
@@ -115,14 +141,14 @@ def test_a_billable_meter_without_a_rate_is_a_problem_with_its_remedy() -> None:
     assert len(problems) == 1
     assert "meter exports counted 3" in problems[0]
     assert "add one (a price of 0 is a price), or set `billable: false`" in problems[0]
-    assert rated(book(meters=parts["meters"]), {})[1] == []
+    assert drafted(book(meters=parts["meters"]), {})[1] == []
     parts["meters"][-1]["billable"] = "false"
     assert rated(book(meters=parts["meters"]), {"exports": D(3)})[1] == []
 
 
 def test_a_rate_card_that_begins_too_late_is_a_problem() -> None:
     """Nobody can say what the days before it cost."""
-    _, problems = rated(priced(versions=versions("2026-10-11")), {})
+    _, problems = drafted(priced(versions=versions("2026-10-11")), {})
     assert len(problems) == 1
     assert "standard has no version for 2026-10-01; give it one that is valid from then" in problems[0]
 
@@ -143,5 +169,5 @@ def test_two_currencies_in_one_month_are_a_problem() -> None:
 def test_a_price_with_too_many_digits_is_a_problem_and_no_crash() -> None:
     """Better no invoice than one that was rounded twice."""
     rates = [{"meter": "requests", "price": {"model": "per_unit", "unit_price": "0." + "1" * 59}}]
-    _, problems = rated(priced(versions=[{"valid_from": "2026-01-01", "rates": rates}]), {"requests": D(10**9 + 1)})
+    _, problems = drafted(priced(versions=[{"valid_from": "2026-01-01", "rates": rates}]), {"requests": D(10**9 + 1)})
     assert any("no exact amount" in p and "acme" in p and "requests" in p for p in problems)
