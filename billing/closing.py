@@ -198,8 +198,9 @@ def _closed_before(
         )
         raise Refused([message])
     house = Warehouse(root, only=[ROLLUPS.name])
+    same_catalog = closes[-1].catalog().canonical_json() == catalog.canonical_json()
     for made in closes:
-        if not _same_input(house, catalog, made, before):
+        if not same_catalog or not _same_usage(house, made, before):
             message = (
                 f"{made.period} of {made.legal_entity} was closed as {made.close_id} and invoiced; what changed since (usage or catalog) "
                 f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage, "
@@ -209,10 +210,8 @@ def _closed_before(
     return closes[-1]
 
 
-def _same_input(house: Warehouse, catalog: Catalog, made: Close, before: Sequence[Settled]) -> bool:
-    """Whether what a close bills is what it would bill now. Which version of Tollbook made it does not matter."""
-    if made.catalog().canonical_json() != catalog.canonical_json():
-        return False
+def _same_usage(house: Warehouse, made: Close, before: Sequence[Settled]) -> bool:
+    """Whether the usage that a close billed is what it was. Which version of Tollbook made it does not matter."""
     usage = made.content["usage"]
     spans = [(s.partner_id, s.start, s.end) for s in before if s.close_id == made.close_id and s.partner_id in usage]
     return bool(made.rules.usage_sha256(house, spans) == usage)

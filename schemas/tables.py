@@ -317,7 +317,10 @@ INVOICES = TableShape(
             ("json_sha256", pa.string()),
             ("csv_sha256", pa.string()),
             ("pdf_sha256", pa.string()),
-            ("legal_entity", pa.string()),  # this and the period: null in rows of before; the document and its close say them
+            (
+                "legal_entity",
+                pa.string(),
+            ),  # this and the period: null in rows of before; the document and its close say them
             ("period_start", TIME),  # [start, end)
             ("period_end", TIME),
         ]

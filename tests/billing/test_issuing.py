@@ -121,6 +121,8 @@ def test_an_invoice_bears_the_date_and_the_year_of_its_legal_entity(root: Path) 
     acme = parts["partners"][0]
     acme["legal_entity"] = parts["partners"][1]["legal_entity"] = "none"
     parts["partners"] += [{**acme, "id": name, "legal_entity": name, "credentials": []} for name in ("tokyo", "york")]
+    for partner in parts["partners"]:
+        partner["plans"] = [{"plan": "plan-a", "valid_from": "2026-11-01"}]
     catalog = book(**parts)
     land(root, [request("2026-11-10T12:00Z", name) for name in ("tokyo", "york", "acme")], "november")
     made = [issue(root, close(root, catalog, "2026-11", name, moment), moment) for name in ("tokyo", "york", "none")]
@@ -436,9 +438,10 @@ def test_two_processes_issue_at_once(root: Path) -> None:
         issuer.stdin.write("\n")
         issuer.stdin.flush()
     results = [int(issuer.communicate()[0]) for issuer in issuers]
-    assert results[:2].count(1) == 1
-    assert min(results[:2]) <= 0
-    assert results[2] in {1, -1}
+    assert max(results) == 1
+    assert (
+        min(results[:2]) <= 0
+    )  # one fence stands over all entities: whoever is second finds nothing to do, or is to repeat
     for entity in ("north", "south"):
         made = closing.newest_close(root, "2026-10", entity)
         assert made is not None
