@@ -105,6 +105,7 @@ def verify(root: Path, progress: Progress = _silent) -> list[Checked]:
     checked = []
     closes = {made.close_id: made for made in closing.all_closes(root)}
     rated: dict[str, dict[str, Drafted]] = {}
+    damaged: list[str] = []
     rows = _rows(root)
     for done, row in enumerate(rows):
         progress(done, len(rows))
@@ -113,7 +114,7 @@ def verify(root: Path, progress: Progress = _silent) -> list[Checked]:
             rated = {row["close_id"]: {d.partner.id: d for d in _drafts(root, made)}}
             damaged = proofs.pinned_files(root, made.content)
         draft = rated[row["close_id"]].get(row["partner_id"])
-        problems = [*damaged, *proofs.invoice(row, made.content, lambda document, by=made.rules: by.rendered(document).json)]
+        problems = [*damaged, *proofs.invoice(row, made.content, made.rules.as_json)]
         checked.append(Checked(row["number"], row["partner_id"], problems + _differences(root, row, made, draft)))
     progress(len(rows), len(rows))
     return checked

@@ -51,6 +51,9 @@ class Rules(Protocol):
     def rendered(self, content: Mapping[str, Any]) -> Rendered:
         """Its renderings."""
 
+    def as_json(self, content: Mapping[str, Any]) -> bytes:
+        """Its JSON alone."""
+
     def usage_sha256(self, house: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
         """The hash of each partner's usage between two instants."""
 
@@ -72,6 +75,9 @@ class _One:
     def rendered(self, content: Mapping[str, Any]) -> Rendered:
         return rules1.rendered(content)
 
+    def as_json(self, content: Mapping[str, Any]) -> bytes:
+        return rules1.as_json(content)
+
     def usage_sha256(self, house: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
         return {span[0]: rules1.usage_sha256(house, *span) for span in spans}
 
@@ -92,6 +98,9 @@ class _Two:
 
     def rendered(self, content: Mapping[str, Any]) -> Rendered:
         return render.rendered(content)
+
+    def as_json(self, content: Mapping[str, Any]) -> bytes:
+        return render.as_json(content)
 
     def usage_sha256(self, house: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
         return house.usage_sha256(spans)

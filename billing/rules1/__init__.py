@@ -38,3 +38,4 @@ def rendered(content: Mapping[str, Any]) -> Rendered:
 
 
 usage_sha256 = usage.sha256
+as_json = renderings.as_json

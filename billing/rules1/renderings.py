@@ -22,10 +22,10 @@ _CSV_COLUMNS = ("number", "issued_on", "partner", "period", "position", "descrip
 
 def rendered(document: Mapping[str, Any]) -> Rendered:
     """All renderings of an invoice document."""
-    return Rendered(_as_json(document), _as_csv(document), _as_pdf(document))
+    return Rendered(as_json(document), _as_csv(document), _as_pdf(document))
 
 
-def _as_json(document: Mapping[str, Any]) -> bytes:
+def as_json(document: Mapping[str, Any]) -> bytes:
     """Canonical for people, too: indented, in document order, UTF-8."""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
