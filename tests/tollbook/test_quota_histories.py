@@ -22,7 +22,7 @@ from aggregate import quota_sums as sums
 from aggregate.land import Land
 from aggregate.memory_log import MemoryLog
 from billing import quota_statement
-from billing.periods import month
+from billing.periods import billing_period, month
 from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
 from schemas import lake
@@ -264,7 +264,12 @@ def agrees(root: Path, setup: Setup, reckoning: Reckoning) -> None:
     catalog, october = setup.catalog(), month("2026-10", "Etc/UTC")
     house = Warehouse(root, only=["rollups"])
     partner = catalog.partners[0]
-    (rows,) = quota_statement.statements(house, catalog, [(partner, october)])
+    period = billing_period(catalog, partner, "2026-10", None)
+    assert period is not None
+    rows = []
+    for quota in quota_statement.held_quotas(catalog, partner, period):
+        sums = house.usage(catalog, [Span("acme", quota.meter, held.start, held.end) for held in quota.held])
+        rows.append(quota_statement.row(catalog, quota, sum(sums, Decimal(0))))
     held = dict.fromkeys(plan for plan, _, _ in PLANS[setup.plans])
     assert [row.plan for row in rows] == list(held)
     for row in rows:
