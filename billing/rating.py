@@ -25,12 +25,14 @@ ZERO = Decimal(0)
 class Planned(NamedTuple):
     """A line before its usage is known: one rate over one interval of one plan.
 
-    `follows` is the place of the line before it that counts the same rate, None for the first; `is_last` says that none follows.
+    `position` is the rate's place in the version of the rate card in which the line begins. `follows` is the place of the line before
+    it that counts the same rate, None for the first; `is_last` says that none follows.
     """
 
     plan: Plan
     rate: Rate
     interval: Interval
+    position: int
     follows: int | None
     is_last: bool
 
@@ -122,30 +124,41 @@ def ask(catalog: Catalog, partner: Partner, period: BillingPeriod) -> Ask:
     return Ask(partner, period, tuple(lines), tuple(unrated), tuple(unplanned), tuple(problems))
 
 
+class _Piece(NamedTuple):
+    """A rate over an interval in which it stayed the same, and its place in the version in which it began."""
+
+    interval: Interval
+    rate: Rate
+    position: int
+
+
 def _planned(plan: Plan, parts: Sequence[tuple[Interval, Sequence[Rate]]], first: int) -> Iterator[Planned]:
-    """The lines of one plan, in the order of the rate cards' rates; `first` is the place of the first of them."""
-    chains: list[list[tuple[Interval, Rate]]] = []
-    open_chains: list[list[tuple[Interval, Rate]]] = []
+    """The lines of one plan, rate by rate; `first` is the place of the first of them among all lines of the period."""
+    chains: list[list[_Piece]] = []
+    open_chains: list[list[_Piece]] = []
     for interval, rates in parts:
-        continued = _continued([chain[-1][1] for chain in open_chains], rates)
-        now: list[list[tuple[Interval, Rate]]] = []
-        for rate, before in zip(rates, continued, strict=True):
+        continued = _continued([chain[-1].rate for chain in open_chains], rates)
+        now: list[list[_Piece]] = []
+        for position, (rate, before) in enumerate(zip(rates, continued, strict=True)):
+            piece = _Piece(interval, rate, position)
             if before is None:
-                chains.append([(interval, rate)])
+                chains.append([piece])
                 now.append(chains[-1])
                 continue
             chain = open_chains[before]
-            last, last_rate = chain[-1]
-            if last.end == interval.start and _same_price(last_rate, rate):
-                chain[-1] = (Interval(last.start, interval.end, last.first_day, interval.last_day), rate)
+            last = chain[-1]
+            if last.interval.end == interval.start and _same_price(last.rate, rate):
+                longer = last.interval._replace(end=interval.end, last_day=interval.last_day)
+                chain[-1] = _Piece(longer, rate, last.position)
             else:
-                chain.append((interval, rate))
+                chain.append(piece)
             now.append(chain)
         open_chains = now
     place = first
     for chain in chains:
-        for number, (interval, rate) in enumerate(chain):
-            yield Planned(plan, rate, interval, place - 1 if number else None, number == len(chain) - 1)
+        for number, piece in enumerate(chain):
+            follows, is_last = place - 1 if number else None, number == len(chain) - 1
+            yield Planned(plan, piece.rate, piece.interval, piece.position, follows, is_last)
             place += 1
 
 
@@ -194,13 +207,13 @@ def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft
 def _lines(
     catalog: Catalog, asked: Ask, counted: Sequence[Decimal], rounding: Rounding
 ) -> tuple[list[Line], list[str]]:
-    """The priced lines, in time order; a line with nothing to charge for is none."""
+    """The priced lines, in time order; what was not used, or was free, is no line."""
     quantities = [
         in_unit(catalog, x.rate.meter, n) if x.rate.meter else Decimal(1)
         for x, n in zip(asked.lines, counted, strict=True)
     ]
     before, totals = _counts(asked.lines, quantities)
-    lines: list[Line] = []
+    lines: list[tuple[datetime, int, Line]] = []
     problems: list[str] = []
     for x, planned in enumerate(asked.lines):
         rate = planned.rate
@@ -215,9 +228,10 @@ def _lines(
         except PricingError as exc:
             problems.append(f"partner {asked.partner.id}, {rate.meter}: {exc}")
             continue
-        if charge.parts:
-            lines.append(Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], charge))
-    return sorted(lines, key=lambda line: line.interval.start), problems
+        if charge.parts or (rate.meter and charge.billed_quantity):
+            line = Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], charge)
+            lines.append((planned.interval.start, planned.position, line))
+    return [line for _, _, line in sorted(lines, key=lambda found: found[:2])], problems
 
 
 def _counts(lines: Sequence[Planned], quantities: Sequence[Decimal]) -> tuple[list[Decimal], list[Decimal]]:

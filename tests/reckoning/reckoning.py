@@ -14,17 +14,18 @@ It is slow and plain on purpose. Where the pages leave a question open, the answ
     month is missing. What it used before without a plan is in no period.
 4.  A flat fee is shared by time over the period as it is billed. A plan that covers the whole of a period that a change of time zone made
     longer or shorter costs its fee once.
-5.  Every assignment is a stay of its own, also if it follows another of the same plan at once. Counts and free units begin anew with a stay
-    and with a period.
-6.  Rates of neighbouring versions belong together if they are equal: same meter, description, price and free units, compared as numbers.
-    What is left over is paired by meter and order of occurrence. Equal neighbours are one line, wherever they stand in their versions.
+5.  The count is the month's within one plan: a plan that is assigned again, at once or after a while, counts on where it was left, so that
+    nobody gets free units twice by leaving for a day. Another plan counts anew, and so does every period.
+6.  Rates of neighbouring versions belong together if they are equal: same meter, price and free units, compared as numbers; a new text
+    makes no new price. What is left over is paired by meter and order of occurrence. Equal neighbours that touch in time are one line,
+    wherever they stand in their versions.
 7.  A rate that has no counterpart in the version before is a new one: it counts from where it begins, and its first line has nothing
     subtracted. So does a rate that was absent from a version between. A rate that ends counts until there: the volume tier is chosen
     by what it counted from its begin to its end.
 8.  Tiers in packages: the packages begun within the tier. `volume` with packages, and a version in the middle: those begun by the end less
     those begun at the start.
 9.  Only the last line of a `volume` rate takes the tier's flat fee. It does even if nothing was used under that version.
-10. A line appears if its billed quantity is not 0 or it takes a flat fee (of a tier, or a `flat` price) that is not 0. An amount of 0 for a billed
+10. A line appears if its billed quantity is not 0, if it takes a tier's flat fee that is not 0, or if its price is `flat`. An amount of 0 for a billed
     quantity is a line; a bill of such lines is a bill.
 11. Usage of a billable meter in a period, where no plan holds or the version has no rate for the meter, blocks the partner's month if its sum is
     not 0. So do plans of two currencies in a month, whatever was used: an invoice has one.
@@ -164,7 +165,7 @@ def _month(catalog: Record, partner: Record, label: str, usage: Usage, settled_u
         problems.append(f"two currencies: {sorted(currencies)}")
     if problems:
         return Outcome(None, None, (), tuple(problems))
-    lines = tuple(line for stay in stays for line in _stay_lines(stay, partner["id"], usage, end - start))
+    lines = tuple(line for stay in _by_plan(stays) for line in _stay_lines(stay, partner["id"], usage, end - start))
     shown = sorted((line for line in lines if line.shown), key=lambda line: (line.start_us, line.position))
     bill = Bill(currencies.pop(), tuple(shown), sum(line.amount for line in shown)) if shown else None
     return Outcome(Settled(partner["id"], start, end), bill, lines, ())
@@ -295,6 +296,15 @@ def _parts(catalog: Record, partner: Record, start: int, end: int) -> list[Stay]
     return sorted(stays, key=lambda stay: stay.start_us)
 
 
+def _by_plan(stays: list[Stay]) -> list[Stay]:
+    """All stays of a plan as one, with a hole where another plan or none held."""
+    return [
+        mine[0]._replace(end_us=mine[-1].end_us, versions=[version for stay in mine for version in stay.versions])
+        for plan in dict.fromkeys(stay.plan for stay in stays)
+        for mine in [[stay for stay in stays if stay.plan == plan]]
+    ]
+
+
 def _versions(card: Record, zone_name: str, start: int, end: int) -> list[Version]:
     begins = [midnight_us(zone_name, date.fromisoformat(version["valid_from"])) for version in card["versions"]]
     spans = zip(card["versions"], begins, [*begins[1:], end], strict=True)
@@ -343,7 +353,7 @@ def chains(versions: list[Version]) -> list[list[Piece]]:
                 continue
             chain = before[paired[piece.position]]
             last = chain[-1]
-            if _same(last.rate) == _same(piece.rate):
+            if _same(last.rate) == _same(piece.rate) and last.end_us == piece.start_us:
                 chain[-1] = last._replace(end_us=piece.end_us)
             else:
                 chain.append(piece)
@@ -369,7 +379,7 @@ def _kind(rate: Record) -> tuple[Any, ...]:
 
 def _same(rate: Record) -> tuple[Any, ...]:
     """Two rates are equal if this is, however their numbers are written."""
-    return (*_kind(rate), rate.get("description"), number(rate.get("free_units", "0")), _price(rate["price"]))
+    return (rate.get("meter"), number(rate.get("free_units", "0")), _price(rate["price"]))
 
 
 def _price(price: Record) -> tuple[Any, ...]:
@@ -422,7 +432,7 @@ def _stay_lines(stay: Stay, partner: str, usage: Usage, period_us: int) -> Itera
                         here - before
                         for here, before in zip((exact, fee), _cumulative(piece.rate, counts[n]), strict=True)
                     )
-            shown = fee != 0 or (piece.rate["price"]["model"] != "flat" and billed != 0)
+            shown = piece.rate["price"]["model"] == "flat" or fee != 0 or billed != 0
             amount = rounded(exact * 10**places)
             yield Line(stay.plan, piece.position, meter, piece.start_us, piece.end_us, quantity, billed, amount, shown)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from billing import bills
 from schemas.catalog import Catalog
 from schemas.windows import from_us, to_us
 from tests.long import LONG
@@ -17,8 +18,6 @@ from tests.reckoning import reckoning
 from tests.reckoning.balance import Run, issue
 from tests.reckoning.histories import History, history
 from tests.reckoning.reckoning import PLACES, Outcome, Settled
-
-bills = pytest.importorskip("billing.bills", exc_type=ImportError)
 
 SEEDS = 10_000 if LONG else 300
 CHUNK = 500 if LONG else 30

@@ -22,8 +22,6 @@ from tests.reckoning.histories import History, history
 from tests.reckoning.reckoning import DAY_US, PLACES, Event, Outcome, Record, Settled, month_bounds
 from tests.tollbook.fixtures import Here
 
-pytest.importorskip("billing.bills", exc_type=ImportError)
-
 SEEDS = 200 if LONG else 20
 BUG = 70  # the exit code of a command that failed as none should
 
