@@ -20,10 +20,22 @@ from schemas import integers, lake
 from schemas.catalog import Catalog, Partner
 from schemas.following import consistent_cut
 from schemas.lake import Damaged, LakeError
-from schemas.tables import CLOSES, DUPLICATES, EVENTS, INGESTED, INVOICES, LETTERS, READS, REDRIVEN, ROLLUPS, TOPICS
+from schemas.tables import (
+    CLOSES,
+    DUPLICATES,
+    EVENTS,
+    INGESTED,
+    INVOICES,
+    LETTERS,
+    READS,
+    REDRIVEN,
+    ROLLUPS,
+    TOPICS,
+    WITHDRAWN,
+)
 
 CODE_VERSION = "0.1.0"
-_PINNED = (EVENTS, ROLLUPS, DUPLICATES, LETTERS, REDRIVEN, READS, INGESTED, TOPICS)
+_PINNED = (EVENTS, WITHDRAWN, ROLLUPS, DUPLICATES, LETTERS, REDRIVEN, READS, INGESTED, TOPICS)
 _OFFSET = ("source", "generation", "next_offset")
 _SHOWN = 20
 
@@ -175,6 +187,7 @@ def _without_plan(house: Warehouse, catalog: Catalog, partners: Sequence[Partner
         f"partner {row['partner_id']} has {row['requests']} requests in {label} while it has no plan ({without[row['partner_id']]}); "
         f"assign one for that time in the catalog, at a price of 0 if it is free"
         for row in house.used(spans)
+        if row["requests"]  # not 0: all of it was taken out again
     ]
 
 
@@ -219,7 +232,7 @@ def _content(
         "code_version": CODE_VERSION,
         "catalog_sha256": catalog.sha256,
         "catalog": json.loads(catalog.canonical_json()),
-        "versions": {shape.name: house.versions[shape.name] for shape in _PINNED},
+        "versions": {shape.name: house.versions[shape.name] for shape in _PINNED if shape.name in house.versions},
         # Without the files' names, which are for people: the same logs in another folder are the same input.
         "offsets": [{k: row[k] for k in _OFFSET} for row in house.query("offsets").to_pylist()],
         "completeness": [

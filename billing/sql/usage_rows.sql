@@ -8,4 +8,5 @@ SELECT
 FROM rollups
 WHERE partner_id = $partner_id AND window_start >= $start AND window_start < $end
 GROUP BY ALL
+HAVING sum(requests) != 0  -- what was taken out again is no usage
 ORDER BY ALL
