@@ -11,7 +11,8 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from schemas import lake
-from schemas.tables import TIME, TableShape
+from schemas.counted import counted_statement
+from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape
 
 # All times an event can have (schemas.reasons: TIME_RANGE).
 EVER: Mapping[str, datetime] = {"start": datetime(2000, 1, 1, tzinfo=UTC), "end": datetime(2100, 1, 1, tzinfo=UTC)}
@@ -73,3 +74,13 @@ def scan(con: duckdb.DuckDBPyConnection, view: str, files: list[str], empty: pa.
         con.register(view, con.read_parquet(files, hive_partitioning=True))
     else:
         con.register(view, empty.empty_table())
+
+
+def scan_counted(con: duckdb.DuckDBPyConnection, landed: list[str], withdrawn: list[str]) -> None:
+    """Make view `events` the events of some files that count, and `withdrawn` the rows of those files of table withdrawn."""
+    scan(con, WITHDRAWN.name, withdrawn, WITHDRAWN.schema)
+    if not withdrawn:
+        scan(con, EVENTS.name, landed, EVENTS.schema)
+        return
+    scan(con, "landed", landed, EVENTS.schema)
+    con.register(EVENTS.name, con.sql(counted_statement()))

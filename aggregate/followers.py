@@ -1,7 +1,7 @@
-"""The tables that follow `events`: rollups, duplicates, dead, texts, redriven, reads, ingested. Each is a function of its commits.
+"""The tables that follow `events`: rollups, duplicates, dead, texts, redriven, withdrawn, reads, ingested. Each is a function of its commits.
 
-The log of `events` says what every commit counted, where its duplicates and dead letters lie, and what was read. A
-follower holds, as its own transaction version, the last commit it has taken in; a crash in between costs nothing.
+The log of `events` says what every commit counted, where its duplicates and dead letters lie, what was read, and what a
+settlement took out. A follower holds, as its own transaction version, the last commit it has taken in; a crash in between costs nothing.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,16 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from aggregate import engine, texts
 from schemas import lake
 from schemas.following import APP, FOLLOWERS, taken_in
 from schemas.lake import Fenced, Part
-from schemas.tables import EVENTS, ROLLUPS, TEXTS, TableShape
+from schemas.tables import EVENTS, ROLLUPS, TEXTS, WITHDRAWN, TableShape
 
+_SUMS = ("requests", "request_bytes", "response_bytes", "latency_us")
 _TEXTLESS_COMMITS = 50  # fewer of them are looked through once more, which costs less than a commit
 
 
@@ -30,6 +32,8 @@ def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.
     newest = lake.open_table(root, EVENTS).version()
     infos = _Infos(root)
     for shape in FOLLOWERS:
+        if lake.is_missing(root, shape):
+            lake.complete(root, shape)
         if shape.erasable:
             for attempt in texts.again():
                 with attempt:
@@ -56,8 +60,9 @@ def settle(root: Path, con: duckdb.DuckDBPyConnection) -> None:
 
 def followed(root: Path, shape: TableShape, newest: int, version: int | None = None) -> int:
     """The commit of `events`, `newest` if nothing is missing, up to which a version of a follower has taken in all there is for it."""
-    _, missing = _behind(root, shape, newest, version)
-    if shape.erasable and not _named(shape, _Infos(root), missing):
+    absent = version is None and lake.is_missing(root, shape)
+    missing = range(1, newest + 1) if absent else _behind(root, shape, newest, version)[1]
+    if (absent or shape.erasable) and not _named(shape, _Infos(root), missing):
         return newest
     return missing.start - 1
 
@@ -107,9 +112,19 @@ def _rollup_parts(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int
 
 
 def folded(root: Path, con: duckdb.DuckDBPyConnection, version: int) -> pa.Table:
-    """The rollups of one commit, from its events."""
+    """The rollups of one commit: the sums of the events that it added, less those of the events that it took out."""
     engine.scan(con, "events", lake.added_files(root, EVENTS, version), EVENTS.schema)
-    return engine.run(con, "fold", engine.EVER)
+    added = engine.run(con, "fold", engine.EVER)
+    taken = [
+        str(root / WITHDRAWN.name / part.path) for part in _named(WITHDRAWN, _Infos(root), range(version, version + 1))
+    ]
+    if not taken:
+        return added
+    engine.scan(con, "events", taken, WITHDRAWN.schema)
+    less = engine.run(con, "fold", engine.EVER)
+    for name in _SUMS:
+        less = less.set_column(less.schema.get_field_index(name), name, pc.negate_checked(less[name]))
+    return pa.concat_tables([added, less])
 
 
 def write_by_day(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:

@@ -137,7 +137,7 @@ class Land:
         while landed := self.step():
             yield landed
         while not self.settle():
-            pass  # a close or a redrive is at it; each turn one of the two is done
+            pass  # a close, a redrive or a settlement is at it; each turn one of the two is done
 
     def step(self) -> Landed | None:
         """Read until a batch is full, its time has come, or the log has nothing now; commit it. None: nothing was read."""
@@ -234,7 +234,7 @@ class Land:
         for number, count in self._redrives.items():
             if (self._table.transaction_version(redrive_app(number)) or 0) != count:
                 raise Fenced(
-                    f"refused entries were counted in events partition {number} meanwhile: their ids are not known here"
+                    f"a redrive or a settlement has changed what counts in events partition {number} meanwhile: it is not known here"
                 )
 
     def _load_day(self, day: int) -> Keys:

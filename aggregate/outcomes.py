@@ -72,17 +72,22 @@ def duplicates(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
 
 def conflicts(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
     """Conflicts as dead letters: the whole normalised entry as it came, in `raw`."""
-    found = events.take(pa.array(np.flatnonzero(verdicts == CONFLICT))).to_pylist()  # few; each goes to a person
+    found = events.take(pa.array(np.flatnonzero(verdicts == CONFLICT)))
+    return conflicting(found, "the same id was counted before with another payload; the first stays")
+
+
+def conflicting(events: pa.Table, detail: str) -> pa.Table:
+    """Events as dead letters of conflicts, each with its row in `raw`."""
     rows = [
         {name: row.get(name) for name in DEAD.schema.names}
         | {
             "outcome": "conflict",
             "reason": "ID_CONFLICT",
-            "detail": "the same id was counted before with another payload; the first stays",
+            "detail": detail,
             "raw": json.dumps(row, default=str, ensure_ascii=False).encode(),
             "raw_sha256": None,
         }
-        for row in found
+        for row in events.to_pylist()  # few; each goes to a person
     ]
     return pa.Table.from_pylist(rows, DEAD.schema)
 

@@ -130,7 +130,7 @@ class Redrive:
         """A handle on what land has done meanwhile; the verdicts on `fresh` rest on it as well. Raises Fenced if they do not."""
         table = lake.open_table(self._root, EVENTS)
         if self._versions(table) != self._redrives:
-            raise Fenced("another redrive came first")
+            raise Fenced("another redrive or a settlement came first")
         newer = range(self._table.version() + 1, table.version() + 1)
         files = [file for version in newer for file in lake.added_files(self._root, EVENTS, version)]
         engine.scan(self._con, "stored", files, EVENTS.schema)

@@ -13,7 +13,7 @@ from schemas import history, integers, lake, tables
 from schemas.following import FOLLOWERS, SUMMED, consistent_cut, taken_in
 from schemas.history import History
 from schemas.lake import LakeError
-from schemas.tables import ALERTS, CLOSES, EVENTS, INVOICES, TEXTS, TOPICS, TableShape
+from schemas.tables import ALERTS, CLOSES, EVENTS, INVOICES, TEXTS, TOPICS, WITHDRAWN, TableShape
 
 _WHOLE, _WRITTEN = "the log of the lake is whole", "files are what was written"
 _SUMMED = (EVENTS, *SUMMED, TOPICS)
@@ -63,7 +63,7 @@ def prove(
     try:
         cut = versions or consistent_cut(root)
         newest = lake.open_table(root, EVENTS).version()
-        pinned = {s.name: cut[s.name] if s.name in cut else lake.open_table(root, s).version() for s in _SUMMED}
+        pinned = {s.name: _pinned(root, s, cut) for s in _SUMMED if not lake.is_missing(root, s)}
     except LakeError as exc:
         return Proof([Check(_WHOLE, [str(exc)])], [])
     histories, problems = _histories(root, pinned)
@@ -73,7 +73,7 @@ def prove(
     if checks[-1].problems or problems:
         return Proof(checks, [], left, not_hashed)
     try:
-        checks.append(Check("all tables have followed events", list(_followed(root, pinned))))
+        checks.append(Check("all tables have followed events", list(_followed(root, pinned, versions or pinned))))
         summed, books = _summed(root, pinned, {"start": start, "end": end})
     except LakeError as exc:
         return Proof([*checks, Check("the books can be summed up", [str(exc)])], [], left, not_hashed)
@@ -85,19 +85,29 @@ def _summed(
 ) -> tuple[list[Check], list[dict[str, Any]]]:
     """What the rows of the tables say. Raises LakeError for a file that cannot be read."""
     con = engine.connect()
-    files = {shape: lake.pinned_files(root, shape, pinned[shape.name]) for shape in _SUMMED}
+    files = {s: lake.pinned_files(root, s, pinned[s.name]) if s.name in pinned else [] for s in _SUMMED}
     for shape in _SUMMED:
-        engine.scan(con, shape.name, files[shape], shape.schema)
+        if shape not in (EVENTS, WITHDRAWN):
+            engine.scan(con, shape.name, files[shape], shape.schema)
+    engine.scan_counted(con, files[EVENTS], files[WITHDRAWN])
     books = integers.rows(engine.run(con, "books"))
     checks = [
         Check("logs were read without a gap", list(_gaps(con))),
         Check("what was read is what stands in the tables", list(_stored(con))),
         Check("entries = counted + duplicates + conflicts + refused", list(_balance(books))),
         Check("each redriven entry was refused once and settled once", list(_redriven(con))),
+        Check("each withdrawn event has another of its identity that counts", list(_withdrawn(con, files))),
         Check("no identity is counted twice", list(_twice(con, span))),
         Check("rollups are the sum of events", list(_differing(con, span))),
     ]
     return checks, books
+
+
+def _pinned(root: Path, shape: TableShape, versions: Mapping[str, int]) -> int:
+    """The version of a table to check. Versions from before there was table withdrawn are those of a lake where nothing was."""
+    if shape == WITHDRAWN and EVENTS.name in versions:
+        return versions.get(shape.name, 0)
+    return versions[shape.name] if shape.name in versions else lake.open_table(root, shape).version()
 
 
 def _histories(root: Path, pinned: Mapping[str, int]) -> tuple[dict[TableShape, History], list[str]]:
@@ -105,7 +115,7 @@ def _histories(root: Path, pinned: Mapping[str, int]) -> tuple[dict[TableShape, 
     found: dict[TableShape, History] = {}
     problems = []
     for shape in tables.KEPT.values():
-        if shape not in _REQUIRED and not (root / shape.name).exists():
+        if lake.is_missing(root, shape) or (shape not in _REQUIRED and not (root / shape.name).exists()):
             continue  # a table that came after the lake was made; whatever writes to the lake next makes it
         try:
             found[shape] = history.read(root, shape, pinned.get(shape.name))
@@ -136,9 +146,11 @@ def _changed(root: Path, histories: Mapping[TableShape, History]) -> Iterator[st
         yield str(exc)
 
 
-def _followed(root: Path, versions: Mapping[str, int]) -> Iterator[str]:
+def _followed(root: Path, versions: Mapping[str, int], given: Mapping[str, int]) -> Iterator[str]:
     for shape in FOLLOWERS:
-        ahead = taken_in(lake.open_table(root, shape))
+        if shape == WITHDRAWN and shape.name not in given and shape.name in versions:
+            continue  # versions from before there was this table
+        ahead = 0 if lake.is_missing(root, shape) else taken_in(lake.open_table(root, shape))
         if ahead > (newest := lake.open_table(root, EVENTS).version()):
             yield f"{shape.name} has followed events to version {ahead} of {newest}: commits of events were lost; restore the lake from a backup"
         done = followers.followed(root, shape, versions[EVENTS.name], versions.get(shape.name))
@@ -175,7 +187,17 @@ def _redriven(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
 
 def _twice(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iterator[str]:
     for row in engine.run(con, "twice", span).to_pylist():
-        yield f"event {row['event_id']} of source {row['source']} is counted {row['copies']} times"
+        yield f"event {row['event_id']} of source {row['source']} is counted {row['copies']} times; `tollbook settle` keeps the first"
+
+
+def _withdrawn(con: duckdb.DuckDBPyConnection, files: Mapping[TableShape, list[str]]) -> Iterator[str]:
+    if not files[WITHDRAWN]:
+        return
+    for row in engine.run(con, "withdrawn_wrong").to_pylist():
+        yield (
+            f"event {row['event_id']} of source {row['source']} was withdrawn {row['times']} times, landed {row['landed']} times, is a "
+            f"conflict {row['conflicts']} times, and counts {row['kept']} times; each is to be once"
+        )
 
 
 def _differing(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iterator[str]:

@@ -24,10 +24,22 @@ from schemas import integers, lake
 from schemas.catalog import Catalog, Partner
 from schemas.following import consistent_cut
 from schemas.lake import Damaged, LakeError
-from schemas.tables import CLOSES, DUPLICATES, EVENTS, INGESTED, INVOICES, LETTERS, READS, REDRIVEN, ROLLUPS, TOPICS
+from schemas.tables import (
+    CLOSES,
+    DUPLICATES,
+    EVENTS,
+    INGESTED,
+    INVOICES,
+    LETTERS,
+    READS,
+    REDRIVEN,
+    ROLLUPS,
+    TOPICS,
+    WITHDRAWN,
+)
 
 CODE_VERSION = "0.1.0"
-_PINNED = (EVENTS, ROLLUPS, DUPLICATES, LETTERS, REDRIVEN, READS, INGESTED, TOPICS)
+_PINNED = (EVENTS, WITHDRAWN, ROLLUPS, DUPLICATES, LETTERS, REDRIVEN, READS, INGESTED, TOPICS)
 _OFFSET = ("source", "generation", "next_offset")
 _SHOWN = 20
 
@@ -292,7 +304,7 @@ def _content(
     refusals = house.query("refusals").to_pylist()
     canonical = catalog.canonical_json()
     billed = [(d.partner.id, d.period.start, d.period.end) for d in ready.drafts]
-    versions = {shape.name: house.versions[shape.name] for shape in _PINNED}
+    versions = {shape.name: house.versions[shape.name] for shape in _PINNED if shape.name in house.versions}
     return {
         "rules": rules.NEWEST,
         "period": label,

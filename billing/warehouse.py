@@ -20,8 +20,9 @@ import pyarrow.compute as pc
 from billing.periods import quota_periods
 from schemas import integers, lake, tables
 from schemas.catalog import Catalog, Meter
+from schemas.counted import counted_statement
 from schemas.routes import Calls
-from schemas.tables import TIME, TableShape
+from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape
 from schemas.zones import local_days
 
 _SPANS = pa.schema(
@@ -123,19 +124,35 @@ class Meters:
 
 
 class Warehouse(Meters):
-    """The lake: pinned versions of its tables; views are named like the tables."""
+    """The lake: pinned versions of its tables; views are named like the tables. `events` holds those that count, `landed` all of them."""
 
     def __init__(
         self, root: Path, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.KEPT)
     ) -> None:
-        """`versions`: table name → version; a table that is not named is pinned at its newest version. `only`: the tables to open."""
+        """`versions`: table name → version; a table that is not named is pinned at its newest version. `only`: the tables to open.
+
+        Versions that name `events` and not `withdrawn` are from before there was that table: nothing was withdrawn.
+        """
         super().__init__()
         self.root = root
         self.versions: dict[str, int] = {}
+        given = dict(versions or {})
+        if EVENTS.name in given:
+            given.setdefault(WITHDRAWN.name, 0)
         for name in only:
-            self._pin(tables.ALL[name], None if versions is None else versions.get(name))
+            self._pin(tables.ALL[name], given.get(name))
+        if EVENTS.name in only:
+            if WITHDRAWN.name not in only:
+                self._pin(WITHDRAWN, given.get(WITHDRAWN.name))
+            some = self.con.table(WITHDRAWN.name).limit(1).to_arrow_table().num_rows
+            counted = self.con.sql(counted_statement()) if some else self.con.table("landed")
+            counted.create_view(EVENTS.name)
 
     def _pin(self, shape: TableShape, version: int | None) -> None:
+        view = "landed" if shape == EVENTS else shape.name
+        if lake.is_missing(self.root, shape):
+            self.con.register(view, shape.schema.empty_table())
+            return
         table = lake.open_table(self.root, shape, version)
         self.versions[shape.name] = table.version()
         files = lake.files(table)
@@ -149,9 +166,9 @@ class Warehouse(Meters):
                 for name in shape.later
                 if name not in rows.columns
             ]
-            rows.project(", ".join(["*", *absent])).create_view(shape.name)
+            rows.project(", ".join(["*", *absent])).create_view(view)
         else:
-            self.con.register(shape.name, shape.schema.empty_table())
+            self.con.register(view, shape.schema.empty_table())
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
         """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""

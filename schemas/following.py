@@ -11,10 +11,10 @@ from typing import NamedTuple
 from deltalake import DeltaTable
 
 from schemas import lake
-from schemas.tables import DUPLICATES, EVENTS, INGESTED, LETTERS, READS, REDRIVEN, ROLLUPS, TEXTS, TableShape
+from schemas.tables import DUPLICATES, EVENTS, INGESTED, LETTERS, READS, REDRIVEN, ROLLUPS, TEXTS, WITHDRAWN, TableShape
 
 APP = "follow/events"
-FOLLOWERS = (READS, INGESTED, TEXTS, LETTERS, REDRIVEN, DUPLICATES, ROLLUPS)
+FOLLOWERS = (READS, INGESTED, TEXTS, LETTERS, REDRIVEN, WITHDRAWN, DUPLICATES, ROLLUPS)
 SUMMED = tuple(shape for shape in FOLLOWERS if not shape.erasable)  # no sum rests on texts, which may be cut off
 
 
@@ -27,9 +27,10 @@ def consistent_cut(root: Path) -> dict[str, int]:
     """Table name → version: the newest version of `events` that every follower holds, and the newest of each that holds no more.
 
     Names `events` and its followers but `texts`; other tables depend on no commit of `events`, and any version of them will do. Reads
-    a few commits of each table, whatever the lake holds. Raises LakeError.
+    a few commits of each table, whatever the lake holds. A table that the lake lacks, because it was made before there was such a table, is
+    not named. Raises LakeError.
     """
-    pasts = {shape.name: _Past(root, shape) for shape in SUMMED}
+    pasts = {shape.name: _Past(root, shape) for shape in SUMMED if not lake.is_missing(root, shape)}
     # After the followers: none of them can be ahead of it, unless commits of `events` were lost.
     reached = lake.open_table(root, EVENTS).version()
     while True:

@@ -80,6 +80,17 @@ def create(root: Path) -> None:
     _fsync(root)
 
 
+def is_missing(root: Path, shape: TableShape) -> bool:
+    """Whether the lake was made before this table was known, and has not been written to since: then the table has no rows."""
+    return shape.newer and not DeltaTable.is_deltatable(str(root / shape.name))
+
+
+def complete(root: Path, shape: TableShape) -> None:
+    """Make a table that is missing."""
+    _create_table(root / shape.name, shape)
+    _fsync(root)
+
+
 def _create_table(path: Path, shape: TableShape) -> None:
     DeltaTable.create(
         path,

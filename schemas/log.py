@@ -30,7 +30,7 @@ class Partition(NamedTuple):
 
 
 def redrive_app(number: int) -> str:
-    """Under this name the lake counts the redrives into an events partition. Every commit of its events restates it.
+    """Under this name the lake counts the redrives and settlements of an events partition. Every commit of its events restates it.
 
     So two commits to one partition never pass each other unseen, whatever they read: identities are told by partition.
     """

@@ -18,6 +18,7 @@ class TableShape(NamedTuple):
 
     `later`: columns that a lake made by an earlier version lacks; they are added when it is next written to, null in old files.
     `erasable`: its rows may be erased, out of all its versions. Nothing rests on it: no close pins it, no sum reads it.
+    `newer`: a lake made by an earlier version lacks the whole table; it is made when the lake is next written to, and is empty until then.
     """
 
     name: str
@@ -25,6 +26,7 @@ class TableShape(NamedTuple):
     partition_by: tuple[str, ...] = ()
     later: tuple[str, ...] = ()
     erasable: bool = False
+    newer: bool = False
 
 
 _COORDINATES = [
@@ -52,7 +54,7 @@ _FEW = frozenset(
 )
 
 EVENTS = TableShape(
-    # One row per counted entry. Key (source, event_id), unique over the whole table.
+    # One row per entry that was counted when it was landed. Key (source, event_id), unique among the rows that are not in `withdrawn`.
     "events",
     pa.schema(
         [
@@ -190,6 +192,37 @@ REDRIVEN = TableShape(
             ("catalog_sha256", pa.string()),  # the catalog that it was read again with
         ]
     ),
+)
+
+WITHDRAWN = TableShape(
+    # One row per event that a settlement has taken out, because an event of the same identity was landed before it; key (source,
+    # generation, position, item), that of its row in `events`, which stays. Its conflict stands in `dead`. Counted events are the rows of
+    # `events` less these. The columns of ROLLUPS are here so that their negative sums follow from these rows alone.
+    "withdrawn",
+    pa.schema(
+        [
+            ("source", pa.string()),
+            ("event_id", pa.string()),
+            ("partner_id", pa.string()),
+            ("occurred_at", TIME),
+            ("service", pa.string()),
+            ("method", pa.string()),
+            ("route", pa.string()),
+            ("status", pa.int16()),
+            ("request_bytes", pa.int64()),
+            ("response_bytes", pa.int64()),
+            ("latency_us", pa.int64()),
+            *_COORDINATES,
+            _EVENTS_PARTITION,
+            # The event that stays: where it stood, and when it happened.
+            ("kept_generation", pa.string()),
+            ("kept_position", pa.int64()),
+            ("kept_item", pa.int32()),
+            ("kept_occurred_at", TIME),
+            ("settlement", pa.int64()),  # which of the settlements of the lake that took something out, from 1
+        ]
+    ),
+    newer=True,
 )
 
 READS = TableShape(
@@ -332,6 +365,7 @@ ALL: Mapping[str, TableShape] = {
     t.name: t
     for t in (
         EVENTS,
+        WITHDRAWN,
         ROLLUPS,
         DUPLICATES,
         LETTERS,

@@ -67,7 +67,8 @@ class Analysis:
         self._con.register("local_days", house.local_days(sorted({p.time_zone for p in catalog.partners})))
         for view in ("usage", "traffic", "metered_events", "invoice_lines"):
             self._con.sql(_sql(view)).create_view(view)
-        files = [f for s in tables.KEPT.values() for f in lake.pinned_files(house.root, s, self.versions[s.name])]
+        pinned = [(shape, self.versions[name]) for name, shape in tables.KEPT.items() if name in self.versions]
+        files = [file for shape, version in pinned for file in lake.pinned_files(house.root, shape, version)]
         quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
         self._con.execute(f"SET allowed_paths = [{quoted}]")
         self._con.execute("SET enable_external_access = false")

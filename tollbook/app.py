@@ -10,7 +10,15 @@ from cyclopts import App, CycloptsError
 
 from aggregate import engine
 from ingest import statements
-from tollbook import dead_commands, format_commands, import_commands, invoice_commands, retention_commands, run_commands
+from tollbook import (
+    dead_commands,
+    format_commands,
+    import_commands,
+    invoice_commands,
+    retention_commands,
+    run_commands,
+    settle_commands,
+)
 from tollbook.demo import demo
 from tollbook.edge import EXIT_CODES, USAGE, guarded
 from tollbook.terminal import complain
@@ -42,30 +50,31 @@ _first: tuple[Callable[..., int], ...] = (
     run_commands.usage,
     run_commands.outside,
     run_commands.verify,
+    settle_commands.settle,
 )
 for place, command in enumerate(_first, 1):
     app.command(command, sort_key=place, help_epilogue="")
-for place, group in enumerate((dead_commands.app, invoice_commands.app, run_commands.catalog), 6):
+for place, group in enumerate((dead_commands.app, invoice_commands.app, run_commands.catalog), 7):
     group.sort_key = place
     app.command(group)
-app.command(retention_commands.retention, sort_key=9, help_epilogue="")
-format_commands.app.sort_key = 10
+app.command(retention_commands.retention, sort_key=10, help_epilogue="")
+format_commands.app.sort_key = 11
 app.command(format_commands.app)
 if find_spec("confluent_kafka"):  # the extra `kafka`
     from tollbook import kafka_commands, topics
 
-    topics.app.sort_key = 11
+    topics.app.sort_key = 12
     app.command(topics.app)
     _stages: tuple[Callable[..., int], ...] = (kafka_commands.load, kafka_commands.ingest, kafka_commands.land)
-    for place, command in enumerate(_stages, 12):
+    for place, command in enumerate(_stages, 13):
         app.command(command, sort_key=place, help_epilogue="")
     # Named, not imported: Faust takes as long to load as half of all else, and only this command needs it.
-    app.command("tollbook.quota_worker:quota", name="quota", sort_key=15, help=_QUOTA, help_epilogue="")
+    app.command("tollbook.quota_worker:quota", name="quota", sort_key=16, help=_QUOTA, help_epilogue="")
     if find_spec("fastapi"):  # the extra `http`
         from tollbook import producers_commands
 
-        app.command("tollbook.http_commands:serve", name="serve", sort_key=16, help=_SERVE, help_epilogue="")
-        producers_commands.app.sort_key = 17
+        app.command("tollbook.http_commands:serve", name="serve", sort_key=17, help=_SERVE, help_epilogue="")
+        producers_commands.app.sort_key = 18
         app.command(producers_commands.app)
 
 

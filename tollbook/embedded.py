@@ -23,7 +23,6 @@ from ingest.text import BLOCK_BYTES
 from ingest.watch import Found
 from schemas import lake
 from schemas.catalog import Catalog
-from schemas.lake import Fenced
 from schemas.log import Fetched, Reader
 from tollbook import alerting
 from tollbook.alerting import Raised
@@ -160,8 +159,8 @@ def follow(
                 while not stop.is_set() and (landed := land.step()):
                     counts = counts.plus(landed.counts)
                     outside.update(landed.outside)
-                if land.unsettled and not land.settle():
-                    raise Fenced("another process brings the tables up to date")
+                while land.unsettled and not land.settle():
+                    pass  # a settlement is at it; each turn one of the two is done
                 look = Report(
                     counts,
                     alerting.alert(root, catalog, now=now()) if counts.entries else [],

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from aggregate import engine, followers
+from aggregate.settlement import settle
 from aggregate.verify import prove
 from billing import catalog as catalogs
 from billing import closing, issuing
@@ -176,12 +176,15 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
 
 
 def closed(lake: Path, book: Catalog, period: str, legal_entity: str, *, now: datetime) -> Close:
-    """Close with the proof of the books as the condition. What a run that was killed has committed is in it."""
-    followers.settle(lake, engine.connect())
+    """Settle, so that no identity is billed twice; then close with the proof of the books as the condition.
+
+    What a run that was killed has committed is in it: a settlement brings the tables up to date first.
+    """
 
     def books(versions: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
         return prove(lake, versions, start=start, end=end).problems
 
+    settle(lake, now=lambda: now)
     return closing.close(lake, book, period, legal_entity, prove=books, now=now)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.padding import Padding
 
 from aggregate.retention import Erased, Rule
+from aggregate.settlement import Settled
 from aggregate.verify import Proof
 from ingest.detection import Reading as Detected
 from ingest.formats import Format
@@ -321,6 +322,19 @@ def erased(rule: Rule, done: Erased, *, dry_run: bool) -> None:
     sentence(f"{done.files:,} files {'to delete' if dry_run else 'deleted'}.", style="dim")
     if dry_run:
         sentence("Nothing was written.", style="dim")
+
+
+def settled(done: Settled) -> None:
+    """What a settlement compared and took out."""
+    if not done.recent:
+        sentence("Nothing was landed since the last settlement.")
+        return
+    sentence(
+        (f"{done.recent:,}", "bold"), f" events landed since the last settlement, {done.earlier:,} before it: ",
+        (f"{done.withdrawn:,}", "bold"), " taken out as conflicts.",
+    )  # fmt: skip
+    if done.withdrawn:
+        sentence("`tollbook dead list --reason ID_CONFLICT` shows them.", style="dim")
 
 
 def catalog_summary(catalog: Catalog, doubts: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 -- The books: how many entries ingest says it read of each source and origin, and what became of them. Compared up to where
 -- every log partition that an origin is spread over has brought it; what lies beyond is on its way.
--- in:  ingested, reads, topics, events, duplicates, dead, redriven
+-- in:  ingested, reads, topics, events (those that count), duplicates, dead, redriven
 -- out: source, generation (the origin), file (its last name, of files), entries, counted, duplicates, conflicts, refused
 --      (those that a redrive has settled are what they became), on_the_way (entries that were read but not yet taken in everywhere); ordered. Numbers
 --      are HUGEINT

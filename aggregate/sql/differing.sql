@@ -18,6 +18,8 @@ by_rollups AS (
     FROM rollups
     WHERE window_start >= $start AND window_start < $end
     GROUP BY ALL
+    -- Sums of what was taken out again are those of no event.
+    HAVING sum(requests) != 0 OR sum(request_bytes) != 0 OR sum(response_bytes) != 0 OR sum(latency_us) != 0
 )
 
 SELECT

@@ -1,5 +1,5 @@
--- What the land workers and redrives say they did with each origin, beside what stands in the tables.
--- in:  reads, redriven, events, duplicates, dead
+-- What the land workers, redrives and settlements say they did with each origin, beside what stands in the tables.
+-- in:  reads, redriven, withdrawn, events (those that count), duplicates, dead
 -- out: origin, file (a log partition's last name), counted, duplicates, conflicts, refused (by reads), and the stored_ rows
 --      of each; ordered
 WITH said AS (
@@ -21,6 +21,11 @@ WITH said AS (
             count(*) FILTER (WHERE outcome = 'conflict') AS conflicts,
             0 AS refused  -- their rows in dead stay
         FROM redriven
+        GROUP BY generation
+        UNION ALL
+        -- What a settlement took out was counted, and is a conflict.
+        SELECT generation AS origin, NULL AS file, -count(*) AS counted, 0 AS duplicates, count(*) AS conflicts, 0 AS refused
+        FROM withdrawn
         GROUP BY generation
     )
     GROUP BY origin

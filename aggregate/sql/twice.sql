@@ -1,5 +1,5 @@
--- Identities that stand in events more than once; there must be none.
--- in:  events; $start, $end TIMESTAMPTZ, [start, end)
+-- Identities that are counted more than once; there must be none.
+-- in:  events (those that count); $start, $end TIMESTAMPTZ, [start, end)
 -- out: source, event_id, copies; ordered, at most 20
 SELECT source, event_id, count(*) AS copies
 FROM events

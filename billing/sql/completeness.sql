@@ -1,5 +1,5 @@
 -- What each source gave, and what became of it. Whole lake, at the pinned versions.
--- in:  ingested, reads, topics, duplicates, dead, redriven, events
+-- in:  ingested, reads, topics, duplicates, dead, redriven, events (those that count)
 -- out: source, entries (all that are known of), counted, duplicates, conflicts, refused (without those that a redrive has settled),
 --      on_the_way (read from a topic, and brought by no land worker yet, or not by all), unexplained (entries that the tables should hold at
 --      these versions and do not; 0 in a lake in order), last_event_at; ordered. Numbers are HUGEINT.

@@ -1,5 +1,5 @@
 -- A partner's usage outside of what was agreed for its credentials, between two instants: counted, and marked at attribution.
--- in:  events; $partner_id; $start, $end TIMESTAMPTZ, [start, end)
+-- in:  events (those that count); $partner_id; $start, $end TIMESTAMPTZ, [start, end)
 -- out: outside (ACTION, RESOURCE, NETWORK, UNKNOWN), credential, client_network (/24 or /48), service, route, requests BIGINT,
 --      first_seen, last_seen TIMESTAMPTZ, event_ids VARCHAR[] (the earliest, at most 3); the most frequent first
 SELECT

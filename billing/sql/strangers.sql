@@ -5,4 +5,5 @@ SELECT partner_id, sum(requests) AS requests
 FROM rollups
 WHERE window_start >= $start AND window_start < $end AND partner_id NOT IN (SELECT partner_id FROM partners)
 GROUP BY partner_id
+HAVING sum(requests) != 0  -- not all of it was taken out again
 ORDER BY partner_id

@@ -16,7 +16,7 @@ from tests.docs.pages import ROOT, block
 from tollbook import demo_logs, embedded
 
 CATALOG = ROOT / "examples" / "catalog"
-FOLLOWERS = ("rollups", "duplicates", "dead", "texts", "redriven", "reads", "ingested")
+FOLLOWERS = ("rollups", "duplicates", "dead", "texts", "redriven", "withdrawn", "reads", "ingested")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from schemas.tables import TIME
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-PLACES = [ROOT / "billing" / "sql", ROOT / "aggregate" / "sql"]
+PLACES = [ROOT / "billing" / "sql", ROOT / "aggregate" / "sql", ROOT / "schemas" / "sql"]
 # What statements read beside the tables of the lake.
 OTHERS = {
     "spans": [("span", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("span_start", TIME), ("span_end", TIME)],
@@ -33,6 +33,10 @@ OTHERS = {
     "quota_periods": [("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)],
     "days": [("day", pa.date32()), ("day_start", TIME)],
     "partners": [("partner_id", pa.string())],
+    "bucket": [
+        ("source", pa.string()), ("event_id", pa.string()), ("identity", pa.uint64()), ("is_derived", pa.bool_()), ("landed", pa.int64()),
+        ("events_partition", pa.int16()), ("position", pa.int64()), ("item", pa.int32()), ("place", pa.int64()),
+    ],
     "metered": [
         ("span", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("window_start", TIME), ("source", pa.string()),
         ("service", pa.string()), ("method", pa.string()), ("route", pa.string()), ("status", pa.int16()),
@@ -41,6 +45,7 @@ OTHERS = {
 }  # fmt: skip
 SHAPES = {**{name: shape.schema for name, shape in tables.ALL.items()}, **{n: pa.schema(c) for n, c in OTHERS.items()}}
 SHAPES["folded"] = SHAPES["rollups"]
+SHAPES["landed"] = SHAPES["events"]
 CASES = sorted(path.parent.relative_to(HERE) for path in HERE.glob("*/*/expect.csv"))
 # Statements over the books of a whole lake: their cases are lakes, in tests/billing, tests/ingest and tests/tollbook.
 ELSEWHERE = {"completeness", "generations", "offsets"}

@@ -98,6 +98,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("usage",): ["acme", "CATALOG", "LAKE", "--period", "2026-10"],
     ("outside",): ["acme", "CATALOG", "LAKE", "--period", "2026-10"],
     ("verify",): ["LAKE"],
+    ("settle",): ["LAKE"],
     ("formats",): [],
     ("formats", "detect"): ["a.log"],
     ("dead", "list"): ["LAKE"],

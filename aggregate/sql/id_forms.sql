@@ -1,0 +1,29 @@
+-- How many identities of each source are to be compared, and whether ids in it look like derived ones.
+-- A derived id is one that Tollbook made from where the entry stood: `@generation:position`, with the item behind it. It is known by being
+-- that of its own row, so that no client can pass an id of its own off as one, and no two rows have the same.
+-- in:  landed (files of table events, with filename), files(filename, number, landed), withdrawn; $settled BIGINT: commits of events up to
+--      this were compared before
+-- out: source, recent (rows landed since, with an id of their own), recent_derived, earlier, earlier_derived, imitated (rows with an id
+--      that looks derived and is not that of their place); ordered
+SELECT
+    source,
+    count(*) FILTER (WHERE is_recent AND NOT is_derived) AS recent,
+    count(*) FILTER (WHERE is_recent AND is_derived) AS recent_derived,
+    count(*) FILTER (WHERE NOT is_recent AND NOT is_derived) AS earlier,
+    count(*) FILTER (WHERE NOT is_recent AND is_derived) AS earlier_derived,
+    count(*) FILTER (WHERE NOT is_derived AND starts_with(event_id, '@')) AS imitated
+FROM (
+    SELECT
+        l.source,
+        l.event_id,
+        f.landed > $settled AS is_recent,
+        starts_with(l.event_id, '@') AND l.event_id IN (
+            '@' || l.generation || ':' || l.position, '@' || l.generation || ':' || l.position || ':' || l.item
+        ) AS is_derived
+    FROM landed AS l
+    INNER JOIN files AS f ON f.filename = l.filename
+    ANTI JOIN withdrawn AS w
+        ON w.source = l.source AND w.generation = l.generation AND w.position = l.position AND w.item = l.item
+)
+GROUP BY source
+ORDER BY source
