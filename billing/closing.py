@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from billing import catalog as catalogs
 from billing import proofs, quota_statement, rating
 from billing.periods import Period, local_day, month, segments, uncovered
 from billing.rating import Ask, Draft
@@ -66,7 +67,7 @@ class Close(NamedTuple):
 
     def catalog(self) -> Catalog:
         """The catalog as it was when the period was closed."""
-        return Catalog.model_validate(self.content["catalog"])
+        return catalogs.of_close(self.document)
 
     def partners(self) -> list[Partner]:
         """The partners whose month was closed."""

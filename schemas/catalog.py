@@ -7,10 +7,11 @@ from YAML as text, so no number was ever a float. Dates mean midnight in the par
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact
-from typing import Annotated, Literal, TypeVar
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -472,7 +473,7 @@ class Partner(Record):
 
 
 FAR_US = 1 << 62
-_R = TypeVar("_R", LegalEntity, Meter, Plan, RateCard)
+_R = TypeVar("_R", LegalEntity, Meter, Plan, RateCard, Partner)
 
 
 class Catalog(Record):
@@ -500,7 +501,7 @@ class Catalog(Record):
 
     def partner(self, partner_id: str) -> Partner | None:
         """The partner, or None."""
-        return next((p for p in self.partners if p.id == partner_id), None)
+        return self._found(self.partners).get(partner_id)
 
     def payers(self, entity_id: str | None = None) -> tuple[Partner, ...]:
         """The partners that are invoiced, all or those of one legal entity."""
@@ -508,19 +509,32 @@ class Catalog(Record):
 
     def meter(self, meter_id: str) -> Meter:
         """The meter; raises KeyError."""
-        return _by_id(self.meters, meter_id)
+        return self._found(self.meters)[meter_id]
 
     def plan(self, plan_id: str) -> Plan:
         """The plan; raises KeyError."""
-        return _by_id(self.plans, plan_id)
+        return self._found(self.plans)[plan_id]
 
     def rate_card(self, card_id: str) -> RateCard:
         """The rate card; raises KeyError."""
-        return _by_id(self.rate_cards, card_id)
+        return self._found(self.rate_cards)[card_id]
 
     def legal_entity(self, entity_id: str) -> LegalEntity:
         """The legal entity; raises KeyError."""
-        return _by_id(self.legal_entities, entity_id)
+        return self._found(self.legal_entities)[entity_id]
+
+    def _found(self, records: tuple[_R, ...]) -> dict[str, _R]:
+        """Records by id, of two with one id the first; made once for these very records, whichever copy of the catalog has them."""
+        kept = self.indexes.get(id(records))
+        if kept is None or kept[0] is not records:
+            kept = records, {record.id: record for record in reversed(records)}
+            self.indexes[id(records)] = kept
+        return cast("dict[str, _R]", kept[1])
+
+    @cached_property
+    def indexes(self) -> dict[int, tuple[object, dict[str, Any]]]:
+        """What `_found` keeps; no content."""
+        return {}
 
 
 def _expanded(statuses: Iterable[str]) -> set[int]:
@@ -534,10 +548,3 @@ def _checked_validity(assigned: PlanAssignment) -> PlanAssignment:
     if assigned.valid_to is not None and assigned.valid_to <= assigned.valid_from:
         raise ValueError(f"valid_to {assigned.valid_to} is not after valid_from {assigned.valid_from}")
     return assigned
-
-
-def _by_id(records: Sequence[_R], wanted: str) -> _R:
-    for record in records:
-        if record.id == wanted:
-            return record
-    raise KeyError(wanted)
