@@ -7,6 +7,7 @@ disk, and a writer whose snapshot is old is refused, never merged (docs/decision
 import contextlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -28,6 +29,7 @@ from schemas.tables import TableShape
 MARKER = "tollbook-lake.json"
 FORMAT = 2  # 1 kept the text of dead letters in table dead, on which closes rest
 CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits took 240 ms without, 10 with
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # a path has lost the second slash of a URL
 _LOOKS = 5  # at a log that grows, or is cut off, while it is looked at
 _INFO = "tollbook"
 _MIXED = "tollbook.mixed"  # property of a table that columns were added to
@@ -59,8 +61,17 @@ class Part(NamedTuple):
     sha256: str = ""  # "": named by a commit that was made before hashes were recorded
 
 
+def local(root: Path) -> None:
+    """Raise LakeError for an address (`s3://…`): a lake is a folder of this machine."""
+    if found := _SCHEME.match(str(root)):
+        raise LakeError(
+            f"{found[1]}:// is not supported yet; name a folder of this machine (a mounted file system is one)"
+        )
+
+
 def create(root: Path) -> None:
     """Make `root` a lake with all its tables. An existing lake is left as it is; another non-empty folder is refused."""
+    local(root)
     if not (root / MARKER).exists():
         foreign = root.exists() and any(not p.name.startswith(MARKER) for p in root.iterdir())
         if foreign and not (root / MARKER).exists():  # looked at again: another worker may be making it
@@ -136,6 +147,7 @@ def is_mixed(table: DeltaTable) -> bool:
 
 def check(root: Path) -> None:
     """Raise LakeError unless `root` is a lake of this format."""
+    local(root)
     try:
         marker = json.loads((root / MARKER).read_text())
     except FileNotFoundError:

@@ -5,7 +5,6 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from billing import catalog as catalogs
 from billing.render import text_cell
 from billing.warehouse import Warehouse
 from schemas.reasons import REMEDY, Reason
-from tollbook import embedded, redriving, screens
+from tollbook import embedded, extras, redriving, screens
 from tollbook.edge import (
     REFUSED,
     CatalogOption,
@@ -205,8 +204,7 @@ def redrive(
 
 
 def _records_at(brokers: KafkaConfig) -> Recall:
-    if not find_spec("confluent_kafka"):
-        raise WrongUse("--bootstrap-servers needs Tollbook's extra `kafka`: pip install 'tollbook[kafka]'")
+    extras.require("kafka", "--bootstrap-servers")
     from tollbook.access_records import AccessRecords  # noqa: PLC0415  # the extra `kafka`
 
     return AccessRecords(brokers)

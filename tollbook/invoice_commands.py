@@ -18,7 +18,17 @@ from billing.warehouse import Warehouse
 from schemas.catalog import Catalog
 from schemas.money import plain
 from tollbook import invoice_screens as screens
-from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, NowOption, PeriodOption, WrongUse, the_time
+from tollbook.edge import (
+    REFUSED,
+    CatalogOption,
+    JsonOption,
+    LakeOption,
+    NowOption,
+    PeriodOption,
+    WrongUse,
+    folder_path,
+    the_time,
+)
 from tollbook.terminal import complain, shortened, show_json
 
 app = App(
@@ -27,6 +37,10 @@ app = App(
     "Example: tollbook invoice issue --catalog examples/catalog --lake demo/lake --period 2026-10",
     help_epilogue="",
 )
+# No variable: one that is set for other commands must not close a month.
+ClosingOption = Annotated[
+    Path | None, Parameter("--catalog", converter=folder_path, help="Close the month first, with this catalog.")
+]
 EntityOption = Annotated[
     str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")
 ]
@@ -106,7 +120,7 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
 
 @app.command
 def issue(
-    *, lake: LakeOption, period: PeriodOption, catalog: Annotated[Path | None, Parameter("--catalog", help="Close the month first, with this catalog.")] = None,
+    *, lake: LakeOption, period: PeriodOption, catalog: ClosingOption = None,
     legal_entity: EntityOption = None, json: JsonOption = False, now: NowOption = None,
 ) -> int:  # fmt: skip
     """Give a closed month's invoices their numbers and write PDF, JSON and CSV. Issuing again changes nothing.
