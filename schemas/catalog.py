@@ -128,7 +128,7 @@ class Own(Record):
 
 
 class Source(Record):
-    """What a source of logs is allowed. Without an entry: it may not tag, and there are no time limits.
+    """What a source of logs is allowed. Without an entry: it may not tag, and the time limits are the defaults.
 
     A source with a `partner` is that partner's own: what names nobody in it is the partner's, what names another is refused.
     """

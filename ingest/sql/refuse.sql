@@ -1,5 +1,6 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one row: source_partner, own_partner
+-- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one row: source_partner, own_partner,
+--      earliest_us, latest_us, max_age_days, max_future_minutes
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
 --      several entries the entry's own text; masked, addresses cut), raw_sha256 (of the whole line, addresses
 --      cut: by the hash of a line one could try which address it was); in log order
@@ -32,6 +33,16 @@ SELECT
             THEN 'partner tag ' || left(r.tag, 64) || ', but ' || r.identity_kind || ' ' || left(r.credential_logged, 200) || ' is of ' || r.partner_id
         WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN r.identity_kind || ' ' || left(r.credential_logged, 200)
         WHEN r.reason = 'NO_PARTNER' THEN 'no credential and no partner tag'
+        -- The limit, where it is set, and what may be done.
+        WHEN r.reason = 'TOO_LATE'
+            THEN 'request time ' || r.occurred_at || ', received '
+                || make_timestamptz(coalesce(limits.earliest_us, given.earliest_us) + given.max_age_days * 86_400_000_000)
+                || ': beyond max_age_days: ' || given.max_age_days || ' of the source; raise the limit in the catalog to count it'
+        WHEN r.reason = 'IN_FUTURE'
+            THEN 'request time ' || r.occurred_at || ', received '
+                || make_timestamptz(coalesce(limits.latest_us, given.latest_us) - given.max_future_minutes * 60_000_000)
+                || ': beyond max_future_minutes: ' || given.max_future_minutes
+                || ' of the source; correct the clock that wrote it, or raise the limit in the catalog'
         ELSE 'request time ' || r.occurred_at
     END AS detail,
     r.position,
