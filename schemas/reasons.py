@@ -82,7 +82,7 @@ REMEDY: dict[Reason, str] = {
     Reason.BAD_TIME: "the request time cannot be read; check the gateway's log format",
     Reason.TIME_RANGE: "the request time lies outside 1990-2099; check the unit (seconds, milliseconds)",
     Reason.IN_FUTURE: "the request time lies further ahead of the time of receipt than the source's `max_future_minutes` (5 by default); correct the clock that wrote it",
-    Reason.TOO_LATE: "the request was older on receipt than the source's `max_age_days` (35 by default); raise it in the catalog, then count it by `tollbook dead redrive`",
+    Reason.TOO_LATE: "the request was older on receipt than the source's `max_age_days` (35 by default); raise it in the catalog, then `tollbook dead redrive`",
     Reason.BAD_STATUS: "the status is not in 0, 100-599",
     Reason.NUMBER_RANGE: "a size or duration is negative or beyond 10^16",
     Reason.NO_PARTNER: "the request carries no credential and no partner tag; nobody can be billed",

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Sequence
 from zoneinfo import ZoneInfo
 
-from rich.text import Text
-
 from schemas.catalog import Catalog, Partner
 from tollbook.month_sums import MeterSum, QuotaUse
 from tollbook.screens import aligned, metered
-from tollbook.terminal import out, sentence, table, words
+from tollbook.terminal import Cell, out, sentence, table, words
 
 _PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "week {:%G-W%V}", "MONTH": "month"}
 
@@ -37,7 +35,7 @@ def _lines(found: Sequence[MeterSum]) -> Iterator[tuple[MeterSum, QuotaUse | Non
         yield from ((each, quota) for quota in each.quotas or (None,))
 
 
-def _quota(catalog: Catalog, each: MeterSum, quota: QuotaUse | None) -> list[str | Text]:
+def _quota(catalog: Catalog, each: MeterSum, quota: QuotaUse | None) -> list[Cell]:
     if quota is None:
         return ["", "", "", "", ""]
     used, limit = aligned([quota.used, quota.limit])

@@ -37,12 +37,12 @@ SELECT
         WHEN r.reason = 'TOO_LATE'
             THEN 'request time ' || r.occurred_at || ', received '
                 || make_timestamptz(coalesce(limits.earliest_us, given.earliest_us) + given.max_age_days * 86_400_000_000)
-                || ': beyond max_age_days: ' || given.max_age_days || ' of the source; raise the limit in the catalog to count it'
+                || ': beyond max_age_days: ' || given.max_age_days || ' of the source, set in the catalog: raise it there to count the request'
         WHEN r.reason = 'IN_FUTURE'
             THEN 'request time ' || r.occurred_at || ', received '
                 || make_timestamptz(coalesce(limits.latest_us, given.latest_us) - given.max_future_minutes * 60_000_000)
                 || ': beyond max_future_minutes: ' || given.max_future_minutes
-                || ' of the source; correct the clock that wrote it, or raise the limit in the catalog'
+                || ' of the source, set in the catalog: correct the clock that wrote it, or raise the limit'
         ELSE 'request time ' || r.occurred_at
     END AS detail,
     r.position,

@@ -75,11 +75,11 @@ def test_a_limit_is_the_same_through_every_door_and_named_with_its_remedy(
     received = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=T0_MS - minutes * MINUTE_MS)
     assert late[1].startswith("request time 2026-10-01 00:00:00+00, received 2026-1")
     assert late[1].endswith(
-        f".001+00: beyond max_age_days: {days} of the source; raise the limit in the catalog to count it"
+        f".001+00: beyond max_age_days: {days} of the source, set in the catalog: raise it there to count the request"
     )
     assert ahead[1] == (
-        f"request time 2026-10-01 00:00:00+00, received {received:%Y-%m-%d %H:%M:%S}+00: beyond max_future_minutes: {minutes} of the source; "
-        "correct the clock that wrote it, or raise the limit in the catalog"
+        f"request time 2026-10-01 00:00:00+00, received {received:%Y-%m-%d %H:%M:%S}+00: beyond max_future_minutes: {minutes} of the source, "
+        "set in the catalog: correct the clock that wrote it, or raise the limit"
     )
     assert len(late[1]) < receipts.DETAIL_CHARACTERS_MAX, "or the sender is told half of it"
 
