@@ -1,8 +1,8 @@
 """A month's sums and quotas on a terminal."""
 
 from collections.abc import Iterator, Sequence
-from zoneinfo import ZoneInfo
 
+from schemas import zones
 from schemas.catalog import Catalog, Partner
 from tollbook.month_sums import MeterSum, QuotaUse
 from tollbook.screens import aligned, metered
@@ -42,6 +42,6 @@ def _quota(catalog: Catalog, each: MeterSum, quota: QuotaUse | None) -> list[Cel
     share = f"{quota.share_percent:,} %"
     partner = catalog.partner(each.partner_id)
     assert partner is not None  # it is the catalog's own
-    zone = ZoneInfo(partner.time_zone)
+    zone = zones.zone(partner.time_zone)
     when = "nothing" if quota.start is None else _PERIODS[quota.kind].format(quota.start.astimezone(zone))
     return [used, limit, words((share, "bold yellow")) if quota.used >= quota.limit else share, when, quota.plan]
