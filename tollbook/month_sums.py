@@ -1,18 +1,18 @@
 """A month in sums: what each meter of a partner counted, and how far each quota is. The numbers of alerts and invoices."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import Any, NamedTuple
 
+from billing import quota_statement
 from billing.periods import Period, month, quota_period
+from billing.quota_statement import Promise
 from billing.rating import in_unit
-from billing.warehouse import Calendar, Span, Warehouse
-from schemas import catalog as records
-from schemas.catalog import Catalog, Partner, PlanAssignment
-from schemas.money import plain
-from schemas.windows import from_us, to_us
+from billing.warehouse import Span, Warehouse
+from schemas.catalog import Catalog, Partner
+from schemas.money import EXACT, plain
 
 _TENTH = Decimal("0.1")
 _INSTANT = timedelta(microseconds=1)
@@ -41,12 +41,6 @@ class MeterSum(NamedTuple):
     meter: str
     quantity: Decimal
     quotas: tuple[QuotaUse, ...]
-
-
-class _Asked(NamedTuple):
-    partner: Partner
-    plan: str
-    quota: records.Quota
 
 
 def of_month(house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str) -> list[MeterSum]:
@@ -88,40 +82,22 @@ def row(book: Catalog, found: MeterSum) -> dict[str, Any]:
 def _quotas(
     house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str
 ) -> dict[tuple[str, str], list[QuotaUse]]:
-    """Every quota of a plan that a partner had in the month, by partner and meter."""
-    asked: list[_Asked] = []
-    spans: list[tuple[Span, Calendar]] = []
-    for partner in partners:
-        for assigned, quota, span in _held(book, partner, month(label, partner.time_zone)):
-            asked.append(_Asked(partner, assigned.plan, quota))
-            spans.append((span, Calendar(quota.period, partner.time_zone)))
-    used: dict[_Key, dict[datetime, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    limits = {_key(each): each.quota.limit for each in asked}
-    for found in house.by_quota_period(book, spans).to_pylist() if spans else ():
-        used[_key(asked[found["span"]])][found["period_start"]] += found["quantity"]
+    """Every quota of a plan that a partner had in the month, by partner and meter: the sums of alerts and invoices."""
+    promised: list[Promise] = []
+    for promise in quota_statement.promises(book, partners):
+        zone, kind = promise.partner.time_zone, promise.quota.period
+        period = month(label, zone)
+        if promise.held_in(period):
+            first, last = quota_period(kind, period.start, zone), quota_period(kind, period.end - _INSTANT, zone)
+            promised.append(promise._replace(held=promise.held_in(Period(first.start, last.end))))
+    used: list[dict[datetime, Decimal]] = [{} for _ in promised]
+    for found in quota_statement.counted(house, book, promised):
+        sums = used[found.promise]
+        sums[found.period.start] = EXACT.add(sums.get(found.period.start, Decimal(0)), found.quantity)
     result: dict[tuple[str, str], list[QuotaUse]] = defaultdict(list)
-    for key, limit in limits.items():
-        partner_id, meter, plan, kind = key
-        fullest = max(used[key].items(), key=lambda each: each[1], default=(None, Decimal(0)))
-        result[partner_id, meter].append(QuotaUse(plan, kind, fullest[0], in_unit(book, meter, fullest[1]), limit))
+    for promise, sums in zip(promised, used, strict=True):
+        quota = promise.quota
+        start, most = max(sums.items(), key=lambda each: each[1], default=(None, Decimal(0)))
+        said = QuotaUse(promise.plan, quota.period, start, in_unit(book, quota.meter, most), quota.limit)
+        result[promise.partner.id, quota.meter].append(said)
     return result
-
-
-_Key = tuple[str, str, str, str]  # partner, meter, plan, kind: a plan that was left and taken up again is one agreement
-
-
-def _key(asked: _Asked) -> _Key:
-    return asked.partner.id, asked.quota.meter, asked.plan, asked.quota.period
-
-
-def _held(book: Catalog, partner: Partner, period: Period) -> Iterator[tuple[PlanAssignment, records.Quota, Span]]:
-    """The quotas of the plans held in a period, each with what of its own periods that touch it lies under the plan."""
-    for assigned in partner.plans:
-        held = partner.validity_us(assigned)
-        if held[0] >= to_us(period.end) or held[1] <= to_us(period.start):
-            continue
-        for quota in book.plan(assigned.plan).quotas:
-            first = quota_period(quota.period, period.start, partner.time_zone).start
-            last = quota_period(quota.period, period.end - _INSTANT, partner.time_zone).end
-            start, end = max(held[0], to_us(first)), min(held[1], to_us(last))
-            yield assigned, quota, Span(partner.id, quota.meter, from_us(start), from_us(end))

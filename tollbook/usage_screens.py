@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from schemas import zones
 from schemas.catalog import Catalog, Partner
+from schemas.quotas import is_reached
 from tollbook.month_sums import MeterSum, QuotaUse
 from tollbook.screens import aligned, metered
 from tollbook.terminal import Cell, out, sentence, table, words
@@ -44,4 +45,10 @@ def _quota(catalog: Catalog, each: MeterSum, quota: QuotaUse | None) -> list[Cel
     assert partner is not None  # it is the catalog's own
     zone = zones.zone(partner.time_zone)
     when = "nothing" if quota.start is None else _PERIODS[quota.kind].format(quota.start.astimezone(zone))
-    return [used, limit, words((share, "bold yellow")) if quota.used >= quota.limit else share, when, quota.plan]
+    return [
+        used,
+        limit,
+        words((share, "bold yellow")) if is_reached(quota.used, quota.limit) else share,
+        when,
+        quota.plan,
+    ]
