@@ -15,7 +15,6 @@ from billing.rating import Ask, Draft
 from billing.warehouse import Span
 from schemas.catalog import Catalog, Partner
 
-
 _FIRST = "2000-01"  # no event lies before it (schemas.reasons: TIME_RANGE)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from billing import catalog as catalogs
-from billing import proofs, quota_statement, rating
+from billing import proofs, quota_statement, rating, refused
 from billing.periods import Period, local_day, month, segments, uncovered
 from billing.rating import Ask, Draft
 from billing.warehouse import Span, Warehouse
@@ -74,10 +74,20 @@ class Close(NamedTuple):
         return list(self.catalog().payers(self.legal_entity))
 
 
-def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove: Prove, now: datetime) -> Close:
+def close(
+    root: Path,
+    catalog: Catalog,
+    label: str,
+    legal_entity: str,
+    *,
+    prove: Prove,
+    now: datetime,
+    accept_refused: str | None = None,
+) -> Close:
     """Fix the input of all invoices of `legal_entity` for the month `label`. Raises Refused with every reason.
 
-    `prove(versions, start, end)` gives what is wrong with the books at those table versions; anything forbids the close.
+    `prove(versions, start, end)` gives what is wrong with the books at those table versions; anything forbids the close. `accept_refused`: why entries
+    of unknown credentials may stay refused; without it they forbid the close, unless the period's newest close has accepted them.
 
     Nothing is written when the newest close of the period already fixes the same input.
     """
@@ -95,16 +105,21 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
         )
     house = Warehouse(root, consistent_cut(root))
     drafts, problems = drafts_of(house, catalog, partners, label)
+    earlier = _newest(house, label, legal_entity)
+    unknown = refused.accepted(
+        house, *_reach(partners, label), accept_refused, None if earlier is None else earlier.content
+    )
     problems = (
         prove(house.versions, *_reach(partners, label))[:_SHOWN]
         + _unexplained(house)
         + _strangers(house, catalog, partners, label)
         + _anomalies(house, catalog, partners, label)
+        + unknown.problems(label)
         + problems
     )
     if problems:
         raise Refused(problems)
-    document = _canonical(_content(house, catalog, label, legal_entity, drafts))
+    document = _canonical(_content(house, catalog, label, legal_entity, drafts) | unknown.content())
     return _record(root, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 

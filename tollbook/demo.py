@@ -31,6 +31,7 @@ from tollbook.terminal import complain, out, sentence, table, words
 PERIOD = "2026-10"
 _MARKER = "tollbook-demo.json"
 _CLOSED_AT = datetime(2026, 11, 2, 6, tzinfo=UTC)  # a part of the demonstration: its invoices are the same every day
+_ACCEPTED = "keys of nobody, which the demonstration puts into its logs"
 _REQUESTS_MIN = 1_000
 
 
@@ -150,7 +151,9 @@ def _through_kafka(servers: str, lake: Path, catalog: Path, book: Catalog, files
 
 
 def _issued(lake: Path, book: Catalog) -> list[Issued]:
-    made = invoice_commands.closed(lake, book, PERIOD, invoice_commands.entity(book, None), now=_CLOSED_AT)
+    made = invoice_commands.closed(
+        lake, book, PERIOD, invoice_commands.entity(book, None), now=_CLOSED_AT, accept_refused=_ACCEPTED
+    )
     return issuing.issue(lake, made, now=_CLOSED_AT).invoices
 
 

@@ -3,7 +3,8 @@
 --      earliest_us, latest_us, max_age_days, max_future_minutes
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
 --      several entries the entry's own text; masked, addresses cut), raw_sha256 (of the whole line, addresses
---      cut: by the hash of a line one could try which address it was); in log order
+--      cut: by the hash of a line one could try which address it was), credential (kind and name of one that is unknown or not valid);
+--      in log order
 WITH whole AS MATERIALIZED (
     SELECT position, rtrim(line, chr(10) || chr(13)) AS line, sha256(cut_addresses(rtrim(line, chr(10) || chr(13)))) AS line_sha256
     FROM lines
@@ -51,7 +52,12 @@ SELECT
     CASE WHEN r.reason NOT IN ('PARTNER_MISMATCH', 'KEY_MISMATCH', 'UNKNOWN_PARTNER', 'BAD_PARTNER') THEN r.partner_id END AS partner_id,
     r.occurred_at,
     encode(cut_addresses(masked(coalesce(p.line, w.line)))) AS raw,
-    coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256
+    coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256,
+    -- What it would be stored as if it were known: a role, not each of its sessions. A client may choose how long it is, and a message
+    -- of refusals must not outgrow the record that they are of.
+    CASE WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN
+        r.credential_kind || ' ' || CASE WHEN strlen(r.credential) > 200 THEN sha256(r.credential) ELSE r.credential END
+    END AS credential
 FROM refused AS r
 INNER JOIN whole AS w ON w.position = r.position
 LEFT JOIN parts AS p ON p.position = r.position AND p.item = r.item
