@@ -12,6 +12,7 @@ COPY ingest ingest
 COPY aggregate aggregate
 COPY billing billing
 COPY tollbook tollbook
+COPY examples examples
 RUN pip --python /opt/tollbook/bin/python install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
 # Second stage: that environment, a folder for the lake, and a user who owns nothing else.

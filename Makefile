@@ -14,7 +14,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
-	@echo "make bench   benchmarks side by side, a quarter of an hour; writes land.md, ingest.md, http.md, kafka.md and alerts.md in docs/results"
+	@echo "make bench   benchmarks side by side, a quarter of an hour; writes land.md, ingest.md, http.md, kafka.md, alerts.md and catalog.md in docs/results"
 	@echo "make lock    resolve the lock anew"
 
 demo: $(READY)
@@ -45,6 +45,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.http
 	@$(BIN)/python -m benchmarks.kafka
 	@$(BIN)/python -m benchmarks.alerts
+	@$(BIN)/python -m benchmarks.catalog
 
 # Hashes of everything that is installed: the same set on every machine. Our own packages are linked, not copied. Compiled by all
 # cores at the end (a package may hold files that are not for this Python), and with them the one loop that takes its time.

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from aggregate import coverage, engine, followers, identities, outcomes, texts
 from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
+from aggregate.texts import Seen
 from schemas import lake
 from schemas.coded import together
 from schemas.following import FOLLOWERS
@@ -57,6 +58,7 @@ class Landed(NamedTuple):
     fold: pa.Table  # schemas.tables.ROLLUPS, of this commit alone
     offsets: Mapping[Partition, int]  # the next offset of each partition in it
     outside: Mapping[str, int]  # how many of what it counted lie outside of what was agreed, by how
+    unknown: Mapping[str, Seen]  # refused credentials, by their hash
 
 
 class Land:
@@ -193,12 +195,13 @@ class Land:
         }
         with outcomes.writers() as pool:  # which wait for the disk; what is left to do is done meanwhile
             kept, parts = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
-            dead = [*(f.refused for f in fresh if f.refused.num_rows), outcomes.conflicts(events, verdicts)]
+            refused = [f.refused for f in fresh if f.refused.num_rows]
+            dead = pa.concat_tables([*refused, outcomes.conflicts(events, verdicts)])
             reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
             info = {
                 READS.name: outcomes.write(self._root, READS, pa.Table.from_pylist(reads, READS.schema)),
                 DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
-                **texts.write(self._root, pa.concat_tables(dead), self._now),
+                **texts.write(self._root, dead, self._now),
                 INGESTED.name: outcomes.write(self._root, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
             }
             fold = engine.run(self._con, "fold", engine.EVER, events=kept)
@@ -212,7 +215,16 @@ class Land:
         self._folds[version] = fold
         redelivered = sum(f.entries for f in batch) - sum(f.entries for f in fresh)
         total = Counts(*(sum(row[name] for row in reads) for name in Counts._fields))
-        return Landed(version, total, redelivered, self._identities.open_identities, fold, offsets, _outside(kept))
+        return Landed(
+            version,
+            total,
+            redelivered,
+            self._identities.open_identities,
+            fold,
+            offsets,
+            _outside(kept),
+            texts.by_credential(self._root, dead),
+        )
 
     def _own(self, before: int, versions: Mapping[str, int]) -> int:
         """The version of the commit that set `versions`. Not always the newest: another worker may have committed since."""

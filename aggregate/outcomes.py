@@ -86,6 +86,7 @@ def conflicting(events: pa.Table, detail: str) -> pa.Table:
             "detail": detail,
             "raw": json.dumps(row, default=str, ensure_ascii=False).encode(),
             "raw_sha256": None,
+            "credential": None,  # none was refused
         }
         for row in events.to_pylist()  # few; each goes to a person
     ]

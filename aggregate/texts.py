@@ -6,6 +6,7 @@ Files of it are replaced and deleted while others read and append (aggregate/ret
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -32,10 +33,35 @@ def write(root: Path, letters: pa.Table, now: Callable[[], datetime]) -> Mapping
         letters[f.name] if f.name in DEAD.schema.names else said.get(f.name, pa.nulls(letters.num_rows, f.type))
         for f in TEXTS.schema
     ]
+    hashes = lake.credential_hashes(root, letters["credential"].combine_chunks())
+    kept = letters.append_column("credential_hash", hashes).select(LETTERS.schema.names)
     return {
-        LETTERS.name: outcomes.write(root, LETTERS, letters.select(LETTERS.schema.names)),
+        LETTERS.name: outcomes.write(root, LETTERS, kept),
         TEXTS.name: outcomes.write(root, TEXTS, pa.table(columns, names=TEXTS.schema.names)),
     }
+
+
+class Seen(NamedTuple):
+    """How often a refused credential was met, and the first and last time of a request with it, microseconds since the epoch."""
+
+    entries: int
+    first_us: int
+    last_us: int
+
+    def plus(self, other: "Seen") -> "Seen":
+        """Both together."""
+        return Seen(self.entries + other.entries, min(self.first_us, other.first_us), max(self.last_us, other.last_us))
+
+
+def by_credential(root: Path, letters: pa.Table) -> dict[str, Seen]:
+    """Of dead letters those of credentials that are unknown or were not valid, by the hash of the credential."""
+    some = letters.filter(pc.is_valid(letters["credential"]))
+    if not some.num_rows:
+        return {}
+    hashes = lake.credential_hashes(root, some["credential"].combine_chunks())
+    times = pa.table({"credential": hashes, "us": some["occurred_at"].cast(pa.int64())})
+    sums = times.group_by("credential").aggregate([("us", "count"), ("us", "min"), ("us", "max")]).to_pylist()
+    return {row["credential"]: Seen(row["us_count"], row["us_min"], row["us_max"]) for row in sums}
 
 
 def scan(root: Path, con: duckdb.DuckDBPyConnection) -> None:

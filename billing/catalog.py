@@ -4,7 +4,9 @@ Every scalar is read as text (YAML's own guesses would make floats of prices and
 carries file, line, field and remedy.
 """
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas import catalog_checks
+from schemas import catalog_checks, yaml_text
 from schemas.catalog import Catalog
 from schemas.catalog_checks import SECTIONS
 
@@ -41,9 +43,6 @@ _REMEDIES = {
     "greater_than": "{shown} is too small; it must be more than {gt}",
     "less_than_equal": "{shown} is too large; the most is {le}",
 }
-
-# libyaml, where it is built in: four hundred partners took two seconds without.
-_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 class Located(NamedTuple):
@@ -75,53 +74,58 @@ class _Merged:
 
     def __init__(self) -> None:
         self.document: dict[str, list[Any]] = {name: [] for name in SECTIONS}
-        self.nodes: dict[str, list[tuple[str, yaml.Node]]] = {name: [] for name in SECTIONS}
+        self._origins: dict[str, list[tuple[str, int]]] = {
+            name: [] for name in SECTIONS
+        }  # file, and place in its section
+        self._texts: dict[str, str] = {}
+        self._nodes: dict[
+            str, dict[str, list[yaml.Node]]
+        ] = {}  # of files in which something is wrong: records by section
 
     def add(self, file: Path, text: str | None = None) -> Iterator[Located]:
         """Take in a file's records, as they stand there or in `text`; what is wrong with its form."""
+        name = str(file)
         try:
-            node = yaml.compose(file.read_text(encoding="utf-8") if text is None else text, Loader=_LOADER)
-        except yaml.MarkedYAMLError as exc:
-            line = exc.problem_mark.line + 1 if exc.problem_mark else 1
-            yield Located(
-                str(file), line, "", f"no valid YAML: {exc.problem}; correct the indentation or quoting there"
-            )
+            text = file.read_text(encoding="utf-8") if text is None else text
+            found = yaml_text.read(text)
+        except yaml_text.BadYaml as exc:
+            yield from (Located(name, *fault) for fault in exc.faults)
             return
-        except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as exc:
+        except (OSError, UnicodeDecodeError) as exc:
             reason = " ".join(str(exc).split())
-            yield Located(str(file), 1, "", f"cannot be read: {reason}; check that it is a UTF-8 text file")
+            yield Located(name, 1, "", f"cannot be read: {reason}; check that it is a UTF-8 text file")
             return
-        if node is None:
+        self._texts[name] = text
+        if found is None:
             return
-        if not isinstance(node, yaml.MappingNode):
-            yield Located(str(file), 1, "", f"must be a mapping with some of: {', '.join(SECTIONS)}")
+        if not isinstance(found, dict):
+            yield Located(name, 1, "", f"must be a mapping with some of: {', '.join(SECTIONS)}")
             return
-        if faults := sorted(set(_faults(node, ()))):
-            yield from (Located(str(file), line, name, message) for line, name, message in faults)
-            return
-        for key, value in node.value:
-            if key.value not in SECTIONS:
-                message = f"unknown section; a catalog has: {', '.join(SECTIONS)}"
-                yield Located(str(file), key.start_mark.line + 1, key.value, message)
-            elif not isinstance(value, yaml.SequenceNode):
-                yield Located(str(file), value.start_mark.line + 1, key.value, "must be a list of records")
+        for section, records in found.items():
+            if section not in SECTIONS:
+                yield Located(
+                    name, self._line(name, section), section, f"unknown section; a catalog has: {', '.join(SECTIONS)}"
+                )
+            elif not isinstance(records, list):
+                yield Located(name, self._line(name, section), section, "must be a list of records")
             else:
-                for item in value.value:
-                    self.document[key.value].append(_plain(item))
-                    self.nodes[key.value].append((str(file), item))
+                self.document[section] += records
+                self._origins[section] += ((name, place) for place in range(len(records)))
 
     def without(self, broken: Collection[tuple[str, int]]) -> tuple["_Merged", dict[str, list[str]]]:
         """The same without some records, named by section and place; and the ids of those, by section."""
         rest, ids = _Merged(), {name: [self.id_of(s, i) or "" for s, i in broken if s == name] for name in SECTIONS}
+        rest._texts, rest._nodes = self._texts, self._nodes
         for name in SECTIONS:
-            kept = [i for i in range(len(self.nodes[name])) if (name, i) not in broken]
+            kept = [i for i in range(len(self._origins[name])) if (name, i) not in broken]
             rest.document[name] = [self.document[name][i] for i in kept]
-            rest.nodes[name] = [self.nodes[name][i] for i in kept]
+            rest._origins[name] = [self._origins[name][i] for i in kept]
         return rest, ids
 
     def locate(self, where: Sequence[str | int], message: str) -> Located:
         section, index, *rest = where
-        file, node = self.nodes[str(section)][int(index)]
+        file, place = self._origins[str(section)][int(index)]
+        node = self._records(file)[str(section)][place]
         for step in rest:
             child = _child(node, step)
             if child is None:
@@ -136,6 +140,17 @@ class _Merged:
         record = self.document[section][index]
         found = record.get("id") if isinstance(record, dict) else None
         return found if isinstance(found, str) else None
+
+    def _records(self, file: str) -> dict[str, list[yaml.Node]]:
+        """The nodes of a file's records, made when the first line is asked for: a catalog in order needs none."""
+        if file not in self._nodes:
+            root = yaml_text.composed(self._texts[file])
+            self._nodes[file] = {key.value: value.value for key, value in root.value} if root else {}
+        return self._nodes[file]
+
+    def _line(self, file: str, section: str) -> int:
+        root = yaml_text.composed(self._texts[file])
+        return next((key.start_mark.line + 1 for key, _ in root.value if key.value == section), 1) if root else 1
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -172,6 +187,12 @@ def load(folder: Path, instead: Mapping[Path, str] = MappingProxyType({})) -> Ca
     return catalog
 
 
+@lru_cache(maxsize=4)
+def of_close(document: str) -> Catalog:
+    """The catalog that a close keeps in its document; the same object for the same document, so that no invoice reads it anew."""
+    return Catalog.model_validate(json.loads(document)["catalog"])
+
+
 def _follows(error: ErrorDetails) -> bool:
     """A list that is too short because its entries were refused, each with an error of its own."""
     return error["type"] == "too_short" and bool(error["input"])
@@ -189,36 +210,6 @@ def _message(error: ErrorDetails) -> str:
     shown = error["input"] if isinstance(error["input"], str) else "this"
     remedy = next((r for kind, r in _REMEDIES.items() if error["type"].startswith(kind)), "")
     return remedy.format(**{**error.get("ctx", {}), "shown": shown}) if remedy else error["msg"]
-
-
-def _faults(node: yaml.Node, above: tuple[yaml.Node, ...]) -> Iterator[tuple[int, str, str]]:
-    """What YAML allows and a catalog does not: keys that are no text, a key twice (the last would win), a part that holds itself."""
-    line = node.start_mark.line + 1
-    if any(node is other for other in above):
-        yield line, "", "this part contains itself; write it out"
-        return
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _faults(item, (*above, node))
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                yield key.start_mark.line + 1, "", "a field's name must be text; correct the brackets"
-                continue
-            if key.value in seen:
-                yield key.start_mark.line + 1, key.value, "is given twice; keep one"
-            seen.add(key.value)
-            yield from _faults(value, (*above, node))
-
-
-def _plain(node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return {key.value: _plain(value) for key, value in node.value}
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item) for item in node.value]
-    quoted = getattr(node, "style", None) in {"'", '"'}
-    return None if not quoted and node.value in {"", "~", "null"} else node.value
 
 
 def _child(node: yaml.Node, step: str | int) -> yaml.Node | None:

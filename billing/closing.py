@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing import proofs, rules, settled
+from billing import catalog as catalogs
+from billing import proofs, refused, rules, settled
 from billing.bills import Bills, bills
 from billing.periods import BillingPeriod, Period, is_settled, month
 from billing.settled import Settled
@@ -80,7 +81,7 @@ class Close(NamedTuple):
 
     def catalog(self) -> Catalog:
         """The catalog as it was when the period was closed."""
-        return _catalog(self.document)
+        return catalogs.of_close(self.document)
 
     def partners(self) -> list[Partner]:
         """The partners whose month was closed, without those that were blocked."""
@@ -97,17 +98,21 @@ def _read(document: str) -> dict[str, Any]:
     return json.loads(document)  # type: ignore[no-any-return]
 
 
-@lru_cache(maxsize=8)
-def _catalog(document: str) -> Catalog:
-    """Read once for all invoices of a close: a catalog of ten thousand partners takes a second to validate."""
-    return Catalog.model_validate(_read(document)["catalog"])
-
-
-def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove: Prove, now: datetime) -> Close:
+def close(
+    root: Path,
+    catalog: Catalog,
+    label: str,
+    legal_entity: str,
+    *,
+    prove: Prove,
+    now: datetime,
+    accept_refused: str | None = None,
+) -> Close:
     """Fix the input of the invoices of `legal_entity` for the month `label`, of all partners whose month is not settled.
 
     `prove(versions, start, end)` gives what is wrong with the books at those table versions; anything forbids the close.
-    Raises Refused with every reason where the books are wrong or no partner can be billed; else `blocked` of the close
+    `accept_refused`: why entries of unknown credentials may stay refused; without it they forbid the close, unless the
+    period's newest close has accepted them. Raises Refused with every reason where the books are wrong or no partner can be billed; else `blocked` of the close
     names those that cannot. Nothing is written when the newest close of the period already fixes the same input.
     """
     partners = catalog.payers(legal_entity)
@@ -121,7 +126,9 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
         return _closed_before(root, catalog, label, partners, before)
     house = Warehouse(root, consistent_cut(root))
     reach = _reach(unsettled, label, ends)
-    wrong = prove(house.versions, *reach)[:_SHOWN] + _unexplained(house)
+    earlier = _newest(house, label, legal_entity)
+    unknown = refused.accepted(house, *reach, accept_refused, None if earlier is None else earlier.content)
+    wrong = prove(house.versions, *reach)[:_SHOWN] + _unexplained(house) + unknown.problems(label)
     outcome = bills(catalog, label, house.usage_of(catalog), ends, unsettled)
     blocked = _blocked(
         outcome.blocked,
@@ -136,7 +143,7 @@ def close(root: Path, catalog: Catalog, label: str, legal_entity: str, *, prove:
     )
     if wrong or not ready.periods:
         raise Refused([*wrong, *(problem for problems in blocked.values() for problem in problems)])
-    document = _canonical(_content(root, house, catalog, label, legal_entity, ready))
+    document = _canonical(_content(root, house, catalog, label, legal_entity, ready) | unknown.content())
     return _record(root, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 

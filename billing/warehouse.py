@@ -77,6 +77,12 @@ class Meters:
         self._register_spans(spans)
         self.con.sql(statement("metered")).create_view("metered", replace=True)
 
+    def counted(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
+        """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
+        self.define_metered(catalog, spans)
+        found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
+        return [found.get(i, Decimal(0)) for i in range(len(spans))]
+
     def by_quota_period(self, catalog: Catalog, spans: Sequence[tuple[Span, Calendar]]) -> pa.Table:
         """What each span's meter counted in each quota period, by partition of `usage.events` (billing/sql/by_quota_period.sql).
 
@@ -172,9 +178,7 @@ class Warehouse(Meters):
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
         """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
-        self.define_metered(catalog, spans)
-        found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
-        return [found.get(i, Decimal(0)) for i in range(len(spans))]
+        return self.counted(catalog, spans)
 
     def usage_by_window(self, catalog: Catalog, spans: Sequence[Span]) -> pa.Table:
         """span (index into `spans`), window_start, quantity; ordered by both."""

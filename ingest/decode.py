@@ -73,6 +73,8 @@ GIVEN = pa.schema(
         ("partner_path", pa.string()),
         ("earliest_us", pa.int64()),
         ("latest_us", pa.int64()),
+        ("max_age_days", pa.int64()),
+        ("max_future_minutes", pa.int64()),
         ("event_types", pa.list_(pa.string())),
         ("strict", pa.bool_()),
         *((f"field_{name}", pa.string()) for name in FIELDS),
@@ -94,6 +96,8 @@ class SourceRules(NamedTuple):
     routes: tuple[tuple[str, str], ...] = ()  # pattern of what is logged, and what it is called
     own: str | None = None  # the internal partner whose lines without a credential are
     own_routes: tuple[str, ...] | None = None  # on which routes; None: on any
+    max_age_days: int = 0  # what the limits came from; told to whoever exceeds them
+    max_future_minutes: int = 0
 
 
 class Attribution(NamedTuple):
@@ -145,6 +149,8 @@ class Decoder:
             "partner_path": path,
             "earliest_us": rules.earliest_us,
             "latest_us": rules.latest_us,
+            "max_age_days": rules.max_age_days,
+            "max_future_minutes": rules.max_future_minutes,
             "event_types": None if rules.event_types is None else list(rules.event_types),
             "strict": formats.is_strict(format_name) or tagging,
             **{f"field_{name}": _json_path(field) for name, field in names.items()},

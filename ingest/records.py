@@ -187,7 +187,7 @@ def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
 
 def letter(batch: Read) -> Outgoing:
     """The message of `usage.dead`: all refusals of a batch, mostly none, and what was read."""
-    return Outgoing(0, wire.encoded(batch.refused), wire.headers(wire.DEAD_1, batch.origins, batch.ingested))
+    return Outgoing(0, wire.encoded(batch.refused), wire.headers(wire.DEAD_2, batch.origins, batch.ingested))
 
 
 class _Decoded(NamedTuple):

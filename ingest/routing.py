@@ -29,6 +29,8 @@ class Routing:
 
     def applied(self, rows: pa.Table) -> pa.Table:
         """Rows of ingest/sql/events.sql with their routes named, and what is claimed no more refused."""
+        if not self._names and self._own is None:
+            return rows
         unclaimed = pc.equal(rows["reason"], Reason.NO_PARTNER.value).fill_null(False).to_numpy()  # noqa: FBT003
         claiming = self._own is not None and bool(unclaimed.any())
         if not self._names and not (claiming and self._own_routes is not None):

@@ -7,11 +7,11 @@ from YAML as text, so no number was ever a float. Dates mean midnight in the par
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -128,7 +128,7 @@ class Own(Record):
 
 
 class Source(Record):
-    """What a source of logs is allowed. Without an entry: it may not tag, and there are no time limits.
+    """What a source of logs is allowed. Without an entry: it may not tag, and the time limits are the defaults.
 
     A source with a `partner` is that partner's own: what names nobody in it is the partner's, what names another is refused.
     """
@@ -473,7 +473,7 @@ class Partner(Record):
 
 
 FAR_US = 1 << 62
-_R = TypeVar("_R", LegalEntity, Meter, Partner, Plan, RateCard)
+_R = TypeVar("_R", LegalEntity, Meter, Plan, RateCard, Partner)
 
 
 class Catalog(Record):
@@ -501,11 +501,11 @@ class Catalog(Record):
 
     def partner(self, partner_id: str) -> Partner | None:
         """The partner, or None."""
-        return self._partners.get(partner_id)
+        return self._found(self.partners).get(partner_id)
 
     def known_partner(self, partner_id: str) -> Partner:
         """The partner; raises KeyError."""
-        return self._partners[partner_id]
+        return self._found(self.partners)[partner_id]
 
     def payers(self, entity_id: str | None = None) -> tuple[Partner, ...]:
         """The partners that are invoiced, all or those of one legal entity."""
@@ -513,42 +513,32 @@ class Catalog(Record):
 
     def meter(self, meter_id: str) -> Meter:
         """The meter; raises KeyError."""
-        return self._meters[meter_id]
+        return self._found(self.meters)[meter_id]
 
     def plan(self, plan_id: str) -> Plan:
         """The plan; raises KeyError."""
-        return self._plans[plan_id]
+        return self._found(self.plans)[plan_id]
 
     def rate_card(self, card_id: str) -> RateCard:
         """The rate card; raises KeyError."""
-        return self._rate_cards[card_id]
+        return self._found(self.rate_cards)[card_id]
 
     def legal_entity(self, entity_id: str) -> LegalEntity:
         """The legal entity; raises KeyError."""
-        return _index(self.legal_entities)[entity_id]
+        return self._found(self.legal_entities)[entity_id]
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Catalog":
-        """A copy with changes; what was looked up in the original is looked up anew."""
-        made = super().model_copy(update=update, deep=deep)
-        for name in ("_partners", "_meters", "_plans", "_rate_cards"):
-            made.__dict__.pop(name, None)
-        return made
-
-    @cached_property
-    def _partners(self) -> dict[str, Partner]:
-        return _index(self.partners)
+    def _found(self, records: tuple[_R, ...]) -> dict[str, _R]:
+        """Records by id, of two with one id the first; made once for these very records, whichever copy of the catalog has them."""
+        kept = self.indexes.get(id(records))
+        if kept is None or kept[0] is not records:
+            kept = records, {record.id: record for record in reversed(records)}
+            self.indexes[id(records)] = kept
+        return cast("dict[str, _R]", kept[1])
 
     @cached_property
-    def _meters(self) -> dict[str, Meter]:
-        return _index(self.meters)
-
-    @cached_property
-    def _plans(self) -> dict[str, Plan]:
-        return _index(self.plans)
-
-    @cached_property
-    def _rate_cards(self) -> dict[str, RateCard]:
-        return _index(self.rate_cards)
+    def indexes(self) -> dict[int, tuple[object, dict[str, Any]]]:
+        """What `_found` keeps; no content."""
+        return {}
 
 
 def _expanded(statuses: Iterable[str]) -> set[int]:
@@ -562,8 +552,3 @@ def _checked_validity(assigned: PlanAssignment) -> PlanAssignment:
     if assigned.valid_to is not None and assigned.valid_to <= assigned.valid_from:
         raise ValueError(f"valid_to {assigned.valid_to} is not after valid_from {assigned.valid_from}")
     return assigned
-
-
-def _index(records: Sequence[_R]) -> dict[str, _R]:
-    """Records by id, the first of each: a search through ten thousand of them is not one to repeat for each invoice."""
-    return {record.id: record for record in reversed(records)}

@@ -1,7 +1,7 @@
 """The single values of a catalog: ids, text, zones, currencies, amounts. Each refuses what no record could mean."""
 
 import ipaddress
-import unicodedata
+import re
 from decimal import Decimal
 from typing import Annotated
 
@@ -10,14 +10,14 @@ from pydantic import AfterValidator, Field
 from schemas import routes, zones
 from schemas.money import MINOR_UNITS
 
-# Explicit embeddings, overrides and isolates: what follows them is shown in another order than it is stored.
-_TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+# Control characters; and explicit embeddings, overrides and isolates: what follows these is shown in another order than it is stored.
+_NOT_IN_A_LINE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 
 _MAPPED_BITS = 96  # ::ffff:0:0/96 holds the addresses of IPv4
 
 
 def _one_line(text: str) -> str:
-    if bad := [c for c in text if unicodedata.category(c) == "Cc" or c in _TURNS]:
+    if bad := _NOT_IN_A_LINE.search(text):
         raise ValueError(f"the character {bad[0]!a} would change how the line is shown; remove it")
     return text
 

@@ -5,8 +5,12 @@ disk, and a writer whose snapshot is old is refused, never merged (docs/decision
 """
 
 import contextlib
+import hashlib
+import hmac
 import json
 import os
+import re
+import secrets
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -26,8 +30,11 @@ from schemas.hashing import HashedFile
 from schemas.tables import TableShape
 
 MARKER = "tollbook-lake.json"
+KEY = "tollbook-lake.key"  # by which credentials are hashed; secret, of this lake alone
+_KEY_BYTES = 32
 FORMAT = 2  # 1 kept the text of dead letters in table dead, on which closes rest
 CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits took 240 ms without, 10 with
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # a path has lost the second slash of a URL
 _LOOKS = 5  # at a log that grows, or is cut off, while it is looked at
 _INFO = "tollbook"
 _MIXED = "tollbook.mixed"  # property of a table that columns were added to
@@ -59,8 +66,17 @@ class Part(NamedTuple):
     sha256: str = ""  # "": named by a commit that was made before hashes were recorded
 
 
+def local(root: Path) -> None:
+    """Raise LakeError for an address (`s3://…`): a lake is a folder of this machine."""
+    if found := _SCHEME.match(str(root)):
+        raise LakeError(
+            f"{found[1]}:// is not supported yet; name a folder of this machine (a mounted file system is one)"
+        )
+
+
 def create(root: Path) -> None:
     """Make `root` a lake with all its tables. An existing lake is left as it is; another non-empty folder is refused."""
+    local(root)
     if not (root / MARKER).exists():
         foreign = root.exists() and any(not p.name.startswith(MARKER) for p in root.iterdir())
         if foreign and not (root / MARKER).exists():  # looked at again: another worker may be making it
@@ -136,6 +152,7 @@ def is_mixed(table: DeltaTable) -> bool:
 
 def check(root: Path) -> None:
     """Raise LakeError unless `root` is a lake of this format."""
+    local(root)
     try:
         marker = json.loads((root / MARKER).read_text())
     except FileNotFoundError:
@@ -411,6 +428,43 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def credential_hashes(root: Path, credentials: pa.Array) -> pa.Array:
+    """The hash of each credential by the lake's key, HMAC-SHA256 in hex; null where there is none.
+
+    Without the key nobody can try which credential a hash is of (docs/decisions/026-refused-credentials.md). A lake that has lost it gets
+    another one: credentials are then counted apart from what they were before.
+    """
+    if credentials.null_count == len(credentials):
+        return pa.nulls(len(credentials), pa.string())
+    key = _credential_key(root)
+    coded = credentials.dictionary_encode()
+    hashes = [hmac.new(key, name.encode(), hashlib.sha256).hexdigest() for name in coded.dictionary.to_pylist()]
+    return pa.array(hashes, pa.string()).take(coded.indices)
+
+
+def _credential_key(root: Path) -> bytes:
+    """The lake's key, made where there is none; of two workers that make it one is first, and both have that one's."""
+    path = root / KEY
+    if not path.exists():
+        temporary = root / f"{MARKER}.{uuid.uuid4().hex}"
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
+            made.write(secrets.token_hex(_KEY_BYTES) + "\n")
+        _fsync(temporary)
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(temporary)
+        temporary.unlink()
+        _fsync(root)
+    try:
+        key = bytes.fromhex(path.read_text())
+    except (OSError, ValueError) as exc:
+        raise LakeError(
+            f"{path} cannot be read ({exc}); restore it from a backup, or delete it to have another one made"
+        ) from exc
+    if len(key) != _KEY_BYTES:
+        raise LakeError(f"{path} is cut short; restore it from a backup, or delete it to have another one made")
+    return key
 
 
 def sync_folder(path: Path) -> None:

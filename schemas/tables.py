@@ -142,6 +142,8 @@ DEAD = TableShape(
                 pa.binary(),
             ),  # the line as it came, secrets and query strings struck out, client addresses cut; of a conflict the normalised row
             ("raw_sha256", pa.string()),  # of the line with client addresses cut; null for a conflict
+            # Kind and name of a credential that is unknown or not valid; null for every other reason. In the lake its keyed hash.
+            ("credential", pa.string()),
         ]
     ),
 )
@@ -152,7 +154,15 @@ COPIED = ("event_id", "detail", "raw")
 LETTERS = TableShape(
     # One row per entry that was refused, or that conflicts with an event of the same identity. Nothing that was copied from the line.
     "dead",
-    pa.schema([f for f in DEAD.schema if f.name not in COPIED]),
+    pa.schema(
+        [
+            *(f for f in DEAD.schema if f.name not in {*COPIED, "credential"}),
+            # Which credential was refused as unknown or not valid, as a hash with the lake's own key (schemas.lake.credential_hashes):
+            # it tells them apart also when their texts are erased. Null: another reason, or landed before there was this column.
+            ("credential_hash", pa.string()),
+        ]
+    ),
+    later=("credential_hash",),
 )
 
 TEXTS = TableShape(

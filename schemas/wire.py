@@ -15,10 +15,19 @@ import pyarrow as pa
 from schemas.log import Origin
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
-EVENTS_1, EVENTS_2, DEAD_1 = "tollbook.events/1", "tollbook.events/2", "tollbook.dead/1"
+EVENTS_1, EVENTS_2 = "tollbook.events/1", "tollbook.events/2"
+DEAD_1, DEAD_2 = "tollbook.dead/1", "tollbook.dead/2"
 OF_EVENTS = (EVENTS_1, EVENTS_2)
-READABLE: Mapping[str, pa.Schema] = {EVENTS_1: FRESH_EVENTS, EVENTS_2: FRESH_EVENTS, DEAD_1: DEAD.schema}
-_LATER: Mapping[str, tuple[str, ...]] = {EVENTS_1: ("outside",)}  # columns that came after a version
+READABLE: Mapping[str, pa.Schema] = {
+    EVENTS_1: FRESH_EVENTS,
+    EVENTS_2: FRESH_EVENTS,
+    DEAD_1: DEAD.schema,
+    DEAD_2: DEAD.schema,
+}
+_LATER: Mapping[str, tuple[str, ...]] = {
+    EVENTS_1: ("outside",),
+    DEAD_1: ("credential",),
+}  # columns that came after a version
 # In a stream every column is packed by itself, which takes thrice as long as all else of a small one: those Kafka packs, as a whole.
 # A large one must fit into a message, whatever it holds.
 _SMALL, _LARGE = pa.ipc.IpcWriteOptions(), pa.ipc.IpcWriteOptions(compression="lz4")

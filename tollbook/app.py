@@ -4,17 +4,19 @@ import gc
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from importlib.util import find_spec
+from typing import Annotated
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from aggregate import engine
 from ingest import statements
 from tollbook import (
     dead_commands,
+    extras,
     format_commands,
     import_commands,
     invoice_commands,
+    invoice_list,
     retention_commands,
     run_commands,
     settle_commands,
@@ -42,7 +44,24 @@ An answer of 2xx means that Kafka has confirmed the events. The producers file i
 
 Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
 """
+
+
+def _without(extra: str, *names: str, first: int) -> None:
+    """Have the commands of an extra that is not installed say so, whatever stands behind their names."""
+    for place, name in enumerate(names, first):
+        said = f"Needs the extra `{extra}`, which is not installed: pip install 'tollbook[{extra}]'"
+        app.command(_refusal(extra, name), name=name, sort_key=place, help=said, help_epilogue="")
+
+
+def _refusal(extra: str, name: str) -> Callable[..., None]:
+    def refuse(*_: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
+        extras.require(extra, f"`tollbook {name}`")
+
+    return refuse
+
+
 run_commands.catalog.command(import_commands.app)
+invoice_commands.app.command(invoice_list.list_, name="list")
 # Listed in the order of the work, not of the alphabet.
 _first: tuple[Callable[..., int], ...] = (
     demo,
@@ -60,7 +79,7 @@ for place, group in enumerate((dead_commands.app, invoice_commands.app, run_comm
 app.command(retention_commands.retention, sort_key=10, help_epilogue="")
 format_commands.app.sort_key = 11
 app.command(format_commands.app)
-if find_spec("confluent_kafka"):  # the extra `kafka`
+if extras.is_installed("kafka"):
     from tollbook import kafka_commands, topics
 
     topics.app.sort_key = 12
@@ -70,12 +89,19 @@ if find_spec("confluent_kafka"):  # the extra `kafka`
         app.command(command, sort_key=place, help_epilogue="")
     # Named, not imported: Faust takes as long to load as half of all else, and only this command needs it.
     app.command("tollbook.quota_worker:quota", name="quota", sort_key=16, help=_QUOTA, help_epilogue="")
-    if find_spec("fastapi"):  # the extra `http`
-        from tollbook import producers_commands
+else:
+    _without("kafka", "topics", "load", "ingest", "land", "quota", first=12)
+if extras.is_installed("http"):
+    from tollbook import producers_commands
 
-        app.command("tollbook.http_commands:serve", name="serve", sort_key=17, help=_SERVE, help_epilogue="")
-        producers_commands.app.sort_key = 18
-        app.command(producers_commands.app)
+    app.command("tollbook.http_commands:serve", name="serve", sort_key=17, help=_SERVE, help_epilogue="")
+    producers_commands.app.sort_key = 18
+    app.command(producers_commands.app)
+else:
+    _without("http", "serve", "producers", first=17)
+app.register_install_completion_command(
+    help="Write completion for this shell (bash, zsh, fish), and have the shell load it.", help_epilogue=""
+)
 
 
 def run(tokens: list[str]) -> int:

@@ -1,6 +1,7 @@
 """What the catalog says to ingest: who owns which credential, and what a source may do."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -12,7 +13,23 @@ from schemas.windows import to_us
 
 # What design and operators agree on where a source says nothing: how old, and how far ahead, a request may be on receipt.
 MAX_AGE_DAYS, MAX_FUTURE_MINUTES = 35, 5
-_US = timedelta(microseconds=1)
+
+
+class TimeLimits(NamedTuple):
+    """How old a request may be when it is received, and how far ahead: both are compared with the time of receipt."""
+
+    max_age_days: int
+    max_future_minutes: int
+
+    @property
+    def age_us(self) -> int:
+        """The age in microseconds."""
+        return self.max_age_days * 86_400_000_000
+
+    @property
+    def ahead_us(self) -> int:
+        """The time ahead in microseconds."""
+        return self.max_future_minutes * 60_000_000
 
 
 def attribution(catalog: Catalog) -> Attribution:
@@ -43,40 +60,44 @@ def attribution(catalog: Catalog) -> Attribution:
 def source_rules(catalog: Catalog, source: str, received_at: datetime | None) -> SourceRules:
     """The rules of a source; one that is not in the catalog may not tag. Without a time of receipt there are no time limits."""
     known = _source(catalog, source)
-    earliest = latest = None
-    if received_at is not None:
-        if known.max_age_days is not None:
-            earliest = to_us(received_at - timedelta(days=known.max_age_days))
-        if known.max_future_minutes is not None:
-            latest = to_us(received_at + timedelta(minutes=known.max_future_minutes))
+    limits = time_limits(catalog, source)
     fields = known.fields.named() if known.fields else None
     return SourceRules(
         source,
         known.may_tag,
         known.partner_field,
-        earliest,
-        latest,
+        None if received_at is None else to_us(received_at) - limits.age_us,
+        None if received_at is None else to_us(received_at) + limits.ahead_us,
         known.event_types,
         fields,
         known.partner,
         tuple((route.logged, route.name) for route in known.routes),
         None if known.own is None else known.own.partner,
         None if known.own is None else known.own.routes,
+        limits.max_age_days,
+        limits.max_future_minutes,
     )
 
 
 def reading(catalog: Catalog, owners: Attribution, format_name: str, source: str) -> Reading:
-    """How records of a format and source are read. The limits are those of the source, or the defaults. Raises UnknownFormat."""
+    """How records of a format and source are read. Raises UnknownFormat."""
     decoder = Decoder(format_name, source_rules(catalog, source, None), owners)
     return Reading(decoder, *limits_us(catalog, source), _source(catalog, source).key_is_partner)
 
 
 def limits_us(catalog: Catalog, source: str) -> tuple[int, int]:
     """How old, and how far ahead, a request of a source may be on receipt."""
+    limits = time_limits(catalog, source)
+    return limits.age_us, limits.ahead_us
+
+
+def time_limits(catalog: Catalog, source: str) -> TimeLimits:
+    """The limits of a source, or the defaults: the same for files, Kafka and HTTP."""
     said = _source(catalog, source)
-    age = timedelta(days=said.max_age_days or MAX_AGE_DAYS)
-    ahead = timedelta(minutes=MAX_FUTURE_MINUTES if said.max_future_minutes is None else said.max_future_minutes)
-    return age // _US, ahead // _US
+    return TimeLimits(
+        MAX_AGE_DAYS if said.max_age_days is None else said.max_age_days,
+        MAX_FUTURE_MINUTES if said.max_future_minutes is None else said.max_future_minutes,
+    )
 
 
 def _source(catalog: Catalog, source: str) -> Source:

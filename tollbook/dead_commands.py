@@ -3,11 +3,10 @@
 import csv
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import App, Parameter, validators
 
@@ -15,10 +14,12 @@ from aggregate.land import COMMIT_ENTRIES
 from aggregate.redrive import Wanted
 from aggregate.texts import again
 from billing import catalog as catalogs
+from billing import refused
+from billing.refused import Group
 from billing.render import text_cell
 from billing.warehouse import Warehouse
 from schemas.reasons import REMEDY, Reason
-from tollbook import embedded, redriving, screens
+from tollbook import embedded, extras, redriving, screens
 from tollbook.edge import (
     REFUSED,
     CatalogOption,
@@ -27,6 +28,7 @@ from tollbook.edge import (
     LakeOption,
     NowOption,
     WrongUse,
+    folder_path,
     source_name,
     the_clock,
     utc,
@@ -34,6 +36,8 @@ from tollbook.edge import (
 from tollbook.kafka_options import KafkaConfig
 from tollbook.redrive_records import Recall
 from tollbook.terminal import complain, show_json, shown, write
+from tollbook.worth import Worth
+from tollbook.worth import worth as worth_of
 
 app = App(
     name="dead",
@@ -74,6 +78,17 @@ ReceivedOption = Annotated[
 FinalOption = Annotated[
     bool, Parameter("--final", negative="", show_default=False, help="Read half lines (PARTIAL_LINE) as they stand.")
 ]
+CredentialOption = Annotated[
+    str | None,
+    Parameter("--credential", help="Only entries of this refused credential: its name in the list, or how it begins."),
+]
+AsOption = Annotated[
+    str | None,
+    Parameter(
+        "--as",
+        help="Also say what the entries of unknown credentials would be worth if they were this partner's; needs --catalog, --format and --source.",
+    ),
+]
 DryRunOption = Annotated[
     bool,
     Parameter("--dry-run", negative="", show_default=False, help="Show what would become of them; write nothing."),
@@ -88,6 +103,12 @@ def dead_list(
     source: SourceOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    credential: CredentialOption = None,
+    as_partner: AsOption = None,
+    catalog: Annotated[Path | None, Parameter("--catalog", converter=folder_path, help="The prices for --as.")] = None,
+    format: Annotated[  # noqa: A002
+        str | None, Parameter("--format", help="The log format that lines are read in again for --as.")
+    ] = None,
     limit: Annotated[
         int, Parameter(validator=validators.Number(gte=0), help="At most so many entries, in the order of the logs.")
     ] = 20,
@@ -98,23 +119,43 @@ def dead_list(
         ),
     ] = False,
     json: JsonOption = False,
+    now: NowOption = None,
 ) -> int:
     """Entries that are not counted, with reason, place and what mends them. Secrets in raw lines are struck out.
 
-    Entries that a redrive has counted are no longer among them.
+    Entries of credentials that are unknown or were not valid are also summed up by credential. Entries that a redrive has counted are no
+    longer among them. --as PARTNER reads those of a source again, as if their credentials were the partner's, rates them by the catalog
+    beside the partner's own usage, and writes nothing.
 
     Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
     """
     _check_reason(reason)
-    asked = {"reason": reason, "source": source, "since": _utc(since), "until": _utc(until)}
-    sums, rows = _letters(lake, {**asked, "letter": None, "limit": limit})
+    if credential is not None and not credential.isalnum():
+        raise WrongUse(f"{credential!r} names no refused credential; `tollbook dead list` shows their names")
+    asked = {"reason": reason, "source": source, "since": _utc(since), "until": _utc(until), "credential": credential}
+    found = _letters(lake, {**asked, "letter": None, "limit": limit})
+    sums, rows = found.sums, found.rows
+    worth = None
+    if as_partner is not None:
+        if catalog is None or format is None or source is None:
+            raise WrongUse("--as reads lines again and rates them: give --catalog, --format and --source, too")
+        wanted = Wanted(source, None, _utc(since), _utc(until))
+        worth = _worth(lake, catalog, as_partner, wanted, redriving.How(format), credential, the_clock(now))
     if json:
-        show_json({"by_reason": sums, "entries": rows})
+        by_credential = [{**group.row(), "detail": found.named.get(group)} for group in found.groups]
+        shown_worth = {} if worth is None else {"worth": screens.worth_row(worth)}
+        show_json({"by_reason": sums, "by_credential": by_credential, **shown_worth, "entries": rows})
     elif csv:
         write(sys.stdout, _as_csv(rows))
     else:
+        if found.groups and reason in {None, Reason.UNKNOWN_CREDENTIAL, Reason.CREDENTIAL_NOT_VALID}:
+            screens.refused_credentials(found.groups, found.named)
+        if worth is not None:
+            screens.worth(worth)
         screens.dead_tables(sums, rows, {str(r): REMEDY[r] for r in Reason})
-    return 0
+    for problem in [] if worth is None else worth.problems:
+        complain(problem)
+    return REFUSED if worth is not None and worth.problems else 0
 
 
 @app.command(name="show")
@@ -133,10 +174,16 @@ def dead_show(
         raise WrongUse(
             f"{letter!r} names no entry; `tollbook dead list` shows their names, of which {_LETTER_DIGITS_MIN} digits will do"
         )
-    _, rows = _letters(
-        lake,
-        {"reason": None, "source": None, "since": None, "until": None, "letter": letter, "limit": 2},
-    )
+    asked = {
+        "reason": None,
+        "source": None,
+        "since": None,
+        "until": None,
+        "credential": None,
+        "letter": letter,
+        "limit": 2,
+    }
+    rows = _letters(lake, asked).rows
     if not rows:
         raise WrongUse(f"no entry {letter!r} in {lake}; `tollbook dead list` shows their names")
     if len(rows) > 1:
@@ -205,29 +252,67 @@ def redrive(
 
 
 def _records_at(brokers: KafkaConfig) -> Recall:
-    if not find_spec("confluent_kafka"):
-        raise WrongUse("--bootstrap-servers needs Tollbook's extra `kafka`: pip install 'tollbook[kafka]'")
+    extras.require("kafka", "--bootstrap-servers")
     from tollbook.access_records import AccessRecords  # noqa: PLC0415  # the extra `kafka`
 
     return AccessRecords(brokers)
 
 
-def _letters(lake: Path, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Sums by reason, and the letters that are asked for, with their text and the name of their file."""
+class _Found(NamedTuple):
+    """Sums by reason, refused credentials, what these are called (where that is not erased), and letters."""
+
+    sums: list[dict[str, Any]]
+    groups: list[Group]
+    named: Mapping[Group, str]
+    rows: list[dict[str, Any]]
+
+
+def _worth(
+    lake: Path,
+    catalog: Path,
+    partner_id: str,
+    wanted: Wanted,
+    how: redriving.How,
+    credential: str | None,
+    now: Callable[[], datetime],
+) -> Worth:
+    book = catalogs.load(catalog)
+    partner = book.partner(partner_id)
+    if partner is None or partner.is_internal:
+        known = ", ".join(p.id for p in book.payers())
+        raise WrongUse(f"no partner that pays is called {partner_id!r}; there are: {known}")
+    return worth_of(lake, book, partner, wanted, how, credential=credential, now=now)
+
+
+def _letters(lake: Path, asked: Mapping[str, Any]) -> _Found:
+    """What is asked for: letters with their text and the name of their file."""
     for attempt in again():
         with attempt:
             found = _read(Warehouse(lake, only=_TABLES), asked)
     return found
 
 
-def _read(house: Warehouse, asked: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    sums = house.query("dead_by_reason", {k: asked[k] for k in ("reason", "source", "since", "until")}).to_pylist()
+def _read(house: Warehouse, asked: Mapping[str, Any]) -> _Found:
+    some = {k: asked[k] for k in ("reason", "source", "since", "until", "credential")}
+    sums = house.query("dead_by_reason", some).to_pylist()
+    groups = (
+        []
+        if asked["letter"]
+        else refused.groups(
+            house, asked["since"], asked["until"], source=asked["source"], credential=asked["credential"]
+        )
+    )
+    texts = {
+        (row["source"], row["reason"], row["credential_hash"]): row["detail"]
+        for row in (house.query("credential_texts").to_pylist() if groups else [])
+    }
     files = {(row["source"], row["generation"]): row["file"] for row in house.query("offsets").to_pylist()}
     rows: list[dict[str, Any]] = house.query("dead_letters", asked).to_pylist()
     for row in rows:
         row["raw"] = (row["raw"] or b"").decode(errors="backslashreplace")
         row["file"] = files.get((row["source"], row["generation"]))
-    return sums, rows
+    named = {group: texts[key] for group in groups if (key := (group.source, group.reason, group.credential)) in texts}
+    return _Found(sums, groups, named, rows)
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -3,11 +3,11 @@
 import json as jsonlib
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,18 +21,18 @@ from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
 from schemas.catalog import Catalog
 from schemas.money import EXACT, plain
-from tollbook import alerting, demo_logs, embedded, invoice_commands, progress, screens
+from tollbook import alerting, demo_logs, embedded, examples, extras, invoice_commands, progress, screens
 from tollbook.alerting import Raised
 from tollbook.demo_logs import DemoFile
-from tollbook.edge import REFUSED, WrongUse, plain_path, the_clock
+from tollbook.edge import REFUSED, WrongUse, folder_path, plain_path, the_clock
 from tollbook.invoice_screens import amount
 from tollbook.terminal import complain, out, sentence, table, words
 
 PERIOD = "2026-10"
 _MARKER = "tollbook-demo.json"
 _CLOSED_AT = datetime(2026, 11, 2, 6, tzinfo=UTC)  # a part of the demonstration: its invoices are the same every day
+_ACCEPTED = "keys of nobody, which the demonstration puts into its logs"
 _REQUESTS_MIN = 1_000
-_EXAMPLES = Path(__file__).parent.parent / "examples" / "catalog"
 
 
 def demo(
@@ -41,6 +41,7 @@ def demo(
         Path,
         Parameter(
             "--folder",
+            converter=folder_path,
             validator=plain_path,
             help="Where logs, lake and documents go. Emptied first if an earlier demo made it.",
         ),
@@ -51,7 +52,14 @@ def demo(
             "--requests", validator=validators.Number(gte=_REQUESTS_MIN), help="About how many requests in the month."
         ),
     ] = demo_logs.REQUESTS,
-    catalog: Annotated[Path, Parameter("--catalog", help="The catalog to bill by.")] = _EXAMPLES,
+    catalog: Annotated[
+        Path | None,
+        Parameter(
+            "--catalog",
+            converter=folder_path,
+            help="The catalog to bill by; without it the example, copied to the folder's `catalog`.",
+        ),
+    ] = None,
     bootstrap_servers: Annotated[
         str | None,
         Parameter(
@@ -64,11 +72,18 @@ def demo(
 
     Example: tollbook demo --folder demo
     """
-    if bootstrap_servers is not None and not find_spec("confluent_kafka"):
-        raise WrongUse("--bootstrap-servers needs Tollbook's extra `kafka`: pip install 'tollbook[kafka]'")
-    book = catalogs.load(catalog)
+    if bootstrap_servers is not None:
+        extras.require("kafka", "--bootstrap-servers")
+    if catalog is not None and catalog.resolve().is_relative_to(folder.resolve()):
+        raise WrongUse(
+            f"--catalog {catalog} lies in {folder}, which is emptied first; copy it elsewhere and name the copy"
+        )
+    book = catalogs.load(examples.folder() / "catalog" if catalog is None else catalog)
     _emptied(folder)
     (folder / _MARKER).write_text(jsonlib.dumps({"requests": requests}) + "\n")
+    if catalog is None:
+        catalog = folder / "catalog"
+        shutil.copytree(examples.folder() / "catalog", catalog)
     lake = folder / "lake"
     started = time.monotonic()
     sentence(("1", "bold"), f" Writing a month of gateway logs, about {requests:,} requests …")
@@ -136,7 +151,9 @@ def _through_kafka(servers: str, lake: Path, catalog: Path, book: Catalog, files
 
 
 def _issued(lake: Path, book: Catalog) -> list[Issued]:
-    made = invoice_commands.closed(lake, book, PERIOD, invoice_commands.entity(book, None), now=_CLOSED_AT)
+    made = invoice_commands.closed(
+        lake, book, PERIOD, invoice_commands.entity(book, None), now=_CLOSED_AT, accept_refused=_ACCEPTED
+    )
     return issuing.issue(lake, made, now=_CLOSED_AT).invoices
 
 
@@ -230,7 +247,7 @@ def _next_steps(lake: Path, invoice: Issued, catalog: Path) -> None:
         "what was not counted": f"tollbook dead list --lake {place}",
         "your own logs": f"tollbook run --catalog {prices} --lake my-lake --format kong --source edge FILE…",
     }
-    sentence("Try next (with .venv/bin on the PATH):")
+    sentence("Try next:" if shutil.which("tollbook") else f"Try next (with {Path(sys.executable).parent} on the PATH):")
     for what, step in steps.items():
         out.print(words((f"  # {what}", "dim")))
         out.print(words(("  " + step, "bold")), soft_wrap=True)

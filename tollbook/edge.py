@@ -10,14 +10,14 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import duckdb
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
 from billing.catalog import CatalogError
@@ -27,7 +27,7 @@ from billing.periods import BadPeriod
 from ingest.formats import UnknownFormat
 from ingest.producers import BadProducers
 from schemas.halts import Halted
-from schemas.lake import Fenced, LakeError
+from schemas.lake import Fenced, LakeError, local
 from tollbook.embedded import Busy, NoFiles
 from tollbook.kafka_errors import KafkaRefused, KafkaUnreachable
 from tollbook.kafka_options import BadKafkaOptions
@@ -47,6 +47,18 @@ EXIT_CODES = {
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
+def folder_path(_: object, given: Sequence[Token]) -> Path:
+    """A folder as it was typed. An address is none, and nothing is not this folder: a variable that is empty names no lake."""
+    text = given[0].value
+    if not text.strip():
+        raise ValueError("it is empty; name a folder (. is this one)")
+    try:
+        local(Path(text))
+    except LakeError as exc:
+        raise ValueError(str(exc)) from None
+    return Path(text)
+
+
 def plain_path(_: object, path: Path) -> None:
     """delta-rs takes a path for a URI: it would make a lake in one folder and look for it in another."""
     if found := _ESCAPE.search(str(path.absolute())):
@@ -55,8 +67,17 @@ def plain_path(_: object, path: Path) -> None:
         )
 
 
-LakeOption = Annotated[Path, Parameter("--lake", validator=plain_path, help="Folder of the lake.")]
-CatalogOption = Annotated[Path, Parameter("--catalog", help="Folder of the catalog's YAML files.")]
+CATALOG_VARIABLE = "TOLLBOOK_CATALOG"
+LakeOption = Annotated[
+    Path,
+    Parameter(
+        "--lake", env_var="TOLLBOOK_LAKE", converter=folder_path, validator=plain_path, help="Folder of the lake."
+    ),
+]
+CatalogOption = Annotated[
+    Path,
+    Parameter("--catalog", env_var=CATALOG_VARIABLE, converter=folder_path, help="Folder of the catalog's YAML files."),
+]
 PeriodOption = Annotated[str, Parameter("--period", help="Billing month, YYYY-MM.")]
 JsonOption = Annotated[
     bool, Parameter("--json", negative="", show_default=False, help="Print JSON for programs instead of a table.")

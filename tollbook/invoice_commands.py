@@ -18,17 +18,48 @@ from billing.warehouse import Warehouse
 from schemas.catalog import Catalog
 from schemas.money import plain
 from tollbook import invoice_screens as screens
-from tollbook.edge import REFUSED, CatalogOption, JsonOption, LakeOption, NowOption, PeriodOption, WrongUse, the_time
+from tollbook.edge import (
+    REFUSED,
+    CatalogOption,
+    JsonOption,
+    LakeOption,
+    NowOption,
+    PeriodOption,
+    WrongUse,
+    folder_path,
+    the_time,
+)
 from tollbook.terminal import complain, shortened, show_json
 
+_REASON_CHARACTERS = 500
 app = App(
     name="invoice",
     help="From a finished month to invoices: close, rate, issue, show, verify.\n\n"
     "Example: tollbook invoice issue --catalog examples/catalog --lake demo/lake --period 2026-10",
     help_epilogue="",
 )
+
+
+def _reason(_: type, text: str | None) -> None:
+    if text is not None and not (text.strip() and text.isprintable() and len(text) <= _REASON_CHARACTERS):
+        raise ValueError(f"must say why, in one line of at most {_REASON_CHARACTERS} characters")
+
+
+# No variable: one that is set for other commands must not close a month.
+ClosingOption = Annotated[
+    Path | None, Parameter("--catalog", converter=folder_path, help="Close the month first, with this catalog.")
+]
 EntityOption = Annotated[
     str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")
+]
+
+AcceptOption = Annotated[
+    str | None,
+    Parameter(
+        "--accept-refused",
+        validator=_reason,
+        help="Why entries of unknown credentials may stay refused; kept in the close. `tollbook dead list` shows them.",
+    ),
 ]
 
 
@@ -39,17 +70,20 @@ def close(
     lake: LakeOption,
     period: PeriodOption,
     legal_entity: EntityOption = None,
+    accept_refused: AcceptOption = None,
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
     """Fix the input of a month's invoices: table versions, offsets, completeness, catalog. Refused while anything is unexplained.
+
+    Refused entries of credentials that are in no catalog may be a forgotten partner's: the month is closed without them only for a reason.
 
     Closing again with the same input changes nothing.
 
     Example: tollbook invoice close --catalog examples/catalog --lake demo/lake --period 2026-10
     """
     book = catalogs.load(catalog)
-    made = closed(lake, book, period, entity(book, legal_entity), now=the_time(now))
+    made = closed(lake, book, period, entity(book, legal_entity), now=the_time(now), accept_refused=accept_refused)
     if json:
         content = made.content
         show_json(
@@ -67,6 +101,7 @@ def close(
                         "usage",
                     )
                 },
+                "accepted_refused": content.get("accepted_refused"),
             }
         )
     else:
@@ -107,8 +142,8 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
 
 @app.command
 def issue(
-    *, lake: LakeOption, period: PeriodOption, catalog: Annotated[Path | None, Parameter("--catalog", help="Close the month first, with this catalog.")] = None,
-    legal_entity: EntityOption = None, json: JsonOption = False, now: NowOption = None,
+    *, lake: LakeOption, period: PeriodOption, catalog: ClosingOption = None,
+    legal_entity: EntityOption = None, accept_refused: AcceptOption = None, json: JsonOption = False, now: NowOption = None,
 ) -> int:  # fmt: skip
     """Give a closed month's invoices their numbers and write PDF, JSON and CSV. Issuing again changes nothing.
 
@@ -117,7 +152,7 @@ def issue(
     moment = the_time(now)
     if catalog is not None:
         book = catalogs.load(catalog)
-        made = closed(lake, book, period, entity(book, legal_entity), now=moment)
+        made = closed(lake, book, period, entity(book, legal_entity), now=moment, accept_refused=accept_refused)
     else:
         made = _only_close(lake, period, legal_entity)
     report = issuing.issue(lake, made, now=moment)
@@ -175,7 +210,9 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
     return REFUSED if problems else 0
 
 
-def closed(lake: Path, book: Catalog, period: str, legal_entity: str, *, now: datetime) -> Close:
+def closed(
+    lake: Path, book: Catalog, period: str, legal_entity: str, *, now: datetime, accept_refused: str | None = None
+) -> Close:
     """Settle, so that no identity is billed twice; then close with the proof of the books as the condition.
 
     What a run that was killed has committed is in it: a settlement brings the tables up to date first.
@@ -185,7 +222,7 @@ def closed(lake: Path, book: Catalog, period: str, legal_entity: str, *, now: da
         return prove(lake, versions, start=start, end=end).problems
 
     settle(lake, now=lambda: now)
-    return closing.close(lake, book, period, legal_entity, prove=books, now=now)
+    return closing.close(lake, book, period, legal_entity, prove=books, now=now, accept_refused=accept_refused)
 
 
 def entity(book: Catalog, named: str | None) -> str:

@@ -29,6 +29,11 @@ def close_summary(made: Close) -> None:
         if row["last_event_at"]:
             sentence(f"last event of {row['source']}: {row['last_event_at'][:19]}Z")
     sentence(f"{len(content['usage'])} partners to bill; {len(content['offsets'])} files read")
+    if left := content.get("accepted_refused"):
+        entries = sum(group["entries"] for group in left["groups"])
+        sentence(
+            f"{entries:,} refused entries of {len(left['groups'])} unknown credentials were accepted: {left['reason']}"
+        )
     sentence(f"catalog sha256 {content['catalog_sha256']}", style="dim")
 
 

@@ -28,6 +28,7 @@ from schemas.partitions import partitions_of_keys
 from schemas.totals import Total
 from tollbook import metrics, worker_loop
 from tollbook.totals import Totals
+from tollbook.unknown_metrics import UnknownCredentials
 
 
 class LandTopics(NamedTuple):
@@ -63,6 +64,7 @@ class LandWorker:
         self._producer = producer
         self._log = log
         self._totals = Totals(catalog, limits.since(root, catalog, now=now()))
+        self._unknown = UnknownCredentials()
         self._undelivered: list[str] = []
         self._shown: set[Partition] = set()  # partitions whose lag is in the metrics
         names = [topics.events.topic, topics.dead.topic]
@@ -157,6 +159,7 @@ class LandWorker:
         for mark, events in landed.outside.items():
             metrics.OUTSIDE.labels(mark).inc(events)
         metrics.REFUSED.inc(counts.refused)
+        self._unknown.add(landed.unknown)
         metrics.REDELIVERED.inc(landed.redelivered)
         metrics.IDENTITIES.set(landed.open_identities)
         metrics.COMMITS.observe(seconds)

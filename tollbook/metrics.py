@@ -35,6 +35,26 @@ OUTSIDE = Counter(
     registry=REGISTRY,
 )
 REFUSED = Counter("tollbook_land_refused", "Refused entries taken into the lake.", registry=REGISTRY)
+# Of a stranger's choosing: so many credentials have a series of their own, the rest are together.
+CREDENTIALS_MAX = 100
+UNKNOWN = Counter(
+    "tollbook_land_unknown_credentials",
+    "Refused entries of credentials that are unknown or were not valid, by the beginning of the credential's hash.",
+    ["credential"],
+    registry=REGISTRY,
+)
+UNKNOWN_FIRST = Gauge(
+    "tollbook_land_unknown_first_timestamp_seconds",
+    "Time of the earliest such request that this worker has met.",
+    ["credential"],
+    registry=REGISTRY,
+)
+UNKNOWN_LAST = Gauge(
+    "tollbook_land_unknown_last_timestamp_seconds",
+    "Time of the latest such request that this worker has met.",
+    ["credential"],
+    registry=REGISTRY,
+)
 REDELIVERED = Counter("tollbook_land_redelivered", "Entries that ingest sent again and land knew.", registry=REGISTRY)
 COMMITS = Histogram(
     "tollbook_land_commit_seconds", "Reading, dedup and commit of one batch.", registry=REGISTRY,
@@ -56,7 +76,7 @@ WEBHOOKS = Counter(
 )
 ALL = (
     RECORDS, INGESTED, INGEST_REFUSED, HTTP_REQUESTS, HTTP_SECONDS, HTTP_ACCEPTED, HTTP_REFUSED, HTTP_HELD,
-    COUNTED, DUPLICATES, CONFLICTS, OUTSIDE, REFUSED, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
+    COUNTED, DUPLICATES, CONFLICTS, OUTSIDE, REFUSED, UNKNOWN, UNKNOWN_FIRST, UNKNOWN_LAST, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
     FENCED, TOTALS, ALERTS, QUOTA_LAG, WEBHOOKS,
 )  # fmt: skip
 

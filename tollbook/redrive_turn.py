@@ -1,14 +1,15 @@
 """One redrive at work: what was read again and is not committed yet, and what has become of the rest."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aggregate.identities import COUNTED
 from aggregate.land import Counts
-from aggregate.redrive import Redrive, counts_of
+from aggregate.redrive import OUTCOMES, Redrive, counts_of
 from ingest.reread import places
 
 DECODE_LINES = 100_000  # that are read again at a time
@@ -17,7 +18,11 @@ DECODE_LINES = 100_000  # that are read again at a time
 class Turn:
     """Takes entries that were read again, and commits what of them is refused no more, many at a time."""
 
-    def __init__(self, worker: Redrive, commit_entries: int) -> None:
+    def __init__(
+        self, worker: Redrive, commit_entries: int, counted: Callable[[pa.Table], None] = lambda _: None
+    ) -> None:
+        """`counted` is given the events that are counted, in batches."""
+        self._counted = counted
         self.problems: list[str] = []
         self.became: Counter[tuple[str, str]] = Counter()  # reason, and what is now: an outcome, a reason, or `left`
         self.counts = Counts()
@@ -45,7 +50,9 @@ class Turn:
         if not self._events:
             return
         reasons = pa.concat_arrays(self._reasons)
-        became = self._worker.settle(pa.concat_tables(self._events), reasons)
+        events = pa.concat_tables(self._events)
+        became = self._worker.settle(events, reasons)
+        self._counted(events.filter(pc.equal(became, OUTCOMES[COUNTED])))
         self.became.update(zip(reasons.to_pylist(), became.to_pylist(), strict=True))
         self.counts = self.counts.plus(counts_of(became))
         self._events, self._reasons = [], []

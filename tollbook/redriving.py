@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from aggregate.land import COMMIT_ENTRIES, Counts
 from aggregate.redrive import Redrive, Wanted
 from ingest import formats
@@ -59,15 +61,18 @@ def redrive(
     recall: Recall | None = None,
     dry_run: bool = False,
     commit_entries: int = COMMIT_ENTRIES,
+    counted: Callable[[pa.Table], None] = lambda _: None,
 ) -> Redriven:
     """Read letters again and count what is refused no more. Safe to kill and to repeat.
 
     `files`: the logs, where they are now; without any those are tried that the lake names. `recall` fetches records, where the
-    lake is landed from Kafka. Raises Busy, UnknownFormat, WrongUse, LakeError, Fenced.
+    lake is landed from Kafka. `counted` is given the events that are counted, or would be. Raises Busy, UnknownFormat, WrongUse, LakeError, Fenced.
     """
     formats.statement(how.format_name)
     lake.check(root)
     with alone(root):
+        if not dry_run:
+            lake.create(root)  # columns that came later
         worker = Redrive(root, catalog_sha256=catalog.sha256, now=now, dry_run=dry_run)
         if worker.topics and (files or how.received_at or how.final):
             raise WrongUse(
@@ -75,7 +80,7 @@ def redrive(
                 f"records tell by themselves when they were received"
             )
         # A dry run is one batch: what it would have counted is in no lake, where the next one would meet it.
-        turn = Turn(worker, sys.maxsize if dry_run else commit_entries)
+        turn = Turn(worker, sys.maxsize if dry_run else commit_entries, counted)
         if worker.topics:
             _read_records(worker, turn, catalog, wanted, how, recall)
         else:

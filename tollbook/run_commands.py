@@ -19,9 +19,10 @@ from schemas.catalog import Catalog, Partner
 from schemas.catalog_schema import catalog_schema_text
 from schemas.lake import check as check_lake
 from schemas.money import plain
-from tollbook import embedded, progress, screens
+from tollbook import embedded, month_sums, progress, screens, usage_screens
 from tollbook.edge import (
     AT_LEAST_ONE,
+    CATALOG_VARIABLE,
     REFUSED,
     USAGE,
     CatalogOption,
@@ -32,6 +33,7 @@ from tollbook.edge import (
     PeriodOption,
     WrongUse,
     asked_to_stop,
+    folder_path,
     source_name,
     the_clock,
     utc,
@@ -66,7 +68,7 @@ def run(
         datetime | None,
         Parameter(
             "--received",
-            help="When the logs were received; the source's time limits are measured against it. Without it there are none.",
+            help="When the logs were received: the source's time limits (35 days old, 5 minutes ahead) are measured against it. Without it there are none.",
         ),
     ] = None,
     final: Annotated[
@@ -162,7 +164,7 @@ def _follow(lake: Path, book: Catalog, files: list[str], *, json: bool, **how: A
 
 
 def usage(
-    partner: Annotated[str, Parameter(help="Partner id.")],
+    partner: Annotated[str | None, Parameter(help="Partner id; without it the sums of all partners.")] = None,
     /,
     *,
     catalog: CatalogOption,
@@ -170,21 +172,33 @@ def usage(
     period: PeriodOption,
     json: JsonOption = False,
 ) -> int:
-    """What a partner used in a month, by day and route, in each meter's unit.
+    """What was used in a month: sums and quotas by partner and meter, and of one partner every day and route.
+
+    Quantities are in each meter's unit. Of a quota by day or week the fullest day or week of the month is shown.
 
     Example: tollbook usage northwind --catalog examples/catalog --lake demo/lake --period 2026-10
     """
     book = catalogs.load(catalog)
-    who = _partner(book, partner)
+    who = None if partner is None else _partner(book, partner)
+    house = Warehouse(lake, only=["rollups"])
+    sums = month_sums.of_month(house, book, book.partners if who is None else [who], period)
+    rows = [] if who is None else _by_day_and_route(house, book, who, period)
+    if json:
+        said = [{**row, "quantity": plain(row["quantity"])} for row in rows]
+        show_json({"sums": [month_sums.row(book, each) for each in sums], "by_day_and_route": said})
+    else:
+        usage_screens.sums(book, period, sums, who)
+        if who is not None:
+            screens.usage_table(book, who, period, rows)
+    return 0
+
+
+def _by_day_and_route(house: Warehouse, book: Catalog, who: Partner, period: str) -> list[dict[str, Any]]:
     spans = [Span(who.id, m.id, *month(period, who.time_zone)) for m in book.meters]
-    rows = Warehouse(lake, only=["rollups"]).usage_by_day_and_route(book, spans, who.time_zone).to_pylist()
+    rows: list[dict[str, Any]] = house.usage_by_day_and_route(book, spans, who.time_zone).to_pylist()
     for row in rows:
         row["quantity"] = in_unit(book, row["meter"], row["quantity"])
-    if json:
-        show_json([{**row, "quantity": plain(row["quantity"])} for row in rows])
-    else:
-        screens.usage_table(book, who, period, rows)
-    return 0
+    return rows
 
 
 def outside(
@@ -261,7 +275,12 @@ def catalog_schema() -> int:
 
 @catalog.command(name="check")
 def catalog_check(
-    folder: Annotated[Path, Parameter(help="Folder of the catalog's YAML files.")], /, *, json: JsonOption = False
+    folder: Annotated[
+        Path, Parameter(env_var=CATALOG_VARIABLE, converter=folder_path, help="Folder of the catalog's YAML files.")
+    ],
+    /,
+    *,
+    json: JsonOption = False,
 ) -> int:
     """Check a catalog as a whole: every problem at once, with file, line and remedy. Exit code 2 if there is one.
 

@@ -10,17 +10,22 @@ from rich.padding import Padding
 from aggregate.retention import Erased, Rule
 from aggregate.settlement import Settled
 from aggregate.verify import Proof
+from billing.document import money
+from billing.refused import Group
 from ingest.detection import Reading as Detected
 from ingest.formats import Format
 from schemas.catalog import Catalog, Partner
 from schemas.money import plain
+from schemas.reasons import Reason
 from schemas.zones import zone
 from tollbook.alerting import Raised
 from tollbook.embedded import Report
 from tollbook.redriving import Redriven
 from tollbook.terminal import out, sentence, shortened, table, words
+from tollbook.worth import Worth, total
 
 _RAW_CHARACTERS = 300
+_GROUPS_SHOWN = 20
 _BECAME = {
     "counted": "counted",
     "duplicate": "a duplicate of a counted entry",
@@ -250,6 +255,54 @@ def dead_tables(
     total = sum(row["entries"] for row in sums)
     if len(rows) < total:
         sentence(f"{len(rows):,} of {total:,} entries shown; --limit shows more.", style="dim")
+
+
+def refused_credentials(groups: Sequence[Group], named: Mapping[Group, str]) -> None:
+    """Refused credentials, each with how often and when; what it is called unless that was erased."""
+    view = table("Unknown credentials", "name", "credential", "source", ">entries", "first", "last")
+    for group in groups[:_GROUPS_SHOWN]:
+        name = named.get(group) or ("erased" if group.credential else "before there were names")
+        reason = "" if group.reason == Reason.UNKNOWN_CREDENTIAL else " (not valid)"
+        view.row(
+            group.name, shortened(name) + reason, group.source, f"{group.entries:,}", f"{group.first_at:%Y-%m-%d}", f"{group.last_at:%Y-%m-%d}"
+        )  # fmt: skip
+    out.print(view)
+    if len(groups) > _GROUPS_SHOWN:
+        sentence(f"{_GROUPS_SHOWN} of {len(groups):,} shown; --json shows all.", style="dim")
+    out.print()
+
+
+def worth(found: Worth) -> None:
+    """What refused entries would be worth."""
+    sentence((f"{found.entries:,}", "bold"), f" entries, if they were of {found.partner_id}, would be worth:")
+    view = table(None, "month", "meter", ">quantity", ">amount")
+    for month, rows in found.months.items():
+        for extra in rows:
+            view.row(
+                month,
+                extra.meter,
+                f"{number(extra.quantity)} {extra.unit}",
+                f"{money(extra.amount, extra.currency)} {extra.currency}",
+            )
+    out.print(view)
+    for currency, amount in total(found).items():
+        sentence(f"total {money(amount, currency)} {currency}", style="bold")
+    out.print()
+
+
+def worth_row(found: Worth) -> dict[str, Any]:
+    """The same as data."""
+    return {
+        "partner_id": found.partner_id,
+        "entries": found.entries,
+        "lines": [
+            {"period": month, "meter": x.meter, "quantity": plain(x.quantity), "unit": x.unit, "amount": money(x.amount, x.currency), "currency": x.currency}
+            for month, rows in found.months.items()
+            for x in rows
+        ],
+        "totals": {currency: money(amount, currency) for currency, amount in total(found).items()},
+        "problems": found.problems,
+    }  # fmt: skip
 
 
 def dead_letter(row: Mapping[str, Any], remedy: str) -> None:

@@ -7,7 +7,7 @@ from cyclopts import Parameter, validators
 
 from aggregate import settlement
 from tollbook import screens
-from tollbook.edge import JsonOption, LakeOption, NowOption, the_clock
+from tollbook.edge import JsonOption, LakeOption, NowOption, folder_path, the_clock
 from tollbook.terminal import show_json
 
 
@@ -27,6 +27,7 @@ def settle(
         Path | None,
         Parameter(
             "--folder",
+            converter=folder_path,
             help="Keep identities here while they are compared, 100 bytes each or so; without it in the lake's folder.",
         ),
     ] = None,

@@ -16,6 +16,7 @@ from rich.text import Text
 
 WIDTH_UNBOUND = 100_000  # where programs read, nothing is wrapped
 VALUE_CHARACTERS_MAX = 200
+Cell = str | Text  # of a table
 
 
 class Screen(Console):
@@ -101,7 +102,7 @@ def table(title: str | None, *columns: str) -> "Grid":
 class Grid(Table):
     """A table whose values are shortened; a value that does not fit is folded, never left out."""
 
-    def row(self, *cells: str | Text, style: str = "") -> None:
+    def row(self, *cells: Cell, style: str = "") -> None:
         """Add a row."""
         self.add_row(*(_whole(shortened(c)) if isinstance(c, str) else c for c in cells), style=style)
 

@@ -1,5 +1,5 @@
 -- Entries that are not counted. A refused entry that a redrive has settled is none of them.
--- in:  dead, redriven; $reason, $source: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
+-- in:  dead, redriven; $reason, $source, $credential (how its hash begins): VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
 -- out: outcome, reason, source, entries BIGINT; the most frequent first
 SELECT d.outcome, d.reason, d.source, count(*)::BIGINT AS entries
 FROM dead AS d
@@ -8,6 +8,7 @@ ANTI JOIN redriven AS r
     AND d.outcome = 'refused'
 WHERE ($reason IS NULL OR d.reason = $reason)
     AND ($source IS NULL OR d.source = $source)
+    AND ($credential IS NULL OR starts_with(d.credential_hash, $credential))
     AND ($since IS NULL OR d.occurred_at >= $since)
     AND ($until IS NULL OR d.occurred_at < $until)
 GROUP BY d.outcome, d.reason, d.source

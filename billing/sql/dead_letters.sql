@@ -1,5 +1,5 @@
 -- Entries that are not counted, whole. A refused entry that a redrive has settled is none of them, unless $letter names it.
--- in:  dead, texts, redriven; $reason, $source: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until);
+-- in:  dead, texts, redriven; $reason, $source, $credential (how its hash begins): VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until);
 --      $letter: VARCHAR, the beginning of a letter's name, or NULL; $limit
 -- out: letter (the name of one: a hash of its coordinates), the columns of dead, those of texts (event_id, detail, raw: NULL where they
 --      were erased; erased_at, erased_by: NULL where not), became (what a redrive made of it, or NULL); in log order, at most $limit
@@ -18,6 +18,7 @@ chosen AS (
         AND d.outcome = 'refused'
     WHERE ($reason IS NULL OR d.reason = $reason)
         AND ($source IS NULL OR d.source = $source)
+        AND ($credential IS NULL OR starts_with(d.credential_hash, $credential))
         AND ($since IS NULL OR d.occurred_at >= $since)
         AND ($until IS NULL OR d.occurred_at < $until)
         AND CASE WHEN $letter IS NULL THEN r.outcome IS NULL ELSE starts_with(d.letter, $letter) END

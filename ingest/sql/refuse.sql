@@ -1,8 +1,10 @@
 -- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one row: source_partner, own_partner
+-- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one row: source_partner, own_partner,
+--      earliest_us, latest_us, max_age_days, max_future_minutes
 -- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
 --      several entries the entry's own text; masked, addresses cut), raw_sha256 (of the whole line, addresses
---      cut: by the hash of a line one could try which address it was); in log order
+--      cut: by the hash of a line one could try which address it was), credential (kind and name of one that is unknown or not valid);
+--      in log order
 WITH whole AS MATERIALIZED (
     SELECT position, rtrim(line, chr(10) || chr(13)) AS line, sha256(cut_addresses(rtrim(line, chr(10) || chr(13)))) AS line_sha256
     FROM lines
@@ -32,6 +34,16 @@ SELECT
             THEN 'partner tag ' || left(r.tag, 64) || ', but ' || r.identity_kind || ' ' || left(r.credential_logged, 200) || ' is of ' || r.partner_id
         WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN r.identity_kind || ' ' || left(r.credential_logged, 200)
         WHEN r.reason = 'NO_PARTNER' THEN 'no credential and no partner tag'
+        -- The limit, where it is set, and what may be done.
+        WHEN r.reason = 'TOO_LATE'
+            THEN 'request time ' || r.occurred_at || ', received '
+                || make_timestamptz(coalesce(limits.earliest_us, given.earliest_us) + given.max_age_days * 86_400_000_000)
+                || ': beyond max_age_days: ' || given.max_age_days || ' of the source, set in the catalog: raise it there to count the request'
+        WHEN r.reason = 'IN_FUTURE'
+            THEN 'request time ' || r.occurred_at || ', received '
+                || make_timestamptz(coalesce(limits.latest_us, given.latest_us) - given.max_future_minutes * 60_000_000)
+                || ': beyond max_future_minutes: ' || given.max_future_minutes
+                || ' of the source, set in the catalog: correct the clock that wrote it, or raise the limit'
         ELSE 'request time ' || r.occurred_at
     END AS detail,
     r.position,
@@ -40,7 +52,12 @@ SELECT
     CASE WHEN r.reason NOT IN ('PARTNER_MISMATCH', 'KEY_MISMATCH', 'UNKNOWN_PARTNER', 'BAD_PARTNER') THEN r.partner_id END AS partner_id,
     r.occurred_at,
     encode(cut_addresses(masked(coalesce(p.line, w.line)))) AS raw,
-    coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256
+    coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256,
+    -- What it would be stored as if it were known: a role, not each of its sessions. A client may choose how long it is, and a message
+    -- of refusals must not outgrow the record that they are of.
+    CASE WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN
+        r.credential_kind || ' ' || CASE WHEN strlen(r.credential) > 200 THEN sha256(r.credential) ELSE r.credential END
+    END AS credential
 FROM refused AS r
 INNER JOIN whole AS w ON w.position = r.position
 LEFT JOIN parts AS p ON p.position = r.position AND p.item = r.item

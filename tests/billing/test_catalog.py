@@ -1,12 +1,13 @@
 """Catalogs on disk: every problem at once, each with its file, line and remedy; nothing that YAML guesses."""
 
 import itertools
+import json
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from billing.catalog import CatalogError, Located, load
+from billing.catalog import CatalogError, Located, load, of_close
 from schemas.catalog import Graduated, PerUnit
 from schemas.catalog_checks import doubts
 from tests.billing import catalogs
@@ -190,3 +191,22 @@ def test_a_source_whose_unknown_credentials_would_all_be_own_is_refused(tmp_path
     assert "own: {partner: us, without_credential: true}" in found.message
     (doubt,) = doubts(load(catalogs.written(tmp_path / "wide", partners=partners)))
     assert doubt.startswith("partners.us.credentials.0: every client of https://login.example")
+
+
+def test_ids_are_listed_as_many_as_somebody_reads(tmp_path: Path) -> None:
+    """A reference that leads nowhere among thousands of partners is one line, not one of a hundred thousand characters."""
+    first = PARTNERS.partition("  - id: zeta")[0].partition("\n")[2]
+    partners = "partners:\n" + "".join(
+        first.replace("id: acme", f"id: p{i:03}").replace("key-a", f"key-{i}") for i in range(100)
+    )
+    seller = SELLER + "sources:\n  - {id: push, partner: gone}\n"
+    (found,) = problems(catalogs.written(tmp_path / "catalog", partners=partners, seller=seller))
+    assert "there are: p000, p001, p002," in found.message
+    assert found.message.endswith("p019 and 80 more")
+
+
+def test_the_catalog_of_a_close_is_read_once() -> None:
+    """Each invoice of a close asks for it."""
+    document = json.dumps({"catalog": json.loads(catalogs.book().canonical_json())})
+    assert of_close(document) is of_close(document[:1] + document[1:])
+    assert of_close(document).sha256 == catalogs.book().sha256

@@ -81,6 +81,7 @@ def test_the_build_is_given_the_packages_and_no_more() -> None:
         "aggregate",
         "billing",
         "tollbook",
+        "examples",
         "deploy",
         "pyproject.toml",
         "README.md",

@@ -31,7 +31,7 @@ def test_the_rules_speak_of_metrics_that_are_there() -> None:
     assert len(ASKED) > 7
     assert ASKED - {"up"} <= on_the_wire()
     labels = {name for rule in RULES for by in re.findall(r"by \(([^)]+)\)", rule["expr"]) for name in by.split(", ")}
-    assert labels == {"reason", "topic", "partition", "mark"}
+    assert labels == {"reason", "topic", "partition", "mark", "credential"}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

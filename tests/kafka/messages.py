@@ -22,4 +22,4 @@ def dead_message(generation: str, at: range) -> tuple[bytes, Headers]:
     """Value and headers: refusals that stood at `at`."""
     rows = [refusal(generation=generation, position=position) for position in at]
     value = wire.encoded(pa.Table.from_pylist(rows, DEAD.schema))
-    return value, wire.headers(wire.DEAD_1, [Origin(generation, at.start, at.stop)])
+    return value, wire.headers(wire.DEAD_2, [Origin(generation, at.start, at.stop)])

@@ -1,10 +1,12 @@
 """Catalog records: what a filter lets through, how a credential is known, when a date begins, what the hash covers."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.catalog import Credential, Filter, Grant, Meter, Partner, PlanAssignment, Tier
@@ -148,3 +150,61 @@ def test_the_order_of_records_is_no_content() -> None:
     versions = parts["rate_cards"][0]["versions"][0]
     versions["rates"] = versions["rates"][::-1]
     assert book(rate_cards=parts["rate_cards"]).sha256 != book().sha256
+
+
+def _given(partners: list[tuple[str, str, int, int]]) -> Any:
+    """Partners with one credential each: kind, id, first and last day of 2026 (counted from 0)."""
+    day = lambda n: (date(2026, 1, 1) + timedelta(days=n)).isoformat()  # noqa: E731
+    base = document()["partners"][0]
+    return [
+        {
+            **base,
+            "id": f"p{i}",
+            "credentials": [{"kind": kind, "id": name, "valid_from": day(start), "valid_to": day(end)}],
+        }
+        for i, (kind, name, start, end) in enumerate(partners)
+    ]
+
+
+NAMES = ["k", "arn:aws:iam::1:role/r", "arn:aws:iam::1:role/path/r", "arn:aws:iam::1:role/other/r"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["iam", "api_key"]), st.sampled_from(NAMES), st.integers(0, 9), st.integers(0, 9)),
+        max_size=12,
+    )
+)
+def test_a_credential_is_one_partners_at_a_time(partners: list[tuple[str, str, int, int]]) -> None:
+    """Every credential that a log shows as an earlier one at the same time is named: as comparing each with each would find."""
+    catalog = book(partners=_given(partners))
+    held = [p.credentials[0] for p in catalog.partners]
+    spans = [p.validity_us(c) for p, c in zip(catalog.partners, held, strict=True)]
+    expected = [
+        n
+        for n, c in enumerate(held)
+        if any(
+            c.kind == held[m].kind and set(c.logged_as) & set(held[m].logged_as)
+            and spans[n][0] < spans[m][1] and spans[m][0] < spans[n][1]
+            for m in range(n)
+        )
+    ]  # fmt: skip
+    assert [p.where[1] for p in problems(catalog) if "given twice" in p.message] == expected
+
+
+def test_a_record_is_found_by_its_id_in_every_copy_of_a_catalog() -> None:
+    """What was found before belongs to the records it was found among."""
+    catalog = book()
+    assert catalog.meter("requests").billable
+    assert (acme := catalog.partner("acme")) is not None
+    assert acme.id == "acme"
+    assert catalog.partner("nobody") is None
+    with pytest.raises(KeyError):
+        catalog.meter("nothing")
+    other = catalog.model_copy(
+        update={"meters": tuple(m.model_copy(update={"billable": False}) for m in catalog.meters)}
+    )
+    assert not other.meter("requests").billable
+    assert catalog.meter("requests").billable
+    assert catalog == book()
+    assert catalog.sha256 == book().sha256

@@ -56,6 +56,15 @@ def test_a_message_of_the_first_version_is_still_read() -> None:
     assert read.rows.drop_columns(["outside"]) == rows.drop_columns(["outside"])
 
 
+def test_refusals_of_the_first_version_are_still_read() -> None:
+    """They do not say which credential was refused."""
+    value, headers = dead_message("g", range(2))
+    rows = wire.decoded(value, headers).rows
+    read = wire.decoded(wire.encoded(rows.drop_columns(["credential"])), [("schema", b"tollbook.dead/1"), *headers[1:]])
+    assert read.rows.schema == DEAD.schema
+    assert read.rows["credential"].null_count == read.rows.num_rows
+
+
 @pytest.mark.parametrize(
     ("value", "headers", "why"),
     [

@@ -121,6 +121,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "rate"): ["CATALOG", "LAKE", "--period", "2026-10"],
     ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("invoice", "issue"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
+    ("invoice", "list"): ["LAKE", "--period", "2026-10", "--partner", "acme"],
     ("invoice", "show"): ["S-2026-000001", "LAKE"],
     ("invoice", "verify"): ["LAKE"],
 }
@@ -148,7 +149,8 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
             options["LETTER"] = [given[place]["entries"][0]["letter"]]
     assert given["run",]["counted"] == 60
     assert [a["threshold_percent"] for a in given["run",]["alerts"]] == ["50"]
-    assert given["usage",][0]["quantity"] == "5"
+    assert given["usage",]["by_day_and_route"][0]["quantity"] == "5"
+    assert given["usage",]["sums"][0]["quantity"] == "65"
     assert given["outside",] == []
     assert given["verify",]["ok"] is True
     assert given["dead", "list"]["by_reason"][0]["reason"] == "NOT_JSON"
@@ -157,6 +159,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["dead", "redrive"]["outcomes"] == [{"reason": "NOT_JSON", "became": "NOT_JSON", "entries": 1}]
     assert given["catalog", "import", "iam"]["changed"] is True
     assert given["invoice", "issue"]["invoices"][0]["total"] == "16.25"
+    assert [i["total"] for i in given["invoice", "list"]] == ["16.25"]
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
 

@@ -12,7 +12,9 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+from aggregate.texts import Seen
 from tollbook import metrics
+from tollbook.unknown_metrics import UnknownCredentials
 from tollbook.worker_loop import Options
 
 BASE_UNITS = ("seconds", "bytes", "ratio", "celsius")
@@ -117,3 +119,20 @@ def test_it_is_open_to_this_machine_alone_unless_told_otherwise() -> None:
         socket.create_connection(("127.0.0.2", port), timeout=5)
     with pytest.raises(OSError, match="in use"):
         metrics.serve(f"127.0.0.1:{port}", list)
+
+
+def test_a_stranger_cannot_make_series_without_end() -> None:
+    """Each credential of the first ones has its own series, with how often and when; the rest are one."""
+    unknown = UnknownCredentials(limit=2)
+    unknown.add({"aa" * 32: Seen(3, 5_000_000, 9_000_000)})
+    unknown.add({"aa" * 32: Seen(1, 4_999_999, 6_000_000), "bb" * 32: Seen(1, 1_000_000, 1_000_000)})
+    unknown.add({f"{n:064x}": Seen(1, n * 1_000_000, n * 1_000_000) for n in range(2, 1000)})
+    value = metrics.REGISTRY.get_sample_value
+    names = {sample.labels["credential"] for family in metrics.UNKNOWN.collect() for sample in family.samples}
+    assert names == {"a" * 12, "b" * 12, "other"}
+    said = {name: {"credential": name} for name in names}
+    assert value("tollbook_land_unknown_credentials_total", said["a" * 12]) == 4
+    assert value("tollbook_land_unknown_credentials_total", said["other"]) == 998
+    assert value("tollbook_land_unknown_first_timestamp_seconds", said["a" * 12]) == 4
+    assert value("tollbook_land_unknown_last_timestamp_seconds", said["a" * 12]) == 9
+    assert value("tollbook_land_unknown_last_timestamp_seconds", said["other"]) == 999

@@ -32,7 +32,7 @@ from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
 from tests.long import LONG
 from tests.tollbook.fixtures import table_rows
-from tollbook import alerting
+from tollbook import alerting, month_sums
 from tollbook.totals import Totals
 
 OCTOBER = datetime(2026, 10, 1, tzinfo=UTC)
@@ -187,7 +187,7 @@ STEPS = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150 if LONG else 8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150 if LONG else 6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=st.lists(STEPS, min_size=2, max_size=9), partitions=st.integers(1, 2), again=st.randoms(use_true_random=False)
 )
@@ -276,6 +276,13 @@ def agrees(root: Path, setup: Setup, reckoning: Reckoning) -> None:
         used = reckoning.used(setup, row.plan, range(1, 32))
         limit = setup.limits[row.plan, "MONTH"]
         assert (row.used, row.limit, row.over) == (used, limit, used >= limit)
+    months = {
+        q.plan: (q.used, q.limit)
+        for each in month_sums.of_month(house, catalog, [partner], "2026-10")
+        for q in each.quotas
+        if q.kind == "MONTH"
+    }
+    assert months == {row.plan: (row.used, row.limit) for row in rows}
     days = house.usage_by_day_and_route(catalog, [Span("acme", "requests", *october)], "Etc/UTC").to_pylist()
     everything = sum((in_unit(catalog, "requests", d["quantity"]) for d in days), Decimal(0))
     outside = sum(

@@ -1,0 +1,193 @@
+"""YAML as our own files use it: every scalar is text, null is None, and what YAML allows beyond plain data is refused.
+
+Read from events without recursion, and bounded: brackets by the thousand and aliases of aliases end at once, with a line and a
+remedy. Text stays text, since YAML's own guesses would make floats of prices and booleans of `no`.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+DEPTH_MAX = 64  # the deepest field of a catalog lies eight levels down
+# What aliases may add to a file: twenty times what is written in it, and as much as a short file needs.
+ALIASED_MAX, ALIASED_TIMES_MAX = 100_000, 20
+
+# libyaml, where it is built in: ten thousand partners take twenty seconds without.
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+_NULLS = {"", "~", "null"}
+_QUOTES = {"'", '"'}
+
+
+class Fault(NamedTuple):
+    """What is wrong: in which line (from 1), at which field if one has a name, and what to do."""
+
+    line: int
+    field: str
+    message: str
+
+
+class BadYaml(ValueError):
+    """The text cannot be used. `faults` holds every reason that was found, in the order of lines."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = sorted(set(faults))
+        super().__init__("\n".join(f"line {f.line}: {f.field and f.field + ': '}{f.message}" for f in self.faults))
+
+
+def read(text: str) -> Any:
+    """What the text says: mappings, lists, texts and None; an empty text says None. Raises BadYaml.
+
+    What an alias names is the same object in each place: nothing that is read here may be changed.
+    """
+    builder = _Builder()
+    try:
+        builder.take(yaml.parse(text, Loader=_LOADER))
+    except yaml.MarkedYAMLError as exc:
+        line = exc.problem_mark.line + 1 if exc.problem_mark else 1
+        raise BadYaml([_unreadable(line, str(exc.problem))]) from None
+    except yaml.YAMLError as exc:
+        raise BadYaml(
+            [Fault(1, "", f"cannot be read: {' '.join(str(exc).split())}; check that it is a UTF-8 text file")]
+        ) from None
+    if builder.faults:
+        raise BadYaml(builder.faults)
+    return builder.root
+
+
+def composed(text: str) -> yaml.Node | None:
+    """The nodes of a text that `read` has taken, for the lines they stand in."""
+    node: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
+    return node
+
+
+def _unreadable(line: int, problem: str) -> Fault:
+    return Fault(line, "", f"no valid YAML: {problem}; correct the indentation or quoting there")
+
+
+class _Open:
+    """A collection that is not closed yet. `size`: how many values it holds, those of aliases counted anew."""
+
+    __slots__ = ("anchor", "is_key", "key", "line", "size", "value")
+
+    def __init__(self, value: Any, line: int, anchor: str | None, *, is_key: bool) -> None:
+        self.value, self.line, self.anchor, self.is_key = value, line, anchor, is_key
+        self.key: str | None = None
+        self.size = 1
+
+
+class _Builder:
+    """Puts events together. Stops at what would take time or memory without end, and collects every other fault."""
+
+    def __init__(self) -> None:
+        self.root: Any = None
+        self.faults: list[Fault] = []
+        self._open: list[_Open] = []
+        self._anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while it is open
+        self._written = self._aliased = 0
+        self._is_over = False
+
+    def take(self, events: Iterator[Any]) -> None:
+        """Everything. A text that holds several documents, or breaks a bound, ends with its fault."""
+        steps = {
+            yaml.DocumentStartEvent: self._document,
+            yaml.ScalarEvent: self._scalar,
+            yaml.MappingStartEvent: self._begin,
+            yaml.SequenceStartEvent: self._begin,
+            yaml.MappingEndEvent: self._end,
+            yaml.SequenceEndEvent: self._end,
+            yaml.AliasEvent: self._alias,
+        }
+        for event in events:
+            step = steps.get(type(event))
+            if step is not None:
+                step(event)
+            if self._is_over:
+                return
+
+    def _document(self, event: Any) -> None:
+        if self._written:
+            self.faults.append(_unreadable(event.start_mark.line + 1, "another document begins"))
+            self._is_over = True
+
+    def _scalar(self, event: Any) -> None:
+        self._written += 1
+        value = event.value
+        if value in _NULLS and event.style not in _QUOTES:
+            value = None
+        if event.anchor is not None:
+            self._name(event, (value, 1))
+        self._add(value, event.value, 1, event)
+
+    def _begin(self, event: Any) -> None:
+        self._written += 1
+        if len(self._open) == DEPTH_MAX:
+            self._fault(event, "", f"is nested deeper than {DEPTH_MAX} levels; correct the brackets or the indentation")
+            self._is_over = True
+            return
+        above = self._open[-1] if self._open else None
+        is_key = above is not None and type(above.value) is dict and above.key is None
+        if event.anchor is not None:
+            self._name(event, None)
+        value: Any = {} if type(event) is yaml.MappingStartEvent else []
+        self._open.append(_Open(value, event.start_mark.line, event.anchor, is_key=is_key))
+
+    def _end(self, event: Any) -> None:
+        done = self._open.pop()
+        if done.anchor is not None:
+            self._anchors[done.anchor] = (done.value, done.size)
+        if done.is_key:
+            self.faults.append(Fault(done.line + 1, "", "a field's name must be text; correct the brackets"))
+            self._open[-1].key = ""
+            return
+        self._add(done.value, None, done.size, event)
+
+    def _alias(self, event: Any) -> None:
+        if event.anchor not in self._anchors:
+            self._fault(event, "", f"no valid YAML: nothing before it is named &{event.anchor}; write the value out")
+            self._is_over = True
+            return
+        found = self._anchors[event.anchor]
+        if found is None:
+            self._fault(event, "", "this part contains itself; write it out")
+            found = None, 1
+        value, size = found
+        self._aliased += size
+        if self._aliased > ALIASED_MAX + ALIASED_TIMES_MAX * self._written:
+            self._fault(
+                event,
+                "",
+                f"the aliases up to here stand for {self._aliased:,} values, and the file up to here holds {self._written:,}; write them out",
+            )
+            self._is_over = True
+            return
+        self._add(value, value if isinstance(value, str) else None, size, event)
+
+    def _add(self, value: Any, text: str | None, size: int, event: Any) -> None:
+        """Put a value where it belongs; `text`: what a scalar is as a field's name."""
+        if not self._open:
+            self.root = value
+            return
+        above = self._open[-1]
+        above.size += size
+        into = above.value
+        if type(into) is list:
+            into.append(value)
+        elif above.key is not None:
+            into[above.key] = value
+            above.key = None
+        elif text is None:
+            self._fault(event, "", "a field's name must be text; correct the brackets")
+            above.key = ""
+        else:
+            if text in into:
+                self._fault(event, text, "is given twice; keep one")
+            above.key = text
+
+    def _name(self, event: Any, found: tuple[Any, int] | None) -> None:
+        if event.anchor in self._anchors:
+            self._fault(event, "", f"no valid YAML: two values are named &{event.anchor}; rename one")
+        self._anchors[event.anchor] = found
+
+    def _fault(self, event: Any, field: str, message: str) -> None:
+        self.faults.append(Fault(event.start_mark.line + 1, field, message))

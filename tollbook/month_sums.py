@@ -1,0 +1,103 @@
+"""A month in sums: what each meter of a partner counted, and how far each quota is. The numbers of alerts and invoices."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import ROUND_DOWN, Decimal, localcontext
+from typing import Any, NamedTuple
+
+from billing import quota_statement
+from billing.periods import Period, month, quota_period
+from billing.quota_statement import Promise
+from billing.rating import in_unit
+from billing.warehouse import Span, Warehouse
+from schemas.catalog import Catalog, Partner
+from schemas.money import EXACT, plain
+
+_TENTH = Decimal("0.1")
+_INSTANT = timedelta(microseconds=1)
+
+
+class QuotaUse(NamedTuple):
+    """One quota of one plan in the period of the month in which most of it was used; quantities in the meter's unit."""
+
+    plan: str
+    kind: str  # DAY | WEEK | MONTH
+    start: datetime | None  # of that period; None: nothing was used
+    used: Decimal
+    limit: Decimal
+
+    @property
+    def share_percent(self) -> Decimal:
+        """How much of the limit was used, cut to a tenth: 100.0 means that it is reached."""
+        with localcontext(prec=60, rounding=ROUND_DOWN):
+            return (self.used * 100 / self.limit).quantize(_TENTH)
+
+
+class MeterSum(NamedTuple):
+    """What one meter of one partner counted in the month, in the meter's unit."""
+
+    partner_id: str
+    meter: str
+    quantity: Decimal
+    quotas: tuple[QuotaUse, ...]
+
+
+def of_month(house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str) -> list[MeterSum]:
+    """The sums of a month, by partner and meter in catalog order, without meters that counted nothing and have no quota.
+
+    A quota counts what the alert rule counts: the usage under its plan, in its whole day, week or month. Raises BadPeriod.
+    """
+    spans = [Span(p.id, m.id, *month(label, p.time_zone)) for p in partners for m in book.meters]
+    quotas = _quotas(house, book, partners, label)
+    sums = []
+    for span, counted in zip(spans, house.usage(book, spans), strict=True):
+        found = tuple(quotas.get((span.partner_id, span.meter), ()))
+        if counted or found:
+            sums.append(MeterSum(span.partner_id, span.meter, in_unit(book, span.meter, counted), found))
+    return sums
+
+
+def row(book: Catalog, found: MeterSum) -> dict[str, Any]:
+    """A sum for programs; numbers as decimal strings."""
+    return {
+        "partner_id": found.partner_id,
+        "meter": found.meter,
+        "unit": book.meter(found.meter).unit,
+        "quantity": plain(found.quantity),
+        "quotas": [
+            {
+                "plan": q.plan,
+                "quota_period": q.kind,
+                "period_start": q.start,
+                "used": plain(q.used),
+                "limit": plain(q.limit),
+                "share_percent": str(q.share_percent),
+            }
+            for q in found.quotas
+        ],
+    }
+
+
+def _quotas(
+    house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str
+) -> dict[tuple[str, str], list[QuotaUse]]:
+    """Every quota of a plan that a partner had in the month, by partner and meter: the sums of alerts and invoices."""
+    promised: list[Promise] = []
+    for promise in quota_statement.promises(book, partners):
+        zone, kind = promise.partner.time_zone, promise.quota.period
+        period = month(label, zone)
+        if promise.held_in(period):
+            first, last = quota_period(kind, period.start, zone), quota_period(kind, period.end - _INSTANT, zone)
+            promised.append(promise._replace(held=promise.held_in(Period(first.start, last.end))))
+    used: list[dict[datetime, Decimal]] = [{} for _ in promised]
+    for found in quota_statement.counted(house, book, promised):
+        sums = used[found.promise]
+        sums[found.period.start] = EXACT.add(sums.get(found.period.start, Decimal(0)), found.quantity)
+    result: dict[tuple[str, str], list[QuotaUse]] = defaultdict(list)
+    for promise, sums in zip(promised, used, strict=True):
+        quota = promise.quota
+        start, most = max(sums.items(), key=lambda each: each[1], default=(None, Decimal(0)))
+        said = QuotaUse(promise.plan, quota.period, start, in_unit(book, quota.meter, most), quota.limit)
+        result[promise.partner.id, quota.meter].append(said)
+    return result
