@@ -19,6 +19,8 @@ from billing import catalog as catalogs
 from billing import proofs, refused, rules, settled
 from billing.bills import Bills, bills
 from billing.periods import BillingPeriod, Period, is_settled, month
+from billing.rating import Draft
+from billing.render import glyphs
 from billing.settled import Settled
 from billing.warehouse import Warehouse
 from schemas import integers, lake
@@ -135,6 +137,7 @@ def close(
         _running(unsettled, label, now),
         _strangers(house, catalog, label, reach),
         _anomalies(house, catalog, outcome.periods),
+        _undrawn(catalog, legal_entity, outcome.drafts),
     )
     ready = Bills(
         tuple(d for d in outcome.drafts if d.partner.id not in blocked),
@@ -303,6 +306,22 @@ def _anomalies(house: Warehouse, catalog: Catalog, periods: Mapping[str, Billing
                 f"if that is true, add the event's id to `released` of the source in the catalog"
             )
     return {partner_id: problems for partner_id, problems in found.items() if problems}
+
+
+def _undrawn(catalog: Catalog, legal_entity: str, drafts: Sequence[Draft]) -> dict[str, list[str]]:
+    """Partners whose invoice would show a box in the place of a character, because no font of ours has it."""
+    entity = catalog.legal_entity(legal_entity)
+    seller = [entity.name, *entity.address, entity.tax_note, entity.email, entity.vat_id, entity.iban]
+    found = {}
+    for draft in drafts:
+        partner = draft.partner
+        texts = [*seller, partner.name, *partner.address, partner.reference, partner.vat_id]
+        for line in draft.lines:
+            meter = catalog.meter(line.rate.meter) if line.rate.meter else None
+            texts += [line.rate.description, *([meter.description, meter.unit] if meter else [])]
+        if missing := glyphs.missing_glyphs("\n".join(dict.fromkeys(text for text in texts if text))):
+            found[partner.id] = [glyphs.problem(partner.id, missing)]
+    return found
 
 
 def _content(

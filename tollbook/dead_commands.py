@@ -16,7 +16,7 @@ from aggregate.texts import again
 from billing import catalog as catalogs
 from billing import refused
 from billing.refused import Group
-from billing.render import text_cell
+from billing.render.cells import text_cell
 from billing.warehouse import Warehouse
 from schemas.reasons import REMEDY, Reason
 from tollbook import embedded, extras, redriving, screens

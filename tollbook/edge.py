@@ -1,6 +1,6 @@
 """The edge of the command: exit codes, options that many commands share, the one place where errors become messages.
 
-Exit codes, also in `tollbook --help`: 0 done · 1 refused · 2 wrong use · 70 our bug · 75 try again · 141 nobody reads.
+Exit codes, also in `tollbook --help`: 0 done · 1 refused · 2 wrong use · 3 not billed · 70 our bug · 75 try again · 141 nobody reads.
 """
 
 import errno
@@ -34,11 +34,12 @@ from tollbook.kafka_options import BadKafkaOptions
 from tollbook.positions import BadPositions
 from tollbook.terminal import complain, shortened
 
-OK, REFUSED, USAGE, BUG, AGAIN, UNREAD = 0, 1, 2, 70, 75, 141
+OK, REFUSED, USAGE, UNBILLED, BUG, AGAIN, UNREAD = 0, 1, 2, 3, 70, 75, 141
 EXIT_CODES = {
     OK: "done, or nothing was left to do",
     REFUSED: "refused: the books or a rule forbid it, or a file could not be read",
     USAGE: "wrong use: an option, a path, a name, the catalog",
+    UNBILLED: "done, but some usage or a partner is not billed: what, and what to do, is on standard error",
     BUG: "a bug in Tollbook; what was committed is whole",
     AGAIN: "try again: another run is at work, disk full, Kafka away, interrupted",
     UNREAD: "the reader of the output went away",

@@ -20,6 +20,7 @@ from schemas.money import plain
 from tollbook import invoice_screens as screens
 from tollbook.edge import (
     REFUSED,
+    UNBILLED,
     CatalogOption,
     JsonOption,
     LakeOption,
@@ -29,6 +30,7 @@ from tollbook.edge import (
     folder_path,
     the_time,
 )
+from tollbook.progress import counter
 from tollbook.terminal import complain, shortened, show_json
 
 _REASON_CHARACTERS = 500
@@ -48,6 +50,14 @@ def _reason(_: type, text: str | None) -> None:
 # No variable: one that is set for other commands must not close a month.
 ClosingOption = Annotated[
     Path | None, Parameter("--catalog", converter=folder_path, help="Close the month first, with this catalog.")
+]
+ExplainOption = Annotated[
+    bool,
+    Parameter(
+        "--explain",
+        negative="",
+        help="Show what the rules of today would have billed for invoices that earlier rules issued, and verify nothing.",
+    ),
 ]
 EntityOption = Annotated[
     str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")
@@ -76,6 +86,8 @@ def close(
 ) -> int:
     """Fix the input of a month's invoices: table versions, offsets, completeness, catalog. Refused while anything is unexplained.
 
+    A problem of one partner blocks the invoice of that partner alone. It is named, and the exit code is 3; close again when it is solved.
+
     Refused entries of credentials that are in no catalog may be a forgotten partner's: the month is closed without them only for a reason.
 
     Closing again with the same input changes nothing.
@@ -101,12 +113,13 @@ def close(
                         "usage",
                     )
                 },
+                "blocked": made.blocked,
                 "accepted_refused": content.get("accepted_refused"),
             }
         )
     else:
         screens.close_summary(made)
-    return 0
+    return _named_blocked(made)
 
 
 @app.command
@@ -147,6 +160,8 @@ def issue(
 ) -> int:  # fmt: skip
     """Give a closed month's invoices their numbers and write PDF, JSON and CSV. Issuing again changes nothing.
 
+    Partners that the close has blocked are named again, and the exit code is 3. They are issued from a later close.
+
     Example: tollbook invoice issue --lake demo/lake --period 2026-10
     """
     moment = the_time(now)
@@ -155,7 +170,8 @@ def issue(
         made = closed(lake, book, period, entity(book, legal_entity), now=moment, accept_refused=accept_refused)
     else:
         made = _only_close(lake, period, legal_entity)
-    report = issuing.issue(lake, made, now=moment)
+    with counter("invoices", quiet=json) as progress:
+        report = issuing.issue(lake, made, now=moment, progress=progress)
     if json:
         show_json(
             {
@@ -163,11 +179,12 @@ def issue(
                 "new": report.new,
                 "invoices": [_row(i) for i in report.invoices],
                 "without": report.without,
+                "blocked": made.blocked,
             }
         )
     else:
         screens.issued(report)
-    return 0
+    return _named_blocked(made)
 
 
 @app.command
@@ -191,14 +208,17 @@ def show(
 
 
 @app.command
-def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
+def verify(*, lake: LakeOption, explain: ExplainOption = False, json: JsonOption = False) -> int:
     """Rate and render every issued invoice again from its close, and compare the bytes. Lists usage that came after the close.
 
     Exit code 1 if a byte differs or a document is missing.
 
     Example: tollbook invoice verify --lake demo/lake
     """
-    checked = issuing.verify(lake)
+    if explain:
+        return _explained(lake, json=json)
+    with counter("invoices", quiet=json) as progress:
+        checked = issuing.verify(lake, progress)
     late = issuing.late_usage(lake)
     problems = [p for c in checked for p in c.problems]
     if json:
@@ -208,6 +228,32 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
     for problem in problems:
         complain(problem)
     return REFUSED if problems else 0
+
+
+def _named_blocked(made: Close) -> int:
+    """Say what blocks which partner; the exit code."""
+    for problems in made.blocked.values():
+        for problem in problems:
+            complain(problem)
+    return UNBILLED if made.blocked else 0
+
+
+def _explained(lake: Path, *, json: bool) -> int:
+    """What the rules of today would have billed for invoices of earlier rules. Nothing is changed by it."""
+    found = issuing.explained(lake)
+    if json:
+        rows = [
+            {
+                **e._asdict(),
+                "issued": money(e.issued, e.currency),
+                "would_be": None if e.would_be is None else money(e.would_be, e.currency),
+            }
+            for e in found
+        ]
+        show_json({"invoices": rows})
+    else:
+        screens.explained(found)
+    return 0
 
 
 def closed(

@@ -8,7 +8,7 @@ from rich.padding import Padding
 
 from billing.closing import Close
 from billing.document import money
-from billing.issuing import Checked, Issued, Report
+from billing.issuing import Checked, Explained, Issued, Report
 from billing.rating import Draft, Line
 from schemas.catalog import Catalog
 from tollbook.screens import aligned, number
@@ -28,7 +28,8 @@ def close_summary(made: Close) -> None:
     for row in content["completeness"]:
         if row["last_event_at"]:
             sentence(f"last event of {row['source']}: {row['last_event_at'][:19]}Z")
-    sentence(f"{len(content['usage'])} partners to bill; {len(content['offsets'])} files read")
+    blocked = f", {len(made.blocked)} blocked" if made.blocked else ""
+    sentence(f"{len(content['usage'])} partners to bill{blocked}; {len(content['offsets'])} files read")
     if left := content.get("accepted_refused"):
         entries = sum(group["entries"] for group in left["groups"])
         sentence(
@@ -109,6 +110,25 @@ def verified(checked: Sequence[Checked], late: Sequence[Mapping[str, Any]]) -> N
             f"{row['requests']:+,} requests of {row['partner_id']} came after {row['number'] or row['period']} was closed; they are in no invoice yet",
             style="yellow",
         )
+
+
+def explained(found: Sequence[Explained]) -> None:
+    """Invoices of earlier rules beside what the rules of today would bill."""
+    if not found:
+        sentence("Every invoice was issued by the rules of today.")
+        return
+    view = table(
+        "Invoices of earlier rules", "number", "partner", "period", ">issued", ">by today's rules", ">difference", ""
+    )
+    for e in found:
+        would = "" if e.would_be is None else amount(e.would_be, e.currency)
+        difference = "" if e.would_be is None else amount(e.would_be - e.issued, e.currency)
+        view.row(e.number, e.partner_id, e.period, amount(e.issued, e.currency), would, difference, e.currency)
+    out.print(view)
+    for e in found:
+        for problem in e.blocked:
+            sentence(f"{e.number}: {problem}", style="dim")
+    sentence("Issued invoices stay as they are. A difference is corrected by a document of its own.")
 
 
 def amount(value: Decimal, currency: str) -> str:

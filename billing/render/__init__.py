@@ -1,9 +1,6 @@
 """An invoice document as bytes: JSON, CSV, PDF. The same document gives the same bytes."""
 
-import csv
-import io
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from importlib import resources
@@ -11,11 +8,7 @@ from typing import Any, NamedTuple
 
 import typst
 
-_FORMULA = r"[=+\-@\uff1d\uff0b\uff0d\uff20]"
-_AT_START = re.compile(rf"""[\s"',;|]*{_FORMULA}|[\t\r\n]""")
-_AFTER_SEPARATOR = re.compile(rf"""([",;|\t\r\n]\s*)(?={_FORMULA})""")
-_CSV_COLUMNS = ("number", "issued_on", "partner", "period", "position", "description", "meter", "from", "to", "part",
-                "quantity", "unit", "unit_price", "exact_amount", "amount", "currency")  # fmt: skip
+from billing.render.csv_lines import as_csv
 
 
 class Rendered(NamedTuple):
@@ -34,62 +27,6 @@ def rendered(document: Mapping[str, Any]) -> Rendered:
 def as_json(document: Mapping[str, Any]) -> bytes:
     """Canonical for people, too: indented, in document order, UTF-8."""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def as_csv(document: Mapping[str, Any]) -> bytes:
-    """One row per part of a line, one row per line's total; RFC 4180. Text that a spreadsheet would run is disarmed."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(_CSV_COLUMNS)
-    head = [
-        document["number"],
-        document["issued_on"],
-        text_cell(document["buyer"]["name"]),
-        document["period"]["label"],
-    ]
-    for line in document["lines"]:
-        about = [
-            line["position"],
-            text_cell(line["description"]),
-            text_cell(line["meter"] or ""),
-            line["from"],
-            line["to"],
-        ]
-        for part in line["parts"]:
-            writer.writerow(
-                [
-                    *head,
-                    *about,
-                    text_cell(part["explanation"]),
-                    part["quantity"],
-                    text_cell(part["unit"] or ""),
-                    part["unit_price"],
-                    part["amount"],
-                    "",
-                    document["currency"],
-                ]
-            )
-        writer.writerow(
-            [
-                *head,
-                *about,
-                "line total",
-                line["billed_quantity"],
-                text_cell(line["unit"] or ""),
-                "",
-                line["exact_amount"],
-                line["amount"],
-                document["currency"],
-            ]
-        )
-    writer.writerow([*head, "", "total", "", "", "", "", "", "", "", "", document["total"], document["currency"]])
-    return out.getvalue().encode()
-
-
-def text_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, also where it splits the cell at a separator of its own."""
-    inner = _AFTER_SEPARATOR.sub(r"\1'", text)
-    return f"'{inner}" if _AT_START.match(text) else inner
 
 
 def as_pdf(document: Mapping[str, Any]) -> bytes:

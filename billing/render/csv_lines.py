@@ -9,10 +9,10 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from billing.render import text_cell
+from billing.render.cells import text_cell
 
 COLUMNS = ("number", "issued_on", "partner_id", "partner", "period", "position", "description", "meter", "first_day", "last_day",
-           "quantity", "free_units", "billed_quantity", "unit", "exact_amount", "amount", "currency")  # fmt: skip
+           "quantity", "included", "billed_quantity", "unit", "exact_amount", "amount", "currency")  # fmt: skip
 
 
 def as_csv(document: Mapping[str, Any]) -> bytes:
@@ -38,7 +38,7 @@ def as_csv(document: Mapping[str, Any]) -> bytes:
                 line["first_day"],
                 line["last_day"],
                 line["quantity"],
-                line["free_units"],
+                line["included"],
                 line["billed_quantity"],
                 _text(line["unit"]),
                 line["exact_amount"],

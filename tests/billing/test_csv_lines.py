@@ -9,9 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from billing.render.cells import text_cell
 from billing.render.csv_lines import COLUMNS, as_csv
 from tests.billing import drafts
-from tests.billing.formulas import FORMULAS
+from tests.billing.formulas import FORMULAS, HARMLESS
 from tests.billing.test_document import GOLDEN, NUMBER, STARTS, agrees
 
 ALL = [
@@ -58,9 +59,10 @@ def test_every_row_is_whole_and_says_whose_it_is(made: Any) -> None:
         assert (row["number"], row["partner_id"]) == (document["number"], document["buyer"]["id"])
         assert (row["period"], row["currency"]) == (document["period"]["label"], document["currency"])
         assert (row["first_day"], row["last_day"]) == (line["first_day"], line["last_day"])
-        for name in ("quantity", "free_units", "billed_quantity", "exact_amount", "amount"):
+        for name in ("quantity", "included", "billed_quantity", "exact_amount", "amount"):
             assert NUMBER.fullmatch(row[name]), name
             assert Decimal(row[name]) == Decimal(line[name])
+        assert Decimal(row["quantity"]) - Decimal(row["included"]) == Decimal(row["billed_quantity"])
 
 
 @pytest.mark.parametrize("made", ALL)
@@ -81,3 +83,24 @@ def test_no_cell_is_a_formula(text: str) -> None:
         cells = content.replace("\n", delimiter).replace("\r", delimiter).split(delimiter)
         cells += [cell.strip(' "') for cell in cells]
         assert all(NUMBER.fullmatch(cell) for cell in cells if cell[:1] in STARTS)
+
+
+@pytest.mark.parametrize("text", HARMLESS, ids=ascii)
+def test_other_text_is_left_alone(text: str) -> None:
+    """A name with a hyphen is no formula, and comes back from the file as it was."""
+    document = drafts.small()
+    document["buyer"]["name"] = text
+    assert text_cell(text) == text
+    assert rows(document)[0]["partner"] == text
+
+
+def test_disarmed_text_is_still_to_be_read() -> None:
+    """Nothing is taken away; a quotation mark is put before what would run."""
+    for text in FORMULAS:
+        assert text_cell(text).replace("'", "") == text.replace("'", "")
+
+
+def test_a_rebate_stays_a_number() -> None:
+    """A minus sign alone makes no formula: amounts below nothing must add up in a spreadsheet."""
+    (rebate,) = [row for row in rows(drafts.small()) if row["description"] == "Export rebate"]
+    assert (rebate["exact_amount"], rebate["amount"]) == ("-1.5", "-1.50")
