@@ -160,7 +160,7 @@ class Warehouse(Meters):
         if EVENTS.name in only:
             if WITHDRAWN.name not in only:
                 self._pin(WITHDRAWN, given.get(WITHDRAWN.name))
-            some = self.con.table(WITHDRAWN.name).limit(1).to_arrow_table().num_rows
+            some = self.ask(f"SELECT 1 FROM {WITHDRAWN.name} LIMIT 1").num_rows
             counted = self.con.sql(counted_statement()) if some else self.con.table("landed")
             counted.create_view(EVENTS.name)
 

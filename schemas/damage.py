@@ -12,6 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from schemas import lake
+from schemas.hashing import sha256_of
 from schemas.lake import Damaged
 
 # A damaged number within a file's description may end as a bare Error of DuckDB, or as the RuntimeError of its Python binding.
@@ -24,7 +26,8 @@ def named(files: Callable[[], Iterable[str]]) -> Iterator[None]:
     try:
         yield
     except READING as exc:
-        if problem := next(filter(None, map(_unreadable, files())), None):
+        there = list(files())
+        if problem := next(filter(None, (*map(_unreadable, there), *map(_changed, there))), None):
             raise Damaged(problem) from exc
         raise
 
@@ -41,6 +44,17 @@ def _unreadable(file: str) -> str | None:
             return None
         said = (str(exc).splitlines() or [type(exc).__name__])[0]
         return f"{file} is damaged and cannot be read ({said}); restore it from a backup"
+    return None
+
+
+def _changed(file: str) -> str | None:
+    """Whether it is not what was written: over a damaged file DuckDB may fail once and go through the next time."""
+    table = next((folder for folder in Path(file).parents if (folder / "_delta_log").is_dir()), None)
+    name = "" if table is None else str(Path(file).relative_to(table))
+    for entry in [] if table is None else (table / "_delta_log").glob("*.json"):
+        recorded = lake.said(lake.actions(entry), entry).get("sha256", {}).get(name)
+        if recorded is not None and recorded != sha256_of(Path(file)):
+            return f"{file} was changed after it was written: its SHA-256 is not the one in the commit that added it; restore it from a backup"
     return None
 
 

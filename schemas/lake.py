@@ -286,7 +286,7 @@ def commit(
     assert shape.erasable or not instead_of
     root, snapshot = Path(_path(table.table_uri)), table.version()
     said = {"versions": versions, "info": info, "sha256": {part.path: part.sha256 for part in parts if part.sha256}}
-    actions: list[AddAction | RemoveAction] = [
+    changes: list[AddAction | RemoveAction] = [
         AddAction(
             part.path,
             part.size_bytes,
@@ -297,12 +297,12 @@ def commit(
         )
         for part in parts
     ]
-    actions += [
+    changes += [
         RemoveAction(str(Path(file).relative_to(root)), data_change=True, deletion_timestamp=0) for file in instead_of
     ]
     try:
         table.create_write_transaction(
-            actions,
+            changes,
             "append",
             shape.schema,
             list(shape.partition_by) or None,
@@ -425,14 +425,18 @@ def entry_path(root: Path, shape: TableShape, version: int) -> Path:
 
 def log_entry(root: Path, shape: TableShape, version: int) -> list[dict[str, Any]]:
     """The actions of one commit, as its file holds them."""
-    path = entry_path(root, shape, version)
+    return actions(entry_path(root, shape, version))
+
+
+def actions(path: Path) -> list[dict[str, Any]]:
+    """What the file of a commit holds. Raises Damaged."""
     try:
-        actions = [json.loads(line) for line in path.read_text().splitlines()]
+        found = [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError) as exc:
-        raise Damaged(f"commit {version} of table {shape.name} cannot be read ({exc}); restore {path}") from exc
-    if not all(isinstance(action, dict) for action in actions):
-        raise Damaged(f"commit {version} of table {shape.name} holds what is no action; restore {path}")
-    return actions
+        raise Damaged(f"{path} cannot be read ({exc}); restore it from a backup") from exc
+    if not all(isinstance(action, dict) for action in found):
+        raise Damaged(f"{path} holds what is no action; restore it from a backup")
+    return found
 
 
 def _fsync(path: Path) -> None:
