@@ -25,7 +25,7 @@ def recognise(root: Path, found: Topic) -> None:
     con = engine.connect(1)
     table = lake.open_table(root, TOPICS)  # looked at and committed to: a newer handle would hide who came in between
     engine.scan(con, "topics", lake.files(table), TOPICS.schema)
-    known = {row["topic"]: Topic(**row) for row in con.sql("FROM topics").to_arrow_table().to_pylist()}
+    known = {row["topic"]: Topic(**row) for row in engine.ask(con, "FROM topics").to_pylist()}
     if found.topic not in known:
         part = lake.write_part(root, TOPICS, pa.Table.from_pylist([found._asdict()], TOPICS.schema))
         try:

@@ -57,7 +57,7 @@ class Redrive:
         for shape in (LETTERS, REDRIVEN, READS, INGESTED, DUPLICATES, TOPICS):
             engine.scan(self._con, shape.name, lake.pinned_files(root, shape), shape.schema)
         engine.scan(self._con, "events", lake.files(self._table), EVENTS.schema)
-        topics = self._con.sql("SELECT topic, partitions FROM topics ORDER BY topic").to_arrow_table().to_pylist()
+        topics = engine.ask(self._con, "SELECT topic, partitions FROM topics ORDER BY topic").to_pylist()
         self.topics = [row["topic"] for row in topics]  # those that are landed in this lake
         self._partitions = self._numbers(
             {row["partitions"] for row in topics if row["topic"].endswith(USAGE_EVENTS)} or {1}

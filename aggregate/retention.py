@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from aggregate import engine, followers, texts
-from schemas import forgetting, lake
+from schemas import damage, forgetting, lake
 from schemas.lake import Fenced, Part
 from schemas.tables import COPIED, TEXTS, TIME
 from schemas.windows import to_us
@@ -129,7 +129,7 @@ def _replace(root: Path, parts: Mapping[str, Part], rule: Rule) -> None:
 
 def _read(file: str, columns: Sequence[str] | None = None) -> pa.Table:
     try:
-        with pq.ParquetFile(file) as found:
+        with damage.named(lambda: [file] if Path(file).exists() else []), pq.ParquetFile(file) as found:
             return found.read(columns)
     except FileNotFoundError as exc:
         raise Fenced(f"{file} was replaced by another erasure") from exc

@@ -15,7 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from aggregate import engine, outcomes
 from schemas import lake
-from schemas.lake import Fenced, Part
+from schemas.lake import Damaged, Fenced, Part
 from schemas.tables import DEAD, LETTERS, TEXTS, TIME
 from schemas.windows import to_us
 
@@ -74,6 +74,6 @@ def again() -> Retrying:
     return Retrying(
         stop=stop_after_attempt(_ATTEMPTS),
         wait=wait_random_exponential(multiplier=_WAIT_FIRST_S, max=_WAIT_MAX_S),
-        retry=retry_if_exception_type((Fenced, duckdb.IOException)),
+        retry=retry_if_exception_type((Fenced, Damaged, duckdb.IOException)),
         reraise=True,
     )

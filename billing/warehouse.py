@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing.periods import quota_periods
-from schemas import integers, lake, tables
+from schemas import damage, integers, lake, tables
 from schemas.catalog import Catalog, Meter
 from schemas.counted import counted_statement
 from schemas.routes import Calls
@@ -68,8 +68,17 @@ class Meters:
         self.con.execute("SET TimeZone = 'UTC'")
 
     def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
-        """The result of billing/sql/<name>.sql."""
-        return self.con.sql(statement(name), params=dict(params) if params else None).to_arrow_table()
+        """The result of billing/sql/<name>.sql. Raises schemas.lake.Damaged for a file of the lake that cannot be read."""
+        return self.ask(statement(name), params)
+
+    def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """The result of another statement; raises the same."""
+        with damage.named(self._files):
+            return self.con.sql(sql, params=dict(params) if params else None).to_arrow_table()
+
+    def _files(self) -> list[str]:
+        """What is read; none where the owner's relation is no file."""
+        return []
 
     def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
         """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
@@ -142,6 +151,7 @@ class Warehouse(Meters):
         super().__init__()
         self.root = root
         self.versions: dict[str, int] = {}
+        self._pinned: list[str] = []
         given = dict(versions or {})
         if EVENTS.name in given:
             given.setdefault(WITHDRAWN.name, 0)
@@ -150,9 +160,12 @@ class Warehouse(Meters):
         if EVENTS.name in only:
             if WITHDRAWN.name not in only:
                 self._pin(WITHDRAWN, given.get(WITHDRAWN.name))
-            some = self.con.table(WITHDRAWN.name).limit(1).to_arrow_table().num_rows
+            some = self.ask(f"SELECT 1 FROM {WITHDRAWN.name} LIMIT 1").num_rows
             counted = self.con.sql(counted_statement()) if some else self.con.table("landed")
             counted.create_view(EVENTS.name)
+
+    def _files(self) -> list[str]:
+        return self._pinned
 
     def _pin(self, shape: TableShape, version: int | None) -> None:
         view = "landed" if shape == EVENTS else shape.name
@@ -162,11 +175,13 @@ class Warehouse(Meters):
         table = lake.open_table(self.root, shape, version)
         self.versions[shape.name] = table.version()
         files = lake.files(table)
+        self._pinned += files
         if files:
             # By name costs half a millisecond a file, and is needed where columns came later.
-            rows = self.con.read_parquet(
-                files, hive_partitioning=bool(shape.partition_by), union_by_name=lake.is_mixed(table)
-            )
+            with damage.named(lambda: files):
+                rows = self.con.read_parquet(
+                    files, hive_partitioning=bool(shape.partition_by), union_by_name=lake.is_mixed(table)
+                )
             absent = [
                 f"NULL::{_SQL_TYPES[shape.schema.field(name).type]} AS {name}"
                 for name in shape.later

@@ -160,7 +160,7 @@ def check(root: Path) -> None:
             f"{root} is no Tollbook lake: {MARKER} is missing; run `tollbook run --lake {root} …` first"
         ) from None
     except ValueError as exc:
-        raise LakeError(f"{root / MARKER} is damaged ({exc}); restore it from a backup") from exc
+        raise Damaged(f"{root / MARKER} is damaged ({exc}); restore it from a backup") from exc
     if marker.get("format") == 1:
         raise LakeError(
             f"{root} has lake format 1, in which the text of refused lines cannot be erased; read the logs into a new lake, and keep the "
@@ -180,16 +180,18 @@ def open_table(root: Path, shape: TableShape, version: int | None = None) -> Del
         table = opened(root / shape.name, shape, version)
     except TableNotFoundError as exc:
         raise LakeError(f"table {shape.name} is missing in {root}; restore the lake from a backup") from exc
-    except DeltaError as exc:
-        entries = sorted((root / shape.name / "_delta_log").glob("*.json"))
-        raise LakeError(
-            f"table {shape.name} in {root} cannot be opened ({str(exc).splitlines()[0]}); its newest commit is {entries[-1]}: restore "
-            f"it from a backup, or repair it by docs/operations.md"
+    except (DeltaError, ValueError, OSError) as exc:
+        log = root / shape.name / "_delta_log"
+        entries = sorted(log.glob("*.json"))
+        raise Damaged(
+            f"table {shape.name} in {root} cannot be opened ({(str(exc).splitlines() or [type(exc).__name__])[0]}); its newest commit is "
+            f"{entries[-1] if entries else 'missing'}: `tollbook verify` says which file is damaged; restore it from a backup, or repair it by "
+            f"docs/operations.md"
         ) from exc
     if version is None and table.version():
         for app, moved in _said(root, shape, table.version()).get("versions", {}).items():
             if table.transaction_version(app) != moved:
-                raise LakeError(
+                raise Damaged(
                     f"{entry_path(root, shape, table.version())} was cut short: {app} is at {table.transaction_version(app)}, its "
                     f"rows go to {moved}; restore it from a backup, or repair it by docs/operations.md"
                 )
@@ -215,7 +217,7 @@ def check_log(root: Path, shape: TableShape) -> None:
     log = root / shape.name / "_delta_log"
     looks = (_wrong_entry(log, shape) for _ in range(_LOOKS))  # a folder that grows may be listed with holes
     if all(wrong := look for look in looks):
-        raise LakeError(
+        raise Damaged(
             f"{wrong} is empty or one before it is missing; restore it from a backup, or repair it by docs/operations.md"
         )
 
@@ -284,7 +286,7 @@ def commit(
     assert shape.erasable or not instead_of
     root, snapshot = Path(_path(table.table_uri)), table.version()
     said = {"versions": versions, "info": info, "sha256": {part.path: part.sha256 for part in parts if part.sha256}}
-    actions: list[AddAction | RemoveAction] = [
+    changes: list[AddAction | RemoveAction] = [
         AddAction(
             part.path,
             part.size_bytes,
@@ -295,12 +297,12 @@ def commit(
         )
         for part in parts
     ]
-    actions += [
+    changes += [
         RemoveAction(str(Path(file).relative_to(root)), data_change=True, deletion_timestamp=0) for file in instead_of
     ]
     try:
         table.create_write_transaction(
-            actions,
+            changes,
             "append",
             shape.schema,
             list(shape.partition_by) or None,
@@ -334,14 +336,25 @@ def commit(
     _fsync(root / "_delta_log")
     if fresh.version() // CHECKPOINT_COMMITS > snapshot // CHECKPOINT_COMMITS:
         # Whoever cuts the log off behind this version meanwhile has made a later one.
-        with contextlib.suppress(*([DeltaError, FileNotFoundError] if shape.erasable else [])):
+        with contextlib.suppress(*([LakeError, FileNotFoundError] if shape.erasable else [])):
             checkpoint(fresh, root / "_delta_log")
     return fresh
 
 
 def checkpoint(table: DeltaTable, log: Path) -> None:
-    """Sum the log up, so that opening the table does not read all of it. The log's entries stay: they are the history."""
-    table.create_checkpoint()
+    """Sum the log up, so that opening the table does not read all of it. The log's entries stay: they are the history.
+
+    Raises LakeError when it cannot be written; what was committed is whole without it.
+    """
+    try:
+        table.create_checkpoint()
+    except FileNotFoundError:
+        raise
+    except (DeltaError, OSError) as exc:
+        raise LakeError(
+            f"{log}: the checkpoint of version {table.version()} could not be written ({exc}); what was committed is whole: free or repair the "
+            f"disk, then repeat the command"
+        ) from exc
     for made in [*log.glob(f"{table.version():020d}.checkpoint*.parquet"), log / "_last_checkpoint", log]:
         _fsync(made)
 
@@ -412,20 +425,26 @@ def entry_path(root: Path, shape: TableShape, version: int) -> Path:
 
 def log_entry(root: Path, shape: TableShape, version: int) -> list[dict[str, Any]]:
     """The actions of one commit, as its file holds them."""
-    path = entry_path(root, shape, version)
+    return actions(entry_path(root, shape, version))
+
+
+def actions(path: Path) -> list[dict[str, Any]]:
+    """What the file of a commit holds. Raises Damaged."""
     try:
-        actions = [json.loads(line) for line in path.read_text().splitlines()]
+        found = [json.loads(line) for line in path.read_text().splitlines()]
     except (OSError, ValueError) as exc:
-        raise Damaged(f"commit {version} of table {shape.name} cannot be read ({exc}); restore {path}") from exc
-    if not all(isinstance(action, dict) for action in actions):
-        raise Damaged(f"commit {version} of table {shape.name} holds what is no action; restore {path}")
-    return actions
+        raise Damaged(f"{path} cannot be read ({exc}); restore it from a backup") from exc
+    if not all(isinstance(action, dict) for action in found):
+        raise Damaged(f"{path} holds what is no action; restore it from a backup")
+    return found
 
 
 def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as exc:
+        raise OSError(exc.errno, exc.strerror, str(path)) from exc
     finally:
         os.close(handle)
 

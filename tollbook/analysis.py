@@ -58,6 +58,7 @@ class Analysis:
         self.catalog = catalog
         self.versions: Mapping[str, int] = dict(house.versions)
         self._root = house.root
+        self._house = house
         self._con = house.con
         house.define_metered(
             catalog, [Span(p.id, m.id, EVER["start"], EVER["end"]) for p in catalog.partners for m in catalog.meters]
@@ -85,7 +86,7 @@ class Analysis:
             raise NotAnalysis(
                 "an analysis is one SELECT: it reads and changes nothing; export with the frame's own to_csv"
             )
-        return _frame(self._con.sql(sql, params=params or None).to_arrow_table())
+        return _frame(self._house.ask(sql, params))
 
     def as_invoiced(self, number: str) -> "Analysis":
         """The lake and the catalog as they were when this invoice's month was closed: what the invoice rests on."""

@@ -27,7 +27,7 @@ from billing.periods import BadPeriod
 from ingest.formats import UnknownFormat
 from ingest.producers import BadProducers
 from schemas.halts import Halted
-from schemas.lake import Fenced, LakeError, local
+from schemas.lake import Damaged, Fenced, LakeError, local
 from tollbook.embedded import Busy, NoFiles
 from tollbook.kafka_errors import KafkaRefused, KafkaUnreachable
 from tollbook.kafka_options import BadKafkaOptions
@@ -222,6 +222,11 @@ def _lake(exc: Exception) -> int:
     return AGAIN if _is_disk(_number(exc)) else USAGE
 
 
+def _damaged(exc: Damaged) -> int:
+    complain(_COLOUR.sub("", str(exc)))
+    return REFUSED
+
+
 def _unread(_: Exception) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be written goes nowhere
     return UNREAD
@@ -267,6 +272,7 @@ def _is_disk(number: int | None) -> bool:
 _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], int]], ...] = (
     ((CatalogError, Refused, Unsettled), _problems),
     ((UnknownFormat, NoFiles, BadPeriod, WrongUse, BadDocument, BadProducers), _wrong_use),
+    (Damaged, _damaged),
     (LakeError, _lake),
     (Halted, _halted),
     ((BadKafkaOptions, BadPositions, KafkaRefused), _wrong_use),

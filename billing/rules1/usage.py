@@ -30,7 +30,7 @@ def counted(house: Meters, catalog: Catalog, spans: Sequence[Span]) -> list[Deci
     """What each span's meter counted, in its field's own unit; 0 where nothing."""
     _register(house, catalog, spans)
     house.con.sql(_statement("metered")).create_view("metered", replace=True)
-    rows = house.con.sql(_statement("by_span")).to_arrow_table().to_pylist()
+    rows = house.ask(_statement("by_span")).to_pylist()
     found = {row["span"]: row["quantity"] for row in rows}
     return [found.get(i, Decimal(0)) for i in range(len(spans))]
 
@@ -38,7 +38,7 @@ def counted(house: Meters, catalog: Catalog, spans: Sequence[Span]) -> list[Deci
 def sha256(house: Meters, partner_id: str, start: datetime, end: datetime) -> str:
     """The hash of a partner's rollups between two instants, summed by key."""
     params = {"partner_id": partner_id, "start": start, "end": end}
-    rows = integers.rows(house.con.sql(_statement("usage_rows"), params=params).to_arrow_table())
+    rows = integers.rows(house.ask(_statement("usage_rows"), params))
     return hashlib.sha256("\n".join(map(repr, rows)).encode()).hexdigest()
 
 

@@ -32,6 +32,7 @@ from tests.billing.lakes import NOW, OCTOBER, books, land, request
 from tests.long import LONG
 
 CLOSES = 50 if LONG else 6
+COMMITS = 12  # that may come beside each close
 ACCESS = "gateway.access/0@id"
 
 
@@ -42,7 +43,7 @@ def november(name: str) -> dict[str, Any]:
 @contextmanager
 def beside(*workers: Callable[[Callable[[], None]], None]) -> Iterator[Callable[[], None]]:
     """Workers that land, each calls what it is given after every commit and ends when that raises; gives a wait for one more commit."""
-    landed, ended = threading.Condition(), threading.Event()
+    landed, ended, allowed = threading.Condition(), threading.Event(), threading.Semaphore(0)
     commits, failed = 0, list[BaseException]()
 
     def told() -> None:
@@ -50,6 +51,7 @@ def beside(*workers: Callable[[Callable[[], None]], None]) -> Iterator[Callable[
         with landed:
             commits += 1
             landed.notify_all()
+        allowed.acquire()
         if ended.is_set():
             raise StopIteration
 
@@ -67,6 +69,7 @@ def beside(*workers: Callable[[Callable[[], None]], None]) -> Iterator[Callable[
     def another() -> None:
         with landed:
             before = commits
+            allowed.release(COMMITS)
             assert landed.wait_for(lambda: commits > before or failed, timeout=60)
         assert not failed
 
@@ -77,6 +80,7 @@ def beside(*workers: Callable[[Callable[[], None]], None]) -> Iterator[Callable[
         yield another
     finally:
         ended.set()
+        allowed.release(len(threads))
         for thread in threads:
             thread.join()
     assert not failed

@@ -11,7 +11,7 @@ from billing.catalog import CatalogError, Located
 from billing.closing import Refused
 from billing.periods import BadPeriod
 from ingest.formats import UnknownFormat
-from schemas.lake import Fenced, LakeError
+from schemas.lake import Damaged, Fenced, LakeError
 from tollbook.edge import EXIT_CODES, WrongUse, guarded
 from tollbook.embedded import Busy, NoFiles
 
@@ -31,6 +31,7 @@ PROBLEMS = [Located("a.yaml", 3, "x", "is wrong; mend it"), Located("b.yaml", 1,
         pytest.param(BadPeriod("when"), 2, ["when"], id="period"),
         pytest.param(WrongUse("how"), 2, ["how"], id="use"),
         pytest.param(LakeError("no lake; make one"), 2, ["no lake; make one"], id="lake"),
+        pytest.param(Damaged("a.parquet is damaged; restore it"), 1, ["a.parquet is damaged; restore it"], id="damage"),
         pytest.param(
             LakeError(f"the commit could not be written ({FULL}); free the disk"), 75,
             ["the commit could not be written (Generic LocalFileSystem error Unable to copy data No space left on device (os error 28)); free the disk"],
