@@ -1,6 +1,7 @@
 """Invoices, closes and drafts on a terminal."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ from billing.closing import Close
 from billing.document import money
 from billing.issuing import Checked, Explained, Issued, Report
 from billing.rating import Draft, Line
+from schemas import zones
 from schemas.catalog import Catalog
 from tollbook.screens import aligned, number
 from tollbook.terminal import out, sentence, table, words
@@ -44,6 +46,7 @@ def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
         view = table(f"{draft.partner.name} ({draft.partner.id})", "line", ">quantity", f">{draft.currency}")
         for line in draft.lines:
             name, unit = _named(catalog, line)
+            name += _part_of(line_days(draft, line), _days(*draft.period, draft.partner.time_zone))
             view.row(name, f"{number(line.charge.billed_quantity)}{unit}", amount(line.charge.amount, draft.currency))
         view.add_section()
         view.row("total", "", amount(draft.total, draft.currency), style="bold")
@@ -82,7 +85,9 @@ def invoice(found: Issued) -> None:
     for line in doc["lines"]:
         quantity = number(Decimal(line["billed_quantity"])) + (f" {line['unit']}" if line["unit"] else "")
         total = amount(Decimal(line["amount"]), doc["currency"])
-        view.row(words((line["description"], "bold")), quantity, "", words((total, "bold")))
+        whole = doc["period"]["first_day"], doc["period"]["last_day"]
+        days = _part_of((line["first_day"], line["last_day"]), whole)
+        view.row(words((line["description"], "bold"), days), quantity, "", words((total, "bold")))
         figures = ([Decimal(part[name]) for part in line["parts"]] for name in ("quantity", "unit_price", "amount"))
         for part, *cells in zip(line["parts"], *map(aligned, figures), strict=True):
             explained = part["explanation"].replace("\u202f", ",")  # thin spaces are for print
@@ -135,6 +140,22 @@ def amount(value: Decimal, currency: str) -> str:
     """An amount with the decimals of its currency, in groups of three."""
     whole, point, cents = money(value, currency).partition(".")
     return f"{int(whole):,}{point}{cents}" if not whole.startswith("-") else f"-{int(whole[1:]):,}{point}{cents}"
+
+
+def line_days(draft: Draft, line: Line) -> tuple[str, str]:
+    """The first and the last day that a line covers, by the partner's clock."""
+    return _days(line.segment.start, line.segment.end, draft.partner.time_zone)
+
+
+def _days(start: datetime, end: datetime, zone: str) -> tuple[str, str]:
+    last = zones.local_day(end - timedelta(microseconds=1), zone)
+    return zones.local_day(start, zone).isoformat(), last.isoformat()
+
+
+def _part_of(days: tuple[str, str], period: tuple[str, str]) -> str:
+    """The days of a line that covers less than the period, to stand behind its name."""
+    first, last = days
+    return "" if days == period else f" ({first})" if first == last else f" ({first} to {last})"
 
 
 def _named(catalog: Catalog, line: Line) -> tuple[str, str]:
