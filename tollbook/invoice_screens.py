@@ -1,7 +1,6 @@
 """Invoices, closes and drafts on a terminal."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +9,8 @@ from rich.padding import Padding
 from billing.closing import Close
 from billing.document import money
 from billing.issuing import Checked, Explained, Issued, Report
+from billing.periods import Interval
 from billing.rating import Draft, Line
-from schemas import zones
 from schemas.catalog import Catalog
 from tollbook.screens import aligned, number
 from tollbook.terminal import out, sentence, table, words
@@ -46,7 +45,7 @@ def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
         view = table(f"{draft.partner.name} ({draft.partner.id})", "line", ">quantity", f">{draft.currency}")
         for line in draft.lines:
             name, unit = _named(catalog, line)
-            name += _part_of(line_days(draft, line), _days(*draft.period, draft.partner.time_zone))
+            name += _part_of(days(line.interval), days(draft.period.interval))
             view.row(name, f"{number(line.charge.billed_quantity)}{unit}", amount(line.charge.amount, draft.currency))
         view.add_section()
         view.row("total", "", amount(draft.total, draft.currency), style="bold")
@@ -86,8 +85,8 @@ def invoice(found: Issued) -> None:
         quantity = number(Decimal(line["billed_quantity"])) + (f" {line['unit']}" if line["unit"] else "")
         total = amount(Decimal(line["amount"]), doc["currency"])
         whole = doc["period"]["first_day"], doc["period"]["last_day"]
-        days = _part_of((line["first_day"], line["last_day"]), whole)
-        view.row(words((line["description"], "bold"), days), quantity, "", words((total, "bold")))
+        part = _part_of((line["first_day"], line["last_day"]), whole)
+        view.row(words((line["description"], "bold"), part), quantity, "", words((total, "bold")))
         figures = ([Decimal(part[name]) for part in line["parts"]] for name in ("quantity", "unit_price", "amount"))
         for part, *cells in zip(line["parts"], *map(aligned, figures), strict=True):
             explained = part["explanation"].replace("\u202f", ",")  # thin spaces are for print
@@ -142,14 +141,9 @@ def amount(value: Decimal, currency: str) -> str:
     return f"{int(whole):,}{point}{cents}" if not whole.startswith("-") else f"-{int(whole[1:]):,}{point}{cents}"
 
 
-def line_days(draft: Draft, line: Line) -> tuple[str, str]:
-    """The first and the last day that a line covers, by the partner's clock."""
-    return _days(line.segment.start, line.segment.end, draft.partner.time_zone)
-
-
-def _days(start: datetime, end: datetime, zone: str) -> tuple[str, str]:
-    last = zones.local_day(end - timedelta(microseconds=1), zone)
-    return zones.local_day(start, zone).isoformat(), last.isoformat()
+def days(interval: Interval) -> tuple[str, str]:
+    """The first and the last day of it, by the partner's clock."""
+    return interval.first_day.isoformat(), interval.last_day.isoformat()
 
 
 def _part_of(days: tuple[str, str], period: tuple[str, str]) -> str:
