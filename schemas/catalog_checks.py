@@ -166,6 +166,9 @@ def _doubles(catalog: Catalog, left_out: Mapping[str, Collection[str]]) -> Itera
         for i, record in enumerate(getattr(catalog, name)):
             if record.id in seen:
                 yield Problem(where=(name, i, "id"), message=f"{record.id!r} is defined twice; keep one")
+            if name != "sources" and record.id.startswith("-"):
+                message = f"{record.id!r} begins with a dash, so a command takes it for an option; begin it with a letter or a digit"
+                yield Problem(where=(name, i, "id"), message=message)
             seen.add(record.id)
     prefixes: dict[str, str] = {}
     for i, entity in enumerate(catalog.legal_entities):
