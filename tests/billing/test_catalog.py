@@ -190,7 +190,9 @@ def test_a_source_whose_unknown_credentials_would_all_be_own_is_refused(tmp_path
     (found,) = problems(catalogs.written(tmp_path / "catalog", partners=partners, seller=seller))
     assert found.field == "sources.edge.partner"
     assert "own: {partner: us, without_credential: true}" in found.message
-    (doubt,) = doubts(load(catalogs.written(tmp_path / "wide", partners=partners)))
+    tagged = SELLER + "sources:\n  - {id: edge, may_tag: true, own: {partner: us, without_credential: true}}\n"
+    doubt, other = reversed(doubts(load(catalogs.written(tmp_path / "wide", partners=partners, seller=tagged))))
+    assert other.startswith("sources.edge.own: partners are named here by a tag")
     assert doubt.startswith("partners.us.credentials.0: every client of https://login.example")
 
 
