@@ -161,7 +161,7 @@ def test_no_command_lets_what_came_from_outside_onto_the_screen_as_it_is(hostile
         **{f"dead {row['letter']}": hostile.tollbook("dead", "show", row["letter"], *lake) for row in letters},
         "verify": hostile.tollbook("verify", *lake),
         "check": hostile.tollbook("catalog", "check", hostile.catalog),
-        "close": hostile.close(),
+        "close": hostile.close("--accept-refused", "strangers"),
         "rate": hostile.tollbook("invoice", "rate", *lake, *catalog, *october),
         "issue": hostile.tollbook("invoice", "issue", *lake, *october, "--now", "2026-11-05"),
         "show": hostile.tollbook("invoice", "show", "S-2026-000001", *lake),
