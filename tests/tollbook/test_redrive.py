@@ -181,7 +181,7 @@ def test_a_log_that_was_read_in_the_wrong_format_is_read_in_the_right_one(here: 
     """The whole month is refused, and nothing of it is lost. A line that another format cuts otherwise stays what it was."""
     log = here.log("a.log", *requests(12), b"[" + b",".join(x.strip() for x in requests(2, T0_MS + DAY_MS)) + b"]\n")
     wrong = ["--catalog", here.catalog, "--lake", here.lake, "--format", "caddy", "--source", "edge"]
-    assert here.tollbook("run", *wrong, log).out.startswith("13 entries: 0 counted")
+    assert here.tollbook("run", *wrong, "--accept-form-errors", log).out.startswith("13 entries: 0 counted")
     done = redrive(here, "--json")
     assert {now: n for (_, now), n in became(done).items()} == {"counted": 12, "left": 1}
     assert "the format cuts their lines into other entries than before" in done.complaints[0]
@@ -317,7 +317,7 @@ def test_show_prints_one_letter_whole_with_what_mends_it(here: Here) -> None:
 )
 def test_show_names_what_there_is_not(here: Here, letter: str, pattern: str) -> None:
     """One clear line, and where to look."""
-    assert here.run(here.log("a.log", b"no JSON\n")).code == 0
+    assert here.run("--accept-form-errors", here.log("a.log", b"no JSON\n")).code == 0
     ended = here.tollbook("dead", "show", letter, "--lake", here.lake)
     assert ended.code == 2
     assert pattern in ended.complaints[0]
