@@ -146,6 +146,8 @@ class Source(Record):
     event_types: tuple[EventType, ...] | None = Field(default=None, min_length=1)  # of usage events; None: any
     max_age_days: int | None = Field(default=None, ge=1)
     max_future_minutes: int | None = Field(default=None, ge=0)
+    # The share of entries refused for their form (schemas.reasons.FORM) beyond which the source is paused; 100: never.
+    max_refused_percent: int = Field(default=50, ge=0, le=100)
     routes: tuple[RouteName, ...] = ()  # the first that matches names the route
     own: Own | None = None
 

@@ -139,6 +139,14 @@ def doubts(catalog: Catalog) -> list[str]:
 
 
 def _wide_claims(catalog: Catalog) -> Iterator[str]:
+    """Claims that take in a partner's lines if something is left out of them."""
+    for source in catalog.sources:
+        if source.own and (source.may_tag or source.key_is_partner):
+            what = "tag" if source.may_tag else "record's key"
+            yield (
+                f"sources.{source.id}.own: partners are named here by a {what}, and a line in which it is missing is own traffic; make sure that "
+                f"no client can leave it out"
+            )
     for partner in catalog.partners:
         for i, credential in enumerate(partner.credentials):
             if partner.is_internal and credential.kind == "oidc" and credential.client_id is None:
