@@ -171,3 +171,97 @@ def test_a_price_with_too_many_digits_is_a_problem_and_no_crash() -> None:
     rates = [{"meter": "requests", "price": {"model": "per_unit", "unit_price": "0." + "1" * 59}}]
     _, problems = drafted(priced(versions=[{"valid_from": "2026-01-01", "rates": rates}]), {"requests": D(10**9 + 1)})
     assert any("no exact amount" in p and "acme" in p and "requests" in p for p in problems)
+
+
+def tiers(*rows: tuple[str | None, str, str]) -> list[dict[str, str | None]]:
+    return [{"up_to": up_to, "unit_price": price, "flat_fee": fee} for up_to, price, fee in rows]
+
+
+def month_of_two_prices(
+    first: dict[str, Any], second: dict[str, Any], counts: tuple[str, str]
+) -> list[tuple[Decimal, Decimal]]:
+    """Billed quantity and amount of each line, where the price of requests changes on the 16th."""
+    rates = [{"meter": "requests", **first}], [{"meter": "requests", **second}]
+    egress = {"meter": "egress", "price": {"model": "per_unit", "unit_price": "0"}}
+    held = [
+        {"valid_from": day, "rates": [*part, egress]}
+        for day, part in zip(("2026-01-01", "2026-10-16"), rates, strict=True)
+    ]
+    asked = asked_of(priced(versions=held))
+    amounts = iter(D(c) for c in counts)
+    usage = [next(amounts, D(0)) if span.meter == "requests" else D(0) for span in asked.spans()]
+    draft, problems = rating.draft(priced(versions=held), asked, usage)
+    assert problems == []
+    assert draft is not None
+    return [(line.charge.billed_quantity, line.charge.amount) for line in draft.lines]
+
+
+PER_UNIT = {"price": {"model": "per_unit", "unit_price": "0.10"}, "free_units": "100"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "counts", "lines"),
+    [
+        pytest.param(
+            {"price": {"model": "graduated", "tiers": tiers(("1000", "0.10", "0"), (None, "0.05", "0"))}, "free_units": "100"},
+            {"price": {"model": "graduated", "tiers": tiers(("1000", "0.08", "0"), (None, "0.04", "0"))}, "free_units": "100"},
+            ("600", "500"), [("500", "50.00"), ("500", "40.00")], id="the worked example of docs/pricing.md",
+        ),
+        pytest.param(
+            PER_UNIT, PER_UNIT | {"price": {"model": "per_unit", "unit_price": "0.20"}},
+            ("60", "60"), [("20", "4.00")], id="free units reach into the second part",
+        ),
+        pytest.param(PER_UNIT, PER_UNIT | {"free_units": "50"}, ("80", "40"), [("40", "4.00")], id="fewer free units: those of before are not charged again"),
+        pytest.param(
+            {"price": {"model": "graduated", "tiers": tiers(("100", "1", "7"), (None, "0", "3"))}},
+            {"price": {"model": "graduated", "tiers": tiers(("100", "2", "9"), (None, "0", "5"))}},
+            ("0", "150"), [("0", "7.00"), ("150", "205.00")], id="a first tier's fee at zero is due once, the second tier's when it is reached",
+        ),
+        pytest.param(
+            {"price": {"model": "volume", "tiers": tiers(("100", "0.2", "1"), (None, "0.1", "5"))}},
+            {"price": {"model": "volume", "tiers": tiers(("150", "0.3", "2"), (None, "0.2", "6"))}},
+            ("80", "60"), [("80", "8.00"), ("60", "20.00")], id="volume: the whole month's tier by each line's bounds, the last one's fee",
+        ),
+        pytest.param(
+            {"price": {"model": "package", "package_size": "100", "package_price": "5"}},
+            {"price": {"model": "package", "package_size": "100", "package_price": "4"}},
+            ("130", "60"), [("130", "10.00"), ("60", "0.00")], id="a package that was begun is begun",
+        ),
+        pytest.param(
+            PER_UNIT, {"price": {"model": "package", "package_size": "100", "package_price": "4"}},
+            ("150", "60"), [("50", "5.00"), ("60", "4.00")], id="another model goes on from the same count",
+        ),
+    ],
+)  # fmt: skip
+def test_a_price_that_changes_goes_on_from_the_months_count(
+    first: dict[str, Any], second: dict[str, Any], counts: tuple[str, str], lines: list[tuple[str, str]]
+) -> None:
+    """Each line is what its own price asks for the count at its end, less what it asks for the count at its start."""
+    assert month_of_two_prices(first, second, counts) == [(D(billed), D(amount)) for billed, amount in lines]
+
+
+@given(first=COUNTS, second=COUNTS)
+def test_equal_prices_change_nothing(first: Decimal, second: Decimal) -> None:
+    """Whoever repeats a price in a new version, in any order and under another text, bills what was billed without it."""
+    rates = document()["rate_cards"][0]["versions"][0]["rates"]
+    again = [{**rate, "description": "the same in other words"} for rate in reversed(rates)]
+    whole, _ = rated(book(), {"requests": first, "egress": second})
+    twice, _ = rated(
+        priced(versions=[{"valid_from": "2026-01-01", "rates": rates}, {"valid_from": "2026-10-16", "rates": again}]),
+        {"requests": first, "egress": second},
+    )
+    assert twice.total == whole.total
+    assert len(twice.lines) == len(whole.lines)
+
+
+def test_a_plan_that_is_taken_up_again_counts_on() -> None:
+    """Nobody gets free units, or the first tier, twice by leaving for a day."""
+    parts = document()
+    parts["partners"][0]["plans"] = [
+        {"plan": "plan-a", "valid_from": "2026-01-01", "valid_to": "2026-10-11"},
+        {"plan": "plan-a", "valid_from": "2026-10-12"},
+    ]
+    draft, problems = rated(book(**parts), {"requests": D(8)})
+    amounts = [(line.counted_before, line.charge.amount) for line in draft.lines if line.rate.meter == "requests"]
+    assert amounts == [(0, D("4.00")), (8, D("1.75"))]  # 8 at 0.5; then 2 at 0.5 and 6 at 0.125
+    assert problems != []  # the day between has no plan, and the test's usage fills every span
