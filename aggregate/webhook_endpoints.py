@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from standardwebhooks import Webhook
 
+from schemas import yaml_text
 from schemas.catalog_fields import Id
 
 KEY_BYTES_MIN = 24  # Standard Webhooks: 24 to 64
@@ -66,9 +66,9 @@ _FILE = TypeAdapter(list[_Said])
 def endpoints(file: Path, env: Mapping[str, str]) -> list[Endpoint]:
     """The endpoints of a file. Raises BadEndpoints, or OSError where a file cannot be read."""
     try:
-        said = _FILE.validate_python(yaml.safe_load(file.read_text()) or [])
-    except yaml.YAMLError as exc:
-        raise BadEndpoints(f"{file} is no YAML: {exc}") from exc
+        said = _FILE.validate_python(yaml_text.read(file.read_text("utf-8")) or [])
+    except (yaml_text.BadYaml, UnicodeDecodeError) as exc:
+        raise BadEndpoints("\n".join(f"{file}: {line}" for line in str(exc).splitlines())) from exc
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         raise BadEndpoints(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from exc

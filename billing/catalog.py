@@ -45,6 +45,9 @@ _REMEDIES = {
 }
 
 
+_PROBLEMS_MAX = 1_000  # of each kind of check; whoever has corrected these is told the next
+
+
 class Located(NamedTuple):
     """One problem and where it stands."""
 
@@ -177,11 +180,12 @@ def load(folder: Path, instead: Mapping[Path, str] = MappingProxyType({})) -> Ca
     try:
         catalog = Catalog.model_validate(merged.document)
     except ValidationError as exc:
-        problems += [merged.locate(_steps(e["loc"]), _message(e)) for e in exc.errors() if not _follows(e)]
-        merged, broken = merged.without({(str(e["loc"][0]), int(e["loc"][1])) for e in exc.errors()})
+        errors = exc.errors()
+        problems += [merged.locate(_steps(e["loc"]), _message(e)) for e in errors[:_PROBLEMS_MAX] if not _follows(e)]
+        merged, broken = merged.without({(str(e["loc"][0]), int(e["loc"][1])) for e in errors})
         catalog = Catalog.model_validate(merged.document)
     found = catalog_checks.problems(catalog, broken, whole=whole)
-    problems += [merged.locate(problem.where, problem.message) for problem in found]
+    problems += [merged.locate(problem.where, problem.message) for problem in found[:_PROBLEMS_MAX]]
     if problems:
         raise CatalogError(problems)
     return catalog
@@ -207,7 +211,7 @@ def _message(error: ErrorDetails) -> str:
     """What is wrong and what to write instead."""
     if error["type"] == "value_error":
         return error["msg"].removeprefix("Value error, ")
-    shown = error["input"] if isinstance(error["input"], str) else "this"
+    shown = error["input"] if isinstance(error["input"], str) else "null" if error["input"] is None else "this"
     remedy = next((r for kind, r in _REMEDIES.items() if error["type"].startswith(kind)), "")
     return remedy.format(**{**error.get("ctx", {}), "shown": shown}) if remedy else error["msg"]
 

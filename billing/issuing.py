@@ -240,10 +240,7 @@ def _proved_drafts(root: Path, made: Close, periods: Sequence[BillingPeriod]) ->
     usage = made.content["usage"]
     spans = [(p.partner_id, p.start, p.end) for p in periods if p.partner_id in usage]
     hashed = made.rules.usage_sha256(house, spans)
-    problems = proofs.pinned_files(root, made.content)
-    for span in spans:
-        problems += proofs.usage(*span, made.content, lambda partner_id, _start, _end: hashed[partner_id])
-    if problems:
+    if problems := proofs.pinned_files(root, made.content) + proofs.usage(made.content, hashed):
         raise Refused(problems)
     return sorted(made.rules.drafts(house, made.content, made.catalog()), key=lambda d: d.partner.id)
 

@@ -7,7 +7,6 @@ every invoice, `issue` before it gives numbers (docs/decisions/022-hashes-of-fil
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,6 @@ from typing import Any
 from billing.render import as_json
 from schemas import history, tables
 from schemas.lake import LakeError
-
-Usage = Callable[
-    [str, datetime, datetime], str
-]  # partner id, start, end → the hash of the usage at the close's versions
 
 
 def files_sha256(root: Path, versions: Mapping[str, int]) -> dict[str, str]:
@@ -62,13 +57,12 @@ def close_id_of(document: str) -> str:
     return hashlib.sha256(document.encode()).hexdigest()[:24]
 
 
-def usage(partner_id: str, start: datetime, end: datetime, content: Mapping[str, Any], hashed: Usage) -> list[str]:
-    """Whether a partner's usage at a close's versions is what it was when the close was made; `content`: the close's document."""
-    expected = content["usage"].get(partner_id)
-    if expected is None or hashed(partner_id, start, end) == expected:
-        return []
+def usage(content: Mapping[str, Any], hashed: Mapping[str, str]) -> list[str]:
+    """Partners whose usage at a close's versions is not what it was at the close; `hashed`: partner id → its hash now, by the close's rules."""
     return [
         f"partner {partner_id}: the usage in table rollups is not what it was at the close (its SHA-256 differs); restore table rollups from a backup"
+        for partner_id, found in hashed.items()
+        if found != content["usage"][partner_id]
     ]
 
 

@@ -62,3 +62,14 @@ def _reading(name: str, framed: Lines) -> Reading:
 def _parser(name: str) -> Parser:
     """Kept: to plan how a format is read takes longer than to read a sample."""
     return Parser(name)
+
+
+def proposed(framed: Lines, instead_of: str) -> str | None:
+    """The format that lines are in, if it is another one than they were read in: it reads most of them, and more than that one."""
+    found = readings(framed)
+    if not found or found[0].format == instead_of:
+        return None
+    before = next((r for r in found if r.format == instead_of), None)
+    first = found[0]
+    is_sure = 2 * first.accepted > first.entries and (before is None or first.rank > before.rank)
+    return first.format if is_sure else None

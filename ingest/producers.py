@@ -4,16 +4,18 @@ A producer is one sender with one source name of its own, so that nobody can use
 clients count as the same producer: give the new key out, then let the old one end (`valid_to`).
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ingest import formats
+from schemas import yaml_text
+from schemas.catalog_fields import Instant
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
@@ -40,15 +42,8 @@ class ApiKey(_Record):
 
     prefix: str = Field(pattern=r"^[0-9a-f]{12}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    valid_from: datetime | None = None
-    valid_to: datetime | None = None
-
-    @field_validator("valid_from", "valid_to")
-    @classmethod
-    def _with_zone(cls, instant: datetime | None) -> datetime | None:
-        if instant is not None and instant.tzinfo is None:
-            raise ValueError("an instant needs its zone: write 2026-01-01T00:00:00Z")
-        return instant
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
 
     def is_valid(self, now: datetime) -> bool:
         """Whether it may be used at `now`: [valid_from, valid_to)."""
@@ -124,8 +119,8 @@ class Producers(_Record):
             ("client", [f"{c.issuer} {c.client}" for p in self.producers for c in p.clients]),
         )
         for what, values in once:
-            if twice := {v for v in values if values.count(v) > 1}:
-                raise ValueError(f"{what} {sorted(twice)[0]!r} stands twice")
+            if twice := sorted(value for value, times in Counter(values).items() if times > 1):
+                raise ValueError(f"{what} {twice[0]!r} stands twice")
         known = {i.issuer for i in self.issuers}
         for producer in self.producers:
             for client in producer.clients:
@@ -149,11 +144,9 @@ class Producers(_Record):
 def parsed(text: str) -> Producers:
     """The producers of a YAML text, every scalar read as text first. Raises BadProducers with all reasons."""
     try:
-        document = yaml.load(text, yaml.BaseLoader)  # noqa: S506  # the one that makes nothing but text
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise BadProducers(f"{where}no YAML: {getattr(exc, 'problem', None) or exc}") from exc
+        document = yaml_text.read(text)
+    except yaml_text.BadYaml as exc:
+        raise BadProducers(str(exc)) from exc
     if not isinstance(document, dict):
         raise BadProducers("the file must be a mapping with `producers`")
     try:

@@ -56,6 +56,19 @@ class Records(NamedTuple):
             keys,
         )
 
+    def only(self, kept: npt.NDArray[np.bool_]) -> "Records":
+        """Those that are `kept`."""
+        rows: list[int] = np.flatnonzero(kept).tolist()
+        keys = None if self.keys is None else [self.keys[row] for row in rows]
+        return Records(
+            [self.values[row] for row in rows],
+            [self.headers[row] for row in rows],
+            self.partitions[rows],
+            self.offsets[rows],
+            self.received_us[rows],
+            keys,
+        )
+
 
 class Reading(NamedTuple):
     """How records of one format and source are read; the limits are measured against the time of receipt."""
@@ -66,6 +79,16 @@ class Reading(NamedTuple):
     key_is_partner: bool = False  # the records' keys name partners; a line of another is refused
 
 
+class OfSource(NamedTuple):
+    """What became of the records of one format and source: their rows in the batch, their entries, and those that were refused (DEAD)."""
+
+    format: str
+    source: str
+    rows: Sequence[int]
+    entries: int
+    refused: pa.Table
+
+
 class Read(NamedTuple):
     """What a batch became: `events` and `refused` with the records' coordinates, and what was read."""
 
@@ -73,6 +96,7 @@ class Read(NamedTuple):
     refused: pa.Table  # schemas.tables.DEAD
     ingested: pa.Table  # schemas.tables.INGESTED
     origins: tuple[Origin, ...]
+    by_source: Sequence[OfSource] = ()
 
 
 class Outgoing(NamedTuple):
@@ -131,18 +155,23 @@ def read(
     entries = np.zeros(len(records.values), np.int64)
     sources = np.empty(len(records.values), object)
     events, refused = [FRESH_EVENTS.empty_table()], [DEAD.schema.empty_table()]
+    by_source: list[OfSource] = []
     groups, letters = _grouped(records, defaults)
     for (format_name, source), group in groups.items():
         sources[group.rows] = source
         try:
             how = reading(format_name, source)
         except UnknownFormat as exc:
-            letters += [(row, Reason.UNKNOWN_FORMAT, str(exc), source) for row in group.rows]
+            unknown = [(row, Reason.UNKNOWN_FORMAT, str(exc), source) for row in group.rows]
+            letters += unknown
+            refused_here = _letters(records, unknown, generations)
+            by_source.append(OfSource(format_name, source, group.rows, len(unknown), refused_here))
             continue
         decoded = _decoded(records, group, how, generations)
         events.append(decoded.events)
         refused.append(decoded.refused)
         entries[group.rows] = decoded.entries
+        by_source.append(OfSource(format_name, source, group.rows, int(decoded.entries.sum()), decoded.refused))
     for row, _, _, source in letters:
         entries[row] = 1
         sources[row] = source
@@ -153,7 +182,7 @@ def read(
         for mine in [records.offsets[records.partitions == p]]
     )
     said = _runs(records, sources, entries, generations)
-    return Read(pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), said, origins)
+    return Read(pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), said, origins, by_source)
 
 
 def refused_whole(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from confluent_kafka import (
     TIMESTAMP_LOG_APPEND_TIME,
     Consumer,
@@ -24,13 +25,12 @@ from confluent_kafka import (
 )
 
 from ingest import records
-from ingest.records import UNREADABLE_HEADERS, Headers, Outgoing, Read, Reading, Records
+from ingest.form import Forms, another, by_reason
+from ingest.records import UNREADABLE_HEADERS, Headers, OfSource, Outgoing, Read, Reading, Records
 from ingest.sending import produce
-from schemas import wire
 from schemas.halts import Halt, Halted
 from schemas.log import AccessPartition
 from schemas.topics import MESSAGE_BYTES_MAX
-from schemas.wire import UnreadableHeaders
 
 # A statement takes 20 ms to plan, whatever it reads; and what is put together of one batch should find room where that of the one before was
 # (tollbook/memory.py).
@@ -84,13 +84,21 @@ class Worker:
         reading: Callable[[str, str], Reading],
         *,
         defaults: tuple[str, str] = ("", ""),
+        max_refused_percent: Callable[[str], int] = lambda _: 100,
+        on_pause: Callable[[Halted], None] = lambda _: None,
     ) -> None:
-        """`reading(format, source)` gives the decoder; `defaults` are format and source of records that do not say."""
+        """`reading(format, source)` gives the decoder; `defaults` are format and source of records that do not say.
+
+        `max_refused_percent(source)` as in the catalog. `on_pause` is told of each partition that is not read on.
+        """
         self._consumer = consumer
         self._producer = producer
         self._route = route
         self._reading = reading
         self._defaults = defaults
+        self._forms = Forms(max_refused_percent)
+        self._on_pause = on_pause
+        self.paused: dict[int, Halted] = {}  # partitions that are not read on
         self._want = _FIRST_BATCH
         self._in_flight: deque[_InFlight] = deque()
         self._committed: dict[int, int] = {}
@@ -108,29 +116,58 @@ class Worker:
             return None
         batch = records_of(messages)
         self._want = _next_size(batch)
-        read = self._read_and_send(batch)
+        if self.paused:  # some may have been on their way already
+            batch = batch.only(~np.isin(batch.partitions, list(self.paused)))
+        read = self._judge_and_send(batch) if batch.values else []
         while len(self._in_flight) > AHEAD_BATCHES:
             self._producer.poll(0.1)
             self._settle()
         return Done(
-            len(messages),
+            sum(pc.sum(r.ingested["records"], min_count=0).as_py() for r in read),
             sum(r.events.num_rows + r.refused.num_rows for r in read),
             pa.chunked_array([chunk for r in read for chunk in r.refused["reason"].chunks], pa.string()),
         )
 
-    def _read_and_send(self, batch: Records) -> list[Read]:
-        """Decode and send; in halves, where refusals with their raw lines would not fit into one message.
+    def _judge_and_send(self, batch: Records) -> list[Read]:
+        """Decode and send, of each partition what stands before the first record of a source that is paused."""
+        read = self._read(batch)
+        bad = [of for of in read.by_source if self._forms.judge(of.format, of.source, of.entries, of.refused)]
+        if not bad:
+            return self._send_all(batch, read)
+        kept = np.ones(len(batch.values), bool)
+        for of in bad:
+            for partition in np.unique(batch.partitions[of.rows]).tolist():
+                mine = batch.partitions == partition
+                first = int(batch.offsets[of.rows][batch.partitions[of.rows] == partition].min())
+                kept[mine & (batch.offsets >= first)] = False
+                self._pause(partition, first, of)
+        before = batch.only(kept)
+        return self._send_all(before, self._read(before)) if before.values else []
+
+    def _pause(self, partition: int, offset: int, of: OfSource) -> None:
+        """Read no more of a partition. What was committed of it lies before: whoever gets it next begins there."""
+        if partition in self.paused:
+            return
+        self._consumer.pause([TopicPartition(self._route.access, partition)])
+        self.paused[partition] = paused = _paused(f"{self._route.access}/{partition}", offset, of)
+        self._on_pause(paused)
+
+    def _read(self, batch: Records) -> Read:
+        return records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
+
+    def _send_all(self, batch: Records, read: Read) -> list[Read]:
+        """Send; in halves, where refusals with their raw lines would not fit into one message.
 
         A single record that does not fit is refused as a whole: what it covers must be in one message of each partition.
         """
-        read = records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
         letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
         half, size = len(batch.values) // 2, max(m.size for m in (letter, *messages))
         if not half and size > _ONE_RECORD_BYTES:
             read = records.refused_whole(batch, size, self.generation_of, defaults=self._defaults)
             letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
         if half and size > MESSAGE_BYTES:
-            return [*self._read_and_send(batch.part(slice(half))), *self._read_and_send(batch.part(slice(half, None)))]
+            parts = [batch.part(slice(half)), batch.part(slice(half, None))]
+            return [sent for part in parts for sent in self._send_all(part, self._read(part))]
         offsets = {int(p): int(batch.offsets[batch.partitions == p].max()) + 1 for p in np.unique(batch.partitions)}
         sent = _InFlight(offsets, 0)
         self._in_flight.append(sent)
@@ -223,6 +260,18 @@ class Worker:
     def _forget(self, partitions: Sequence[TopicPartition]) -> None:
         for where in partitions:
             self._committed.pop(where.partition, None)
+            self.paused.pop(where.partition, None)
+
+
+def _paused(partition: str, offset: int, of: OfSource) -> Halted:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in by_reason(of.refused).items())
+    other = another(of.refused, of.format)
+    return Halted(
+        Halt.FORM,
+        f"{partition} is not read on from offset {offset}: of {of.entries:,} entries of source {of.source} read as {of.format} were refused for their "
+        f"form: {reasons}. {f'They look like {other}. ' if other else ''}To take them as they are, start again with --accept-form-errors {of.source}, "
+        f"and redrive them in the right format",
+    )
 
 
 def records_of(messages: Sequence[Message]) -> Records:
@@ -248,17 +297,15 @@ def records_of(messages: Sequence[Message]) -> Records:
 
 
 def _headers(messages: Sequence[Message]) -> list[Headers]:
-    try:
-        return list(map(Message.headers, messages))
-    except SystemError:  # of one of them: see wire.headers_of
-        return [_headers_of(message) for message in messages]
-
-
-def _headers_of(message: Message) -> Headers:
-    try:
-        return wire.headers_of(message)  # type: ignore[arg-type]
-    except UnreadableHeaders:
-        return UNREADABLE_HEADERS
+    """The headers of each, asked for once: where the client library has failed on a message, a second answer of it is no list that can be read."""
+    found: list[Headers] = []
+    left = iter(messages)
+    while len(found) < len(messages):
+        try:
+            found.extend(map(Message.headers, left))
+        except SystemError:  # see wire.headers_of; what came before stays in `found`
+            found.append(UNREADABLE_HEADERS)
+    return found
 
 
 def _next_size(batch: Records) -> int:

@@ -21,6 +21,7 @@ from schemas.catalog_fields import (
     Amount,
     Code,
     Currency,
+    Day,
     EventId,
     EventType,
     FieldName,
@@ -35,6 +36,8 @@ from schemas.catalog_fields import (
     Status,
     Text,
     Zone,
+    day_of,
+    instant_of,
 )
 from schemas.windows import to_us
 from schemas.zones import in_utc, midnight
@@ -143,6 +146,8 @@ class Source(Record):
     event_types: tuple[EventType, ...] | None = Field(default=None, min_length=1)  # of usage events; None: any
     max_age_days: int | None = Field(default=None, ge=1)
     max_future_minutes: int | None = Field(default=None, ge=0)
+    # The share of entries refused for their form (schemas.reasons.FORM) beyond which the source is paused; 100: never.
+    max_refused_percent: int = Field(default=50, ge=0, le=100)
     routes: tuple[RouteName, ...] = ()  # the first that matches names the route
     own: Own | None = None
 
@@ -291,7 +296,7 @@ class Rate(Record):
 class RateCardVersion(Record):
     """The prices from a date on, until the next version."""
 
-    valid_from: date
+    valid_from: Day
     rates: tuple[Rate, ...] = Field(min_length=1)
 
 
@@ -355,8 +360,8 @@ class PlanAssignment(Record):
     """A plan from a date (included) to a date (excluded; None: open)."""
 
     plan: Id
-    valid_from: date
-    valid_to: date | None = None
+    valid_from: Day
+    valid_to: Day | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> "PlanAssignment":
@@ -393,9 +398,7 @@ class Credential(Record):
     @field_validator("valid_from", "valid_to", mode="before")
     @classmethod
     def _date_stays_date(cls, value: object) -> object:
-        return (
-            date.fromisoformat(value) if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value) else value
-        )
+        return value if isinstance(value, str) and "T" in value.upper() and instant_of(value) else day_of(value)
 
     @model_validator(mode="after")
     def _named(self) -> "Credential":

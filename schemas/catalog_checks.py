@@ -139,6 +139,14 @@ def doubts(catalog: Catalog) -> list[str]:
 
 
 def _wide_claims(catalog: Catalog) -> Iterator[str]:
+    """Claims that take in a partner's lines if something is left out of them."""
+    for source in catalog.sources:
+        if source.own and (source.may_tag or source.key_is_partner):
+            what = "tag" if source.may_tag else "record's key"
+            yield (
+                f"sources.{source.id}.own: partners are named here by a {what}, and a line in which it is missing is own traffic; make sure that "
+                f"no client can leave it out"
+            )
     for partner in catalog.partners:
         for i, credential in enumerate(partner.credentials):
             if partner.is_internal and credential.kind == "oidc" and credential.client_id is None:
@@ -166,6 +174,9 @@ def _doubles(catalog: Catalog, left_out: Mapping[str, Collection[str]]) -> Itera
         for i, record in enumerate(getattr(catalog, name)):
             if record.id in seen:
                 yield Problem(where=(name, i, "id"), message=f"{record.id!r} is defined twice; keep one")
+            if name != "sources" and record.id.startswith("-"):
+                message = f"{record.id!r} begins with a dash, so a command takes it for an option; begin it with a letter or a digit"
+                yield Problem(where=(name, i, "id"), message=message)
             seen.add(record.id)
     prefixes: dict[str, str] = {}
     for i, entity in enumerate(catalog.legal_entities):

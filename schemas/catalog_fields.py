@@ -2,10 +2,11 @@
 
 import ipaddress
 import re
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from schemas import routes, zones
 from schemas.money import MINOR_UNITS
@@ -13,6 +14,8 @@ from schemas.money import MINOR_UNITS
 # Control characters; and explicit embeddings, overrides and isolates: what follows these is shown in another order than it is stored.
 _NOT_IN_A_LINE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:")
 _MAPPED_BITS = 96  # ::ffff:0:0/96 holds the addresses of IPv4
 
 
@@ -69,6 +72,35 @@ def _pattern(text: str) -> str:
     return text
 
 
+def day_of(value: object) -> object:
+    """A date as it is written: 20260131 would else be taken for seconds since 1970. Raises ValueError with the form."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return date.fromisoformat(value) if _DAY.fullmatch(value) else _refused_day(value)
+    except ValueError:
+        return _refused_day(value)
+
+
+def _refused_day(value: str) -> object:
+    raise ValueError(f"{value!r} is no date; write it like 2026-01-31") from None
+
+
+def instant_of(value: object) -> object:
+    """An instant as it is written, for the constructor to read. Raises ValueError with the form."""
+    if isinstance(value, str) and not _INSTANT.match(value):
+        raise ValueError(f"{value!r} is no instant; write it like 2026-01-31T00:00:00Z")
+    return value
+
+
+def _with_zone(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs its zone: write 2026-01-01T00:00:00Z")
+    return instant
+
+
+Day = Annotated[date, BeforeValidator(day_of)]
+Instant = Annotated[datetime, BeforeValidator(instant_of), AfterValidator(_with_zone)]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2}|0)$")]  # 0: none was logged
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands on invoices

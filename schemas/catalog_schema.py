@@ -48,6 +48,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "event_types": "Which types of usage events are known. An event of another type is refused; absent: any type is read.",
         "max_age_days": "Refuse what is older than this when it is received; 35 without it. Files have a time of receipt only if --received says it.",
         "max_future_minutes": "Refuse what lies so far, or further, ahead of the time of receipt; 5 without it.",
+        "max_refused_percent": "Pause the source when more of a hundred entries are refused for their form, such as by a wrong format; 100: never.",
         "routes": "Other names for the routes of its log, given when a line is read; the first entry that matches counts.",
         "own": "Which of its lines without a credential are the operator's own traffic.",
     },

@@ -11,6 +11,7 @@ class Halt(StrEnum):
     PARTITIONS_CHANGED = "PARTITIONS_CHANGED"  # an id would be met by another worker than its first copy
     BAD_TOPIC = "BAD_TOPIC"  # its settings break exactness
     BAD_MESSAGE = "BAD_MESSAGE"  # no batch of ours, or of a version we do not know
+    FORM = "FORM"  # too much of a source is refused for its form
     UNDELIVERED = "UNDELIVERED"  # the broker did not take what was sent
     KAFKA = "KAFKA"  # the broker does not answer, or refuses
     STALLED = "STALLED"  # no progress although there is work

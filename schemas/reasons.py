@@ -52,6 +52,27 @@ class Reason(StrEnum):
     ID_CONFLICT = "ID_CONFLICT"
 
 
+# Reasons that say that a line is not what its format says: many of them mean a wrong format, or a gateway whose log was changed, and pause the
+# source (ingest/form.py). Attribution is not among them, nor is what follows from bytes, ids and sizes that a caller of the gateway chooses
+# (BAD_UTF8, TOO_LARGE, BAD_ID, NUMBER_RANGE, …), nor lateness: a stranger must not be able to stop metering.
+FORM: frozenset[Reason] = frozenset(
+    {
+        Reason.BAD_ENCODING,
+        Reason.UNKNOWN_FORMAT,
+        Reason.NOT_JSON,
+        Reason.NOT_OBJECT,
+        Reason.TRAILING_DATA,
+        Reason.SCHEMA_UNKNOWN,
+        Reason.NO_TIME,
+        Reason.NO_ZONE,
+        Reason.BAD_TIME,
+        Reason.TIME_RANGE,
+    }
+)
+# Of these a stranger can make many, by connections without a request, and a log may hold many that are harmless. They mean a wrong format only
+# where another format reads the same lines as requests.
+FORM_IF_ANOTHER_FITS: frozenset[Reason] = frozenset({Reason.NOT_A_REQUEST})
+
 REMEDY: dict[Reason, str] = {
     Reason.BAD_UTF8: "the shipper cut or re-encoded the line; ship the log as UTF-8",
     Reason.BAD_ENCODING: "the text is UTF-16 or UTF-32; ship the log as UTF-8",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 DEPTH_MAX = 64  # the deepest field of a catalog lies eight levels down
+FAULTS_MAX = 1_000  # reading ends there
 # What aliases may add to a file: twenty times what is written in it, and as much as a short file needs.
 ALIASED_MAX, ALIASED_TIMES_MAX = 100_000, 20
 
@@ -102,7 +103,7 @@ class _Builder:
             step = steps.get(type(event))
             if step is not None:
                 step(event)
-            if self._is_over:
+            if self._is_over or len(self.faults) >= FAULTS_MAX:
                 return
 
     def _document(self, event: Any) -> None:

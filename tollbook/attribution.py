@@ -100,5 +100,10 @@ def time_limits(catalog: Catalog, source: str) -> TimeLimits:
     )
 
 
+def max_refused_percent(catalog: Catalog, source: str) -> int:
+    """How many of a hundred entries of a source may be refused for their form before it is paused."""
+    return _source(catalog, source).max_refused_percent
+
+
 def _source(catalog: Catalog, source: str) -> Source:
     return next((s for s in catalog.sources if s.id == source), Source(id=source))

@@ -21,6 +21,7 @@ from billing.warehouse import Warehouse
 from schemas.reasons import REMEDY, Reason
 from tollbook import embedded, extras, redriving, screens
 from tollbook.edge import (
+    CATALOG_VARIABLE,
     REFUSED,
     CatalogOption,
     CommitEntriesOption,
@@ -105,7 +106,10 @@ def dead_list(
     until: UntilOption = None,
     credential: CredentialOption = None,
     as_partner: AsOption = None,
-    catalog: Annotated[Path | None, Parameter("--catalog", converter=folder_path, help="The prices for --as.")] = None,
+    catalog: Annotated[
+        Path | None,
+        Parameter("--catalog", env_var=CATALOG_VARIABLE, converter=folder_path, help="The prices for --as."),
+    ] = None,
     format: Annotated[  # noqa: A002
         str | None, Parameter("--format", help="The log format that lines are read in again for --as.")
     ] = None,

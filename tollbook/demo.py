@@ -1,5 +1,6 @@
 """`tollbook demo`: the main job on sample logs, from access log to invoice, in one go."""
 
+import hashlib
 import json as jsonlib
 import shlex
 import shutil
@@ -19,6 +20,7 @@ from billing import issuing
 from billing.issuing import Issued
 from billing.rating import in_unit
 from billing.warehouse import Span, Warehouse
+from schemas import lake as lakes
 from schemas.catalog import Catalog
 from schemas.money import EXACT, plain
 from tollbook import alerting, demo_logs, embedded, examples, extras, invoice_commands, progress, screens
@@ -85,6 +87,7 @@ def demo(
         catalog = folder / "catalog"
         shutil.copytree(examples.folder() / "catalog", catalog)
     lake = folder / "lake"
+    _made(lake)
     started = time.monotonic()
     sentence(("1", "bold"), f" Writing a month of gateway logs, about {requests:,} requests …")
     files = demo_logs.write_month(folder / "logs", requests=requests)
@@ -162,6 +165,7 @@ def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Se
     out.print()
     sentence(("4", "bold"), " The same logs in one process, without Kafka …")
     lake = folder / "embedded"
+    _made(lake)
     for format_name, source in dict.fromkeys((f.format, f.source) for f in files):
         embedded.run(
             lake,
@@ -186,6 +190,12 @@ def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Se
 def _said(invoice: Issued) -> dict[str, Any]:
     """What an invoice says, without the versions and offsets that prove where it came from."""
     return {name: value for name, value in invoice.document.items() if name != "evidence"}
+
+
+def _made(root: Path) -> None:
+    """A lake with the demonstration's own key, which is no secret: hashes of credentials stand in closes, whose ids stand in invoices."""
+    lakes.create(root)
+    (root / lakes.KEY).write_text(hashlib.sha256(b"tollbook demo").hexdigest() + "\n")
 
 
 def _emptied(folder: Path) -> None:

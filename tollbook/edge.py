@@ -28,6 +28,7 @@ from ingest.formats import UnknownFormat
 from ingest.producers import BadProducers
 from schemas.halts import Halted
 from schemas.lake import Damaged, Fenced, LakeError, local
+from schemas.zones import in_utc
 from tollbook.embedded import Busy, NoFiles
 from tollbook.kafka_errors import KafkaRefused, KafkaUnreachable
 from tollbook.kafka_options import BadKafkaOptions
@@ -149,7 +150,7 @@ def the_clock(given: datetime | None) -> Callable[[], datetime]:
 
 def utc(instant: datetime) -> datetime:
     """An instant as it was typed: without a zone it is UTC."""
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else in_utc(instant)
 
 
 @contextmanager

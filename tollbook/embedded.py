@@ -18,6 +18,7 @@ from ingest import formats
 from ingest.decode import Decoder, prepare
 from ingest.file_log import FileLog
 from ingest.follow_log import FollowLog
+from ingest.form import FormLog, Paused
 from ingest.generation import Known
 from ingest.text import BLOCK_BYTES
 from ingest.watch import Found
@@ -26,7 +27,7 @@ from schemas.catalog import Catalog
 from schemas.log import Fetched, Reader
 from tollbook import alerting
 from tollbook.alerting import Raised
-from tollbook.attribution import attribution, source_rules
+from tollbook.attribution import attribution, max_refused_percent, source_rules
 
 _MANY_BYTES = 16 << 20  # files of more have enough lines to be worth what prepares for them
 LOOK_S = 5.0  # between two looks at files that are followed; each that finds something is a commit
@@ -52,6 +53,7 @@ class Report(NamedTuple):
     """What a run did: counts of what was new, alerts that fired, files that could not be read, unfinished last lines.
 
     outside: how many of the counted lie outside of what was agreed for their credential, by how.
+    paused: why the run ended before its files did: too much was refused for its form, and of that nothing was taken.
     """
 
     counts: Counts
@@ -59,6 +61,7 @@ class Report(NamedTuple):
     problems: list[str]
     waiting: dict[str, int]
     outside: dict[str, int]
+    paused: Paused | None = None
 
 
 def run(
@@ -71,11 +74,15 @@ def run(
     now: Callable[[], datetime],
     received_at: datetime | None = None,
     final: bool = False,
+    accept_form_errors: bool = False,
     commit_entries: int = COMMIT_ENTRIES,
     block_bytes: int = BLOCK_BYTES,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Report:
-    """Land everything new in `files`. Safe to kill and to repeat. Raises Busy, UnknownFormat, LakeError, Fenced."""
+    """Land everything new in `files`. Safe to kill and to repeat. Raises Busy, UnknownFormat, LakeError, Fenced.
+
+    `accept_form_errors`: take what is refused for its form, however much it is, instead of pausing.
+    """
     formats.statement(format_name)
     if sum(path.stat().st_size for path in files if path.is_file()) >= _MANY_BYTES:
         threading.Thread(target=prepare, args=(format_name,), daemon=True).start()
@@ -93,17 +100,23 @@ def run(
             final=final,
             block_bytes=block_bytes,
         )
+        judged = FormLog(
+            _Watched(log, progress),
+            format_name,
+            100 if accept_form_errors else max_refused_percent(catalog, source),
+            ends=True,
+        )
         counts, outside = Counts(), Counter[str]()
         try:
-            land = Land(
-                root, _Watched(log, progress), catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries
-            )
+            land = Land(root, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
             for landed in land.run():
                 counts = counts.plus(landed.counts)
                 outside.update(landed.outside)
         finally:
             log.close()
-        return Report(counts, alerting.alert(root, catalog, now=now()), log.problems, log.waiting, dict(outside))
+        return Report(
+            counts, alerting.alert(root, catalog, now=now()), log.problems, log.waiting, dict(outside), judged.paused
+        )
 
 
 class Stop(Protocol):
@@ -128,6 +141,7 @@ def follow(
     stop: Stop,
     now: Callable[[], datetime],
     received_at: datetime | None = None,
+    accept_form_errors: bool = False,
     look_s: float = LOOK_S,
     commit_entries: int = COMMIT_ENTRIES,
     block_bytes: int = BLOCK_BYTES,
@@ -135,7 +149,8 @@ def follow(
 ) -> Report:
     """Land what is new in files that grow, look after look, until `stop`; the sum of all. `tell` is told of each look that found something.
 
-    Files, folders and globs are looked for anew each time. Safe to kill. Raises NoFiles, Busy, UnknownFormat, LakeError, Fenced.
+    Files, folders and globs are looked for anew each time. It ends, too, where too much is refused for its form, unless that is accepted.
+    Safe to kill. Raises NoFiles, Busy, UnknownFormat, LakeError, Fenced.
     """
     formats.statement(format_name)
     found_files(names)
@@ -150,10 +165,13 @@ def follow(
             lambda: Decoder(format_name, rules, owners),
             block_bytes=block_bytes,
         )
+        judged = FormLog(
+            log, format_name, 100 if accept_form_errors else max_refused_percent(catalog, source), ends=False
+        )
         total = Report(Counts(), [], [], {}, {})
         try:
-            land = Land(root, log, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
-            while not stop.is_set():
+            land = Land(root, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
+            while not stop.is_set() and judged.paused is None:
                 counts, outside = Counts(), Counter[str]()
                 log.wake()
                 while not stop.is_set() and (landed := land.step()):
@@ -167,6 +185,7 @@ def follow(
                     log.problems,
                     log.waiting,
                     dict(outside),
+                    judged.paused,
                 )
                 log.problems = []
                 total = Report(
@@ -175,10 +194,12 @@ def follow(
                     total.problems + look.problems,
                     look.waiting,
                     dict(Counter(total.outside) + outside),
+                    judged.paused,
                 )
                 if counts.entries or look.problems:
                     tell(look)
-                stop.wait(look_s)
+                if judged.paused is None:
+                    stop.wait(look_s)
         finally:
             log.close()
         return total

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from ingest.records import Reading
 from ingest.worker import Worker
 from schemas.catalog import Catalog
+from schemas.halts import Halt, Halted
 from tollbook import attribution, metrics, worker_loop
 
 _READINGS_MAX = 64
@@ -30,12 +31,18 @@ def readings(catalog: Catalog) -> Callable[[str, str], Reading]:
     return reading
 
 
+def told(log: logging.Logger) -> Callable[[Halted], None]:
+    """Logs a partition that is not read on."""
+    return lambda paused: log.error(str(paused), extra={"fields": {"reason": paused.reason}})
+
+
 def run(worker: Worker, log: logging.Logger, options: worker_loop.Options) -> int:
     """Until SIGTERM; the exit code."""
     pa.set_cpu_count(1)
 
     def step() -> None:
         done = worker.step(0.1)
+        metrics.HALTED.labels(Halt.FORM).set(len(worker.paused))
         if done is None:
             return
         metrics.RECORDS.inc(done.records)
@@ -49,4 +56,6 @@ def run(worker: Worker, log: logging.Logger, options: worker_loop.Options) -> in
         worker.drain(options.drain_s)
         worker.close()
 
-    return worker_loop.left(worker_loop.run(log, options, step, end=end))
+    return worker_loop.left(
+        worker_loop.run(log, options, step, end=end, wrong=lambda: [str(paused) for paused in worker.paused.values()])
+    )

@@ -156,7 +156,10 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
                     {
                         "partner_id": d.partner.id, "currency": d.currency, "total": money(d.total, d.currency),
                         "lines": [
-                            {"meter": x.rate.meter, "quantity": plain(x.quantity), "amount": money(x.charge.amount, d.currency)} for x in d.lines
+                            {
+                                "meter": x.rate.meter, **dict(zip(("first_day", "last_day"), screens.days(x.interval), strict=True)),
+                                "quantity": plain(x.quantity), "amount": money(x.charge.amount, d.currency),
+                            } for x in d.lines
                         ],
                     }
                     for d in drafts

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from billing.closing import Close
 from billing.document import money
 from billing.issuing import Checked, Explained, Issued, Report
+from billing.periods import Interval
 from billing.rating import Draft, Line
 from billing.unbilled import Unbilled
 from schemas.catalog import Catalog
@@ -46,6 +47,7 @@ def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
         view = table(f"{draft.partner.name} ({draft.partner.id})", "line", ">quantity", f">{draft.currency}")
         for line in draft.lines:
             name, unit = _named(catalog, line)
+            name += _part_of(days(line.interval), days(draft.period.interval))
             view.row(name, f"{number(line.charge.billed_quantity)}{unit}", amount(line.charge.amount, draft.currency))
         view.add_section()
         view.row("total", "", amount(draft.total, draft.currency), style="bold")
@@ -84,7 +86,9 @@ def invoice(found: Issued) -> None:
     for line in doc["lines"]:
         quantity = number(Decimal(line["billed_quantity"])) + (f" {line['unit']}" if line["unit"] else "")
         total = amount(Decimal(line["amount"]), doc["currency"])
-        view.row(words((line["description"], "bold")), quantity, "", words((total, "bold")))
+        whole = doc["period"]["first_day"], doc["period"]["last_day"]
+        part = _part_of((line["first_day"], line["last_day"]), whole)
+        view.row(words((line["description"], "bold"), part), quantity, "", words((total, "bold")))
         figures = ([Decimal(part[name]) for part in line["parts"]] for name in ("quantity", "unit_price", "amount"))
         for part, *cells in zip(line["parts"], *map(aligned, figures), strict=True):
             explained = part["explanation"].replace("\u202f", ",")  # thin spaces are for print
@@ -153,6 +157,17 @@ def amount(value: Decimal, currency: str) -> str:
     """An amount with the decimals of its currency, in groups of three."""
     whole, point, cents = money(value, currency).partition(".")
     return f"{int(whole):,}{point}{cents}" if not whole.startswith("-") else f"-{int(whole[1:]):,}{point}{cents}"
+
+
+def days(interval: Interval) -> tuple[str, str]:
+    """The first and the last day of it, by the partner's clock."""
+    return interval.first_day.isoformat(), interval.last_day.isoformat()
+
+
+def _part_of(days: tuple[str, str], period: tuple[str, str]) -> str:
+    """The days of a line that covers less than the period, to stand behind its name."""
+    first, last = days
+    return "" if days == period else f" ({first})" if first == last else f" ({first} to {last})"
 
 
 def _named(catalog: Catalog, line: Line) -> tuple[str, str]:

@@ -17,6 +17,7 @@ from ingest.watch import Watch
 from ingest.worker import Route, Worker
 from schemas import topics
 from tollbook import embedded, ingest_worker, land_worker, loading, logs, progress, worker_loop
+from tollbook.attribution import max_refused_percent
 from tollbook.cluster import Found
 from tollbook.edge import (
     AT_LEAST_ONE,
@@ -248,6 +249,15 @@ def ingest(
     source: Annotated[
         str, Parameter("--source", env_var="TOLLBOOK_SOURCE", help="Source of records without the header `source`.")
     ] = "",
+    accept_form_errors: Annotated[
+        tuple[str, ...] | None,
+        Parameter(
+            "--accept-form-errors",
+            env_var="TOLLBOOK_ACCEPT_FORM_ERRORS",
+            negative="",
+            help="A source whose entries are taken as they are, however many are refused for their form; repeat it for several.",
+        ),
+    ] = None,
     instance: InstanceOption = None,
     group_protocol: ProtocolOption = "classic",
     session_timeout_ms: SessionOption = 10_000,
@@ -280,6 +290,8 @@ def ingest(
         ),
         ingest_worker.readings(book),
         defaults=(format, source),
+        max_refused_percent=lambda name: 100 if name in (accept_form_errors or ()) else max_refused_percent(book, name),
+        on_pause=ingest_worker.told(log),
     )
     return ingest_worker.run(worker, log, worker_loop.Options(metrics=metrics, watchdog_s=watchdog_s))
 

@@ -80,6 +80,15 @@ def run(
             help="Read an unfinished last line as it stands instead of waiting for its rest.",
         ),
     ] = False,
+    accept_form_errors: Annotated[
+        bool,
+        Parameter(
+            "--accept-form-errors",
+            negative="",
+            show_default=False,
+            help="Take entries that are refused for their form as they are, however many; without it the run ends before them.",
+        ),
+    ] = False,
     commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
     block_bytes: Annotated[
         int,
@@ -113,7 +122,8 @@ def run(
 ) -> int:
     """Read gateway logs into the lake: new lines only, each counted once. Safe to kill and to repeat.
 
-    The lake is made if it is not there. Exit code 1 when a file could not be read to its end; the others were. With --follow each
+    The lake is made if it is not there. Exit code 1 when a file could not be read to its end; the others were. Exit code 1, too, where more
+    entries than the source's max_refused_percent are refused for their form: nothing of them is taken, and the format they are in is proposed. With --follow each
     look that found something prints its counts, and with --json one JSON object a line.
 
     Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
@@ -126,13 +136,13 @@ def run(
                 "--follow and --final contradict each other: the rest of an unfinished line is waited for, or it is not"
             )
         return _follow(
-            lake, book, files, json=json, format_name=format, source=source, look_s=look_s, now=the_clock(now),
+            lake, book, files, json=json, format_name=format, source=source, look_s=look_s, now=the_clock(now), accept_form_errors=accept_form_errors,
             received_at=None if received is None else utc(received), commit_entries=commit_entries, block_bytes=block_bytes,
         )  # fmt: skip
     with progress.bar(source, quiet=json) as move:
         report = embedded.run(
             lake, book, embedded.found_files(files), format_name=format, source=source, now=the_clock(now),
-            received_at=None if received is None else utc(received), final=final,
+            received_at=None if received is None else utc(received), final=final, accept_form_errors=accept_form_errors,
             commit_entries=commit_entries, block_bytes=block_bytes, progress=move,
         )  # fmt: skip
     if json:
@@ -141,7 +151,13 @@ def run(
         screens.run_report(book, report)
     for problem in report.problems:
         complain(problem)
-    return REFUSED if report.problems else 0
+    _complain_of_pause(report)
+    return REFUSED if report.problems or report.paused else 0
+
+
+def _complain_of_pause(report: embedded.Report) -> None:
+    if report.paused is not None:
+        complain(screens.paused(report.paused))
 
 
 def _follow(lake: Path, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
@@ -160,7 +176,8 @@ def _follow(lake: Path, book: Catalog, files: list[str], *, json: bool, **how: A
         report = embedded.follow(lake, book, files, stop=stop, tell=tell, **how)
     if not json:
         screens.waiting(report)
-    return REFUSED if report.problems else 0
+    _complain_of_pause(report)
+    return REFUSED if report.problems or report.paused else 0
 
 
 def usage(

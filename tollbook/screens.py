@@ -13,6 +13,7 @@ from aggregate.verify import Proof
 from billing.document import money
 from billing.refused import Group
 from ingest.detection import Reading as Detected
+from ingest.form import Paused
 from ingest.formats import Format
 from schemas.catalog import Catalog, Partner
 from schemas.money import plain
@@ -37,7 +38,9 @@ _PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "{:%G-W%V}", "MONTH": "{:%Y-%m}"}
 def run_report(catalog: Catalog, report: Report) -> None:
     """Counts, alerts and unfinished lines of a run."""
     counts = report.counts
-    if not counts.entries:
+    if not counts.entries and report.paused is not None:
+        sentence("Nothing was taken.")
+    elif not counts.entries:
         sentence("Nothing new to read.")
     else:
         sentence(
@@ -74,7 +77,34 @@ def run_row(report: Report) -> dict[str, Any]:
         "alerts": [alert_row(a) for a in report.alerts],
         "problems": report.problems,
         "waiting": report.waiting,
+        "paused": None if report.paused is None else _paused_row(report.paused),
     }
+
+
+def _paused_row(said: Paused) -> dict[str, Any]:
+    return {
+        "file": said.partition.file,
+        "from_offset": said.from_offset,
+        "entries": said.entries,
+        "refused": said.refused,
+        "reasons": dict(said.reasons),
+        "format": said.format,
+    }
+
+
+def paused(said: Paused) -> str:
+    """Why a source is paused, in one line, and what to do."""
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in said.reasons.items())
+    other = (
+        f"They look like {said.format}: repeat the command with --format {said.format}"
+        if said.format
+        else "Compare the lines with the format (`tollbook formats detect FILE`), and repeat the command with the right --format"
+    )
+    return (
+        f"source {said.partition.source} is paused: {said.refused:,} of {said.entries:,} entries of {shortened(said.partition.file)} "
+        f"from byte {said.from_offset:,} on were refused for their form ({reasons}), and none of these entries was taken. {other}, "
+        "or with --accept-form-errors to take them as they are"
+    )
 
 
 def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:

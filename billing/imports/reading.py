@@ -48,12 +48,25 @@ def json_object(text: str | bytes, where: str, what: str) -> dict[str, Any]:
         raise BadDocument(f"{where} holds a number that is none; name {what}") from None
     if not isinstance(found, dict):
         raise BadDocument(f"{where} is no JSON object; name {what}")
+    if _is_deep(found):
+        raise BadDocument(f"{where} is nested deeper than {_DEPTH_MAX} levels; name {what}")
     if _SURROGATE.search(text if isinstance(text, str) else text.decode("latin-1")):
         try:
             json.dumps(found, default=str, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise BadDocument(f"{where} holds half of a character (a lone surrogate); name {what}") from None
     return found
+
+
+def _is_deep(found: Any) -> bool:
+    """Whether it is nested deeper than anything that follows it could go without end."""
+    level = [found]
+    for _ in range(_DEPTH_MAX):
+        inner = [child for outer in level for child in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [child for child in inner if isinstance(child, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def yaml_document(path: Path, what: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from billing.catalog import CatalogError, Located, load, of_close
-from schemas.catalog import Graduated, PerUnit
+from billing.periods import month, segments
+from schemas.catalog import Graduated, Partner, PerUnit
 from schemas.catalog_checks import doubts
 from tests.billing import catalogs
 from tests.billing.broken_catalogs import BROKEN, Broken
@@ -189,7 +190,9 @@ def test_a_source_whose_unknown_credentials_would_all_be_own_is_refused(tmp_path
     (found,) = problems(catalogs.written(tmp_path / "catalog", partners=partners, seller=seller))
     assert found.field == "sources.edge.partner"
     assert "own: {partner: us, without_credential: true}" in found.message
-    (doubt,) = doubts(load(catalogs.written(tmp_path / "wide", partners=partners)))
+    tagged = SELLER + "sources:\n  - {id: edge, may_tag: true, own: {partner: us, without_credential: true}}\n"
+    doubt, other = reversed(doubts(load(catalogs.written(tmp_path / "wide", partners=partners, seller=tagged))))
+    assert other.startswith("sources.edge.own: partners are named here by a tag")
     assert doubt.startswith("partners.us.credentials.0: every client of https://login.example")
 
 
@@ -210,3 +213,71 @@ def test_the_catalog_of_a_close_is_read_once() -> None:
     document = json.dumps({"catalog": json.loads(catalogs.book().canonical_json())})
     assert of_close(document) is of_close(document[:1] + document[1:])
     assert of_close(document).sha256 == catalogs.book().sha256
+
+
+DAYS = ["0001-01-01", "0001-01-02", "9999-12-30", "9999-12-31"]
+INSTANTS = [
+    "0001-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59.999999-12:00",
+    "2026-01-01T00:00:00+23:59",
+]
+NO_DAYS = [
+    "10000-01-01", "0000-01-01", "-0001-01-01", "2026-02-30", "20260101", "0", "1767225600", "1e5", "inf", "2026-01-01 ",
+    "2026-01-01T24:00:00Z", "2026-01-01T00:00:00+24:00", "2026-01-01T00:00:60Z", "\u0662\u0660\u0662\u0666-01-01", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Kiritimati", "UTC", "America/New_York", "Etc/GMT+12"])
+@pytest.mark.parametrize("bound", ["valid_from", "valid_to"])
+def test_dates_at_the_edges_of_time_are_dates(tmp_path: Path, zone: str, bound: str) -> None:
+    """The year 1 in Tokyo lies before the year 1 in UTC: that ended the process. What lies beyond means the edge."""
+    for value in [*DAYS, *INSTANTS]:
+        text = PARTNERS.replace("Europe/Berlin", zone, 1).replace(
+            "id: key-a, valid_from: 2026-01-01", f'id: key-a, {bound}: "{value}"'
+        )
+        partner = load(catalogs.written(tmp_path / "catalog", partners=text)).partners[0]
+        start, end = partner.validity_us(partner.credentials[0])
+        assert start < end
+        assert -(10**17) < (start if bound == "valid_from" else end) < 10**18
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC", "Etc/GMT-14", "Etc/GMT+12"])
+def test_plans_and_prices_may_begin_and_end_at_the_edges_of_time(tmp_path: Path, zone: str) -> None:
+    """`0001-01-01` and `9999-12-31` are written for always and for ever; the month between is billed as any other."""
+    text = PARTNERS.replace("Europe/Berlin", zone, 1)
+    always = text.replace(
+        "{plan: plan-a, valid_from: 2026-01-01}", "{plan: plan-a, valid_from: 0001-01-01, valid_to: 9999-12-31}", 1
+    )
+    prices = PRICES.replace("valid_from: 2026-01-01", "valid_from: 0001-01-01")
+    catalog = load(catalogs.written(tmp_path / "catalog", partners=always, prices=prices))
+    assert type(catalog).model_validate_json(catalog.canonical_json()).sha256 == catalog.sha256
+    period = month("2026-10", zone)
+    (part,) = segments(catalog, catalog.partners[0], period)
+    assert (part.start, part.end) == period
+
+
+@pytest.mark.parametrize("value", NO_DAYS)
+@pytest.mark.parametrize("field", ["plans", "credentials", "versions"])
+def test_what_is_no_date_is_refused_with_the_form(tmp_path: Path, value: str, field: str) -> None:
+    """20260101 was taken for seconds since 1970, so a credential without dashes in its date was valid since August 1970."""
+    old = {"plans": "{plan: plan-a, valid_from: 2026-01-01}", "credentials": "id: key-a, valid_from: 2026-01-01"}.get(
+        field, "valid_from: 2026-01-01"
+    )
+    new = old.replace("2026-01-01", f'"{value}"')
+    changed = (
+        {"prices": PRICES.replace(old, new, 1)} if field == "versions" else {"partners": PARTNERS.replace(old, new, 1)}
+    )
+    (found,) = problems(catalogs.written(tmp_path / "catalog", **changed))
+    assert found.field.endswith("valid_from")
+    assert "is no date; write it like 2026-01-31" in found.message
+
+
+@pytest.mark.parametrize("there", ["id: acme", "id: plan-a", "id: standard", "id: north", "{id: egress"])
+def test_an_id_that_looks_like_an_option_is_refused(tmp_path: Path, there: str) -> None:
+    """`tollbook usage --help` could mean a partner. A close that keeps such an id is still read."""
+    instead = there.partition("id: ")[0] + "id: --help"
+    changed = {stem.removesuffix(".yaml"): text.replace(there, instead) for stem, text in FILES.items()}
+    found = problems(catalogs.written(tmp_path / "catalog", **changed))
+    assert any("'--help' begins with a dash, so a command takes it for an option" in p.message for p in found)
+    assert Partner.model_validate({**catalogs.document()["partners"][0], "id": "--help"}).id == "--help"

@@ -11,6 +11,7 @@ import pytest
 from aggregate.verify import prove
 from billing import closing, proofs
 from billing.closing import Close
+from billing.periods import month
 from billing.warehouse import Warehouse
 from schemas import lake
 from schemas.lake import Damaged
@@ -39,9 +40,8 @@ def invoice_problems(root: Path) -> list[str]:
 
 
 def usage_problems(root: Path, made: Close) -> list[str]:
-    house = closing.pinned(root, made)
-    partners = [(p.id, *closing.month(made.period, p.time_zone)) for p in made.partners()]
-    return [p for who in partners for p in proofs.usage(*who, made.content, house.usage_sha256)]
+    spans = [(p.id, *month(made.period, p.time_zone)) for p in made.partners()]
+    return proofs.usage(made.content, made.rules.usage_sha256(closing.pinned(root, made), spans))
 
 
 def test_a_lake_that_nobody_touched_has_no_problem(issued: Path) -> None:

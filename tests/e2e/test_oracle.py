@@ -103,6 +103,8 @@ def test_invoices_equal_the_ledger_to_the_cent_and_come_out_again(
     issue = [
         "invoice",
         "issue",
+        "--accept-refused",
+        "keys that the ledger gives to nobody",
         "--catalog",
         folder / "catalog",
         "--lake",

@@ -177,7 +177,7 @@ NAMES = ["k", "arn:aws:iam::1:role/r", "arn:aws:iam::1:role/path/r", "arn:aws:ia
 )
 def test_a_credential_is_one_partners_at_a_time(partners: list[tuple[str, str, int, int]]) -> None:
     """Every credential that a log shows as an earlier one at the same time is named: as comparing each with each would find."""
-    catalog = book(partners=_given(partners))
+    catalog = book(partners=_given([(k, n, min(a, b), max(a, b) + 1) for k, n, a, b in partners]))
     held = [p.credentials[0] for p in catalog.partners]
     spans = [p.validity_us(c) for p, c in zip(catalog.partners, held, strict=True)]
     expected = [

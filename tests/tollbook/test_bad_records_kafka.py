@@ -1,12 +1,15 @@
 """Bad records on a real broker: what it refuses, what it hands out damaged, and partitions that hold no record at all."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
-from schemas.topics import GATEWAY_ACCESS
+from schemas.topics import GATEWAY_ACCESS, USAGE_EVENTS
 from tests.kafka.broker import Broker
 from tests.kafka.installation import Installation
 from tests.tollbook.fixtures import requests, write_catalog
@@ -86,3 +89,78 @@ def test_a_damaged_record_ends_the_worker_and_is_not_passed_over(own_broker: Bro
         assert site.committed("tollbook-ingest", GATEWAY_ACCESS, 0) <= 1
     finally:
         site.close()
+
+
+NAMED_BY_BYTES = """
+import asyncio, sys
+import aiokafka
+
+class Name(str):
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+async def send(bootstrap, topic):
+    producer = aiokafka.AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False)
+    await producer.start()
+    try:
+        headers = [("format", b"kong"), ("source", b"edge"), (Name("x"), b"1")]
+        await producer.send_and_wait(topic, b"x\\n", headers=headers, partition=0)
+    finally:
+        await producer.stop()
+
+asyncio.run(send(*sys.argv[1:]))
+"""
+
+
+def send_with_a_header_named_by_bytes(site: Installation, topic: str) -> None:
+    """The client that Faust uses, in Python alone, writes any name into a record, as clients in other languages do."""
+    words = [sys.executable, "-c", NAMED_BY_BYTES, site.config.bootstrap_servers, site.prefix + topic]
+    subprocess.run(words, check=True, timeout=60, env={**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"})
+
+
+def test_a_header_whose_name_is_no_text_is_one_refusal(site: Installation) -> None:
+    """The client library cannot say what the headers are; it raised SystemError, and no worker came past the record."""
+    send_with_a_header_named_by_bytes(site, GATEWAY_ACCESS)
+    site.send(GATEWAY_ACCESS, (b"".join(requests(10)), GOOD))
+    with site.ingest() as worker:
+        said = worker.until(lambda line: line.get("message") == "ingested")
+        assert (said["records"], said["entries"], said["refused"]) == (2, 11, 1)
+        assert worker.metric("tollbook_ingest_refused_total", reason="BAD_HEADER") == 1
+        assert worker.stop() == 0
+
+
+def test_a_message_of_ours_with_such_a_header_halts_its_partition_alone(site: Installation) -> None:
+    """Nothing else writes to this topic: land passes nothing over that it cannot read, and goes on with the other partition."""
+    send_with_a_header_named_by_bytes(site, USAGE_EVENTS)
+    site.send_events(1, partition=1)
+    with site.land() as worker:
+        worker.until(lambda line: line.get("reason") == "BAD_MESSAGE")
+        worker.until(lambda _: site.landed(1) == 1)
+        assert worker.stop() == 0
+
+
+def test_a_source_that_is_all_wrong_is_paused_and_the_others_go_on(site: Installation) -> None:
+    """Nothing from its first record on is committed; told to accept it, the next worker takes it up exactly there."""
+    bad = [("format", b"kong"), ("source", b"changed")]
+    garbage = b"".join(b"%d: no line of a gateway\n" % n for n in range(300))
+    site.send(GATEWAY_ACCESS, (b"".join(requests(10)), GOOD))
+    site.send(GATEWAY_ACCESS, (garbage, bad))
+    site.send(GATEWAY_ACCESS, (b"".join(requests(5, 1_790_899_200_000)), GOOD))
+    site.send(GATEWAY_ACCESS, (b"".join(requests(20, 1_790_985_600_000)), GOOD), partition=1)
+    with site.ingest() as worker:
+        said = worker.until(lambda line: line.get("reason") == "FORM")
+        assert "/0 is not read on from offset 1" in said["message"]
+        assert "--accept-form-errors changed" in said["message"]
+        worker.until(lambda _: worker.metric("tollbook_ingest_entries_total") == 30)
+        site.send(GATEWAY_ACCESS, (b"".join(requests(7, 1_791_072_000_000)), GOOD), partition=1)
+        worker.until(lambda _: worker.metric("tollbook_ingest_entries_total") == 37)
+        assert worker.metric("tollbook_halted_partitions", reason="FORM") == 1
+        status, body = worker.get("/healthz")
+        assert (status, "FORM" in body) == (503, True)
+        assert worker.stop() == 0
+    assert site.committed("tollbook-ingest", GATEWAY_ACCESS, 0) == 1
+    assert site.committed("tollbook-ingest", GATEWAY_ACCESS, 1) == 2
+    with site.ingest("--accept-form-errors", "changed") as worker:
+        worker.until(lambda _: worker.metric("tollbook_ingest_entries_total") == 305)
+        assert worker.stop() == 0
+    assert site.committed("tollbook-ingest", GATEWAY_ACCESS, 0) == 3

@@ -8,6 +8,7 @@ import pytest
 
 from aggregate.verify import prove
 from billing import closing, issuing
+from billing.periods import month
 from billing.warehouse import Warehouse
 from schemas import integers, lake
 from schemas.lake import MARKER
@@ -19,7 +20,7 @@ from tests.long import LONG
 from tollbook import app
 
 SEED, FLIPS = 20261130, 60 if LONG else 20
-EVERY = {"reason": None, "source": None, "since": None, "until": None, "letter": None, "limit": 1000}
+EVERY = dict.fromkeys(("reason", "source", "credential", "since", "until", "letter")) | {"limit": 1000}
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +46,14 @@ def results(root: Path) -> dict[str, Any]:
         "books": (proof.books, proof.problems),
         "completeness": integers.rows(house.query("completeness")),
         "usage": [
-            house.usage_sha256(p.id, *closing.month(m, p.time_zone))
-            for p in book().partners
+            house.usage_sha256([(p.id, *month(m, p.time_zone)) for p in book().partners])
             for m in ("2026-10", "2026-11")
         ],
         "dead": house.query("dead_letters", EVERY).to_pylist(),
         "closes": closing.all_closes(root),
         "invoices": [found._replace(files=()) for found in issuing.listed(root)],
         "late": issuing.late_usage(root),
-        "drafts": closing.drafts_of(house, book(), book().partners, "2026-11"),
+        "drafts": closing.bills_of(house, book(), book().partners, "2026-11", root),
     }
 
 

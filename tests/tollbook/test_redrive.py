@@ -181,7 +181,7 @@ def test_a_log_that_was_read_in_the_wrong_format_is_read_in_the_right_one(here: 
     """The whole month is refused, and nothing of it is lost. A line that another format cuts otherwise stays what it was."""
     log = here.log("a.log", *requests(12), b"[" + b",".join(x.strip() for x in requests(2, T0_MS + DAY_MS)) + b"]\n")
     wrong = ["--catalog", here.catalog, "--lake", here.lake, "--format", "caddy", "--source", "edge"]
-    assert here.tollbook("run", *wrong, log).out.startswith("13 entries: 0 counted")
+    assert here.tollbook("run", *wrong, "--accept-form-errors", log).out.startswith("13 entries: 0 counted")
     done = redrive(here, "--json")
     assert {now: n for (_, now), n in became(done).items()} == {"counted": 12, "left": 1}
     assert "the format cuts their lines into other entries than before" in done.complaints[0]
@@ -249,7 +249,7 @@ def test_lateness_is_judged_by_the_time_of_receipt_or_not_at_all(here: Here) -> 
 def test_a_redrive_after_the_month_was_invoiced_changes_no_invoice_and_is_late_usage(here: Here) -> None:
     """Issued invoices never change. Usage that is counted later is listed as late, as if its line had come later."""
     assert here.run(here.log("a.log", *requests(10), *requests(5, T0_MS + DAY_MS, consumer="c-new"))).code == 0
-    assert here.close().code == 0
+    assert here.close("--accept-refused", "nobody knows it yet").code == 0
     issue = ["invoice", "issue", "--lake", here.lake, *OCTOBER, "--now", AFTER_OCTOBER, "--json"]
     issued = here.tollbook(*issue).json["invoices"]
     bytes_ = {path.name: path.read_bytes() for path in (here.lake / "documents").iterdir()}
@@ -317,7 +317,7 @@ def test_show_prints_one_letter_whole_with_what_mends_it(here: Here) -> None:
 )
 def test_show_names_what_there_is_not(here: Here, letter: str, pattern: str) -> None:
     """One clear line, and where to look."""
-    assert here.run(here.log("a.log", b"no JSON\n")).code == 0
+    assert here.run("--accept-form-errors", here.log("a.log", b"no JSON\n")).code == 0
     ended = here.tollbook("dead", "show", letter, "--lake", here.lake)
     assert ended.code == 2
     assert pattern in ended.complaints[0]
@@ -403,7 +403,7 @@ def test_a_land_worker_between_two_commits_notices_a_redrive(
         return lake.open_table(refused_lake, shape)
 
     monkeypatch.setattr(lake, "commit", overtaken)
-    with pytest.raises(Fenced, match="refused entries were counted"):
+    with pytest.raises(Fenced, match="a redrive or a settlement has changed what counts"):
         list(worker.run())
     assert (
         sum(

@@ -57,7 +57,7 @@ def test_within_a_month_the_close_takes_out_what_came_again_and_one_of_each_is_b
     used = here.tollbook(
         "usage", "acme", "--catalog", here.catalog, "--lake", here.lake, "--period", "2026-10", "--json"
     )
-    assert sum(Decimal(row["quantity"]) for row in used.json) == 13
+    assert sum(Decimal(row["quantity"]) for row in used.json["by_day_and_route"]) == 13
 
 
 def test_across_months_the_second_is_in_no_invoice(here: Here) -> None:
