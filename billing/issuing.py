@@ -8,6 +8,7 @@ made again if missing.
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
@@ -85,7 +86,8 @@ def issue(root: Path, made: Close, *, now: datetime, progress: Progress = _silen
 
     `progress` is told how many invoices of how many are rendered. Raises Refused, schemas.lake.Fenced.
     """
-    new = _number(root, made, now, progress)
+    with _Staged(root) as staged:
+        new = _number(root, made, staged, now, progress)
     billed = {
         c.close_id for c in closing.all_closes(root) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
     }
@@ -174,7 +176,7 @@ def _drafts(root: Path, made: Close) -> Sequence[Drafted]:
     return made.rules.drafts(closing.pinned(root, made), made.content, made.catalog())
 
 
-def _number(root: Path, made: Close, now: datetime, progress: Progress) -> int:
+def _number(root: Path, made: Close, staged: "_Staged", now: datetime, progress: Progress) -> int:
     """Give the drafts their numbers, in order of partner id, and settle the close's periods, in one commit. How many invoices are new.
 
     What was numbered and settled so far is read from the version that the commit is fenced on: a fresh handle would let a
@@ -209,7 +211,7 @@ def _number(root: Path, made: Close, now: datetime, progress: Progress) -> int:
                 "currency": draft.currency,
                 "total": draft.total,
                 "document": json.dumps(document, ensure_ascii=False),
-                **_hashes(made.rules.rendered(document)),
+                **_hashes(staged.write(number, made.rules.rendered(document))),
             }
         )
     progress(len(drafts), len(drafts))
@@ -231,6 +233,7 @@ def _number(root: Path, made: Close, now: datetime, progress: Progress) -> int:
     if drafts:
         versions[f"issue/{series}"] = last + len(drafts)
     lake.commit(table, INVOICES, [part], versions=versions, info={"close_id": made.close_id})
+    staged.publish()
     return len(drafts)
 
 
@@ -342,11 +345,49 @@ def _hashes(documents: Rendered) -> dict[str, str]:
     return {f"{kind}_sha256": hashlib.sha256(getattr(documents, kind)).hexdigest() for kind in _KINDS}
 
 
+class _Staged:
+    """Documents that are written and synced before their numbers are committed, and become visible afterwards.
+
+    What a process that died has left is no document, and is written again by the next issue.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / FOLDER
+        self._stage = self._folder / f".issuing-{uuid.uuid4().hex}"
+
+    def __enter__(self) -> "_Staged":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._stage, ignore_errors=True)
+
+    def write(self, number: str, documents: Rendered) -> Rendered:
+        """Write an invoice's documents; the same documents."""
+        self._stage.mkdir(parents=True, exist_ok=True)
+        for kind in _KINDS:
+            _write_synced(self._stage / f"{number}.{kind}", getattr(documents, kind))
+        return documents
+
+    def publish(self) -> None:
+        """Give all of them their names in the folder of documents; what is there already stays."""
+        if not self._stage.exists():
+            return
+        for path in sorted(self._stage.iterdir()):
+            target = self._folder / path.name
+            if not target.exists():
+                path.rename(target)
+        lake.sync_folder(self._folder)
+
+
 def _write_whole(path: Path, content: bytes) -> None:
     """All of it or nothing: write beside it, fsync, rename. The folder is synced by the caller, once for all files."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with temporary.open("wb") as file:
+    _write_synced(temporary, content)
+    temporary.rename(path)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    temporary.rename(path)

@@ -311,9 +311,11 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     [
         pytest.param(lake, "write_part", 1, 0, id="computed, no number yet"),
         pytest.param(lake, "commit", 1, 0, id="numbers chosen, not committed"),
-        pytest.param(issuing, "_write_whole", 1, 2, id="committed, no document yet"),
-        pytest.param(issuing, "_write_whole", 4, 2, id="some documents"),
-        pytest.param(lake, "sync_folder", 1, 2, id="documents renamed, their folder not synced"),
+        pytest.param(issuing, "_write_synced", 1, 0, id="rendered, not written"),
+        pytest.param(issuing, "_write_synced", 4, 0, id="some documents written, no number yet"),
+        pytest.param(issuing._Staged, "publish", 1, 2, id="committed, no document visible yet"),
+        pytest.param(Path, "rename", 4, 2, id="some documents visible"),
+        pytest.param(lake, "sync_folder", 1, 2, id="documents visible, their folder not synced"),
     ],
 )
 def test_an_issue_that_dies_is_completed_by_the_next_one(
