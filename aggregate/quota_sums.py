@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from aggregate.quota import Alert, Fired, Mark, Rule, due, order
 from schemas.money import EXACT
+from schemas.quotas import ALWAYS
 from schemas.totals import Total
 
 
@@ -101,10 +102,15 @@ def with_alerts(fired: Fired, alerts: list[Alert]) -> Fired:
 
 
 def newer(known: Part | None, said: Part) -> Part:
-    """Which of two counts. Less usage at an earlier commit is old news; less at a later one is a correction. Terms never go back."""
+    """Which of two counts. Less usage at an earlier commit is old news; less at a later one is a correction. Terms never go back.
+
+    So is what a catalog of before made of the same commit, or of an earlier one, however much it is.
+    """
     if known is None:
         return said
-    if said.used < known.used and said.events_version < known.events_version:
+    less_before = said.used < known.used and said.events_version < known.events_version
+    told_before = said.events_version <= known.events_version and _since(said.terms) < _since(known.terms)
+    if less_before or told_before:
         return known._replace(terms=_later(known.terms, said.terms))
     return said._replace(terms=_later(said.terms, known.terms))
 
@@ -114,10 +120,10 @@ def _later(one: Terms | None, other: Terms | None) -> Terms | None:
     return other if _since(other) > _since(one) else one
 
 
-def _since(terms: Terms | None) -> tuple[bool, datetime | None]:
+def _since(terms: Terms | None) -> tuple[bool, datetime]:
     """What an earlier version said, or did not, is older than all."""
     since = terms.limit_since if terms else None
-    return since is not None, since
+    return since is not None, since or ALWAYS
 
 
 def merged(one: Parts, other: Parts) -> Parts:

@@ -73,3 +73,9 @@ def proposed(framed: Lines, instead_of: str) -> str | None:
     first = found[0]
     is_sure = 2 * first.accepted > first.entries and (before is None or first.rank > before.rank)
     return first.format if is_sure else None
+
+
+def misread(framed: Lines, format_name: str) -> str | None:
+    """The format that lines are in instead of `format_name`, which reads no more than half of them; None: they may well be in that."""
+    mine = _reading(format_name, framed)
+    return None if 2 * mine.accepted > mine.entries else proposed(framed, format_name)

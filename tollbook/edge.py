@@ -40,7 +40,7 @@ EXIT_CODES = {
     OK: "done, or nothing was left to do",
     REFUSED: "refused: the books or a rule forbid it, or a file could not be read",
     USAGE: "wrong use: an option, a path, a name, the catalog",
-    UNBILLED: "done, but some usage or a partner is not billed: what, and what to do, is on standard error",
+    UNBILLED: "done, but usage or a partner is not billed; nothing is damaged",
     BUG: "a bug in Tollbook; what was committed is whole",
     AGAIN: "try again: another run is at work, disk full, Kafka away, interrupted",
     UNREAD: "the reader of the output went away",

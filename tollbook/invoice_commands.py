@@ -14,11 +14,14 @@ from billing import closing, issuing
 from billing.closing import Close, Refused
 from billing.document import money
 from billing.periods import month
+from billing.unbilled import Unbilled
+from billing.unbilled import unbilled as unbilled_usage
 from billing.warehouse import Warehouse
 from schemas.catalog import Catalog
 from schemas.money import plain
 from tollbook import invoice_screens as screens
 from tollbook.edge import (
+    CATALOG_VARIABLE,
     REFUSED,
     UNBILLED,
     CatalogOption,
@@ -36,7 +39,7 @@ from tollbook.terminal import complain, shortened, show_json
 _REASON_CHARACTERS = 500
 app = App(
     name="invoice",
-    help="From a finished month to invoices: close, rate, issue, show, verify.\n\n"
+    help="From a finished month to invoices: close, rate, issue, show, verify, unbilled.\n\n"
     "Example: tollbook invoice issue --catalog examples/catalog --lake demo/lake --period 2026-10",
     help_epilogue="",
 )
@@ -59,6 +62,21 @@ ExplainOption = Annotated[
         help="Show what the rules of today would have billed for invoices that earlier rules issued, and verify nothing.",
     ),
 ]
+NewestCatalogOption = Annotated[
+    Path | None,
+    Parameter(
+        "--catalog",
+        env_var=CATALOG_VARIABLE,
+        converter=folder_path,
+        help="The newest catalog, for partners that no close knew. Without it, that of the newest close.",
+    ),
+]
+# What to do about usage that no issued invoice holds.
+_REMEDIES = {
+    "late": "came after its month was settled and changes no invoice that was issued; keep `tollbook invoice unbilled --json` for its correction",
+    "not_issued": "is of partners that had no part in a month; `tollbook invoice issue --catalog …` issues the month for them",
+    "unknown": "is of partners that are not in the catalog; name the newest one with --catalog, or bring them back",
+}
 EntityOption = Annotated[
     str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")
 ]
@@ -211,10 +229,12 @@ def show(
 
 
 @app.command
-def verify(*, lake: LakeOption, explain: ExplainOption = False, json: JsonOption = False) -> int:
-    """Rate and render every issued invoice again from its close, and compare the bytes. Lists usage that came after the close.
+def verify(
+    *, lake: LakeOption, catalog: NewestCatalogOption = None, explain: ExplainOption = False, json: JsonOption = False
+) -> int:
+    """Rate and render every issued invoice again from its close, and compare the bytes. Lists usage that no issued invoice holds.
 
-    Exit code 1 if a byte differs or a document is missing.
+    Exit code 1 if a byte differs or a document is missing; else 3 if usage of settled months is in no invoice.
 
     Example: tollbook invoice verify --lake demo/lake
     """
@@ -223,14 +243,44 @@ def verify(*, lake: LakeOption, explain: ExplainOption = False, json: JsonOption
     with counter("invoices", quiet=json) as progress:
         checked = issuing.verify(lake, progress)
     late = issuing.late_usage(lake)
+    left = unbilled_usage(lake, None if catalog is None else catalogs.load(catalog))
     problems = [p for c in checked for p in c.problems]
     if json:
-        show_json({"ok": not problems, "invoices": [c._asdict() for c in checked], "late_usage": late})
+        invoices = [c._asdict() for c in checked]
+        show_json(
+            {"ok": not problems, "invoices": invoices, "late_usage": late, "unbilled": list(map(_unbilled_row, left))}
+        )
     else:
         screens.verified(checked, late)
+        screens.unbilled(left)
     for problem in problems:
         complain(problem)
-    return REFUSED if problems else 0
+    return REFUSED if problems else _told(left)
+
+
+@app.command
+def unbilled(*, lake: LakeOption, catalog: NewestCatalogOption = None, json: JsonOption = False) -> int:
+    """List all usage of settled months that no issued invoice holds, with what it costs by the prices of its close.
+
+    It came after its month was settled, or its partner had no part in the month, or no catalog knows the partner. Exit code 3 if
+    there is any.
+
+    Example: tollbook invoice unbilled --catalog examples/catalog --lake demo/lake
+    """
+    left = unbilled_usage(lake, None if catalog is None else catalogs.load(catalog))
+    if json:
+        show_json({"unbilled": list(map(_unbilled_row, left))})
+    else:
+        screens.unbilled(left, nothing="All usage of settled months is in issued invoices.")
+    return _told(left)
+
+
+def _told(left: Sequence[Unbilled]) -> int:
+    """Say what to do about it; the exit code."""
+    for kind, remedy in _REMEDIES.items():
+        if partners := sorted({row.partner_id for row in left if row.kind == kind}):
+            complain(f"usage that no invoice holds, of {shortened(', '.join(partners))}, {remedy}")
+    return UNBILLED if left else 0
 
 
 def _named_blocked(made: Close) -> int:
@@ -301,6 +351,11 @@ def _one_of(ids: Sequence[str], named: str | None, what: str) -> str:
         unknown = "" if named is None else f"no legal entity {named!r}: "
         raise WrongUse(f"{unknown}{what} {', '.join(ids) or 'none'}; name one with --legal-entity")
     return str(named)
+
+
+def _unbilled_row(found: Unbilled) -> dict[str, Any]:
+    amount = None if found.amount is None or found.currency is None else money(found.amount, found.currency)
+    return {**found._asdict(), "quantity": plain(found.quantity), "amount": amount}
 
 
 def _row(issued: issuing.Issued) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from billing.document import money
 from billing.issuing import Checked, Explained, Issued, Report
 from billing.periods import Interval
 from billing.rating import Draft, Line
+from billing.unbilled import Unbilled
 from schemas.catalog import Catalog
 from tollbook.screens import aligned, number
 from tollbook.terminal import out, sentence, table, words
 
+_WHY = {"not_issued": "month not issued", "unknown": "not in the catalog"}
 _FIGURES = ("entries", "counted", "duplicates", "conflicts", "refused", "unexplained")
 
 
@@ -133,6 +135,22 @@ def explained(found: Sequence[Explained]) -> None:
         for problem in e.blocked:
             sentence(f"{e.number}: {problem}", style="dim")
     sentence("Issued invoices stay as they are. A difference is corrected by a document of its own.")
+
+
+def unbilled(found: Sequence[Unbilled], *, nothing: str = "") -> None:
+    """Usage of settled months that no issued invoice holds, by what to do about it."""
+    if not found:
+        if nothing:
+            sentence(nothing)
+        return
+    view = table("In no invoice", "partner", "month", "meter", ">quantity", ">amount", "why")
+    for row in found:
+        cost = "no price"
+        if row.amount is not None and row.currency is not None:
+            cost = f"{amount(row.amount, row.currency)} {row.currency}"
+        why = f"came after {row.number or row.period}" if row.kind == "late" else _WHY[row.kind]
+        view.row(row.partner_id, row.period, row.meter, f"{number(row.quantity)} {row.unit}", cost, why)
+    out.print(view)
 
 
 def amount(value: Decimal, currency: str) -> str:

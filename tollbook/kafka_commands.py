@@ -111,6 +111,15 @@ def load(
             help="Deal the lines out over all partitions, for many ingest workers; their order is then not kept.",
         ),
     ] = False,
+    accept_form_errors: Annotated[
+        bool,
+        Parameter(
+            "--accept-form-errors",
+            negative="",
+            show_default=False,
+            help="Send files though another format reads their first lines, and the given one does not.",
+        ),
+    ] = False,
     positions: Annotated[
         Path | None,
         Parameter(
@@ -160,6 +169,7 @@ def load(
         return loading.load(
             producer, access.name, access.partitions, paths,
             format_name=format, source=source, lines_max=lines, final=final, spread=spread, known=known, begin=kept.keep,
+            accept_form_errors=accept_form_errors,
             progress=lambda done, sent: move(Progress(done, total, sent)),
         )  # fmt: skip
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from ingest import generation
+from ingest import detection, generation
+from ingest.framing import split_lines
 from ingest.generation import FileChanged, Identified, Known, identify
 from ingest.sending import produce
 from ingest.text import UnreadableFile, is_complete_json, is_document, is_packed, open_text, packed_position, read
@@ -39,6 +40,10 @@ class LineTooLong(Exception):
     """A line is longer than a record of the topic may be. The rest of its file is not sent."""
 
 
+class WrongFormat(Exception):
+    """A file is in another format than it was said to be. Nothing of it is sent."""
+
+
 class Loaded(NamedTuple):
     """What was sent, and what was not: files that could not be read, unfinished last lines. And how far the files were sent."""
 
@@ -62,6 +67,7 @@ def load(
     lines_max: int,
     final: bool = False,
     spread: bool = False,
+    accept_form_errors: bool = False,
     known: Mapping[str, Known] = _NOTHING,
     begin: Callable[[Mapping[str, Known]], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda _, __: None,
@@ -70,6 +76,7 @@ def load(
 
     All lines of a source go to one partition, so that their order is kept: of entries that contradict each other the first is
     counted, as in the embedded run. `spread` deals them out over all partitions.
+    A file of which another format reads the first lines, and this one does not, is a problem, unless `accept_form_errors`.
     `known`: how far files were sent before, by generation; what lies below is not read again.
     `begin` is given the positions before the first record of a new log is sent. What is short is named by all its lines: a load that dies
     then, and finds it grown, must know that name, or its lines would be other ones.
@@ -97,6 +104,7 @@ def load(
             headers = {"format": format_name, "source": source, "generation": found.generation}
             for chunk in chunks(found, lines_max, reached.get(found.generation), final=final, waiting=waiting):
                 if found.generation not in reached:
+                    _check_format(path, chunk, format_name, accept=accept_form_errors)
                     nothing = Known(
                         found.generation, found.head_bytes, found.head_sha256, 0, generation.tail_sha256(b"")
                     )
@@ -110,7 +118,7 @@ def load(
                 lines += chunk.text.count(b"\n") or 1
                 sent += 1
                 progress(done + chunk.packed, lines)
-        except (UnreadableFile, FileChanged, LineTooLong) as exc:
+        except (UnreadableFile, FileChanged, LineTooLong, WrongFormat) as exc:
             problems.append(str(exc))
             troubled.add(path)
         done += path.stat().st_size if path.exists() else 0
@@ -163,6 +171,16 @@ def follow(
             tell(look._replace(problems=stays))
         stop.wait(look_s)
     return total
+
+
+def _check_format(path: Path, chunk: Chunk, format_name: str, *, accept: bool) -> None:
+    """Raise WrongFormat for the first lines of a file."""
+    other = None if accept else detection.misread(detection.sample([split_lines(chunk.text, 0)]), format_name)
+    if other is not None:
+        raise WrongFormat(
+            f"{path}: most of its first lines are refused by {format_name} for their form, and look like {other}; nothing of it was sent. Repeat the "
+            f"command with --format {other}, or with --accept-form-errors to send them as they are"
+        )
 
 
 @contextmanager

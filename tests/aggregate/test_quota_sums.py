@@ -173,6 +173,15 @@ def test_a_limit_that_was_raised_and_lowered_again_fires_again_and_a_redelivery_
     assert after(first, raised, back, parts=parts, fired=fired)[1] == []
 
 
+def test_what_a_catalog_of_before_made_of_the_same_commit_is_old_news() -> None:
+    """A meter counted more then. Delivered again behind the new limit, it would fire an alert that was never true."""
+    counted_more, less = total(900, 3, limit_since=ALWAYS), total(100, 3, limit_since=ALWAYS)
+    lowered = total(100, 3, limit=D(500), limit_since=LATER)
+    now, _ = after(counted_more, less, lowered)
+    assert now is not None
+    assert after(counted_more, less, lowered, parts=now.parts, fired=now.fired)[1] == []
+
+
 def test_what_an_earlier_version_kept_is_read() -> None:
     """Its ledger knew thresholds alone, its totals no limit's instant: neither is forgotten, and nothing is sent again."""
     parts = parts_decoded(b'{"0": ["600", "2026-10-02T00:00:00+00:00", 1]}')

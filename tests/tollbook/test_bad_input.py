@@ -188,6 +188,7 @@ READERS: dict[str, Callable[[Here], Words]] = {
     "invoice issue": lambda here: ["invoice", "issue", "--period", "2026-10"],
     "invoice show": lambda here: ["invoice", "show", "S-2026-000001"],
     "invoice verify": lambda here: ["invoice", "verify"],
+    "invoice unbilled": lambda here: ["invoice", "unbilled"],
 }
 
 

@@ -88,4 +88,4 @@ def test_signals_are_given_back() -> None:
 
 def test_exit_codes_are_those_that_help_lists() -> None:
     """What is documented is what is used."""
-    assert sorted(EXIT_CODES) == [0, 1, 2, 70, 75, 141]
+    assert sorted(EXIT_CODES) == [0, 1, 2, 3, 70, 75, 141]

@@ -124,6 +124,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "list"): ["LAKE", "--period", "2026-10", "--partner", "acme"],
     ("invoice", "show"): ["S-2026-000001", "LAKE"],
     ("invoice", "verify"): ["LAKE"],
+    ("invoice", "unbilled"): ["LAKE"],
 }
 EMBEDDED = [p for p in WITH_JSON if "kafka" not in inspect.signature(COMMANDS[p].default_command).parameters]
 
@@ -160,6 +161,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["catalog", "import", "iam"]["changed"] is True
     assert given["invoice", "issue"]["invoices"][0]["total"] == "16.25"
     assert [i["total"] for i in given["invoice", "list"]] == ["16.25"]
+    assert given["invoice", "unbilled"] == {"unbilled": []}
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
 

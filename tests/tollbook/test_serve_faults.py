@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -62,6 +63,28 @@ def test_a_sender_that_dribbles_is_put_out_in_time(hasty: Door, begun: bytes) ->
     assert 0.9 < took < 8
     if begun.endswith(b"\r\n\r\n"):
         assert answer.startswith(b"HTTP/1.1 408 "), answer
+
+
+def test_no_request_ends_the_server(hasty: Door) -> None:
+    """What ended it, sent to the process itself, once its templates are warm; and what crowded others out. tests/tollbook/test_any_request.py has the rest."""
+    for begin in range(0, 30_000, 10_000):
+        assert hasty.batch([event(f"warm-{n}") for n in range(begin, begin + 10_000)]).status_code == 204
+    for _ in range(3):
+        assert hasty.post(b"[]", BATCH).status_code == 204
+        assert hasty.post(b"\n \n", LINES, headers={"Idempotency-Key": "k"}).status_code in {204, 400}
+        note = {"ce-specversion": "1.0", "ce-id": "a", "ce-source": "s", "ce-type": "t", "ce-note": "%FF"}
+        assert hasty.post(b"{}", "application/json", headers=note).status_code == 400
+    with ExitStack() as held:
+        for _ in range(400):
+            held.enter_context(socket.create_connection(("127.0.0.1", hasty.port), 20)).sendall(
+                b"POST /api/v1/events HTT"
+            )
+        with socket.create_connection(("127.0.0.1", hasty.port), 20, ("127.0.0.2", 0)) as other:
+            body = json.dumps(event("other")).encode()
+            head = HEAD.replace(LINES.encode(), SINGLE.encode())
+            other.sendall(head + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            assert b"".join(iter(lambda: other.recv(65_536), b"")).startswith(b"HTTP/1.1 204 ")
+    assert hasty.process.get("/healthz")[0] == 200
 
 
 def test_who_hangs_up_and_sends_again_is_counted_once(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
