@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from billing import catalog as catalogs
+from billing import issuing
 from billing.periods import month
 from billing.warehouse import Span, Warehouse
+from schemas import lake as lakes
+from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
+from tests.tollbook.fixtures import METERS, PRICES, requests, write_catalog
+from tollbook import embedded, invoice_commands
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "usage.ipynb"
 # Run last, in the notebook's own kernel: its figures, as text.
@@ -136,3 +141,58 @@ def test_the_committed_notebook_is_clean() -> None:
         if cell.cell_type == "code":
             assert not cell.outputs, cell.id
             assert cell.execution_count is None, cell.id
+
+
+SMALL = """
+partners:
+  - id: acme
+    name: Acme Inc
+    legal_entity: seller
+    time_zone: Europe/Berlin
+    plans: [{plan: small, valid_from: 2026-01-01}]
+    credentials: [{kind: consumer, id: c-acme}]
+"""
+NO_QUOTA = "plans: [{id: small, rate_card: card}]\n"
+
+
+def own(folder: Path, *, quota: bool, issued: bool) -> tuple[Path, Path]:
+    """Lake and catalog of somebody else: other partners, other meters, other numbers; a month of one day."""
+    prices = PRICES if quota else PRICES.partition("plans:")[0] + NO_QUOTA
+    catalog = write_catalog(folder / "catalog", partners=SMALL, prices=prices, meters=METERS.replace("requests", "calls"))
+    for file in catalog.glob("prices.yaml"):
+        file.write_text(file.read_text().replace("meter: requests", "meter: calls"))
+    (folder / "a.log").write_bytes(b"".join(requests(20)))
+    book = catalogs.load(catalog)
+    lake = folder / "lake"
+    embedded.run(lake, book, [folder / "a.log"], format_name="kong", source="edge", now=now)
+    if issued:
+        made = invoice_commands.closed(lake, book, "2026-10", "seller", now=datetime(2026, 11, 5, tzinfo=UTC))
+        issuing.issue(lake, made, now=datetime(2026, 11, 5, tzinfo=UTC))
+    return lake, catalog
+
+
+@pytest.mark.parametrize(("quota", "issued"), [(True, False), (False, True)], ids=["not invoiced yet", "without a quota"])
+def test_it_runs_as_it_is_on_a_lake_of_ones_own(tmp_path: Path, quota: bool, issued: bool) -> None:
+    """With the two variables of the page alone: month, partner and invoice of the demonstration are nobody else's."""
+    done = execute(read(), *own(tmp_path, quota=quota, issued=issued))
+    printed = {
+        cell.id: "".join(o.get("text", "") for o in cell.outputs) for cell in done.cells if cell.cell_type == "code"
+    }
+    number = "S-2026-000001" if issued else "none yet"
+    assert printed["choice"] == f"2026-10: calls of acme, as of 2026-10-02; invoice {number}\n"
+    drawn = {c.id for c in done.cells if c.cell_type == "code" for o in c.outputs if "image/svg+xml" in o.get("data", {})}
+    assert drawn == ({"daily", "burn-down"} if quota else {"daily"})
+    assert ("has no quota of 'calls'" in printed["burn-down"]) == (not quota)
+    assert ("has no invoice yet" in printed["lines"]) == (not issued)
+    assert ("events, together" in printed["events"]) == issued
+
+
+def test_a_lake_without_usage_is_said_clearly(tmp_path: Path) -> None:
+    """There is nothing to choose from; what fills a lake is named."""
+    catalog = write_catalog(tmp_path / "catalog")
+    lakes.create(tmp_path / "lake")
+    with pytest.raises(CellExecutionError) as raised:
+        execute(read(), tmp_path / "lake", catalog)
+    assert raised.value.ename == "LookupError"
+    assert "holds no usage of the partners" in raised.value.evalue
+    assert "tollbook run" in raised.value.evalue
