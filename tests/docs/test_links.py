@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from billing.render.csv_lines import COLUMNS
 from schemas.reasons import Reason
-from tests.docs.pages import PAGES, ROOT, names_in_first_column, prose, rows, section, text_of
+from tests.docs.pages import PAGES, ROOT, block, names_in_first_column, prose, rows, section, text_of
+from tollbook.app import app
 from tollbook.edge import EXIT_CODES
 
 _LINK = re.compile(r"\]\(([^)]+)\)")
@@ -52,6 +54,17 @@ def test_exit_codes_are_those_of_the_command() -> None:
     assert [int(row[0]) for row in table] == list(EXIT_CODES)
     for row in table:
         assert row[1].startswith(EXIT_CODES[int(row[0])].partition(":")[0].partition(";")[0].partition(",")[0])
+
+
+def test_the_columns_of_an_invoices_csv_are_those_that_are_listed() -> None:
+    """Whoever loads it into a ledger maps them by this list."""
+    assert tuple(block("docs/commands.md", "csv").replace("\n", " ").strip().split(", ")) == COLUMNS
+
+
+def test_the_commands_of_invoices_are_all_explained() -> None:
+    """One that the page does not have is found by nobody."""
+    named = {name.split()[2] for name in names_in_first_column(section("docs/commands.md", "Invoices"))}
+    assert named == {name for name in app["invoice"] if not name.startswith("-")}
 
 
 def test_every_reason_is_explained_and_every_explained_one_exists() -> None:
