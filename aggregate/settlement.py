@@ -1,4 +1,4 @@
-"""Settlement: an identity is billed once, however far apart its entries lie (docs/decisions/030-settlement.md).
+"""Settlement: an identity is billed once, however far apart its entries lie (docs/decisions/033-settlement.md).
 
 Land compares an entry with those of the days next to it. A settlement compares all identities that were landed since the last one
 with all that were landed before: rows are spread over buckets on disk by their hash, bucket after bucket is looked through, and the
