@@ -69,5 +69,5 @@ def test_a_quota_of_which_nothing_was_used_is_stated(here: Here) -> None:
     fee = "        rates:\n          - {price: {model: flat, amount: 5}}\n"
     prices = (here.catalog / "prices.yaml").read_text().replace("        rates:\n", fee)
     write_catalog(here.catalog, partners=(here.catalog / "partners.yaml").read_text(), prices=prices)
-    here.run(here.log("a.log", *requests(1, T0_MS - 20 * DAY_MS)))
+    here.run(here.log("a.log", *requests(1, T0_MS + 32 * DAY_MS)))
     assert [(q["plan"], q["used"], q["limit"], q["over"]) for q in stated(here)] == [("small", "0", "100", False)]
