@@ -189,21 +189,57 @@ CREATE OR REPLACE MACRO target_host(method, target) AS CASE
     ELSE authority_of(target)
 END;
 
--- What may be kept of a refused line: secrets, bodies and query strings are struck out, everything else stays. They stand in
--- fields with a telling name (also as a key and value of OTLP), after a question mark, in tab separated name=value fields, or show
--- by their shape. A line may be cut anywhere: what is not closed is struck out to its end.
-CREATE OR REPLACE MACRO masked(line) AS
+-- What may be kept of a refused line: secrets, bodies and query strings are struck out, everything else stays. They stand in members
+-- with a telling name, whatever their value is (text, number, list, object), in pairs of a name and a value, in JSON within a text, after
+-- a question mark, as name=value or Name: value, before the @ of an address, or show by their shape. A line may be cut anywhere, and
+-- nest deeper than an expression sees: what is not closed is struck out to its end.
+
+-- Names that end like this hold a secret, a body or a query; names that hold the words of the second list do, whatever follows.
+CREATE OR REPLACE MACRO telling() AS '(?:[^"\\]*(?:token|signature|query|querystring|querystringparameters|uriwithargs|body|raw_request|raw_response|[_. -]key|apikey|accesskey|privatekey|secretkey|subscriptionkey|auth|sig|pwd|passphrase|jwt|assertion|samlresponse|credentials|session[_-]?id|sessid|csrf|xsrf|otp|request[_.-]?payload|response[_.-]?payload|headers?\[\])s?[0-9]*\)?|[^"\\]*(?:password|passwd|secret|authorization|cookie|api[_-]?key(?:value)?\b)[^"\\]*)';
+CREATE OR REPLACE MACRO telling_text() AS '(?:[a-z0-9_.-]*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|signature|sig|sessid|session[_-]?id|jwt|assertion|credential|csrf|xsrf|otp)s?[0-9]*)';
+
+-- A JSON value: text, number, list or object, four levels deep; what is deeper, or not closed, goes on to the end.
+CREATE OR REPLACE MACRO closed_text() AS '"(?:[^"\\]|\\.)*"';
+CREATE OR REPLACE MACRO closed_1() AS '[\[{](?:[^"\[\]{}]|' || closed_text() || ')*[\]}]';
+CREATE OR REPLACE MACRO closed_2() AS '[\[{](?:[^"\[\]{}]|' || closed_text() || '|' || closed_1() || ')*[\]}]';
+CREATE OR REPLACE MACRO closed_3() AS '[\[{](?:[^"\[\]{}]|' || closed_text() || '|' || closed_2() || ')*[\]}]';
+CREATE OR REPLACE MACRO one_value() AS '(?:"(?:[^"\\]|\\.)*"?|[^\s,"\[\]{}]+)';
+CREATE OR REPLACE MACRO some_values() AS '[\[{](?:[^"\[\]{}]|' || closed_text() || '|' || closed_3() || ')*(?:[\]}]|.*)';
+CREATE OR REPLACE MACRO any_value() AS '(?:' || one_value() || '|' || some_values() || ')';
+
+-- Members of JSON: with a telling name, or with one that is written with escapes; and pairs of a name and a value, in either order.
+CREATE OR REPLACE MACRO masked_members(line) AS
     regexp_replace(
         regexp_replace(
             regexp_replace(
                 regexp_replace(
                     regexp_replace(
-                        regexp_replace(line, '(?i)"([a-z0-9_().-]*(?:authorization|cookie\)?|api[_-]?key|apikey|token|secret|password|signature|query|querystring|uriwithargs|body|raw_request|raw_response))"(\s*:\s*)"(?:[^"\\]|\\.)*"?', '"\1"\2"***"', 'g'),
-                        '(?i)("key"\s*:\s*"[^"]*(?:authorization|cookie|api[_-]?key|token|secret|password|signature|query|body)[^"]*"\s*,\s*"value"\s*:\s*)\{(?:[^{}"]|"(?:[^"\\]|\\.)*"?|\{(?:[^{}"]|"(?:[^"\\]|\\.)*"?|\{(?:[^{}"]|"(?:[^"\\]|\\.)*"?)*\}?)*\}?)*\}?', '\1{}', 'g'),
-                    '(?i)"querystring"(\s*:\s*)\{[^{}]*\}?', '"querystring"\1{}', 'g'),
-                '\?[^"\s]*', '?***', 'g'),
-            '\t[^\t\n="]+=[^\t\n="][^\t\n"]*', chr(9) || '***', 'g'),
-        'eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?|(?i:bearer|basic) [A-Za-z0-9+/=._~-]{8,}', '***', 'g');
+                        regexp_replace(
+                            regexp_replace(line, '(?is)(\\+"' || telling() || '\\+"\s*[:,])(?:[^"\\]|\\.)*', '\1***', 'g'),
+                            '(?is)("' || telling() || '"\s*:\s*)' || one_value(), '\1"***"', 'g'),
+                        '(?is)"(' || telling() || ')"(\s*:\s*)' || some_values(), '"\1"\2"***"', 'g'),
+                    '(?s)"[^"\\]*\\[^"\\](?:[^"\\]|\\[^"])*"(\s*:\s*)' || any_value(), '"***"\1"***"', 'g'),
+                '(?is)("(?:key|name|header|field|k|n)"\s*:\s*"' || telling() || '")(?:\s*,\s*' || closed_text() || '\s*:\s*' || any_value() || ')+', '\1,"***":"***"', 'g'),
+            '(?is)"(value|val|v)"(\s*:\s*)' || any_value() || '(\s*,\s*"(?:key|name|header|field|k|n)"\s*:\s*"' || telling() || '"|[^{}]*$)', '"\1"\2"***"\3', 'g'),
+        '(?is)([\[,]\s*"' || telling() || '"\s*,\s*)' || any_value(), '\1"***"', 'g');
+
+-- What shows by its shape: a JWT, an Authorization header, tokens of well-known services and of Tollbook, and who is named in an address.
+CREATE OR REPLACE MACRO masked_shapes(text) AS
+    regexp_replace(
+        regexp_replace(text, '(:(?:\\*/){2})[^/\s"?#\\]*@', '\1***@', 'g'),
+        'eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?|(?i:bearer|basic|digest|negotiate) [A-Za-z0-9+/=._~-]{4,}|tb_[0-9a-f]{12}_[A-Za-z0-9_-]+|(?:sk|rk)_(?:live|test)_\w+|gh[pousr]_\w{20,}|github_pat_\w+|glpat-[\w-]{16,}|xox[abprs]-[\w-]+|-----BEGIN[^"]*', '***', 'g');
+
+CREATE OR REPLACE MACRO masked(line) AS
+    masked_shapes(
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(
+                    regexp_replace(
+                        regexp_replace(masked_members(line), '\?(?:[^"\\]|\\.)* HTTP/([0-9.]+)', '?*** HTTP/\1', 'g'),
+                        '\?(?:[^"\\\s]|\\.)*', '?***', 'g'),
+                    '\t[^\t\n="]+=[^\t\n="][^\t\n"]*', chr(9) || '***', 'g'),
+                '(?i)\b((?:proxy-)?authorization|(?:set-)?cookie2?)(''?\s*[:=]\s*)(?:\\+")?[^"\\\r\n|}]*', '\1\2***', 'g'),
+            '(?i)\b(' || telling_text() || ')(''?\s*[:=]\s*)(?:\\+"[^"\\]*|"(?:[^"\\]|\\.)*"?|''[^''"]*''?|[^\s"'',;&|<>})\]\\]+)', '\1\2***', 'g'));
 
 -- A text without whole client addresses, wherever they stand: each becomes the network that is kept of it elsewhere. What reads it
 -- again sees a network, and takes it for no address. Also cuts what only looks like one, such as a version of four numbers.

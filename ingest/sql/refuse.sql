@@ -19,7 +19,7 @@ SELECT
         ) THEN 'CREDENTIAL_NOT_VALID'
         ELSE r.reason
     END AS reason,
-    CASE
+    masked_shapes(CASE
         WHEN r.detail IS NOT NULL THEN r.detail
         WHEN r.reason IN ('UNKNOWN_PARTNER', 'TAG_NOT_ALLOWED') THEN 'partner tag ' || left(r.tag, 64)
         -- It may hold anything: what could act on a terminal or a log is not repeated.
@@ -45,7 +45,7 @@ SELECT
                 || ': beyond max_future_minutes: ' || given.max_future_minutes
                 || ' of the source, set in the catalog: correct the clock that wrote it, or raise the limit'
         ELSE 'request time ' || r.occurred_at
-    END AS detail,
+    END) AS detail,
     r.position,
     r.item,
     r.event_id,

@@ -1,12 +1,15 @@
 """What an input must not be able to do: carry a secret into the lake or onto a screen, draw on a terminal, break a line of output."""
 
+import itertools
 import json
+import random
 import re
 from typing import Any
 
 import pytest
 
 from schemas.tables import ALL
+from tests.ingest import test_secrets as secret_shapes
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import Here
 
@@ -22,6 +25,9 @@ HEADERS = {
     "x-auth-token": CANARY,
     "x-client-secret": CANARY,
 }
+
+
+REFUSED = [{"consumer": {"id": "c-nobody"}}, {"started_at": "soon"}, {"response": {"status": 999, "size": 1}}]
 
 
 def leaky(event_id: str, **changes: Any) -> bytes:
@@ -56,6 +62,31 @@ def test_a_secret_in_a_line_is_in_no_table_and_on_no_screen(here: Here) -> None:
     assert [s for s in screens if CANARY in s.out or CANARY in s.err] == []
     assert [name for name in ALL if CANARY in repr(here.table(name))] == []
     assert [p.name for p in here.lake.rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()] == []
+
+
+def test_a_secret_in_any_shape_is_in_no_file_of_the_lake_and_on_no_screen(here: Here) -> None:
+    """Lists, objects, numbers, pairs, escaped and doubled names, JSON within texts, addresses: each in a line that is refused."""
+    some = random.Random(7)
+    lines = []
+    for n, (name, text) in enumerate(itertools.zip_longest(secret_shapes.NAMES, secret_shapes.TEXTS, fillvalue="x")):
+        for kind, member in enumerate(secret_shapes.members(name, some.choice(secret_shapes.shapes(CANARY)))):
+            said = line(kong(f"s{n}-{kind}", **some.choice(REFUSED), note=text)).decode().rstrip()
+            lines.append(f"{said[:-1]},{member}}}\n".encode())
+    assert CANARY == secret_shapes.CANARY
+    screens = [
+        here.run(here.log("a.log", *lines)),
+        here.tollbook("dead", "list", "--lake", here.lake, "--limit", "1000"),
+        here.tollbook("dead", "list", "--lake", here.lake, "--limit", "1000", "--json"),
+        here.tollbook(
+            "dead", "redrive", "--source", "edge", "--dry-run", "--catalog", here.catalog, "--lake", here.lake
+        ),
+    ]
+    assert here.table("dead", "SELECT count(*) AS n FROM t")[0]["n"] > len(lines) // 2
+    assert [s for s in screens if CANARY in s.out or CANARY in s.err] == []
+    assert [p.name for p in here.lake.rglob("*") if p.is_file() and CANARY.encode() in p.read_bytes()] == []
+    assert [name for name in ALL if CANARY in repr(here.table(name))] == [], (
+        "compressed files hide it from a search of bytes"
+    )
 
 
 INJECTIONS = {
