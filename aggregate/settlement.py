@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from aggregate import engine, followers, outcomes, texts
-from schemas import lake
+from schemas import damage, lake
 from schemas.following import FOLLOWERS
 from schemas.lake import Fenced
 from schemas.log import redrive_app
@@ -68,7 +68,7 @@ def settle(
 
     `bucket_rows`: how many identities are held in memory at a time. `folder`: where buckets lie meanwhile, on a disk with 100 bytes or
     so for each identity; the lake's own folder if it is not given. Nothing is written where nothing was landed since. Settlements on
-    one machine wait for one another. Raises schemas.lake.LakeError, and Fenced when others committed again and again in between.
+    one machine wait for one another. Raises schemas.lake.LakeError (Damaged for a file that cannot be read), and Fenced when others committed again and again in between.
     """
     lake.check(root)
     buckets = (folder or root) / _FOLDER
@@ -142,10 +142,11 @@ class _Settlement:
         if not any(landed > settled for landed in files.landed):
             return Settled(0, 0, 0, version)
         engine.scan(self._con, WITHDRAWN.name, lake.pinned_files(self._root, WITHDRAWN), WITHDRAWN.schema)
-        self._con.register("landed", self._con.read_parquet(list(files.paths), filename=True, file_row_number=True))
-        self._con.register("files", files.table())
-        forms = engine.run(self._con, "id_forms", {"settled": settled}).to_pylist()
-        taken, kept = self._rivals(forms, settled)
+        with damage.named(lambda: files.paths):
+            self._con.register("landed", self._con.read_parquet(list(files.paths), filename=True, file_row_number=True))
+            self._con.register("files", files.table())
+            forms = engine.run(self._con, "id_forms", {"settled": settled}).to_pylist()
+            taken, kept = self._rivals(forms, settled)
         for start in range(0, len(taken), self._commit_events):
             some = slice(start, start + self._commit_events)
             self._take_out(files, taken[some], kept[some])
@@ -198,7 +199,8 @@ class _Settlement:
 
     def _take_out(self, files: _Files, taken: I64, kept: I64) -> None:
         """One commit that takes some events out. Land may commit beside it: what is landed later cannot be what stays."""
-        events, staying = _rows(files, taken), _rows(files, kept)
+        with damage.named(lambda: files.paths):
+            events, staying = _rows(files, taken), _rows(files, kept)
         number = self._number + 1
         said = {
             **{f"kept_{name}": staying[name] for name in ("generation", "position", "item", "occurred_at")},

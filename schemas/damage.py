@@ -7,6 +7,7 @@ What is raised though all files can be read is something else, and goes through 
 import errno
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -27,7 +28,7 @@ def named(files: Callable[[], Iterable[str]]) -> Iterator[None]:
         yield
     except READING as exc:
         there = list(files())
-        if problem := next(filter(None, (*map(_unreadable, there), *map(_changed, there))), None):
+        if problem := next(filter(None, chain(map(_unreadable, there), map(_changed, there))), None):
             raise Damaged(problem) from exc
         raise
 

@@ -19,7 +19,7 @@ from aggregate.verify import prove
 from billing.warehouse import Warehouse
 from schemas import lake
 from schemas.log import Partition
-from schemas.tables import ALL, DEAD, FRESH_EVENTS, WITHDRAWN
+from schemas.tables import ALL, DEAD, EVENTS, FRESH_EVENTS, WITHDRAWN
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event, now, partition
 from tests.aggregate.test_land import Killed, dying_at
 from tests.long import LONG, long_only
@@ -444,6 +444,27 @@ def test_the_proof_notices_what_was_withdrawn_wrongly(root: Path, harm: str) -> 
         assert {"all tables have followed events", "no identity is counted twice"} <= checks
     else:
         assert "each withdrawn event has another of its identity that counts" in checks
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+def test_a_damaged_file_is_named_and_nothing_is_written(root: Path, harm: str) -> None:
+    """It is the disk's fault, not a bug: file and remedy are told, and no identity counts as compared."""
+    land(root, "g", on(0, "a"))
+    land(root, "h", on(5, "a"))
+    file = Path(lake.pinned_files(root, EVENTS)[0])
+    whole = file.read_bytes()
+    if harm == "cut":
+        file.write_bytes(whole[: len(whole) // 2])
+    else:
+        file.unlink()
+    before = versions(root)
+    with pytest.raises(lake.Damaged, match=file.name):
+        settle(root, now=now)
+    assert versions(root) == before
+    assert not (root / ".settlement").exists()
+    file.write_bytes(whole)
+    assert settle(root, now=now).withdrawn == 1
+    assert counted(root) == {"a": 0}
 
 
 def test_the_negative_sums_are_those_of_the_event_whatever_its_size(root: Path) -> None:
