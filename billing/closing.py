@@ -117,10 +117,7 @@ def close(
     period's newest close has accepted them. Raises Refused with every reason where the books are wrong or no partner can be billed; else `blocked` of the close
     names those that cannot. Nothing is written when the newest close of the period already fixes the same input.
     """
-    partners = catalog.payers(legal_entity)
-    if not partners:
-        known = ", ".join(e.id for e in catalog.legal_entities) or "none"
-        raise Refused([f"no partner belongs to legal entity {legal_entity!r}; the catalog has: {known}"])
+    partners = due(catalog, label, legal_entity, now)
     before = settled_periods(root)
     ends = settled.ends(before)
     unsettled = [p for p in partners if p.id not in ends or not is_settled(label, p.time_zone, ends[p.id])]
@@ -148,6 +145,18 @@ def close(
         raise Refused([*wrong, *(problem for problems in blocked.values() for problem in problems)])
     document = _canonical(_content(root, house, catalog, label, legal_entity, ready) | unknown.content())
     return _record(root, Close(proofs.close_id_of(document), label, legal_entity, document, now))
+
+
+def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple[Partner, ...]:
+    """The partners that a legal entity invoices. Raises Refused where there is none, or the month of none of them is over; BadPeriod."""
+    partners = catalog.payers(legal_entity)
+    if not partners:
+        known = ", ".join(e.id for e in catalog.legal_entities) or "none"
+        raise Refused([f"no partner belongs to legal entity {legal_entity!r}; the catalog has: {known}"])
+    running = _running(partners, label, now)
+    if len(running) == len(partners):
+        raise Refused([problem for problems in running.values() for problem in problems])
+    return partners
 
 
 def bills_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str, root: Path) -> Bills:

@@ -314,12 +314,14 @@ def closed(
 ) -> Close:
     """Settle, so that no identity is billed twice; then close with the proof of the books as the condition.
 
-    What a run that was killed has committed is in it: a settlement brings the tables up to date first.
+    What a run that was killed has committed is in it: a settlement brings the tables up to date first. A month that nobody is due to be
+    billed for is refused before anything is written.
     """
 
     def books(versions: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
         return prove(lake, versions, start=start, end=end).problems
 
+    closing.due(book, period, legal_entity, now)
     settle(lake, now=lambda: now)
     return closing.close(lake, book, period, legal_entity, prove=books, now=now, accept_refused=accept_refused)
 

@@ -205,20 +205,22 @@ def test_what_is_no_lake_is_named_with_the_remedy(here: Here, reader: str, lake:
 
 
 @pytest.mark.parametrize(
-    ("marker", "pattern"),
+    ("marker", "code", "pattern"),
     [
-        pytest.param(json.dumps({"format": 999}), r"has lake format 999; this version reads \d+: upgrade", id="newer"),
-        pytest.param('{"form', r"tollbook-lake\.json is damaged .*; restore it from a backup", id="damaged"),
+        pytest.param(
+            json.dumps({"format": 999}), 2, r"has lake format 999; this version reads \d+: upgrade", id="newer"
+        ),
+        pytest.param('{"form', 1, r"tollbook-lake\.json is damaged .*; restore it from a backup", id="damaged"),
     ],
 )
 @pytest.mark.parametrize("reader", ["verify", "run"])
-def test_a_lake_of_another_format_is_left_alone(here: Here, reader: str, marker: str, pattern: str) -> None:
+def test_a_lake_of_another_format_is_left_alone(here: Here, reader: str, marker: str, code: int, pattern: str) -> None:
     """A lake that a later version wrote may mean other things by the same names."""
     log = here.log("a.log", *requests(3))
     assert here.run(log).code == 0
     (here.lake / "tollbook-lake.json").write_text(marker)
     before = files_below(here.lake)
-    complained(here.run(log) if reader == "run" else here.tollbook("verify", "--lake", here.lake), 2, pattern)
+    complained(here.run(log) if reader == "run" else here.tollbook("verify", "--lake", here.lake), code, pattern)
     assert files_below(here.lake) == before
 
 
@@ -228,7 +230,7 @@ def test_a_lake_without_one_of_its_files_is_named(here: Here) -> None:
     for part in (here.lake / "rollups").rglob("*.parquet"):
         part.unlink()
     ended = here.tollbook("usage", "acme", "--catalog", here.catalog, "--lake", here.lake, "--period", "2026-10")
-    complained(ended, 2, r"the lake cannot be read: .*; restore the lake from a backup")
+    complained(ended, 1, r"\.parquet is missing; restore it from a backup")
 
 
 @pytest.fixture(scope="module")
@@ -307,9 +309,13 @@ UNBILLABLE = {
 
 @pytest.mark.parametrize("case", UNBILLABLE)
 def test_usage_that_cannot_be_priced_blocks_the_close_and_nothing_is_written(at_landed: Here, case: str) -> None:
-    """Usage without a price is never left out of an invoice: the close is refused until the catalog prices it."""
+    """Usage without a price is never left out of an invoice: the close is refused until the catalog prices it.
+
+    What a close begins with is kept: identities that were compared once need not be compared again.
+    """
     changes, pattern = UNBILLABLE[case]
     write_catalog(at_landed.catalog, **changes)
+    assert at_landed.tollbook("settle", "--lake", at_landed.lake).code == 0
     before = files_below(at_landed.lake)
     complained(at_landed.close(), 1, pattern)
     rated = at_landed.tollbook(
