@@ -36,7 +36,7 @@ def named(files: Callable[[], Iterable[str]]) -> Iterator[None]:
 def _unreadable(file: str) -> str | None:
     """What is wrong with a file, read to its end."""
     if not Path(file).exists():
-        return f"{file} is missing; restore it from a backup"
+        return _missing(file)
     try:
         with duckdb.connect(config={"threads": 1}) as con:
             con.read_parquet([file]).to_arrow_table()
@@ -54,9 +54,17 @@ def _changed(file: str) -> str | None:
     name = "" if table is None else str(Path(file).relative_to(table))
     for entry in [] if table is None else (table / "_delta_log").glob("*.json"):
         recorded = lake.said(lake.actions(entry), entry).get("sha256", {}).get(name)
-        if recorded is not None and recorded != sha256_of(Path(file)):
+        try:
+            differs = recorded is not None and recorded != sha256_of(Path(file))
+        except FileNotFoundError:  # of an erasable table: it was replaced meanwhile
+            return _missing(file)
+        if differs:
             return f"{file} was changed after it was written: its SHA-256 is not the one in the commit that added it; restore it from a backup"
     return None
+
+
+def _missing(file: str) -> str:
+    return f"{file} is missing; restore it from a backup"
 
 
 def _is_full(exc: Exception) -> bool:

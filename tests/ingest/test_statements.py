@@ -14,7 +14,7 @@ class Asked:
 
     def __init__(self) -> None:
         self._table = LINES.empty_table()
-        self.num_rows = 0
+        self.num_rows = 1  # a block without lines is not asked at all
         self.times = 0
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
