@@ -31,6 +31,6 @@ def require(extra: str, what: str) -> None:
 
 def _is_there(module: str) -> bool:
     try:
-        return find_spec(module) is not None
+        return module in sys.modules or find_spec(module) is not None  # Faust, once loaded, has no spec of its own
     except ModuleNotFoundError:  # the package that the module is in
         return False
