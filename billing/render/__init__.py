@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import typst
 
 from billing.render.csv_lines import as_csv
+from billing.render.typefaces import typefaces
 
 
 class Rendered(NamedTuple):
@@ -37,8 +38,7 @@ def as_pdf(document: Mapping[str, Any]) -> bytes:
         pdf = typst.compile(
             str(path / "invoice.typ"),
             root=str(path),
-            font_paths=[str(path / "fonts")],
-            ignore_system_fonts=True,
+            font_paths=typefaces(),
             format="pdf",
             sys_inputs={"invoice": json.dumps(document)},
             timestamp=int(issued.timestamp()),

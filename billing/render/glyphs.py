@@ -7,11 +7,12 @@ the same text passes. So a small document with the text, in the template's fonts
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, lru_cache
-from importlib import resources
+from functools import lru_cache
 from typing import Any
 
 import typst
+
+from billing.render.typefaces import typefaces
 
 _PROBE = b"""#set text(font: "Inter", fallback: true)
 #for line in json(bytes(sys.inputs.lines)) { [#line #parbreak() #strong(line) #parbreak() #upper(line) #parbreak()] }
@@ -50,7 +51,7 @@ def _missing(text: str) -> tuple[str, ...]:
     try:
         typst.compile(
             _PROBE,
-            font_paths=_fonts(),
+            font_paths=typefaces(),
             format="pdf",
             pdf_standards=["a-3b"],
             sys_inputs={"lines": json.dumps(text.split("\n"))},
@@ -62,13 +63,6 @@ def _missing(text: str) -> tuple[str, ...]:
             raise
         return tuple(sorted(found, key=lambda each: _place(text, each)))
     return ()
-
-
-@cache
-def _fonts() -> typst.Fonts:
-    """Those of the template: ours, and what Typst brings along."""
-    with resources.as_file(resources.files("billing.render") / "fonts") as folder:
-        return typst.Fonts(include_system_fonts=False, font_paths=[str(folder)])
 
 
 def _plain(escaped: re.Match[str]) -> str:
