@@ -106,7 +106,7 @@ def _invoices(here: Here) -> list[Record]:
         return []
     return here.table(
         "invoices",
-        "SELECT number, series, sequence, partner_id, period, currency, total, document FROM t ORDER BY series, sequence",
+        "SELECT number, series, sequence, partner_id, period, currency, total, document FROM t WHERE number IS NOT NULL ORDER BY series, sequence",
     )
 
 

@@ -317,7 +317,7 @@ def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(
     monkeypatch.undo()
     stored_then = len(counted(access))
     assert stored_then > 5, "nobody came in between"
-    with pytest.raises(Fenced, match="refused entries were counted"):
+    with pytest.raises(Fenced, match="a redrive or a settlement has changed what counts"):
         worker.step()
     access.land()
     stored(access.lake, entries=17, counted=17)
@@ -368,7 +368,7 @@ def test_of_two_redrives_at_once_one_is_fenced_whichever_partitions_they_count_i
     first.settle(events, reasons)
     column = events.schema.get_field_index("event_id")
     for other, name in zip(others, "abcd", strict=True):
-        with pytest.raises(Fenced, match="another redrive came first"):
+        with pytest.raises(Fenced, match="another redrive or a settlement came first"):
             other.settle(events.set_column(column, "event_id", pa.array([name])), reasons)
     first.end()
     stored(access.lake, entries=1, counted=1)
@@ -383,7 +383,7 @@ def test_a_land_worker_without_work_notices_a_redrive(access: Access) -> None:
     assert worker.step() is None
     mend(access)
     redrive(access)
-    with pytest.raises(Fenced, match="refused entries were counted"):
+    with pytest.raises(Fenced, match="a redrive or a settlement has changed what counts"):
         worker.step()
 
 
