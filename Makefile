@@ -47,6 +47,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.kafka
 	@$(BIN)/python -m benchmarks.alerts
 	@$(BIN)/python -m benchmarks.catalog
+	@$(BIN)/python -m benchmarks.billing
 
 # Hashes of everything that is installed: the same set on every machine. Our own packages are linked, not copied. Compiled by all
 # cores at the end (a package may hold files that are not for this Python), and with them the one loop that takes its time.

@@ -114,8 +114,10 @@ def close(
 
     `prove(versions, start, end)` gives what is wrong with the books at those table versions; anything forbids the close.
     `accept_refused`: why entries of unknown credentials may stay refused; without it they forbid the close, unless the
-    period's newest close has accepted them. Raises Refused with every reason where the books are wrong or no partner can be billed; else `blocked` of the close
-    names those that cannot. Nothing is written when the newest close of the period already fixes the same input.
+    period's newest close has accepted them.
+
+    Raises Refused with every reason where the books are wrong or no partner can be billed; else `blocked` of the close names
+    those that cannot. Nothing is written when the newest close of the period already fixes the same input.
     """
     partners = due(catalog, label, legal_entity, now)
     before = settled_periods(root)

@@ -43,8 +43,8 @@ class Interval(NamedTuple):
     last_day: date
 
     def as_json(self) -> dict[str, str]:
-        """The interval in a close: each instant in RFC 3339, each day as a date."""
-        return {name: value.isoformat() for name, value in self._asdict().items()}
+        """The interval in a close: each instant in RFC 3339, each day as a date. It is shared: do not change it."""
+        return _interval_json(self, self.start.utcoffset(), self.end.utcoffset())
 
     @classmethod
     def from_json(cls, stored: Mapping[str, str]) -> "Interval":
@@ -205,6 +205,13 @@ def _versions(
         yield (held[-1] if held else None), interval(left, right, zone)
 
 
+@lru_cache(maxsize=4096)
+def _interval_json(shown: Interval, *_offsets: timedelta | None) -> dict[str, str]:
+    """Most partners of a month share a few intervals. The offsets tell apart what is shown otherwise: instants alone are equal."""
+    return {name: value.isoformat() for name, value in shown._asdict().items()}
+
+
+@lru_cache(maxsize=4096)
 def interval(start: datetime, end: datetime, zone: str) -> Interval:
     """[start, end) as people in `zone` see it. The offsets are kept: it is the same text for ever, whatever becomes of the zone."""
     shown = [_with_offset(instant, zone) for instant in (start, end)]

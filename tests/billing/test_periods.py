@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.periods import BadPeriod, BillingPeriod, Period, billing_period, missing_month, month, quota_period
+from billing.periods import (
+    BadPeriod,
+    BillingPeriod,
+    Period,
+    billing_period,
+    interval,
+    missing_month,
+    month,
+    quota_period,
+)
 from schemas import zones
 from schemas.catalog import Catalog
 from schemas.windows import WINDOW_US, to_us
@@ -247,3 +256,11 @@ def test_a_month_that_was_left_out_is_named(one: str, other: str, place: int, ah
         assert missing_month(label, other, until) is None
     for label in labels[2:]:
         assert missing_month(label, other, until) == labels[1]
+
+
+def test_the_same_instants_in_another_zone_are_written_with_their_own_offsets() -> None:
+    """Two intervals can be equal as times and not as texts; what a close stores is the text."""
+    start, end = datetime(2026, 10, 10, 12, tzinfo=UTC), datetime(2026, 10, 20, 12, tzinfo=UTC)
+    for zone, offset in (("Europe/Berlin", "+02:00"), ("Africa/Lagos", "+01:00")):
+        written = interval(start, end, zone).as_json()
+        assert {text[-6:] for text in (written["start"], written["end"])} == {offset}
