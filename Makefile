@@ -14,7 +14,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
-	@echo "make bench   benchmarks side by side, a quarter of an hour; writes land.md, ingest.md, http.md, kafka.md, alerts.md and catalog.md in docs/results"
+	@echo "make bench   benchmarks side by side, half an hour; writes land.md, ingest.md, http.md, kafka.md, alerts.md, catalog.md and billing.md in docs/results"
 	@echo "make lock    resolve the lock anew"
 
 demo: $(READY)
