@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from billing.rules1.periods import month
+from billing.periods import month
 from billing.warehouse import Warehouse
 from schemas.catalog import Partner
 
@@ -51,8 +51,3 @@ def ends(periods: Iterable[Settled]) -> Mapping[str, datetime]:
     for period in periods:
         last[period.partner_id] = max(period.end, last.get(period.partner_id, period.end))
     return last
-
-
-def as_rows(periods: Iterable[Settled]) -> list[dict[str, Any]]:
-    """Settled periods for a reader of JSON: instants in RFC 3339."""
-    return [p._asdict() | {"start": p.start.isoformat(), "end": p.end.isoformat()} for p in periods]
