@@ -7,7 +7,7 @@ close; other input gives a new one that supersedes it, as long as nothing was is
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -168,10 +168,10 @@ def bills_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], la
 
 def settled_periods(root: Path) -> list[Settled]:
     """Every settled billing period, of all legal entities."""
-    closes = {made.close_id: made for made in all_closes(root)}
+    closes = closes_by_id(root)
 
     def partners_of(close_id: str) -> list[Partner]:
-        return _close_named(closes.values(), close_id, root).partners()
+        return closes[close_id].partners()
 
     return settled.settled(Warehouse(root, only=[INVOICES.name]), partners_of)
 
@@ -181,18 +181,27 @@ def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:
     return _newest(Warehouse(root, only=[CLOSES.name]), label, legal_entity)
 
 
+class _ById(dict[str, Close]):
+    """Closes by id; one that an invoice names and that is not there is damage."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__({made.close_id: made for made in all_closes(root)})
+        self._root = root
+
+    def __missing__(self, close_id: str) -> Close:
+        raise LakeError(
+            f"close {close_id}, which an invoice names, is missing in {self._root}; restore table closes from a backup"
+        )
+
+
+def closes_by_id(root: Path) -> Mapping[str, Close]:
+    """Every close by its id, read and proved once. A look-up of one that is missing raises LakeError."""
+    return _ById(root)
+
+
 def close_by_id(root: Path, close_id: str) -> Close:
     """The close of that id, which an invoice names."""
-    return _close_named(all_closes(root), close_id, root)
-
-
-def _close_named(closes: Iterable[Close], close_id: str, root: Path) -> Close:
-    for made in closes:
-        if made.close_id == close_id:
-            return made
-    raise LakeError(
-        f"close {close_id}, which an invoice names, is missing in {root}; restore table closes from a backup"
-    )
+    return closes_by_id(root)[close_id]
 
 
 def all_closes(root: Path) -> list[Close]:

@@ -105,13 +105,13 @@ def listed(root: Path, period: str | None = None) -> list[Issued]:
 def verify(root: Path, progress: Progress = _silent) -> list[Checked]:
     """Rate every issued invoice again from its close and by its rules, render it again, compare bytes with the table and the files."""
     checked = []
-    closes = {made.close_id: made for made in closing.all_closes(root)}
+    closes = closing.closes_by_id(root)
     rated: dict[str, dict[str, Drafted]] = {}
     damaged: list[str] = []
     rows = _rows(root)
     for done, row in enumerate(rows):
         progress(done, len(rows))
-        made = closes.get(row["close_id"]) or closing.close_by_id(root, row["close_id"])
+        made = closes[row["close_id"]]
         if row["close_id"] not in rated:
             rated = {row["close_id"]: {d.partner.id: d for d in _drafts(root, made)}}
             damaged = proofs.pinned_files(root, made.content)
@@ -126,8 +126,9 @@ def explained(root: Path) -> list[Explained]:
     """What the rules of today would bill for each invoice that was issued by earlier ones, at its close's versions and prices."""
     found = []
     periods = closing.settled_periods(root)
+    issued = _rows(root)
     for made in closing.all_closes(root):
-        rows = [row for row in _rows(root) if row["close_id"] == made.close_id]
+        rows = [row for row in issued if row["close_id"] == made.close_id]
         if not rows or made.content.get("rules", 1) == rules.NEWEST:
             continue
         before = settled.ends(s for s in periods if s.label < made.period)
@@ -157,8 +158,9 @@ def late_usage(root: Path) -> list[dict[str, Any]]:
     newest = Warehouse(root, only=["rollups"])
     found = []
     periods = closing.settled_periods(root)
+    closes = closing.closes_by_id(root)
     for close_id in dict.fromkeys(s.close_id for s in periods):
-        made = closing.close_by_id(root, close_id)
+        made = closes[close_id]
         mine = [s for s in periods if s.close_id == close_id]
         spans = [Span(s.partner_id, "", s.start, s.end) for s in mine]
         then = {row["partner_id"]: row["requests"] for row in closing.pinned(root, made).used(spans)}
@@ -300,7 +302,7 @@ def _exported(root: Path, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
     """Write the documents that are missing; a file that is there stays as it is."""
     (root / FOLDER).mkdir(exist_ok=True)
     there = {path.name for path in (root / FOLDER).iterdir()}
-    closes = {made.close_id: made for made in closing.all_closes(root)}
+    closes = closing.closes_by_id(root)
     written = False
     for row in rows:
         missing = [k for k in _KINDS if f"{row['number']}.{k}" not in there]

@@ -55,7 +55,7 @@ def unbilled(root: Path, catalog: Catalog | None = None) -> list[Unbilled]:
     periods = closing.settled_periods(root)
     if not periods:
         return []
-    closes = {made.close_id: made for made in closing.all_closes(root)}
+    closes = closing.closes_by_id(root)
     newest = max(closes.values(), key=lambda made: made.closed_at)
     book = catalog or newest.catalog()
     house = Warehouse(root, only=[ROLLUPS.name])
