@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -27,38 +28,67 @@ SERVICES = compose.ours()
 WORKERS = [name for name in SERVICES if name != "topics"]
 
 
-def validated(*files: Path, folder: Path) -> "subprocess.CompletedProcess[str]":
+def by_the_client(*files: Path, folder: Path) -> dict[str, Any] | None:
+    """The files as docker-compose merges them, None without one here. Raises ValueError with what it refuses."""
     tool = compose.tool()
     if tool is None:
-        pytest.skip("no docker-compose here: apt-get install docker-compose (the client alone is enough)")
+        return None
     named = [word for file in files for word in ("--file", str(file))]
-    return subprocess.run(
+    done = subprocess.run(
         [*tool, "--project-directory", str(folder), *named, "config"],
         env={"PATH": "/usr/bin:/bin", "HOME": str(folder)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
+    if done.returncode != 0 or done.stderr:
+        raise ValueError(done.stderr)
+    return yaml.safe_load(done.stdout)  # type: ignore[no-any-return]
 
 
-def test_the_file_is_valid(tmp_path: Path) -> None:
-    """Debian's client knows the format; a word that it does not know would be left out without a sound by a reader of YAML."""
-    done = validated(compose.FILE, folder=ROOT)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert set(yaml.safe_load(done.stdout)["services"]) == {*SERVICES, "kafka", "prometheus"}
-    wrong = tmp_path / "wrong.yml"
-    wrong.write_text(compose.FILE.read_text().replace("stop_grace_period", "stop_grace"))
-    assert validated(wrong, folder=ROOT).returncode != 0
+def test_the_file_is_valid() -> None:
+    """By the specification's schema, and for docker-compose where it is installed (Debian's client alone is enough)."""
+    for whole in filter(None, [compose.validated(compose.FILE), by_the_client(compose.FILE, folder=ROOT)]):
+        assert set(whole["services"]) == {*SERVICES, "kafka", "prometheus"}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        pytest.param("stop_grace_period: 20s", "stop_grace: 20s", id="a word that Compose does not know"),
+        pytest.param("read_only: true", "read_only: [a]", id="a value of another type"),
+        pytest.param("condition: service_healthy", "condition: healthy", id="a condition that does not exist"),
+        pytest.param("stop_grace_period: 20s", "stop_grace_period: 20 seconds", id="not a duration"),
+        pytest.param("- lake:/lake", "- lakes:/lake", id="a volume that is not there"),
+        pytest.param("    topics: {condition", "    topic: {condition", id="a service that is not there"),
+        pytest.param("  cap_drop: [ALL]\n", "  cap_drop: [ALL]\n  cap_drop: []\n", id="a key that stands twice"),
+    ],
+)
+def test_a_fault_in_the_file_is_found(tmp_path: Path, right: str, wrong: str) -> None:
+    """A reader of YAML would leave each of them out without a sound."""
+    text = compose.FILE.read_text()
+    assert right in text
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(text.replace(right, wrong))
+    with pytest.raises(ValueError, match=r"."):
+        compose.validated(file)
+    if compose.tool() is not None:
+        with pytest.raises(ValueError, match=r"."):
+            by_the_client(file, folder=ROOT)
 
 
 def test_the_secrets_of_the_page_fit_the_file(tmp_path: Path) -> None:
     """docs/kafka.md shows how a password gets in: what it shows is put on top of the file, and both together are valid."""
     override = tmp_path / "docker-compose.override.yml"
     override.write_text(block("docs/kafka.md", "override"))
-    done = validated(compose.FILE, override, folder=ROOT)
-    assert (done.returncode, done.stderr) == (0, "")
-    services = yaml.safe_load(done.stdout)["services"]
-    for name in SERVICES:
-        said = services[name]["environment"]
-        assert said["TOLLBOOK_KAFKA_SASL_PASSWORD_FILE"].startswith("/run/secrets/")
-        assert "TOLLBOOK_KAFKA_SASL_PASSWORD" not in said
+    files = [compose.FILE, override]
+    for whole in filter(None, [compose.validated(*files), by_the_client(*files, folder=ROOT)]):
+        for name in SERVICES:
+            said = whole["services"][name]
+            assert said["environment"]["TOLLBOOK_KAFKA_SASL_PASSWORD_FILE"].startswith("/run/secrets/")
+            assert "TOLLBOOK_KAFKA_SASL_PASSWORD" not in said["environment"]
+            assert said["secrets"]
+            assert said["image"] == "tollbook"
+    override.write_text(override.read_text().replace("secrets: [kafka-password]", "secrets: [password]"))
+    with pytest.raises(ValueError, match="password is not in secrets"):
+        compose.validated(*files)
 
 
 def test_nothing_is_open_to_the_network_and_no_secret_is_in_the_file() -> None:

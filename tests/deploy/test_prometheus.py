@@ -3,16 +3,19 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.deploy import prometheus
 from tests.deploy.dockerfile import ROOT
 from tollbook import metrics
 
-ALERTS = ROOT / "deploy" / "alerts.yml"
+DEPLOY = ROOT / "deploy"
+ALERTS = DEPLOY / "alerts.yml"
 RULES = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
 ASKED = {"up", *(name for rule in RULES for name in re.findall(r"\btollbook_\w+", rule["expr"]))}
 
@@ -44,11 +47,69 @@ def test_a_rule_tells_people_what_it_is_about(rule: dict[str, dict[str, str]]) -
         assert label == "instance" or re.search(rf"by \([^)]*\b{label}\b", str(rule["expr"])), label
 
 
-def test_prometheus_itself_takes_the_files() -> None:
-    """Its own checker reads expressions as the server does."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("no promtool here; it comes with Debian's package prometheus")
-    for words in (["check", "rules", "alerts.yml"], ["check", "config", "prometheus.yml"]):
-        done = subprocess.run([promtool, *words], cwd=ROOT / "deploy", capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+def test_the_files_are_valid() -> None:
+    """Every key is one that Prometheus knows, every expression has its types, every duration is one.
+
+    Prometheus' own checker reads expressions as the server does: it is asked, too, where Debian's package `prometheus` is.
+    """
+    config = prometheus.config(DEPLOY / "prometheus.yml")
+    assert [DEPLOY / name for name in config.rule_files] == [ALERTS]
+    assert len(prometheus.rules(ALERTS)) == len(RULES)
+    for words in (["check", "rules", str(ALERTS)], ["check", "config", str(DEPLOY / "prometheus.yml")]):
+        done = promtool(*words)
+        assert done is None or done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        pytest.param("expr: up{job", "expr: ups({job", id="an expression that cannot be read"),
+        pytest.param("sum(rate(tollbook_http_requests_total[5m]))", "sum(rate(tollbook_http_requests_total))", id="a rate of an instant"),
+        pytest.param("increase(", "increases(", id="a function that does not exist"),
+        pytest.param('status=~"5.."', 'status=~"5("', id="a pattern that is none"),
+        pytest.param("for: 3m", "for: 3 minutes", id="not a duration"),
+        pytest.param("for: 3m", "during: 3m", id="a key that Prometheus does not know"),
+        pytest.param("labels: {severity: page}", "labels: {sever-ity: page}", id="a label with a dash"),
+        pytest.param("{{ $value }}", "{{ $valu }}", id="a variable that a template does not have"),
+        pytest.param("{{ $value }}", "{{ $value }", id="a template that is not closed"),
+        pytest.param("  - name: tollbook", "  - name: tollbook\n    name: other", id="a key that stands twice"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_the_rules_is_found(tmp_path: Path, right: str, wrong: str) -> None:
+    """By us, and by promtool where it is installed."""
+    text = ALERTS.read_text()
+    assert right in text
+    file = tmp_path / "alerts.yml"
+    file.write_text(text.replace(right, wrong))
+    with pytest.raises(ValueError, match=r"."):
+        prometheus.rules(file)
+    done = promtool("check", "rules", str(file))
+    assert done is None or done.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        pytest.param("scrape_interval: 15s", "scrape_interval: 15", id="not a duration"),
+        pytest.param("scrape_interval", "scrape_intervals", id="a key that Prometheus does not know"),
+        pytest.param("serve:9464", "http://serve:9464", id="a target that is an address with a scheme"),
+        pytest.param("alerts.yml]", "alarms.yml]", id="a file of rules that is not there"),
+    ],
+)
+def test_a_fault_in_the_configuration_is_found(tmp_path: Path, right: str, wrong: str) -> None:
+    """The same of prometheus.yml."""
+    text = (DEPLOY / "prometheus.yml").read_text()
+    assert right in text
+    file = tmp_path / "prometheus.yml"
+    file.write_text(text.replace(right, wrong))
+    shutil.copy(ALERTS, tmp_path)
+    with pytest.raises(ValueError, match=r"."):
+        prometheus.config(file)
+    done = promtool("check", "config", str(file))
+    assert done is None or done.returncode != 0
+
+
+def promtool(*words: str) -> "subprocess.CompletedProcess[str] | None":
+    """What it says; None where it is not installed."""
+    tool = shutil.which("promtool")
+    return tool and subprocess.run([tool, *words], capture_output=True, text=True, check=False)
