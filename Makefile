@@ -57,7 +57,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -qq -j 0 .venv/lib & $(BIN)/python -c 'from ingest.decode import prepare; prepare("kong")' && wait
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib & $(BIN)/python -c 'from ingest.decode.pipeline import prepare; prepare("kong")' && wait
 	@touch $(READY)
 
 # The second lock is the image's: what runs, and what builds our own package, in the versions of the first.

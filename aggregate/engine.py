@@ -11,8 +11,9 @@ import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from schemas import damage, lake
-from schemas.counted import counted_statement
+from lake import damage
+from lake import tables as lake
+from lake.counted import counted_statement
 from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape
 
 # All times an event can have (schemas.reasons: TIME_RANGE).
@@ -58,7 +59,7 @@ def run(
 
 
 def ask(con: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, object] | None = None) -> pa.Table:
-    """The result of a statement. Raises schemas.lake.Damaged for a file that cannot be read."""
+    """The result of a statement. Raises lake.tables.Damaged for a file that cannot be read."""
     with damage.named(lambda: [file for files in _scanned.get(con, {}).values() for file in files]):
         return con.sql(sql, params=dict(params) if params else None).to_arrow_table()
 
@@ -82,7 +83,7 @@ def scan_table(con: duckdb.DuckDBPyConnection, root: Path, shape: TableShape) ->
 def scan(con: duckdb.DuckDBPyConnection, view: str, files: list[str], empty: pa.Schema) -> None:
     """Make `view` the rows of exactly these Parquet files, `event_day` read from their paths; no file: no row.
 
-    Raises schemas.lake.Damaged, here or when the view is read, for a file that cannot be read.
+    Raises lake.tables.Damaged, here or when the view is read, for a file that cannot be read.
     """
     _scanned.setdefault(con, {})[view] = files
     if files:

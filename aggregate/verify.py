@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from aggregate import engine, followers
+from aggregate import engine
 from aggregate.engine import EVER
-from schemas import history, integers, lake, tables
-from schemas.following import FOLLOWERS, SUMMED, consistent_cut, taken_in
-from schemas.history import History
-from schemas.lake import LakeError
+from aggregate.landing import derived_commits
+from lake import commit_log, integers
+from lake import tables as lake
+from lake.commit_log import History
+from lake.derived_tables import FOLLOWERS, SUMMED, consistent_cut, taken_in
+from lake.tables import LakeError
+from schemas import tables
 from schemas.tables import ALERTS, CLOSES, EVENTS, INVOICES, TEXTS, TOPICS, WITHDRAWN, TableShape
 
 _WHOLE, _WRITTEN = "the log of the lake is whole", "files are what was written"
@@ -118,7 +121,7 @@ def _histories(root: Path, pinned: Mapping[str, int]) -> tuple[dict[TableShape, 
         if lake.is_missing(root, shape) or (shape not in _REQUIRED and not (root / shape.name).exists()):
             continue  # a table that came after the lake was made; whatever writes to the lake next makes it
         try:
-            found[shape] = history.read(root, shape, pinned.get(shape.name))
+            found[shape] = commit_log.read(root, shape, pinned.get(shape.name))
         except LakeError as exc:
             problems.append(str(exc))
     return found, problems
@@ -130,18 +133,18 @@ def _log(root: Path, histories: Mapping[TableShape, History]) -> Iterator[str]:
             lake.check_log(root, shape)
             if shape in histories:
                 found = histories[shape]
-                yield from (*found.problems, *history.problems_behind(root, shape, found.version))
-                yield from history.opening(root, shape, found)
+                yield from (*found.problems, *commit_log.problems_behind(root, shape, found.version))
+                yield from commit_log.opening(root, shape, found)
         except LakeError as exc:
             yield str(exc)
 
 
 def _changed(root: Path, histories: Mapping[TableShape, History]) -> Iterator[str]:
     for shape, found in histories.items():
-        yield from history.changed(root, shape, found)
+        yield from commit_log.changed(root, shape, found)
     try:
         if EVENTS in histories:
-            yield from history.changed_texts(root, histories[EVENTS])
+            yield from commit_log.changed_texts(root, histories[EVENTS])
     except LakeError as exc:
         yield str(exc)
 
@@ -153,7 +156,7 @@ def _followed(root: Path, versions: Mapping[str, int], given: Mapping[str, int])
         ahead = 0 if lake.is_missing(root, shape) else taken_in(lake.open_table(root, shape))
         if ahead > (newest := lake.open_table(root, EVENTS).version()):
             yield f"{shape.name} has followed events to version {ahead} of {newest}: commits of events were lost; restore the lake from a backup"
-        done = followers.followed(root, shape, versions[EVENTS.name], versions.get(shape.name))
+        done = derived_commits.followed(root, shape, versions[EVENTS.name], versions.get(shape.name))
         if done != versions[EVENTS.name]:
             yield f"{shape.name} has followed events to version {done} of {versions[EVENTS.name]}; `tollbook run` brings it up to date"
 

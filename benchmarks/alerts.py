@@ -20,7 +20,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from benchmarks.kafka import RESULT, create_topics
 from benchmarks.machine import heading
-from schemas import topics
+from schemas.kafka import topics
 from tests.kafka.broker import Broker
 from tests.kafka.processes import Process
 

@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aggregate.land import Land
-from aggregate.memory_log import MemoryLog
+from aggregate.landing.land import Land
+from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
 from benchmarks.catalog import written
 from benchmarks.kafka import RESULT
 from benchmarks.machine import heading
-from billing import catalog as catalogs
-from billing import closing, issuing
-from billing.warehouse import Warehouse
-from schemas import lake
+from billing.catalog import loading as catalogs
+from billing.invoicing import closing, issuing
+from billing.usage.warehouse import Warehouse
+from lake import tables as lake
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
 

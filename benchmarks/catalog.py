@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.kafka import RESULT
 from benchmarks.machine import heading
-from billing import catalog
+from billing.catalog import loading
 from tests.billing.catalogs import PRICES, SELLER
 
 PAGE = RESULT.with_name("catalog.md")
@@ -52,7 +52,7 @@ def written(folder: Path, partners: int) -> int:
 def measured(folder: Path, partners: int) -> tuple[float, float]:
     """Seconds to load and check, and to hash."""
     start = time.process_time()
-    book = catalog.load(folder)
+    book = loading.load(folder)
     loaded = time.process_time()
     assert len(book.partners) == partners
     assert book.sha256

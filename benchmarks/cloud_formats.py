@@ -8,8 +8,8 @@ import time
 
 import duckdb
 
-from ingest import formats
-from ingest.framing import Lines
+from ingest.decode import formats
+from ingest.decode.framing import Lines
 from tests.ingest.cloud_lines import CASES
 
 PATTERNS = {

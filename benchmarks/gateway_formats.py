@@ -13,9 +13,9 @@ from functools import partial
 import duckdb
 import pyarrow as pa
 
-from ingest import formats
-from ingest.decode import CREDENTIALS, Attribution, Decoder, Parser, SourceRules
-from ingest.framing import Lines, split_lines
+from ingest.decode import formats
+from ingest.decode.framing import Lines, split_lines
+from ingest.decode.pipeline import CREDENTIALS, Attribution, Decoder, Parser, SourceRules
 from tests.ingest.gateway_lines import GOOD, Good
 
 LINES = 200_000

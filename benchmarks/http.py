@@ -22,14 +22,14 @@ from backports import zstd
 
 from benchmarks.kafka import _cpu_s
 from benchmarks.machine import heading
-from ingest.bodies import Shape, Unpacker, lines_of
-from ingest.delivery import records
-from ingest.framing import split_lines
-from ingest.receipts import Sent, judge
+from ingest.decode.framing import split_lines
+from ingest.http.bodies import Shape, Unpacker, lines_of
+from ingest.http.delivery import records
+from ingest.http.verdicts import Sent, judge
 from tests.ingest.fixtures import T0_MS, kong, line
 from tests.kafka.broker import Broker
 from tests.tollbook.serving import BATCH, EDGE, LINES, SINGLE, Door, event, write_installation
-from tollbook import http_server
+from tollbook.workers import http_server
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs" / "results" / "http.md"
@@ -158,12 +158,12 @@ def _table(measured: Sequence[Measured]) -> list[str]:
 
 def _parts(site: Path) -> list[str]:
     """The steps of `tollbook serve`, each by itself in this process, for 1,000 CloudEvents alone and for eight such requests together."""
-    from billing import catalog
+    from billing.catalog import loading
 
     body = json.dumps([_event(i) for i in range(1000)]).encode()
     text = lines_of(body, Shape.EVENTS)
     packed = gzip.compress(body, 6)
-    decoder, *limits = http_server.readings(catalog.load(site / "catalog"))("cloudevents", "edge")[:3]
+    decoder, *limits = http_server.readings(loading.load(site / "catalog"))("cloudevents", "edge")[:3]
     sent = Sent(text, T0_MS * 1000, has_key=False)
     framed = {n: split_lines(text * n, 0) for n in (1, 8)}
 

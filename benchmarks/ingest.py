@@ -20,12 +20,12 @@ from confluent_kafka import Producer
 from benchmarks import cloud_formats, gateway_formats
 from benchmarks.kafka import RESULT, Worker, create_topics, peer
 from benchmarks.machine import heading
-from ingest.framing import split_lines
-from schemas import topics
+from ingest.decode.framing import split_lines
+from schemas.kafka import topics
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.gateway_lines import GOOD
 from tests.kafka.broker import Broker
-from tollbook import demo_logs
+from tollbook.demo import sample_logs
 
 PAGE = RESULT.with_name("ingest.md")
 LINES = 300_000
@@ -47,7 +47,7 @@ class Sample(NamedTuple):
 def samples() -> Iterator[Sample]:
     """One of each format and shape."""
     with tempfile.TemporaryDirectory(prefix="tollbook-month-") as folder:
-        files = demo_logs.write_month(Path(folder), requests=LINES)
+        files = sample_logs.write_month(Path(folder), requests=LINES)
         for name in ("kong", "aws_apigw"):
             text = b"".join(f.path.read_bytes() for f in files if f.format == name)
             whole = [line for line in text.splitlines(keepends=True) if _is_whole(line)]

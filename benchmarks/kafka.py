@@ -25,9 +25,10 @@ from confluent_kafka import Producer
 from deltalake import DeltaTable
 
 from benchmarks.machine import heading
-from schemas import topics
+from schemas.kafka import topics
 from tests.kafka.broker import Broker
-from tollbook import demo_logs, loading
+from tollbook.demo import sample_logs
+from tollbook.kafka import loading
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "docs" / "results" / "kafka.md"
@@ -134,7 +135,7 @@ def create_topics(bootstrap: str, prefix: str) -> None:
 
 
 def _fill(bootstrap: str, prefix: str, folder: Path, lines: int, per_record: int) -> int:
-    files = [f.path for f in demo_logs.write_month(folder, requests=lines) if f.source == "rest"]
+    files = [f.path for f in sample_logs.write_month(folder, requests=lines) if f.source == "rest"]
     producer = Producer({"bootstrap.servers": bootstrap, "compression.type": "lz4", "linger.ms": 20})
     loaded = loading.load(
         producer, prefix + topics.GATEWAY_ACCESS, topics.PARTITIONS, files, format_name="aws_apigw", source="rest", lines_max=per_record, spread=True

@@ -24,18 +24,19 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from aggregate import engine, identities
-from aggregate.identities import Identities
+from aggregate import engine
+from aggregate.landing import dedup
+from aggregate.landing.dedup import Identities
 from benchmarks.machine import heading
-from billing import catalog as catalogs
-from ingest import formats
-from ingest.decode import Decoder
-from ingest.framing import Lines
-from ingest.text import frames
-from schemas import lake
+from billing.catalog import loading as catalogs
+from ingest.attribution.catalog_rules import attribution, source_rules
+from ingest.decode import formats
+from ingest.decode.framing import Lines
+from ingest.decode.pipeline import Decoder
+from ingest.files.block_reader import frames
+from lake import tables as lake
 from schemas.tables import EVENTS
-from tollbook import demo_logs
-from tollbook.attribution import attribution, source_rules
+from tollbook.demo import sample_logs
 
 _ROUNDS = 5
 _REPEATS = 6
@@ -100,7 +101,7 @@ _HEAD = (
 
 def _samples(folder: Path, requests: int) -> list[Sample]:
     made: dict[tuple[str, str], list[Path]] = {}
-    for file in demo_logs.write_month(folder, requests=requests):
+    for file in sample_logs.write_month(folder, requests=requests):
         made.setdefault((file.format, file.source), []).append(file.path)
     for path in made["kong", "kong"]:
         _repeat(path)
@@ -202,7 +203,7 @@ def _parts(sample: Sample) -> list[str]:
             return result
 
         blocks = iter(frames(sample.files[0]))
-        known = Identities(lambda _: identities.keys(con, EVENTS.schema.empty_table()))
+        known = Identities(lambda _: dedup.keys(con, EVENTS.schema.empty_table()))
         lines = 0
         while (framed := timed("find the lines", lambda: next(blocks, None))) is not None:
             assert isinstance(framed, Lines)
@@ -211,7 +212,7 @@ def _parts(sample: Sample) -> list[str]:
                 "parse, normalise, attribute (DuckDB, loop over twins)", lambda f=framed: decoder.decode(f, "g")
             )
             events: pa.Table = decoded.events.unify_dictionaries()  # type: ignore[attr-defined]
-            keys = timed("hash identities and payloads (DuckDB)", lambda e=events: identities.keys(con, e))
+            keys = timed("hash identities and payloads (DuckDB)", lambda e=events: dedup.keys(con, e))
             timed("deduplicate (numpy)", lambda k=keys: known.classify(k))
             events = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
             timed("fold into windows (DuckDB)", lambda e=events: engine.run(con, "fold", engine.EVER, events=e))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from billing import pricing
 from billing.pricing import ZERO, Charge, Part, Rounding
-from schemas.catalog import Tier
+from schemas.catalog.records import Tier
 from schemas.money import EXACT, plain
 
 # The models that invoices know, and the parameters of each; what is not listed would be priced as if it were not there.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation, Rounded, localcontext
 from typing import Any, Literal, NamedTuple
 
-from schemas.catalog import Flat, Graduated, Package, PerUnit, PriceModel, Tier, Volume
+from schemas.catalog.records import Flat, Graduated, Package, PerUnit, PriceModel, Tier, Volume
 from schemas.money import EXACT, rounded
 
 ZERO = Decimal(0)

@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ingest import formats
-from ingest.decode import Parser
-from ingest.framing import Lines
-from ingest.text import UnreadableFile, frames
+from ingest.decode import formats
+from ingest.decode.framing import Lines
+from ingest.decode.pipeline import Parser
+from ingest.files.block_reader import UnreadableFile, frames
 
 _FIELDS = [
     "event_id",

@@ -53,7 +53,7 @@ class Reason(StrEnum):
 
 
 # Reasons that say that a line is not what its format says: many of them mean a wrong format, or a gateway whose log was changed, and pause the
-# source (ingest/form.py). Attribution is not among them, nor is what follows from bytes, ids and sizes that a caller of the gateway chooses
+# source (ingest/decode/pausing.py). Attribution is not among them, nor is what follows from bytes, ids and sizes that a caller of the gateway chooses
 # (BAD_UTF8, TOO_LARGE, BAD_ID, NUMBER_RANGE, …), nor lateness: a stranger must not be able to stop metering.
 FORM: frozenset[Reason] = frozenset(
     {

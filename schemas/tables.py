@@ -157,7 +157,7 @@ LETTERS = TableShape(
     pa.schema(
         [
             *(f for f in DEAD.schema if f.name not in {*COPIED, "credential"}),
-            # Which credential was refused as unknown or not valid, as a hash with the lake's own key (schemas.lake.credential_hashes):
+            # Which credential was refused as unknown or not valid, as a hash with the lake's own key (lake.tables.credential_hashes):
             # it tells them apart also when their texts are erased. Null: another reason, or landed before there was this column.
             ("credential_hash", pa.string()),
         ]

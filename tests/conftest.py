@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import settings
 
-from schemas import compiled
+from kernels import compiled
 from tests.kafka.broker import Broker
 from tests.kafka.finding import any_kafka, missing
 from tests.kafka.jars import Unavailable

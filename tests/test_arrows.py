@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = {"schemas": set(), "ingest": {"schemas"}, "aggregate": {"schemas"}, "billing": {"schemas"}}
+PACKAGES: dict[str, set[str]] = {
+    "kernels": set(),
+    "schemas": {"kernels"},
+    "lake": {"schemas", "kernels"},
+    "ingest": {"schemas", "kernels", "lake"},
+    "aggregate": {"schemas", "kernels", "lake"},
+    "billing": {"schemas", "kernels", "lake"},
+}
 ALL = {*PACKAGES, "tollbook"}
+MODULES_MAX = 12  # in a folder, beside its `__init__` and `__main__`
 NONE = {"utils.py", "common.py", "helpers.py", "base.py"}
 
 
@@ -29,6 +37,16 @@ def test_arrows_point_one_way(package: str) -> None:
     allowed = PACKAGES[package] | {package}
     for file in (ROOT / package).rglob("*.py"):
         assert imported(file) & ALL <= allowed, f"{file.relative_to(ROOT)} imports {imported(file) & ALL - allowed}"
+
+
+def test_no_folder_is_a_heap() -> None:
+    """Who looks for something reads a folder's list first: each says what lives there, and is short."""
+    for folder in sorted({path.parent for package in ALL for path in (ROOT / package).rglob("*.py")}):
+        modules = [path.name for path in folder.glob("*.py") if path.stem not in {"__init__", "__main__"}]
+        name = folder.relative_to(ROOT)
+        assert len(modules) <= MODULES_MAX, f"{name} has {len(modules)} modules"
+        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+        assert said, f"{name}/__init__.py does not say what lives there"
 
 
 @pytest.mark.parametrize("file", ["tests/e2e/oracle.py", "tests/reckoning/reckoning.py", "tests/reckoning/routes.py"])
@@ -61,10 +79,10 @@ def test_every_sql_file_says_what_goes_in_and_out(file: Path) -> None:
 @pytest.mark.parametrize("package", sorted(ALL))
 def test_no_wide_except_no_clock_no_nameless_module(package: str) -> None:
     """What hides mistakes, makes a rerun differ, or says nothing has no place below the top loop."""
-    clocks = {"tollbook/edge.py"}  # the one place where the clock is read
+    clocks = {"tollbook/cli/edge.py"}  # the one place where the clock is read
     top_loops = {
-        "tollbook/edge.py",
-        "tollbook/worker_loop.py",
+        "tollbook/cli/edge.py",
+        "tollbook/workers/loop.py",
     }  # where a bug gets its exit code: of a command, of a worker
     for file in (ROOT / package).rglob("*.py"):
         assert file.name not in NONE

@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from typing import NoReturn
 
-_AGAIN = 75  # tollbook.edge.AGAIN, before it is loaded
+_AGAIN = 75  # tollbook.cli.edge.AGAIN, before it is loaded
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -54,7 +54,7 @@ def _load() -> tuple[Callable[[list[str]], int], Callable[[], None]]:
     if _WITHOUT_PANDAS not in sys.meta_path:
         sys.meta_path.insert(0, _WITHOUT_PANDAS)
     gc.disable()  # there is nothing to collect yet, and to look for it takes a tenth of the start
-    from tollbook.app import close, run  # noqa: PLC0415  # see above
+    from tollbook.cli.app import close, run  # noqa: PLC0415  # see above
 
     gc.enable()
     for each, handler in before.items():

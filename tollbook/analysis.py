@@ -17,13 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aggregate.engine import EVER
-from aggregate.quota import Rule, projection, time_held
-from billing import catalog as catalogs
-from billing import closing, quota_statement
-from billing.periods import quota_period
-from billing.warehouse import Span, Warehouse
-from schemas import lake, tables
-from schemas.catalog import Catalog, Partner, Quota
+from aggregate.quota.rule import Rule, projection, time_held
+from billing.catalog import loading as catalogs
+from billing.invoicing import closing
+from billing.rating.periods import quota_period
+from billing.usage import quota_statement
+from billing.usage.warehouse import Span, Warehouse
+from lake import tables as lake
+from schemas import tables
+from schemas.catalog.records import Catalog, Partner, Quota
 from schemas.money import EXACT
 
 _INT64_DIGITS = 18
@@ -136,7 +138,7 @@ class Analysis:
 def open_lake(path: Path | str, catalog: Path | str) -> Analysis:
     """The newest state of the lake at `path`, with the catalog in folder `catalog`.
 
-    Raises schemas.lake.LakeError if there is no lake, billing.catalog.CatalogError if the catalog does not hold together.
+    Raises lake.tables.LakeError if there is no lake, billing.catalog.loading.CatalogError if the catalog does not hold together.
     """
     return Analysis(Warehouse(Path(path)), catalogs.load(Path(catalog)))
 

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import Any, NamedTuple
 
-from billing import quota_statement
-from billing.periods import Period, month, quota_period
-from billing.quota_statement import Promise
-from billing.rating import in_unit
-from billing.warehouse import Span, Warehouse
-from schemas.catalog import Catalog, Partner
+from billing.rating.drafts import in_unit
+from billing.rating.periods import Period, month, quota_period
+from billing.usage import quota_statement
+from billing.usage.quota_statement import Promise
+from billing.usage.warehouse import Span, Warehouse
+from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT, plain
 
 _TENTH = Decimal("0.1")

@@ -17,11 +17,11 @@ from typing import IO, Any
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas import topics
-from schemas.partitions import partition_of_key
-from schemas.totals import Total
-from tollbook.cluster import Cluster
-from tollbook.kafka_options import KafkaConfig
+from schemas.kafka import topics
+from schemas.kafka.partitions import partition_of_key
+from schemas.kafka.totals import Total
+from tollbook.kafka.cluster import Cluster
+from tollbook.kafka.options import KafkaConfig
 
 ROOT = Path(__file__).parent.parent.parent
 START = datetime(2026, 10, 1, tzinfo=UTC)

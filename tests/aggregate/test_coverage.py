@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregate.land import Counts, Land
+from aggregate.landing.land import Counts, Land
 from aggregate.verify import prove
-from schemas import lake
-from schemas.lake import Fenced, LakeError
+from lake import tables as lake
+from lake.tables import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 from tests.aggregate.fixtures import PLAIN, event, now, refusal

@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregate import engine, identities
-from aggregate.identities import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
+from aggregate import engine
+from aggregate.landing import dedup
+from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event
 
 CON = engine.connect(1)
-EMPTY = identities.keys(CON, PLAIN.empty_table())
+EMPTY = dedup.keys(CON, PLAIN.empty_table())
 
 
 def keys(rows: list[dict[str, Any]]) -> Keys:
-    return identities.keys(CON, pa.Table.from_pylist(rows, PLAIN))
+    return dedup.keys(CON, pa.Table.from_pylist(rows, PLAIN))
 
 
 def verdicts(state: Identities, *rows: dict[str, Any]) -> list[int]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from aggregate.known_topics import Topic, recognise
-from schemas import lake
+from aggregate.landing.known_topics import Topic, recognise
+from lake import tables as lake
 
 EVENTS = Topic("usage.events", "id-1", 12)
 

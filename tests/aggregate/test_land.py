@@ -10,12 +10,12 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aggregate import land as landing
-from aggregate.land import Counts, Land
-from aggregate.memory_log import MemoryLog
+from aggregate.landing import land as landing
+from aggregate.landing.land import Counts, Land
+from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
-from schemas import lake
-from schemas.lake import Fenced, LakeError
+from lake import tables as lake
+from lake.tables import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition
 from schemas.tables import EVENTS, ROLLUPS, TableShape
 from tests.aggregate.fixtures import DAY_US, T0_US, event, now, partition, refusal

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aggregate import outcomes
-from schemas import lake
+from aggregate.landing import batch_files
+from lake import tables as lake
 from schemas.tables import CODED, EVENTS
 from tests.aggregate.fixtures import event, partition
 from tests.canaries import seen
@@ -22,8 +22,8 @@ def test_files_hold_no_value_of_a_row_that_was_taken_out(tmp_path: Path) -> None
     events = events.set_column(at, "credential", pa.chunked_array([pa.array(credentials).dictionary_encode()], CODED))
     events = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
     accepted = pa.concat_tables([events.slice(2, 2), events.slice(5), events.slice(0, 1)]).unify_dictionaries()
-    with outcomes.writers() as pool:
-        kept, parts = outcomes.write_events(pool, tmp_path, accepted, np.ones(4, np.bool_), np.full(4, 20_727))
+    with batch_files.writers() as pool:
+        kept, parts = batch_files.write_events(pool, tmp_path, accepted, np.ones(4, np.bool_), np.full(4, 20_727))
     assert kept["credential"].to_pylist() == [None, "k-2", "k-1", "k-1"]
     assert kept.drop_columns("credential").equals(accepted.drop_columns("credential"))
     (part,) = parts

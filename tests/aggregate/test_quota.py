@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregate.quota import Fired, Mark, Rule, due, projection
+from aggregate.quota.rule import Fired, Mark, Rule, due, projection
 from schemas.quotas import ALWAYS, level
 
 D = Decimal

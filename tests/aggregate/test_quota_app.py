@@ -16,19 +16,19 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from faust.types import TP
 from standardwebhooks import Webhook
 
-from aggregate.quota_app import Quota, QuotaSettings, changelogs
-from aggregate.quota_sums import NOTHING, Part, fired_encoded, key_of, parts_encoded
-from schemas import topics
+from aggregate.quota.app import Quota, QuotaSettings, changelogs
+from aggregate.quota.sums import NOTHING, Part, fired_encoded, key_of, parts_encoded
 from schemas.halts import Halt, Halted
-from schemas.partitions import partition_of_key
-from schemas.totals import Total
+from schemas.kafka import topics
+from schemas.kafka.partitions import partition_of_key
+from schemas.kafka.totals import Total
 from tests.aggregate.quota_kafka import ANSWER_S, PARTITIONS, START, Quotas, total
 from tests.aggregate.receivers import HANG, certificate, receiver
 from tests.kafka.broker import Broker
-from tollbook.cluster import Cluster
-from tollbook.kafka_errors import KafkaRefused
-from tollbook.kafka_options import KafkaConfig, Security
-from tollbook.quota_worker import Lag, Seldom, credentials, settings_for
+from tollbook.kafka.cluster import Cluster
+from tollbook.kafka.errors import KafkaRefused
+from tollbook.kafka.options import KafkaConfig, Security
+from tollbook.workers.quota import Lag, Seldom, credentials, settings_for
 
 LATEST, FIRED, LEADER = changelogs(topics.QUOTA_APP)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregate.quota import Fired, Mark
-from aggregate.quota_sums import (
+from aggregate.quota.rule import Fired, Mark
+from aggregate.quota.sums import (
     NOTHING,
     Part,
     Parts,
@@ -24,8 +24,8 @@ from aggregate.quota_sums import (
     standing,
     union,
 )
+from schemas.kafka.totals import Total, decoded
 from schemas.quotas import ALWAYS
-from schemas.totals import Total, decoded
 from tests.aggregate.quota_kafka import START, total
 
 D = Decimal

@@ -14,14 +14,16 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from aggregate import engine, followers, retention, texts
-from aggregate.land import Counts, Land
-from aggregate.memory_log import MemoryLog
-from aggregate.redrive import Redrive, Wanted
+from aggregate import engine, retention
+from aggregate.landing import derived_commits, payloads
+from aggregate.landing.land import Counts, Land
+from aggregate.landing.memory_log import MemoryLog
+from aggregate.landing.redrive import Redrive, Wanted
 from aggregate.retention import Erased, Rule, erase
 from aggregate.verify import prove
-from schemas import forgetting, lake
-from schemas.lake import Fenced, LakeError
+from lake import expire
+from lake import tables as lake
+from lake.tables import Fenced, LakeError
 from schemas.tables import ALL, LETTERS, TEXTS, TableShape
 from schemas.windows import from_us
 from tests.aggregate import fixtures as rows
@@ -164,7 +166,7 @@ def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_t
 ) -> None:
     """The hot path: landing what is all counted must not pay for texts that are not there."""
     lake.create(tmp_path)
-    monkeypatch.setattr(followers, "_TEXTLESS_COMMITS", 10)
+    monkeypatch.setattr(derived_commits, "_TEXTLESS_COMMITS", 10)
     land(tmp_path, [rows.event(f"e{n}", T0_US + n) for n in range(60)], commit_entries=1)
     versions = {name: DeltaTable(tmp_path / name).version() for name in ("events", "dead", "texts")}
     assert versions == {"events": 20, "dead": 3, "texts": 1}
@@ -180,7 +182,7 @@ def test_death_between_any_two_steps_is_made_good_by_the_next_run(
 ) -> None:
     """What is left behind is deleted at once if a commit has replaced it, and else when nobody can be at work on it any more."""
     monkeypatch.setattr(retention, "COMMIT_FILES", 2)
-    place: Any = {"unlink": Path, "forget": forgetting}.get(step, lake)
+    place: Any = {"unlink": Path, "forget": expire}.get(step, lake)
     deaths = 0
     for call in range(1, 50):
         copy = Path(shutil.copytree(root, root.parent / str(call)))
@@ -223,7 +225,7 @@ def test_texts_of_a_commit_that_no_table_has_followed_yet_are_erased_too(
 ) -> None:
     """A land worker died between its commit and the tables that follow it."""
     with monkeypatch.context() as patch:
-        patch.setattr(followers, "catch_up", lambda *_: None)
+        patch.setattr(derived_commits, "catch_up", lambda *_: None)
         land(root, [letter(3)], "unfollowed")
     assert prove(root).commits_on_the_way == 1
     assert erase(root, RULE).texts == 12
@@ -368,8 +370,8 @@ def test_attempts_are_bounded() -> None:
         raise Fenced
 
     with pytest.raises(Fenced):
-        texts.again().copy(wait=lambda _: 0)(fenced)
-    assert len(tried) == texts._ATTEMPTS
+        payloads.again().copy(wait=lambda _: 0)(fenced)
+    assert len(tried) == payloads._ATTEMPTS
 
 
 def test_only_old_rows_lose_what_was_copied() -> None:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aggregate import settlement
-from aggregate.land import Land
-from aggregate.memory_log import MemoryLog
-from aggregate.settlement import Settled, settle
+from aggregate.landing import settlement
+from aggregate.landing.land import Land
+from aggregate.landing.memory_log import MemoryLog
+from aggregate.landing.settlement import Settled, settle
 from aggregate.verify import prove
-from billing.warehouse import Warehouse
-from schemas import lake
+from billing.usage.warehouse import Warehouse
+from lake import tables as lake
 from schemas.log import Partition
 from schemas.tables import ALL, DEAD, EVENTS, FRESH_EVENTS, WITHDRAWN
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event, now, partition

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregate.webhook_endpoints import BadEndpoints, Endpoint, endpoints
+from aggregate.webhooks.endpoints import BadEndpoints, Endpoint, endpoints
 
 KEY = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 OTHER = "whsec_" + base64.b64encode(b"76543210fedcba9876543210").decode()

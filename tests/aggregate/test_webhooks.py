@@ -17,16 +17,16 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from aggregate import webhooks
-from aggregate.webhook_endpoints import Endpoint
-from aggregate.webhooks import Answer, Backoff, Courier, Forbidden, Notice, is_public, posted, resolved
+from aggregate.webhooks import delivery
+from aggregate.webhooks.delivery import Answer, Backoff, Courier, Forbidden, Notice, is_public, posted, resolved
+from aggregate.webhooks.endpoints import Endpoint
 from schemas.halts import Halt, Halted
-from schemas.topics import USAGE_ALERTS
+from schemas.kafka.topics import USAGE_ALERTS
 from tests.aggregate.quota_kafka import Quotas
 from tests.aggregate.receivers import DRIP, HANG, Receiver, certificate, receiver
 from tests.conftest import MakeTopic
-from tollbook.edge import the_time
-from tollbook.kafka_options import KafkaConfig
+from tollbook.cli.edge import the_time
+from tollbook.kafka.options import KafkaConfig
 
 KEYS = [base64.b64encode(bytes([n]) * 24).decode() for n in (1, 2)]
 NOW = datetime(2026, 10, 2, 3, 4, 5, tzinfo=UTC)
@@ -112,7 +112,7 @@ def test_a_receiver_that_does_not_answer_is_tried_again(
     alerts: Quotas, deliver: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a hung connection nor an answer that comes byte by byte must hold the courier up."""
-    monkeypatch.setattr(webhooks, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(delivery, "TIMEOUT_S", 0.3)
     alerts.put(USAGE_ALERTS, [("acme", alert("a1"), 0)])
     with receiver(HANG, DRIP, 204) as to:
         deliver(endpoint(to))
@@ -190,7 +190,7 @@ def test_what_is_no_alert_is_not_passed_over(alerts: Quotas, value: bytes) -> No
     alerts.put(USAGE_ALERTS, [("acme", value, 0)])
     (message,) = alerts.read(USAGE_ALERTS)
     with pytest.raises(Halted) as halted:
-        webhooks.notice_of(message)
+        delivery.notice_of(message)
     assert halted.value.reason == Halt.BAD_MESSAGE
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from schemas.catalog import Catalog
+from schemas.catalog.records import Catalog
 
 SELLER = """\
 legal_entities:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from billing import closing, issuing
+from billing.invoicing import closing, issuing
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land
 

@@ -5,11 +5,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from billing import rating
-from billing.document import invoice
-from billing.periods import billing_period
-from billing.quota_statement import held_quotas
-from schemas.catalog import Catalog
+from billing.invoicing.document import invoice
+from billing.rating import drafts
+from billing.rating.periods import billing_period
+from billing.usage.quota_statement import held_quotas
+from schemas.catalog.records import Catalog
 from tests.billing.catalogs import document
 
 
@@ -19,8 +19,8 @@ def made(parts: dict[str, Any], usage: dict[str, int], label: str = "2026-10") -
     period = billing_period(catalog, catalog.partners[0], label, None)
     assert period is not None
     period = period._replace(quotas=held_quotas(catalog, catalog.partners[0], period))
-    asked = rating.ask(catalog, catalog.partners[0], period)
-    draft, problems = rating.draft(catalog, asked, [Decimal(usage.get(span.meter, 0)) for span in asked.spans()])
+    asked = drafts.ask(catalog, catalog.partners[0], period)
+    draft, problems = drafts.draft(catalog, asked, [Decimal(usage.get(span.meter, 0)) for span in asked.spans()])
     assert problems == []
     assert draft is not None
     content = {

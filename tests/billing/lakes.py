@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aggregate.land import Land
-from aggregate.memory_log import MemoryLog
+from aggregate.landing.land import Land
+from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
-from schemas import lake
+from lake import tables as lake
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
 

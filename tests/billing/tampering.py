@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from schemas import lake
+from lake import tables as lake
 from schemas.tables import TableShape
 
 

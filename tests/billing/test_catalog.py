@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from billing.catalog import CatalogError, Located, load, of_close
-from schemas.catalog import Graduated, Partner, PerUnit
-from schemas.catalog_checks import doubts
+from billing.catalog.loading import CatalogError, Located, load, of_close
+from schemas.catalog.checks import doubts
+from schemas.catalog.records import Graduated, Partner, PerUnit
 from schemas.windows import from_us
 from tests.billing import catalogs
 from tests.billing.broken_catalogs import BROKEN, Broken

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from billing import closing, issuing
-from billing.closing import Close, Refused
-from billing.periods import BadPeriod
-from schemas import lake
-from schemas.catalog import Catalog
-from schemas.lake import LakeError
+from billing.invoicing import closing, issuing
+from billing.invoicing.closing import Close, Refused
+from billing.rating.periods import BadPeriod
+from lake import tables as lake
+from lake.tables import LakeError
+from schemas.catalog.records import Catalog
 from schemas.tables import INGESTED
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, books, land, request

@@ -12,18 +12,19 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from aggregate import followers
-from aggregate import land as landing
-from aggregate.known_topics import Topic, recognise
-from aggregate.land import Land
-from aggregate.memory_log import MemoryLog
+from aggregate.landing import derived_commits
+from aggregate.landing import land as landing
+from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.land import Land
+from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
-from billing import closing
-from billing.bills import bills
-from billing.warehouse import Warehouse
-from schemas import integers, lake
-from schemas.following import FOLLOWERS, consistent_cut, taken_in
-from schemas.lake import Fenced
+from billing.invoicing import closing
+from billing.rating.bills import bills
+from billing.usage.warehouse import Warehouse
+from lake import integers
+from lake import tables as lake
+from lake.derived_tables import FOLLOWERS, consistent_cut, taken_in
+from lake.tables import Fenced
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED, ROLLUPS
 from tests.aggregate.fixtures import PLAIN, now, partition
@@ -229,7 +230,7 @@ def test_the_cut_is_the_newest_commit_that_all_tables_hold(root: Path, monkeypat
     assert before == {name: DeltaTable(root / name).version() for name in before}
     for generation, table in (("a", ROLLUPS.name), ("b", INGESTED.name)):
         with monkeypatch.context() as patch:
-            patch.setattr(followers, "FOLLOWERS", FOLLOWERS[: [s.name for s in FOLLOWERS].index(table)])
+            patch.setattr(derived_commits, "FOLLOWERS", FOLLOWERS[: [s.name for s in FOLLOWERS].index(table)])
             land(root, [november(generation)], generation)
     assert consistent_cut(root) == before
     proof = prove(root)
@@ -244,7 +245,7 @@ def test_the_cut_is_the_newest_commit_that_all_tables_hold(root: Path, monkeypat
 def test_the_cut_passes_over_states_that_only_some_tables_had(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One worker brought the first tables to one commit, another all of them to a later one, and it died within the one after that."""
     with monkeypatch.context() as patch:
-        patch.setattr(followers, "FOLLOWERS", FOLLOWERS[:2])
+        patch.setattr(derived_commits, "FOLLOWERS", FOLLOWERS[:2])
         land(root, [november("a")], "a")
     land(root, [november("b")], "b")
     agreed = consistent_cut(root)

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from billing.render.cells import text_cell
-from billing.render.csv_lines import COLUMNS, as_csv
+from billing.invoicing.render.cells import text_cell
+from billing.invoicing.render.csv_lines import COLUMNS, as_csv
 from tests.billing import drafts
 from tests.billing.formulas import FORMULAS, HARMLESS
 from tests.billing.test_document import GOLDEN, NUMBER, STARTS, agrees

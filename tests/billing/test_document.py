@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.document import grouped, money
-from billing.render import as_csv, as_json
+from billing.invoicing.document import grouped, money
+from billing.invoicing.render import as_csv, as_json
 from tests.billing import drafts
 
 GOLDEN = Path(__file__).parent.parent / "golden"

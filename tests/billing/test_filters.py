@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.warehouse import Span, Warehouse
-from schemas import routes
-from schemas.catalog import Catalog
-from schemas.routes import BadPattern, Calls
+from billing.usage.warehouse import Span, Warehouse
+from schemas.catalog import routes
+from schemas.catalog.records import Catalog
+from schemas.catalog.routes import BadPattern, Calls
 from tests.billing.catalogs import document
 from tests.billing.lakes import land, request
 

@@ -8,8 +8,8 @@ from importlib import resources
 import pytest
 import typst
 
-from billing.render import as_pdf
-from billing.render.glyphs import _USUAL, _missing, missing_glyphs, problem, undrawn
+from billing.invoicing.render import as_pdf
+from billing.invoicing.render.glyphs import _USUAL, _missing, missing_glyphs, problem, undrawn
 from tests.billing import drafts, pdf_reader
 
 
@@ -48,7 +48,7 @@ def test_the_characters_that_are_never_asked_about_are_all_drawn() -> None:
 def test_the_answer_is_that_of_the_invoice_itself(text: str) -> None:
     """The same document under PDF/A, where Typst refuses what it cannot draw; the probe must not know other fonts."""
     document = drafts.hostile(text)
-    with resources.as_file(resources.files("billing.render")) as path:
+    with resources.as_file(resources.files("billing.invoicing.render")) as path:
         try:
             typst.compile(
                 str(path / "invoice.typ"), root=str(path), font_paths=[str(path / "fonts")], ignore_system_fonts=True, format="pdf",

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from aggregate.verify import prove
-from billing import closing, issuing, rules1
-from billing.warehouse import Span, Warehouse
-from schemas import lake
+from billing.invoicing import closing, issuing, rules1
+from billing.usage.warehouse import Span, Warehouse
+from lake import tables as lake
 from schemas.tables import ROLLUPS
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, books, land, requests

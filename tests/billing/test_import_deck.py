@@ -9,9 +9,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.imports import deck
-from billing.imports.found import BadDocument, Found
-from billing.imports.reading import YAML_BYTES_MAX
+from billing.catalog.imports import deck
+from billing.catalog.imports.model import BadDocument, Found
+from billing.catalog.imports.reading import YAML_BYTES_MAX
 from tests.billing.import_documents import DECK, KEYS, VALUES, places, spoiled, written
 from tests.long import LONG
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from billing.imports import deck, iam, terraform
-from billing.imports.found import BadDocument
-from billing.imports.reading import json_document
+from billing.catalog.imports import deck, iam, terraform
+from billing.catalog.imports.model import BadDocument
+from billing.catalog.imports.reading import json_document
 
 DEPTHS = (101, 300, 900, 960, 990, 5_000, 100_000)
 SHAPES = {

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.imports.edits import Append, CannotEdit, Drop, Edit, Set, edited
-from billing.imports.yaml_nodes import composed
-from billing.imports.yaml_text import Entry, flow
+from billing.catalog.yaml.edits import Append, CannotEdit, Drop, Edit, Set, edited
+from billing.catalog.yaml.nodes import composed
+from billing.catalog.yaml.text import Entry, flow
 
 CATALOG = """\
 # Who pays.

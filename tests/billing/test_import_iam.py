@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.imports.found import Allowed, BadDocument, Note
-from billing.imports.iam import grants, meet, policy
-from schemas.catalog import Grant
+from billing.catalog.imports.iam import grants, meet, policy
+from billing.catalog.imports.model import Allowed, BadDocument, Note
+from schemas.catalog.records import Grant
 from tests.billing.import_documents import POLICY, VALUES, places, spoiled
 
 BUCKET = "arn:aws:s3:::b/*"

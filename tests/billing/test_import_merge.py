@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import catalog as catalogs
-from billing.catalog import CatalogError
-from billing.imports.found import Allowed, BadDocument, Found, FoundCredential, FoundPlan, Period, Unsettled
-from billing.imports.merge import NOTHING, Options
-from billing.imports.owners import Rules
-from billing.imports.proposal import Proposal, propose, write
-from schemas.catalog import Catalog, Credential, Grant
+from billing.catalog import loading as catalogs
+from billing.catalog.imports.merge import NOTHING, Options
+from billing.catalog.imports.model import Allowed, BadDocument, Found, FoundCredential, FoundPlan, Period, Unsettled
+from billing.catalog.imports.owners import Rules
+from billing.catalog.imports.proposal import Proposal, propose, write
+from billing.catalog.loading import CatalogError
+from schemas.catalog.records import Catalog, Credential, Grant
 
 SELLER = """\
 legal_entities:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.imports import terraform
-from billing.imports.found import BadDocument, Found, FoundCredential, FoundPlan
+from billing.catalog.imports import terraform
+from billing.catalog.imports.model import BadDocument, Found, FoundCredential, FoundPlan
 from tests.billing.import_documents import (
     POLICY,
     POLICY_ARN,

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from billing import closing, issuing
-from billing.closing import Close, Refused
-from billing.issuing import Report
-from schemas import lake
-from schemas.catalog import Catalog
-from schemas.lake import Fenced, LakeError
+from billing.invoicing import closing, issuing
+from billing.invoicing.closing import Close, Refused
+from billing.invoicing.issuing import Report
+from lake import tables as lake
+from lake.tables import Fenced, LakeError
+from schemas.catalog.records import Catalog
 from schemas.tables import INVOICES
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, land, request, requests

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import typst
 
-from billing import render
-from billing.render import as_pdf
+from billing.invoicing import render
+from billing.invoicing.render import as_pdf
 from tests.billing import drafts, pdf_reader
 
 # A4 less the margins of the template; below, what printers need.

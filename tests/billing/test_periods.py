@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.periods import (
+from billing.rating.periods import (
     BadPeriod,
     BillingPeriod,
     Period,
@@ -20,7 +20,7 @@ from billing.periods import (
     quota_period,
 )
 from schemas import zones
-from schemas.catalog import Catalog
+from schemas.catalog.records import Catalog
 from schemas.windows import WINDOW_US, to_us
 from tests.billing.catalogs import book, document
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from billing import pricing
 from billing.pricing import PricingError, Rounding
-from schemas.catalog import Flat, Graduated, Package, PerUnit, PriceModel, Tier, Volume
+from schemas.catalog.records import Flat, Graduated, Package, PerUnit, PriceModel, Tier, Volume
 from schemas.money import MINOR_UNITS
 
 D = Decimal

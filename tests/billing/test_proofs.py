@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from aggregate.verify import prove
-from billing import closing, proofs
-from billing.closing import Close
-from billing.periods import month
-from billing.warehouse import Warehouse
-from schemas import lake
-from schemas.lake import Damaged
+from billing.invoicing import closing, proofs
+from billing.invoicing.closing import Close
+from billing.rating.periods import month
+from billing.usage.warehouse import Warehouse
+from lake import tables as lake
+from lake.tables import Damaged
 from schemas.tables import CLOSES, EVENTS, INVOICES, ROLLUPS, TableShape
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing import rating
-from billing.periods import billing_period
-from billing.rating import Ask, Draft
-from schemas.catalog import Catalog
+from billing.rating import drafts
+from billing.rating.drafts import Ask, Draft
+from billing.rating.periods import billing_period
+from schemas.catalog.records import Catalog
 from schemas.money import MINOR_UNITS
 from tests.billing.catalogs import book, document
 
@@ -24,13 +24,13 @@ def asked_of(catalog: Catalog, label: str = "2026-10") -> Ask:
     """What acme's month asks for."""
     period = billing_period(catalog, catalog.partners[0], label, None)
     assert period is not None
-    return rating.ask(catalog, catalog.partners[0], period)
+    return drafts.ask(catalog, catalog.partners[0], period)
 
 
 def drafted(catalog: Catalog, usage: dict[str, Decimal], label: str = "2026-10") -> tuple[Draft | None, list[str]]:
     """Acme's draft, if there is one, when each span of a meter counted what `usage` says."""
     asked = asked_of(catalog, label)
-    return rating.draft(catalog, asked, [usage.get(span.meter, D(0)) for span in asked.spans()])
+    return drafts.draft(catalog, asked, [usage.get(span.meter, D(0)) for span in asked.spans()])
 
 
 def rated(catalog: Catalog, usage: dict[str, Decimal], label: str = "2026-10") -> tuple[Draft, list[str]]:
@@ -190,7 +190,7 @@ def month_of_two_prices(
     asked = asked_of(priced(versions=held))
     amounts = iter(D(c) for c in counts)
     usage = [next(amounts, D(0)) if span.meter == "requests" else D(0) for span in asked.spans()]
-    draft, problems = rating.draft(priced(versions=held), asked, usage)
+    draft, problems = drafts.draft(priced(versions=held), asked, usage)
     assert problems == []
     assert draft is not None
     return [(line.charge.billed_quantity, line.charge.amount) for line in draft.lines]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from billing import closing, issuing
-from billing.closing import Refused
+from billing.invoicing import closing, issuing
+from billing.invoicing.closing import Refused
 from tests.billing.lakes import books
 
 KEPT = Path(__file__).parent / "lakes_kept"

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import closing, issuing
-from billing.unbilled import Unbilled, unbilled
-from schemas.catalog import Catalog
+from billing.invoicing import closing, issuing
+from billing.invoicing.unbilled import Unbilled, unbilled
+from schemas.catalog.records import Catalog
 from schemas.money import plain
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, land, request, requests

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing import rating
-from billing.periods import billing_period
-from billing.warehouse import Meters, Span, Warehouse
+from billing.rating import drafts
+from billing.rating.periods import billing_period
+from billing.usage.warehouse import Meters, Span, Warehouse
 from schemas.tables import ROLLUPS
 from schemas.windows import WINDOW_US, from_us, to_us
 from tests.billing.catalogs import book
@@ -21,7 +21,7 @@ from tests.billing.lakes import land, request, requests
 CATALOG = book()
 OCTOBER = billing_period(CATALOG, CATALOG.partners[0], "2026-10", None)
 assert OCTOBER is not None
-ASKED = rating.ask(CATALOG, CATALOG.partners[0], OCTOBER)
+ASKED = drafts.ask(CATALOG, CATALOG.partners[0], OCTOBER)
 METERS = Meters()
 START = to_us(datetime(2026, 9, 30, 22, tzinfo=UTC))  # October in Berlin
 WINDOWS = 745 * 4
@@ -49,7 +49,7 @@ def billed(pieces: list[tuple[int, int, int, int | None]]) -> Decimal:
     METERS.con.register("rollups", pa.Table.from_pylist(rows, ROLLUPS.schema))
     METERS.define_metered(CATALOG, ASKED.spans())
     found = {row["span"]: row["quantity"] for row in METERS.query("by_span").to_pylist()}
-    draft, problems = rating.draft(CATALOG, ASKED, [found.get(i, Decimal(0)) for i in range(len(ASKED.spans()))])
+    draft, problems = drafts.draft(CATALOG, ASKED, [found.get(i, Decimal(0)) for i in range(len(ASKED.spans()))])
     assert problems == []
     assert draft is not None
     return draft.total

@@ -13,17 +13,17 @@ from typing import Any, Protocol
 import pyarrow as pa
 from confluent_kafka import Consumer, Producer
 
-from aggregate.kafka_log import KafkaLog
-from aggregate.memory_log import MemoryLog
-from ingest.decode import Decoder, SourceRules
-from ingest.file_log import FileLog
-from schemas import wire
+from aggregate.landing.kafka_log import KafkaLog
+from aggregate.landing.memory_log import MemoryLog
+from ingest.decode.pipeline import Decoder, SourceRules
+from ingest.files.file_log import FileLog
+from schemas.kafka import wire
 from schemas.log import Fetched, Log, Partition, Reader
 from tests.aggregate.fixtures import event, partition, refusal
 from tests.conftest import topic_maker
 from tests.ingest.fixtures import OWNERS, kong, line
 from tests.kafka.messages import dead_message, events_message
-from tollbook.kafka_options import KafkaConfig
+from tollbook.kafka.options import KafkaConfig
 
 PIECE = 10  # entries that are written, and read, together
 

@@ -13,14 +13,15 @@ import pytest
 import yaml
 
 from aggregate.verify import prove
-from billing import catalog
+from billing.catalog import loading as catalog
 from tests.aggregate.fixtures import now
 from tests.deploy import compose
 from tests.deploy.dockerfile import ROOT, steps, words
 from tests.docs.pages import block
 from tests.kafka.processes import WAIT_S, Process
-from tollbook import demo_logs, embedded
-from tollbook.app import app
+from tollbook.cli.app import app
+from tollbook.demo.run import sample_logs
+from tollbook.local_run import run
 
 REQUESTS = 3_000
 CATALOG = ROOT / "examples" / "catalog"
@@ -206,14 +207,14 @@ def test_what_the_file_starts_does_the_job(
         assert waited_for == {"kafka": "service_healthy", **made}
     assert start("topics").ended() == 0
     workers = {name: start(name) for name in WORKERS}
-    files = demo_logs.write_month(tmp_path / "logs", requests=REQUESTS)
+    files = sample_logs.write_month(tmp_path / "logs", requests=REQUESTS)
     for file in files:
         load = ["load", "--bootstrap-servers", kafka, "--prefix", kafka_prefix]
         with Process([*load, "--format", file.format, "--source", file.source, str(file.path)]) as loading:
             assert loading.ended() == 0, loading.tail()
     book = catalog.load(CATALOG)
     for file in files:
-        embedded.run(tmp_path / "embedded", book, [file.path], format_name=file.format, source=file.source, now=now)
+        run.run(tmp_path / "embedded", book, [file.path], format_name=file.format, source=file.source, now=now)
     expected = prove(tmp_path / "embedded").totals()
     landers = [process for name, process in workers.items() if name.startswith("land-")]
     assert len(landers) == 2

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.deploy import prometheus
 from tests.deploy.dockerfile import ROOT
-from tollbook import metrics
+from tollbook.workers import metrics
 
 DEPLOY = ROOT / "deploy"
 ALERTS = DEPLOY / "alerts.yml"

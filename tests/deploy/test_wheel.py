@@ -9,7 +9,7 @@ import pytest
 from tests.deploy.installed import Installed, install, wheel
 from tests.tollbook.fixtures import ROOT
 
-PACKAGES = ("schemas", "ingest", "aggregate", "billing", "tollbook")
+PACKAGES = ("schemas", "kernels", "lake", "ingest", "aggregate", "billing", "tollbook")
 KAFKA = ("topics", "load", "ingest", "land", "quota")
 
 

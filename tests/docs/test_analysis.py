@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas import lake, tables
+from lake import tables as lake
+from schemas import tables
 from tests.docs.pages import ROOT, blocks, names_in_first_column, rows, section
 from tollbook.analysis import Analysis, open_lake
 

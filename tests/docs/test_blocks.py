@@ -16,7 +16,7 @@ from tests.billing.import_documents import DECK, POLICY, USAGE_PLAN, written
 from tests.docs.pages import PAGES, ROOT, block
 from tests.tollbook.fixtures import AFTER_OCTOBER, Ended
 from tollbook.__main__ import main as tollbook
-from tollbook.app import app
+from tollbook.cli.app import app
 
 _BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```console\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 _RUN_BY = re.compile(r"run by (tests/[\w/]+\.py)\b")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from billing import catalog
-from schemas.catalog import (
+from billing.catalog import loading
+from schemas.catalog.records import (
     Catalog,
     Credential,
     Fields,
@@ -70,6 +70,6 @@ def test_the_examples_together_are_a_catalog(tmp_path: Path) -> None:
     examples = [b.text for b in blocks(page) if b.language == "yaml"]
     for number, text in enumerate(examples):
         (tmp_path / f"{number}.yaml").write_text(text)
-    book = catalog.load(tmp_path)
+    book = loading.load(tmp_path)
     assert len(examples) == len(TABLES)
     assert all(getattr(book, name) for name in TABLES)

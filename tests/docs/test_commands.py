@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cyclopts import CycloptsError
 
-from ingest import formats
+from ingest.decode import formats
 from tests.docs.pages import PAGES, ROOT, blocks, prose
-from tollbook.app import app
+from tollbook.cli.app import app
 
 MODULES = {("ingest", "parse"), ("billing", "rate-cases")}
 _INLINE = re.compile(r"`(tollbook [^`]+)`")

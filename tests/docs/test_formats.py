@@ -11,11 +11,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from ingest.decode import GIVEN
-from ingest.framing import split_lines
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import GIVEN
 from tests.docs.pages import ROOT, block, names_in_first_column, section
 
-PACKAGES = ("schemas", "ingest", "aggregate", "billing", "tollbook")
+PACKAGES = ("schemas", "kernels", "lake", "ingest", "aggregate", "billing", "tollbook")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_the_example_runs_into_a_lake(place: Path) -> None:
 def test_the_columns_of_a_format_are_those_that_are_read() -> None:
     """A column that the page forgets is one that its reader's format lacks."""
     listed = names_in_first_column(section("docs/formats.md", "The columns of a format"))
-    header = (ROOT / "ingest/sql/normalise.sql").read_text().partition("-- in:  entries(")[2].partition(")")[0]
+    header = (ROOT / "ingest/decode/sql/normalise.sql").read_text().partition("-- in:  entries(")[2].partition(")")[0]
     assert listed == [name.strip(" \n-") for name in header.split(",")]
 
 
@@ -63,7 +63,7 @@ def test_every_format_of_ours_has_these_columns() -> None:
     """The page describes all formats, not only its own example."""
     listed = names_in_first_column(section("docs/formats.md", "The columns of a format"))
     con = duckdb.connect()
-    con.execute((ROOT / "ingest/sql/macros.sql").read_text())
+    con.execute((ROOT / "ingest/decode/sql/macros.sql").read_text())
     con.register("lines", split_lines(b"{}\n", 0).lines)
     con.register("given", pa.Table.from_pylist([{}], GIVEN))
     for file in sorted((ROOT / "ingest" / "formats").glob("*.sql")):
@@ -73,7 +73,7 @@ def test_every_format_of_ours_has_these_columns() -> None:
 
 def test_macros_that_are_named_exist() -> None:
     """They are the first thing that is tried out."""
-    macros = (ROOT / "ingest/sql/macros.sql").read_text()
+    macros = (ROOT / "ingest/decode/sql/macros.sql").read_text()
     for name in ("present", "epoch_number_us", "clf_time_us", "iso_time_us"):
         assert f"MACRO {name}(x)" in macros
         assert f"`{name}(x)`" in (ROOT / "docs/formats.md").read_text()

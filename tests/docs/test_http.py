@@ -6,10 +6,10 @@ from http import HTTPStatus
 
 import pytest
 
-from ingest.answers import _STATUS
-from ingest.producers import parsed
+from ingest.http.producers import parsed
+from ingest.http.responses import _STATUS
 from tests.docs.pages import ROOT, block, names_in_first_column, rows, section
-from tollbook.app import app
+from tollbook.cli.app import app
 
 PAGE = "docs/http.md"
 KAFKA = {

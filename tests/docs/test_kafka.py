@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from prometheus_client import Counter
 
-from aggregate.webhook_endpoints import endpoints
-from schemas import topics
+from aggregate.webhooks.endpoints import endpoints
 from schemas.halts import Halt
+from schemas.kafka import topics
 from tests.docs.pages import block, names_in_first_column, rows, section
-from tollbook import metrics
-from tollbook.app import app
-from tollbook.kafka_options import PASSWORD
+from tollbook.cli.app import app
+from tollbook.kafka.options import PASSWORD
+from tollbook.workers import metrics
 
 PAGE = "docs/kafka.md"
 COMMANDS = {

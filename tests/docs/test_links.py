@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from billing.render.csv_lines import COLUMNS
+from billing.invoicing.render.csv_lines import COLUMNS
 from schemas.reasons import Reason
 from tests.docs.pages import PAGES, ROOT, block, names_in_first_column, prose, rows, section, text_of
-from tollbook.app import app
-from tollbook.edge import EXIT_CODES
+from tollbook.cli.app import app
+from tollbook.cli.edge import EXIT_CODES
 
 _LINK = re.compile(r"\]\(([^)]+)\)")
 _PATH = re.compile(
@@ -41,7 +41,7 @@ def test_links_and_paths_exist(page: Path) -> None:
 
 def test_code_refers_to_pages_that_exist() -> None:
     """Docstrings and messages send people to pages."""
-    named = {m for d in ("schemas", "ingest", "aggregate", "billing", "tollbook") for f in (ROOT / d).rglob("*.py")
+    named = {m for d in ("schemas", "kernels", "lake", "ingest", "aggregate", "billing", "tollbook") for f in (ROOT / d).rglob("*.py")
              for m in re.findall(r"docs/[a-z0-9_/.-]+?\.md", f.read_text())}  # fmt: skip
     assert "docs/decisions/002-commit-protocol.md" in named
     for page in named:

@@ -8,35 +8,36 @@ from pathlib import Path
 import pytest
 
 from aggregate.verify import prove
-from billing import catalog
-from schemas.lake import LakeError, pinned_files
+from billing.catalog import loading
+from lake.tables import LakeError, pinned_files
 from schemas.tables import TEXTS
 from tests.aggregate.fixtures import now
 from tests.docs.pages import ROOT, block
-from tollbook import demo_logs, embedded
+from tollbook.demo import sample_logs
+from tollbook.local_run import run
 
 CATALOG = ROOT / "examples" / "catalog"
 FOLLOWERS = ("rollups", "duplicates", "dead", "texts", "redriven", "withdrawn", "reads", "ingested")
 
 
 @pytest.fixture(scope="module")
-def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, demo_logs.DemoFile]:
+def month(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, sample_logs.DemoFile]:
     """A lake into which two logs were landed, and the last of them."""
     root = tmp_path_factory.mktemp("month")
-    first, *_, last = demo_logs.write_month(root / "logs", requests=2_000)
+    first, *_, last = sample_logs.write_month(root / "logs", requests=2_000)
     land(root / "lake", first)
     land(root / "lake", last)
     return root / "lake", last
 
 
 @pytest.fixture
-def lake(month: tuple[Path, demo_logs.DemoFile], tmp_path: Path) -> Path:
+def lake(month: tuple[Path, sample_logs.DemoFile], tmp_path: Path) -> Path:
     """A copy of it, to be broken."""
     return Path(shutil.copytree(month[0], tmp_path / "lake"))
 
 
-def land(lake: Path, file: demo_logs.DemoFile) -> None:
-    embedded.run(lake, catalog.load(CATALOG), [file.path], format_name=file.format, source=file.source, now=now)
+def land(lake: Path, file: sample_logs.DemoFile) -> None:
+    run.run(lake, loading.load(CATALOG), [file.path], format_name=file.format, source=file.source, now=now)
 
 
 def newest(lake: Path, table: str) -> Path:
@@ -68,7 +69,7 @@ def repair(lake: Path, commit: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["all", "half", "last line"])
 def test_a_cut_commit_is_repaired_as_the_page_says(
-    month: tuple[Path, demo_logs.DemoFile], lake: Path, missing: str
+    month: tuple[Path, sample_logs.DemoFile], lake: Path, missing: str
 ) -> None:
     """Whoever needs this page has no time to find out that it is wrong."""
     before = prove(lake)
@@ -87,7 +88,7 @@ def test_a_cut_commit_is_repaired_as_the_page_says(
 
 
 def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
-    month: tuple[Path, demo_logs.DemoFile], lake: Path, tmp_path: Path
+    month: tuple[Path, sample_logs.DemoFile], lake: Path, tmp_path: Path
 ) -> None:
     """What is kept for years must not hold what may be kept for months, and must still prove what was billed."""
     before = prove(lake)
@@ -112,7 +113,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
 
 
 def test_later_commits_of_a_follower_are_taken_away_with_the_cut_one(
-    month: tuple[Path, demo_logs.DemoFile], lake: Path
+    month: tuple[Path, sample_logs.DemoFile], lake: Path
 ) -> None:
     """Rollups without the end of a commit are noticed, by the run or by the proof; the sums come out as they were."""
     damaged = newest(lake, "rollups")

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from billing import cases, catalog, pricing
+from billing import cases, pricing
 from billing.__main__ import main
+from billing.catalog import loading
 from billing.pricing import Rounding
-from schemas.catalog import Rate, Tier
+from schemas.catalog.records import Rate, Tier
 from schemas.money import MINOR_UNITS
 from tests.docs.pages import ROOT, block, names_in_first_column, rows, section, text_of
 
@@ -20,7 +21,7 @@ def rates(tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Rate]:
     (folder / "card.yaml").write_text(block("docs/pricing.md", "rate-card"))
     example = (ROOT / "examples/catalog/prices.yaml").read_text()
     (folder / "meters.yaml").write_text(example.partition("rate_cards:")[0])
-    card = catalog.load(folder).rate_card("wholesale")
+    card = loading.load(folder).rate_card("wholesale")
     return {rate.meter: rate for rate in card.versions[0].rates}
 
 

@@ -18,15 +18,15 @@ import numpy as np
 from confluent_kafka import TopicPartition
 from deltalake import DeltaTable
 
-from aggregate import coverage
-from aggregate.identities import COUNTED, DUPLICATE, Identities
-from aggregate.kafka_log import KafkaLog
-from aggregate.land import Land
-from ingest import worker as ingest_worker
-from schemas import lake
+from aggregate.landing import redelivery
+from aggregate.landing.dedup import COUNTED, DUPLICATE, Identities
+from aggregate.landing.kafka_log import KafkaLog
+from aggregate.landing.land import Land
+from ingest.kafka import worker as ingest_worker
+from lake import tables as lake
 from schemas.tables import EVENTS
-from tollbook.kafka_options import KafkaConfig
-from tollbook.land_worker import LandWorker
+from tollbook.kafka.options import KafkaConfig
+from tollbook.workers.land import LandWorker
 
 FAULT, MUTANT, MARKS = "TOLLBOOK_TEST_FAULT", "TOLLBOOK_TEST_MUTANT", "TOLLBOOK_TEST_MARKS"
 
@@ -178,7 +178,7 @@ def _going_on() -> None:
 
 def _forgetful_alerts() -> None:
     """M11: what has fired is known in memory alone."""
-    from aggregate.quota_app import Quota
+    from aggregate.quota.app import Quota
 
     send = Quota._send
 
@@ -191,7 +191,7 @@ def _forgetful_alerts() -> None:
 
 def _without_coverage() -> None:
     """No mutant of its own: takes away the second guard, so that the first is seen to be missing."""
-    coverage.fresh = lambda batch, _: list(batch)
+    redelivery.fresh = lambda batch, _: list(batch)
 
 
 MUTANTS: Mapping[str, Callable[[], None]] = {

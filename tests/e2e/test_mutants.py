@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 from deltalake import DeltaTable
 
-from schemas.topics import GATEWAY_ACCESS, USAGE_ALERTS, USAGE_DEAD, USAGE_EVENTS, USAGE_TOTALS
+from schemas.kafka.topics import GATEWAY_ACCESS, USAGE_ALERTS, USAGE_DEAD, USAGE_EVENTS, USAGE_TOTALS
 from tests.conftest import own_prefix
 from tests.e2e import oracle
 from tests.e2e.comparison import differences

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from ingest import formats
+from ingest.decode import formats
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.gateway_lines import GOOD
 from tests.ingest.test_decode import HOSTILE

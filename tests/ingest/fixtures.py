@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ingest.decode import CREDENTIALS, PARTNERS, Attribution
+from ingest.decode.pipeline import CREDENTIALS, PARTNERS, Attribution
 
 T0_MS = 1_790_812_800_000  # 2026-10-01T00:00Z
 FOREVER = (0, 1 << 62)

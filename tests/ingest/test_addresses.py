@@ -4,8 +4,8 @@ from functools import cache
 
 import pytest
 
-from ingest.decode import Decoder, SourceRules
-from ingest.framing import split_lines
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import Decoder, SourceRules
 from tests.ingest.fixtures import OWNERS, kong, line
 
 WHOLE = [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.admission import FAILURES_MAX, Attempts, Full, Limited, Meter, Room, network, shown
+from ingest.http.admission import FAILURES_MAX, Attempts, Full, Limited, Meter, Room, network, shown
 
 MIB = 1 << 20
 

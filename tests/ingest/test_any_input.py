@@ -9,18 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest import formats, records
-from ingest.decode import Decoder, SourceRules
-from ingest.framing import Lines, split_lines
-from ingest.receipts import Sent, judge
-from ingest.records import Records
-from schemas.catalog import Catalog
+from ingest.decode import formats
+from ingest.decode.framing import Lines, split_lines
+from ingest.decode.pipeline import Decoder, SourceRules
+from ingest.http.verdicts import Sent, judge
+from ingest.kafka import records
+from ingest.kafka.records import Records
+from schemas.catalog.records import Catalog
+from schemas.kafka.topics import MESSAGE_BYTES_MAX
 from schemas.reasons import Reason
-from schemas.topics import MESSAGE_BYTES_MAX
 from tests.ingest import any_input
 from tests.ingest.fixtures import OWNERS, T0_MS
 from tests.long import LONG
-from tollbook import ingest_worker
+from tollbook.workers import ingest
 
 DAY_US = 86_400_000_000
 GENERATION = "g"
@@ -94,7 +95,7 @@ def test_every_request_of_lines_gets_a_receipt(format_name: str) -> None:
 
 
 CATALOG = Catalog.model_validate({})
-KNOWN = ingest_worker.readings(CATALOG)
+KNOWN = ingest.readings(CATALOG)
 DIGITS = [b"", b"0", b"7", b"9" * 18, b"9" * 19, b"9" * 4400, b"-1", b"1e3", b"\xb2", b"x", b"1_0", b" 1", None]
 NAMES = [
     b"edge",

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ingest import records
-from ingest.decode import Decoded, Decoder, SourceRules
-from ingest.framing import split_lines
-from ingest.records import Read, Reading, Records
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import Decoded, Decoder, SourceRules
+from ingest.kafka import records
+from ingest.kafka.records import Read, Reading, Records
 from schemas.reasons import Reason
 from tests.ingest.bad_inputs import DAY_MS, ELSEWHERE, HTTP_ONLY, INPUTS, MINUTE_MS, Input, event, tagged
 from tests.ingest.fixtures import OWNERS, T0_MS

@@ -6,11 +6,11 @@ import threading
 import duckdb
 import pytest
 
-from ingest.batching import Batcher, Unreadable, Work
-from ingest.bodies import Broken, Shape
-from ingest.decode import Decoded, Decoder, SourceRules
-from ingest.framing import Lines
-from ingest.records import Reading
+from ingest.decode.framing import Lines
+from ingest.decode.pipeline import Decoded, Decoder, SourceRules
+from ingest.http.batching import Batcher, Unreadable, Work
+from ingest.http.bodies import Broken, Shape
+from ingest.kafka.records import Reading
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 
 DAY_US = 86_400_000_000

@@ -12,7 +12,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.bodies import (
+from ingest.http.bodies import (
     EXPANDED_BYTES_MAX,
     BadEncoding,
     Broken,

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from ingest.buffers import Buffers
+from ingest.files.buffers import Buffers
 
 
 def address(buffer: memoryview) -> int:

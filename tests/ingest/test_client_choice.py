@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ingest import formats
 from ingest.__main__ import _record
-from ingest.decode import Parser
-from ingest.framing import split_lines
+from ingest.decode import formats
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import Parser
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import kong, line
 from tests.ingest.gateway_lines import GOOD

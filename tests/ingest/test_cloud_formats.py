@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest import formats
 from ingest.__main__ import _record
-from ingest.decode import CREDENTIALS, PARTNERS, Attribution, Decoded, Decoder, Parser, SourceRules
-from ingest.framing import Lines, split_lines
-from ingest.text import frames
+from ingest.decode import formats
+from ingest.decode.framing import Lines, split_lines
+from ingest.decode.pipeline import CREDENTIALS, PARTNERS, Attribution, Decoded, Decoder, Parser, SourceRules
+from ingest.files.block_reader import frames
 from schemas.reasons import Reason
 from tests.ingest.cloud_lines import (
     ALB_GET,

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ingest import formats
 from ingest.__main__ import _record
-from ingest.decode import Parser
-from ingest.framing import Lines, whole_document
-from ingest.text import frames
+from ingest.decode import formats
+from ingest.decode.framing import Lines, whole_document
+from ingest.decode.pipeline import Parser
+from ingest.files.block_reader import frames
 
 SAMPLES = Path(__file__).parent.parent.parent.parent / "shared" / "cases" / "logs"
 FIELDS = [

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest.decode import Decoded, Decoder, SourceRules
-from ingest.framing import split_lines
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import Decoded, Decoder, SourceRules
 from schemas.reasons import REMEDY, Reason
 from schemas.windows import from_us
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line

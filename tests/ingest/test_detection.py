@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ingest import detection, formats
-from ingest.framing import Lines, split_lines
-from ingest.text import frames
+from ingest.decode import detection, formats
+from ingest.decode.framing import Lines, split_lines
+from ingest.files.block_reader import frames
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import kong, line
 from tests.ingest.gateway_lines import GOOD

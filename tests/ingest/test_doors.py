@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from ingest.decode import Decoder
-from ingest.framing import split_lines
-from schemas.catalog import Catalog
-from schemas.catalog_checks import problems
+from ingest.attribution.catalog_rules import attribution, source_rules
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import Decoder
+from schemas.catalog.checks import problems
+from schemas.catalog.records import Catalog
 from tests.ingest.fixtures import T0_MS, line
-from tollbook.attribution import attribution, source_rules
 
 ROLE = "arn:aws:iam::444455556666:role/GlobexExport"
 SESSION = "arn:aws:sts::444455556666:assumed-role/GlobexExport/nightly"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ingest import documents
-from ingest.decode import Decoded, Decoder, SourceRules
-from ingest.file_log import FileLog
-from ingest.generation import Known, identify
-from ingest.text import frames
+from ingest.decode import documents
+from ingest.decode.pipeline import Decoded, Decoder, SourceRules
+from ingest.files.block_reader import frames
+from ingest.files.file_log import FileLog
+from ingest.files.fingerprint import Known, identify
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
 

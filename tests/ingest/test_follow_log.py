@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import file_log
-from ingest.decode import Decoder, SourceRules
-from ingest.follow_log import FollowLog
-from ingest.generation import Known
-from ingest.held import NAMES_MAX, Held
-from ingest.text import Piece
-from ingest.watch import Found
+from ingest.decode.pipeline import Decoder, SourceRules
+from ingest.files import file_log
+from ingest.files.block_reader import Piece
+from ingest.files.fingerprint import Known
+from ingest.files.follow_log import FollowLog
+from ingest.files.open_files import NAMES_MAX, Held
+from ingest.files.watcher import Found
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
 
@@ -393,6 +393,6 @@ def test_nothing_new_opens_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         site.whole()
         site.renamed()
     site.look()
-    monkeypatch.setattr("ingest.follow_log.FileLog", None)
+    monkeypatch.setattr("ingest.files.follow_log.FileLog", None)
     site.look()
     assert len(site.read) == 3

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decode import Decoder, SourceRules
-from ingest.form import WINDOW_ENTRIES, Form, FormLog, Forms, another
-from ingest.framing import split_lines
+from ingest.decode.framing import split_lines
+from ingest.decode.pausing import WINDOW_ENTRIES, Form, FormLog, Forms, another
+from ingest.decode.pipeline import Decoder, SourceRules
 from schemas.log import Fetched, Origin, Partition
 from schemas.reasons import FORM, FORM_IF_ANOTHER_FITS, Reason
 from schemas.tables import DEAD, FRESH_EVENTS

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.framing import BOM, LINE_BYTES_MAX, split_lines
+from ingest.decode.framing import BOM, LINE_BYTES_MAX, split_lines
 
 pytestmark = pytest.mark.usefixtures("either_way")
 

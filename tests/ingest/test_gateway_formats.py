@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import formats
 from ingest.__main__ import _record
-from ingest.decode import CREDENTIALS, Attribution, Decoded, Decoder, Parser, SourceRules
-from ingest.framing import split_lines
+from ingest.decode import formats
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import CREDENTIALS, Attribution, Decoded, Decoder, Parser, SourceRules
 from schemas.reasons import Reason
 from tests.ingest.fixtures import FOREVER
 from tests.ingest.gateway_lines import BAD, FORGERIES, GOOD, Bad, Good

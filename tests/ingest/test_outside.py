@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import policies
-from ingest.decode import Decoder, SourceRules
-from ingest.framing import split_lines
-from schemas.catalog import Credential
+from ingest.attribution import policies
+from ingest.attribution.catalog_rules import attribution
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import Decoder, SourceRules
+from schemas.catalog.records import Credential
 from tests.ingest.fixtures import kong, line
 from tests.ingest.test_doors import ROLE, SESSION, catalog, iam
-from tollbook.attribution import attribution
 
 BUCKET, OBJECTS = "arn:aws:s3:::wholesale", "arn:aws:s3:::wholesale/*"
 QUOTE = "arn:aws:lambda:eu-central-1:111122223333:function:quote"
@@ -288,9 +288,9 @@ def con() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def keys(con: duckdb.DuckDBPyConnection, texts: list[str]) -> dict[str, str | None]:
-    """What ingest/sql/addresses.sql makes of each."""
+    """What ingest/decode/sql/addresses.sql makes of each."""
     con.register("calls", pa.table({"client_ip": pa.array(texts, pa.string())}))
-    return dict(con.execute(files("ingest.sql").joinpath("addresses.sql").read_text()).fetchall())
+    return dict(con.execute(files("ingest.decode.sql").joinpath("addresses.sql").read_text()).fetchall())
 
 
 ADDRESSES = st.ip_addresses(v=4) | st.ip_addresses(v=6)

@@ -6,9 +6,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from ingest.decode import FIELDS, Decoded, Decoder, SourceRules
-from ingest.framing import split_lines
-from schemas.catalog import Fields, Source
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import FIELDS, Decoded, Decoder, SourceRules
+from schemas.catalog.records import Fields, Source
 from schemas.windows import from_us
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ingest import api_keys
-from ingest.producers import ApiKey, BadProducers, Producers, parsed
+from ingest.http import api_keys
+from ingest.http.producers import ApiKey, BadProducers, Producers, parsed
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
 MINIMAL = "producers:\n  - id: gate\n    source: edge\n"

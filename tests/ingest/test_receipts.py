@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.bodies import Shape, lines_of
-from ingest.decode import Decoder, SourceRules
-from ingest.receipts import ROWS_MAX, Receipt, Sent, judge
+from ingest.decode.pipeline import Decoder, SourceRules
+from ingest.http.bodies import Shape, lines_of
+from ingest.http.verdicts import ROWS_MAX, Receipt, Sent, judge
 from schemas.reasons import Reason
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 
@@ -139,6 +139,6 @@ def test_the_books_of_every_request_balance(wanted: list[list[bytes | None]]) ->
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_can_be_told(reason: Reason) -> None:
     """A code that the table of messages does not know must not become a failure of the whole batch."""
-    from ingest.receipts import _message
+    from ingest.http.verdicts import _message
 
     assert _message(reason, None)

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import records
-from ingest.decode import Decoder, SourceRules
-from ingest.formats import UnknownFormat
-from ingest.records import Read, Reading, Records
-from schemas import wire
-from schemas.partitions import partitions_of
-from schemas.topics import MESSAGE_BYTES_MAX
+from ingest.decode.formats import UnknownFormat
+from ingest.decode.pipeline import Decoder, SourceRules
+from ingest.kafka import records
+from ingest.kafka.records import Read, Reading, Records
+from schemas.kafka import wire
+from schemas.kafka.partitions import partitions_of
+from schemas.kafka.topics import MESSAGE_BYTES_MAX
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 
 DAY_US = 86_400_000_000

@@ -5,15 +5,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from billing import catalog as catalogs
-from ingest.decode import LIMITS, Decoded, Decoder
-from ingest.framing import split_lines
-from schemas.catalog import Catalog
+from billing.catalog import loading as catalogs
+from ingest.attribution.catalog_rules import attribution, source_rules
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import LIMITS, Decoded, Decoder
+from schemas.catalog.records import Catalog
 from tests.ingest.fixtures import T0_MS, kong, line
 from tests.ingest.test_decode import HOSTILE
 from tests.ingest.test_twins import APIGW
 from tests.tollbook.fixtures import ROOT
-from tollbook.attribution import attribution, source_rules
 
 ENTITY = {"id": "seller", "name": "Seller", "invoice_prefix": "S"}
 PARTNERS: list[dict[str, Any]] = [

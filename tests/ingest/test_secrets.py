@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ingest import formats, statements
+from ingest.decode import formats, statements
 from tests.ingest.test_cloud_formats import decode
 
 CANARY = "canary7f3a"

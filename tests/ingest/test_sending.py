@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from ingest.sending import produce
+from ingest.kafka.sending import produce
 from tests.test_arrows import ALL, ROOT
 
 
@@ -53,4 +53,4 @@ def test_nobody_else_hands_messages_to_a_producer() -> None:
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "produce":
                     found.add(str(Path(file).relative_to(ROOT)))
-    assert found == {"ingest/sending.py", "ingest/delivery.py"}
+    assert found == {"ingest/kafka/sending.py", "ingest/http/delivery.py"}

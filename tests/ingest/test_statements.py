@@ -3,9 +3,9 @@
 import pyarrow as pa
 import pytest
 
-from ingest import formats
-from ingest.decode import Decoder, SourceRules
-from ingest.framing import LINES, UNREADABLE, Lines
+from ingest.decode import formats
+from ingest.decode.framing import LINES, UNREADABLE, Lines
+from ingest.decode.pipeline import Decoder, SourceRules
 from tests.ingest.fixtures import OWNERS
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import strict_json
-from ingest.strict_json import DEPTH_MAX, FIELDS_MAX, problem
+from ingest.decode import strict_json
+from ingest.decode.strict_json import DEPTH_MAX, FIELDS_MAX, problem
 
 
 def nested(depth: int) -> str:

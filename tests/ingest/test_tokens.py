@@ -18,8 +18,18 @@ from joserfc import jws
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, RSAKey
 
-from ingest.producers import Issuer
-from ingest.tokens import FRESH_S, LEEWAY_S, REFETCH_S, STALE_S, BadToken, FetchFailed, KeysUnavailable, Verifier, fits
+from ingest.http.producers import Issuer
+from ingest.http.tokens import (
+    FRESH_S,
+    LEEWAY_S,
+    REFETCH_S,
+    STALE_S,
+    BadToken,
+    FetchFailed,
+    KeysUnavailable,
+    Verifier,
+    fits,
+)
 
 NOW = datetime(2026, 10, 1, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())

@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ingest import formats, loops, scan, shape
-from ingest.decode import LIMITS, NO_LIMITS, Attribution, Decoded, Decoder, SourceRules, prepare
-from ingest.framing import Lines, split_lines
-from ingest.twins import Bounds, Origin, Twins
+from ingest.attribution.catalog_rules import attribution
+from ingest.decode import field_layout, formats, json_scan, loops
+from ingest.decode.framing import Lines, split_lines
+from ingest.decode.pipeline import LIMITS, NO_LIMITS, Attribution, Decoded, Decoder, SourceRules, prepare
+from ingest.decode.template_cache import Bounds, Origin, Twins
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import OWNERS, T0_MS, changed, kong, line
 from tests.ingest.gateway_lines import GOOD
@@ -26,13 +27,12 @@ from tests.ingest.test_decode import HOSTILE
 from tests.ingest.test_doors import ROLE, catalog, iam
 from tests.ingest.test_outside import got
 from tests.long import LONG
-from tollbook.attribution import attribution
 
 FORMATS = ["aws_apigw", "kong"]
 LINES = {name: [row.line for row in rows] for name, rows in GOOD.items()} | {
     name: [case.text for case in rows[0]] for name, rows in CASES.items()
 }
-WITH_TWINS = [name for name in formats.names() if shape.of_format(name)]
+WITH_TWINS = [name for name in formats.names() if field_layout.of_format(name)]
 APIGW = {
     "requestId": "r-1", "extendedRequestId": "x-1", "stage": "prod", "ip": "203.0.113.9", "userArn": "-", "apiKeyId": "k-acme",
     "requestTimeEpoch": str(T0_MS), "requestTime": "01/Oct/2026:00:00:00 +0000", "httpMethod": "GET", "resourcePath": "/v1/orders/{id}",
@@ -264,7 +264,7 @@ def own_lines(format_name: str) -> list[str]:
 
 def varying_names(format_name: str) -> set[str]:
     """What its header says varies."""
-    return {path[-1] for path, _ in shape.said(formats.statement(format_name), "Varying")}
+    return {path[-1] for path, _ in field_layout.said(formats.statement(format_name), "Varying")}
 
 
 def leaves(made: Any, called: str = "") -> list[tuple[Any, Any, str]]:
@@ -399,7 +399,9 @@ def test_a_name_twice_is_seen_behind_a_line_that_was_left_alone() -> None:
     assert (decoded.events.num_rows, decoded.refused.num_rows) == (4, 1)
 
 
-@pytest.mark.parametrize("names", [1, scan.STEPS_MAX - 20, scan.STEPS_MAX - 10, scan.STEPS_MAX, 3 * scan.STEPS_MAX])
+@pytest.mark.parametrize(
+    "names", [1, json_scan.STEPS_MAX - 20, json_scan.STEPS_MAX - 10, json_scan.STEPS_MAX, 3 * json_scan.STEPS_MAX]
+)
 def test_a_line_of_any_number_of_names(names: int) -> None:
     """More than are kept of it, too; and one name more than the line before had, or one less."""
     lines = []
@@ -615,7 +617,7 @@ def test_a_partner_field_tells_twins_apart() -> None:
 @pytest.mark.parametrize("field", ["consumer", "consumer/id/x", "started_at"])
 def test_a_partner_field_among_the_members_of_the_format(field: str) -> None:
     """It cannot be told apart there: the statement reads every line."""
-    assert shape.of_format("kong", field) is None
+    assert field_layout.of_format("kong", field) is None
     same(pair("kong", SourceRules("edge", partner_field=field)), b"".join(line(kong(f"id-{n}")) for n in range(20)))
 
 
@@ -695,7 +697,7 @@ def test_an_envelope_of_several_has_no_twin() -> None:
 def test_more_kinds_than_there_is_room_for(room: int) -> None:
     """What finds no room is read; in the next block others have their turn."""
     alone, _ = pair("kong")
-    found = shape.of_format("kong")
+    found = field_layout.of_format("kong")
     assert found is not None
     twins = Twins(found, room)
     chance = random.Random(1)

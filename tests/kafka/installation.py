@@ -7,13 +7,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
-from schemas import topics
-from schemas.topics import USAGE_EVENTS, rules
-from schemas.wire import Headers
+from schemas.kafka import topics
+from schemas.kafka.topics import USAGE_EVENTS, rules
+from schemas.kafka.wire import Headers
 from tests.kafka.messages import events_message
 from tests.kafka.processes import Process
-from tollbook.cluster import Cluster
-from tollbook.kafka_options import KafkaConfig
+from tollbook.kafka.cluster import Cluster
+from tollbook.kafka.options import KafkaConfig
 
 Message = tuple[bytes | None, Headers]
 

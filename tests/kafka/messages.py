@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from schemas import wire
+from schemas.kafka import wire
+from schemas.kafka.wire import Headers
 from schemas.log import Origin
 from schemas.tables import DEAD, FRESH_EVENTS
-from schemas.wire import Headers
 from tests.aggregate.fixtures import PLAIN, event, refusal
 
 

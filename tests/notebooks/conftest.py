@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tollbook.demo import demo
+from tollbook.demo.run import (demo)
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "catalog"
 # Every kind of filter, and a divisor of its own: what reads rollups and what reads events must apply the same.

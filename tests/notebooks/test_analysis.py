@@ -10,11 +10,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from billing import catalog as catalogs
-from schemas.lake import LakeError
+from billing.catalog import (loading as catalogs)
+from lake.tables import (LakeError)
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
-from tollbook import alerting, embedded
+from tollbook.local_run import (alerting, run)
 from tollbook.analysis import Analysis, NotAnalysis, open_lake
 
 LATE = (
@@ -109,7 +109,7 @@ def test_an_open_lake_does_not_move_and_an_invoice_keeps_its_own(demo_lake: Demo
     count = "SELECT sum(quantity)::BIGINT AS n FROM usage WHERE partner_id = 'northwind' AND meter = 'requests' AND month = '2026-10'"
     opened = open_lake(tmp_path / "lake", demo_lake.catalog)
     before = opened.frame(count)["n"].iloc[0]
-    report = embedded.run(
+    report = run.run(
         tmp_path / "lake", catalogs.load(demo_lake.catalog), [tmp_path / "late.log"], format_name="aws_apigw", source="rest", now=now,
     )  # fmt: skip
     assert report.counts.counted == 1

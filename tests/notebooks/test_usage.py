@@ -13,15 +13,16 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from billing import catalog as catalogs
-from billing import issuing
-from billing.periods import month
-from billing.warehouse import Span, Warehouse
-from schemas import lake as lakes
+from billing.catalog import (loading as catalogs)
+from billing.invoicing import (issuing)
+from billing.rating.periods import (month)
+from billing.usage.warehouse import (Span, Warehouse)
+from lake import (tables as lakes)
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
 from tests.tollbook.fixtures import METERS, PRICES, requests, write_catalog
-from tollbook import embedded, invoice_commands
+from tollbook.local_run import (run)
+from tollbook.cli.invoices import (commands)
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "usage.ipynb"
 # Run last, in the notebook's own kernel: its figures, as text.
@@ -164,9 +165,9 @@ def own(folder: Path, *, quota: bool, issued: bool) -> tuple[Path, Path]:
     (folder / "a.log").write_bytes(b"".join(requests(20)))
     book = catalogs.load(catalog)
     lake = folder / "lake"
-    embedded.run(lake, book, [folder / "a.log"], format_name="kong", source="edge", now=now)
+    run.run(lake, book, [folder / "a.log"], format_name="kong", source="edge", now=now)
     if issued:
-        made = invoice_commands.closed(lake, book, "2026-10", "seller", now=datetime(2026, 11, 5, tzinfo=UTC))
+        made = commands.closed(lake, book, "2026-10", "seller", now=datetime(2026, 11, 5, tzinfo=UTC))
         issuing.issue(lake, made, now=datetime(2026, 11, 5, tzinfo=UTC))
     return lake, catalog
 

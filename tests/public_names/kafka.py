@@ -6,7 +6,7 @@ from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 
-from schemas.topics import GATEWAY_ACCESS
+from schemas.kafka.topics import GATEWAY_ACCESS
 from tests.conftest import own_prefix
 from tests.public_names.outputs import CUT, Output, Said, of_commands
 from tests.tollbook.fixtures import Here, requests

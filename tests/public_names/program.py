@@ -15,19 +15,27 @@ import pyarrow as pa
 from cyclopts import App
 from standardwebhooks import Webhook
 
-from aggregate import quota_messages, webhook_endpoints
-from aggregate.quota import Alert, Mark, Rule
-from aggregate.quota_sums import Standing
-from aggregate.webhook_endpoints import Endpoint
-from aggregate.webhooks import Notice, posted
-from ingest import answers, delivery, formats, http_api, policies, producers
-from schemas import catalog, halts, lake, reasons, tables, topics, totals, wire
+from aggregate.quota import messages
+from aggregate.quota.rule import Alert, Mark, Rule
+from aggregate.quota.sums import Standing
+from aggregate.webhooks import endpoints
+from aggregate.webhooks.delivery import Notice, posted
+from aggregate.webhooks.endpoints import Endpoint
+from ingest.attribution import policies
+from ingest.decode import formats
+from ingest.http import api, delivery, producers, responses
+from lake import tables as lake
+from schemas import halts, reasons, tables
+from schemas.catalog import records as catalog
+from schemas.kafka import topics, totals, wire
 from schemas.log import Origin
 from tests.aggregate.receivers import receiver
 from tests.public_names.lists import leaves, shape
 from tests.tollbook.fixtures import ROOT
-from tollbook import analysis, edge, metrics
-from tollbook.app import app
+from tollbook import analysis
+from tollbook.cli import edge
+from tollbook.cli.app import app
+from tollbook.workers import metrics
 
 PACKAGES = ("schemas", "ingest", "aggregate", "billing", "tollbook")
 AT = datetime(2026, 10, 1, tzinfo=UTC)
@@ -43,7 +51,7 @@ def lists() -> Mapping[str, list[str]]:
         "metrics": sorted(_metrics()),
         "commands": list(_commands()),
         "environment": sorted(_environment()),
-        "http": sorted(set(leaves(json.loads(http_api.document())))),
+        "http": sorted(set(leaves(json.loads(api.document())))),
         "files": list(_files()),
         "analysis": list(_analysis()),
         "formats": sorted(formats.names()),
@@ -87,13 +95,13 @@ def _messages() -> Iterator[str]:
     rule = Rule("acme", "requests", "small", "MONTH", AT, AT, Decimal(1), (Decimal(50),), AT, ((AT, AT),))
     alerts = [
         Alert("id", kind, rule, Decimal(50), Decimal(1), False, exhausted, Mark(Decimal(50), Decimal(1), AT))
-        for kind in quota_messages.TYPES
+        for kind in messages.TYPES
         for exhausted in (AT, None)
     ]
     at = Standing(total, rule, None, None, (), Decimal(1), AT, 1)  # type: ignore[arg-type]  # parts and ledger are in no message
-    said = [json.loads(quota_messages.cloud_event(alert, at)) for alert in alerts]
-    yield f"usage.alerts: {quota_messages.CONTENT_TYPE}, source {quota_messages.SOURCE}"
-    yield from (f"usage.alerts: type {said}" for said in quota_messages.TYPES.values())
+    said = [json.loads(messages.cloud_event(alert, at)) for alert in alerts]
+    yield f"usage.alerts: {messages.CONTENT_TYPE}, source {messages.SOURCE}"
+    yield from (f"usage.alerts: type {said}" for said in messages.TYPES.values())
     yield from (f"usage.alerts.{name}" for name in shape(said))
     with receiver(204) as to:
         key = Webhook(base64.b64encode(bytes(24)).decode())
@@ -101,7 +109,7 @@ def _messages() -> Iterator[str]:
             posted(Endpoint(name="n", url=to.url, keys=(key,), private=True), Notice("id", "acme", b"{}"), AT, True)
         )
         yield from (f"webhook: header {name}" for name in sorted(to.next().headers))
-    yield from (f"quota.state.{name}" for name in shape([json.loads(quota_messages.state(rule, at))]))
+    yield from (f"quota.state.{name}" for name in shape([json.loads(messages.state(rule, at))]))
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -112,9 +120,10 @@ def _reasons() -> Iterator[str]:
     yield from (f"refused: {reason}" for reason in reasons.Reason)
     yield from (f"halted: {halt}" for halt in halts.Halt)
     yield from (f"marked as outside: {mark}" for mark in policies.OUTSIDE)
-    yield from (f"HTTP problem: {code}" for code in answers.Code)
+    yield from (f"HTTP problem: {code}" for code in responses.Code)
     yield from (
-        f"HTTP problem {code}: {answers.of_problem(answers.Problem(code, '')).status_code}" for code in answers.Code
+        f"HTTP problem {code}: {responses.of_problem(responses.Problem(code, '')).status_code}"
+        for code in responses.Code
     )
     yield from (f"exit code: {code}" for code in edge.EXIT_CODES)
 
@@ -174,7 +183,7 @@ def _files() -> Iterator[str]:
     """Files that people write: the fields of catalog, producers and webhooks. Files that the program makes: their names."""
     yield from _fields("catalog", catalog.Catalog.model_json_schema())
     yield from _fields("producers", producers.Producers.model_json_schema())
-    yield from _fields("webhooks", webhook_endpoints._FILE.json_schema())
+    yield from _fields("webhooks", endpoints._FILE.json_schema())
     yield f"lake: {lake.MARKER}, format {lake.FORMAT}"
     yield f"lake: {lake.KEY}"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from billing import bills
-from schemas.catalog import Catalog
+from billing.rating import bills
+from schemas.catalog.records import Catalog
 from schemas.windows import from_us, to_us
 from tests.long import LONG
 from tests.reckoning import reckoning

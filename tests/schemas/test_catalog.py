@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.catalog import Credential, Filter, Grant, Meter, Partner, PlanAssignment, Tier
-from schemas.catalog_checks import problems
+from schemas.catalog.checks import problems
+from schemas.catalog.records import Credential, Filter, Grant, Meter, Partner, PlanAssignment, Tier
 from schemas.windows import to_us
 from tests.billing.catalogs import book, document
 

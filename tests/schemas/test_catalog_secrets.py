@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas import catalog_secrets
-from schemas.catalog import Catalog
-from schemas.catalog_checks import doubts, problems
+from schemas.catalog import secrets
+from schemas.catalog.checks import doubts, problems
+from schemas.catalog.records import Catalog
 
 # Put together here, so that no scanner takes this file for a leak.
 AWS_SECRET = "wJalrXUtnFEMI/K7MDENG/" + "bPxRfiCYEXAMPLEKEY"
@@ -62,8 +62,8 @@ def test_what_can_only_be_a_secret_is_refused_and_not_repeated(text: str, says: 
 )
 def test_ids_are_no_secrets(text: str) -> None:
     """Key ids, UUIDs, unique ids, ARNs, canonical ids, SHA-1 and SHA-256, SPIFFE ids, names."""
-    assert catalog_secrets.refused(text) is None
-    assert not catalog_secrets.is_doubted(text)
+    assert secrets.refused(text) is None
+    assert not secrets.is_doubted(text)
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,17 @@ import pytest
 from aggregate import engine
 from aggregate.retention import Rule, erase
 from aggregate.verify import prove
-from billing import closing, issuing
-from billing.warehouse import Warehouse
-from schemas import damage, lake
-from schemas.lake import Damaged, LakeError
+from billing.invoicing import closing, issuing
+from billing.usage.warehouse import Warehouse
+from lake import damage
+from lake import tables as lake
+from lake.tables import Damaged, LakeError
 from schemas.tables import EVENTS, READS, ROLLUPS, TEXTS, TableShape
 from tests.aggregate.fixtures import refusal
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
-from tollbook import app
-from tollbook.edge import guarded
+from tollbook.cli import app
+from tollbook.cli.edge import guarded
 
 
 @pytest.fixture(scope="module")

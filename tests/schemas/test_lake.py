@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from schemas import lake, tables
-from schemas.lake import Fenced, LakeError
+from lake import tables as lake
+from lake.tables import Fenced, LakeError
+from schemas import tables
 from schemas.tables import DUPLICATES
 
 

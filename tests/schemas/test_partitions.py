@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.partitions import murmur2, partition_of_key, partitions_of, partitions_of_keys
+from schemas.kafka.partitions import murmur2, partition_of_key, partitions_of, partitions_of_keys
 from tests.conftest import MakeTopic
 
 pytestmark = pytest.mark.usefixtures("either_way")

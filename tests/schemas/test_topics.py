@@ -6,8 +6,8 @@ import faust
 import pytest
 from faust.assignor.leader_assignor import LeaderAssignor
 
-from schemas import topics
-from schemas.topics import DAY_MS, Topic, rules, table
+from schemas.kafka import topics
+from schemas.kafka.topics import DAY_MS, Topic, rules, table
 
 ALL = {t.name: t for t in table()}
 PARTNERS = [

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import wire
+from schemas.kafka import wire
+from schemas.kafka.wire import BadMessage, Headers
 from schemas.log import Origin
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
-from schemas.wire import BadMessage, Headers
 from tests.kafka.messages import dead_message, events_message
 
 EVENTS, HEADERS = events_message("g", range(3), ["a", "b", "c"])

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from aggregate.webhook_endpoints import BadEndpoints, endpoints
-from billing.catalog import CatalogError, load
-from ingest.producers import BadProducers, parsed
+from aggregate.webhooks.endpoints import BadEndpoints, endpoints
+from billing.catalog.loading import CatalogError, load
+from ingest.http.producers import BadProducers, parsed
 from schemas.yaml_text import DEPTH_MAX, BadYaml, read
 
 LAUGHS = "".join(f"    k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 30))

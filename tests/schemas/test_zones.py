@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from billing.periods import month
+from billing.rating.periods import month
 from schemas import zones
-from schemas.catalog import LegalEntity
+from schemas.catalog.records import LegalEntity
 from schemas.windows import WINDOW_US, to_us
 
 ROOT = Path(__file__).parent.parent.parent

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from aggregate.known_topics import Topic, recognise
-from aggregate.land import Land, Landed
-from billing import catalog as catalogs
-from ingest import records
-from ingest.records import Outgoing, Records
-from schemas import lake, wire
+from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.land import Land, Landed
+from billing.catalog import loading as catalogs
+from ingest.kafka import records
+from ingest.kafka.records import Outgoing, Records
+from lake import tables as lake
+from schemas.kafka import wire
 from schemas.log import AccessPartition, Fetched, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS
 from tests.aggregate.fixtures import now
-from tollbook import ingest_worker
+from tollbook.workers import ingest as ingest_worker
 
 EVENTS_PARTITIONS = 3
 TOPIC_ID = "abc_1"

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 from confluent_kafka import Consumer, TopicPartition
 
-from ingest import api_keys
-from schemas import topics
+from ingest.http import api_keys
+from schemas.kafka import topics
 from tests.e2e.comparison import tollbook
 from tests.kafka.processes import WAIT_S, Process
 from tests.tollbook.fixtures import METERS, PRICES, SELLER

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from schemas import lake
+from lake import tables as lake
 from schemas.tables import ALERTS, TableShape
 from tests.tollbook.fixtures import (
     DAY_MS,

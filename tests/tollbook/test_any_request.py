@@ -18,23 +18,23 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import catalog as catalogs
-from ingest import http_api
-from ingest.admission import Attempts, Meter, Room
-from ingest.answers import _STATUS
-from ingest.batching import Batcher
-from ingest.callers import Callers
-from ingest.decode import prepare
-from ingest.delivery import Delivery
-from ingest.producers import Issuer, read
-from ingest.tokens import FetchFailed
-from schemas import compiled
+from billing.catalog import loading as catalogs
+from ingest.decode.pipeline import prepare
+from ingest.http import api as http_api
+from ingest.http.admission import Attempts, Meter, Room
+from ingest.http.authentication import Callers
+from ingest.http.batching import Batcher
+from ingest.http.delivery import Delivery
+from ingest.http.producers import Issuer, read
+from ingest.http.responses import _STATUS
+from ingest.http.tokens import FetchFailed
+from kernels import compiled
 from tests.ingest import any_input
 from tests.ingest.fixtures import kong, line
 from tests.long import LONG
 from tests.tollbook.serving import BATCH, EDGE, LINES, PRODUCERS, SINGLE, event, lines, write_installation
-from tollbook import http_server
-from tollbook.http_server import Address
+from tollbook.workers import http_server
+from tollbook.workers.http_server import Address
 
 NOW = datetime(2026, 10, 2, tzinfo=UTC)
 OF_ONE_MAX = 20

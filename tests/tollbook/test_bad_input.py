@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from billing import catalog as catalogs
+from billing.catalog import loading as catalogs
 from tests.aggregate.fixtures import now
 from tests.tollbook.fixtures import MINUTE_MS, PARTNERS, PRICES, T0_MS, Ended, Here, requests, write_catalog
-from tollbook import embedded
+from tollbook.local_run import run
 
 Words = list[object]
 
@@ -239,7 +239,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("landed")
     (folder / "a.log").write_bytes(b"".join(requests(10)))
     book = catalogs.load(write_catalog(folder / "catalog"))
-    embedded.run(folder / "lake", book, [folder / "a.log"], format_name="kong", source="edge", now=now)
+    run.run(folder / "lake", book, [folder / "a.log"], format_name="kong", source="edge", now=now)
     return folder / "lake"
 
 
@@ -334,7 +334,7 @@ def test_a_failure_of_our_own_ends_with_70_and_shows_where(at_landed: Here, monk
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("tollbook.run_commands.prove", broken)
+    monkeypatch.setattr("tollbook.cli.metering.run.prove", broken)
     ended = at_landed.tollbook("verify", "--lake", at_landed.lake)
     assert ended.code == 70
     assert "ZeroDivisionError" in ended.err

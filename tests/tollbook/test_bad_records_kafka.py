@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, Message, Producer
 
-from schemas.topics import GATEWAY_ACCESS, USAGE_EVENTS
+from schemas.kafka.topics import GATEWAY_ACCESS, USAGE_EVENTS
 from tests.kafka.broker import Broker
 from tests.kafka.installation import Installation
 from tests.tollbook.fixtures import requests, write_catalog

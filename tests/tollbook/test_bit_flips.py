@@ -7,17 +7,18 @@ from typing import Any
 import pytest
 
 from aggregate.verify import prove
-from billing import closing, issuing
-from billing.periods import month
-from billing.warehouse import Warehouse
-from schemas import integers, lake
-from schemas.lake import MARKER
+from billing.invoicing import closing, issuing
+from billing.rating.periods import month
+from billing.usage.warehouse import Warehouse
+from lake import integers
+from lake import tables as lake
+from lake.tables import MARKER
 from schemas.tables import KEPT, TEXTS
 from tests.aggregate.fixtures import event, refusal
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
 from tests.long import LONG
-from tollbook import app
+from tollbook.cli import app
 
 SEED, FLIPS = 20261130, 60 if LONG else 20
 EVERY = dict.fromkeys(("reason", "source", "credential", "since", "until", "letter")) | {"limit": 1000}

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from schemas import catalog
-from schemas.catalog_schema import DESCRIPTIONS, catalog_schema
+from schemas.catalog import records as catalog
+from schemas.catalog.json_schema import DESCRIPTIONS, catalog_schema
 from tests.tollbook.fixtures import CATALOG, ROOT, Here
 
 FILE = ROOT / "schemas" / "catalog.schema.json"

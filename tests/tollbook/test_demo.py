@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.tollbook.fixtures import ROOT, Ended, Here
-from tollbook.app import app
+from tollbook.cli.app import app
 
 REQUESTS = 20_000
 # A hundredth of the demonstration, with a hundredth of its quota: the shares are those of the whole.

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from billing import catalog
-from billing.issuing import Issued
+from billing.catalog import loading
+from billing.invoicing.issuing import Issued
 from tests.tollbook.fixtures import ROOT, Here
-from tollbook import demo as demonstration
-from tollbook import demo_logs
+from tollbook.demo import run as demonstration
+from tollbook.demo import sample_logs
 
 REQUESTS = 3_000
 
@@ -40,8 +40,8 @@ def test_by_kafka_and_by_one_process_the_invoices_are_the_same(here: Here, kafka
 
 def test_invoices_that_differ_are_told_with_where_to_look(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
     """A comparison that always says yes is none: here one total is off by a cent."""
-    book = catalog.load(ROOT / "examples" / "catalog")
-    files = demo_logs.write_month(here.folder / "logs", requests=1_000)
+    book = loading.load(ROOT / "examples" / "catalog")
+    files = sample_logs.write_month(here.folder / "logs", requests=1_000)
     demonstration._landed(here.lake, book, files)
     right = demonstration._issued(here.lake, book)
     assert len(right) == 3

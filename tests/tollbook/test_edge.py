@@ -7,13 +7,13 @@ import signal
 import duckdb
 import pytest
 
-from billing.catalog import CatalogError, Located
-from billing.closing import Refused
-from billing.periods import BadPeriod
-from ingest.formats import UnknownFormat
-from schemas.lake import Damaged, Fenced, LakeError
-from tollbook.edge import EXIT_CODES, WrongUse, guarded
-from tollbook.embedded import Busy, NoFiles
+from billing.catalog.loading import CatalogError, Located
+from billing.invoicing.closing import Refused
+from billing.rating.periods import BadPeriod
+from ingest.decode.formats import UnknownFormat
+from lake.tables import Damaged, Fenced, LakeError
+from tollbook.cli.edge import EXIT_CODES, WrongUse, guarded
+from tollbook.local_run.run import Busy, NoFiles
 
 # As deltalake words a full disk, colours included.
 FULL = "Generic LocalFileSystem error\n  \x1b[31m↳\x1b[0m Unable to copy data\n  \x1b[31m↳\x1b[0m No space left on device (os error 28)"

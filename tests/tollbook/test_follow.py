@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from billing import catalog as catalogs
+from billing.catalog import loading as catalogs
 from tests.aggregate.fixtures import now
 from tests.long import long_only
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, held, process, requests
 from tests.tollbook.gateway import Gateway
-from tollbook import embedded
-from tollbook.embedded import NoFiles, Report
+from tollbook.local_run import run
+from tollbook.local_run.run import NoFiles, Report
 
 SEED = 20261031
 
@@ -42,7 +42,7 @@ class Script:
 def follow(here: Here, *names: object, steps: list[Callable[[], object]]) -> list[Report]:
     """What each look found, and the sum of all."""
     looks: list[Report] = []
-    total = embedded.follow(
+    total = run.follow(
         here.lake, catalogs.load(here.catalog), [str(name) for name in names], format_name="kong", source="edge",
         stop=Script(*steps), now=now, look_s=7, tell=looks.append,
     )  # fmt: skip

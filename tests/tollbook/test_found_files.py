@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tollbook.embedded import NoFiles, found_files
+from tollbook.local_run.run import NoFiles, found_files
 
 
 @pytest.fixture

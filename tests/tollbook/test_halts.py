@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from schemas.topics import GATEWAY_ACCESS, USAGE_DEAD, USAGE_EVENTS
+from schemas.kafka.topics import GATEWAY_ACCESS, USAGE_DEAD, USAGE_EVENTS
 from tests.kafka.broker import Broker, free_ports
 from tests.kafka.finding import missing
 from tests.kafka.installation import Installation

@@ -13,8 +13,8 @@ from cyclopts import App
 from tests.billing.import_documents import POLICY, written
 from tests.tollbook.fixtures import ROOT, Here, process, requests
 from tests.tollbook.fixtures import ended as end_of
-from tollbook.app import app
-from tollbook.edge import EXIT_CODES
+from tollbook.cli.app import app
+from tollbook.cli.edge import EXIT_CODES
 
 
 def commands(found: App, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], App]]:

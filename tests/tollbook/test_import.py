@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from billing.imports.reading import JSON_BYTES_MAX
+from billing.catalog.imports.reading import JSON_BYTES_MAX
 from tests.billing.import_documents import (
     DECK,
     KEYS,

@@ -6,11 +6,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import MESSAGE_BYTES_MAX
+from schemas.kafka.topics import MESSAGE_BYTES_MAX
 from tests.conftest import MakeTopic
 from tests.tollbook.fixtures import Here
-from tollbook.edge import USAGE
-from tollbook.kafka_options import PASSWORD, BadKafkaOptions, GroupProtocol, KafkaConfig
+from tollbook.cli.edge import USAGE
+from tollbook.kafka.options import PASSWORD, BadKafkaOptions, GroupProtocol, KafkaConfig
 
 SECRET = "wH!sper-7"
 PLAIN = KafkaConfig(bootstrap_servers="127.0.0.1:1", prefix="blue-", sasl_password=None)

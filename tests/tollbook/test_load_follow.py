@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from schemas.topics import GATEWAY_ACCESS, USAGE_DEAD, USAGE_EVENTS
+from schemas.kafka.topics import GATEWAY_ACCESS, USAGE_DEAD, USAGE_EVENTS
 from tests.kafka.installation import Installation
 from tests.tollbook.fixtures import Here, ended, held, process, requests, table_rows
 from tests.tollbook.gateway import Gateway

@@ -7,8 +7,8 @@ from confluent_kafka import Producer
 
 from tests.ingest.gateway_lines import GOOD
 from tests.tollbook.fixtures import requests
-from tollbook import loading
-from tollbook.loading import Loaded
+from tollbook.kafka import loading
+from tollbook.kafka.loading import Loaded
 
 
 def loaded(file: Path, format_name: str, *, accept: bool = False) -> Loaded:

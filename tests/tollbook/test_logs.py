@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from schemas.halts import Halt
 from tests.tollbook.fixtures import ROOT
-from tollbook.kafka_options import PASSWORD, KafkaConfig
-from tollbook.logs import JsonLines
+from tollbook.kafka.options import PASSWORD, KafkaConfig
+from tollbook.workers.logs import JsonLines
 
 CUT = 2048
 

@@ -12,10 +12,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from aggregate.texts import Seen
-from tollbook import metrics
-from tollbook.unknown_metrics import UnknownCredentials
-from tollbook.worker_loop import Options
+from aggregate.landing.payloads import Seen
+from tollbook.workers import metrics
+from tollbook.workers.loop import Options
+from tollbook.workers.unknown_metrics import UnknownCredentials
 
 BASE_UNITS = ("seconds", "bytes", "ratio", "celsius")
 OTHER_UNITS = ("milliseconds", "ms", "minutes", "hours", "kilobytes", "kb", "mb", "percent", "us", "micros")

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from aggregate.land import Counts
-from billing import catalog as catalogs
-from ingest.form import WINDOW_ENTRIES
+from aggregate.landing.land import Counts
+from billing.catalog import loading as catalogs
+from ingest.decode.pausing import WINDOW_ENTRIES
 from tests.aggregate.fixtures import now
 from tests.tollbook.fixtures import MINUTE_MS, T0_MS, Here, requests
-from tollbook import embedded
+from tollbook.local_run import run as embedded
 
 GARBAGE = [b"%d: not a log line of any gateway\n" % n for n in range(WINDOW_ENTRIES * 3)]
 

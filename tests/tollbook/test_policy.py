@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from billing.warehouse import Warehouse
-from schemas import lake, tables
-from schemas.lake import Part
+from billing.usage.warehouse import Warehouse
+from lake import tables as lake
+from lake.tables import Part
+from schemas import tables
 from schemas.tables import EVENTS, TableShape
 from tests.ingest.test_outside import ELSEWHERE, INSIDE
 from tests.tollbook.fixtures import Here, write_catalog

@@ -18,23 +18,23 @@ from typing import Any, NamedTuple
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aggregate import limits
-from aggregate import quota_sums as sums
-from aggregate.land import Land
-from aggregate.memory_log import MemoryLog
-from billing import quota_statement
-from billing.periods import billing_period, month
-from billing.rating import in_unit
-from billing.warehouse import Span, Warehouse
-from schemas import lake
-from schemas.catalog import Catalog
-from schemas.totals import Total, decoded
+from aggregate.landing.land import Land
+from aggregate.landing.memory_log import MemoryLog
+from aggregate.quota import limits, sums
+from billing.rating.drafts import in_unit
+from billing.rating.periods import billing_period, month
+from billing.usage import quota_statement
+from billing.usage.warehouse import Span, Warehouse
+from lake import tables as lake
+from schemas.catalog.records import Catalog
+from schemas.kafka.totals import Total, decoded
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
 from tests.long import LONG
 from tests.tollbook.fixtures import table_rows
-from tollbook import alerting, month_sums
-from tollbook.totals import Totals
+from tollbook import month_sums
+from tollbook.local_run import alerting
+from tollbook.workers.quota_feed import Totals
 
 OCTOBER = datetime(2026, 10, 1, tzinfo=UTC)
 THRESHOLDS = (50, 100)

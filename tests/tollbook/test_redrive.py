@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aggregate.known_topics import Topic, recognise
-from aggregate.land import Land
-from aggregate.memory_log import MemoryLog
-from aggregate.redrive import Redrive, Wanted
+from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.land import Land
+from aggregate.landing.memory_log import MemoryLog
+from aggregate.landing.redrive import Redrive, Wanted
 from aggregate.verify import prove
-from billing import catalog as catalogs
-from schemas import lake
-from schemas.lake import Fenced
+from billing.catalog import loading as catalogs
+from lake import tables as lake
+from lake.tables import Fenced
 from schemas.tables import FRESH_EVENTS
 from tests.aggregate import fixtures as rows
 from tests.aggregate.test_land import Killed, dying_at
@@ -38,7 +38,9 @@ from tests.tollbook.fixtures import (
 )
 from tests.tollbook.fixtures import ended as end_of
 from tests.tollbook.test_runs import KILL_AFTER_COMMIT
-from tollbook import embedded, redrive_files, redriving
+from tollbook.local_run import run as embedded
+from tollbook.redrive import files
+from tollbook.redrive import redrive as redriving
 
 NEW = {
     "partners": PARTNERS.replace(
@@ -474,7 +476,7 @@ def again(folder: Path) -> redriving.Redriven:
     """In several commits, few lines each."""
     book = catalogs.load(folder / "catalog")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(redrive_files, "DECODE_LINES", 5)
+        patch.setattr(files, "DECODE_LINES", 5)
         return redriving.redrive(
             folder / "lake", book, Wanted("edge"), redriving.How("kong"), now=rows.now, commit_entries=1
         )

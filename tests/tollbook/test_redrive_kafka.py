@@ -6,17 +6,17 @@ import pytest
 from confluent_kafka import Producer
 
 from aggregate.verify import prove
-from ingest import recall
+from ingest.replay import refetch
+from schemas.kafka.topics import GATEWAY_ACCESS
 from schemas.log import AccessPartition
-from schemas.topics import GATEWAY_ACCESS
 from tests.kafka.installation import Installation
 from tests.kafka.processes import Process, Said
 from tests.tollbook.fixtures import DAY_MS, T0_MS, Here, process, requests, table_rows, write_catalog
 from tests.tollbook.fixtures import ended as end_of
 from tests.tollbook.test_redrive import NEW, became, unnamed
 from tests.tollbook.test_runs import KILL_AFTER_COMMIT
-from tollbook.access_records import AccessRecords
-from tollbook.cluster import Cluster
+from tollbook.kafka.access_records import AccessRecords
+from tollbook.kafka.cluster import Cluster
 
 HEADERS = [("format", b"kong"), ("source", b"edge")]
 ANY_TIME = "sources: [{id: edge, max_age_days: 36500, max_future_minutes: 52560000}]\n"
@@ -93,7 +93,7 @@ def test_records_are_fetched_by_their_offsets_as_far_as_they_are_there(
     site: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deleted ones, ones that were taken back and offsets that never were are left out, and nothing waits for them."""
-    monkeypatch.setattr(recall, "SKIP_RECORDS", 2)
+    monkeypatch.setattr(refetch, "SKIP_RECORDS", 2)
     for n in range(8):
         site.send(GATEWAY_ACCESS, (b"%d" % n, HEADERS))
     producer = Producer({**site.config.client_options(), "transactional.id": f"{site.prefix}t", "log_level": 0})

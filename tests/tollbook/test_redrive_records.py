@@ -11,12 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from aggregate.known_topics import Topic, recognise
-from aggregate.redrive import Redrive, Wanted
-from billing import catalog as catalogs
-from ingest.reread_records import from_text
-from schemas import lake
-from schemas.lake import Fenced, LakeError
+from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.redrive import Redrive, Wanted
+from billing.catalog import loading as catalogs
+from ingest.attribution.catalog_rules import attribution, reading
+from ingest.replay.records import from_text
+from lake import tables as lake
+from lake.tables import Fenced, LakeError
 from tests.aggregate.fixtures import now
 from tests.aggregate.test_land import Killed, dying_at
 from tests.ingest.fixtures import line
@@ -24,10 +25,9 @@ from tests.long import long_only
 from tests.tollbook.access import EVENTS_PARTITIONS, Access, place
 from tests.tollbook.fixtures import DAY_MS, T0_MS, requests, table_rows, write_catalog
 from tests.tollbook.test_redrive import NEW, stored, unnamed
-from tollbook import redriving
-from tollbook.attribution import attribution, reading
-from tollbook.redrive_records import Recall
-from tollbook.redriving import How, Redriven
+from tollbook.redrive import redrive as redriving
+from tollbook.redrive.records import Recall
+from tollbook.redrive.redrive import How, Redriven
 
 NEXT_MS = T0_MS + DAY_MS
 COUNTED = ("UNKNOWN_CREDENTIAL", "counted")
@@ -328,7 +328,7 @@ def test_a_redrive_gives_up_when_land_never_lets_it_in(access: Access, monkeypat
     access.send(*strangers(1))
     access.land()
     mend(access)
-    monkeypatch.setattr("aggregate.redrive.ATTEMPTS", 3)
+    monkeypatch.setattr("aggregate.landing.redrive.ATTEMPTS", 3)
 
     def traffic(n: int) -> None:
         access.send(*requests(3, T0_MS + n * 600_000))

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from schemas import lake
-from schemas.lake import LakeError
+from lake import tables as lake
+from lake.tables import LakeError
 from schemas.tables import LETTERS
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import AFTER_OCTOBER, DAY_MS, PARTNERS, T0_MS, Here, requests, write_catalog

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from billing import warehouse
-from schemas import lake
-from schemas.lake import MARKER
+from billing.usage import warehouse
+from lake import tables as lake
+from lake.tables import MARKER
 from tests.aggregate.test_retention import files, once
 from tests.canaries import openable, seen
 from tests.tollbook.fixtures import DAY_MS, T0_MS, Here, ended, process, requests, write_catalog
 from tests.tollbook.test_redrive import NEW, became, redrive
 from tests.tollbook.test_runs import KILL_AFTER_COMMIT
-from tollbook import embedded
+from tollbook.local_run import run
 
 NOW = "2026-11-05T00:00:00Z"
 DAYS = range(0, 30, 5)
@@ -148,9 +148,9 @@ def retention_said(texts: int, deleted: int) -> dict[str, object]:
 def test_it_works_beside_a_run_that_follows_and_not_beside_another_erasure(invoiced: Here) -> None:
     """A run that follows holds its lock for weeks; two erasures would only get into each other's way."""
     here = invoiced
-    with embedded.alone(here.lake):
+    with run.alone(here.lake):
         assert retention(here)["texts"] == 3
-    with embedded.alone(here.lake, ".retention.lock"):
+    with run.alone(here.lake, ".retention.lock"):
         second = here.tollbook("retention", "--lake", here.lake, "--days", 20)
     assert second.code == 75
     assert second.complaints == [f"another erasure is at work on {here.lake}; repeat the command when it has ended"]

@@ -16,9 +16,9 @@ from schemas.reasons import REMEDY, Reason
 from tests.billing.formulas import FORMULAS
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import PARTNERS, ROOT, T0_MS, Here, requests, write_catalog
-from tollbook import terminal
-from tollbook.screens import aligned, number
-from tollbook.terminal import Screen, shortened, shown, table, words
+from tollbook.cli import terminal
+from tollbook.cli.screens import aligned, number
+from tollbook.cli.terminal import Screen, shortened, shown, table, words
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] [/] :smile: \x07\x08\r\x00 \u202e \x9b2J \N{TAB}end"
 
@@ -242,7 +242,7 @@ def test_what_the_terminal_cannot_write_is_escaped(here: Here, monkeypatch: pyte
     assert here.run(here.log("a.log", *requests(3))).code == 0
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    from tollbook.app import run
+    from tollbook.cli.app import run
 
     words_ = ["usage", "acme", "--catalog", str(here.catalog), "--lake", str(here.lake), "--period", "2026-10"]
     assert run(words_) == 0

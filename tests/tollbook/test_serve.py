@@ -15,7 +15,7 @@ import httpx
 import pytest
 from backports import zstd
 
-from ingest import http_api
+from ingest.http import api
 from schemas.reasons import Reason
 from tests.conftest import own_prefix
 from tests.ingest.fixtures import kong, line
@@ -211,9 +211,9 @@ UNPROVEN = [
 
 def test_no_route_is_open_without_a_credential(shared: Door) -> None:
     """S1, S51: the routes come from the application itself. The same answer whatever was wrong."""
-    routes = {(method, route.path) for route in http_api.app().routes for method in route.methods}  # type: ignore[attr-defined]
-    public = {("GET", http_api.OPENAPI), ("HEAD", http_api.OPENAPI)}
-    assert routes == public | {("POST", http_api.EVENTS)}
+    routes = {(method, route.path) for route in api.app().routes for method in route.methods}  # type: ignore[attr-defined]
+    public = {("GET", api.OPENAPI), ("HEAD", api.OPENAPI)}
+    assert routes == public | {("POST", api.EVENTS)}
     answers = set()
     for method, path in routes - public:
         for i, credential in enumerate(UNPROVEN):

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from deltalake import DeltaTable
 
-from schemas import topics
+from schemas.kafka import topics
 from tests.conftest import own_prefix
 from tests.kafka.broker import Broker
 from tests.kafka.processes import Process

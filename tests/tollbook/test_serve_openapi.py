@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from ingest import http_api
-from ingest.answers import _STATUS, Code
+from ingest.http import api
+from ingest.http.responses import _STATUS, Code
 from tests.conftest import own_prefix
 from tests.tollbook.fixtures import ROOT
 from tests.tollbook.serving import EDGE, Door, door
@@ -36,9 +36,9 @@ def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doo
 
 
 def test_the_published_document_is_what_the_server_gives(shared: Door) -> None:
-    """Made anew by: python -m ingest.http_api > schemas/openapi.json"""
-    assert http_api.document() == FILE.read_text()
-    assert shared.client.get(http_api.OPENAPI).json() == DOCUMENT
+    """Made anew by: python -m ingest.http.api > schemas/openapi.json"""
+    assert api.document() == FILE.read_text()
+    assert shared.client.get(api.OPENAPI).json() == DOCUMENT
 
 
 def test_the_document_is_valid_and_complete() -> None:

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from billing import catalog as catalogs
-from billing.warehouse import Span, Warehouse
+from billing.catalog import loading as catalogs
+from billing.usage.warehouse import Span, Warehouse
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, process, requests, write_catalog
 from tests.tollbook.fixtures import ended as end_of
 from tests.tollbook.test_redrive import NEW, redrive
 from tests.tollbook.test_runs import KILL_AFTER_COMMIT
-from tollbook import invoice_commands
 from tollbook.analysis import open_lake
+from tollbook.cli.invoices import commands
 
 OCTOBER, NOVEMBER = ("2026-10", "2026-11-05T00:00:00Z"), ("2026-11", "2026-12-05T00:00:00Z")
 
@@ -89,7 +89,7 @@ def test_what_was_invoiced_twice_before_there_were_settlements_is_named(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both invoices stay as they are; the later month has less usage than it was invoiced with."""
-    monkeypatch.setattr(invoice_commands, "settle", lambda *_, **__: None)
+    monkeypatch.setattr(commands, "settle", lambda *_, **__: None)
     assert here.run(here.log("a.log", *requests(10))).code == 0
     assert issue(here, OCTOBER) == [("acme", "2.50")]
     assert here.run(here.log("b.log", *again(range(4), 35))).code == 0

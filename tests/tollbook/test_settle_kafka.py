@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from aggregate.verify import prove
-from schemas.topics import GATEWAY_ACCESS, USAGE_TOTALS
-from schemas.totals import decoded
+from schemas.kafka.topics import GATEWAY_ACCESS, USAGE_TOTALS
+from schemas.kafka.totals import decoded
 from tests.kafka.installation import Installation
 from tests.tollbook.fixtures import Here, requests, write_catalog
 from tests.tollbook.test_redrive_kafka import ANY_TIME, HEADERS, until_sum

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from billing import catalog as catalogs
-from ingest import receipts, records
-from ingest.decode import Decoder
-from ingest.framing import split_lines
-from ingest.records import Records
-from schemas.catalog import Catalog
+from billing.catalog import loading as catalogs
+from ingest.attribution.catalog_rules import attribution, reading, source_rules
+from ingest.decode.framing import split_lines
+from ingest.decode.pipeline import Decoder
+from ingest.http import verdicts
+from ingest.kafka import records
+from ingest.kafka.records import Records
+from schemas.catalog.records import Catalog
 from schemas.reasons import REMEDY, Reason
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import T0_MS, write_catalog
-from tollbook import http_server
-from tollbook.attribution import attribution, reading, source_rules
+from tollbook.workers import http_server
 
 DAY_MS, MINUTE_MS = 86_400_000, 60_000
 LIMITED = "sources: [{id: edge, max_age_days: 10, max_future_minutes: 0}]\n"
@@ -44,8 +45,8 @@ def by_kafka(book: Catalog, received_ms: int) -> tuple[str, str] | None:
 def by_http(book: Catalog, received_ms: int) -> tuple[str, str] | None:
     """`tollbook serve`, by the time of the request."""
     how = http_server.readings(book)("kong", "edge")
-    sent = receipts.Sent(log(), received_ms * 1000, has_key=False)
-    (found,) = receipts.judge([sent], how.decoder, how.max_age_us, how.max_future_us)
+    sent = verdicts.Sent(log(), received_ms * 1000, has_key=False)
+    (found,) = verdicts.judge([sent], how.decoder, how.max_age_us, how.max_future_us)
     return (found.refused[0].code, found.refused[0].message) if found.refused else None
 
 
@@ -81,7 +82,7 @@ def test_a_limit_is_the_same_through_every_door_and_named_with_its_remedy(
         f"request time 2026-10-01 00:00:00+00, received {received:%Y-%m-%d %H:%M:%S}+00: beyond max_future_minutes: {minutes} of the source, "
         "set in the catalog: correct the clock that wrote it, or raise the limit"
     )
-    assert len(late[1]) < receipts.DETAIL_CHARACTERS_MAX, "or the sender is told half of it"
+    assert len(late[1]) < verdicts.DETAIL_CHARACTERS_MAX, "or the sender is told half of it"
 
 
 def test_the_remedies_of_the_screen_name_setting_and_default() -> None:

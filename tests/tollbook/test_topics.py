@@ -14,18 +14,18 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from schemas import topics as table
-from schemas.topics import DAY_MS, rules
+from schemas.kafka import topics as table
+from schemas.kafka.topics import DAY_MS, rules
 from tests.conftest import MakeTopic, topic_maker
 from tests.kafka.broker import Broker, free_ports
 from tests.kafka.finding import missing
 from tests.kafka.jars import Unavailable
 from tests.tollbook.fixtures import Ended, Here
-from tollbook import topics
-from tollbook.cluster import Cluster, Found
-from tollbook.edge import AGAIN, OK, REFUSED, USAGE, guarded
-from tollbook.kafka_errors import KafkaRefused
-from tollbook.kafka_options import PASSWORD, KafkaConfig
+from tollbook.cli.edge import AGAIN, OK, REFUSED, USAGE, guarded
+from tollbook.cli.kafka import topics
+from tollbook.kafka.cluster import Cluster, Found
+from tollbook.kafka.errors import KafkaRefused
+from tollbook.kafka.options import PASSWORD, KafkaConfig
 
 SECRET = "wH!sper-7"
 PARTITIONS = 4  # fewer than in life: the broker has to make and delete them all

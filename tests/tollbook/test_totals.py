@@ -8,11 +8,11 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.periods import quota_period
-from schemas.catalog import Catalog
+from billing.rating.periods import quota_period
+from schemas.catalog.records import Catalog
 from schemas.quotas import ALWAYS
 from schemas.tables import ROLLUPS
-from tollbook.totals import Totals
+from tollbook.workers.quota_feed import Totals
 
 ZONES = {"acme": "Europe/Berlin", "cato": "Asia/Kathmandu"}
 START = datetime(2026, 10, 20, tzinfo=UTC)  # over Europe's change of clocks and a month's end

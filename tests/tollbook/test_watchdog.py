@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from tests.tollbook.fixtures import ROOT
-from tollbook.watchdog import EXIT_STALLED, Watchdog
+from tollbook.workers.watchdog import EXIT_STALLED, Watchdog
 
 # A step that hangs where no Python runs, or only once in a while; the loop is the workers' own.
 HANGING = """
@@ -59,7 +59,7 @@ def test_steps_that_are_made_keep_it_quiet() -> None:
 def test_a_worker_that_ends_is_let_go() -> None:
     """Its last commits may take longer than a step may: a stopped watchdog ends nobody."""
     code = (
-        "import logging, threading; from tollbook.watchdog import Watchdog\n"
+        "import logging, threading; from tollbook.workers.watchdog import Watchdog\n"
         "dog = Watchdog(0.05, logging.getLogger()); dog.stop(); threading.Event().wait(0.5)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60)

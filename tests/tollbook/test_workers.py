@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.topics import GATEWAY_ACCESS
+from schemas.kafka.topics import GATEWAY_ACCESS
 from tests.ingest.fixtures import kong, line
 from tests.kafka.broker import Broker
 from tests.kafka.installation import Installation

@@ -1,0 +1,107 @@
+"""What becomes of events that were classified: files of what is counted, dropped and contradicted, before any commit."""
+
+import json
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from aggregate import engine
+from aggregate.landing import dedup
+from aggregate.landing.dedup import CONFLICT, DUPLICATE, Keys
+from kernels.dictionaries import without_unused
+from lake import tables as lake
+from lake.tables import Part
+from schemas.tables import DEAD, DUPLICATES, EVENTS, TableShape
+
+_WRITERS = 2  # days are files of their own
+_EPOCH_DAY = date(1970, 1, 1)
+
+
+def writers() -> ThreadPoolExecutor:
+    """What writes parts beside other work; at its end all are written."""
+    return ThreadPoolExecutor(_WRITERS, "write")
+
+
+def write_events(
+    pool: ThreadPoolExecutor, root: Path, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
+) -> tuple[pa.Table, Iterator[Part]]:
+    """What is counted, in the order of its days, and one part for each day, which `pool` writes: to be had as they are ready."""
+    rows = np.flatnonzero(counted)
+    if np.any(np.diff(days[rows]) < 0):
+        rows = rows[np.argsort(days[rows], kind="stable")]
+    kept = events if len(rows) == events.num_rows and np.all(np.diff(rows) > 0) else events.take(pa.array(rows))
+    kept = without_unused(kept)
+    bounds = [*np.flatnonzero(np.diff(days[rows], prepend=-1)), len(rows)]
+
+    def write_day(start: int, end: int) -> Part:
+        return lake.write_part(root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
+
+    return kept, pool.map(write_day, bounds[:-1], bounds[1:])
+
+
+def write(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
+    """`rows` as one part, or none."""
+    return [lake.write_part(root, shape, rows)] if rows.num_rows else []
+
+
+def known_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, numbers: Collection[int]) -> Keys:
+    """The identities that a version of `events` holds of one event day, of some events partitions."""
+    if not _scan_day(con, table, day):
+        return dedup.NONE
+    own = pa.table({"events_partition": pa.array(sorted(numbers), pa.int16())})
+    return dedup.keys(con, engine.run(con, "stored", own=own))
+
+
+def met_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, fresh: pa.Table) -> Keys:
+    """Of the identities in `fresh` (source, event_id), those that a version of `events` holds of one event day."""
+    if not _scan_day(con, table, day):
+        return dedup.NONE
+    return dedup.keys(con, engine.run(con, "met", fresh=fresh))
+
+
+def duplicates(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
+    """Resends, as rows of table `duplicates`."""
+    return events.select(DUPLICATES.schema.names).take(pa.array(np.flatnonzero(verdicts == DUPLICATE)))
+
+
+def conflicts(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
+    """Conflicts as dead letters: the whole normalised entry as it came, in `raw`."""
+    found = events.take(pa.array(np.flatnonzero(verdicts == CONFLICT)))
+    return conflicting(found, "the same id was counted before with another payload; the first stays")
+
+
+def conflicting(events: pa.Table, detail: str) -> pa.Table:
+    """Events as dead letters of conflicts, each with its row in `raw`."""
+    rows = [
+        {name: row.get(name) for name in DEAD.schema.names}
+        | {
+            "outcome": "conflict",
+            "reason": "ID_CONFLICT",
+            "detail": detail,
+            "raw": json.dumps(row, default=str, ensure_ascii=False).encode(),
+            "raw_sha256": None,
+            "credential": None,  # none was refused
+        }
+        for row in events.to_pylist()  # few; each goes to a person
+    ]
+    return pa.Table.from_pylist(rows, DEAD.schema)
+
+
+def _scan_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int) -> bool:
+    """Make `stored` the events of a day. False: there are none, as of every day of a month that is landed for the first time."""
+    folder = f"/event_day={_day(day)}/"
+    files = [path for path in lake.files(table) if folder in path]
+    if files:
+        engine.scan(con, "stored", files, EVENTS.schema)
+    return bool(files)
+
+
+def _day(days_since_epoch: int | np.int64) -> date:
+    return _EPOCH_DAY + timedelta(days=int(days_since_epoch))

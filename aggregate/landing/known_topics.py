@@ -1,0 +1,48 @@
+"""The topics that were landed, as the lake knows them: their ids and numbers of partitions must not change unnoticed."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from aggregate import engine
+from lake import tables as lake
+from lake.tables import Fenced
+from schemas.halts import Halt, Halted
+from schemas.tables import TOPICS
+
+
+class Topic(NamedTuple):
+    """A topic as the broker describes it now."""
+
+    topic: str
+    topic_id: str
+    partitions: int
+
+
+def recognise(root: Path, found: Topic) -> None:
+    """Enter a topic that is new to the lake; raise Halted for one that is not what was landed before."""
+    con = engine.connect(1)
+    table = lake.open_table(root, TOPICS)  # looked at and committed to: a newer handle would hide who came in between
+    engine.scan(con, "topics", lake.files(table), TOPICS.schema)
+    known = {row["topic"]: Topic(**row) for row in engine.ask(con, "FROM topics").to_pylist()}
+    if found.topic not in known:
+        part = lake.write_part(root, TOPICS, pa.Table.from_pylist([found._asdict()], TOPICS.schema))
+        try:
+            lake.commit(table, TOPICS, [part], versions={f"topic/{found.topic}": 1}, info={})
+        except Fenced:
+            recognise(root, found)  # workers that start together enter it together; one of them did
+        return
+    before = known[found.topic]
+    if before.topic_id != found.topic_id:
+        raise Halted(
+            Halt.TOPIC_RECREATED,
+            f"{found.topic} was deleted and created again since it was landed (id {before.topic_id}, now {found.topic_id}); what "
+            f"it held and was not landed is gone. Give the new one another name (--prefix), and send the raw lines since then again",
+        )
+    if before.partitions != found.partitions:
+        raise Halted(
+            Halt.PARTITIONS_CHANGED,
+            f"{found.topic} had {before.partitions} partitions and has {found.partitions}: a resend would miss its first copy. Let "
+            f"the workers drain it, then go on with a new topic of {found.partitions} partitions under another --prefix",
+        )

@@ -1,0 +1,352 @@
+"""Land: from the log to the lake, exactly once. The commit protocol of docs/decisions/002-commit-protocol.md.
+
+The log asks where to begin → read → drop what was taken in before → dedup → write files, fsync → one commit to `events`
+with rows and next offsets, fenced → followers (`rollups`, `dead`, `reads` and others) catch up from that
+commit, at once or after a crash.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aggregate import engine
+from aggregate.landing import batch_files as outcomes
+from aggregate.landing import dedup, derived_commits, payloads, redelivery
+from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
+from aggregate.landing.payloads import Seen
+from kernels.dictionaries import together
+from lake import tables as lake
+from lake.derived_tables import FOLLOWERS
+from lake.tables import Fenced, LakeError
+from schemas.log import Fetched, Log, Origin, Partition, redrive_app
+from schemas.tables import DUPLICATES, EVENTS, INGESTED, READS
+
+COMMIT_ENTRIES = 500_000
+SETTLE_COMMITS = 8
+
+
+class Counts(NamedTuple):
+    """What became of some entries. They balance by construction: entries is their sum."""
+
+    counted: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    refused: int = 0
+
+    @property
+    def entries(self) -> int:
+        """All of them."""
+        return sum(self)
+
+    def plus(self, other: "Counts") -> "Counts":
+        """Both together."""
+        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class Landed(NamedTuple):
+    """One commit: its version of `events`, what became of its entries, and the sums of what it counted."""
+
+    version: int
+    counts: Counts
+    redelivered: int
+    open_identities: int
+    fold: pa.Table  # schemas.tables.ROLLUPS, of this commit alone
+    offsets: Mapping[Partition, int]  # the next offset of each partition in it
+    outside: Mapping[str, int]  # how many of what it counted lie outside of what was agreed, by how
+    unknown: Mapping[str, Seen]  # refused credentials, by their hash
+
+
+class Land:
+    """The one writer of some partitions. Drop it after any exception and make a new one: the lake knows where to go on."""
+
+    def __init__(
+        self,
+        root: Path,
+        log: Log,
+        *,
+        catalog_sha256: str,
+        now: Callable[[], datetime],
+        commit_entries: int = COMMIT_ENTRIES,
+        commit_s: float | None = None,
+        on_assigned: Callable[[Sequence[Partition]], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`now`: from then the age of a refused line's text counts, if its own time is unknown.
+
+        `commit_s`: commit at the latest so long after a batch was begun; None: when it is full, or the log at its end.
+
+        `on_assigned` is told of partitions that were taken over, when the tables hold all that is known of them.
+        """
+        self._root = root
+        self._log = log
+        self._catalog_sha256 = catalog_sha256
+        self._commit_entries = commit_entries
+        self._commit_s = commit_s
+        self._clock = clock
+        self._now = now
+        self._on_assigned = on_assigned
+        self._con = engine.connect()
+        self.unsettled = 0  # commits that the followers may not have taken in
+        self._folds: dict[int, pa.Table] = {}
+        self._batch: list[Fetched] = []
+        self._held: dict[Partition, int] = {}  # what the lake holds of each partition: its next offset
+        self._next: dict[Partition, int | None] = {}  # the next offset to take from the log; None: wherever it begins
+        self._redrives: dict[int, int] = {}  # of each events partition: how many redrives its known identities include
+        self._covered: dict[tuple[str, str], int] = {}  # (app id, origin) → taken in below this offset
+        for shape in (EVENTS, *FOLLOWERS):
+            lake.check_log(root, shape)
+        self._table = lake.open_table(root, EVENTS)
+        self._identities = Identities(self._load_day)
+        log.start(self)
+
+    def assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
+        """Take over partitions: where to go on comes from the lake, and so does everything known of them."""
+        self._table = lake.open_table(self._root, EVENTS)
+        self._check_held()
+        while not self.settle():
+            pass  # another worker is at it; each turn one of the two is done
+        for partition in partitions:
+            offset = self._table.transaction_version(partition.app_id)
+            self._next[partition] = offset
+            self._held[partition] = offset or 0
+            self._redrives[partition.number] = self._table.transaction_version(redrive_app(partition.number)) or 0
+        self._covered = redelivery.covered(self._root, self._con)
+        self._identities = Identities(self._load_day)
+        self._on_assigned(partitions)
+        return {partition: self._next[partition] for partition in partitions}
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Let go of partitions; what was read of them and is not in the lake is read again by their next owner."""
+        self._batch = [fetched for fetched in self._batch if fetched.partition not in partitions]
+        for partition in partitions:
+            self._held.pop(partition, None)
+            self._next.pop(partition, None)
+        self._redrives = {n: count for n, count in self._redrives.items() if n in {p.number for p in self._held}}
+
+    @property
+    def offsets(self) -> Mapping[Partition, int]:
+        """The next offset of each partition that is held, as the lake has it."""
+        return self._held
+
+    def run(self) -> Iterator[Landed]:
+        """Land everything the log has, commit by commit; the followers are up to date when it ends."""
+        self.settle()
+        while landed := self.step():
+            yield landed
+        while not self.settle():
+            pass  # a close, a redrive or a settlement is at it; each turn one of the two is done
+
+    def step(self) -> Landed | None:
+        """Read until a batch is full, its time has come, or the log has nothing now; commit it. None: nothing was read."""
+        begun: float | None = None
+        idle = False
+        while sum(f.entries for f in self._batch) < self._commit_entries and not idle:
+            fetched = self._log.poll()
+            if fetched is not None:
+                self._take(fetched)
+                begun = self._clock() if begun is None else begun
+            idle = fetched is None or (
+                self._commit_s is not None and begun is not None and self._clock() - begun >= self._commit_s
+            )
+        if not self._batch:
+            self._look()
+            return None
+        landed = self._commit(self._batch)
+        self._batch = []
+        self.unsettled += 1
+        if self.unsettled >= SETTLE_COMMITS:
+            self.settle()
+        return landed
+
+    def settle(self) -> bool:
+        """Bring the followers up to the newest commit of `events`. False: another worker came first, with a part of it."""
+        try:
+            derived_commits.catch_up(self._root, self._con, self._folds)
+        except Fenced:
+            return False
+        self._folds.clear()
+        self.unsettled = 0
+        return True
+
+    def _take(self, fetched: Fetched) -> None:
+        expected = self._next[fetched.partition]
+        if expected is not None and fetched.from_offset != expected:
+            raise LakeError(
+                f"{fetched.partition.file}: the lake goes on at {expected}, the log gives {fetched.from_offset}; "
+                f"a gap is never passed over: bring the missing part of the log back"
+            )
+        self._next[fetched.partition] = fetched.to_offset
+        self._batch.append(fetched)
+
+    def _commit(self, batch: Sequence[Fetched]) -> Landed:
+        fresh = redelivery.fresh(batch, self._covered)
+        events = _joined(fresh)
+        new = dedup.keys(self._con, events)
+        verdicts = self._identities.classify(new)
+        offsets = {f.partition: f.to_offset for f in batch}
+        versions = {partition.app_id: offset for partition, offset in offsets.items()}
+        versions |= {
+            redrive_app(n): self._redrives[n] for n in sorted({f.partition.number for f in fresh if f.events.num_rows})
+        }
+        with outcomes.writers() as pool:  # which wait for the disk; what is left to do is done meanwhile
+            kept, parts = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
+            refused = [f.refused for f in fresh if f.refused.num_rows]
+            dead = pa.concat_tables([*refused, outcomes.conflicts(events, verdicts)])
+            reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
+            info = {
+                READS.name: outcomes.write(self._root, READS, pa.Table.from_pylist(reads, READS.schema)),
+                DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
+                **payloads.write(self._root, dead, self._now),
+                INGESTED.name: outcomes.write(self._root, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
+            }
+            fold = engine.run(self._con, "fold", engine.EVER, events=kept)
+        before = self._table.version()
+        self._table = lake.commit(self._table, EVENTS, list(parts), versions=versions, info=info)
+        version = self._own(before, versions)
+        self._held |= offsets
+        self._check_held()
+        for f in batch:
+            redelivery.extend(self._covered, f)
+        self._folds[version] = fold
+        redelivered = sum(f.entries for f in batch) - sum(f.entries for f in fresh)
+        total = Counts(*(sum(row[name] for row in reads) for name in Counts._fields))
+        return Landed(
+            version,
+            total,
+            redelivered,
+            self._identities.open_identities,
+            fold,
+            offsets,
+            _outside(kept),
+            payloads.by_credential(self._root, dead),
+        )
+
+    def _own(self, before: int, versions: Mapping[str, int]) -> int:
+        """The version of the commit that set `versions`. Not always the newest: another worker may have committed since."""
+        newer = range(before + 1, self._table.version() + 1)
+        return next(v for v in newer if lake.commit_versions(self._root, EVENTS, v) == versions)
+
+    def _look(self) -> None:
+        """Notice a redrive though nothing comes: what it counted is to be published, and its ids are to be known."""
+        if not lake.is_newest(self._root, EVENTS, self._table):
+            self._table = lake.open_table(self._root, EVENTS)
+            self._check_held()
+
+    def _check_held(self) -> None:
+        """A partition that moved without us belongs to somebody else. The handle alone would not notice: it is newer than that."""
+        for partition, offset in self._held.items():
+            stored = self._table.transaction_version(partition.app_id) or 0
+            if stored != offset:
+                raise Fenced(f"{partition.file} is at {stored} in the lake, not at {offset}: another worker owns it")
+        for number, count in self._redrives.items():
+            if (self._table.transaction_version(redrive_app(number)) or 0) != count:
+                raise Fenced(
+                    f"a redrive or a settlement has changed what counts in events partition {number} meanwhile: it is not known here"
+                )
+
+    def _load_day(self, day: int) -> Keys:
+        return outcomes.known_of_day(self._con, self._table, day, {p.number for p in self._held})
+
+
+def _outside(counted: pa.Table) -> dict[str, int]:
+    marks = counted["outside"]
+    if marks.null_count == len(marks):
+        return {}
+    found = pc.value_counts(marks.drop_null().cast(pa.string())).to_pylist()
+    return {row["values"]: row["counts"] for row in found}
+
+
+def _joined(batch: Sequence[Fetched]) -> pa.Table:
+    """The events of a batch as one table, with the partition they came by."""
+    return together(
+        *(
+            f.events.append_column(
+                "events_partition", pa.repeat(pa.scalar(f.partition.number, pa.int16()), f.events.num_rows)
+            )
+            for f in batch
+        )
+    )
+
+
+def _reads(batch: Sequence[Fetched], fresh: Sequence[Fetched], verdicts: npt.NDArray[np.int8]) -> list[dict[str, Any]]:
+    """Rows of table `reads`: one for each partition and origin, ranges joined."""
+    spans: dict[Partition, tuple[int, int]] = {}
+    for given in batch:
+        start, _ = spans.get(given.partition, (given.from_offset, 0))
+        spans[given.partition] = (start, given.to_offset)
+    reads: dict[tuple[Partition, str], dict[str, Any]] = {}
+    done = 0
+    for given, taken in zip(batch, fresh, strict=True):
+        mine = verdicts[done : done + taken.events.num_rows]
+        done += taken.events.num_rows
+        counts = _counts(taken, mine)
+        before = _entries(given) if taken is not given else {}
+        for origin in given.origins:
+            generation = origin.generation
+            read = reads.setdefault((given.partition, generation), _unread(given, origin, spans[given.partition]))
+            read["tail_sha256"] = given.tail_sha256
+            read["origin_from"] = min(read["origin_from"], origin.from_offset)
+            read["origin_to"] = max(read["origin_to"], origin.to_offset)
+            outcome = counts.get(generation, Counts())
+            for name, value in outcome._asdict().items():
+                read[name] += value
+            read["entries"] += outcome.entries
+            read["redelivered"] += before.get(generation, outcome.entries) - outcome.entries
+    return list(reads.values())
+
+
+def _unread(given: Fetched, origin: Origin, span: tuple[int, int]) -> dict[str, Any]:
+    partition = given.partition
+    return {
+        "source": partition.source,
+        "generation": partition.generation,
+        "file": partition.file,
+        "head_bytes": given.head_bytes,
+        "head_sha256": given.head_sha256,
+        "from_offset": span[0],
+        "to_offset": span[1],
+        "origin": origin.generation,
+        "origin_from": origin.from_offset,
+        "origin_to": origin.to_offset,
+        "entries": 0,
+        "redelivered": 0,
+        **Counts()._asdict(),
+    }
+
+
+def _counts(taken: Fetched, verdicts: npt.NDArray[np.int8]) -> dict[str, Counts]:
+    """What became of the entries of each origin."""
+    names, codes = _generations(taken.events)
+    outcomes = np.bincount(codes * 3 + verdicts, minlength=3 * len(names)).reshape(-1, 3)
+    counts = {
+        name: Counts(int(row[COUNTED]), int(row[DUPLICATE]), int(row[CONFLICT]))
+        for name, row in zip(names, outcomes, strict=True)
+    }
+    for name, refused in _tally(taken.refused).items():
+        counts[name] = counts.get(name, Counts())._replace(refused=refused)
+    return counts
+
+
+def _entries(given: Fetched) -> dict[str, int]:
+    """How many entries there are of each origin."""
+    events, refused = _tally(given.events), _tally(given.refused)
+    return {name: events.get(name, 0) + refused.get(name, 0) for name in {*events, *refused}}
+
+
+def _tally(rows: pa.Table) -> dict[str, int]:
+    names, codes = _generations(rows)
+    return dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True))
+
+
+def _generations(rows: pa.Table) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The origins of rows, and which of them each row has."""
+    column = rows["generation"].combine_chunks()
+    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)

@@ -1,0 +1,80 @@
+"""Table `texts`: what was copied from the lines of dead letters, apart from what the books rest on, so that it can be erased.
+
+Files of it are replaced and deleted while others read and append (aggregate/retention.py): whoever does so tries again.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from aggregate import engine
+from aggregate.landing import batch_files
+from lake import tables as lake
+from lake.tables import Damaged, Fenced, Part
+from schemas.tables import DEAD, LETTERS, TEXTS, TIME
+from schemas.windows import to_us
+
+_ATTEMPTS = 8
+_WAIT_FIRST_S, _WAIT_MAX_S = 0.02, 1.0
+
+
+def write(root: Path, letters: pa.Table, now: Callable[[], datetime]) -> Mapping[str, list[Part]]:
+    """Dead letters (schemas.tables.DEAD) as files of `dead` and of `texts`, before any commit, by table."""
+    if not letters.num_rows:
+        return {LETTERS.name: [], TEXTS.name: []}
+    aged_us = pc.min_element_wise(letters["occurred_at"].cast(pa.int64()), to_us(now()))  # nulls are passed over
+    said = {"aged_from": aged_us.cast(TIME)}
+    columns = [
+        letters[f.name] if f.name in DEAD.schema.names else said.get(f.name, pa.nulls(letters.num_rows, f.type))
+        for f in TEXTS.schema
+    ]
+    hashes = lake.credential_hashes(root, letters["credential"].combine_chunks())
+    kept = letters.append_column("credential_hash", hashes).select(LETTERS.schema.names)
+    return {
+        LETTERS.name: batch_files.write(root, LETTERS, kept),
+        TEXTS.name: batch_files.write(root, TEXTS, pa.table(columns, names=TEXTS.schema.names)),
+    }
+
+
+class Seen(NamedTuple):
+    """How often a refused credential was met, and the first and last time of a request with it, microseconds since the epoch."""
+
+    entries: int
+    first_us: int
+    last_us: int
+
+    def plus(self, other: "Seen") -> "Seen":
+        """Both together."""
+        return Seen(self.entries + other.entries, min(self.first_us, other.first_us), max(self.last_us, other.last_us))
+
+
+def by_credential(root: Path, letters: pa.Table) -> dict[str, Seen]:
+    """Of dead letters those of credentials that are unknown or were not valid, by the hash of the credential."""
+    some = letters.filter(pc.is_valid(letters["credential"]))
+    if not some.num_rows:
+        return {}
+    hashes = lake.credential_hashes(root, some["credential"].combine_chunks())
+    times = pa.table({"credential": hashes, "us": some["occurred_at"].cast(pa.int64())})
+    sums = times.group_by("credential").aggregate([("us", "count"), ("us", "min"), ("us", "max")]).to_pylist()
+    return {row["credential"]: Seen(row["us_count"], row["us_min"], row["us_max"]) for row in sums}
+
+
+def scan(root: Path, con: duckdb.DuckDBPyConnection) -> None:
+    """Make view `texts` the table as it is now."""
+    engine.scan(con, TEXTS.name, lake.pinned_files(root, TEXTS), TEXTS.schema)
+
+
+def again() -> Retrying:
+    """Attempts, a bounded number, at what an erasure beside it may disturb: a commit, or reading files that are gone by then."""
+    return Retrying(
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=_WAIT_FIRST_S, max=_WAIT_MAX_S),
+        retry=retry_if_exception_type((Fenced, Damaged, duckdb.IOException)),
+        reraise=True,
+    )

@@ -1,0 +1,76 @@
+"""Coverage: which entries of an origin a log partition has brought already. What ingest sends again is no entry.
+
+Ingest reads a partition of `gateway.access` in order, and sends to each partition of `usage.events`, in order, everything
+of a range that belongs there. Killed, it begins again at an earlier offset and cuts other ranges. So what was taken in is
+known by one number for each log partition and origin: all below it. Files are their own origin, and never begin again.
+"""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aggregate import engine
+from lake import tables as lake
+from lake.tables import LakeError
+from schemas.log import Fetched, Partition
+from schemas.tables import READS
+
+Covered = MutableMapping[tuple[str, str], int]
+
+
+def covered(root: Path, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
+    """(app id of the log partition, origin) → the offset below which everything was taken in. `reads` must be up to date."""
+    engine.scan(con, "reads", lake.pinned_files(root, READS), READS.schema)
+    rows = engine.run(con, "covered").to_pylist()
+    return {(Partition(r["source"], r["generation"], "").app_id, r["origin"]): r["covered_to"] for r in rows}
+
+
+def fresh(batch: Sequence[Fetched], known: Mapping[tuple[str, str], int]) -> list[Fetched]:
+    """The batch without entries that were taken in before. Raises LakeError where a range is missing in between."""
+    reached = dict(known)
+    taken = []
+    for fetched in batch:
+        for origin in fetched.origins:
+            begun = reached.get((fetched.partition.app_id, origin.generation), origin.from_offset)
+            if origin.from_offset > begun:
+                raise LakeError(
+                    f"{fetched.partition.file} at {fetched.from_offset}: ingest passed over {origin.generation} from {begun} to "
+                    f"{origin.from_offset}. Was its group's offset moved forward? Set it back to {begun} or below, and give the "
+                    f"land workers a new topic of events that begins there"
+                )
+            if begun > origin.from_offset:
+                fetched = _from(fetched, origin.generation, begun)  # noqa: PLW2901  # the same, with less in it
+        taken.append(fetched)
+        extend(reached, fetched)
+    return taken
+
+
+def extend(known: Covered, fetched: Fetched) -> None:
+    """Take note that `fetched` was taken in."""
+    for origin in fetched.origins:
+        key = (fetched.partition.app_id, origin.generation)
+        known[key] = max(known.get(key, 0), origin.to_offset)
+
+
+def _from(fetched: Fetched, generation: str, offset: int) -> Fetched:
+    """`fetched` without what lies below `offset` of one origin."""
+    runs = []
+    for run in fetched.ingested.to_pylist():
+        if run["generation"] == generation:
+            start = max(run["from_offset"], offset)
+            run |= {"from_offset": start, "records": min(run["records"], run["to_offset"] - start)}
+        if run["to_offset"] > run["from_offset"]:
+            runs.append(run)
+    return fetched._replace(
+        events=_rows_from(fetched.events, generation, offset),
+        refused=_rows_from(fetched.refused, generation, offset),
+        ingested=pa.Table.from_pylist(runs, fetched.ingested.schema),
+    )
+
+
+def _rows_from(rows: pa.Table, generation: str, offset: int) -> pa.Table:
+    elsewhere = pc.not_equal(rows["generation"].cast(pa.string()), generation)
+    return rows.filter(pc.or_(elsewhere, pc.greater_equal(rows["position"], offset)))

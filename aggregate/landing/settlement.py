@@ -1,0 +1,305 @@
+"""Settlement: an identity is billed once, however far apart its entries lie (docs/decisions/033-settlement.md).
+
+Land compares an entry with those of the days next to it. A settlement compares all identities that were landed since the last one
+with all that were landed before: rows are spread over buckets on disk by their hash, bucket after bucket is looked through, and the
+strings decide. Of each identity the event that was landed first stays. The others are taken out by one commit to `events` for some
+of them at a time, which adds no rows: it names the rows of `withdrawn` and `dead`, from which the followers also take the negative
+sums, and moves the version of `redrive/<partition>` of the partitions they came by, so that land begins again with what counts.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from aggregate import engine
+from aggregate.landing import batch_files, derived_commits, payloads
+from lake import damage
+from lake import tables as lake
+from lake.derived_tables import FOLLOWERS
+from lake.tables import Fenced
+from schemas.log import redrive_app
+from schemas.tables import EVENTS, WITHDRAWN
+
+BUCKET_ROWS = 1_000_000  # that are held in memory at a time, of 200 bytes or so
+COMMIT_EVENTS = 50_000  # that one commit takes out
+ATTEMPTS = 200  # land workers commit every second, each for itself
+_NUMBER = "settlement"  # under this name `events` counts the settlements that took something out
+_SETTLED = (
+    "settle/events"  # under this name `withdrawn` holds the commit of events up to which identities were compared
+)
+_LOCK, _FOLDER = ".settlement.lock", ".settlement"
+_MARKS_MAX = 1 << 27  # a byte each
+_MARKS_PER_ROW = 8
+_ROW_BITS, _ROW_MASK = 32, 0xFFFF_FFFF
+_DETAIL = (
+    "an event of this id was landed before, at a time that is days away; the first stays, and this one is not billed"
+)
+
+I64 = npt.NDArray[np.int64]
+
+
+class Settled(NamedTuple):
+    """What a settlement did. `recent`: events landed since the last one; `earlier`: those landed before; `withdrawn`: those taken out."""
+
+    recent: int
+    earlier: int
+    withdrawn: int
+    version: int  # of `events`, up to which identities are compared now
+
+
+def settle(
+    root: Path,
+    *,
+    now: Callable[[], datetime],
+    bucket_rows: int = BUCKET_ROWS,
+    commit_events: int = COMMIT_EVENTS,
+    folder: Path | None = None,
+) -> Settled:
+    """Compare what was landed since the last settlement, and take out what was counted before. Safe to kill and to repeat.
+
+    `bucket_rows`: how many identities are held in memory at a time. `folder`: where buckets lie meanwhile, on a disk with 100 bytes or
+    so for each identity; the lake's own folder if it is not given. Nothing is written where nothing was landed since. Settlements on
+    one machine wait for one another. Raises lake.tables.LakeError (Damaged for a file that cannot be read), and Fenced when others committed again and again in between.
+    """
+    lake.check(root)
+    buckets = (folder or root) / _FOLDER
+    withdrawn = 0
+    with _alone(root):
+        for _ in range(ATTEMPTS):
+            shutil.rmtree(buckets, ignore_errors=True)  # of one that died
+            worker = _Settlement(root, now, bucket_rows, commit_events, buckets)
+            try:
+                done = worker.run()
+                return done._replace(withdrawn=withdrawn + done.withdrawn)
+            except Fenced:
+                withdrawn += worker.withdrawn  # another machine settles as well
+            finally:
+                shutil.rmtree(buckets, ignore_errors=True)
+    raise Fenced(f"others committed {ATTEMPTS} times in between")
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """One settlement after the other, for the buckets' sake; what protects the books is the fence in the commits."""
+    handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+class _Files(NamedTuple):
+    """The files of `events`, in the order in which they were landed: their paths, and the commits that added them."""
+
+    paths: Sequence[str]
+    landed: Sequence[int]
+
+    def table(self) -> pa.Table:
+        return pa.table(
+            {
+                "filename": pa.array(self.paths, pa.string()),
+                "number": pa.array(range(len(self.paths)), pa.int64()),
+                "landed": pa.array(self.landed, pa.int64()),
+            }
+        )
+
+
+class _Settlement:
+    """One settlement over one state of the lake. Drop it after any exception."""
+
+    def __init__(
+        self, root: Path, now: Callable[[], datetime], bucket_rows: int, commit_events: int, buckets: Path
+    ) -> None:
+        self._root = root
+        self._now = now
+        self._bucket_rows = bucket_rows
+        self._commit_events = commit_events
+        self._buckets = buckets
+        self._con = engine.connect()
+        for shape in (EVENTS, *FOLLOWERS):
+            lake.check_log(root, shape)
+        # The handle first: what another settlement commits after it fences ours, and what is read below is not older.
+        self._table = lake.open_table(root, EVENTS)
+        derived_commits.settle(self._root, self._con)
+        self._number = self._table.transaction_version(_NUMBER) or 0
+        self.withdrawn = 0  # that were taken out so far
+
+    def run(self) -> Settled:
+        """The whole of it. Raises Fenced when another settlement came first."""
+        version = self._table.version()
+        settled = lake.open_table(self._root, WITHDRAWN).transaction_version(_SETTLED) or 0
+        files = self._files(settled)
+        if not any(landed > settled for landed in files.landed):
+            return Settled(0, 0, 0, version)
+        engine.scan(self._con, WITHDRAWN.name, lake.pinned_files(self._root, WITHDRAWN), WITHDRAWN.schema)
+        with damage.named(lambda: files.paths):
+            self._con.register("landed", self._con.read_parquet(list(files.paths), filename=True, file_row_number=True))
+            self._con.register("files", files.table())
+            forms = engine.run(self._con, "id_forms", {"settled": settled}).to_pylist()
+            taken, kept = self._rivals(forms, settled)
+        for start in range(0, len(taken), self._commit_events):
+            some = slice(start, start + self._commit_events)
+            self._take_out(files, taken[some], kept[some])
+        if len(taken):
+            derived_commits.settle(self._root, self._con)
+        table = lake.open_table(self._root, WITHDRAWN)
+        lake.commit(table, WITHDRAWN, [], versions={_SETTLED: version}, info={"settled": [settled, version]})
+        recent = sum(row["recent"] + row["recent_derived"] for row in forms)
+        earlier = sum(row["earlier"] + row["earlier_derived"] for row in forms)
+        return Settled(recent, earlier, self.withdrawn, version)
+
+    def _files(self, settled: int) -> _Files:
+        """Files that were compared before need no order among themselves: each of their identities counts once."""
+        landed = {
+            Path(path).name: version
+            for version in range(settled + 1, self._table.version() + 1)
+            for path in lake.added_files(self._root, EVENTS, version)
+        }
+        ordered = sorted((landed.get(Path(path).name, 0), path) for path in lake.files(self._table))
+        return _Files([path for _, path in ordered], [version for version, _ in ordered])
+
+    def _rivals(self, forms: Sequence[dict[str, int]], settled: int) -> tuple[I64, I64]:
+        """The places of events to be taken out, in order, and of those that stay."""
+        # An id that was derived from its place can only meet one that looks like it.
+        chosen = [row for row in forms if row["recent"] or (row["recent_derived"] and row["imitated"])]
+        if not chosen:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        compared = [{"source": row["source"], "with_derived": row["imitated"] > 0} for row in chosen]
+        schema = pa.schema([("source", pa.string()), ("with_derived", pa.bool_())])
+        self._con.register("compared", pa.Table.from_pylist(compared, schema))
+        recent, earlier = (
+            sum(row[when] + (row[f"{when}_derived"] if row["imitated"] else 0) for row in chosen)
+            for when in ("recent", "earlier")
+        )
+        buckets = _Buckets(self._buckets, -(-(recent + earlier) // self._bucket_rows), recent)
+        for batch in self._identities(settled, self._table.version()):
+            buckets.add(batch)
+        for batch in self._identities(-1, settled):
+            buckets.add(buckets.met(batch))
+        found = [engine.run(self._con, "rivals", bucket=rows) for rows in buckets if rows.num_rows]
+        if not found:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        pairs = pa.concat_tables(found).sort_by("taken")
+        return pairs["taken"].to_numpy(), pairs["kept"].to_numpy()
+
+    def _identities(self, since: int, until: int) -> Iterator[pa.RecordBatch]:
+        statement = engine.statement("landed_identities")
+        found = self._con.sql(statement, params={"since": since, "until": until})
+        return iter(found.to_arrow_reader(self._bucket_rows))
+
+    def _take_out(self, files: _Files, taken: I64, kept: I64) -> None:
+        """One commit that takes some events out. Land may commit beside it: what is landed later cannot be what stays."""
+        with damage.named(lambda: files.paths):
+            events, staying = _rows(files, taken), _rows(files, kept)
+        number = self._number + 1
+        said = {
+            **{f"kept_{name}": staying[name] for name in ("generation", "position", "item", "occurred_at")},
+            "settlement": pa.repeat(pa.scalar(number, pa.int64()), events.num_rows),
+        }
+        columns = [said[f.name] if f.name in said else events[f.name] for f in WITHDRAWN.schema]
+        rows = pa.table(columns, schema=WITHDRAWN.schema)
+        info = {
+            WITHDRAWN.name: batch_files.write(self._root, WITHDRAWN, rows),
+            **payloads.write(self._root, batch_files.conflicting(events, _DETAIL), self._now),
+        }
+        partitions = rows["events_partition"].unique().to_pylist()
+        for _ in range(ATTEMPTS):
+            versions = {redrive_app(n): (self._table.transaction_version(redrive_app(n)) or 0) + 1 for n in partitions}
+            try:
+                self._table = lake.commit(self._table, EVENTS, [], versions={_NUMBER: number, **versions}, info=info)
+            except Fenced:
+                self._table = self._newer()
+            else:
+                self._number = number
+                self.withdrawn += len(taken)
+                return
+        raise Fenced(f"others committed {ATTEMPTS} times in between")
+
+    def _newer(self) -> DeltaTable:
+        """A handle on what land and redrives have done meanwhile. Raises Fenced if another settlement has done the same."""
+        table = lake.open_table(self._root, EVENTS)
+        if (table.transaction_version(_NUMBER) or 0) != self._number:
+            raise Fenced("another settlement came first")
+        return table
+
+
+class _Buckets:
+    """Rows of landed_identities.sql on disk, each identity in one bucket. Recent rows are added first."""
+
+    def __init__(self, folder: Path, count: int, recent: int) -> None:
+        self._folder = folder
+        self._count = count
+        self._marks = np.zeros(min(_MARKS_MAX, recent * _MARKS_PER_ROW), bool)  # where recent identities fall
+        folder.mkdir(parents=True, mode=0o700)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Append rows to their buckets."""
+        identity = batch.column("identity").to_numpy()
+        self._marks[self._mark(identity)] = True
+        number = identity % np.uint64(self._count)
+        order = np.argsort(number, kind="stable")
+        bounds = np.searchsorted(number[order], np.arange(self._count + 1, dtype=np.uint64))
+        for bucket in np.flatnonzero(np.diff(bounds)):
+            mine = batch.take(pa.array(order[bounds[bucket] : bounds[bucket + 1]]))
+            # Opened for each: there may be more buckets than a process may hold open.
+            with self._path(bucket).open("ab") as file, pa.ipc.new_stream(file, batch.schema) as stream:
+                stream.write_batch(mine)
+
+    def met(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows that may be of an identity that was added."""
+        return batch.filter(pa.array(self._marks[self._mark(batch.column("identity").to_numpy())]))
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        """Bucket after bucket, only rows whose hash others have, too."""
+        for bucket in range(self._count):
+            if self._path(bucket).exists():
+                yield _alike(_read(self._path(bucket)))
+
+    def _mark(self, identity: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        marks: npt.NDArray[np.uint64] = (identity >> np.uint64(_ROW_BITS)) % np.uint64(len(self._marks))
+        return marks
+
+    def _path(self, bucket: int | np.int64) -> Path:
+        return self._folder / f"{bucket:06d}.arrows"
+
+
+def _read(path: Path) -> pa.Table:
+    """All streams of a file that was appended to."""
+    batches = []
+    with pa.memory_map(str(path)) as file:
+        while file.tell() < file.size():
+            batches += list(pa.ipc.open_stream(file))
+    return pa.Table.from_batches(batches)
+
+
+def _alike(rows: pa.Table) -> pa.Table:
+    identity = rows["identity"].to_numpy()
+    order = np.argsort(identity)
+    equal = identity[order[1:]] == identity[order[:-1]]
+    alike = np.append(equal, False) | np.append(False, equal)
+    return rows.take(pa.array(order[alike]))
+
+
+def _rows(files: _Files, places: I64) -> pa.Table:
+    """The rows of `events` at some places, in their order; columns that a file does not have are null."""
+    order = np.argsort(places, kind="stable")
+    numbers = places >> _ROW_BITS
+    found = []
+    for number in np.unique(numbers):
+        rows = (places[order] & _ROW_MASK)[numbers[order] == number]
+        found.append(pq.ParquetFile(files.paths[number]).read().take(pa.array(rows)))
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return pa.concat_tables(found, promote_options="default").take(pa.array(back))

@@ -1,0 +1,95 @@
+"""The ledger of alerts: table `alerts`. What fired is read from it, what is due is added to it, once."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from aggregate import engine
+from aggregate.quota.rule import Alert, Fired, Mark, Rule
+from lake import tables as lake
+from schemas.tables import ALERTS
+
+_APP = "quota"
+Key = tuple[str, str, str, str, datetime]  # partner, meter, plan, DAY | WEEK | MONTH, start of the period
+
+
+class Ledger(NamedTuple):
+    """What has fired of each quota of each partner in each of its periods, and the version of the table that says so."""
+
+    table: DeltaTable
+    fired: Mapping[Key, Fired]
+
+
+def ledger(root: Path) -> Ledger:
+    """The ledger as it stands."""
+    con = engine.connect()
+    table = engine.scan_table(con, root, ALERTS)
+    return Ledger(table, _fired(engine.run(con, "fired").to_pylist()))
+
+
+def _fired(rows: Sequence[Mapping[str, Any]]) -> dict[Key, Fired]:
+    fired: dict[Key, Fired] = {}
+    marks: dict[str, Mark] = {}
+    for row in rows:  # what fired comes before what was withdrawn
+        key = (row["partner_id"], row["meter"], row["plan"], row["quota_period"], row["period_start"])
+        held = fired.get(key, Fired())
+        threshold = row["threshold_percent"].normalize()
+        if row["kind"] == "quota":
+            mark = marks[row["alert_id"]] = Mark(threshold, row["quota"], row["limit_since"])
+            fired[key] = held._replace(alerts=[*held.alerts, mark])
+        elif row["withdraws"] is not None:
+            fired[key] = held._replace(withdrawn=[*held.withdrawn, marks[row["withdraws"]]])
+        else:  # by an earlier version, which fired each threshold once
+            back = [m for m in held.alerts if m.threshold_percent == threshold and m.limit_since is None]
+            fired[key] = held._replace(withdrawn=[*held.withdrawn, *back])
+    return fired
+
+
+def key_of(rule: Rule) -> Key:
+    """Under what the ledger holds a rule: a day and a month can begin at the same instant."""
+    return rule.partner_id, rule.meter, rule.plan, rule.kind, rule.start
+
+
+def record(
+    root: Path, table: DeltaTable, alerts: Sequence[Alert], crossed_at: Mapping[str, datetime], *, events_version: int
+) -> None:
+    """Add alerts that are due, in one commit. `table`: the ledger's. `crossed_at`: alert id → event time of the crossing.
+
+    Raises lake.tables.Fenced when another process recorded alerts since the ledger was read: read it again.
+    """
+    if not alerts:
+        return
+    rows = [
+        {
+            "alert_id": a.alert_id,
+            "kind": a.kind,
+            "partner_id": a.rule.partner_id,
+            "meter": a.rule.meter,
+            "plan": a.rule.plan,
+            "quota_period": a.rule.kind,
+            "period_start": a.rule.start,
+            "period_end": a.rule.end,
+            "threshold_percent": a.threshold_percent,
+            "used": a.used,
+            "quota": a.rule.limit,
+            "passed": a.passed,
+            "crossed_at": crossed_at.get(a.alert_id),
+            "projected_exhaustion_at": a.projected_exhaustion_at,
+            "events_version": events_version,
+            "limit_since": a.rule.limit_since,
+            "withdraws": a.withdraws,
+        }
+        for a in alerts
+    ]
+    part = lake.write_part(root, ALERTS, pa.Table.from_pylist(rows, ALERTS.schema))
+    lake.commit(
+        table,
+        ALERTS,
+        [part],
+        versions={_APP: (table.transaction_version(_APP) or 0) + 1},
+        info={"events": events_version},
+    )

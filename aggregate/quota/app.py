@@ -1,0 +1,220 @@
+"""Quota on Faust: an agent over `usage.totals` that adds up the newest total of each partition and applies the alert rule.
+
+The order is the promise: totals known and alerts sent, all acknowledged by the broker; then the ledger and the state; then the
+offsets. A worker that dies anywhere in between sends the same alert again under the same id, and never another. Whatever goes
+wrong stops the agent for good with nothing more acknowledged: the process must end, and begin again from the changelogs.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from aiokafka.errors import KafkaError
+from faust.auth import Credentials
+from faust.exceptions import ConsumerNotStarted, ProducerSendError
+
+from aggregate.quota import messages, sums
+from aggregate.quota.faust_runtime import Grown, Kept, Steady
+from aggregate.quota.rule import Alert
+from aggregate.quota.sums import Standing
+from schemas.halts import Halt, Halted
+from schemas.kafka.partitions import partition_of_key
+from schemas.kafka.totals import BadTotal, Total, decoded
+
+BATCH_TOTALS = 500
+WAIT_S = 0.05  # at most so long a total waits for others: what an alert is late by
+_partition = lru_cache(65_536)(partition_of_key)
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaSettings:
+    """Where the worker reads and writes. `partitions`: of `usage.totals`, and so of both changelogs."""
+
+    app_id: str  # begins the names of Faust's own topics, is the name of the group
+    brokers: str  # host:port, with commas between
+    totals: str
+    alerts: str
+    state: str
+    partitions: int
+    credentials: Credentials | None = field(default=None, repr=False)
+    instance: str | None = None  # kept over restarts: started again in time, the worker keeps its partitions
+    session_timeout_s: float = 10
+
+
+class Record(NamedTuple):
+    """A message to send. Without a partition its key decides, by murmur2."""
+
+    topic: str
+    key: str
+    value: bytes
+    partition: int | None = None
+
+
+class Quota:
+    """The Faust application and its one agent. `failure`: what stopped the agent; `failed` is set with it."""
+
+    def __init__(self, settings: QuotaSettings, *, on_alert: Callable[[Alert], None] = lambda _: None) -> None:
+        """`on_alert` is told of each alert when it is sent."""
+        self._settings = settings
+        self._on_alert = on_alert
+        self.failure: BaseException | None = None
+        self.failed = asyncio.Event()
+        self.app = _app(settings)
+        self._latest = self._table("latest", _merged_parts)
+        self._fired = self._table("fired", _merged_fired)
+        self.totals = Kept(self.app, topics=[settings.totals], key_type=bytes, value_type=bytes)
+        self.app.agent(self.totals, name="totals", concurrency=1)(self._run)
+
+    def fail(self, failure: BaseException) -> None:
+        """Stop for good. The first failure is the one that is told."""
+        self.failure = self.failure or failure
+        self.failed.set()
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Those of the totals that the group has given this worker."""
+        try:
+            assigned = self.app.consumer.assignment()
+        except ConsumerNotStarted:
+            return frozenset()
+        return frozenset(tp.partition for tp in assigned if tp.topic == self._settings.totals)
+
+    async def _run(self, stream: Any) -> None:
+        stream.enable_acks = False  # also of what Faust still lets pass when the agent is being stopped
+        async for events in stream.noack_take(BATCH_TOTALS, within=WAIT_S):
+            task = asyncio.ensure_future(self._take(events))
+            await asyncio.wait([task])
+            if (failure := task.exception()) is not None:
+                self.fail(failure)
+                await asyncio.Event().wait()  # an agent that ends is started anew, behind what it did not do
+
+    async def _take(self, events: Sequence[Any]) -> None:
+        # What was fetched before the last rebalance is fetched again by its present owner.
+        events = [e for e in events if e.message.generation_id == self.app.consumer_generation_id]
+        assert not (events and self.app.in_recovery), "totals come after the tables are recovered"
+        changed: dict[bytes, tuple[int, Standing]] = {}
+        alerts: list[tuple[Alert, Standing]] = []
+        for event in events:
+            total = self._total(event.message)
+            key = sums.key_of(total).encode()
+            if key in changed:
+                parts, fired = changed[key][1].parts, changed[key][1].fired
+            else:
+                parts, fired = self._known(key)
+            now = sums.standing(parts, fired, total)
+            if now is not None:
+                changed[key] = (event.message.partition, now)
+                alerts += [(alert, now) for alert in now.alerts]
+        await self._publish(changed, alerts)
+        for event in events:
+            event.ack()
+
+    async def _publish(
+        self, changed: Mapping[bytes, tuple[int, Standing]], alerts: Sequence[tuple[Alert, Standing]]
+    ) -> None:
+        settings = self._settings
+        known = [self._write(self._latest, key, sums.parts_encoded(now.parts), p) for key, (p, now) in changed.items()]
+        said = [Record(settings.alerts, a.rule.partner_id, messages.cloud_event(a, now)) for a, now in alerts]
+        await self._send([*known, *said])
+        for alert, _ in alerts:
+            self._on_alert(alert)
+        crossed = {sums.key_of(now.total).encode() for _, now in alerts}
+        ledger = [
+            # United once more: while the alerts were under way, the partition may have gone and come back.
+            self._write(self._fired, key, sums.fired_encoded(sums.union(self._known(key)[1], now.fired)), p)
+            for key, (p, now) in changed.items()
+            if key in crossed
+        ]
+        states = [
+            Record(settings.state, key.decode(), messages.state(now.rule, now), p) for key, (p, now) in changed.items()
+        ]
+        await self._send([*ledger, *states])
+
+    async def _send(self, records: Sequence[Record]) -> None:
+        """Return when the broker has acknowledged all of them."""
+        producer = self.app.producer
+        try:
+            sent = [await producer.send(r.topic, r.key.encode(), r.value, r.partition, None, None) for r in records]
+            await asyncio.gather(*sent)
+        except (KafkaError, ProducerSendError) as exc:
+            raise Halted(Halt.UNDELIVERED, f"{exc}; start again: it is sent again under the same ids") from exc
+
+    def _known(self, key: bytes) -> tuple[Any, Any]:
+        parts, fired = self._latest.data.get(key), self._fired.data.get(key)
+        return sums.parts_decoded(parts) if parts else {}, sums.fired_decoded(fired) if fired else sums.NOTHING
+
+    def _write(self, table: Grown, key: bytes, value: bytes, partition: int) -> Record:
+        """Put it into the table; the record for its changelog, which lies beside the totals it rests on."""
+        table.data[key] = value
+        return Record(table.changelog_topic_name, key.decode(), value, partition)
+
+    def _total(self, message: Any) -> Total:
+        where = f"{message.topic}/{message.partition} at offset {message.offset}"
+        try:
+            total = decoded(message.value)
+        except BadTotal as exc:
+            raise Halted(Halt.BAD_MESSAGE, f"{where}: {exc}; find who wrote it, then move the group past it") from exc
+        if _partition(total.partner_id, self._settings.partitions) != message.partition:
+            raise Halted(
+                Halt.BAD_MESSAGE,
+                f"{where}: partner {total.partner_id} belongs into another partition; its totals would not be added up. "
+                f"Its writer must choose partitions by murmur2 of the partner",
+            )
+        return total
+
+    def _table(self, name: str, merge: Callable[[bytes | None, bytes], bytes]) -> Grown:
+        def checked(known: bytes | None, said: bytes) -> bytes:
+            try:
+                return merge(known, said)
+            except _UNREADABLE as exc:
+                self.fail(Halted(Halt.BAD_MESSAGE, f"changelog of table {name}: a value is none of ours: {exc!r}"))
+                raise
+
+        table = Grown(
+            self.app, name=name, merge=checked, partitions=self._settings.partitions, beacon=self.app.tables.beacon
+        )
+        self.app.tables.add(table)
+        return table
+
+
+def changelogs(app_id: str) -> tuple[str, str, str]:
+    """The topics that Faust uses beside ours. They must be there before its first start, or it loses totals."""
+    return f"{app_id}-latest-changelog", f"{app_id}-fired-changelog", f"{app_id}-__assignor-__leader"
+
+
+def _app(settings: QuotaSettings) -> Steady:
+    return Steady(
+        settings.app_id,
+        broker=[f"kafka://{server.strip()}" for server in settings.brokers.split(",")],
+        broker_credentials=settings.credentials,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 5,
+        broker_commit_interval=1.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.instance,
+        producer_acks=-1,
+        producer_linger=0,
+        producer_request_timeout=30,
+        producer_compression_type="lz4",
+        processing_guarantee="at_least_once",
+        store="memory://",
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_partitions=settings.partitions,
+        web_enabled=False,
+        autodiscover=False,
+        env_prefix="TOLLBOOK_FAUST_",  # not by chance by what else the environment holds
+    )
+
+
+def _merged_parts(known: bytes | None, said: bytes) -> bytes:
+    parts = sums.parts_decoded(said)
+    return sums.parts_encoded(sums.merged(sums.parts_decoded(known), parts)) if known else said
+
+
+def _merged_fired(known: bytes | None, said: bytes) -> bytes:
+    fired = sums.fired_decoded(said)
+    return sums.fired_encoded(sums.union(sums.fired_decoded(known), fired)) if known else said

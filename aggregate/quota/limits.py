@@ -1,0 +1,57 @@
+"""Since when the limit of each quota holds: table `limits`. A catalog gives no date for an edit of a limit, so the first look tells.
+
+Written by whoever alerts, before it alerts, and read back from then on: whatever is run again finds the same instant.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+
+from aggregate import engine
+from lake import tables as lake
+from lake.tables import Fenced
+from schemas.catalog.records import Catalog
+from schemas.quotas import ALWAYS
+from schemas.tables import LIMITS
+
+_APP = "limits"
+Key = tuple[str, str, str]  # plan, meter, DAY | WEEK | MONTH
+
+
+def since(root: Path, catalog: Catalog, *, now: datetime) -> Mapping[Key, datetime]:
+    """From when the limit of each quota of the catalog holds. One that is not the newest known holds from `now`, and is recorded.
+
+    Raises LakeError. Two that record at the same time agree: the second reads what the first has written.
+    """
+    lake.create(root)  # a lake of an earlier version has no such table
+    asked = {(p.id, q.meter, q.period): q.limit for p in catalog.plans for q in p.quotas}
+    while True:
+        con = engine.connect()
+        table = engine.scan_table(con, root, LIMITS)
+        rows = engine.run(con, "limits").to_pylist()
+        known = {(r["plan"], r["meter"], r["quota_period"]): (r["quota"], r["limit_since"]) for r in rows}
+        new = {key: _from(known.get(key), now) for key, limit in asked.items() if _limit(known, key) != limit}
+        if not new:
+            return {key: known[key][1] for key in asked}
+        records = [
+            {**dict(zip(("plan", "meter", "quota_period"), key, strict=True)), "quota": asked[key], "limit_since": at}
+            for key, at in sorted(new.items())
+        ]
+        part = lake.write_part(root, LIMITS, pa.Table.from_pylist(records, LIMITS.schema))
+        try:
+            lake.commit(table, LIMITS, [part], versions={_APP: (table.transaction_version(_APP) or 0) + 1}, info={})
+        except Fenced:
+            continue
+        return {key: new.get(key) or known[key][1] for key in asked}
+
+
+def _limit(known: Mapping[Key, tuple[Decimal, datetime]], key: Key) -> Decimal | None:
+    return known[key][0] if key in known else None
+
+
+def _from(known: tuple[Decimal, datetime] | None, now: datetime) -> datetime:
+    """Always for the first; else now, and never before the one it takes the place of: clocks go back."""
+    return ALWAYS if known is None else max(now, known[1] + timedelta(microseconds=1))

@@ -1,0 +1,58 @@
+"""What the quota worker says: alerts as CloudEvents 1.0 in JSON (structured mode), and the state of each quota.
+
+Numbers are text, as in `usage.totals`: exact, whatever reads them. Times are of the events, never of a clock.
+"""
+
+import json
+from typing import Any
+
+from aggregate.quota.rule import Alert, Rule
+from aggregate.quota.sums import Standing
+from schemas.money import plain
+from schemas.quotas import is_reached
+
+CONTENT_TYPE = "application/cloudevents+json"
+SOURCE = "/tollbook/quota"
+TYPES = {"quota": "tollbook.quota.threshold", "withdrawn": "tollbook.quota.withdrawn"}
+
+
+def cloud_event(alert: Alert, at: Standing) -> bytes:
+    """One alert. Its id is that of the alert, so that whoever gets it twice knows."""
+    event = {
+        "specversion": "1.0",
+        "id": alert.alert_id,
+        "source": SOURCE,
+        "type": TYPES[alert.kind],
+        "subject": alert.rule.partner_id,
+        "time": at.seen_until.isoformat(),
+        "datacontenttype": "application/json",
+        "data": {
+            **_quota(alert.rule, at),
+            "threshold_percent": plain(alert.threshold_percent),
+            "passed": alert.passed,
+            "projected_exhaustion_at": alert.projected_exhaustion_at and alert.projected_exhaustion_at.isoformat(),
+            "events_version": at.events_version,
+            **({"withdraws": alert.withdraws} if alert.kind == "withdrawn" else {}),
+        },
+    }
+    return json.dumps(event).encode()
+
+
+def state(rule: Rule, at: Standing) -> bytes:
+    """How much of a quota is used, for a gateway that blocks who is over. `as_of`: the end of the newest window with usage."""
+    return json.dumps(
+        {**_quota(rule, at), "over": is_reached(at.used, rule.limit), "as_of": at.seen_until.isoformat()}
+    ).encode()
+
+
+def _quota(rule: Rule, at: Standing) -> dict[str, Any]:
+    return {
+        "partner": rule.partner_id,
+        "meter": rule.meter,
+        "unit": at.total.unit,
+        "plan": rule.plan,
+        "period": {"kind": rule.kind, "start": rule.start.isoformat(), "end": rule.end.isoformat()},
+        "used": plain(at.used),
+        "limit": plain(rule.limit),
+        "limit_since": rule.limit_since and rule.limit_since.isoformat(),
+    }

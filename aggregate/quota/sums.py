@@ -1,0 +1,200 @@
+"""What the quota worker knows of one quota in one period: the newest total of each partition of events, and what has fired.
+
+Pure. Both are kept as JSON in Faust's tables, and both only grow: of two totals of a partition the newer one stays, of two
+limits the one that holds since later, of two ledgers everything. So it does not matter who wrote last, nor that a worker wrote once
+more after it had lost the partition, nor that a land worker still has the catalog of before.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal, localcontext
+from functools import reduce
+from typing import Any, NamedTuple
+
+from aggregate.quota.rule import Alert, Fired, Mark, Rule, due, order
+from schemas.kafka.totals import Total
+from schemas.money import EXACT
+from schemas.quotas import ALWAYS
+
+
+class Terms(NamedTuple):
+    """What a catalog says of a quota. `limit_since` None: a land worker of an earlier version told it."""
+
+    limit: Decimal
+    thresholds: tuple[Decimal, ...]
+    limit_since: datetime | None
+    held: tuple[tuple[datetime, datetime], ...]
+
+
+class Part(NamedTuple):
+    """What one partition of events has brought, in the meter's unit, and the newest terms that came with it."""
+
+    used: Decimal
+    seen_until: datetime
+    events_version: int
+    terms: Terms | None = None  # None: an earlier version kept it
+
+
+Parts = Mapping[int, Part]  # by partition of events
+NOTHING = Fired()
+
+
+class Standing(NamedTuple):
+    """A quota after one more total: what is known, and the alerts that are due now."""
+
+    total: Total  # the one that was taken in
+    rule: Rule
+    parts: Parts
+    fired: Fired
+    alerts: tuple[Alert, ...]
+    used: Decimal
+    seen_until: datetime
+    events_version: int  # the newest commit that this rests on
+
+
+def key_of(total: Total) -> str:
+    """One quota of one partner in one period. As the key of the total, but for the partition of events."""
+    return total.key.rpartition("|")[0]
+
+
+def standing(parts: Parts, fired: Fired, total: Total) -> Standing | None:
+    """Take in a total. None: it is old news, and changes nothing. The same total again gives the same answer."""
+    terms = Terms(total.limit, total.thresholds, total.limit_since, total.held)
+    said = Part(total.used, total.seen_until, total.events_version, terms)
+    known = parts.get(total.events_partition)
+    part = newer(known, said)
+    if part == known != said:
+        return None
+    parts = {**parts, total.events_partition: part}
+    with localcontext(EXACT):
+        used = sum((p.used for p in parts.values()), Decimal(0))
+    seen_until = max(p.seen_until for p in parts.values())
+    rule = rule_of(total, reduce(_later, (p.terms for p in parts.values()), part.terms) or terms)
+    alerts = due(rule, used, fired, seen_until=seen_until)
+    version = max(p.events_version for p in parts.values())
+    return Standing(total, rule, parts, with_alerts(fired, alerts), tuple(alerts), used, seen_until, version)
+
+
+def rule_of(total: Total, terms: Terms) -> Rule:
+    """The quota that a total is of, on the newest terms."""
+    t = total
+    return Rule(
+        t.partner_id,
+        t.meter,
+        t.plan,
+        t.kind,
+        t.start,
+        t.end,
+        terms.limit,
+        terms.thresholds,
+        terms.limit_since,
+        terms.held,
+    )
+
+
+def with_alerts(fired: Fired, alerts: list[Alert]) -> Fired:
+    """The ledger, when these alerts have been sent."""
+    return union(
+        fired,
+        Fired([a.mark for a in alerts if a.kind == "quota"], [a.mark for a in alerts if a.kind == "withdrawn"]),
+    )
+
+
+def newer(known: Part | None, said: Part) -> Part:
+    """Which of two counts. Less usage at an earlier commit is old news; less at a later one is a correction. Terms never go back.
+
+    So is what a catalog of before made of the same commit, or of an earlier one, however much it is.
+    """
+    if known is None:
+        return said
+    less_before = said.used < known.used and said.events_version < known.events_version
+    told_before = said.events_version <= known.events_version and _since(said.terms) < _since(known.terms)
+    if less_before or told_before:
+        return known._replace(terms=_later(known.terms, said.terms))
+    return said._replace(terms=_later(said.terms, known.terms))
+
+
+def _later(one: Terms | None, other: Terms | None) -> Terms | None:
+    """Those whose limit holds since later; of equals `one`."""
+    return other if _since(other) > _since(one) else one
+
+
+def _since(terms: Terms | None) -> tuple[bool, datetime]:
+    """What an earlier version said, or did not, is older than all."""
+    since = terms.limit_since if terms else None
+    return since is not None, since or ALWAYS
+
+
+def merged(one: Parts, other: Parts) -> Parts:
+    """Both, and of each partition the newer; of equals `other`."""
+    return {**one, **{p: newer(one.get(p), part) for p, part in other.items()}}
+
+
+def union(one: Fired, other: Fired) -> Fired:
+    """All that has fired in either."""
+    return Fired(_all(one.alerts, other.alerts), _all(one.withdrawn, other.withdrawn))
+
+
+def _all(one: Iterable[Mark], other: Iterable[Mark]) -> tuple[Mark, ...]:
+    return tuple(sorted({*one, *other}, key=order))
+
+
+def parts_encoded(parts: Parts) -> bytes:
+    """The value of table `latest`."""
+    return json.dumps(
+        {p: [str(v.used), v.seen_until.isoformat(), v.events_version, _terms_said(v.terms)] for p, v in parts.items()}
+    ).encode()
+
+
+def parts_decoded(value: bytes) -> Parts:
+    """Raises ValueError, or what else Python says of a value that is none. An earlier version kept no terms."""
+    return {
+        int(p): Part(Decimal(used), datetime.fromisoformat(seen), int(version), _terms(*terms))
+        for p, (used, seen, version, *terms) in json.loads(value).items()
+    }
+
+
+def _terms_said(terms: Terms | None) -> list[Any] | None:
+    if terms is None:
+        return None
+    held = [[start.isoformat(), end.isoformat()] for start, end in terms.held]
+    return [str(terms.limit), [str(t) for t in terms.thresholds], _text(terms.limit_since), held]
+
+
+def _terms(said: list[Any] | None = None) -> Terms | None:
+    if said is None:
+        return None
+    limit, thresholds, since, held = said
+    times = tuple((datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in held)
+    return Terms(Decimal(limit), tuple(Decimal(t) for t in thresholds), _instant(since), times)
+
+
+def fired_encoded(fired: Fired) -> bytes:
+    """The value of table `fired`."""
+    return json.dumps({name: [_mark_said(m) for m in held] for name, held in fired._asdict().items()}).encode()
+
+
+def fired_decoded(value: bytes) -> Fired:
+    """Raises ValueError, or what else Python says of a value that is none. An earlier version kept thresholds alone."""
+    said = json.loads(value)
+    alerts = said["thresholds"] if "thresholds" in said else said["alerts"]
+    return Fired(tuple(_mark(m) for m in alerts), tuple(_mark(m) for m in said["withdrawn"]))
+
+
+def _mark_said(mark: Mark) -> list[str | None]:
+    limit = None if mark.limit is None else str(mark.limit)
+    return [str(mark.threshold_percent), limit, _text(mark.limit_since)]
+
+
+def _mark(said: Any) -> Mark:
+    threshold, limit, since = (said, None, None) if isinstance(said, str) else said
+    return Mark(Decimal(threshold), None if limit is None else Decimal(limit), _instant(since))
+
+
+def _text(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

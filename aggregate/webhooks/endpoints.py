@@ -1,0 +1,115 @@
+"""Who gets alerts by webhook: a YAML file of endpoints, and the keys they are signed with, which stand elsewhere.
+
+The file names the environment variable or the file that holds a key (`whsec_…`, or base64); two keys, one a line, while a
+receiver changes from one to the other. Keys and URLs are in no repr and no message: a URL may hold a token.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from standardwebhooks import Webhook
+
+from schemas import yaml_text
+from schemas.catalog.fields import Id
+
+KEY_BYTES_MIN = 24  # Standard Webhooks: 24 to 64
+PORTS = (443, 8443)
+
+
+class BadEndpoints(Exception):
+    """The file of endpoints, or a key it names, cannot be used. The message says which and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """One receiver. `private`: it may lie on this machine or in a private network, and on this machine without TLS."""
+
+    name: str  # names its group of consumers: another name gets all alerts again
+    url: str = field(repr=False)
+    keys: tuple[Webhook, ...] = field(repr=False)
+    partner: str | None = None  # hears of this partner only
+    private: bool = False
+
+    def __post_init__(self) -> None:
+        url = _url(self.name, self.url)
+        if url.scheme != "https" and not (url.scheme == "http" and self.private and _is_this_machine(url)):
+            raise BadEndpoints(f"{self.name}: the URL must begin with https://")
+        if url.username is not None or url.password is not None:
+            raise BadEndpoints(f"{self.name}: the URL must hold no user and no password; the signature says who calls")
+        if not self.private and (url.port or PORTS[0]) not in PORTS:
+            raise BadEndpoints(f"{self.name}: port {url.port} is not among {PORTS}")
+        if not self.keys:
+            raise BadEndpoints(f"{self.name}: there is no key to sign with")
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Id
+    url: Annotated[str, Field(max_length=2000)]
+    secret_env: str | None = None
+    secret_file: Path | None = None
+    partner: Id | None = None
+    private: bool = False
+
+
+_FILE = TypeAdapter(list[_Said])
+
+
+def endpoints(file: Path, env: Mapping[str, str]) -> list[Endpoint]:
+    """The endpoints of a file. Raises BadEndpoints, or OSError where a file cannot be read."""
+    try:
+        said = _FILE.validate_python(yaml_text.read(file.read_text("utf-8")) or [])
+    except (yaml_text.BadYaml, UnicodeDecodeError) as exc:
+        raise BadEndpoints("\n".join(f"{file}: {line}" for line in str(exc).splitlines())) from exc
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        raise BadEndpoints(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from exc
+    names = [one.name for one in said]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BadEndpoints(f"{file}: more than one endpoint is named {', '.join(sorted(twice))}")
+    return [Endpoint(name=s.name, url=s.url, keys=_keys(s, env), partner=s.partner, private=s.private) for s in said]
+
+
+def _keys(said: _Said, env: Mapping[str, str]) -> tuple[Webhook, ...]:
+    if (said.secret_env is None) == (said.secret_file is None):
+        raise BadEndpoints(f"{said.name}: give either secret_env or secret_file")
+    if said.secret_file is not None:
+        text, where = said.secret_file.read_text(), str(said.secret_file)
+    else:
+        text, where = env.get(str(said.secret_env), ""), f"the variable {said.secret_env}"
+    return tuple(_key(line, f"{said.name}: {where}") for line in text.split())
+
+
+def _key(text: str, where: str) -> Webhook:
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        raise BadEndpoints(f"{where} holds no key: whsec_ and base64") from None  # the cause would show the key
+    if len(key) < KEY_BYTES_MIN:
+        raise BadEndpoints(f"{where} holds a key of {len(key)} bytes; {KEY_BYTES_MIN} is the least")
+    return Webhook(key)
+
+
+def _url(name: str, url: str) -> SplitResult:
+    try:
+        split = urlsplit(url)
+        if split.hostname and split.port != 0:
+            return split
+    except ValueError:
+        pass
+    raise BadEndpoints(f"{name}: the URL is none")
+
+
+def _is_this_machine(url: SplitResult) -> bool:
+    try:
+        return ip_address(url.hostname or "").is_loopback
+    except ValueError:
+        return url.hostname == "localhost"

@@ -1,0 +1,157 @@
+"""The resources of `terraform show -json`, and which of them an attribute names.
+
+Before `apply` an id is not known; the plan's own references say then what belongs together.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from billing.catalog.imports.reading import objects, text, texts
+
+_INDEX = re.compile(r"\[[^\]]*\]$")
+_REFERENCE = re.compile(r"((?:data\.)?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)(\[[^\]]*\])?")
+_LISTS = {"actions": "Action", "not_actions": "NotAction", "resources": "Resource", "not_resources": "NotResource"}
+_LATER = "${known after apply}"  # written as a variable, which no grant can have
+
+
+class Resource(NamedTuple):
+    """A resource or data source: where it stands, and what is known of it."""
+
+    address: str
+    module: str
+    type: str
+    name: str
+    instance: str  # [0] or ["a"], of count and for_each
+    managed: bool
+    values: dict[str, Any]
+    hidden: dict[str, Any]  # attribute → True where it is marked as sensitive
+
+    def get(self, attribute: str) -> Any:
+        """An attribute; None if it is not known or marked as sensitive."""
+        return None if self.hidden.get(attribute) is True else self.values.get(attribute)
+
+
+class Resources:
+    """All resources of a plan or a state, child modules too."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.by_address: dict[str, Resource] = {}
+        for part in ("planned_values", "values"):
+            self.by_address |= {r.address: r for r in _resources(document.get(part))}
+        prior = document.get("prior_state")
+        for r in _resources(prior.get("values") if isinstance(prior, dict) else None):
+            if not r.managed:  # what data sources gave stands there
+                self.by_address.setdefault(r.address, r)
+        self._of_type: dict[str, list[Resource]] = {}
+        for r in self.by_address.values():
+            self._of_type.setdefault(r.type, []).append(r)
+        root = document.get("configuration")
+        self._expressions = dict(_expressions(root.get("root_module"))) if isinstance(root, dict) else {}
+        self._unknown = dict(_unknown_statements(document.get("resource_changes")))
+        self._found = cache(self._indexed)
+
+    def of(self, kind: str, *, managed: bool = False) -> list[Resource]:
+        """The resources of a type; `managed`: not those that are only looked at."""
+        return [r for r in self._of_type.get(kind, ()) if r.managed or not managed]
+
+    def by(self, kind: str, attribute: str, value: str) -> Resource | None:
+        """The first resource of a type with this value."""
+        return self._found(kind, attribute).get(value)
+
+    def linked(self, r: Resource, attribute: str, kind: str, by: str) -> Resource | None:
+        """The resource that an attribute names: by its value where that is known, else by the plan's reference."""
+        value = text(r.get(attribute))
+        return self.referred(r, attribute, kind) if value is None else self.by(kind, by, value)
+
+    def referred(self, r: Resource, attribute: str, kind: str) -> Resource | None:
+        """The one that the configuration refers to; of several instances that with the same index, none if that is unclear."""
+        module = re.sub(r"\[[^\]]*\]", "", r.module)
+        expression = self._expressions.get((module, f"{r.type}.{r.name}"), {}).get(attribute)
+        for reference in texts(expression.get("references")) if isinstance(expression, dict) else ():
+            match = _REFERENCE.match(reference)
+            if match is None:
+                continue
+            named = [
+                other
+                for other in self.of(kind)
+                if other.module == r.module and match[1] == f"{'' if other.managed else 'data.'}{kind}.{other.name}"
+            ]
+            exact = [other for other in named if other.instance == (match[2] or r.instance)]
+            if exact or len(named) == 1:
+                return (exact or named)[0]
+        return None
+
+    def document(self, r: Resource) -> dict[str, Any]:
+        """The policy that the blocks of an aws_iam_policy_document make."""
+        return _from_blocks(r.get("statement"), self._unknown.get(r.address, []))
+
+    def _indexed(self, kind: str, attribute: str) -> dict[str, Resource]:
+        return {v: r for r in reversed(self.of(kind)) if (v := text(r.get(attribute)))}
+
+
+def _resources(part: Any) -> Iterator[Resource]:
+    """All resources below `planned_values` or `values`, those of child modules too."""
+    waiting = objects(part.get("root_module")) if isinstance(part, dict) else []
+    while waiting:
+        module = waiting.pop(0)
+        waiting += objects(module.get("child_modules"))
+        for r in objects(module.get("resources")):
+            address, kind, name = text(r.get("address")), text(r.get("type")), text(r.get("name"))
+            if address and kind and name:
+                values, hidden = r.get("values"), r.get("sensitive_values")
+                index = _INDEX.search(address)
+                yield Resource(
+                    address, text(module.get("address")) or "", kind, name, index[0] if index else "", r.get("mode") != "data",
+                    values if isinstance(values, dict) else {}, hidden if isinstance(hidden, dict) else {},
+                )  # fmt: skip
+
+
+def _expressions(root: Any) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
+    """(module without indices, type.name) → its expressions."""
+    waiting: list[tuple[str, Any]] = [("", root)]
+    while waiting:
+        place, module = waiting.pop(0)
+        if not isinstance(module, dict):
+            continue
+        for r in objects(module.get("resources")):
+            if isinstance(r.get("expressions"), dict):
+                yield (place, f"{r.get('type')}.{r.get('name')}"), r["expressions"]
+        calls = module.get("module_calls")
+        for name, call in calls.items() if isinstance(calls, dict) else ():
+            inner = f"{place}.module.{name}" if place else f"module.{name}"
+            waiting.append((inner, call.get("module") if isinstance(call, dict) else None))
+
+
+def _unknown_statements(changes: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Address of a policy document → which parts of its statements are not known before apply, in their order."""
+    for changed in objects(changes):
+        change = changed.get("change")
+        unknown = change.get("after_unknown") if isinstance(change, dict) else None
+        if isinstance(unknown, dict) and isinstance(unknown.get("statement"), list):
+            yield str(changed.get("address")), unknown["statement"]
+
+
+def _from_blocks(blocks: Any, unknown: Sequence[Any]) -> dict[str, Any]:
+    """A policy from the blocks of aws_iam_policy_document. A condition that is not known yet keeps its statement out."""
+    statements = []
+    for place, block in enumerate(objects(blocks)):
+        statement: dict[str, Any] = {"Effect": block.get("effect") or "Allow", "Sid": text(block.get("sid")) or ""}
+        for field, name in _LISTS.items():
+            listed = block.get(field)
+            if isinstance(listed, list) and listed:
+                statement[name] = [v if isinstance(v, str) else _LATER for v in listed]
+        for field, name in (("principals", "Principal"), ("not_principals", "NotPrincipal")):
+            if objects(block.get(field)):
+                statement[name] = "*"
+        conditions: dict[str, dict[str, Any]] = {}
+        for condition in objects(block.get("condition")):
+            values = condition.get("values")
+            keys = conditions.setdefault(text(condition.get("test")) or _LATER, {})
+            keys[text(condition.get("variable")) or _LATER] = values if isinstance(values, list) else []
+        later = unknown[place] if place < len(unknown) else False
+        if later is True or (isinstance(later, dict) and later.get("condition") is True):
+            conditions.setdefault(_LATER, {})[_LATER] = []
+        statements.append({**statement, "Condition": conditions})
+    return {"Statement": statements}

@@ -1,0 +1,1 @@
+"""YAML text and edits that leave all else as it is. Imports only `schemas`."""

@@ -1,0 +1,207 @@
+"""Edits of YAML text that leave all else as it is: comments, order, quotes, blank lines keep their bytes.
+
+An edit names a place by its path (keys and indices from the top). The text is cut at the marks of the parser and what is new
+is put in between; then it is read again, and unless it says exactly what was meant, nothing is changed (`CannotEdit`).
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import yaml
+
+from billing.catalog.yaml.nodes import Path, composed, end_of, is_null, line_end, node_at
+from billing.catalog.yaml.text import WIDTH, Entry, block, entry, flow, record
+from billing.catalog.yaml.unfolding import unfolded
+from schemas.money import plain as plain_number
+
+
+class CannotEdit(Exception):
+    """The text is written in a way that this cannot change without touching more than it should. The line, and why."""
+
+
+class Append(NamedTuple):
+    """At the end of the list at `where`, which is made if it is not there."""
+
+    where: Path
+    entries: tuple[Entry, ...]
+
+
+class Set(NamedTuple):
+    """A field of the record at `where`, new or in place of its value."""
+
+    where: Path
+    name: str
+    value: Any
+
+
+class Drop(NamedTuple):
+    """One entry of a list."""
+
+    where: Path
+    place: int
+
+
+Edit = Append | Set | Drop
+
+
+def edited(text: str, edits: Sequence[Edit]) -> str:
+    """The text with all edits. Raises CannotEdit."""
+    wanted = composed(text)
+    for edit in sorted(edits, key=lambda e: (isinstance(e, Drop), -e.place if isinstance(e, Drop) else 0)):
+        _apply(wanted, edit)
+    root = yaml.compose(text, Loader=yaml.BaseLoader)
+    before = unfolded(text, [e.where for e in edits if not isinstance(e, Drop) and _is_long(root, e)])
+    node = yaml.compose(before, Loader=yaml.BaseLoader)
+    splices = _first(before, edits) if node is None else [_splice(before, node, e) for e in edits]
+    new = _spliced(before, splices)
+    if not _says(new, wanted):
+        pairs = enumerate(zip(text.splitlines(), new.splitlines(), strict=False), 1)
+        line = next((i for i, (old, other) in pairs if old != other), 1)
+        raise CannotEdit(
+            f"{line}: is written in a way that cannot be changed here (an alias, or brackets over several lines)"
+        )
+    return new
+
+
+class _Splice(NamedTuple):
+    start: int
+    end: int
+    depth: int  # what is deeper comes first where two begin at one place
+    new: str
+
+
+def _says(text: str, wanted: Any) -> bool:
+    try:
+        return bool(composed(text) == wanted)
+    except yaml.YAMLError:
+        return False
+
+
+def _is_long(root: yaml.Node | None, edit: Append | Set) -> bool:
+    """Whether a record in brackets would make its line too long: then it is written over several lines first."""
+    values = [e.value for e in edit.entries] if isinstance(edit, Append) else [edit.value]
+    there = (node_at(root, edit.where[:depth]) for depth in range(len(edit.where), 0, -1))
+    innermost = next((node for node in there if node is not None), None)
+    return innermost is not None and innermost.end_mark.column + len(flow(values)) > WIDTH
+
+
+def _splice(text: str, root: yaml.Node, edit: Edit) -> _Splice:
+    if isinstance(edit, Drop):
+        return _dropped(text, node_at(root, edit.where), edit)
+    if isinstance(edit, Set):
+        return _set(text, node_at(root, edit.where), edit)
+    target = node_at(root, edit.where)
+    if isinstance(target, yaml.SequenceNode) and target.value:
+        return _appended(text, target, edit)
+    if target is not None and not (is_null(target) or isinstance(target, yaml.SequenceNode)):
+        raise CannotEdit(f"{target.start_mark.line + 1}: must be a list")
+    parent = node_at(root, edit.where[:-1])
+    return _set(text, parent, Set(edit.where[:-1], str(edit.where[-1]), list(edit.entries)))
+
+
+def _appended(text: str, target: yaml.SequenceNode, edit: Append) -> _Splice:
+    depth = len(edit.where)
+    if target.flow_style:
+        items = "".join(f", {flow(e.value)}" for e in edit.entries)
+        return _inserted(end_of(text, target.value[-1]), depth, items)
+    if not text.startswith("-", target.start_mark.index):
+        raise CannotEdit(f"{target.start_mark.line + 1}: a list with an anchor cannot be changed here")
+    make = record if depth == 1 else entry
+    lines = [line for e in edit.entries for line in make(e)]
+    return _inserted(line_end(text, end_of(text, target)), depth, _on_lines(target.start_mark.column, lines))
+
+
+def _set(text: str, target: yaml.Node | None, edit: Set) -> _Splice:
+    """A field, new or in place of its value: in brackets on the same line, else on lines of its own."""
+    if not isinstance(target, yaml.MappingNode):
+        raise CannotEdit(f"{target.start_mark.line + 1 if target else 1}: must be a record")
+    depth, make = len(edit.where), record if not edit.where else entry
+    entries = [e if isinstance(e, Entry) else Entry(e) for e in edit.value] if _are_records(edit.value) else []
+    values = [e.value for e in entries] or edit.value
+    present = next(((k, v) for k, v in target.value if k.value == edit.name), None)
+    if present is not None:
+        key, old = present
+        if isinstance(old, yaml.ScalarNode) and not is_null(old):
+            return _Splice(old.start_mark.index, end_of(text, old), depth, flow(values))
+        lines = [f"  {line}" for e in entries for line in make(e)]
+        several = bool(lines) and not target.flow_style
+        new = ":" + _on_lines(key.start_mark.column, lines) if several else f": {flow(values)}"
+        return _Splice(key.end_mark.index, end_of(text, old), depth, new)
+    at = end_of(text, target.value[-1][1]) if target.value else end_of(text, target) - 1
+    if target.flow_style:
+        return _inserted(at, depth, f"{', ' if target.value else ''}{edit.name}: {flow(values)}")
+    lines = [f"{edit.name}:", *(f"  {line}" for e in entries for line in make(e))]
+    lines = lines if entries else block({edit.name: edit.value})
+    return _inserted(line_end(text, at), depth, _on_lines(target.value[0][0].start_mark.column, lines))
+
+
+def _dropped(text: str, target: yaml.Node | None, edit: Drop) -> _Splice:
+    """An entry with its lines, and with the line end before them: so another change may begin where it ends."""
+    if not isinstance(target, yaml.SequenceNode) or target.flow_style:
+        line = target.start_mark.line + 1 if target else 1
+        raise CannotEdit(f"{line}: an entry of a list in brackets cannot be taken out here")
+    item = target.value[edit.place]
+    start = line_end(text, text.rfind("\n", 0, item.start_mark.index))
+    return _Splice(start, line_end(text, end_of(text, item)), len(edit.where), "")
+
+
+def _first(text: str, edits: Sequence[Edit]) -> list[_Splice]:
+    """Sections of a file that holds nothing but comments."""
+    lines: list[str] = []
+    for edit in edits:
+        if isinstance(edit, Append):
+            lines += [f"{edit.where[0]}:", *(f"  {line}" for e in edit.entries for line in record(e))]
+    at = len(text.rstrip("\r\n"))
+    return [_inserted(at, 0, _on_lines(0, lines))]
+
+
+def _inserted(at: int, depth: int, new: str) -> _Splice:
+    return _Splice(at, at, depth, new)
+
+
+def _on_lines(column: int, lines: Sequence[str]) -> str:
+    return "".join(f"\n{' ' * column}{line}" for line in lines)
+
+
+def _spliced(text: str, splices: Sequence[_Splice]) -> str:
+    newline = "\r\n" if "\r\n" in text else "\n"
+    parts: list[str] = []
+    at = 0
+    for splice in sorted(splices, key=lambda s: (s.start, -s.depth)):
+        if splice.start < at:
+            raise CannotEdit(f"{text.count(newline, 0, at) + 1}: two changes meet here")
+        parts += [text[at : splice.start], splice.new.replace("\n", newline)]
+        at = splice.end
+    new = "".join(parts) + text[at:]
+    return new if text else new.removeprefix(newline) + newline
+
+
+def _apply(document: Any, edit: Edit) -> None:
+    """The same edit on what the text says."""
+    target = document
+    for step in edit.where[:-1] if isinstance(edit, Append) else edit.where:
+        target = target[step]
+    if isinstance(edit, Append):
+        name = edit.where[-1]
+        present = target.get(name)
+        target[name] = [*(present or []), *(_meant(e.value) for e in edit.entries)]
+    elif isinstance(edit, Set):
+        target[edit.name] = _meant(edit.value)
+    else:
+        del target[edit.place]
+
+
+def _meant(value: Any) -> Any:
+    """A value as it is read back."""
+    if isinstance(value, Mapping):
+        return {k: _meant(v) for k, v in value.items()}
+    if isinstance(value, Entry):
+        return _meant(value.value)
+    if isinstance(value, (list, tuple)):
+        return [_meant(v) for v in value]
+    return plain_number(value) if isinstance(value, Decimal) else str(value)
+
+
+def _are_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], (Entry, Mapping))

@@ -1,0 +1,396 @@
+"""Issue: numbers for a close's invoices, in one transaction; their documents; and the proof that they come out again.
+
+Numbers are gapless per legal entity and year. All invoices of a run, and the months of partners with nothing to pay, enter
+table `invoices` in one commit, which settles them. Issuing again changes nothing. Documents on disk are renderings and are
+made again if missing.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from billing.invoicing import closing, proofs, rules
+from billing.invoicing.closing import Close, Refused
+from billing.invoicing.render import Rendered
+from billing.invoicing.rules import Drafted
+from billing.rating import settled
+from billing.rating.bills import bills
+from billing.rating.periods import BillingPeriod, local_day
+from billing.usage.warehouse import Span, Warehouse
+from lake import tables as lake
+from schemas.catalog.records import LegalEntity
+from schemas.tables import INVOICES
+
+FOLDER = "documents"
+_KINDS = ("json", "csv", "pdf")
+_SETTLED = "settled"  # moved by every issue, of whichever legal entity: two at once meet here
+
+Progress = Callable[[int, int], None]
+
+
+def _silent(_done: int, _of: int) -> None:
+    """Nobody watches."""
+
+
+class Issued(NamedTuple):
+    """One issued invoice and where its documents are."""
+
+    number: str
+    partner_id: str
+    period: str
+    close_id: str
+    currency: str
+    total: Decimal
+    document: Mapping[str, Any]
+    files: tuple[Path, ...]
+
+
+class Report(NamedTuple):
+    """What `issue` did: `invoices` of the close, how many are new, and partners that have none, with the reason."""
+
+    invoices: list[Issued]
+    new: int
+    without: list[str]
+
+
+class Checked(NamedTuple):
+    """What `verify` found of one invoice. `problems` is empty when every byte came out again."""
+
+    number: str
+    partner_id: str
+    problems: list[str]
+
+
+class Explained(NamedTuple):
+    """An invoice that was issued by earlier rules: what it says, and what the rules of today would bill (None: blocked, and by what)."""
+
+    number: str
+    partner_id: str
+    period: str
+    currency: str
+    issued: Decimal
+    would_be: Decimal | None
+    blocked: list[str]
+
+
+def issue(root: Path, made: Close, *, now: datetime, progress: Progress = _silent) -> Report:
+    """Issue all invoices of a close and settle the months of its partners; a repeat is a no-op with the same bytes.
+
+    `progress` is told how many invoices of how many are rendered. Raises Refused, lake.tables.Fenced.
+    """
+    with _Staged(root) as staged:
+        new = _number(root, made, staged, now, progress)
+    billed = {
+        c.close_id for c in closing.all_closes(root) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
+    }
+    invoices = _exported(root, [row for row in _rows(root) if row["close_id"] in billed])
+    paying = {i.partner_id for i in invoices}
+    without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in paying]
+    return Report(invoices, new, without)
+
+
+def listed(root: Path, period: str | None = None) -> list[Issued]:
+    """All issued invoices, by number."""
+    return [_issued(root, row) for row in _rows(root) if period is None or row["period"] == period]
+
+
+def verify(root: Path, progress: Progress = _silent) -> list[Checked]:
+    """Rate every issued invoice again from its close and by its rules, render it again, compare bytes with the table and the files."""
+    checked = []
+    closes = closing.closes_by_id(root)
+    rated: dict[str, dict[str, Drafted]] = {}
+    damaged: list[str] = []
+    rows = _rows(root)
+    for done, row in enumerate(rows):
+        progress(done, len(rows))
+        made = closes[row["close_id"]]
+        if row["close_id"] not in rated:
+            rated = {row["close_id"]: {d.partner.id: d for d in _drafts(root, made)}}
+            damaged = proofs.pinned_files(root, made.content)
+        draft = rated[row["close_id"]].get(row["partner_id"])
+        problems = [*damaged, *proofs.invoice(row, made.content, made.rules.as_json)]
+        checked.append(Checked(row["number"], row["partner_id"], problems + _differences(root, row, made, draft)))
+    progress(len(rows), len(rows))
+    return checked
+
+
+def explained(root: Path) -> list[Explained]:
+    """What the rules of today would bill for each invoice that was issued by earlier ones, at its close's versions and prices."""
+    found = []
+    periods = closing.settled_periods(root)
+    issued = _rows(root)
+    for made in closing.all_closes(root):
+        rows = [row for row in issued if row["close_id"] == made.close_id]
+        if not rows or made.content.get("rules", 1) == rules.NEWEST:
+            continue
+        before = settled.ends(s for s in periods if s.label < made.period)
+        house = closing.pinned(root, made)
+        outcome = bills(made.catalog(), made.period, house.usage_of(made.catalog()), before, made.partners())
+        again = {draft.partner.id: draft for draft in outcome.drafts}
+        for row in rows:
+            draft = again.get(row["partner_id"])
+            why = outcome.blocked.get(row["partner_id"], [])
+            would = None if why else draft.total if draft is not None else Decimal(0)
+            found.append(
+                Explained(row["number"], row["partner_id"], row["period"], row["currency"], row["total"], would, why)
+            )
+    return found
+
+
+def issue_day(entity: LegalEntity, now: datetime) -> date:
+    """The date that an invoice bears which is issued at `now`: the one that people write where the legal entity is."""
+    return local_day(now, entity.time_zone)
+
+
+def late_usage(root: Path) -> list[dict[str, Any]]:
+    """Usage that reached the lake after its month was settled: period, number, partner_id, requests. It is in no invoice yet.
+
+    `number` is None for a partner that had nothing to bill when the month was settled.
+    """
+    newest = Warehouse(root, only=["rollups"])
+    found = []
+    periods = closing.settled_periods(root)
+    closes = closing.closes_by_id(root)
+    for close_id in dict.fromkeys(s.close_id for s in periods):
+        made = closes[close_id]
+        mine = [s for s in periods if s.close_id == close_id]
+        spans = [Span(s.partner_id, "", s.start, s.end) for s in mine]
+        then = {row["partner_id"]: row["requests"] for row in closing.pinned(root, made).used(spans)}
+        now = {row["partner_id"]: row["requests"] for row in newest.used(spans)}
+        found += [
+            {"period": s.label, "number": s.number, "partner_id": s.partner_id, "requests": late}
+            for s in sorted(mine)
+            if (late := now.get(s.partner_id, 0) - then.get(s.partner_id, 0))
+        ]
+    return found
+
+
+def _drafts(root: Path, made: Close) -> Sequence[Drafted]:
+    """The drafts of a close, rated at its own versions, with its own catalog, by its own rules."""
+    return made.rules.drafts(closing.pinned(root, made), made.content, made.catalog())
+
+
+def _number(root: Path, made: Close, staged: "_Staged", now: datetime, progress: Progress) -> int:
+    """Give the drafts their numbers, in order of partner id, and settle the close's periods, in one commit. How many invoices are new.
+
+    What was numbered and settled so far is read from the version that the commit is fenced on: a fresh handle would let a
+    second issue pass (docs/decisions/002-commit-protocol.md). The fence stands over all legal entities, since a partner may
+    move from one to another.
+    """
+    lake.widen(root, INVOICES)
+    table = lake.open_table(root, INVOICES)
+    then = Warehouse(root, {INVOICES.name: table.version()}, only=[INVOICES.name])
+    if any(row["close_id"] == made.close_id for row in then.query("settled").to_pylist()):
+        return 0
+    periods = _still_open(root, made)
+    drafts = _proved_drafts(root, made, periods)
+    entity = made.catalog().legal_entity(made.legal_entity)
+    issued_on = issue_day(entity, now)
+    prefix = entity.invoice_prefix
+    series = f"{made.legal_entity}/{issued_on.year}"
+    last = table.transaction_version(f"issue/{series}") or 0
+    rows: list[dict[str, Any]] = []
+    for sequence, draft in enumerate(drafts, last + 1):
+        progress(sequence - last - 1, len(drafts))
+        number = f"{prefix}-{issued_on.year}-{sequence:06d}"
+        document = made.rules.invoice(
+            made.close_id, made.content, made.catalog(), draft, number=number, issued_on=issued_on
+        )
+        rows.append(
+            {
+                "number": number,
+                "series": series,
+                "sequence": sequence,
+                "partner_id": draft.partner.id,
+                "currency": draft.currency,
+                "total": draft.total,
+                "document": json.dumps(document, ensure_ascii=False),
+                **_hashes(staged.write(number, made.rules.rendered(document))),
+            }
+        )
+    progress(len(drafts), len(drafts))
+    if taken := {row["number"] for row in then.query("invoices").to_pylist()} & {row["number"] for row in rows}:
+        raise Refused(
+            [
+                f"number {min(taken)} is taken by another legal entity; give {made.legal_entity} an invoice_prefix of its own"
+            ]
+        )
+    billed = {draft.partner.id for draft in drafts}
+    rows += [{"partner_id": period.partner_id} for period in periods if period.partner_id not in billed]
+    bounds = {period.partner_id: period for period in periods}
+    common = {"period": made.period, "close_id": made.close_id, "issued_at": now, "legal_entity": made.legal_entity}
+    for row in rows:
+        period = bounds[row["partner_id"]]
+        row.update(common, period_start=period.start, period_end=period.end)
+    part = lake.write_part(root, INVOICES, pa.Table.from_pylist(rows, INVOICES.schema))
+    versions = {_SETTLED: (table.transaction_version(_SETTLED) or 0) + 1}
+    if drafts:
+        versions[f"issue/{series}"] = last + len(drafts)
+    lake.commit(table, INVOICES, [part], versions=versions, info={"close_id": made.close_id})
+    staged.publish()
+    return len(drafts)
+
+
+def _proved_drafts(root: Path, made: Close, periods: Sequence[BillingPeriod]) -> list[Drafted]:
+    """The drafts of a close by partner id, once the lake was seen to hold what the close has pinned; else Refused."""
+    house = closing.pinned(root, made)
+    usage = made.content["usage"]
+    spans = [(p.partner_id, p.start, p.end) for p in periods if p.partner_id in usage]
+    hashed = made.rules.usage_sha256(house, spans)
+    if problems := proofs.pinned_files(root, made.content) + proofs.usage(made.content, hashed):
+        raise Refused(problems)
+    return sorted(made.rules.drafts(house, made.content, made.catalog()), key=lambda d: d.partner.id)
+
+
+def _still_open(root: Path, made: Close) -> list[BillingPeriod]:
+    """The periods of a close, none of which may be settled; Refused for a close that does not count, or was made by earlier rules."""
+    same = [c for c in closing.all_closes(root) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
+    ends = settled.ends(closing.settled_periods(root))
+    if made.content.get("rules", 1) != rules.NEWEST:
+        raise Refused(
+            [
+                f"close {made.close_id} was made by earlier rules, and nothing was issued from it; close {made.period} again with --catalog"
+            ]
+        )
+    periods = rules.periods(made.content)
+    if twice := [p.partner_id for p in periods if p.partner_id in ends and ends[p.partner_id] > p.start]:
+        raise Refused(
+            [
+                f"{made.period} of {partner_id} is settled since close {made.close_id} was made; a second invoice would bill it twice: "
+                f"close {made.period} again"
+                for partner_id in twice
+            ]
+        )
+    if made.close_id != same[-1].close_id:
+        raise Refused([f"close {made.close_id} was superseded by {same[-1].close_id}; issue that one"])
+    return periods
+
+
+def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Drafted | None) -> list[str]:
+    if draft is None:
+        return [f"{row['number']}: the close no longer gives this invoice; restore the lake from a backup"]
+    issued_on = date.fromisoformat(json.loads(row["document"])["issued_on"])
+    document = made.rules.invoice(
+        made.close_id, made.content, made.catalog(), draft, number=row["number"], issued_on=issued_on
+    )
+    again = made.rules.rendered(document)
+    problems = [
+        f"{row['number']}: {kind} rendered again differs from what was issued (was Tollbook or a library upgraded since?)"
+        for kind in _KINDS
+        if _hashes(again)[f"{kind}_sha256"] != row[f"{kind}_sha256"]
+    ]
+    for kind in _KINDS:
+        path = root / FOLDER / f"{row['number']}.{kind}"
+        if not path.exists():
+            problems.append(f"{path} is missing; `tollbook invoice issue` writes it again")
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != row[f"{kind}_sha256"]:
+            problems.append(
+                f"{path} was changed after it was issued; delete it, and `tollbook invoice issue` writes it again"
+            )
+    return problems
+
+
+def _exported(root: Path, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
+    """Write the documents that are missing; a file that is there stays as it is."""
+    (root / FOLDER).mkdir(exist_ok=True)
+    there = {path.name for path in (root / FOLDER).iterdir()}
+    closes = closing.closes_by_id(root)
+    written = False
+    for row in rows:
+        missing = [k for k in _KINDS if f"{row['number']}.{k}" not in there]
+        if not missing:
+            continue
+        again = closes[row["close_id"]].rules.rendered(json.loads(row["document"]))
+        if changed := [k for k in missing if _hashes(again)[f"{k}_sha256"] != row[f"{k}_sha256"]]:
+            raise Refused(
+                [
+                    f"{row['number']}.{kind} is missing, and this version of Tollbook and its libraries writes other bytes than were issued; "
+                    f"restore it from a backup, or repeat the command with the version that issued it"
+                    for kind in changed
+                ]
+            )
+        for kind in missing:
+            _write_whole(root / FOLDER / f"{row['number']}.{kind}", getattr(again, kind))
+        written = True
+    if written:
+        lake.sync_folder(root / FOLDER)
+    return [_issued(root, row) for row in rows]
+
+
+def _issued(root: Path, row: Mapping[str, Any]) -> Issued:
+    files = tuple(root / FOLDER / f"{row['number']}.{kind}" for kind in _KINDS)
+    return Issued(
+        row["number"],
+        row["partner_id"],
+        row["period"],
+        row["close_id"],
+        row["currency"],
+        row["total"],
+        json.loads(row["document"]),
+        files,
+    )
+
+
+def _rows(root: Path) -> list[dict[str, Any]]:
+    return Warehouse(root, only=[INVOICES.name]).query("invoices").to_pylist()  # type: ignore[no-any-return]
+
+
+def _hashes(documents: Rendered) -> dict[str, str]:
+    return {f"{kind}_sha256": hashlib.sha256(getattr(documents, kind)).hexdigest() for kind in _KINDS}
+
+
+class _Staged:
+    """Documents that are written and synced before their numbers are committed, and become visible afterwards.
+
+    What a process that died has left is no document, and is written again by the next issue.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / FOLDER
+        self._stage = self._folder / f".issuing-{uuid.uuid4().hex}"
+
+    def __enter__(self) -> "_Staged":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._stage, ignore_errors=True)
+
+    def write(self, number: str, documents: Rendered) -> Rendered:
+        """Write an invoice's documents; the same documents."""
+        self._stage.mkdir(parents=True, exist_ok=True)
+        for kind in _KINDS:
+            _write_synced(self._stage / f"{number}.{kind}", getattr(documents, kind))
+        return documents
+
+    def publish(self) -> None:
+        """Give all of them their names in the folder of documents; what is there already stays."""
+        if not self._stage.exists():
+            return
+        for path in sorted(self._stage.iterdir()):
+            target = self._folder / path.name
+            if not target.exists():
+                path.rename(target)
+        lake.sync_folder(self._folder)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """All of it or nothing: write beside it, fsync, rename. The folder is synced by the caller, once for all files."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    _write_synced(temporary, content)
+    temporary.rename(path)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

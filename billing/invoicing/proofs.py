@@ -1,0 +1,115 @@
+"""Whether closes and invoices are still what they were made as: each by its own hashes, totals and lines, without rating anything again.
+
+Every function gives problems, each with what was changed and the remedy; an empty list: nothing was. `invoice verify` calls them for
+every invoice, `issue` before it gives numbers (docs/decisions/022-hashes-of-files.md).
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+from billing.invoicing.render import as_json
+from lake import commit_log
+from lake.tables import LakeError
+from schemas import tables
+
+
+def files_sha256(root: Path, versions: Mapping[str, int]) -> dict[str, str]:
+    """Table → the digest of the files of its version (lake.commit_log.files_sha256): what a close keeps under `files_sha256`."""
+    return {
+        name: commit_log.files_sha256(root, tables.ALL[name], version) for name, version in sorted(versions.items())
+    }
+
+
+def pinned_files(root: Path, content: Mapping[str, Any]) -> list[str]:
+    """Of a close's document: files of the pinned versions that are not what was written, or not those that were pinned.
+
+    Reads every file. A close that was made before there were digests pins none: its files are compared with their commits alone.
+    """
+    problems: list[str] = []
+    digests: Mapping[str, str] = content.get("files_sha256", {})
+    for name, version in sorted(content["versions"].items()):
+        shape = tables.ALL[name]
+        try:
+            found = commit_log.read(root, shape, version)
+        except LakeError as exc:
+            problems.append(str(exc))
+            continue
+        problems += commit_log.changed(root, shape, found)
+        if name in digests and commit_log.digest(found) != digests[name]:
+            problems.append(
+                f"table {name}: version {version} holds other files than the close has pinned; restore {root / name} from a backup made after the close"
+            )
+    return problems
+
+
+def close_document(close_id: str, document: str) -> list[str]:
+    """Whether a close's id is still the hash of its document."""
+    if close_id_of(document) == close_id:
+        return []
+    return [
+        f"close {close_id}: its document in table closes was changed after the close; restore table closes from a backup"
+    ]
+
+
+def close_id_of(document: str) -> str:
+    """The id of a close with that document, which is canonical JSON."""
+    return hashlib.sha256(document.encode()).hexdigest()[:24]
+
+
+def usage(content: Mapping[str, Any], hashed: Mapping[str, str]) -> list[str]:
+    """Partners whose usage at a close's versions is not what it was at the close; `hashed`: partner id → its hash now, by the close's rules."""
+    return [
+        f"partner {partner_id}: the usage in table rollups is not what it was at the close (its SHA-256 differs); restore table rollups from a backup"
+        for partner_id, found in hashed.items()
+        if found != content["usage"][partner_id]
+    ]
+
+
+def invoice(
+    row: Mapping[str, Any], content: Mapping[str, Any], rendered: Callable[[Mapping[str, Any]], bytes] = as_json
+) -> list[str]:
+    """Whether a row of table invoices agrees with its own document, the document with its own lines, and both with the close.
+
+    `row`: columns as in billing/sql/invoices.sql; `content`: the document of its close; `rendered`: the JSON rendering of its rules.
+    """
+    number, remedy = row["number"], "restore table invoices from a backup"
+    try:
+        document = json.loads(row["document"])
+        said = {
+            "number": document["number"],
+            "partner_id": document["buyer"]["id"],
+            "period": document["period"]["label"],
+            "close_id": document["evidence"]["close_id"],
+            "currency": document["currency"],
+        }
+        total, lines = (
+            Decimal(document["total"]),
+            sum((Decimal(line["amount"]) for line in document["lines"]), Decimal(0)),
+        )
+        usage_sha256 = document["evidence"]["usage_sha256"]
+    except (ValueError, KeyError, TypeError, InvalidOperation) as exc:
+        return [f"{number}: its document cannot be read ({type(exc).__name__}: {exc}); {remedy}"]
+    problems = [
+        f"{number}: column {name} is {row[name]}, the document says {value}; {remedy}"
+        for name, value in said.items()
+        if row[name] != value
+    ]
+    if row["total"] != total:
+        problems.append(
+            f"{number}: column total is {row['total'].normalize():f}, the document says {document['total']}; {remedy}"
+        )
+    if total != lines:
+        problems.append(
+            f"{number}: the lines of its document sum up to {lines}, its total is {document['total']}; {remedy}"
+        )
+    if hashlib.sha256(rendered(document)).hexdigest() != row["json_sha256"]:
+        problems.append(f"{number}: its document was changed after it was issued (its SHA-256 differs); {remedy}")
+    if usage_sha256 != content["usage"].get(said["partner_id"]):
+        problems.append(
+            f"{number}: its document names other usage than its close {row['close_id']} (usage_sha256); {remedy}"
+        )
+    return problems

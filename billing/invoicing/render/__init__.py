@@ -1,0 +1,48 @@
+"""An invoice document as bytes: JSON, CSV, PDF. The same document gives the same bytes."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time
+from importlib import resources
+from typing import Any, NamedTuple
+
+import typst
+
+from billing.invoicing.render.csv_lines import as_csv
+from billing.invoicing.render.typefaces import typefaces
+
+
+class Rendered(NamedTuple):
+    """The three documents of one invoice."""
+
+    json: bytes
+    csv: bytes
+    pdf: bytes
+
+
+def rendered(document: Mapping[str, Any]) -> Rendered:
+    """All renderings of an invoice document."""
+    return Rendered(as_json(document), as_csv(document), as_pdf(document))
+
+
+def as_json(document: Mapping[str, Any]) -> bytes:
+    """Canonical for people, too: indented, in document order, UTF-8."""
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def as_pdf(document: Mapping[str, Any]) -> bytes:
+    """The invoice as a finance department sends it: Typst, embedded font, dated by the invoice and not by the clock."""
+    folder = resources.files("billing.invoicing.render")
+    issued = datetime.combine(date.fromisoformat(document["issued_on"]), time(), UTC)
+    with resources.as_file(folder) as path:
+        pdf = typst.compile(
+            str(path / "invoice.typ"),
+            root=str(path),
+            font_paths=typefaces(),
+            format="pdf",
+            sys_inputs={"invoice": json.dumps(document)},
+            timestamp=int(issued.timestamp()),
+        )
+    if not isinstance(pdf, bytes):
+        raise TypeError(f"one PDF expected, not {type(pdf)}")
+    return pdf

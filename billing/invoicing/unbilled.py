@@ -1,0 +1,273 @@
+"""Usage in settled months that no issued invoice holds: what came too late, whose month was never settled, whom no catalog knows.
+
+A pure reading: the newest state of the lake against the versions that the closes have pinned. Fixed fees are no usage and are not listed.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+
+from billing.invoicing import closing
+from billing.invoicing.closing import Close
+from billing.rating import bills
+from billing.rating import drafts as rating
+from billing.rating.periods import BillingPeriod, Period, billing_period, month
+from billing.rating.settled import Settled
+from billing.usage.warehouse import Span, Warehouse
+from schemas.catalog.records import Catalog, Partner
+from schemas.money import EXACT
+from schemas.tables import ROLLUPS
+
+_ZONES_APART = timedelta(hours=48)  # so far from a month's begin a settled period may end that goes on into it
+ZERO = Decimal(0)
+Kind = Literal["late", "not_issued", "unknown"]
+
+
+class Unbilled(NamedTuple):
+    """What one meter counted for a partner in a settled month, and no issued invoice holds. Times are UTC, [start, end).
+
+    kind: `late` came after the partner's month was settled, `not_issued` is of a partner whose month its legal entity has
+    invoiced without it, `unknown` of one that the catalog does not have. `quantity` is in the meter's unit, and negative where
+    less is counted than was billed. `amount` is what the usage of today costs by the prices of the close, less what was billed;
+    None where nobody could say: no price, no plan, no catalog.
+    """
+
+    kind: Kind
+    partner_id: str
+    period: str
+    number: str | None  # of the invoice that does not hold it
+    start: datetime
+    end: datetime
+    meter: str
+    unit: str
+    quantity: Decimal
+    amount: Decimal | None
+    currency: str | None
+
+
+def unbilled(root: Path, catalog: Catalog | None = None) -> list[Unbilled]:
+    """All of it, by partner, month and meter. `catalog`: the newest there is, which may know partners that no close knew.
+
+    Without it the catalog of the newest close. Nothing is listed before a month is settled.
+    """
+    periods = closing.settled_periods(root)
+    if not periods:
+        return []
+    closes = closing.closes_by_id(root)
+    newest = max(closes.values(), key=lambda made: made.closed_at)
+    book = catalog or newest.catalog()
+    house = Warehouse(root, only=[ROLLUPS.name])
+    found: list[Unbilled] = []
+    for close_id in dict.fromkeys(s.close_id for s in periods):
+        found += _late(root, house, closes[close_id], [s for s in periods if s.close_id == close_id])
+    months = {(closes[s.close_id].legal_entity, s.label) for s in periods}
+    found += _not_issued(house, book, periods, months)
+    found += _unknown(house, book, periods, {label for _, label in months})
+    return sorted(found, key=lambda row: (row.partner_id, row.start, row.meter))
+
+
+def _late(root: Path, house: Warehouse, made: Close, mine: Sequence[Settled]) -> Iterator[Unbilled]:
+    """What the lake counts now in the settled periods of a close, less what it counted at the versions that were billed."""
+    catalog = made.catalog()
+    meters = _billable(catalog)
+    spans = [Span(s.partner_id, meter, s.start, s.end) for s in mine for meter in meters]
+    then = Warehouse(root, made.content["versions"], only=[ROLLUPS.name])
+    pairs = zip(spans, house.usage(catalog, spans), then.usage(catalog, spans), strict=True)
+    more = {(span.partner_id, span.meter): EXACT.subtract(now, before) for span, now, before in pairs if now != before}
+    if not more:
+        return
+    content = _only(made.content, {partner_id for partner_id, _ in more})
+    today, billed = (_priced(made.rules.drafts(each, content, catalog)) for each in (house, then))
+    for settled in mine:
+        changed = [meter for meter in meters if (settled.partner_id, meter) in more]
+        if not changed:
+            continue
+        without_price = _without_price(house, catalog, _stored(made, catalog, settled))
+        for meter in changed:
+            amount = EXACT.subtract(
+                today.amounts.get((settled.partner_id, meter), ZERO),
+                billed.amounts.get((settled.partner_id, meter), ZERO),
+            )
+            currency = today.currencies.get(settled.partner_id) or billed.currencies.get(settled.partner_id)
+            priced = currency is not None and meter not in without_price
+            yield Unbilled(
+                "late", settled.partner_id, settled.label, settled.number, settled.start, settled.end, meter, catalog.meter(meter).unit,
+                _in_unit(catalog, meter, more[settled.partner_id, meter]), amount if priced else None, currency if priced else None,
+            )  # fmt: skip
+
+
+class _Open(NamedTuple):
+    """Times of a month of a partner that are not settled."""
+
+    partner_id: str
+    label: str
+    pieces: list[Period]
+
+
+def _not_issued(
+    house: Warehouse, catalog: Catalog, periods: Sequence[Settled], months: Iterable[tuple[str, str]]
+) -> Iterator[Unbilled]:
+    """Usage of partners in months that their legal entity has settled without them, by the prices of the newest catalog."""
+    held = _held(periods)
+    asked: list[_Open] = []
+    starts: dict[tuple[str, str], datetime] = {}
+    for entity, label in sorted(months):
+        for partner in catalog.payers(entity):
+            whole = _open_month(partner, label, held.get(partner.id, ()))
+            starts[partner.id, label] = whole.start
+            asked.append(_Open(partner.id, label, _less(whole, held.get(partner.id, ()))))
+    for found, used in _used(house, catalog, asked):
+        partner = catalog.known_partner(found.partner_id)
+        period = billing_period(catalog, partner, found.label, starts[partner.id, found.label])
+        assert period is not None, "a part of the month is not settled"
+        priced = _priced(bills.drafts_of(catalog, [period], _Pieces(house, catalog, found.pieces))[0])
+        currency = priced.currencies.get(partner.id)
+        without_price = _without_price(house, catalog, period) if currency else set(used)
+        for meter, quantity in used.items():
+            row = _row("not_issued", catalog, found, meter, quantity)
+            if meter not in without_price:
+                row = row._replace(amount=priced.amounts.get((partner.id, meter), ZERO), currency=currency)
+            yield row
+
+
+def _unknown(
+    house: Warehouse, catalog: Catalog, periods: Sequence[Settled], labels: Iterable[str]
+) -> Iterator[Unbilled]:
+    """Usage in settled months of partners that the catalog does not have, but for what was settled for them. Months are those of UTC."""
+    names = pa.array([p.id for p in catalog.partners], pa.string())
+    house.con.register("partners", pa.table({"partner_id": names}))
+    held = _held(periods)
+    asked = [
+        _Open(row["partner_id"], label, _less(whole, held.get(row["partner_id"], ())))
+        for label in sorted(labels)
+        for whole in [month(label, "Etc/UTC")]
+        for row in house.query("strangers", whole._asdict()).to_pylist()
+    ]
+    for found, used in _used(house, catalog, asked):
+        for meter, quantity in used.items():
+            yield _row("unknown", catalog, found, meter, quantity)
+
+
+def _used(house: Warehouse, catalog: Catalog, asked: Sequence[_Open]) -> Iterator[tuple[_Open, dict[str, Decimal]]]:
+    """Those with usage, and what each billable meter counted in them, in its field's own unit."""
+    meters = _billable(catalog)
+    spans = [Span(a.partner_id, meter, *piece) for a in asked for piece in a.pieces for meter in meters]
+    counted = iter(house.usage(catalog, spans))
+    for found in asked:
+        used = dict.fromkeys(meters, ZERO)
+        for _ in found.pieces:
+            used = {meter: EXACT.add(used[meter], next(counted)) for meter in meters}
+        if some := {meter: quantity for meter, quantity in used.items() if quantity}:
+            yield found, some
+
+
+def _row(kind: Kind, catalog: Catalog, found: _Open, meter: str, quantity: Decimal) -> Unbilled:
+    """Without a price."""
+    return Unbilled(
+        kind, found.partner_id, found.label, None, found.pieces[0].start, found.pieces[-1].end, meter, catalog.meter(meter).unit,
+        _in_unit(catalog, meter, quantity), None, None,
+    )  # fmt: skip
+
+
+def _held(periods: Iterable[Settled]) -> dict[str, list[Period]]:
+    held: dict[str, list[Period]] = {}
+    for settled in periods:
+        held.setdefault(settled.partner_id, []).append(Period(settled.start, settled.end))
+    return held
+
+
+class _Pieces(NamedTuple):
+    """The usage of a lake within some times alone: what `billing.rating.bills` asks."""
+
+    house: Warehouse
+    catalog: Catalog
+    pieces: Sequence[Period]
+
+    def counted(self, spans: Sequence[Span]) -> list[Decimal]:
+        """What each span's meter counted within the pieces."""
+        cut = [
+            (i, span._replace(start=max(span.start, piece.start), end=min(span.end, piece.end)))
+            for i, span in enumerate(spans)
+            for piece in self.pieces
+        ]
+        cut = [(i, span) for i, span in cut if span.start < span.end]
+        sums = [ZERO] * len(spans)
+        for (i, _), quantity in zip(cut, self.house.usage(self.catalog, [span for _, span in cut]), strict=True):
+            sums[i] = EXACT.add(sums[i], quantity)
+        return sums
+
+
+class _Priced(NamedTuple):
+    """What drafts say: (partner, meter) → the sum of its lines, partner → currency."""
+
+    amounts: Mapping[tuple[str, str], Decimal]
+    currencies: Mapping[str, str]
+
+
+def _priced(drafts: Iterable[Any]) -> _Priced:
+    """Of drafts by whatever rules."""
+    amounts: dict[tuple[str, str], Decimal] = {}
+    currencies = {}
+    for draft in drafts:
+        currencies[draft.partner.id] = draft.currency
+        for line in draft.lines:
+            if line.rate.meter:
+                key = (draft.partner.id, line.rate.meter)
+                amounts[key] = EXACT.add(amounts.get(key, ZERO), line.charge.amount)
+    return _Priced(amounts, currencies)
+
+
+def _without_price(house: Warehouse, catalog: Catalog, period: BillingPeriod | None) -> set[str]:
+    """The meters that counted something in a period at a time without a plan, or where the rate card has no rate for them."""
+    if period is None:
+        return set()
+    asked = rating.ask(catalog, catalog.known_partner(period.partner_id), period)
+    spans = [
+        *(Span(period.partner_id, meter, part.start, part.end) for _, part, meter in asked.unrated),
+        *(Span(period.partner_id, meter, part.start, part.end) for part, meter in asked.unplanned),
+    ]
+    return {span.meter for span, counted in zip(spans, house.usage(catalog, spans), strict=True) if counted}
+
+
+def _stored(made: Close, catalog: Catalog, settled: Settled) -> BillingPeriod | None:
+    """The period as the close stored it; one by earlier rules stored none."""
+    if stored := made.content.get("partners", {}).get(settled.partner_id):
+        return BillingPeriod.from_json(settled.partner_id, stored)
+    return billing_period(catalog, catalog.known_partner(settled.partner_id), settled.label, settled.start)
+
+
+def _only(content: Mapping[str, Any], partners: set[str]) -> Mapping[str, Any]:
+    """A close's content for these partners alone; earlier rules rate all of them."""
+    if "partners" not in content:
+        return content
+    return {**content, "partners": {p: stored for p, stored in content["partners"].items() if p in partners}}
+
+
+def _open_month(partner: Partner, label: str, held: Iterable[Period]) -> Period:
+    """The month from where the partner's last settled period before it ended, if that goes on into it."""
+    start, end = month(label, partner.time_zone)
+    ended = [h.end for h in held if start - _ZONES_APART < h.end <= start]
+    return Period(max(ended, default=start), end)
+
+
+def _less(whole: Period, held: Iterable[Period]) -> list[Period]:
+    """What is left of a time outside of others, in order."""
+    pieces = []
+    reached = whole.start
+    for start, end in sorted(held):
+        if reached < min(start, whole.end):
+            pieces.append(Period(reached, min(start, whole.end)))
+        reached = max(reached, end)
+    return [*pieces, Period(reached, whole.end)] if reached < whole.end else pieces
+
+
+def _billable(catalog: Catalog) -> list[str]:
+    return [meter.id for meter in catalog.meters if meter.billable]
+
+
+def _in_unit(catalog: Catalog, meter: str, counted: Decimal) -> Decimal:
+    return EXACT.divide(counted, catalog.meter(meter).divide_by)

@@ -1,0 +1,255 @@
+"""Billing periods and quota periods: what is billed together, cut at every instant at which a contract changes.
+
+A billing period is the calendar month in the partner's time zone, `[start, end)`. It begins where the partner's last
+settled period ended, so that a changed time zone leaves neither an overlap nor a hole. A month in any zone is a whole
+number of 15-minute windows, also where clocks change or a day is left out.
+
+Time zones are asked here, once, when a month is closed. The close stores what comes out; nothing that proves an invoice
+later asks a time zone again.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from schemas import zones
+from schemas.catalog.records import Catalog, Partner
+
+# Two zones are at most 26 hours apart: a settled period that ended so near to the first of a month ended with the month before.
+_ZONES_APART = timedelta(hours=27)
+_TICK = timedelta(microseconds=1)
+
+
+class BadPeriod(ValueError):
+    """The text names no month. The message shows the form."""
+
+
+class Period(NamedTuple):
+    """[start, end), UTC."""
+
+    start: datetime
+    end: datetime
+
+
+class Interval(NamedTuple):
+    """[start, end): two instants with the offsets at which they are shown, and the first and last local day between them."""
+
+    start: datetime
+    end: datetime
+    first_day: date
+    last_day: date
+
+    def as_json(self) -> dict[str, str]:
+        """The interval in a close: each instant in RFC 3339, each day as a date. It is shared: do not change it."""
+        return _interval_json(self, self.start.utcoffset(), self.end.utcoffset())
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> "Interval":
+        """The interval that a close stored."""
+        return cls(
+            datetime.fromisoformat(stored["start"]),
+            datetime.fromisoformat(stored["end"]),
+            date.fromisoformat(stored["first_day"]),
+            date.fromisoformat(stored["last_day"]),
+        )
+
+
+class Stay(NamedTuple):
+    """The part of a period in which one assignment of a plan held, and its parts by version of the plan's rate card.
+
+    `versions` holds (place of the version on the rate card, its part of the stay), in time order. The place is None for
+    the time before the rate card's first version.
+    """
+
+    plan: str
+    interval: Interval
+    versions: tuple[tuple[int | None, Interval], ...]
+
+
+class HeldQuota(NamedTuple):
+    """A monthly quota that a plan gave, and the times of its month at which the partner had the plan; in time order."""
+
+    meter: str
+    plan: str
+    held: tuple[Interval, ...]
+
+
+class BillingPeriod(NamedTuple):
+    """What of a partner one invoice bills: its stays in plans, in time order, the times without a plan, and its monthly quotas."""
+
+    partner_id: str
+    interval: Interval
+    stays: tuple[Stay, ...]
+    without_plan: tuple[Interval, ...]
+    quotas: tuple[HeldQuota, ...] = ()
+
+    @property
+    def start(self) -> datetime:
+        """The first instant."""
+        return self.interval.start
+
+    @property
+    def end(self) -> datetime:
+        """The first instant after it."""
+        return self.interval.end
+
+    def as_json(self) -> dict[str, Any]:
+        """The period in a close."""
+        return {
+            **self.interval.as_json(),
+            "stays": [
+                {
+                    "plan": stay.plan,
+                    **stay.interval.as_json(),
+                    "versions": [{"version": place, **part.as_json()} for place, part in stay.versions],
+                }
+                for stay in self.stays
+            ],
+            "without_plan": [gap.as_json() for gap in self.without_plan],
+            "quotas": [
+                {"meter": quota.meter, "plan": quota.plan, "held": [part.as_json() for part in quota.held]}
+                for quota in self.quotas
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, partner_id: str, stored: Mapping[str, Any]) -> "BillingPeriod":
+        """The period that a close stored."""
+        stays = tuple(
+            Stay(
+                stay["plan"],
+                Interval.from_json(stay),
+                tuple((part["version"], Interval.from_json(part)) for part in stay["versions"]),
+            )
+            for stay in stored["stays"]
+        )
+        gaps = tuple(Interval.from_json(gap) for gap in stored["without_plan"])
+        quotas = tuple(
+            HeldQuota(quota["meter"], quota["plan"], tuple(Interval.from_json(part) for part in quota["held"]))
+            for quota in stored["quotas"]
+        )
+        return cls(partner_id, Interval.from_json(stored), stays, gaps, quotas)
+
+
+@lru_cache(maxsize=4096)
+def month(label: str, zone: str) -> Period:
+    """The month `YYYY-MM` in `zone`. Raises BadPeriod."""
+    if not re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", label):  # the years in which an event can lie
+        raise BadPeriod(f"{label!r} is no billing period; write a month from 2000-01 to 2099-12, such as 2026-10")
+    first = date.fromisoformat(f"{label}-01")
+    return Period(_midnight(first, zone), _midnight((first + timedelta(days=31)).replace(day=1), zone))
+
+
+def month_of(instant: datetime, zone: str) -> str:
+    """The label `YYYY-MM` of the month in `zone` that holds `instant`."""
+    return f"{local_day(instant, zone):%Y-%m}"
+
+
+def month_before(label: str) -> str:
+    """The label of the month before."""
+    return f"{date.fromisoformat(f'{label}-01') - timedelta(days=1):%Y-%m}"
+
+
+def is_settled(label: str, zone: str, settled_until: datetime) -> bool:
+    """Whether the period that ended at `settled_until` was the month `label` or a later one, in whichever zone it was settled."""
+    return settled_until > month(label, zone).end - _ZONES_APART
+
+
+def missing_month(label: str, zone: str, settled_until: datetime) -> str | None:
+    """The first month before `label` that is not settled, where the last settled period ended at `settled_until`; None: there is none."""
+    if settled_until > month(label, zone).start - _ZONES_APART:
+        return None
+    return month_of(settled_until + _ZONES_APART, zone)
+
+
+def billing_period(
+    catalog: Catalog, partner: Partner, label: str, settled_until: datetime | None
+) -> BillingPeriod | None:
+    """What of the month `label` is to be billed; None where it is settled, up to `settled_until` or later."""
+    start, end = month(label, partner.time_zone)
+    if settled_until is not None:
+        if is_settled(label, partner.time_zone, settled_until):
+            return None
+        start = settled_until.astimezone(UTC)
+    stays = tuple(_stays(catalog, partner, start, end))
+    reached = start
+    gaps = []
+    for stay in stays:
+        if reached < stay.interval.start:
+            gaps.append(interval(reached, stay.interval.start, partner.time_zone))
+        reached = stay.interval.end
+    if reached < end:
+        gaps.append(interval(reached, end, partner.time_zone))
+    return BillingPeriod(partner.id, interval(start, end, partner.time_zone), stays, tuple(gaps))
+
+
+def _stays(catalog: Catalog, partner: Partner, start: datetime, end: datetime) -> Iterator[Stay]:
+    for assigned in sorted(partner.plans, key=lambda a: a.valid_from):
+        entered = max(start, partner.instant(assigned.valid_from))
+        left = end if assigned.valid_to is None else min(end, partner.instant(assigned.valid_to))
+        if entered < left:
+            card = catalog.rate_card(catalog.plan(assigned.plan).rate_card)
+            starts = [partner.instant(version.valid_from) for version in card.versions]
+            parts = tuple(_versions(starts, entered, left, partner.time_zone))
+            yield Stay(assigned.plan, interval(entered, left, partner.time_zone), parts)
+
+
+def _versions(
+    starts: Sequence[datetime], start: datetime, end: datetime, zone: str
+) -> Iterator[tuple[int | None, Interval]]:
+    for left, right in itertools.pairwise(sorted({start, end, *(s for s in starts if start < s < end)})):
+        held = [place for place, begins in enumerate(starts) if begins <= left]
+        yield (held[-1] if held else None), interval(left, right, zone)
+
+
+@lru_cache(maxsize=4096)
+def _interval_json(shown: Interval, *_offsets: timedelta | None) -> dict[str, str]:
+    """Most partners of a month share a few intervals. The offsets tell apart what is shown otherwise: instants alone are equal."""
+    return {name: value.isoformat() for name, value in shown._asdict().items()}
+
+
+@lru_cache(maxsize=4096)
+def interval(start: datetime, end: datetime, zone: str) -> Interval:
+    """[start, end) as people in `zone` see it. The offsets are kept: it is the same text for ever, whatever becomes of the zone."""
+    shown = [_with_offset(instant, zone) for instant in (start, end)]
+    return Interval(shown[0], shown[1], local_day(start, zone), local_day(end - _TICK, zone))
+
+
+def _with_offset(instant: datetime, zone: str) -> datetime:
+    return datetime.fromisoformat(instant.astimezone(zones.zone(zone)).isoformat())
+
+
+def quota_period(kind: str, instant: datetime, zone: str) -> Period:
+    """The DAY, WEEK (from Monday) or MONTH in `zone` that holds `instant`."""
+    today = local_day(instant, zone)
+    if kind == "MONTH":
+        return month(f"{today:%Y-%m}", zone)
+    first = today - timedelta(days=today.weekday() if kind == "WEEK" else 0)
+    return Period(_midnight(first, zone), _midnight(first + timedelta(days=7 if kind == "WEEK" else 1), zone))
+
+
+def quota_periods(kind: str, first: datetime, last: datetime, zone: str) -> Iterator[Period]:
+    """The quota periods in `zone` from the one that holds `first` to the one that holds `last`, in order."""
+    period = quota_period(kind, first, zone)
+    yield period
+    while period.end <= last:
+        period = quota_period(kind, period.end, zone)
+        yield period
+
+
+def days_between(gaps: Iterable[Interval]) -> str:
+    """Intervals as people write them: from the first day to before the day on which they end."""
+    return ", ".join(f"from {gap.first_day} to before {gap.end.date()}" for gap in gaps)
+
+
+def local_day(instant: datetime, zone: str) -> date:
+    """The date that people in `zone` write at `instant`."""
+    return zones.local_day(instant, zone)
+
+
+def _midnight(day: date, zone: str) -> datetime:
+    """The first instant of a local day; where midnight does not exist, the first instant after the gap."""
+    return zones.midnight(day, zone)

@@ -1,0 +1,280 @@
+"""The lake as DuckDB views over pinned versions, and the usage that meters count. Sums in SQL, never a division.
+
+Alerts, usage tables, notebooks and invoices all ask here: one number.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from billing.rating.periods import quota_periods
+from lake import damage, integers
+from lake import tables as lake
+from lake.counted import counted_statement
+from schemas import tables
+from schemas.catalog.records import Catalog, Meter
+from schemas.catalog.routes import Calls
+from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape
+from schemas.zones import local_days
+
+_SPANS = pa.schema(
+    [
+        ("span", pa.int64()),
+        ("partner_id", pa.string()),
+        ("meter", pa.string()),
+        ("span_start", TIME),
+        ("span_end", TIME),
+    ]
+)
+_NO_USAGE = hashlib.sha256().hexdigest()
+_CALENDARS = pa.schema([("span", pa.int64()), ("calendar", pa.int64())])
+_PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)])
+_SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.bool_(): "BOOLEAN", TIME: "TIMESTAMPTZ"}
+_DAYS = pa.schema([("time_zone", pa.string()), ("day", pa.date32()), ("day_start", TIME)])
+_STATUSES = pa.schema([("meter", pa.string()), ("status", pa.int16())])
+_FILTERED = pa.schema([("meter", pa.string())])
+_CALLS = pa.schema([("meter", pa.string()), ("method", pa.string()), ("route", pa.string())])
+
+
+class Span(NamedTuple):
+    """A meter of a partner between two instants, [start, end), both on the quarter of an hour."""
+
+    partner_id: str
+    meter: str
+    start: datetime
+    end: datetime
+
+
+class Calendar(NamedTuple):
+    """Which quota periods a span is cut into: DAY, WEEK or MONTH of a time zone."""
+
+    kind: str
+    zone: str
+
+
+class Meters:
+    """A connection whose relation `rollups` is asked what meters count; its owner says what `rollups` is."""
+
+    def __init__(self) -> None:
+        self.con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+        self.con.execute("SET TimeZone = 'UTC'")
+
+    def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """The result of billing/sql/<name>.sql. Raises lake.tables.Damaged for a file of the lake that cannot be read."""
+        return self.ask(statement(name), params)
+
+    def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """The result of another statement; raises the same."""
+        with damage.named(self._files):
+            return self.con.sql(sql, params=dict(params) if params else None).to_arrow_table()
+
+    def _files(self) -> list[str]:
+        """What is read; none where the owner's relation is no file."""
+        return []
+
+    def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
+        """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
+        self._define_meters([catalog.meter(m) for m in sorted({s.meter for s in spans})], self._calls)
+        self._register_spans(spans)
+        self.con.sql(statement("metered")).create_view("metered", replace=True)
+
+    def counted(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
+        """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
+        self.define_metered(catalog, spans)
+        found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
+        return [found.get(i, Decimal(0)) for i in range(len(spans))]
+
+    def by_quota_period(self, catalog: Catalog, spans: Sequence[tuple[Span, Calendar]]) -> pa.Table:
+        """What each span's meter counted in each quota period, by partition of `usage.events` (billing/sql/by_quota_period.sql).
+
+        `span` is the place of the span in `spans`.
+        """
+        self.define_metered(catalog, [span for span, _ in spans])
+        calendars = {calendar: i for i, calendar in enumerate(dict.fromkeys(calendar for _, calendar in spans))}
+        rows = [{"span": i, "calendar": calendars[calendar]} for i, (_, calendar) in enumerate(spans)]
+        self.con.register("calendars", pa.Table.from_pylist(rows, _CALENDARS))
+        (extent,) = self.query("extent").to_pylist()
+        periods = [
+            {"calendar": i, "period_start": period.start, "period_end": period.end}
+            for calendar, i in calendars.items()
+            if extent["first_window"] is not None
+            for period in quota_periods(calendar.kind, extent["first_window"], extent["last_window"], calendar.zone)
+        ]
+        self.con.register("quota_periods", pa.Table.from_pylist(periods, _PERIODS))
+        return self.query("by_quota_period")
+
+    def _calls(self) -> pa.Table:
+        """The different methods and routes of the usage (billing/sql/calls.sql)."""
+        return self.query("calls")
+
+    def _define_meters(self, meters: Sequence[Meter], calls: Callable[[], pa.Table]) -> None:
+        """Register what metered.sql says of `meters`. `calls` is only asked where one of them filters by method or route.
+
+        Patterns are compared with the few different routes, and usage is joined with those that match.
+        """
+        fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
+        self.con.register(
+            "meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())]))
+        )
+        statuses = [{"meter": m.id, "status": status} for m in meters for status in m.filter.statuses()]
+        self.con.register("meter_status", pa.Table.from_pylist(statuses, _STATUSES))
+        filtered = [m for m in meters if m.filter.methods is not None or m.filter.routes is not None]
+        self.con.register("meter_filtered", pa.Table.from_pylist([{"meter": m.id} for m in filtered], _FILTERED))
+        self.con.register("meter_call", _counted_calls(filtered, calls()) if filtered else _CALLS.empty_table())
+
+    def _register_spans(self, spans: Sequence[Span]) -> None:
+        rows = [
+            {"span": i, "partner_id": s.partner_id, "meter": s.meter, "span_start": s.start, "span_end": s.end}
+            for i, s in enumerate(spans)
+        ]
+        self.con.register("spans", pa.Table.from_pylist(rows, _SPANS))
+
+
+class Warehouse(Meters):
+    """The lake: pinned versions of its tables; views are named like the tables. `events` holds those that count, `landed` all of them."""
+
+    def __init__(
+        self, root: Path, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.KEPT)
+    ) -> None:
+        """`versions`: table name → version; a table that is not named is pinned at its newest version. `only`: the tables to open.
+
+        Versions that name `events` and not `withdrawn` are from before there was that table: nothing was withdrawn.
+        """
+        super().__init__()
+        self.root = root
+        self.versions: dict[str, int] = {}
+        self._pinned: list[str] = []
+        given = dict(versions or {})
+        if EVENTS.name in given:
+            given.setdefault(WITHDRAWN.name, 0)
+        for name in only:
+            self._pin(tables.ALL[name], given.get(name))
+        if EVENTS.name in only:
+            if WITHDRAWN.name not in only:
+                self._pin(WITHDRAWN, given.get(WITHDRAWN.name))
+            some = self.ask(f"SELECT 1 FROM {WITHDRAWN.name} LIMIT 1").num_rows
+            counted = self.con.sql(counted_statement()) if some else self.con.table("landed")
+            counted.create_view(EVENTS.name)
+
+    def _files(self) -> list[str]:
+        return self._pinned
+
+    def _pin(self, shape: TableShape, version: int | None) -> None:
+        view = "landed" if shape == EVENTS else shape.name
+        if lake.is_missing(self.root, shape):
+            self.con.register(view, shape.schema.empty_table())
+            return
+        table = lake.open_table(self.root, shape, version)
+        self.versions[shape.name] = table.version()
+        files = lake.files(table)
+        self._pinned += files
+        if files:
+            # By name costs half a millisecond a file, and is needed where columns came later.
+            with damage.named(lambda: files):
+                rows = self.con.read_parquet(
+                    files, hive_partitioning=bool(shape.partition_by), union_by_name=lake.is_mixed(table)
+                )
+            absent = [
+                f"NULL::{_SQL_TYPES[shape.schema.field(name).type]} AS {name}"
+                for name in shape.later
+                if name not in rows.columns
+            ]
+            rows.project(", ".join(["*", *absent])).create_view(view)
+        else:
+            self.con.register(view, shape.schema.empty_table())
+
+    def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
+        """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
+        return self.counted(catalog, spans)
+
+    def usage_by_window(self, catalog: Catalog, spans: Sequence[Span]) -> pa.Table:
+        """span (index into `spans`), window_start, quantity; ordered by both."""
+        self.define_metered(catalog, spans)
+        return self.query("by_window")
+
+    def usage_by_day_and_route(self, catalog: Catalog, spans: Sequence[Span], zone: str) -> pa.Table:
+        """day (local date), route, meter, quantity; ordered."""
+        self.define_metered(catalog, spans)
+        self.con.register("days", self.local_days([zone]).select(["day", "day_start"]))
+        return self.query("by_day_and_route")
+
+    def local_days(self, zones: Iterable[str]) -> pa.Table:
+        """time_zone, day, day_start (its first instant): the local days from the first window of the lake to the last, of each zone."""
+        (extent,) = self.query("extent").to_pylist()
+        first, last = extent["first_window"], extent["last_window"]
+        rows = [
+            {"time_zone": zone, "day": day, "day_start": start}
+            for zone in zones
+            if first is not None
+            for day, start in local_days(first, last, zone)
+        ]
+        return pa.Table.from_pylist(rows, _DAYS)
+
+    def crossing(self, catalog: Catalog, span: Span, level: Decimal) -> datetime | None:
+        """Event time at which the span's sum reaches `level` (in the field's unit), in time order; None if it does not.
+
+        Reads and sorts every event of the span: let it be a window.
+        """
+        window = {"partner_id": span.partner_id, "start": span.start, "end": span.end}
+        self._define_meters([catalog.meter(span.meter)], lambda: self.query("calls_within", window))
+        found: list[datetime] = self.query("crossing", {**window, "level": level})["occurred_at"].to_pylist()
+        return found[0] if found else None
+
+    def used(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
+        """Partners with any usage in their span, whatever meters count: partner_id, requests, response_bytes, last_window."""
+        self._register_spans(spans)
+        return integers.rows(self.query("used"))
+
+    def usage_sha256(self, spans: Sequence[tuple[str, datetime, datetime]]) -> dict[str, str]:
+        """Partner id → the hash of its rollups in [start, end), summed by key: fixes what a bill rests on. One span per partner."""
+        self._register_spans([Span(partner_id, "", start, end) for partner_id, start, end in spans])
+        found = {row["partner_id"]: row["sha256"] for row in self.query("usage_hashes").to_pylist()}
+        return {partner_id: found.get(partner_id, _NO_USAGE) for partner_id, _, _ in spans}
+
+    def usage_of(self, catalog: Catalog) -> "Counted":
+        """What the meters of a catalog counted."""
+        return Counted(self, catalog)
+
+
+class Counted(NamedTuple):
+    """The usage of a lake by the meters of a catalog: what `billing.rating.bills` asks."""
+
+    house: Warehouse
+    catalog: Catalog
+
+    def counted(self, spans: Sequence[Span]) -> list[Decimal]:
+        """What each span's meter counted, in its field's own unit; 0 where nothing."""
+        return self.house.usage(self.catalog, spans) if spans else []
+
+
+def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:
+    """Which of the `calls` (method, route) each meter counts, by its filter: meter, method, route."""
+    compared = Calls(
+        *(pc.if_else(pc.equal(calls[name], ""), None, calls[name]).to_pylist() for name in ("method", "route"))
+    )
+    chosen = [_CALLS.empty_table()]
+    for meter in meters:
+        counted = np.ones(calls.num_rows, bool)
+        if meter.filter.methods is not None:
+            counted &= compared.of_methods(meter.filter.methods)
+        if meter.filter.routes is not None:
+            counted &= compared.matching_any(meter.filter.routes)
+        mine = calls.select(["method", "route"]).filter(pa.array(counted))
+        chosen.append(mine.add_column(0, "meter", pa.repeat(meter.id, mine.num_rows)).cast(_CALLS))
+    return pa.concat_tables(chosen)
+
+
+@cache
+def statement(name: str) -> str:
+    """The text of billing/sql/<name>.sql."""
+    return resources.files("billing.sql").joinpath(f"{name}.sql").read_text()

@@ -1,0 +1,109 @@
+"""What the catalog says to ingest: who owns which credential, and what a source may do."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from ingest.attribution import policies
+from ingest.decode.pipeline import CREDENTIALS, PARTNERS, Attribution, Decoder, SourceRules
+from ingest.kafka.records import Reading
+from schemas.catalog.records import Catalog, Source
+from schemas.windows import to_us
+
+# What design and operators agree on where a source says nothing: how old, and how far ahead, a request may be on receipt.
+MAX_AGE_DAYS, MAX_FUTURE_MINUTES = 35, 5
+
+
+class TimeLimits(NamedTuple):
+    """How old a request may be when it is received, and how far ahead: both are compared with the time of receipt."""
+
+    max_age_days: int
+    max_future_minutes: int
+
+    @property
+    def age_us(self) -> int:
+        """The age in microseconds."""
+        return self.max_age_days * 86_400_000_000
+
+    @property
+    def ahead_us(self) -> int:
+        """The time ahead in microseconds."""
+        return self.max_future_minutes * 60_000_000
+
+
+def attribution(catalog: Catalog) -> Attribution:
+    """All credentials with their validity and what was agreed of their use, and all partners."""
+    owned = [(partner, credential) for partner in catalog.partners for credential in partner.credentials]
+    credentials = [
+        {
+            "kind": credential.kind,
+            "value": value,
+            "named": credential.key[1],
+            "partner_id": partner.id,
+            "suspended": partner.status == "suspended",
+            "policy": number if policies.has_policy(credential) else None,
+            "from_us": partner.validity_us(credential)[0],
+            "to_us": partner.validity_us(credential)[1],
+        }
+        for number, (partner, credential) in enumerate(owned)
+        for value in credential.logged_as
+    ]
+    partners = [{"partner_id": p.id, "suspended": p.status == "suspended"} for p in catalog.partners]
+    return Attribution(
+        pa.Table.from_pylist(credentials, CREDENTIALS),
+        pa.Table.from_pylist(partners, PARTNERS),
+        policies.compiled([credential for _, credential in owned]),
+    )
+
+
+def source_rules(catalog: Catalog, source: str, received_at: datetime | None) -> SourceRules:
+    """The rules of a source; one that is not in the catalog may not tag. Without a time of receipt there are no time limits."""
+    known = _source(catalog, source)
+    limits = time_limits(catalog, source)
+    fields = known.fields.named() if known.fields else None
+    return SourceRules(
+        source,
+        known.may_tag,
+        known.partner_field,
+        None if received_at is None else to_us(received_at) - limits.age_us,
+        None if received_at is None else to_us(received_at) + limits.ahead_us,
+        known.event_types,
+        fields,
+        known.partner,
+        tuple((route.logged, route.name) for route in known.routes),
+        None if known.own is None else known.own.partner,
+        None if known.own is None else known.own.routes,
+        limits.max_age_days,
+        limits.max_future_minutes,
+    )
+
+
+def reading(catalog: Catalog, owners: Attribution, format_name: str, source: str) -> Reading:
+    """How records of a format and source are read. Raises UnknownFormat."""
+    decoder = Decoder(format_name, source_rules(catalog, source, None), owners)
+    return Reading(decoder, *limits_us(catalog, source), _source(catalog, source).key_is_partner)
+
+
+def limits_us(catalog: Catalog, source: str) -> tuple[int, int]:
+    """How old, and how far ahead, a request of a source may be on receipt."""
+    limits = time_limits(catalog, source)
+    return limits.age_us, limits.ahead_us
+
+
+def time_limits(catalog: Catalog, source: str) -> TimeLimits:
+    """The limits of a source, or the defaults: the same for files, Kafka and HTTP."""
+    said = _source(catalog, source)
+    return TimeLimits(
+        MAX_AGE_DAYS if said.max_age_days is None else said.max_age_days,
+        MAX_FUTURE_MINUTES if said.max_future_minutes is None else said.max_future_minutes,
+    )
+
+
+def max_refused_percent(catalog: Catalog, source: str) -> int:
+    """How many of a hundred entries of a source may be refused for their form before it is paused."""
+    return _source(catalog, source).max_refused_percent
+
+
+def _source(catalog: Catalog, source: str) -> Source:
+    return next((s for s in catalog.sources if s.id == source), Source(id=source))

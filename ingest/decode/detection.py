@@ -1,0 +1,81 @@
+"""Which format a log may be in: every format reads a sample of it, and the one that reads most of it, and most in it, is first."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.decode import formats
+from ingest.decode.framing import Lines
+from ingest.decode.pipeline import Parser
+
+SAMPLE_LINES = 200
+# What a format may find in an entry besides its time. An identity counts like any other field.
+_FIELDS = (
+    "event_id", "method", "path", "route", "status", "request_bytes", "response_bytes", "latency_ms", "client_ip", "identity_value", "service", "host",
+)  # fmt: skip
+
+
+class Reading(NamedTuple):
+    """How a format reads the sample: entries, how many of them it takes, what it finds in those, why it refuses others."""
+
+    format: str
+    entries: int
+    accepted: int
+    fields: int  # found in all accepted entries together
+    refused: str  # the commonest reason, "" if there is none
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """By what formats are compared: the share of entries that are read, then how much is found in one."""
+        if not self.accepted:
+            return (0.0, 0.0)
+        return (self.accepted / self.entries, self.fields / self.accepted)
+
+
+def sample(blocks: Iterable[Lines]) -> Lines:
+    """The first lines of a log."""
+    first = next(iter(blocks), None)
+    if first is None:
+        return Lines(pa.table({"position": pa.array([], pa.int64()), "line": pa.array([], pa.string())}), pa.table({}))
+    lines = first.lines.slice(0, SAMPLE_LINES)
+    return Lines(lines, first.unreadable.filter(pc.is_in(first.unreadable["position"], value_set=lines["position"])))
+
+
+def readings(framed: Lines) -> list[Reading]:
+    """All formats, the likeliest first; those that read equally well by name."""
+    found = [_reading(name, framed) for name in formats.names()] if framed.lines.num_rows else []
+    return sorted(found, key=lambda r: (*(-part for part in r.rank), r.format))
+
+
+def _reading(name: str, framed: Lines) -> Reading:
+    rows = _parser(name).parse(framed)
+    accepted = rows.filter(pc.is_null(rows["reason"]))
+    fields = sum(accepted.num_rows - accepted[field].null_count for field in _FIELDS)
+    reasons = sorted(pc.value_counts(rows["reason"].drop_null()).to_pylist(), key=lambda r: (-r["counts"], r["values"]))
+    return Reading(name, rows.num_rows, accepted.num_rows, fields, reasons[0]["values"] if reasons else "")
+
+
+@cache
+def _parser(name: str) -> Parser:
+    """Kept: to plan how a format is read takes longer than to read a sample."""
+    return Parser(name)
+
+
+def proposed(framed: Lines, instead_of: str) -> str | None:
+    """The format that lines are in, if it is another one than they were read in: it reads most of them, and more than that one."""
+    found = readings(framed)
+    if not found or found[0].format == instead_of:
+        return None
+    before = next((r for r in found if r.format == instead_of), None)
+    first = found[0]
+    is_sure = 2 * first.accepted > first.entries and (before is None or first.rank > before.rank)
+    return first.format if is_sure else None
+
+
+def misread(framed: Lines, format_name: str) -> str | None:
+    """The format that lines are in instead of `format_name`, which reads no more than half of them; None: they may well be in that."""
+    mine = _reading(format_name, framed)
+    return None if 2 * mine.accepted > mine.entries else proposed(framed, format_name)

@@ -1,0 +1,167 @@
+"""A JSON document that is longer than a line may be, cut into its records: arrays, CloudTrail and Azure files, OTLP, CloudWatch envelopes.
+
+The bytes are scanned in columns; only envelopes, whose keys come in any order, are parsed besides. Each record becomes a line of its
+own at the byte where it stands in the document, so that what is derived from its place is the same whenever the document is read.
+What is no whole document stays one line.
+"""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+DOCUMENT_BYTES_MAX = 64 << 20  # a line that is longer is no document; it is never held as a whole
+_OPEN = (ord("{"), ord("["))
+_CLOSE = (ord("}"), ord("]"))
+_QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
+# How documents begin, and how many brackets are open around a record.
+_ARRAY = re.compile(rb"\s*\[")
+_RECORDS = re.compile(rb'\s*\{\s*"[Rr]ecords"\s*:\s*\[')
+_OTLP = re.compile(rb'\s*\{\s*"resourceLogs"\s*:\s*\[')
+_ENVELOPE = re.compile(rb'\{"(?:messageType|owner)"')  # as ingest/decode/formats/aws_apigw.sql knows it
+_RESOURCE = re.compile(rb'"resource"\s*:\s*$')
+_OTLP_SENDER, _OTLP_RECORDS = 2, 5
+_DEPTH_MAX = 100  # of an envelope, which has 3: so deep Python parses from wherever it is called
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps one without its other half
+
+I64 = npt.NDArray[np.int64]
+
+
+class Record(NamedTuple):
+    """A record as a line without its end, and the byte at which it begins in the document."""
+
+    start: int
+    text: bytes
+
+
+class _Brackets(NamedTuple):
+    """Brackets outside of texts, in order: where they stand, whether they open, and how many are open before each; and commas."""
+
+    at: I64
+    opens: npt.NDArray[np.bool_]
+    depth: I64
+    commas: I64
+
+
+class _Unknown(Exception):
+    """The document has another shape than its beginning promises: it is not cut, so that nothing of it is lost."""
+
+
+def records(document: bytes) -> list[Record]:
+    """The records of a document, or nothing where it is none that is known, too long, or not whole. Line ends in it become spaces."""
+    if len(document) > DOCUMENT_BYTES_MAX:
+        return []
+    kind = next((k for k in (_ARRAY, _RECORDS, _OTLP, _ENVELOPE) if k.match(document)), None)
+    if kind is None or (brackets := _brackets(document)) is None:
+        return []
+    try:
+        if kind is _OTLP:
+            return _otlp(document, brackets)
+        if kind is _ENVELOPE:
+            return _log_events(document, brackets)
+        around = 0 if kind is _ARRAY else 1
+        first = _inside(brackets, around, 0, len(document))[0]
+        return [Record(a, _flat(document[a:b])) for a, b in _items(document, brackets, around, *first)]
+    except _Unknown:
+        return []
+
+
+def _inside(brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple[int, int]]:
+    """What opens between two bytes with so many brackets open around it: where each begins and ends."""
+    here = slice(*np.searchsorted(brackets.at, [start, end]))
+    at, opens, open_before = brackets.at[here], brackets.opens[here], brackets.depth[here]
+    begins = at[opens & (open_before == depth)]
+    ends = at[~opens & (open_before == depth + 1)] + 1
+    return list(zip(begins.tolist(), ends.tolist(), strict=True))
+
+
+def _items(document: bytes, brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple[int, int]]:
+    """The objects of the array that lies between two bytes. Raises _Unknown when it holds anything else."""
+    items = _inside(brackets, depth + 1, start, end)
+    commas = brackets.commas[slice(*np.searchsorted(brackets.commas, [start, end]))]
+    next_bracket = np.searchsorted(brackets.at, commas)
+    between = np.count_nonzero(brackets.depth[next_bracket] == depth + 1)
+    if any(document[a] != _OPEN[0] for a, _ in items) or (items and between != len(items) - 1):
+        raise _Unknown
+    if not items and document[start + 1 : end - 1].strip():
+        raise _Unknown
+    return items
+
+
+def _otlp(document: bytes, brackets: _Brackets) -> list[Record]:
+    """Each record with the resource it came from: the format reads both."""
+    found = []
+    for start, end in _inside(brackets, _OTLP_SENDER, 0, len(document)):
+        parts = _inside(brackets, _OTLP_SENDER + 1, start, end)
+        resource = next((document[a:b] for a, b in parts if _RESOURCE.search(document, max(start, a - 64), a)), b"{}")
+        for a, b in _inside(brackets, _OTLP_RECORDS, start, end):
+            if document[a] == _OPEN[1]:  # in what a scope sends, only the list of its records is an array
+                for first, last in _items(document, brackets, _OTLP_RECORDS, a, b):
+                    line = b'{"resourceLogs":[{"resource":%b,"scopeLogs":[{"logRecords":[%b]}]}]}'
+                    found.append(Record(first, _flat(line % (resource, document[first:last]))))
+    return found
+
+
+def _log_events(document: bytes, brackets: _Brackets) -> list[Record]:
+    """Each log event in an envelope of its own, which the format opens as it opens one of many."""
+    if brackets.depth.max() > _DEPTH_MAX:
+        raise _Unknown
+    fields = _fields(document)
+    nested = [name for name, value in fields if isinstance(value, tuple | list)]
+    if [name for name, _ in fields].count("logEvents") != 1 or "logEvents" not in nested:
+        raise _Unknown
+    start, end = _inside(brackets, 1, 0, len(document))[nested.index("logEvents")]
+    if document[start] != _OPEN[1]:
+        raise _Unknown
+    kind = json.dumps(next((value for name, value in fields if name == "messageType"), None)).encode()
+    line = b'{"messageType":%b,"logEvents":[%b]}'
+    return [Record(a, _flat(line % (kind, document[a:b]))) for a, b in _items(document, brackets, 1, start, end)]
+
+
+def _fields(document: bytes) -> tuple[tuple[str, Any], ...]:
+    """The fields of an object in their order; objects in it are tuples, too. Raises _Unknown when DuckDB could not read it."""
+    try:
+        fields: tuple[tuple[str, Any], ...] = json.loads(document.decode(), object_pairs_hook=tuple)
+        if _SURROGATE.search(document):
+            json.dumps(fields, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+    except ValueError as exc:
+        raise _Unknown from exc
+    return fields
+
+
+def _flat(text: bytes) -> bytes:
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _brackets(document: bytes) -> _Brackets | None:
+    """The document's brackets; None if it is not closed at its end, and nowhere before."""
+    whole = np.frombuffer(document, np.uint8)
+    quotes = _quotes(whole)
+    if len(quotes) % 2:
+        return None
+    opens = (whole == _OPEN[0]) | (whole == _OPEN[1])
+    at = np.flatnonzero(opens | (whole == _CLOSE[0]) | (whole == _CLOSE[1]))
+    at = at[np.searchsorted(quotes, at) % 2 == 0]  # an odd number of quotes before it: inside a text
+    steps = np.where(opens[at], 1, -1)
+    after = np.cumsum(steps)
+    if not len(at) or after[-1] != 0 or (after[:-1] <= 0).any() or document[at[-1] + 1 :].strip():
+        return None
+    commas = np.flatnonzero(whole == _COMMA)
+    return _Brackets(at, opens[at], after - steps, commas[np.searchsorted(quotes, commas) % 2 == 0])
+
+
+def _quotes(whole: npt.NDArray[np.uint8]) -> I64:
+    """Quotes that begin or end a text: not those behind an odd number of backslashes."""
+    quotes = np.flatnonzero(whole == _QUOTE)
+    pending = quotes[(quotes > 0) & (whole[quotes - 1] == _BACKSLASH)]
+    if not len(pending):
+        return quotes
+    length = np.zeros(len(pending), np.int64)
+    running = np.arange(len(pending))
+    while len(running):
+        length[running] += 1
+        before = pending[running] - length[running] - 1
+        running = running[(before >= 0) & (whole[np.maximum(before, 0)] == _BACKSLASH)]
+    return np.setdiff1d(quotes, pending[length % 2 == 1], assume_unique=True)

@@ -1,0 +1,53 @@
+"""Log formats: one SQL file each, from raw lines to entry columns. Adding one needs no Python (docs/formats.md)."""
+
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+
+class UnknownFormat(Exception):
+    """No such format. The message lists those there are."""
+
+
+class Format(NamedTuple):
+    """One format: its name, the first line of its header, and the whole header."""
+
+    name: str
+    title: str
+    header: str
+
+
+@cache
+def names() -> tuple[str, ...]:
+    """All formats, sorted; the folder is looked at once."""
+    folder = resources.files("ingest.decode.formats")
+    return tuple(sorted(f.name.removesuffix(".sql") for f in folder.iterdir() if f.name.endswith(".sql")))
+
+
+def statement(name: str) -> str:
+    """The SQL of a format. Raises UnknownFormat."""
+    if name not in names():
+        raise UnknownFormat(f"unknown format {name!r}; there are: {', '.join(names())}")
+    return resources.files("ingest.decode.formats").joinpath(f"{name}.sql").read_text()
+
+
+def is_strict(name: str) -> bool:
+    """Whether the format's entries are usage events, of which nothing is guessed: its header then says `Strict:`."""
+    return any(line.startswith("-- Strict:") for line in statement(name).splitlines())
+
+
+def layout_prefix(name: str) -> str | None:
+    """What lines begin with that say how those after them are read: the first word behind `Layout:` in the header."""
+    found = [line for line in statement(name).splitlines() if line.startswith("-- Layout:")]
+    return found[0].split()[2] if found else None
+
+
+def describe(name: str) -> Format:
+    """What the header of a format's SQL file says of it: fields, units, id rule."""
+    lines = []
+    for line in statement(name).splitlines():
+        if not line.startswith("--"):
+            break
+        lines.append(line.removeprefix("--").strip())
+    title = lines[0].removeprefix(f"{name}:").strip()
+    return Format(name, title, "\n".join(lines))

@@ -1,0 +1,68 @@
+-- apisix: Apache APISIX logger plugins (kafka-logger, http-logger, syslog, file-logger …), one JSON object or one array a line.
+-- Fields: the default entry of APISIX 2 and 3; a log_format of one's own is read where it keeps the names, and needs
+--   @timestamp (or start_time). meta_format origin writes HTTP text without time, status and sizes: no request.
+-- Units: start_time in ms since the epoch, @timestamp RFC 3339 with a zone; latency in ms (older: the sum of apisix_latency
+--   and upstream_latency); sizes in bytes with headers.
+-- Id: none, always derived: the request-id plugin keeps an id that the client sends.
+-- Varying: epoch start_time, time @timestamp, address client_ip, latency_ms latency, latency_part apisix_latency, latency_part upstream_latency
+-- Varying: unread request/uri, unread request/headers/host, unread host, request_bytes request/size, response_bytes response/size
+-- Identity: consumer.username, in a log_format of one's own consumer_name (consumer); present only where a plugin has
+--   authenticated the request.
+-- in:  lines(position, line)
+-- out: the entry columns of ingest/decode/sql/normalise.sql
+WITH framed AS (
+    SELECT position, 0 AS item, unwrapped(line) AS line
+    FROM lines
+    WHERE NOT starts_with(line, '[')
+    UNION ALL
+    SELECT position, unnest(range(len(records)))::INTEGER AS item, unnest(records) AS line
+    FROM (SELECT position, records_in(line, '$[*]') AS records FROM lines WHERE starts_with(line, '['))
+),
+
+parsed AS (
+    SELECT
+        position,
+        item,
+        line,
+        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
+            "start_time": "VARCHAR", "@timestamp": "VARCHAR", "client_ip": "VARCHAR", "route_id": "VARCHAR",
+            "service_id": "VARCHAR", "latency": "VARCHAR", "apisix_latency": "VARCHAR", "upstream_latency": "VARCHAR",
+            "host": "VARCHAR", "status": "VARCHAR",
+            "request": {"method": "VARCHAR", "uri": "VARCHAR", "size": "VARCHAR", "headers": {"host": "VARCHAR"}},
+            "response": {"status": "VARCHAR", "size": "VARCHAR"},
+            "consumer": {"username": "VARCHAR"}, "consumer_name": "VARCHAR"
+        }') END AS r
+    FROM framed
+)
+
+SELECT
+    position,
+    item,
+    line,
+    CASE
+        WHEN r.request IS NOT NULL OR r.route_id IS NOT NULL THEN NULL
+        WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
+        ELSE no_object(line)
+    END AS format_reason,
+    NULL::VARCHAR AS event_id,
+    FALSE AS id_is_safe,
+    coalesce(r.start_time, r."@timestamp") AS time_text,
+    coalesce(epoch_number_us(r.start_time), iso_time_us(r."@timestamp")) AS time_us,
+    present(r.request.method) AS method,
+    r.request.uri AS target,
+    present(r.route_id) AS route,
+    present(coalesce(r.response.status, r.status)) AS status_text,
+    r.request.size AS request_bytes_text,
+    r.response.size AS response_bytes_text,
+    coalesce(
+        r.latency,
+        (TRY_CAST(r.apisix_latency AS DECIMAL(18, 6)) + TRY_CAST(r.upstream_latency AS DECIMAL(18, 6)))::VARCHAR
+    ) AS latency_ms_text,
+    present(r.client_ip) AS client_ip_text,
+    CASE WHEN present(coalesce(r.consumer.username, r.consumer_name)) IS NULL THEN 'none' ELSE 'consumer' END AS identity_kind,
+    present(coalesce(r.consumer.username, r.consumer_name)) AS identity_value,
+    NULL::VARCHAR AS identity_client,
+    present(r.service_id) AS service,
+    coalesce(r.request.headers.host, r.host) AS host_text
+FROM parsed

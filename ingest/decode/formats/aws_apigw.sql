@@ -1,0 +1,151 @@
+-- aws_apigw: AWS API Gateway access logs of REST, HTTP and WebSocket stages. The stage's format string decides the
+-- shape: JSON, CLF, CSV and XML as AWS documents them, and "key: value" text; also the CloudWatch Logs subscription
+-- envelope, each of whose log events is an entry.
+-- Fields: $context variables; every value is a string and '-' means absent, for numbers as well.
+-- Units: requestTimeEpoch in ms, requestTime in CLF form (1 s); responseLatency in ms; responseLength in bytes of
+--   payload. API Gateway does not log the size of a request.
+-- Id: extendedRequestId. requestId is safe only on HTTP and WebSocket stages (routeKey), where it is the same; a client
+--   of a REST stage can set it by x-amzn-RequestId, and could so hide its own calls as resends: there it is derived.
+-- Varying: id extendedRequestId, id requestId, epoch requestTimeEpoch, unread requestTime, unread path, unread domainName
+-- Varying: response_bytes responseLength, latency_ms responseLatency, address ip, address sourceIp
+-- Identity: apiKeyId (api_key) > userArn > caller (iam) > iss (oidc, with azp, client_id or sub) > principalId (consumer).
+-- in:  lines(position, line)
+-- out: the entry columns of ingest/decode/sql/normalise.sql
+WITH framed AS (
+    SELECT position, 0 AS item, line
+    FROM lines
+    WHERE NOT starts_with(line, '{"messageType"') AND NOT starts_with(line, '{"owner"')
+    UNION ALL
+    SELECT position, unnest(range(len(messages)))::INTEGER AS item, unnest(messages) AS line
+    FROM (
+        SELECT
+            position,
+            CASE
+                WHEN len(events) > 0 THEN list_transform(events, lambda e: coalesce(e.message, ''))
+                ELSE [line]
+            END AS messages
+        FROM (
+            SELECT position, line, CASE WHEN json_valid(line) THEN from_json(line, '{"logEvents": [{"message": "VARCHAR"}]}').logEvents END AS events
+            FROM lines
+            WHERE starts_with(line, '{"messageType"') OR starts_with(line, '{"owner"')
+        )
+    )
+),
+
+parsed AS (
+    SELECT
+        position,
+        item,
+        line,
+        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
+            "requestId": "VARCHAR", "extendedRequestId": "VARCHAR", "apiId": "VARCHAR", "ip": "VARCHAR",
+            "sourceIp": "VARCHAR", "caller": "VARCHAR", "userArn": "VARCHAR", "apiKeyId": "VARCHAR",
+            "principalId": "VARCHAR", "iss": "VARCHAR", "azp": "VARCHAR", "client_id": "VARCHAR", "sub": "VARCHAR",
+            "requestTimeEpoch": "VARCHAR", "requestTime": "VARCHAR", "httpMethod": "VARCHAR",
+            "resourcePath": "VARCHAR", "routeKey": "VARCHAR", "path": "VARCHAR", "status": "VARCHAR",
+            "responseLength": "VARCHAR", "responseLatency": "VARCHAR", "domainName": "VARCHAR",
+            "messageType": "VARCHAR", "owner": "VARCHAR", "logEvents": "VARCHAR"
+        }') END AS r,
+        -- Text shapes: fields in the order of AWS's documented CLF and CSV format strings.
+        CASE
+            WHEN starts_with(line, '{') THEN NULL
+            WHEN starts_with(line, '<request ') AND regexp_matches(line, '</request>\s*$') THEN struct_pack(
+                ip := regexp_extract(line, '<ip>([^<]*)</ip>', 1),
+                caller := regexp_extract(line, '<caller>([^<]*)</caller>', 1),
+                "time" := regexp_extract(line, '<requestTime>([^<]*)</requestTime>', 1),
+                method := regexp_extract(line, '<httpMethod>([^<]*)</httpMethod>', 1),
+                route := regexp_extract(line, '<(?:resourcePath|routeKey)>([^<]*)</', 1),
+                status := regexp_extract(line, '<status>([^<]*)</status>', 1),
+                bytes := regexp_extract(line, '<responseLength>([^<]*)</responseLength>', 1),
+                request_id := regexp_extract(line, '^<request id="([^"]*)"', 1),
+                extended_id := regexp_extract(line, '<extendedRequestId>([^<]*)</extendedRequestId>', 1)
+            )
+            WHEN starts_with(line, 'requestId: ') THEN struct_pack(
+                ip := regexp_extract(line, ', ip: ([^,]*)', 1),
+                caller := regexp_extract(line, ', caller: ([^,]*)', 1),
+                "time" := regexp_extract(line, ', requestTime: ([^,]*)', 1),
+                method := regexp_extract(line, ', httpMethod: ([^,]*)', 1),
+                route := regexp_extract(line, ', (?:resourcePath|routeKey): ([^,]*)', 1),
+                status := regexp_extract(line, ', status: ([^,\s]*)', 1),
+                bytes := regexp_extract(line, ', responseLength: ([^,\s]*)', 1),
+                request_id := regexp_extract(line, '^requestId: ([^,]*)', 1),
+                extended_id := regexp_extract(line, ', extendedRequestId: ([^,\s]*)', 1)
+            )
+            WHEN contains(line, '[') THEN regexp_extract(
+                line,
+                '^(\S+) (\S+) \S+ \[([^\]]+)\] ?"(\S+) (\S+) \S+" (\d+|-) (\d+|-) ([^\s"]+)(?: ([^\s"]+))?\s*$',
+                ['ip', 'caller', 'time', 'method', 'route', 'status', 'bytes', 'request_id', 'extended_id']
+            )
+            ELSE regexp_extract(
+                line,
+                '^([^,]+),([^,]+),[^,]+,([^,]+),([^,]+),([^,]+),[^,]+,(\d+|-),(\d+|-),([^,\s]+)(?:,([^,\s]+))?\s*$',
+                ['ip', 'caller', 'time', 'method', 'route', 'status', 'bytes', 'request_id', 'extended_id']
+            )
+        END AS t
+    FROM framed
+),
+
+named AS (
+    SELECT
+        position,
+        item,
+        line,
+        CASE
+            WHEN r.messageType IS NOT NULL THEN 'NOT_A_REQUEST'
+            WHEN r IS NOT NULL OR t.time != '' THEN NULL
+            WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON'
+            ELSE 'NOT_OBJECT'
+        END AS format_reason,
+        present(coalesce(r.requestId, t.request_id)) AS request_id,
+        present(coalesce(r.extendedRequestId, t.extended_id)) AS extended_id,
+        present(r.requestTimeEpoch) AS epoch_text,
+        present(coalesce(r.requestTime, t.time)) AS clf_text,
+        present(coalesce(r.httpMethod, t.method)) AS method,
+        present(r.path) AS target,
+        present(coalesce(r.resourcePath, t.route)) AS resource_path,
+        present(r.routeKey) AS route_key,
+        r.routeKey IS NOT NULL AS has_route_key,
+        present(coalesce(r.status, t.status)) AS status_text,
+        present(coalesce(r.responseLength, t.bytes)) AS response_bytes_text,
+        present(r.responseLatency) AS latency_ms_text,
+        present(coalesce(r.ip, r.sourceIp, t.ip)) AS client_ip_text,
+        present(r.apiKeyId) AS api_key,
+        coalesce(present(r.userArn), present(r.caller), present(t.caller)) AS iam,
+        present(r.iss) AS issuer,
+        coalesce(present(r.azp), present(r.client_id), present(r.sub)) AS client,
+        present(r.principalId) AS principal,
+        present(r.apiId) AS service,
+        present(r.domainName) AS host_text
+    FROM parsed
+)
+
+SELECT
+    position,
+    item,
+    line,
+    format_reason,
+    coalesce(extended_id, request_id) AS event_id,
+    extended_id IS NOT NULL OR has_route_key AS id_is_safe,
+    coalesce(epoch_text, clf_text) AS time_text,
+    coalesce(epoch_number_us(epoch_text), clf_time_us(clf_text)) AS time_us,
+    method,
+    target,
+    coalesce(resource_path, route_key) AS route,
+    status_text,
+    NULL::VARCHAR AS request_bytes_text,
+    response_bytes_text,
+    latency_ms_text,
+    client_ip_text,
+    CASE
+        WHEN api_key IS NOT NULL THEN 'api_key'
+        WHEN iam IS NOT NULL THEN 'iam'
+        WHEN issuer IS NOT NULL THEN 'oidc'
+        WHEN principal IS NOT NULL THEN 'consumer'
+        ELSE 'none'
+    END AS identity_kind,
+    coalesce(api_key, iam, issuer, principal) AS identity_value,
+    CASE WHEN api_key IS NULL AND iam IS NULL AND issuer IS NOT NULL THEN client END AS identity_client,
+    service,
+    host_text
+FROM named

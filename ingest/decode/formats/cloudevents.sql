@@ -1,0 +1,99 @@
+-- cloudevents: CloudEvents 1.0 in JSON, one event a line or an array of them (a batch, [] is one without events), as OpenMeter's
+-- clients send them.
+-- Fields: id, source, subject, time, specversion; of data, where it is an object: method, path, route, status_code,
+--   request_bytes, response_bytes, latency_ms. Other data is the business of who made it.
+-- Units: time RFC 3339; bytes, ms. Numbers are JSON numbers: bytes whole and written as digits (1.0 and 1e3 are refused, -0 is 0).
+-- Strict: at most 64 KiB an event, 32 levels, 256 fields; no name twice; specversion 1.0; of a source with `event_types` in the
+--   catalog only those types. Nothing is guessed: what is not exactly so is refused with a reason of its own.
+-- Id: id is unique within its source, so the event's is "<source> <id>", or its SHA-256 where that is longer than 128 characters.
+--   The producer chooses it and must make it anew for each event: take events from producers of your own, not from who pays.
+-- Varying: id_behind id, time time, unread data/path, request_bytes data/request_bytes, response_bytes data/response_bytes
+-- Varying: latency_ms data/latency_ms
+-- Identity: subject, the customer (consumer). The service is the source.
+-- in:  lines(position, line); given, one row: event_types, or NULL for any
+-- out: the entry columns of ingest/decode/sql/normalise.sql
+WITH framed AS (
+    SELECT position, 0 AS item, line
+    FROM lines
+    WHERE NOT starts_with(line, '[')
+    UNION ALL
+    SELECT position, unnest(range(len(records)))::INTEGER AS item, unnest(records) AS line
+    FROM (
+        SELECT position, CASE WHEN json_valid(line) THEN json_extract(line, '$[*]')::VARCHAR[] ELSE [line] END AS records
+        FROM lines
+        WHERE starts_with(line, '[')
+    )
+),
+
+parsed AS (
+    SELECT
+        position,
+        item,
+        line,
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
+            "id": "JSON", "source": "JSON", "specversion": "VARCHAR", "type": "VARCHAR", "subject": "JSON", "time": "VARCHAR",
+            "data": {
+                "method": "VARCHAR", "path": "VARCHAR", "route": "VARCHAR", "status_code": "JSON",
+                "request_bytes": "JSON", "response_bytes": "JSON", "latency_ms": "JSON"
+            }
+        }') END AS r
+    FROM framed
+),
+
+named AS (
+    -- Of JSON type, so that 1 and "1" stay two things.
+    SELECT
+        position,
+        item,
+        line,
+        r,
+        CASE WHEN starts_with(r.id, '"') THEN json_extract_string(r.id, '$') END AS id,
+        CASE WHEN starts_with(r.source, '"') THEN json_extract_string(r.source, '$') END AS source,
+        CASE WHEN starts_with(r.subject, '"') THEN json_extract_string(r.subject, '$') END AS subject,
+        nullif(r.data.status_code::VARCHAR, 'null') AS status,
+        nullif(r.data.request_bytes::VARCHAR, 'null') AS request_bytes,
+        nullif(r.data.response_bytes::VARCHAR, 'null') AS response_bytes,
+        nullif(r.data.latency_ms::VARCHAR, 'null') AS latency_ms
+    FROM parsed
+)
+
+SELECT
+    position,
+    item,
+    line,
+    CASE
+        WHEN r IS NULL THEN no_object(line)
+        WHEN strlen(line) > 65536 THEN 'TOO_LARGE'
+        WHEN r.specversion IS DISTINCT FROM '1.0' THEN 'SCHEMA_UNKNOWN'
+        WHEN given.event_types IS NOT NULL AND NOT coalesce(list_contains(given.event_types, r.type), FALSE) THEN 'UNKNOWN_METER'
+        WHEN r.id IS NULL OR r.id = 'null' THEN 'NO_ID'
+        WHEN id IS NULL OR (source IS NULL AND r.source != 'null') OR (subject IS NULL AND r.subject != 'null') THEN 'WRONG_TYPE'
+        WHEN quantity_problem(request_bytes) IS NOT NULL THEN quantity_problem(request_bytes)
+        WHEN quantity_problem(response_bytes) IS NOT NULL THEN quantity_problem(response_bytes)
+        WHEN NOT regexp_matches(latency_ms, '^-?[0-9]') THEN 'WRONG_TYPE'
+        WHEN starts_with(latency_ms, '-') AND latency_ms != '-0' THEN 'NEGATIVE'
+    END AS format_reason,
+    CASE
+        WHEN coalesce(source, '') = '' OR contains(source, ' ') THEN ''
+        WHEN length(id) > 128 OR id < '!' THEN id
+        WHEN length(source) + length(id) < 128 THEN source || ' ' || id
+        ELSE sha256(source || ' ' || id)
+    END AS event_id,
+    TRUE AS id_is_safe,
+    r.time AS time_text,
+    iso_time_us(r.time) AS time_us,
+    nullif(r.data.method, '') AS method,
+    r.data.path AS target,
+    nullif(r.data.route, '') AS route,
+    status AS status_text,  -- a text stays one, quotes and all: no status
+    request_bytes AS request_bytes_text,
+    response_bytes AS response_bytes_text,
+    latency_ms AS latency_ms_text,
+    NULL::VARCHAR AS client_ip_text,
+    CASE WHEN subject = '' OR subject IS NULL THEN 'none' ELSE 'consumer' END AS identity_kind,
+    nullif(subject, '') AS identity_value,
+    NULL::VARCHAR AS identity_client,
+    nullif(source, '') AS service,
+    NULL::VARCHAR AS host_text
+FROM named
+CROSS JOIN given

@@ -1,0 +1,121 @@
+-- haproxy: HAProxy's HTTP log (option httplog), with or without a syslog header, and its JSON (log-format "%{+json}o …").
+-- Fields: client:port [accept date] frontend backend/server TR/Tw/Tc/Tr/Ta status bytes … "request". JSON keys are those of
+--   HAProxy's own example: client_ip, request_date, frontend_name, backend_name, time_active, status_code, bytes_read,
+--   request_line; also method, uri, host, bytes_uploaded, unique_id, api_key_id, consumer, iss with azp, client_id or sub.
+-- Units: the date has no zone and is read as UTC (a date with a zone is read with it), 1 ms; times in ms, -1 where a phase
+--   was not reached; bytes_read and bytes_uploaded with headers. Status -1 (no response) is 0. "+" (option logasap) marks
+--   lower bounds: for billing log at the end.
+-- Id: unique_id, which must hold %ID made by a unique-id-format of HAProxy's own fields. The HTTP log has none: derived.
+-- Varying: time request_date, id unique_id, address client_ip, latency_ms time_active, request_bytes bytes_uploaded, response_bytes bytes_read
+-- Varying: request request_line, unread uri, unread host
+-- Identity: JSON only, api_key_id (api_key) > iss (oidc) > consumer.
+-- Connections of TCP mode and failed handshakes are no requests.
+-- in:  lines(position, line)
+-- out: the entry columns of ingest/decode/sql/normalise.sql
+WITH framed AS (
+    SELECT
+        position,
+        -- The syslog header of RFC 3164 (also with an ISO date) or RFC 5424.
+        CASE
+            WHEN starts_with(line, '{') OR regexp_matches(line, '^\S+:\d+ \[') THEN line
+            ELSE regexp_replace(
+                line,
+                '^(?:<\d+>)?(?:1 (?:\S+ ){5}- |(?:\d{4}-\S+|[A-Z][a-z]{2} [ \d]\d [\d:]{8}) \S+ [^\s\[]+\[\d+\]: )',
+                ''
+            )
+        END AS line
+    FROM (SELECT position, unwrapped(line) AS line FROM lines)
+),
+
+cut AS (
+    SELECT
+        position,
+        line,
+        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
+            "client_ip": "VARCHAR", "request_date": "VARCHAR", "frontend_name": "VARCHAR", "backend_name": "VARCHAR",
+            "time_active": "VARCHAR", "status_code": "VARCHAR", "bytes_read": "VARCHAR", "bytes_uploaded": "VARCHAR",
+            "request_line": "VARCHAR", "method": "VARCHAR", "uri": "VARCHAR", "host": "VARCHAR", "unique_id": "VARCHAR",
+            "api_key_id": "VARCHAR", "consumer": "VARCHAR", "iss": "VARCHAR", "azp": "VARCHAR", "client_id": "VARCHAR",
+            "sub": "VARCHAR"
+        }') END AS r,
+        -- Of what stands between these, HAProxy escapes the quotes.
+        CASE WHEN NOT starts_with(line, '{') THEN string_split(line, '"') END AS q
+    FROM framed
+),
+
+read AS (
+    SELECT
+        position,
+        line,
+        r,
+        len(q) > 1 AS has_request,
+        -- client:port, [date], frontend, backend/server, timers, status, bytes; headers with spaces come only after these.
+        string_split(q[1], ' ') AS t,
+        -- The line may be cut, since syslog takes 1,024 bytes: then the request lacks its protocol and its closing quote.
+        request_line(without_newline(coalesce(q[2], r.request_line))) AS request
+    FROM cut
+),
+
+named AS (
+    SELECT
+        position,
+        line,
+        CASE
+            WHEN coalesce(r.request_line, r.method, r.status_code) IS NOT NULL THEN NULL
+            WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
+            WHEN has_request AND regexp_matches(t[2], '^\[\S+\]$') AND regexp_matches(t[5], '^(?:-?\d+/){4}\+?-?\d+$')
+                AND regexp_matches(t[6], '^-?\d+$') AND regexp_matches(t[7], '^\+?\d+$') AND length(t[10]) = 4 THEN NULL
+            -- A connection of TCP mode has three timers, a failed handshake none.
+            WHEN regexp_matches(t[2], '^\[\S+\]$') AND (contains(t[3], '/') OR regexp_matches(t[5], '^(?:-?\d+/){2}\+?-?\d+$'))
+                THEN 'NOT_A_REQUEST'
+            WHEN regexp_matches(line, '^(?:Proxy|Server|Backup Server|Stopping|Connect from|backend|frontend) ') THEN 'NOT_A_REQUEST'
+            ELSE no_object(line)
+        END AS format_reason,
+        present(r.unique_id) AS event_id,
+        coalesce(r.request_date, t[2][2:-2]) AS time,
+        coalesce(present(r.method), present(request.method)) AS method,
+        coalesce(r.uri, present(request.target)) AS target,
+        coalesce(r.frontend_name, t[3]) AS frontend,
+        coalesce(r.backend_name, split_part(t[4], '/', 1)) AS backend,
+        coalesce(r.status_code, t[6]) AS status,
+        coalesce(r.bytes_read, replace(t[7], '+', '')) AS response_bytes,
+        coalesce(r.time_active, replace(split_part(t[5], '/', 5), '+', '')) AS active,
+        coalesce(r.client_ip, left(t[1], length(t[1]) - length(split_part(t[1], ':', -1)) - 1)) AS client,
+        r.bytes_uploaded AS request_bytes,
+        coalesce(r.host, target_host(request.method, present(request.target))) AS host,
+        present(r.api_key_id) AS api_key,
+        present(r.iss) AS issuer,
+        coalesce(present(r.azp), present(r.client_id), present(r.sub)) AS issuer_client,
+        present(r.consumer) AS consumer
+    FROM read
+)
+
+SELECT
+    position,
+    0 AS item,
+    line,
+    format_reason,
+    event_id,
+    TRUE AS id_is_safe,
+    present(time) AS time_text,
+    CASE WHEN contains(time, ' ') THEN clf_time_us(time) ELSE epoch_us(try_strptime(time, '%d/%b/%Y:%H:%M:%S.%g')) END AS time_us,
+    method,
+    target,
+    present(rtrim(frontend, '~')) AS route,
+    CASE WHEN status = '-1' THEN '0' ELSE present(status) END AS status_text,
+    present(request_bytes) AS request_bytes_text,
+    present(response_bytes) AS response_bytes_text,
+    CASE WHEN active != '-1' THEN present(active) END AS latency_ms_text,
+    present(client) AS client_ip_text,
+    CASE
+        WHEN api_key IS NOT NULL THEN 'api_key'
+        WHEN issuer IS NOT NULL THEN 'oidc'
+        WHEN consumer IS NOT NULL THEN 'consumer'
+        ELSE 'none'
+    END AS identity_kind,
+    coalesce(api_key, issuer, consumer) AS identity_value,
+    CASE WHEN api_key IS NULL AND issuer IS NOT NULL THEN issuer_client END AS identity_client,
+    present(backend) AS service,
+    present(host) AS host_text
+FROM named

@@ -1,0 +1,117 @@
+-- istio: access logs of Istio's proxies, the default text format and JSON (accessLogEncoding).
+-- Fields: [start] "method path protocol" status flags details termination "failure" received sent duration upstream-time
+--   "forwarded" "agent" "id" "authority" "upstream" cluster upstream-local downstream-local downstream-remote sni route; JSON
+--   with the names of Istio's default.
+-- Units: start time in ms, UTC; duration in ms; bytes of the bodies without headers. Status 0: the client left first.
+-- Id: none is safe. The request id is shown, but a client may set it, and the hops of one request share it: derived.
+-- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent
+-- Varying: address downstream_remote_address, unread request_id, unread path, unread authority
+-- Identity: JSON only, with keys of one's own: x_api_key_id (api_key) > jwt_iss (oidc, with jwt_azp, jwt_client_id or jwt_sub) >
+--   downstream_peer_uri_san (consumer, the mTLS principal).
+-- Meter one hop, the ingress gateway: inbound and outbound sidecars each log the request.
+-- in:  lines(position, line)
+-- out: the entry columns of ingest/decode/sql/normalise.sql
+WITH framed AS (
+    SELECT position, unwrapped(line) AS line
+    FROM lines
+),
+
+cut AS (
+    SELECT
+        position,
+        line,
+        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
+            "start_time": "VARCHAR", "duration": "VARCHAR", "method": "VARCHAR", "path": "VARCHAR", "authority": "VARCHAR",
+            "response_code": "VARCHAR", "bytes_received": "VARCHAR", "bytes_sent": "VARCHAR",
+            "downstream_remote_address": "VARCHAR", "route_name": "VARCHAR", "upstream_cluster": "VARCHAR",
+            "request_id": "VARCHAR", "x_api_key_id": "VARCHAR", "jwt_iss": "VARCHAR", "jwt_azp": "VARCHAR",
+            "jwt_client_id": "VARCHAR", "jwt_sub": "VARCHAR", "downstream_peer_uri_san": "VARCHAR"
+        }') END AS r,
+        CASE WHEN NOT starts_with(line, '{') THEN string_split(line, '"') END AS q
+    FROM framed
+),
+
+read AS (
+    SELECT
+        position,
+        line,
+        r,
+        nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
+        regexp_extract(q[2], '^(\S+) (\S+)(?: .*)?$', ['method', 'target']) AS request,
+        -- A path may hold a quote, which the proxy does not escape: then the line is read again, slowly, up to the sizes.
+        CASE
+            WHEN q IS NULL THEN NULL
+            WHEN regexp_matches(q[3], '^ (?:\d+|-) \S+ \S+ \S+ $') THEN regexp_extract(
+                q[3] || q[5], '^ (\d+|-) \S+ \S+ \S+  (\d+|-) (\d+|-) (\d+|-) (?:\d+|-) $', ['status', 'received', 'sent', 'duration']
+            )
+            ELSE regexp_extract(
+                line,
+                '^\[[^\]]+\] "\S+ \S+ [^ "]+" (\d+|-) \S+ \S+ \S+ "[^"]*" (\d+|-) (\d+|-) (\d+|-) (?:\d+|-) "',
+                ['status', 'received', 'sent', 'duration']
+            )
+        END AS result,
+        -- From the end: the proxy escapes nothing, and the user agent before these is the client's.
+        CASE WHEN len(q) >= 15 THEN q[-6] END AS request_id,
+        CASE WHEN len(q) >= 15 THEN q[-4] END AS authority,
+        CASE WHEN len(q) >= 15 THEN string_split(without_newline(q[-1]), ' ') END AS proxied
+    FROM cut
+),
+
+named AS (
+    SELECT
+        position,
+        line,
+        CASE
+            WHEN coalesce(r.response_code, r.method) IS NOT NULL THEN NULL
+            WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
+            WHEN time IS NOT NULL AND result.status != '' AND len(proxied) >= 7 THEN NULL
+            ELSE no_object(line)
+        END AS format_reason,
+        coalesce(request_id, r.request_id) AS request_id,
+        coalesce(time, r.start_time) AS time,
+        coalesce(request.method, r.method) AS method,
+        coalesce(request.target, r.path) AS target,
+        coalesce(proxied[-1], r.route_name) AS route,
+        coalesce(result.status, r.response_code) AS status,
+        coalesce(result.received, r.bytes_received) AS request_bytes,
+        coalesce(result.sent, r.bytes_sent) AS response_bytes,
+        coalesce(result.duration, r.duration) AS duration,
+        coalesce(proxied[5], r.downstream_remote_address) AS client,
+        coalesce(proxied[2], r.upstream_cluster) AS cluster,
+        coalesce(authority, r.authority) AS host,
+        present(r.x_api_key_id) AS api_key,
+        present(r.jwt_iss) AS issuer,
+        coalesce(present(r.jwt_azp), present(r.jwt_client_id), present(r.jwt_sub)) AS issuer_client,
+        present(r.downstream_peer_uri_san) AS peer
+    FROM read
+)
+
+SELECT
+    position,
+    0 AS item,
+    line,
+    format_reason,
+    present(request_id) AS event_id,
+    FALSE AS id_is_safe,
+    present(time) AS time_text,
+    iso_time_us(time) AS time_us,
+    present(method) AS method,
+    target,
+    present(route) AS route,
+    present(status) AS status_text,
+    present(request_bytes) AS request_bytes_text,
+    present(response_bytes) AS response_bytes_text,
+    present(duration) AS latency_ms_text,
+    present(client) AS client_ip_text,
+    CASE
+        WHEN api_key IS NOT NULL THEN 'api_key'
+        WHEN issuer IS NOT NULL THEN 'oidc'
+        WHEN peer IS NOT NULL THEN 'consumer'
+        ELSE 'none'
+    END AS identity_kind,
+    coalesce(api_key, issuer, peer) AS identity_value,
+    CASE WHEN api_key IS NULL AND issuer IS NOT NULL THEN issuer_client END AS identity_client,
+    present(cluster) AS service,
+    present(host) AS host_text
+FROM named

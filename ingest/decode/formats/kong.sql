@@ -1,0 +1,88 @@
+-- kong: Kong Gateway log plugins (http-log, file-log, tcp-log, kafka-log …), one JSON object or one array a line;
+-- lines of the NGINX access log (combined) that file-log leaves between them are read, too.
+-- Fields: kong.log.serialize(), Kong 2.0 to 3.x.
+-- Units: started_at in ms since the epoch (values below 10^11: seconds); latencies in ms; sizes in bytes, headers
+--   included; request.size and response.size come as numbers or strings.
+-- Id: request.id, else the response header x-kong-request-id; Kong makes both, a client cannot choose them.
+--   Older Kong has neither: derived. Correlation-id headers are not used, since a client may set them.
+-- Varying: id request/id, id response/headers/x-kong-request-id, epoch started_at, unread request/uri, unread request/headers/host
+-- Varying: request_bytes request/size, response_bytes response/size, latency_ms latencies/request, address client_ip
+-- Identity: consumer.id, else authenticated_entity.consumer_id (consumer); else authenticated_entity.id (api_key).
+-- in:  lines(position, line)
+-- out: the entry columns of ingest/decode/sql/normalise.sql
+WITH framed AS (
+    SELECT position, 0 AS item, line
+    FROM lines
+    WHERE NOT starts_with(line, '[')
+    UNION ALL
+    SELECT position, unnest(range(len(records)))::INTEGER AS item, unnest(records) AS line
+    FROM (
+        SELECT position, records_in(line, '$[*]') AS records
+        FROM lines
+        WHERE starts_with(line, '[')
+    )
+),
+
+parsed AS (
+    SELECT
+        position,
+        item,
+        line,
+        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
+            "request": {"id": "VARCHAR", "method": "VARCHAR", "uri": "VARCHAR", "size": "VARCHAR", "headers": {"host": "VARCHAR"}},
+            "response": {"status": "VARCHAR", "size": "VARCHAR", "headers": {"x-kong-request-id": "VARCHAR"}},
+            "latencies": {"request": "VARCHAR"},
+            "started_at": "VARCHAR",
+            "client_ip": "VARCHAR",
+            "route": {"id": "VARCHAR", "name": "VARCHAR"},
+            "service": {"id": "VARCHAR", "name": "VARCHAR"},
+            "consumer": {"id": "VARCHAR"},
+            "authenticated_entity": {"id": "VARCHAR", "consumer_id": "VARCHAR"}
+        }') END AS r,
+        CASE WHEN NOT starts_with(line, '{') THEN regexp_extract(
+            line,
+            '^(\S+) \S+ (\S+) \[([^\]]+)\] "([A-Za-z][A-Za-z0-9_-]*) (\S+)[^"]*" (\d{3}) (\d+|-)(?:\s|$)',
+            ['ip', 'user', 'time', 'method', 'target', 'status', 'bytes']
+        ) END AS t
+    FROM framed
+)
+
+SELECT
+    position,
+    item,
+    line,
+    CASE
+        WHEN r IS NOT NULL AND r.request IS NULL THEN 'NOT_A_REQUEST'
+        WHEN r IS NOT NULL OR t.time != '' THEN NULL
+        WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON'
+        ELSE 'NOT_OBJECT'
+    END AS format_reason,
+    coalesce(r.request.id, r.response.headers['x-kong-request-id']) AS event_id,
+    TRUE AS id_is_safe,
+    coalesce(r.started_at, nullif(t.time, '')) AS time_text,
+    coalesce(epoch_number_us(r.started_at), clf_time_us(t.time)) AS time_us,
+    coalesce(r.request.method, nullif(t.method, '')) AS method,
+    coalesce(r.request.uri, t.target) AS target,
+    coalesce(r.route.name, r.route.id) AS route,
+    coalesce(r.response.status, nullif(t.status, '')) AS status_text,
+    r.request.size AS request_bytes_text,
+    coalesce(r.response.size, nullif(nullif(t.bytes, ''), '-')) AS response_bytes_text,
+    r.latencies.request AS latency_ms_text,
+    coalesce(r.client_ip, nullif(t.ip, '')) AS client_ip_text,
+    CASE
+        WHEN coalesce(r.consumer.id, r.authenticated_entity.consumer_id) IS NOT NULL THEN 'consumer'
+        WHEN r.authenticated_entity.id IS NOT NULL THEN 'api_key'
+        WHEN t.user NOT IN ('', '-') AND t.status != '401' THEN 'consumer'
+        ELSE 'none'
+    END AS identity_kind,
+    coalesce(
+        r.consumer.id,
+        r.authenticated_entity.consumer_id,
+        r.authenticated_entity.id,
+        CASE WHEN t.user NOT IN ('', '-') AND t.status != '401' THEN t.user END
+    ) AS identity_value,
+    NULL::VARCHAR AS identity_client,
+    coalesce(r.service.name, r.service.id) AS service,
+    r.request.headers.host AS host_text
+FROM parsed

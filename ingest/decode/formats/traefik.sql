@@ -1,0 +1,93 @@
+-- traefik: Traefik access logs, CLF (the default) and JSON.
+-- Fields: CLF is combined with four more: number of the request, "router", "server URL", duration; JSON as the reference of
+--   Traefik 2 and 3 names them.
+-- Units: StartUTC in ns, CLF 1 s; Duration in ns, CLF in ms; bodies in bytes, without headers; CLF has no request size.
+-- Id: none, always derived: RequestCount begins anew with each process.
+-- Varying: time StartUTC, latency_ns Duration, request_bytes RequestContentSize, response_bytes DownstreamContentSize
+-- Varying: address ClientHost, unread RequestPath, unread RequestHost
+-- Identity: ClientUsername (consumer; not on 401).
+-- in:  lines(position, line)
+-- out: the entry columns of ingest/decode/sql/normalise.sql
+WITH framed AS (
+    SELECT position, unwrapped(line) AS line
+    FROM lines
+),
+
+cut AS (
+    SELECT
+        position,
+        line,
+        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
+            "StartUTC": "VARCHAR", "Duration": "VARCHAR", "RequestMethod": "VARCHAR", "RequestPath": "VARCHAR",
+            "RequestHost": "VARCHAR", "RequestContentSize": "VARCHAR", "DownstreamStatus": "VARCHAR",
+            "DownstreamContentSize": "VARCHAR", "RouterName": "VARCHAR", "ServiceName": "VARCHAR",
+            "ClientHost": "VARCHAR", "ClientUsername": "VARCHAR"
+        }') END AS r,
+        CASE WHEN NOT starts_with(line, '{') THEN quote_parts(line) END AS q
+    FROM framed
+),
+
+read AS (
+    SELECT
+        position,
+        line,
+        r,
+        clf_head(q[1]) AS head,
+        request_line(q[2]) AS request,
+        -- From the end: a path may hold a quote, which Traefik escapes only further on.
+        clf_result(CASE WHEN len(q) >= 11 THEN q[-9] ELSE q[3] END) AS result,
+        CASE WHEN len(q) >= 11 THEN q[-4] END AS router,
+        CASE WHEN len(q) >= 11 THEN nullif(regexp_extract(q[-1], '^ (\d+)ms\s*$', 1), '') END AS milliseconds
+    FROM cut
+),
+
+named AS (
+    SELECT
+        position,
+        line,
+        CASE
+            WHEN coalesce(r.RequestMethod, r.DownstreamStatus) IS NOT NULL THEN NULL
+            WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
+            WHEN head.time != '' AND result.status != '' THEN NULL
+            ELSE no_object(line)
+        END AS format_reason,
+        coalesce(r.StartUTC, head.time) AS time,
+        present(coalesce(r.RequestMethod, request.method)) AS method,
+        present(coalesce(r.RequestPath, unescaped(request.target))) AS target,
+        coalesce(r.RouterName, router) AS router,
+        coalesce(r.DownstreamStatus, result.status) AS status,
+        coalesce(r.DownstreamContentSize, result.bytes) AS response_bytes,
+        coalesce(ms_of_nanoseconds(r.Duration), milliseconds) AS milliseconds,
+        -- A forwarded list has the client first.
+        split_part(coalesce(r.ClientHost, head.client), ',', 1) AS client,
+        verified_user(coalesce(r.ClientUsername, head.user), coalesce(r.DownstreamStatus, result.status)) AS consumer,
+        r.RequestContentSize AS request_bytes,
+        r.ServiceName AS service,
+        coalesce(r.RequestHost, target_host(request.method, present(request.target)), head.host) AS host
+    FROM read
+)
+
+SELECT
+    position,
+    0 AS item,
+    line,
+    format_reason,
+    NULL::VARCHAR AS event_id,
+    FALSE AS id_is_safe,
+    present(time) AS time_text,
+    CASE WHEN contains(time, 'T') THEN iso_time_us(time) ELSE clf_time_us(time) END AS time_us,
+    method,
+    target,
+    present(router) AS route,
+    present(status) AS status_text,
+    request_bytes AS request_bytes_text,
+    present(response_bytes) AS response_bytes_text,
+    milliseconds AS latency_ms_text,
+    present(client) AS client_ip_text,
+    CASE WHEN consumer IS NULL THEN 'none' ELSE 'consumer' END AS identity_kind,
+    consumer AS identity_value,
+    NULL::VARCHAR AS identity_client,
+    present(service) AS service,
+    present(host) AS host_text
+FROM named

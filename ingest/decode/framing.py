@@ -1,0 +1,225 @@
+"""Bytes to lines: one Arrow string per line, without a Python object for any of them.
+
+A line keeps its newline, so the text is used where it lies; formats and JSON do not mind trailing white space.
+Blank lines are no entries. Every other line comes out, whatever its bytes: as text, or as unreadable with a reason.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ingest.decode import documents, json_scan
+from kernels import compiled
+
+Text = bytes | memoryview  # not to be changed once it was split: lines lie in it
+LINE_BYTES_MAX = 1 << 20
+_SHOWN_BYTES = 4096
+_NEWLINE, _SPACE = 10, 32
+_SLICE_BYTES = 1 << 18
+BOM = b"\xef\xbb\xbf"
+# What a text of two or four bytes a character begins with; no UTF-8 does.
+WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+
+LINES = pa.schema([("position", pa.int64()), ("line", pa.string())])
+UNREADABLE = pa.schema(
+    [("position", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("raw_sha256", pa.string())]
+)
+
+
+class Lines(NamedTuple):
+    """`lines` as LINES, in order; `unreadable` as UNREADABLE, a subset of their positions."""
+
+    lines: pa.Table
+    unreadable: pa.Table
+
+
+def split_lines(text: Text, start: int, *, is_cut: bool = False) -> Lines:
+    """The non-blank lines of `text`, whose first byte has offset `start`; a byte order mark before a line is passed over.
+
+    The last line may lack its newline. `is_cut`: then it is half a line, which nobody can complete: it is unreadable.
+    """
+    newlines, is_ascii = _newlines(text)
+    ends = newlines + 1
+    if len(text) and (not len(ends) or ends[-1] != len(text)):
+        ends = np.append(ends, len(text))
+    offsets = np.concatenate([np.zeros(1, np.int64), ends])
+    if not is_ascii and (marked := _marked(text, offsets[:-1])):
+        return split_lines(_without_marks(text, marked), start, is_cut=is_cut)
+    if (np.diff(offsets) > LINE_BYTES_MAX).any():
+        return _readable(*_unfolded(text, offsets, start), is_cut=is_cut)
+    return _readable(text, offsets, offsets[:-1] + start, is_cut=is_cut, is_ascii=is_ascii)
+
+
+def _unfolded(
+    text: Text, offsets: npt.NDArray[np.int64], start: int
+) -> tuple[Text, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """`text` with documents that are longer than a line may be replaced by their records, a line each; offsets and positions of these lines."""
+    pieces, positions, done = [], [], 0
+    for i in np.flatnonzero(np.diff(offsets) > LINE_BYTES_MAX):
+        begin, end = int(offsets[i]), int(offsets[i + 1])
+        if found := documents.records(bytes(text[begin:end])):
+            pieces += [text[offsets[done] : begin], *(record.text + b"\n" for record in found)]
+            positions += [offsets[done:i] + start, np.array([record.start for record in found]) + begin + start]
+            done = int(i) + 1
+    pieces.append(text[offsets[done] :])
+    positions.append(offsets[done:-1] + start)
+    unfolded = b"".join(pieces)
+    ends = _newlines(unfolded)[0] + 1
+    if not len(ends) or ends[-1] != len(unfolded):
+        ends = np.append(ends, len(unfolded))
+    return unfolded, np.concatenate([np.zeros(1, np.int64), ends]), np.concatenate(positions)
+
+
+def too_long(head: bytes, size: int, sha256: str, position: int) -> Lines:
+    """A line of which only the beginning is at hand."""
+    shown = head.decode(errors="backslashreplace") + "\n"
+    detail = f"{size} bytes, at most {LINE_BYTES_MAX}"
+    row = {"position": position, "reason": "TOO_LARGE", "detail": detail, "raw_sha256": sha256}
+    return Lines(
+        pa.table([pa.array([position]), pa.array([shown])], schema=LINES), pa.Table.from_pylist([row], UNREADABLE)
+    )
+
+
+def _marked(text: Text, starts: npt.NDArray[np.int64]) -> list[int]:
+    """Where lines begin with a byte order mark."""
+    first = np.frombuffer(text, np.uint8)[starts]
+    return [int(i) for i in starts[first == BOM[0]] if text[i : i + len(BOM)] == BOM]
+
+
+def _without_marks(text: Text, marked: Sequence[int]) -> bytes:
+    """Byte order marks overwritten with blank lines: nothing else moves."""
+    changed = bytearray(text)
+    for i in marked:
+        changed[i : i + len(BOM)] = b"\n" * len(BOM)
+    return bytes(changed)
+
+
+def whole_document(text: Text, start: int) -> Lines:
+    """`text` as one line, a JSON document that was written over several; as its records, where it is too long for a line."""
+    lead = len(text) - len(bytes(text).removeprefix(BOM).lstrip())
+    offsets = np.array([0, len(text) - lead], np.int64)
+    if offsets[1] > LINE_BYTES_MAX:
+        return _readable(*_unfolded(text[lead:], offsets, start + lead))
+    return _readable(text[lead:], offsets, offsets[:-1] + start + lead)
+
+
+def _newlines(text: Text) -> tuple[npt.NDArray[np.int64], bool]:
+    """Offsets of all newlines, found in slices that stay in the processor's cache; whether all bytes are known to be ASCII."""
+    whole = np.frombuffer(text, np.uint8)
+    whole.flags.writeable = False  # the one kind of array that the loop is compiled for
+    find = json_scan.newlines if compiled.is_loaded() else _equal_newline
+    found, are_ascii = [np.zeros(0, np.int64)], True
+    for i in range(0, len(whole), _SLICE_BYTES):
+        offsets, is_ascii = find(whole[i : i + _SLICE_BYTES])
+        found.append(offsets + i)
+        are_ascii &= is_ascii
+    return np.concatenate(found), are_ascii
+
+
+def _equal_newline(text: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], bool]:
+    return np.flatnonzero(text == _NEWLINE), False
+
+
+def _readable(
+    text: Text,
+    offsets: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.int64],
+    *,
+    is_cut: bool = False,
+    is_ascii: bool = False,
+) -> Lines:
+    array = pa.StringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(text)
+    )
+    lengths = np.diff(offsets)
+    bad = np.flatnonzero(lengths > LINE_BYTES_MAX)
+    if not (is_ascii or _is_utf8(array)):
+        bad = np.union1d(bad, _not_utf8(text, offsets))
+    half = len(offsets) - 2 if is_cut and bytes(text[offsets[-2] :]).strip() else None
+    if half is not None:
+        bad = np.union1d(bad, [half])
+    table = pa.table({"position": pa.array(positions), "line": array}, schema=LINES)
+    unreadable = UNREADABLE.empty_table()
+    if len(bad):
+        table, unreadable = _set_apart(table, text, offsets, bad, half)
+    blank = _blank(text, offsets, lengths)
+    if blank.any():
+        table = table.filter(pa.array(~blank))
+    return Lines(table, unreadable)
+
+
+def _blank(text: Text, offsets: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which lines are white space alone. One byte is seen at once; only longer lines that begin with some are looked at."""
+    blank: npt.NDArray[np.bool_] = lengths == 0
+    if len(text):
+        first = np.frombuffer(text, np.uint8)[np.minimum(offsets[:-1], len(text) - 1)]
+        blank |= (lengths == 1) & (first == _NEWLINE)
+        for i in np.flatnonzero((first <= _SPACE) & ~blank):
+            blank[i] = not bytes(text[offsets[i] : offsets[i + 1]]).strip()
+    return blank
+
+
+def _is_utf8(array: pa.StringArray) -> bool:
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _not_utf8(text: Text, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Which lines are no UTF-8. Only lines with a byte beyond ASCII are tried."""
+    high = np.flatnonzero(np.frombuffer(text, np.uint8) >= 0x80)  # noqa: PLR2004
+    candidates = np.unique(np.searchsorted(offsets, high, side="right") - 1)
+    return np.array([i for i in candidates if not _decodes(bytes(text[offsets[i] : offsets[i + 1]]))], np.int64)
+
+
+def _decodes(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _why(raw: bytes, *, is_half: bool) -> tuple[str, str]:
+    """Reason and detail of a line that no format is given."""
+    if len(raw) > LINE_BYTES_MAX:
+        return "TOO_LARGE", f"{len(raw)} bytes, at most {LINE_BYTES_MAX}"
+    if is_half:
+        return "PARTIAL_LINE", f"the log is at rest and ends inside a line, after {len(raw)} bytes of it"
+    if raw.startswith(WIDE_BOMS):
+        return "BAD_ENCODING", "the line is UTF-16 or UTF-32"
+    return "BAD_UTF8", "the line is no UTF-8"
+
+
+def _set_apart(
+    table: pa.Table, text: Text, offsets: npt.NDArray[np.int64], bad: npt.NDArray[np.int64], half: int | None
+) -> tuple[pa.Table, pa.Table]:
+    """Replace the `bad` lines by a readable beginning of them, and list them with reason and hash."""
+    shown: list[str] = []
+    rows = []
+    for i in bad:
+        raw = bytes(text[offsets[i] : offsets[i + 1]]).rstrip(b"\r\n")
+        shown.append(raw[:_SHOWN_BYTES].decode(errors="backslashreplace") + "\n")
+        reason, detail = _why(raw, is_half=bool(i == half))
+        rows.append(
+            {
+                "position": table["position"][int(i)].as_py(),
+                "reason": reason,
+                "detail": detail,
+                "raw_sha256": hashlib.sha256(raw).hexdigest(),
+            }
+        )
+    pieces, done = [], 0
+    column = table["line"].combine_chunks()
+    for i, line in zip(bad, shown, strict=True):
+        pieces += [column.slice(done, int(i) - done), pa.array([line], pa.string())]
+        done = int(i) + 1
+    pieces.append(column.slice(done))
+    lines = pa.concat_arrays(pieces)
+    return pa.table([table["position"], lines], schema=LINES), pa.Table.from_pylist(rows, UNREADABLE)

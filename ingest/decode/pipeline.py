@@ -1,0 +1,332 @@
+"""Lines to events and dead letters, one SQL pipeline over Arrow tables: format → normalise → attribute.
+
+Total: every entry of every line comes out once, as an event or as a refusal with a reason from the closed list.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.attribution.policies import NO_POLICIES, Judge, Policies
+from ingest.attribution.routing import Routing
+from ingest.decode import field_layout as shapes
+from ingest.decode import formats, json_scan, statements, strict_json
+from ingest.decode.framing import Lines
+from ingest.decode.statements import Statements
+from ingest.decode.template_cache import Bounds, Origin, Twins
+from kernels.dictionaries import repeated, without_unused
+from schemas.tables import CODED, DEAD, FRESH_EVENTS
+
+CREDENTIALS = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("value", pa.string()),  # as a log shows it
+        ("named", pa.string()),  # what is stored instead; null: the value
+        ("partner_id", pa.string()),
+        ("suspended", pa.bool_()),
+        ("policy", pa.int32()),  # what was agreed of its use (ingest.attribution.policies); null: nothing
+        ("from_us", pa.int64()),
+        ("to_us", pa.int64()),
+    ]
+)
+LIMITS = pa.schema(
+    [
+        ("position", pa.int64()),
+        ("earliest_us", pa.int64()),
+        ("latest_us", pa.int64()),
+        ("key", pa.string()),  # of the record, where it names the partner
+    ]
+)
+NO_LIMITS = LIMITS.empty_table()
+_NO_PARTS = pa.schema([("position", pa.int64()), ("item", pa.int32()), ("line", pa.string())]).empty_table()
+PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
+
+
+# So many lines are read in the time in which what finds twins is loaded.
+_TWINS_FROM = 20_000
+# The times a line may have at all, [from, to): ingest/decode/sql/normalise.sql refuses others.
+_TIMES_US = (631_152_000_000_000, 4_102_444_800_000_000)
+
+_Rows = slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
+
+# What a source may have names of its own for.
+FIELDS = (
+    "request_id", "time", "method", "path", "route", "status", "request_bytes", "response_bytes", "latency_ms", "latency_s", "client_ip", "api_key", "consumer",
+    "iam", "service", "host",
+)  # fmt: skip
+
+# What is one value for all lines: the one row of table `given`.
+GIVEN = pa.schema(
+    [
+        ("generation", pa.string()),
+        ("layout", pa.string()),
+        ("source_partner", pa.string()),
+        ("source_suspended", pa.bool_()),
+        ("own_partner", pa.string()),
+        ("judging", pa.bool_()),
+        ("may_tag", pa.bool_()),
+        ("partner_path", pa.string()),
+        ("earliest_us", pa.int64()),
+        ("latest_us", pa.int64()),
+        ("max_age_days", pa.int64()),
+        ("max_future_minutes", pa.int64()),
+        ("event_types", pa.list_(pa.string())),
+        ("strict", pa.bool_()),
+        *((f"field_{name}", pa.string()) for name in FIELDS),
+    ]
+)
+
+
+class SourceRules(NamedTuple):
+    """What the catalog says of one source. Times in microseconds since the epoch, None: no limit."""
+
+    source: str
+    may_tag: bool = False
+    partner_field: str | None = None  # top-level field of the log line that names the partner
+    earliest_us: int | None = None
+    latest_us: int | None = None
+    event_types: tuple[str, ...] | None = None  # of usage events; None: any
+    fields: Mapping[str, str] | None = None  # FIELDS → the name a JSON line has for it; / leads into objects
+    partner: str | None = None  # whose own source it is
+    routes: tuple[tuple[str, str], ...] = ()  # pattern of what is logged, and what it is called
+    own: str | None = None  # the internal partner whose lines without a credential are
+    own_routes: tuple[str, ...] | None = None  # on which routes; None: on any
+    max_age_days: int = 0  # what the limits came from; told to whoever exceeds them
+    max_future_minutes: int = 0
+
+
+class Attribution(NamedTuple):
+    """Who owns which credential: tables CREDENTIALS and PARTNERS; and what was agreed of their use."""
+
+    credentials: pa.Table = CREDENTIALS.empty_table()
+    partners: pa.Table = PARTNERS.empty_table()
+    policies: Policies = NO_POLICIES
+
+
+class Decoded(NamedTuple):
+    """`events` as schemas.tables.FRESH_EVENTS, `refused` as schemas.tables.DEAD; both in log order."""
+
+    events: pa.Table
+    refused: pa.Table
+
+
+def prepare(format_name: str) -> None:
+    """Load what many lines of a format are read with, in half a second; a decoder does so itself, but then its first lines wait for it.
+
+    For a thread beside other work.
+    """
+    shape = shapes.of_format(format_name)
+    if shape is not None:
+        json_scan.load(shape)
+
+
+class Decoder:
+    """One format, one source, one thread: owns a DuckDB connection."""
+
+    def __init__(
+        self, format_name: str, rules: SourceRules, attribution: Attribution, *, twins_from: int = _TWINS_FROM
+    ) -> None:
+        """`twins_from`: from so many lines on, at once or one after another, the statement reads one of those that are alike (ingest/decode/template_cache.py)."""
+        names = rules.fields or {}
+        con = statements.connect()
+        self._statements = Statements(con)
+        self._steps = _steps(format_name, mapped=bool(names))
+        ruled = attribution.policies.policies.num_rows > 0
+        self._judge = Judge(con, format_name, attribution.policies) if ruled else None
+        path = _json_path(names.get("partner", rules.partner_field))
+        tagging = rules.may_tag and path is not None
+        self._said = {
+            "source_partner": rules.partner,
+            "source_suspended": _suspended(attribution.partners, rules.partner),
+            "own_partner": rules.own,
+            "judging": self._judge is not None,
+            "may_tag": rules.may_tag,
+            "partner_path": path,
+            "earliest_us": rules.earliest_us,
+            "latest_us": rules.latest_us,
+            "max_age_days": rules.max_age_days,
+            "max_future_minutes": rules.max_future_minutes,
+            "event_types": None if rules.event_types is None else list(rules.event_types),
+            "strict": formats.is_strict(format_name) or tagging,
+            **{f"field_{name}": _json_path(field) for name, field in names.items()},
+        }
+        self._statements.give(credentials=attribution.credentials, partners=attribution.partners)
+        self._rules = rules
+        self._routing = Routing(rules.routes, rules.own, rules.own_routes)
+        # Own names are read by a statement of their own; policies, and what tags are believed for, look at the whole line.
+        shape = None if names or self._judge or tagging else shapes.of_format(format_name, rules.partner_field)
+        self._twins = None if shape is None else Twins(shape)
+        self._twins_from = twins_from
+        self._lines = 0
+        credentials = attribution.credentials
+        ends = [*credentials["from_us"].chunks, *credentials["to_us"].chunks]
+        self._eras = np.sort(pc.unique(pa.chunked_array(ends, pa.int64())).to_numpy())
+        owners = [
+            *credentials["partner_id"].chunks,
+            *attribution.partners["partner_id"].chunks,
+            pa.array([rules.partner], pa.string()),
+        ]
+        self._owners = pc.unique(pa.concat_arrays(owners)).drop_null()
+        self.layout_prefix = formats.layout_prefix(format_name)
+
+    def decode(
+        self, framed: Lines, generation: str, limits: pa.Table = NO_LIMITS, *, layout: str | None = None
+    ) -> Decoded:
+        """Events and refusals of `framed`, which belongs to file generation `generation`.
+
+        `limits`, as LIMITS, by position: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
+        partner that the record's key names. `layout`: the last line before them that begins with `layout_prefix`.
+        """
+        if not framed.lines.num_rows:  # blank lines alone: no step below needs to know of a block without lines
+            return Decoded(FRESH_EVENTS.empty_table(), DEAD.schema.empty_table())
+        read = partial(self._read, generation=generation, layout=layout, limits=limits)
+        self._lines += framed.lines.num_rows
+        # Many lines wait until what finds twins is loaded; a few more, which make many, do not.
+        many, more = framed.lines.num_rows >= self._twins_from, self._lines >= self._twins_from
+        if self._twins is None or not (many or (more and self._twins.are_at_hand())):
+            return read(framed)
+        origin = Origin(self._rules.source, generation)
+        return Decoded(*self._twins.decode(framed, origin, self._bounds(framed, limits), read))
+
+    def _read(self, framed: Lines, generation: str, layout: str | None, limits: pa.Table) -> Decoded:
+        """Each line by the statement."""
+        given = _given({**self._said, "generation": generation, "layout": layout})
+        self._statements.give(given=given, limits=limits, lines=framed.lines, unreadable=framed.unreadable)
+        rows = self._routing.applied(_judged(_in_order(self._statements.run("events", self._steps))))
+        accepted = pc.is_null(rows["reason"])
+        rows = rows.append_column("outside", self._marks(rows, accepted))
+        constants = {"source": self._rules.source, "generation": generation}
+        events = _shaped(rows, FRESH_EVENTS, constants)  # coded first: then there is less to filter
+        if pc.all(accepted, min_count=0).as_py():
+            return Decoded(events, DEAD.schema.empty_table())
+        refused = rows.filter(pc.invert(accepted))
+        touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
+        self._statements.give(lines=framed.lines.filter(touched), refused=refused)
+        several = bool((rows["item"].to_numpy() > 0).any())
+        self._statements.give(parts=self._statements.run("parts", self._steps) if several else _NO_PARTS)
+        letters = self._statements.run("refuse")
+        return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
+
+    def _bounds(self, framed: Lines, limits: pa.Table) -> Bounds:
+        """What the statement compares a line's time with, and the record's key."""
+        position = framed.lines["position"].to_numpy()
+        spans = np.empty((len(position), 2), np.int64)
+        for side, limit in enumerate((self._rules.earliest_us, self._rules.latest_us)):
+            spans[:, side] = _TIMES_US[side] if limit is None else limit
+        context = np.zeros(len(position), np.int64)
+        if limits.num_rows:
+            limited, row = _rows_of(position, limits["position"].to_numpy())
+            for side, name in enumerate(("earliest_us", "latest_us")):
+                spans[limited, side] = limits[name].to_numpy()[row]
+            context[limited] = self._numbered(limits["key"])[row]
+        return Bounds(np.clip(spans, *_TIMES_US, out=spans), context, self._eras)
+
+    def _numbered(self, keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+        """0 where a record has no key, 1 where its key is nobody's, of whose lines none is accepted; else a number for each owner."""
+        number: npt.NDArray[np.int64] = (
+            pc.index_in(keys, value_set=self._owners).fill_null(-1).to_numpy().astype(np.int64) + 2
+        )
+        number[keys.is_null().to_numpy()] = 0
+        return number
+
+    def _marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
+        if self._judge is None:
+            return pa.nulls(rows.num_rows, CODED)
+        return self._judge.marks(rows, accepted)
+
+
+def _rows_of(position: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> tuple[_Rows, _Rows]:
+    """Which of the positions are among the `known` ones, both sorted, and where there; mostly these are the same."""
+    if np.array_equal(position, known):
+        return slice(None), slice(None)
+    row = np.minimum(np.searchsorted(known, position), len(known) - 1)
+    found = known[row] == position
+    return found, row[found]
+
+
+class Parser:
+    """One format without a catalog: what `python -m ingest parse` shows."""
+
+    def __init__(self, format_name: str) -> None:
+        self._steps = _steps(format_name)
+        self._statements = Statements(statements.connect())
+        self._statements.give(given=_given({"strict": formats.is_strict(format_name)}))
+
+    def parse(self, framed: Lines) -> pa.Table:
+        """Normalised fields of every entry, in order; columns of ingest/decode/sql/parse.sql."""
+        self._statements.give(lines=framed.lines, unreadable=framed.unreadable)
+        return _judged(self._statements.run("parse", self._steps))
+
+
+def _judged(rows: pa.Table) -> pa.Table:
+    """`rows` with the exact reason of those that look suspicious, or that cannot be read; mostly there are none.
+
+    Only these are read by Python, one by one.
+    """
+    doubted = rows["doubted"]
+    if doubted.null_count == len(doubted):
+        return rows
+    at = np.flatnonzero(doubted.is_valid().to_numpy())
+    problems = [strict_json.problem(text) for text in doubted.drop_null().to_pylist()]
+    mask = at[np.array([problem is not None for problem in problems], bool)]
+    told = [problem for problem in problems if problem is not None]
+    return _replaced(
+        _replaced(rows, "reason", mask, [str(p.reason) for p in told]), "detail", mask, [p.detail for p in told]
+    )
+
+
+def _replaced(rows: pa.Table, name: str, at: npt.NDArray[np.int64], values: Sequence[str]) -> pa.Table:
+    mask = np.zeros(rows.num_rows, bool)
+    mask[at] = True
+    column = rows[name].combine_chunks()
+    changed = pc.replace_with_mask(column, pa.array(mask), pa.array(values, column.type))
+    return rows.set_column(rows.schema.get_field_index(name), name, changed)
+
+
+def _json_path(name: str | None) -> str | None:
+    """The JSON path of a field; the catalog lets no quote into a name."""
+    return None if name is None else "$" + "".join(f'."{part}"' for part in name.split("/"))
+
+
+def _steps(format_name: str, *, mapped: bool = False) -> dict[str, str]:
+    """The statements from lines to attributed entries, each after those it reads."""
+    read = formats.statement(format_name)
+    entries = {"read": read, "entries": statements.text("mapped")} if mapped else {"entries": read}
+    return {**entries, "normalised": statements.text("normalise"), "attributed": statements.text("attribute")}
+
+
+def _suspended(partners: pa.Table, partner: str | None) -> bool | None:
+    if partner is None:
+        return None
+    return bool(pc.any(partners.filter(pc.equal(partners["partner_id"], partner))["suspended"]).as_py())
+
+
+def _given(said: Mapping[str, object]) -> pa.Table:
+    """What is one value for all lines, null where nothing is said: the table `given` of the statements."""
+    return pa.Table.from_pylist([dict(said)], GIVEN)
+
+
+def _in_order(rows: pa.Table) -> pa.Table:
+    """By position and item. Arrays and joins may have mixed the order; mostly they have not."""
+    position, item = rows["position"].to_numpy(), rows["item"].to_numpy()
+    step = position[1:] - position[:-1]
+    if bool(((step > 0) | ((step == 0) & (item[1:] > item[:-1]))).all()):
+        return rows
+    return rows.sort_by([("position", "ascending"), ("item", "ascending")])
+
+
+def _shaped(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, str]) -> pa.Table:
+    """The columns of `schema` in order, coded where it says so; those of `constants` hold one value."""
+    columns = []
+    for field in schema:
+        name = field.name
+        column = repeated(constants[name], rows.num_rows) if name in constants else rows[name]
+        if field.type == CODED and not pa.types.is_dictionary(column.type):
+            column = pc.dictionary_encode(column)
+        columns.append(column.cast(field.type))
+    return pa.table(columns, schema=schema)

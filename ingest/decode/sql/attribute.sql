@@ -1,0 +1,101 @@
+-- Who pays: an explicit partner tag, else the credential valid at event time, else the partner whose own source it is. One row
+-- per entry. The hot path: nothing here touches the raw line, unless the source names partners in one of its fields.
+-- in:  normalised, credentials(kind, value, named: what is stored where it is not the value, partner_id, suspended, policy: what
+--      was agreed of its use, or NULL, from_us, to_us: [from, to)), partners(partner_id, suspended);
+--      limits(position, earliest_us, latest_us: [earliest, latest), key) of lines received at times of their own, in records
+--      with a key that names the partner;
+--      given, one row: generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit),
+--      source_partner, source_suspended (or NULL: the source is nobody's own), own_partner (whose lines without a credential may be,
+--      which ingest/attribution/routing.py decides, or NULL)
+-- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
+--      doubtful and detail (of what the format refuses); tag, identity and credential as the log has them; what a policy judges by: policy,
+--      client_ip and the entry's own line
+WITH tagged AS (
+    SELECT
+        normalised.*,
+        given.*,
+        -- A line that is not JSON has no field to name a partner in.
+        CASE
+            WHEN given.partner_path IS NOT NULL AND json_valid(line) THEN nullif(json_extract_string(line, given.partner_path), '')
+        END AS tag,
+        ipv4_head(client_ip) AS ipv4_head -- here, since what a macro names twice is computed twice
+    FROM normalised
+    CROSS JOIN given
+),
+
+matched AS (
+    SELECT
+        t.* REPLACE (
+            coalesce(limits.earliest_us, t.earliest_us) AS earliest_us,
+            coalesce(limits.latest_us, t.latest_us) AS latest_us
+        ),
+        coalesce(exact.partner_id, wider.partner_id) AS credential_partner,
+        CASE
+            WHEN exact.partner_id IS NOT NULL THEN coalesce(exact.named, t.credential)
+            WHEN wider.partner_id IS NOT NULL THEN coalesce(wider.named, t.wider)
+            -- A role's sessions have names without number.
+            WHEN identity_kind = 'iam' THEN coalesce(t.wider, t.credential)
+            ELSE t.credential
+        END AS credential_used,
+        CASE WHEN exact.partner_id IS NOT NULL THEN exact.policy ELSE wider.policy END AS policy,
+        named.partner_id AS tag_partner,
+        limits.key AS record_key,
+        coalesce(exact.suspended, wider.suspended, named.suspended, t.source_suspended, FALSE) AS suspended
+    FROM tagged AS t
+    LEFT JOIN credentials AS exact
+        ON exact.kind = t.identity_kind AND exact.value = t.credential AND t.time_us >= exact.from_us AND t.time_us < exact.to_us
+    -- An issuer stands for every client of it, a role for every session of it, that is not listed itself.
+    LEFT JOIN credentials AS wider
+        ON wider.kind = t.identity_kind AND wider.value = t.wider AND t.time_us >= wider.from_us AND t.time_us < wider.to_us
+    LEFT JOIN partners AS named ON named.partner_id = t.tag
+    LEFT JOIN limits ON limits.position = t.position
+)
+
+SELECT
+    CASE
+        WHEN event_id IS NOT NULL AND id_is_safe THEN event_id
+        WHEN item = 0 THEN '@' || generation || ':' || position
+        ELSE '@' || generation || ':' || position || ':' || item
+    END AS event_id,
+    coalesce(credential_partner, tag_partner, source_partner) AS partner_id,
+    nullif(identity_kind, 'none') AS credential_kind,
+    credential_used AS credential,
+    make_timestamptz(time_us) AS occurred_at,
+    service,
+    method,
+    route,
+    status,
+    request_bytes,
+    response_bytes,
+    latency_us,
+    network_of(client_ip, ipv4_head) AS client_network,
+    suspended,
+    position,
+    item,
+    CASE
+        WHEN reason IS NOT NULL THEN reason
+        WHEN time_us < earliest_us THEN 'TOO_LATE'
+        WHEN time_us >= latest_us THEN 'IN_FUTURE'
+        WHEN tag IS NOT NULL AND tag_partner IS NULL
+            THEN CASE WHEN regexp_full_match(tag, '[a-z0-9_-]{1,64}') THEN 'UNKNOWN_PARTNER' ELSE 'BAD_PARTNER' END
+        WHEN credential_partner != tag THEN 'PARTNER_MISMATCH'
+        WHEN source_partner != coalesce(credential_partner, tag) THEN 'PARTNER_MISMATCH'
+        WHEN record_key != coalesce(credential_partner, tag_partner, source_partner) THEN 'KEY_MISMATCH'
+        WHEN credential_partner IS NOT NULL THEN NULL
+        WHEN source_partner IS NOT NULL THEN NULL
+        WHEN tag IS NOT NULL AND may_tag THEN NULL
+        WHEN identity_kind != 'none' THEN 'UNKNOWN_CREDENTIAL'
+        WHEN tag IS NOT NULL THEN 'TAG_NOT_ALLOWED'
+        WHEN record_key != own_partner THEN 'KEY_MISMATCH'
+        ELSE 'NO_PARTNER'
+    END AS reason,
+    doubtful,
+    detail,
+    tag,
+    identity_kind,
+    wider,
+    matched.credential AS credential_logged,
+    policy,
+    client_ip,
+    line
+FROM matched

@@ -1,0 +1,120 @@
+-- From a format's entries to typed values; what cannot be typed gets its reason. One row per entry.
+-- in:  entries(position, item, line, format_reason, event_id, id_is_safe, time_text, time_us, method, target, route,
+--      status_text, request_bytes_text, response_bytes_text, latency_ms_text, client_ip_text,
+--      identity_kind, identity_value, identity_client, service, host_text),
+--      unreadable(position, reason, detail): lines whose bytes are no text, or too many, or half a line;
+--      given, one row: strict, whether lines of JSON are usage events, of which nothing may be guessed
+-- out: position, item, line, reason, detail, doubtful (whether ingest/decode/strict_json.py must have its say), event_id, id_is_safe, time_us, method, path, route, status, request_bytes,
+--      response_bytes, latency_us, latency_ms_text, client_ip, identity_kind, identity_value, credential, wider (what else the
+--      credential answers to: the issuer of a client, the role of a session), service, host
+WITH typed AS (
+    SELECT
+        entries.position,
+        item,
+        line,
+        coalesce(unreadable.reason, format_reason) AS format_reason,
+        unreadable.detail AS unreadable_detail,
+        event_id,
+        id_is_safe,
+        time_text,
+        time_us,
+        method,
+        path_of(target) AS path,
+        route,
+        status_text,
+        TRY_CAST(whole_number(status_text) AS SMALLINT) AS status,
+        request_bytes_text,
+        whole_number(request_bytes_text) AS request_bytes,
+        response_bytes_text,
+        whole_number(response_bytes_text) AS response_bytes,
+        latency_ms_text,
+        -- 15 digits, so that the product fits; the cast lets one more through where there is an exponent, and an overflow would be
+        -- an error of the whole statement.
+        TRY_CAST(TRY(TRY_CAST(latency_ms_text AS DECIMAL(15, 3)) * 1000) AS BIGINT) AS latency_us,
+        address_of(client_ip_text) AS client_ip,
+        identity_kind,
+        identity_value,
+        CASE WHEN identity_client IS NULL THEN identity_value ELSE identity_value || '#' || identity_client END AS credential,
+        CASE WHEN identity_client IS NOT NULL THEN identity_value WHEN identity_kind = 'iam' THEN role_of(identity_value) END AS wider,
+        service,
+        host_of(host_text) AS host
+    FROM entries
+    LEFT JOIN unreadable ON unreadable.position = entries.position
+),
+
+judged AS (
+    SELECT
+        typed.*,
+        CASE
+            WHEN format_reason IS NOT NULL THEN format_reason
+            -- An id that is not used is not judged: a client could have its calls refused, and not billed, by sending a bad one.
+            WHEN id_is_safe AND regexp_matches(event_id, '[\x00-\x1f\x7f]') THEN 'CONTROL_CHAR'
+            WHEN id_is_safe AND (length(event_id) > 128 OR event_id < '!') THEN 'BAD_ID'
+            WHEN time_text IS NULL THEN 'NO_TIME'
+            WHEN time_us IS NULL THEN time_problem(time_text)
+            WHEN time_us NOT BETWEEN 631152000000000 AND 4102444799999999 THEN 'TIME_RANGE'
+            WHEN status_text IS NOT NULL AND (status IS NULL OR NOT (status = 0 OR status BETWEEN 100 AND 599)) THEN 'BAD_STATUS'
+            WHEN request_bytes_text IS NOT NULL AND (request_bytes IS NULL OR request_bytes NOT BETWEEN 0 AND 10000000000000000) THEN 'NUMBER_RANGE'
+            WHEN response_bytes_text IS NOT NULL AND (response_bytes IS NULL OR response_bytes NOT BETWEEN 0 AND 10000000000000000) THEN 'NUMBER_RANGE'
+            WHEN latency_ms_text IS NOT NULL AND (latency_us IS NULL OR latency_us NOT BETWEEN 0 AND 1000000000000000) THEN 'NUMBER_RANGE'
+        END AS reason
+    FROM typed
+)
+
+SELECT
+    position,
+    item,
+    line,
+    reason,
+    -- Asked first, since most lines have none, and each of twenty would be compared.
+    CASE WHEN reason IS NOT NULL THEN
+        CASE reason
+            WHEN 'BAD_UTF8' THEN unreadable_detail
+            WHEN 'BAD_ENCODING' THEN unreadable_detail
+            WHEN 'PARTIAL_LINE' THEN unreadable_detail
+            WHEN 'TOO_LARGE' THEN coalesce(unreadable_detail, strlen(line) || ' bytes, at most 65536')
+            WHEN 'NOT_JSON' THEN 'neither the JSON nor a text shape of this format'
+            WHEN 'NOT_OBJECT' THEN 'JSON, but not an object'
+            WHEN 'NOT_A_REQUEST' THEN 'a record without a request'
+            WHEN 'SCHEMA_UNKNOWN' THEN 'no specversion, or another than 1.0'
+            WHEN 'UNKNOWN_METER' THEN 'a type that is not among the event_types of the source'
+            WHEN 'NO_ID' THEN 'no event id'
+            WHEN 'BAD_ID' THEN 'event id ' || left(event_id, 40)
+            WHEN 'CONTROL_CHAR' THEN 'event id ' || regexp_replace(left(event_id, 40), '[\x00-\x1f\x7f]', '?', 'g')
+            WHEN 'NO_TIME' THEN 'no request time'
+            WHEN 'NO_ZONE' THEN 'time ' || left(time_text, 40)
+            WHEN 'BAD_TIME' THEN 'time ' || left(time_text, 40)
+            WHEN 'TIME_RANGE' THEN 'time ' || left(time_text, 40) || ' is not in 1990-2099'
+            WHEN 'BAD_STATUS' THEN 'status ' || left(status_text, 40) || ' is not 0 or 100-599'
+            WHEN 'NUMBER_RANGE' THEN 'request bytes ' || coalesce(left(request_bytes_text, 40), 'absent') || ', response bytes '
+                || coalesce(left(response_bytes_text, 40), 'absent') || ', latency ms ' || coalesce(left(latency_ms_text, 40), 'absent')
+                || ': one is no whole number in [0, 10^16]'
+            WHEN 'WRONG_TYPE' THEN 'a number that is no JSON number, or an id, source or subject that is no text'
+            WHEN 'NOT_INTEGER' THEN 'request bytes ' || coalesce(left(request_bytes_text, 40), 'absent') || ', response bytes '
+                || coalesce(left(response_bytes_text, 40), 'absent') || ': one is not written as a whole number'
+            WHEN 'NEGATIVE' THEN 'request bytes ' || coalesce(left(request_bytes_text, 40), 'absent') || ', response bytes '
+                || coalesce(left(response_bytes_text, 40), 'absent') || ', latency ms ' || coalesce(left(latency_ms_text, 40), 'absent')
+                || ': one is below zero'
+        END
+    END AS detail,
+    CASE WHEN given.strict AND unreadable_detail IS NULL AND starts_with(line, '{') THEN doubtful(line) ELSE FALSE END AS doubtful,
+    event_id,
+    id_is_safe,
+    time_us,
+    method,
+    path,
+    route,
+    status,
+    request_bytes,
+    response_bytes,
+    latency_us,
+    latency_ms_text,
+    client_ip,
+    identity_kind,
+    identity_value,
+    credential,
+    wider,
+    service,
+    host
+FROM judged
+CROSS JOIN given

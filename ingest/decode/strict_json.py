@@ -1,0 +1,125 @@
+"""What a text is that was meant as one JSON object: the exact judgement, with its place, of what looks suspicious.
+
+SQL finds the few lines that need it (`doubtful` in ingest/decode/sql/macros.sql, and what is no JSON at all). Total: any text gets an
+answer, in time that grows with its length alone.
+"""
+
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple, NoReturn
+
+from schemas.reasons import Reason
+
+DEPTH_MAX = 32  # keep these three as they stand in ingest/decode/sql/macros.sql
+FIELDS_MAX = 256
+DIGITS_MAX = 38  # of a number: what decimal128 holds
+EXPONENT_MAX = 99
+_SHOWN = 40
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}:]', re.DOTALL)  # each character is in one token at most: linear
+
+
+class Problem(NamedTuple):
+    """Why an object is refused, for the list and for a person."""
+
+    reason: Reason
+    detail: str
+
+
+class _Refused(Exception):
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = Problem(reason, detail)
+
+
+class _Object(list[tuple[str, Any]]):
+    """An object as its fields in order, so that a name may stand twice."""
+
+
+def problem(text: str) -> Problem | None:
+    """What is wrong with `text` as a usage event, or None. Places are bytes from the start of the text."""
+    shape = _depth_and_fields(text)
+    if shape.depth > DEPTH_MAX:
+        return Problem(Reason.TOO_DEEP, f"nested {shape.depth} deep, at most {DEPTH_MAX}")
+    try:
+        found = _DECODER.decode(text)
+    except _Refused as exc:
+        return exc.problem
+    except json.JSONDecodeError as exc:
+        return _not_json(text, exc)
+    if shape.fields > FIELDS_MAX:
+        return Problem(Reason.TOO_MANY_FIELDS, f"{shape.fields} fields, at most {FIELDS_MAX}")
+    return _surrogate(found) or (_twice(found) if isinstance(found, _Object) else None)
+
+
+def _not_json(text: str, exc: json.JSONDecodeError) -> Problem:
+    place = len(text[: exc.pos].encode(errors="surrogatepass"))
+    if exc.msg == "Extra data":
+        return Problem(Reason.TRAILING_DATA, f"something follows the JSON at byte {place}")
+    return Problem(Reason.NOT_JSON, f"no JSON at byte {place}: {exc.msg.lower()}")
+
+
+class _Shape(NamedTuple):
+    depth: int
+    fields: int
+
+
+def _depth_and_fields(text: str) -> _Shape:
+    """How deep brackets nest, and how many colons stand outside of texts; told before a parser recurses into it."""
+    depth = deepest = fields = 0
+    for token in _TOKEN.finditer(text):
+        match token[0][0]:
+            case "{" | "[":
+                depth += 1
+                deepest = max(deepest, depth)
+            case "}" | "]":
+                depth -= 1
+            case ":":
+                fields += 1
+    return _Shape(deepest, fields)
+
+
+def _number(text: str) -> None:
+    """A number's value is not needed here, only whether it can be one of ours."""
+    mantissa, _, exponent = text.lower().partition("e")
+    digits = sum(c.isdigit() for c in mantissa)
+    try:
+        far = abs(int(exponent or "0")) > EXPONENT_MAX if len(exponent) < _SHOWN else True
+        beyond = digits > DIGITS_MAX or far or not Decimal(text).is_finite()
+    except (ValueError, InvalidOperation):
+        beyond = True
+    if beyond:
+        raise _Refused(Reason.NUMBER_RANGE, f"number {text[:_SHOWN]} is beyond what can be kept exactly")
+
+
+def _no_number(text: str) -> NoReturn:
+    raise _Refused(Reason.NOT_JSON, f"{text} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_Object, parse_int=_number, parse_float=_number, parse_constant=_no_number
+)
+
+
+def _twice(found: _Object) -> Problem | None:
+    """A name that stands twice in the event or in its data: what lies deeper is not read."""
+    for fields in (found, *(value for name, value in found if name == "data" and isinstance(value, _Object))):
+        names: set[str] = set()
+        for name, _ in fields:
+            if name in names:
+                return Problem(Reason.DUPLICATE_KEY, f"field {name[:_SHOWN]!a} stands twice")
+            names.add(name)
+    return None
+
+
+def _surrogate(found: object) -> Problem | None:
+    """Half of a pair of surrogates: JSON lets it be written, but it is no character."""
+    if isinstance(found, str):
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            return Problem(Reason.BAD_UTF8, "a text holds half a surrogate pair, which is no character")
+    if isinstance(found, list):
+        parts = (part for pair in found for part in pair) if isinstance(found, _Object) else found
+        return next((bad for part in parts if (bad := _surrogate(part))), None)
+    return None

@@ -1,0 +1,260 @@
+"""Log files as the log: partition = file generation, offset = byte offset in the decompressed text.
+
+Files are read strictly in the given order, each to its end, in blocks cut after a line. One thread reads ahead, a few decode what it
+read, and what they decoded is handed out in order: while the lake commits a batch, which waits for the disk, the next one is made.
+A file that cannot be read stops there, becomes a problem, and the others go on.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from ingest.decode.framing import Lines, Text, split_lines, too_long, whole_document
+from ingest.decode.pipeline import Decoder
+from ingest.files import fingerprint
+from ingest.files.block_reader import (
+    BLOCK_BYTES,
+    LongLine,
+    UnreadableFile,
+    is_complete_json,
+    is_document,
+    is_packed,
+    last_line,
+    last_line_before,
+    open_text,
+    packed_position,
+    pieces,
+)
+from ingest.files.buffers import Buffers
+from ingest.files.fingerprint import FileChanged, Identified, Known
+from schemas.log import Fetched, Origin, Partition, Reader
+from schemas.tables import INGESTED
+
+THREADS = 2
+_AHEAD_BLOCKS = 5  # those that are decoded take a third of their text
+
+
+class _Block(NamedTuple):
+    partition: Partition
+    start: int
+    text: Text
+    tail_sha256: str
+    long: LongLine | None = None  # then `text` is empty
+    document: bool = False
+    cut: bool = False  # it ends inside a line whose rest will not come
+    layout: bytes | None = None  # the last line before it that says how lines are read, where the format has such
+
+    @property
+    def end(self) -> int:
+        """The offset behind it."""
+        return self.start + (self.long.length if self.long else len(self.text))
+
+
+class _Decoding(NamedTuple):
+    """A block that was read, and how far the files were read with it."""
+
+    fetched: Future[Fetched]
+    position: int
+
+
+class FileLog:
+    """The log of one source in files. Not for use by several threads.
+
+    problems: what could not be read, a line each for people. waiting: file → bytes of an unfinished last line.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        source: str,
+        known: Sequence[Known],
+        decoder: Callable[[], Decoder],
+        *,
+        final: bool = False,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        self.problems: list[str] = []
+        self.troubled: set[Path] = set()  # the files that the problems are of
+        self.waiting: dict[str, int] = {}
+        self.bytes_read = 0  # of the files as they lie on disk, up to the batch polled last
+        self.bytes_total = 0
+        self._final = final
+        self._buffers = Buffers(block_bytes)
+        self._files: dict[Partition, Identified] = {}
+        for found in self._identified(files, known):
+            # The name goes into the lake, for people: bytes that are no UTF-8 are shown as escapes.
+            name = os.fsencode(found.path).decode(errors="backslashreplace")
+            self._files[Partition(source, found.generation, name)] = found
+        self.bytes_total = sum(file.path.stat().st_size for file in self._files.values())
+        self._offsets: dict[Partition, int] = {}
+        self._tails = {(k.generation, k.offset): k.tail_sha256 for k in known}
+        self._blocks = self._read_all()
+        self._position = 0  # how far was read ahead
+        self._pending: deque[Future[_Decoding | None]] = deque()
+        self._decoder = decoder
+        self._spare = [decoder()]  # of a thread each; one of its own for every thread that comes to need it
+        prefix = self._spare[0].layout_prefix
+        self._layout_prefix = None if prefix is None else prefix.encode()
+        self._decoders = ThreadPoolExecutor(THREADS, "decode")
+        self._reader = ThreadPoolExecutor(1, "read")
+        self._undecoded = threading.Semaphore(THREADS)  # texts are large: no more of them are held than are decoded
+
+    def start(self, reader: Reader) -> None:
+        """Each file is a partition, in the order in which they are read; read each from where the lake goes on."""
+        for partition, offset in reader.assigned(list(self._files)).items():
+            self._offsets[partition] = offset or 0
+
+    def poll(self) -> Fetched | None:
+        """The next block's entries, or None when all files are read."""
+        while len(self._pending) < _AHEAD_BLOCKS:
+            self._pending.append(self._reader.submit(self._read_ahead))
+        decoding = self._pending.popleft().result()
+        if decoding is None:
+            return None
+        self.bytes_read = decoding.position
+        return decoding.fetched.result()
+
+    @property
+    def partitions(self) -> dict[Partition, Identified]:
+        """The files, each a partition, as they were identified."""
+        return dict(self._files)
+
+    def close(self) -> None:
+        """End the threads; what was decoded ahead is dropped."""
+        self._reader.shutdown(wait=True, cancel_futures=True)
+        self._decoders.shutdown(wait=True, cancel_futures=True)
+
+    def _read_ahead(self) -> _Decoding | None:
+        """Read the next block and have it decoded; None: there is no more."""
+        self._undecoded.acquire()
+        block = next(self._blocks, None)
+        if block is None:
+            self._undecoded.release()
+            return None
+        fetched = self._decoders.submit(self._decode, block)
+        fetched.add_done_callback(lambda _: self._undecoded.release())
+        return _Decoding(fetched, self._position)
+
+    def _identified(self, files: Sequence[Path], known: Sequence[Known]) -> Iterator[Identified]:
+        """Each file's generation; of copies of one log the longest, in the place of the first."""
+        found: dict[str, Identified] = {}
+        for path in files:
+            try:
+                new: Identified | None = fingerprint.identify(path, known)
+                if new and new.generation in found:
+                    new = self._beside(found, new)
+            except (UnreadableFile, FileChanged) as exc:
+                self._problem(path, exc)
+                continue
+            if new and new.head_bytes:  # an empty file has nothing to say yet
+                found[new.generation] = new
+        yield from found.values()
+
+    def _beside(self, found: dict[str, Identified], new: Identified) -> Identified | None:
+        """`new` under a name of its own, or None if it is another copy of a log in `found`: the longer one stays."""
+        twin = found[new.generation]
+        size = fingerprint.text_bytes(new.path)
+        try:
+            twin_size = fingerprint.text_bytes(twin.path)
+        except UnreadableFile as exc:  # a damaged copy must not keep a whole one from being read
+            self._problem(twin.path, exc)
+            found[new.generation] = new
+            return None
+        apart = fingerprint.told_apart(twin, new)
+        if apart is None and size > twin_size:
+            found[new.generation] = new
+        return apart
+
+    def _read_all(self) -> Iterator[_Block]:
+        for partition, file in self._files.items():
+            try:
+                blocks = self._read_one(partition, file.path, self._offsets[partition])
+                yield from blocks if self._layout_prefix is None else self._with_layouts(blocks, self._layout_prefix)
+            except (UnreadableFile, FileChanged) as exc:
+                self._problem(file.path, exc)
+
+    def _problem(self, path: Path, exc: Exception) -> None:
+        self.problems.append(str(exc))
+        self.troubled.add(path)
+
+    def _with_layouts(self, blocks: Iterator[_Block], prefix: bytes) -> Iterator[_Block]:
+        """Blocks of one file, each with the last line before it that says how lines are read."""
+        layout: bytes | None = None
+        for place, block in enumerate(blocks):
+            if not place and block.start:
+                layout = last_line_before(self._files[block.partition].path, block.start, prefix)
+            yield block._replace(layout=layout)
+            layout = last_line(block.text, prefix) or layout
+
+    def _read_one(self, partition: Partition, path: Path, start: int) -> Iterator[_Block]:
+        name = str(path)
+        already = self._position
+        with open_text(path) as text:
+            before = fingerprint.skip(text, start, name)
+            if (tail := self._tails.get((partition.generation, start))) and fingerprint.tail_sha256(before) != tail:
+                raise FileChanged(fingerprint.changed(path))
+            for piece in pieces(text, start, self._buffers, name):
+                self._position = already + packed_position(text)
+                begins, block, cut = piece.start, piece.block, piece.cut
+                fingerprint.check_unmoved(path, text, begins, before, block[: fingerprint.TAIL_BYTES])
+                if long := piece.long:
+                    if not long.ended and not self._is_at_rest(path):
+                        self.waiting[name] = long.length
+                        break
+                    before = long.tail
+                    yield _Block(partition, begins, b"", fingerprint.tail_sha256(before), long)
+                    continue
+                if piece.at_end and begins == 0 and is_document(block):
+                    yield _Block(partition, 0, block, fingerprint.tail_sha256(block), document=True)
+                    break
+                half = bytes(block[cut:]) if piece.at_end else b""
+                if half and self._is_whole(path, half):
+                    cut = len(block)
+                if cut:
+                    before = (before + block[:cut][-fingerprint.TAIL_BYTES :])[-fingerprint.TAIL_BYTES :]
+                    is_cut = bool(half) and cut == len(block) and not (self._final or is_complete_json(half))
+                    yield _Block(partition, begins, block[:cut], fingerprint.tail_sha256(before), cut=is_cut)
+            self._position = already + path.stat().st_size
+
+    def _is_whole(self, path: Path, line: bytes) -> bool:
+        """Whether a last line without a newline is read: half a line is never guessed at. It waits; in a log at rest it is refused."""
+        if self._is_at_rest(path) or is_complete_json(line):
+            return True
+        self.waiting[str(path)] = len(line)
+        return False
+
+    def _is_at_rest(self, path: Path) -> bool:
+        return self._final or is_packed(path)
+
+    def _decode(self, block: _Block) -> Fetched:
+        framed: Lines
+        if block.long:
+            framed = too_long(block.long.head, block.long.size, block.long.sha256, block.start)
+        elif block.document:
+            framed = whole_document(block.text, block.start)
+        else:
+            framed = split_lines(block.text, block.start, is_cut=block.cut)
+        try:
+            decoder = self._spare.pop()
+        except IndexError:
+            decoder = self._decoder()
+        try:
+            layout = None if block.layout is None else block.layout.decode(errors="replace")
+            decoded = decoder.decode(framed, block.partition.generation, layout=layout)
+        finally:
+            self._spare.append(decoder)
+        file = self._files[block.partition]
+        partition, end = block.partition, block.end
+        said = {"source": partition.source, "generation": partition.generation, "from_offset": block.start}
+        said |= {"to_offset": end, "records": 1, "entries": decoded.events.num_rows + decoded.refused.num_rows}
+        return Fetched(
+            partition, block.start, end, decoded.events, decoded.refused,
+            [Origin(partition.generation, block.start, end)], pa.Table.from_pylist([said], INGESTED.schema),
+            block.tail_sha256, file.head_bytes, file.head_sha256,
+        )  # fmt: skip

@@ -1,0 +1,135 @@
+"""Which log a file is, whatever its name: a generation is known by the first bytes of its decompressed text.
+
+Rename, rotation, compression and growth keep the generation. The bytes just before the offset already read are compared
+too, so that another file with the same beginning is never taken for it.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from ingest.decode.framing import Text
+from ingest.files.block_reader import is_packed, open_text, read
+
+HEAD_BYTES = 4096
+TAIL_BYTES = 4096
+_SKIP_BYTES = 8 << 20
+
+
+class Known(NamedTuple):
+    """A generation of which something was read, as the lake has it."""
+
+    generation: str
+    head_bytes: int
+    head_sha256: str
+    offset: int  # the next byte to read
+    tail_sha256: str  # of the last TAIL_BYTES before `offset`
+
+
+class Identified(NamedTuple):
+    """A file and the generation it is."""
+
+    path: Path
+    generation: str
+    head_bytes: int
+    head_sha256: str
+
+
+class FileChanged(Exception):
+    """The file is not what was read under its generation. The message says what differs and what to do."""
+
+
+def identify(path: Path, known: Sequence[Known]) -> Identified:
+    """The generation of `path`: a known one, or a new one. Raises FileChanged, UnreadableFile.
+
+    Longer beginnings are compared first, so that a generation named by more bytes than usual is found again.
+    """
+    for candidate in sorted(known, key=lambda k: -k.head_bytes):
+        head = _head(path, candidate.head_bytes)
+        if len(head) < candidate.head_bytes or _sha256(head) != candidate.head_sha256:
+            continue
+        size, tail = _tail(path, candidate.offset)
+        if size < candidate.offset:
+            raise FileChanged(
+                f"{path} begins like a log that was read up to byte {candidate.offset}, but ends at byte {size}; "
+                f"if it was cut, bring back the whole file; if it is another log, give it a --source of its own"
+            )
+        if _sha256(tail) == candidate.tail_sha256:
+            return Identified(path, candidate.generation, candidate.head_bytes, candidate.head_sha256)
+        return _named_by(path, candidate.offset)
+    return _named_by(path, HEAD_BYTES)
+
+
+def told_apart(first: Identified, second: Identified) -> Identified | None:
+    """`second`, renamed if it only begins like `first`; None if one of the two is a copy or a beginning of the other."""
+    size = min(text_bytes(first.path), text_bytes(second.path))
+    if _tail(first.path, size)[1] == _tail(second.path, size)[1]:
+        return None
+    return _named_by(second.path, size)
+
+
+def text_bytes(path: Path) -> int:
+    """The length of the decompressed text."""
+    return _tail(path, 1 << 62)[0]
+
+
+def tail_sha256(text_before_offset: Text) -> str:
+    """What `Known.tail_sha256` holds, of any text that ends at the offset."""
+    return _sha256(text_before_offset[-TAIL_BYTES:])
+
+
+def skip(text: BinaryIO, offset: int, name: str) -> bytes:
+    """Move `text` to `offset`; the TAIL_BYTES before it."""
+    if not text.seekable():
+        raise ValueError(f"{name} cannot be read from an offset")
+    start = max(0, offset - TAIL_BYTES)
+    text.seek(start)
+    return read(text, offset - start, name)
+
+
+def check_unmoved(path: Path, text: BinaryIO, start: int, before: bytes, after: Text) -> None:
+    """Raise FileChanged if a plain file no longer holds what was just read of it: it was cut, or written anew, meanwhile.
+
+    `before` ends at offset `start`, `after` begins there. What is packed is at rest, and is not looked at again.
+    """
+    if is_packed(path):
+        return
+    said = before or after[:TAIL_BYTES]
+    if os.pread(text.fileno(), len(said), start - len(before)) != said:
+        raise FileChanged(changed(path))
+
+
+def changed(path: Path) -> str:
+    """What to say of a file that became another while it was read."""
+    return f"{path} was cut or written anew while it was read; what it held is read from its copy, if that is among the files"
+
+
+def _named_by(path: Path, head_bytes: int) -> Identified:
+    """A generation named by its first `head_bytes`, of a shorter file by its complete lines, at least by one byte."""
+    head = _head(path, head_bytes)
+    if len(head) < head_bytes:
+        head = head[: head.rfind(b"\n") + 1] or head
+    return Identified(path, _sha256(head)[:24], len(head), _sha256(head))
+
+
+def _head(path: Path, size: int) -> bytes:
+    with open_text(path) as text:
+        return read(text, size, str(path))
+
+
+def _tail(path: Path, offset: int) -> tuple[int, bytes]:
+    """How far the text goes, up to `offset`, and its last TAIL_BYTES before that."""
+    tail, size = b"", 0
+    with open_text(path) as text:
+        if path.stat().st_size >= offset and not is_packed(path):  # plain: no need to read what lies before
+            return offset, skip(text, offset, str(path))
+        while size < offset and (piece := read(text, min(_SKIP_BYTES, offset - size), str(path))):
+            size += len(piece)
+            tail = (tail + piece)[-TAIL_BYTES:]
+    return size, tail
+
+
+def _sha256(data: Text) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,165 @@
+"""Requests that wait are judged together, on a thread of its own: the event loop goes on meanwhile.
+
+Nothing is waited for: what has come while a batch was judged is the next batch, from each producer in turn.
+"""
+
+import asyncio
+import threading
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from ingest.http.bodies import Broken, Shape, event_of, lines_of
+from ingest.http.verdicts import Receipt, Sent, judge
+from ingest.kafka.records import Reading
+
+BATCH_BYTES = 4 << 20
+# What a bug in the decoder may raise, as far as it concerns one request. Everything else (memory, disk) ends the process.
+_BUGS = (
+    duckdb.Error, pa.ArrowException, ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
+
+class Unreadable(Exception):
+    """The decoder failed on this request alone: a bug. Nothing of it was taken."""
+
+
+class Work(NamedTuple):
+    """A request as it came, unpacked."""
+
+    producer: str
+    source: str
+    format: str
+    shape: Shape
+    body: bytes
+    received_us: int
+    has_key: bool
+    attributes: Mapping[str, str] | None = None  # of an event in binary mode; `body` is its data then
+
+
+Outcome = Receipt | Broken | Unreadable
+
+
+class _Waiting(NamedTuple):
+    work: Work
+    loop: asyncio.AbstractEventLoop
+    answer: "asyncio.Future[Outcome]"
+
+
+class Batcher:
+    """Owns the thread, and with it all decoders. `reading(format, source)` gives the decoder, and the same one for equal rules."""
+
+    def __init__(self, reading: Callable[[str, str], Reading], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reading = reading
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._ended = False
+        self._busy_since_s: float | None = None
+        self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
+        self._thread.start()
+
+    async def judged(self, work: Work) -> Receipt:
+        """What became of a request. Raises Broken, Unreadable."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Outcome] = loop.create_future()
+        with self._changed:
+            self._waiting.setdefault(work.producer, deque()).append(_Waiting(work, loop, answer))
+            self._changed.notify()
+        outcome = await answer
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    @property
+    def busy_s(self) -> float:
+        """How long the batch at hand has taken so far; 0 when there is none."""
+        since = self._busy_since_s
+        return 0.0 if since is None else self._clock() - since
+
+    def check(self) -> None:
+        """Raises RuntimeError when the thread has ended by itself: whoever waits would wait for ever."""
+        if not self._thread.is_alive() and not self._ended:
+            raise RuntimeError("the thread that decodes has ended")
+
+    def close(self) -> None:
+        """End when what waits has been judged."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next():
+            self._busy_since_s = self._clock()
+            for waiting, outcome in zip(batch, self._outcomes([w.work for w in batch]), strict=True):
+                waiting.loop.call_soon_threadsafe(_settle, waiting.answer, outcome)
+            self._busy_since_s = None
+
+    def _next(self) -> list[_Waiting]:
+        """Some of what waits, a request from each producer in turn; nothing when it is over."""
+        with self._changed:
+            while not self._waiting and not self._ended:
+                self._changed.wait()
+            batch: list[_Waiting] = []
+            size = 0
+            while self._waiting and size < BATCH_BYTES:
+                producer, queue = self._waiting.popitem(last=False)
+                batch.append(queue.popleft())
+                size += len(batch[-1].work.body)
+                if queue:
+                    self._waiting[producer] = queue
+            return batch
+
+    def _outcomes(self, works: Sequence[Work]) -> list[Outcome]:
+        outcomes: list[Outcome | None] = [None] * len(works)
+        groups: dict[int, tuple[Reading, list[int], list[Sent]]] = {}
+        for i, work in enumerate(works):
+            try:
+                sent = _sent(work)
+            except Broken as exc:
+                outcomes[i] = exc
+                continue
+            except _BUGS as exc:
+                outcomes[i] = Unreadable(_told(exc))
+                continue
+            reading = self._reading(work.format, work.source)
+            _, rows, sents = groups.setdefault(id(reading), (reading, [], []))
+            rows.append(i)
+            sents.append(sent)
+        for reading, rows, sents in groups.values():
+            for i, receipt in zip(rows, _receipts(reading, sents), strict=True):
+                outcomes[i] = receipt
+        assert None not in outcomes
+        return [o for o in outcomes if o is not None]
+
+
+def _sent(work: Work) -> Sent:
+    body = work.body if work.attributes is None else event_of(work.attributes, work.body)
+    return Sent(lines_of(body, work.shape), work.received_us, work.has_key)
+
+
+def _receipts(reading: Reading, sents: Sequence[Sent]) -> list[Outcome]:
+    """Judged together; each by itself where that fails, so that nobody suffers for another's bytes."""
+    try:
+        return list(judge(sents, reading.decoder, reading.max_age_us, reading.max_future_us))
+    except _BUGS as exc:
+        if len(sents) == 1:
+            return [Unreadable(_told(exc))]
+        return [outcome for sent in sents for outcome in _receipts(reading, [sent])]
+
+
+def _told(exc: Exception) -> str:
+    """What a log may say of a bug: its kind and place. Its text may hold a piece of what was sent."""
+    frame = traceback.extract_tb(exc.__traceback__)[-1]
+    return f"{type(exc).__name__} in {frame.name}, line {frame.lineno}"
+
+
+def _settle(answer: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
+    if not answer.done():  # the request may have been given up
+        answer.set_result(outcome)

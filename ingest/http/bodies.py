@@ -1,0 +1,215 @@
+"""Bodies of HTTP requests to lines: unpacked within bounds, an event a line, every byte where it was.
+
+Positions matter: an event without an id of its own is known by the byte its line began at, so what does not belong is
+overwritten, never cut out. Pure.
+"""
+
+import json
+import re
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.decode.framing import BOM
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+EXPANDED_BYTES_MAX = 10 << 20
+WINDOW_LOG_MAX = 23  # 8 MiB, what RFC 9659 lets a sender of zstd ask of us
+_STEP_BYTES = 1 << 20
+_GZIP_BITS = 31  # gzip alone, with its check
+_ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
+_QUOTE, _BACKSLASH, _COMMA, _NEWLINE, _RETURN, _SPACE, _INVALID = b'"\\,\n\r \x1f'
+# What tells the parts of a JSON text, by byte.
+_STRUCTURE = np.zeros(256, bool)
+_STRUCTURE[np.frombuffer(b'"[]{},\n\r', np.uint8)] = True
+_STEP = np.zeros(256, np.int64)
+_STEP[[ord("["), ord("{")]] = 1
+_STEP[[ord("]"), ord("}")]] = -1
+
+
+class Shape(Enum):
+    """What a body holds."""
+
+    LINES = "log lines"
+    EVENT = "one event as JSON"
+    EVENTS = "a JSON array of events"
+
+
+class Broken(Exception):
+    """The body is not of the shape it claims, or no JSON where it must be. The message is for the sender."""
+
+
+class BadEncoding(Exception):
+    """The body is not packed as it says. The message is for the sender."""
+
+
+class TooLarge(Exception):
+    """More than a body may be, unpacked."""
+
+
+class Unpacker:
+    """The text of a body as its pieces come, never more than EXPANDED_BYTES_MAX. One for each request."""
+
+    def __init__(self, encoding: str) -> None:
+        """Raises BadEncoding for an encoding that is not known."""
+        known: dict[str, Callable[[], Any] | None] = {
+            "identity": None,
+            "gzip": lambda: zlib.decompressobj(_GZIP_BITS),
+            "zstd": lambda: zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX}),
+        }
+        if encoding not in known:
+            raise BadEncoding("Content-Encoding must be gzip, zstd or identity")
+        self._make = known[encoding]
+        self._stream: Any = None
+        self._pieces: list[bytes] = []
+        self._packed = 0
+        self.size = 0
+
+    def feed(self, data: bytes) -> int:
+        """Take in a piece; by how much the text has grown. Raises BadEncoding, TooLarge: then nothing more is unpacked."""
+        before = self.size
+        self._packed += len(data)
+        if self._packed > EXPANDED_BYTES_MAX:
+            raise TooLarge
+        more = bool(data)
+        while more:
+            room = min(_STEP_BYTES, EXPANDED_BYTES_MAX + 1 - self.size)
+            if self._make is None:
+                piece, data = data[:room], data[room:]
+                more = bool(data)
+            else:
+                piece, data = self._unpacked(data, room)
+                more = bool(data) or (
+                    len(piece) == room and not self._stream.eof
+                )  # more may be ready, though all was taken in
+            self.size += len(piece)
+            if self.size > EXPANDED_BYTES_MAX:
+                self._pieces.clear()
+                raise TooLarge
+            self._pieces.append(piece)
+        return self.size - before
+
+    def text(self) -> bytes:
+        """All of it. Raises BadEncoding when the end is missing."""
+        if self._stream is not None and not self._stream.eof:
+            raise BadEncoding("the packed body ends too early")
+        return b"".join(self._pieces)
+
+    def _unpacked(self, data: bytes, room: int) -> tuple[bytes, bytes]:
+        """A piece, and what follows the end of a packed part: several may stand one after another."""
+        assert self._make is not None
+        if self._stream is None or self._stream.eof:
+            self._stream = self._make()
+        try:
+            piece = self._stream.decompress(data, max_length=room)
+        except (zlib.error, zstd.ZstdError) as exc:
+            raise BadEncoding("the body is not packed as its Content-Encoding says") from exc
+        if self._stream.eof:
+            return piece, self._stream.unused_data
+        return piece, getattr(self._stream, "unconsumed_tail", b"")  # zstd keeps it to itself
+
+
+def lines_of(body: bytes, shape: Shape) -> bytes:
+    """The body with each event on a line of its own, and a newline at the end. Raises Broken.
+
+    Of JSON, only the outer array is read: an element that is no event is a line like any other, to be refused by itself.
+    """
+    if body.startswith(BOM):
+        body = b"  \n" + body[len(BOM) :]
+    if shape is Shape.LINES:
+        return body if body.endswith(b"\n") else body + b"\n"
+    return _json_lines(body, is_array=shape is Shape.EVENTS)
+
+
+def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
+    """The attributes of a CloudEvent in binary mode, from its `ce-` headers. Raises Broken: one is no percent-encoded UTF-8."""
+    attributes = {}
+    for name, value in headers.items():
+        if name.startswith("ce-") and name != "ce-data" and _ATTRIBUTE.fullmatch(name[3:]):
+            try:
+                attributes[name[3:]] = unquote(value, errors="strict")
+            except UnicodeDecodeError as exc:
+                raise Broken(f"the header {name} is no percent-encoded UTF-8") from exc
+    return attributes
+
+
+def event_of(attributes: Mapping[str, str], data: bytes) -> bytes:
+    """CloudEvents in binary mode as the same event in structured mode. Raises Broken."""
+    text = json.dumps(attributes)
+    if not data.strip():
+        return text.encode()
+    try:
+        json.loads(data)
+    except (ValueError, RecursionError) as exc:
+        raise Broken("the data of the event is no JSON") from exc
+    return f'{text[:-1]}, "data": '.encode() + data + b"}"
+
+
+def _json_lines(body: bytes, *, is_array: bool) -> bytes:
+    """A newline right before each event, where formats look for its first character, and none anywhere else. Raises Broken."""
+    raw = np.frombuffer(body, np.uint8).copy()
+    at = np.flatnonzero(_STRUCTURE[raw])
+    kind = raw[at]
+    quotes = kind == _QUOTE
+    if b"\\" in body:
+        quotes[quotes] = ~_escaped(raw, at[quotes])
+    inside = (np.cumsum(quotes) & 1).astype(bool)  # in a text, or at the quote that begins it
+    ends = (kind == _NEWLINE) | (kind == _RETURN)
+    if ends.any():
+        raw[at[ends & ~inside]] = _SPACE
+        raw[at[ends & inside]] = _INVALID  # a text may not hold one, and a space would mend it
+    if is_array:
+        outside = ~inside & ~quotes & ~ends
+        marks, begins = _elements(raw, at[outside], kind[outside])
+        raw[marks] = _SPACE
+    else:
+        begins = np.array([len(body) - len(body.lstrip())])
+    raw[begins[begins > 0] - 1] = _NEWLINE
+    return raw.tobytes() + b"\n"
+
+
+def _elements(
+    raw: npt.NDArray[np.uint8], place: npt.NDArray[np.int64], kind: npt.NDArray[np.uint8]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Where the outer array's bracket and commas stand, and where its elements begin. Raises Broken: no array, or a hole in it."""
+    depth = np.cumsum(_STEP[kind])
+    closed = np.flatnonzero(depth == 0)
+    text = raw.tobytes()
+    if not text.lstrip().startswith(b"[") or not len(closed) or text[place[closed[0]] + 1 :].strip():
+        raise Broken("the body is no JSON array, or its brackets do not match")
+    commas = place[(kind == _COMMA) & (depth == 1)]
+    marks = np.concatenate([place[:1], commas, place[closed[:1]]])
+    opened = np.append(place[_STEP[kind] > 0], len(raw))
+    begins = opened[np.searchsorted(opened, marks[:-1], side="right")]  # an event begins with a bracket
+    gap = begins - marks[:-1]
+    usual = (begins < marks[1:]) & ((gap == 1) | ((gap == 2) & (raw[np.minimum(begins, len(raw)) - 1] == _SPACE)))  # noqa: PLR2004
+    for i in np.flatnonzero(~usual):
+        element = text[marks[i] + 1 : marks[i + 1]]
+        begins[i] = marks[i + 1] - len(element.lstrip())
+        if not element.strip() and len(commas):
+            raise Broken(f"the array holds nothing at index {i}")
+    return marks, begins
+
+
+def _escaped(raw: npt.NDArray[np.uint8], quotes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which quotes stand behind an odd number of backslashes."""
+    slashes = np.flatnonzero(raw == _BACKSLASH)
+    if not len(slashes):
+        return np.zeros(len(quotes), bool)
+    first = np.concatenate([[True], np.diff(slashes) > 1])
+    run_start = np.maximum.accumulate(np.where(first, slashes, 0))
+    before = np.searchsorted(slashes, quotes) - 1
+    follows = (before >= 0) & (slashes[np.maximum(before, 0)] == quotes - 1)
+    length = quotes - run_start[np.maximum(before, 0)]
+    odd: npt.NDArray[np.bool_] = follows & (length % 2 == 1)
+    return odd

@@ -1,0 +1,159 @@
+"""Answers of the HTTP door: every status, code and body there is, in one place, and what the OpenAPI document says of them.
+
+An answer names rule and remedy; it never repeats a credential, a path of ours, or what another sender owns.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from ingest.http.verdicts import Receipt, Refusal
+from schemas.reasons import Reason
+
+PROBLEM = "application/problem+json"
+
+
+class Code(StrEnum):
+    """Why a request as a whole was not taken. Single events are refused by schemas.reasons.Reason."""
+
+    EMPTY = "EMPTY"
+    NOT_JSON = "NOT_JSON"
+    BAD_ENCODING = "BAD_ENCODING"
+    BAD_REQUEST = "BAD_REQUEST"
+    BAD_KEY = "BAD_KEY"
+    INCOMPLETE = "INCOMPLETE"
+    REFUSED = "REFUSED"
+    UNKNOWN_FORMAT = "UNKNOWN_FORMAT"
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORMAT_NOT_ALLOWED = "FORMAT_NOT_ALLOWED"
+    NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    TOO_SLOW = "TOO_SLOW"
+    TOO_LARGE = "TOO_LARGE"
+    BATCH_TOO_LARGE = "BATCH_TOO_LARGE"
+    UNSUPPORTED_TYPE = "UNSUPPORTED_TYPE"
+    RATE_LIMITED = "RATE_LIMITED"
+    INTERNAL = "INTERNAL"
+    BUSY = "BUSY"
+    NOT_DELIVERED = "NOT_DELIVERED"
+    KEYS_UNAVAILABLE = "KEYS_UNAVAILABLE"
+
+
+_STATUS: Mapping[Code, int] = {
+    Code.EMPTY: 400, Code.NOT_JSON: 400, Code.BAD_ENCODING: 400, Code.BAD_REQUEST: 400, Code.BAD_KEY: 400, Code.INCOMPLETE: 400,
+    Code.REFUSED: 400, Code.UNKNOWN_FORMAT: 400, Code.UNAUTHENTICATED: 401, Code.FORMAT_NOT_ALLOWED: 403, Code.NOT_FOUND: 404,
+    Code.METHOD_NOT_ALLOWED: 405, Code.TOO_SLOW: 408, Code.TOO_LARGE: 413, Code.BATCH_TOO_LARGE: 413, Code.UNSUPPORTED_TYPE: 415,
+    Code.RATE_LIMITED: 429, Code.INTERNAL: 500, Code.BUSY: 503, Code.NOT_DELIVERED: 503, Code.KEYS_UNAVAILABLE: 503,
+}  # fmt: skip
+
+
+class Row(BaseModel):
+    """One event that was not taken."""
+
+    index: int = Field(description="Which event of the request, from 0.")
+    item: int | None = Field(default=None, description="Which of a line that holds several, from 0.")
+    code: str = Field(description="Reason, from a closed list.")
+    field: str | None = Field(default=None, description="What of the event it is about.")
+    message: str
+
+
+class Partly(BaseModel):
+    """Some events were taken for good, some were not. Send again none of the first."""
+
+    accepted: int
+    refused: int
+    rows: list[Row]
+
+
+class ProblemBody(BaseModel):
+    """Nothing was taken (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    rows: list[Row] | None = Field(default=None, description="One for each event, where events were looked at.")
+
+
+class Problem(Exception):
+    """Nothing of a request was taken. `detail` is for the sender."""
+
+    def __init__(self, code: Code, detail: str, *, retry_after_s: int | None = None, headers: Mapping[str, str] | None = None) -> None:  # fmt: skip
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        if retry_after_s is not None:
+            self.headers["Retry-After"] = str(retry_after_s)
+        super().__init__(code)
+
+
+def of_problem(problem: Problem) -> Response:
+    """The answer to a request of which nothing was taken."""
+    return _problem(_STATUS[problem.code], problem.code, problem.detail, None, problem.headers)
+
+
+def of_receipt(receipt: Receipt) -> Response:
+    """The answer to a request whose events were looked at, and of which the accepted ones are in Kafka."""
+    if not receipt.refused:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    rows = [_row(refusal) for refusal in receipt.refused]
+    if receipt.accepted:
+        body = {"accepted": receipt.accepted, "refused": len(rows), "rows": rows}
+        return JSONResponse(body, HTTPStatus.MULTI_STATUS)
+    codes = {row["code"] for row in rows}
+    code = codes.pop() if len(codes) == 1 else Code.REFUSED
+    status = 403 if code == Reason.PARTNER_MISMATCH else 413 if code == Reason.TOO_LARGE else 400
+    detail = rows[0]["message"] if len(rows) == 1 else "every event of the request was refused"
+    return _problem(status, code, detail, rows, {})
+
+
+def _row(refusal: Refusal) -> dict[str, Any]:
+    said = {
+        "index": refusal.place,
+        "item": refusal.item,
+        "code": refusal.code,
+        "field": refusal.field,
+        "message": refusal.message,
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _problem(status: int, code: str, detail: str, rows: Sequence[Mapping[str, Any]] | None, headers: Mapping[str, str]) -> Response:  # fmt: skip
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
+    return JSONResponse(body | ({} if rows is None else {"rows": rows}), status, dict(headers), PROBLEM)
+
+
+def documented() -> dict[int | str, dict[str, Any]]:
+    """The answers for the OpenAPI document."""
+    said = {
+        204: "All events are taken: Kafka has confirmed them.",
+        207: "Some events are taken for good; the others are listed with their reasons.",
+        400: "Nothing is taken: the body, a parameter or every event is wrong.",
+        401: "Nothing is taken: no credential, or none that holds. The same answer whatever the reason.",
+        403: "Nothing is taken: the sender may not send this.",
+        408: "Nothing is taken: the body came too slowly.",
+        413: "Nothing is taken: too many bytes or events. Send less at once.",
+        415: "Nothing is taken: unknown Content-Type.",
+        429: "Nothing is taken: the sender asks for more than its share, or failed to prove itself too often.",
+        500: "A bug. Nothing is known to be taken; the header X-Request-Id names it.",
+        503: "Nothing is known to be taken: send it again after Retry-After. Events that did arrive are known by their ids.",
+    }
+    answers: dict[int | str, dict[str, Any]] = {}
+    for status, description in said.items():
+        headers = {"X-Request-Id": {"description": "Names this request in the logs.", "schema": {"type": "string"}}}
+        if status in {429, 503}:
+            headers["Retry-After"] = {"description": "Seconds.", "schema": {"type": "integer"}}
+        answers[status] = {"description": description, "headers": headers}
+        if status == HTTPStatus.MULTI_STATUS:
+            answers[status]["content"] = {"application/json": {"schema": Partly.model_json_schema(ref_template=_REF)}}
+        elif status != HTTPStatus.NO_CONTENT:
+            answers[status]["content"] = {PROBLEM: {"schema": ProblemBody.model_json_schema(ref_template=_REF)}}
+    return answers
+
+
+_REF = "#/components/schemas/{model}"

@@ -1,0 +1,216 @@
+"""JWTs of the issuers in the producers file, verified against the keys that each issuer publishes (JWKS, RFC 7517).
+
+The rule that must hold: nothing that a token says chooses how it is verified. Its `iss` picks one of our issuers, its `kid` one
+of that issuer's keys, its `alg` must be pinned for the issuer and fit the key; `jku`, `x5u`, `jwk` and the like are not looked at.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
+
+from ingest.http.producers import Issuer
+
+TOKEN_CHARACTERS_MAX = 8192
+KID_CHARACTERS_MAX = 256
+LEEWAY_S = 60
+FRESH_S = 600.0  # so long keys are used without asking
+STALE_S = 3600.0  # and so long when the issuer does not answer; then nobody gets in
+REFETCH_S = 60.0  # least time between two fetches, whatever comes
+KEYS_MAX = 100
+RSA_BITS = range(2048, 8193)
+_KEY_TYPES = {"RS": ("RSA", None), "PS": ("RSA", None), "ES256": ("EC", "P-256"), "ES384": ("EC", "P-384"), "ES512": ("EC", "P-521")}  # fmt: skip
+
+Key = RSAKey | ECKey
+Fetch = Callable[[Issuer], Awaitable[bytes]]  # raises FetchFailed
+
+
+class BadToken(Exception):
+    """The token proves nothing. The message is for our log, not for who sent it."""
+
+
+class FetchFailed(Exception):
+    """The issuer's keys could not be had."""
+
+
+class KeysUnavailable(Exception):
+    """The issuer's keys could not be had for too long: nobody can be let in."""
+
+
+class Keys:
+    """The keys of one issuer, fetched when they are needed, kept for a stated time, then no longer used."""
+
+    def __init__(self, issuer: Issuer, fetch: Fetch, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic, in seconds."""
+        self._issuer = issuer
+        self._fetch = fetch
+        self._clock = clock
+        self._keys: Mapping[str, Key] = {}
+        self._fetched_s: float | None = None
+        self._tried_s: float | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def key(self, kid: str) -> Key:
+        """The key of that name. Raises BadToken when there is none, KeysUnavailable when nobody can say."""
+        if self._is_older_than(FRESH_S) or kid not in self._keys:
+            async with self._one_at_a_time:
+                if (self._is_older_than(FRESH_S) or kid not in self._keys) and self._may_ask():
+                    await self._ask()
+        if self._is_older_than(STALE_S):
+            raise KeysUnavailable(self._issuer.issuer)
+        if kid not in self._keys:
+            raise BadToken("unknown kid")
+        return self._keys[kid]
+
+    def _is_older_than(self, limit_s: float) -> bool:
+        return self._fetched_s is None or self._clock() - self._fetched_s >= limit_s
+
+    def _may_ask(self) -> bool:
+        return self._tried_s is None or self._clock() - self._tried_s >= REFETCH_S
+
+    async def _ask(self) -> None:
+        self._tried_s = self._clock()
+        try:
+            self._keys = usable_keys(await self._fetch(self._issuer))
+        except FetchFailed:
+            return  # what is known stays in use until it is stale
+        self._fetched_s = self._clock()
+
+
+class Verifier:
+    """All issuers. `client` gives who a token was made for."""
+
+    def __init__(
+        self, issuers: tuple[Issuer, ...], fetch: Fetch, clock: Callable[[], float], before: "Verifier | None" = None
+    ) -> None:
+        """`before`: the verifier that this one replaces; keys of issuers that have not changed are taken over."""
+        kept = before._issuers if before else {}
+        self._issuers: dict[str, tuple[Issuer, Keys]] = {}
+        for issuer in issuers:
+            old = kept.get(issuer.issuer)
+            self._issuers[issuer.issuer] = old if old and old[0] == issuer else (issuer, Keys(issuer, fetch, clock))
+
+    async def client(self, token: str, now: datetime) -> tuple[str, str]:
+        """Issuer and client of a token that holds at `now`. Raises BadToken, KeysUnavailable."""
+        if len(token) > TOKEN_CHARACTERS_MAX:
+            raise BadToken("longer than a token may be")
+        try:
+            parts = jws.extract_compact(token.encode())
+        except (JoseError, ValueError, RecursionError) as exc:
+            raise BadToken("not a JWT") from exc
+        claims = _object(parts.payload)
+        known = self._issuers.get(_text(claims.get("iss")) or "")
+        if known is None:
+            raise BadToken("unknown iss")
+        issuer, keys = known
+        header = parts.protected
+        algorithm, kid = header.get("alg"), _text(header.get("kid"))
+        if algorithm not in issuer.algorithms:
+            raise BadToken("an algorithm that is not pinned")
+        if kid is None or len(kid) > KID_CHARACTERS_MAX:
+            raise BadToken("no kid")
+        key = await keys.key(kid)
+        if not fits(key, algorithm):
+            raise BadToken("a key that is not for this algorithm")
+        try:
+            jws.deserialize_compact(token.encode(), key, algorithms=[algorithm])
+        except (JoseError, ValueError) as exc:
+            raise BadToken("a signature that does not hold") from exc
+        return issuer.issuer, _checked(claims, issuer, int(now.timestamp()))
+
+
+def usable_keys(document: bytes) -> dict[str, Key]:
+    """The keys of a JWKS that can verify: RSA from 2,048 bits and EC, with a kid, not meant for encryption. Raises FetchFailed."""
+    keys: dict[str, Key] = {}
+    try:
+        listed = _object(document)["keys"]
+        if not isinstance(listed, list) or len(listed) > KEYS_MAX:
+            raise FetchFailed("no list of keys, or too many")
+        for said in listed:
+            key = _key(said) if isinstance(said, dict) else None
+            if key is not None:
+                keys[said["kid"]] = key
+    except (BadToken, KeyError) as exc:
+        raise FetchFailed("no JWKS") from exc
+    return keys
+
+
+def fits(key: Key, algorithm: str) -> bool:
+    """Whether a key may be used with an algorithm: by its type and curve, and by its own `alg`, if it says one."""
+    kind, curve = _KEY_TYPES.get(algorithm[:2]) or _KEY_TYPES[algorithm]
+    said = key.as_dict(private=False)
+    return said["kty"] == kind and said.get("alg", algorithm) == algorithm and (curve is None or said["crv"] == curve)
+
+
+def _key(said: Mapping[str, Any]) -> Key | None:
+    if not isinstance(said.get("kid"), str) or said.get("use", "sig") != "sig":
+        return None
+    public = {name: value for name, value in said.items() if name in {"kty", "kid", "alg", "n", "e", "crv", "x", "y"}}
+    try:
+        if said.get("kty") == "RSA":
+            return RSAKey.import_key(public) if _bits(public["n"]) in RSA_BITS else None
+        return ECKey.import_key(public) if said.get("kty") == "EC" else None
+    except (JoseError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _bits(number: str) -> int:
+    """The length of a number as a JWK writes it."""
+    return int.from_bytes(base64.urlsafe_b64decode(number + "=" * (-len(number) % 4))).bit_length()
+
+
+def _checked(claims: Mapping[str, Any], issuer: Issuer, now_s: int) -> str:
+    """The client that the claims name. Times are whole or broken seconds, nothing else."""
+    audience = claims.get("aud")
+    if issuer.audience not in (audience if isinstance(audience, list) else [audience]):
+        raise BadToken("another aud")
+    expires = _seconds(claims, "exp")
+    if expires is None:
+        raise BadToken("no exp")
+    if now_s >= expires + LEEWAY_S:
+        raise BadToken("expired")
+    if expires > now_s + issuer.lifetime_max_s + LEEWAY_S:
+        raise BadToken("an exp too far away")
+    for name in ("nbf", "iat"):
+        begins = _seconds(claims, name)
+        if begins is not None and begins > now_s + LEEWAY_S:
+            raise BadToken(f"{name} to come")
+    client = _text(claims.get(issuer.client_claim))
+    if not client:
+        raise BadToken(f"no {issuer.client_claim}")
+    return client
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> int | float | None:
+    value = claims.get(name)
+    if value is None and name not in claims:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadToken(f"{name} is no number")
+    return value
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def _object(document: bytes | None) -> dict[str, Any]:
+    try:
+        value = json.loads(
+            document or b"", parse_constant=_refused
+        )  # an `exp` that is no number would never be reached
+    except (ValueError, RecursionError) as exc:
+        raise BadToken("no JSON") from exc
+    if not isinstance(value, dict):
+        raise BadToken("no JSON object")
+    return value

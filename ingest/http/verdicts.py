@@ -1,0 +1,173 @@
+"""What becomes of each event of an HTTP request: accepted, or refused with a reason, decided by the decoder of `tollbook ingest`.
+
+Requests of one format under the same rules are decoded together: a statement takes 20 ms to plan, whatever it reads.
+Accepted lines are sent on as they came; refused ones are told to the sender and sent nowhere. Pure.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.decode.framing import Lines, split_lines
+from ingest.decode.pipeline import LIMITS, Decoder
+from schemas.reasons import Reason
+
+ROWS_MAX = 10_000
+DETAIL_CHARACTERS_MAX = 200
+_DERIVED = "\x01"  # the generation in ids that the decoder derives: no id of a line may hold it
+_FOREIGN = {
+    # What the decoder says of these names what is not the sender's.
+    Reason.PARTNER_MISMATCH: "the event is of another partner than this sender may report for",
+    Reason.UNKNOWN_CREDENTIAL: "nobody is known by the key, consumer or principal that the event names",
+    Reason.CREDENTIAL_NOT_VALID: "the key, consumer or principal that the event names was not valid at that time",
+    Reason.UNKNOWN_PARTNER: "the event names a partner that is not known",
+    Reason.TAG_NOT_ALLOWED: "this sender may not name partners",
+}
+_FIELDS = {
+    reason: field
+    for field, reasons in (
+        ("id", (Reason.NO_ID, Reason.BAD_ID, Reason.CONTROL_CHAR)),
+        (
+            "time",
+            (Reason.NO_TIME, Reason.BAD_TIME, Reason.NO_ZONE, Reason.TIME_RANGE, Reason.IN_FUTURE, Reason.TOO_LATE),
+        ),
+        ("status", (Reason.BAD_STATUS,)),
+        (
+            "partner",
+            (
+                Reason.NO_PARTNER,
+                Reason.BAD_PARTNER,
+                Reason.UNKNOWN_PARTNER,
+                Reason.PARTNER_MISMATCH,
+                Reason.TAG_NOT_ALLOWED,
+            ),
+        ),
+        ("credential", (Reason.UNKNOWN_CREDENTIAL, Reason.CREDENTIAL_NOT_VALID)),
+    )
+    for reason in reasons
+}
+
+
+class Sent(NamedTuple):
+    """A request: its lines, and what is known beside them."""
+
+    text: bytes  # ends with a newline
+    received_us: int
+    has_key: bool  # whether the sender named the request, so that events without ids are known again
+
+
+class Refusal(NamedTuple):
+    """One event that was not taken. `place` counts events from 0; `item` those within one line that holds several."""
+
+    place: int
+    item: int | None
+    code: str
+    field: str | None
+    message: str
+
+
+class Receipt(NamedTuple):
+    """What a request came to. `text` is what must be sent on: as long as what came, refused lines blank."""
+
+    accepted: int
+    refused: Sequence[Refusal]
+    text: bytes
+    too_many: int = 0  # events in the request, where these are more than it may hold: then nothing was looked at
+
+    @property
+    def events(self) -> int:
+        """How many there were."""
+        return self.too_many or self.accepted + len(self.refused)
+
+
+def judge(requests: Sequence[Sent], decoder: Decoder, max_age_us: int, max_future_us: int) -> list[Receipt]:
+    """A receipt for each request, in order. All of them are read by the one decoder, whose rules must fit them all."""
+    text = b"".join(r.text for r in requests)
+    starts = np.cumsum([0, *(len(r.text) for r in requests)])
+    framed = split_lines(text, 0)
+    position = framed.lines["position"].to_numpy()
+    request = np.searchsorted(starts, position, side="right") - 1
+    counts = np.bincount(request, minlength=len(requests))
+    first = np.searchsorted(position, starts[:-1])
+    received = np.array([r.received_us for r in requests])[request]
+    no_key = pa.nulls(len(position), pa.string())
+    limits = pa.table([position, received - max_age_us, received + max_future_us, no_key], schema=LIMITS)
+    use = pa.array((counts <= ROWS_MAX)[request])
+    decoded = decoder.decode(Lines(framed.lines.filter(use), framed.unreadable), _DERIVED, limits.filter(use))
+
+    events = decoded.events
+    at = events["position"].to_numpy()
+    owner = np.searchsorted(starts, at, side="right") - 1
+    nameless = np.isin(at, at[_nameless(events["event_id"], requests, owner)])  # with all that stands in the same line
+    good = ~nameless
+
+    said = _said(events.filter(pa.array(nameless)), Reason.NO_ID, _NO_ID)
+    said += [(r["position"], r["item"], r["reason"], r["detail"]) for r in decoded.refused.select(_REFUSED).to_pylist()]
+    said.sort(key=lambda row: (row[0], row[1]))
+    entries = np.concatenate([at, decoded.refused["position"].to_numpy()])
+    several = set(_repeated(entries))  # lines that hold more than one event
+    sent = set(np.intersect1d(at[good], [row[0] for row in said]).tolist())  # of those, where one was accepted
+
+    refusals: list[list[Refusal]] = [[] for _ in requests]
+    blank: list[list[int]] = [[] for _ in requests]
+    for where, item, code, detail in said:
+        line = int(np.searchsorted(position, where))
+        mine = int(request[line])
+        refusals[mine].append(
+            Refusal(
+                line - int(first[mine]),
+                item if where in several else None,
+                code,
+                _FIELDS.get(Reason(code)),
+                _message(code, detail),
+            )
+        )
+        if where not in sent:
+            blank[mine].append(where - int(starts[mine]))
+    accepted = np.bincount(owner[good], minlength=len(requests))
+    return [
+        Receipt(0, (), b"", int(counts[i]))
+        if counts[i] > ROWS_MAX
+        else Receipt(int(accepted[i]), refusals[i], _blanked(r.text, blank[i]))
+        for i, r in enumerate(requests)
+    ]
+
+
+_REFUSED = ["position", "item", "reason", "detail"]
+_NO_ID = "the event has no id, and the request no Idempotency-Key: sent again, it would be counted again"
+_Said = tuple[int, int, str, str | None]
+
+
+def _nameless(ids: pa.ChunkedArray, requests: Sequence[Sent], owner: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which events have an id that was derived, in a request that nobody would know again."""
+    derived = pc.starts_with(ids, f"@{_DERIVED}:").to_numpy(zero_copy_only=False).astype(bool)
+    nameless: npt.NDArray[np.bool_] = derived & ~np.array([r.has_key for r in requests], bool)[owner]
+    return nameless
+
+
+def _said(rows: pa.Table, code: Reason, message: str) -> list[_Said]:
+    return [(row["position"], row["item"], code, message) for row in rows.select(["position", "item"]).to_pylist()]
+
+
+def _repeated(positions: npt.NDArray[np.int64]) -> list[int]:
+    found, times = np.unique(positions, return_counts=True)
+    return found[times > 1].tolist()  # type: ignore[no-any-return]
+
+
+def _message(code: str, detail: str | None) -> str:
+    return _FOREIGN.get(Reason(code)) or (detail or code)[:DETAIL_CHARACTERS_MAX]
+
+
+def _blanked(text: bytes, lines: Sequence[int]) -> bytes:
+    """`text` with the lines that begin there overwritten by spaces; nothing moves."""
+    if not lines:
+        return text
+    changed = bytearray(text)
+    for start in lines:
+        end = text.find(b"\n", start)
+        changed[start:end] = b" " * (end - start)
+    return bytes(changed)

@@ -1,0 +1,493 @@
+"""Records of `gateway.access` to messages of `usage.events` and `usage.dead`: a pure function of a batch of records.
+
+A record holds one or many lines; its headers `format` and `source` say how to read them. Records of one format and source
+are decoded together, whatever partitions they came from. Every entry comes out once, as an event or as a refusal.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.decode.formats import UnknownFormat
+from ingest.decode.framing import WIDE_BOMS, Lines, split_lines
+from ingest.decode.pipeline import LIMITS, Decoder
+from schemas.kafka import wire
+from schemas.kafka.partitions import partitions_of
+from schemas.log import Origin
+from schemas.reasons import Reason
+from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
+
+DERIVED = "\x01"  # stands for the generation in derived ids until they are given; no id of a log may hold it
+_ENTRY_SHOWN_BYTES = 4096
+# Names that a sender gives; a longer one would stand in every row of its record. A position is a number of 64 bits with any record's bytes.
+SOURCE_CHARACTERS_MAX, _NAME_CHARACTERS_MAX, _POSITION_DIGITS_MAX = 128, 128, 18
+# Unpacked; a record of this size can hold millions of lines, and all of it is held in memory at once.
+RECORD_BYTES_MAX = 32 << 20
+_NOTHING = {None: (Reason.TOMBSTONE, "a record without a value"), b"": (Reason.EMPTY, "an empty record")}
+
+I64 = npt.NDArray[np.int64]
+Headers = Any  # of confluent_kafka: a list of (name, value), or None; or UNREADABLE_HEADERS
+UNREADABLE_HEADERS = "unreadable"  # the client library cannot say what they are
+
+
+class Records(NamedTuple):
+    """A batch, column by column; of each partition in the order of its offsets."""
+
+    values: Sequence[bytes | None]
+    headers: Sequence[Headers]
+    partitions: I64
+    offsets: I64
+    received_us: I64  # the broker's append time
+    keys: Sequence[bytes | None] | None = None  # None: of no record
+
+    def part(self, rows: slice) -> "Records":
+        """Some of them."""
+        keys = None if self.keys is None else self.keys[rows]
+        return Records(
+            self.values[rows],
+            self.headers[rows],
+            self.partitions[rows],
+            self.offsets[rows],
+            self.received_us[rows],
+            keys,
+        )
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> "Records":
+        """Those that are `kept`."""
+        rows: list[int] = np.flatnonzero(kept).tolist()
+        keys = None if self.keys is None else [self.keys[row] for row in rows]
+        return Records(
+            [self.values[row] for row in rows],
+            [self.headers[row] for row in rows],
+            self.partitions[rows],
+            self.offsets[rows],
+            self.received_us[rows],
+            keys,
+        )
+
+
+class Reading(NamedTuple):
+    """How records of one format and source are read; the limits are measured against the time of receipt."""
+
+    decoder: Decoder
+    max_age_us: int
+    max_future_us: int
+    key_is_partner: bool = False  # the records' keys name partners; a line of another is refused
+
+
+class OfSource(NamedTuple):
+    """What became of the records of one format and source: their rows in the batch, their entries, and those that were refused (DEAD)."""
+
+    format: str
+    source: str
+    rows: Sequence[int]
+    entries: int
+    refused: pa.Table
+
+
+class Read(NamedTuple):
+    """What a batch became: `events` and `refused` with the records' coordinates, and what was read."""
+
+    events: pa.Table  # schemas.tables.FRESH_EVENTS
+    refused: pa.Table  # schemas.tables.DEAD
+    ingested: pa.Table  # schemas.tables.INGESTED
+    origins: tuple[Origin, ...]
+    by_source: Sequence[OfSource] = ()
+
+
+class Outgoing(NamedTuple):
+    """One message to send."""
+
+    partition: int
+    value: bytes
+    headers: Sequence[tuple[str, str | bytes | None]]
+
+    @property
+    def size(self) -> int:
+        """Bytes that a broker counts, unpacked. What was read stands in a header, and can be longer than the value."""
+        return len(self.value) + sum(len(name) + len(value or b"") for name, value in self.headers)
+
+
+class _Group(NamedTuple):
+    """Records that are decoded together: their rows in the batch; what those that name a file or request name, and the byte in it."""
+
+    rows: list[int]
+    files: dict[int, tuple[str, int]]
+    requests: dict[int, tuple[str, int]]
+
+
+class _Refusal(NamedTuple):
+    """Why all records with the same headers are refused."""
+
+    reason: Reason
+    detail: str
+
+
+class _Place(NamedTuple):
+    """Where entries stood: the row of their record, their place in it, the byte in it, and their place in the line."""
+
+    row: I64
+    rank: I64
+    byte: I64
+    item: I64
+
+    def part(self, entries: slice) -> "_Place":
+        """Some of them."""
+        return _Place(*(column[entries] for column in self))
+
+
+def read(
+    records: Records,
+    reading: Callable[[str, str], Reading],
+    generation_of: Callable[[int], str],
+    *,
+    defaults: tuple[str, str] = ("", ""),
+) -> Read:
+    """Decode a batch. `reading(format, source)` raises UnknownFormat; `generation_of(partition)` names the origin.
+
+    `defaults`: format and source of records that do not say.
+    """
+    generations = {int(p): generation_of(int(p)) for p in np.unique(records.partitions)}
+    entries = np.zeros(len(records.values), np.int64)
+    sources = np.empty(len(records.values), object)
+    events, refused = [FRESH_EVENTS.empty_table()], [DEAD.schema.empty_table()]
+    by_source: list[OfSource] = []
+    groups, letters = _grouped(records, defaults)
+    for (format_name, source), group in groups.items():
+        sources[group.rows] = source
+        try:
+            how = reading(format_name, source)
+        except UnknownFormat as exc:
+            unknown = [(row, Reason.UNKNOWN_FORMAT, str(exc), source) for row in group.rows]
+            letters += unknown
+            refused_here = _letters(records, unknown, generations)
+            by_source.append(OfSource(format_name, source, group.rows, len(unknown), refused_here))
+            continue
+        decoded = _decoded(records, group, how, generations)
+        events.append(decoded.events)
+        refused.append(decoded.refused)
+        entries[group.rows] = decoded.entries
+        by_source.append(OfSource(format_name, source, group.rows, int(decoded.entries.sum()), decoded.refused))
+    for row, _, _, source in letters:
+        entries[row] = 1
+        sources[row] = source
+    refused.append(_letters(records, letters, generations))
+    origins = tuple(
+        Origin(name, int(mine[0]), int(mine[-1]) + 1)
+        for p, name in generations.items()
+        for mine in [records.offsets[records.partitions == p]]
+    )
+    said = _runs(records, sources, entries, generations)
+    return Read(pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), said, origins, by_source)
+
+
+def refused_whole(
+    records: Records, size: int, generation_of: Callable[[int], str], *, defaults: tuple[str, str] = ("", "")
+) -> Read:
+    """What `read` gives where each record is one refusal: its entries would make a message of `size` bytes, more than a topic takes."""
+    detail = f"what it holds makes a message of {size} bytes; send fewer lines in a record"
+    (partition,) = np.unique(records.partitions).tolist()
+    generation = generation_of(partition)
+    rows = range(len(records.values))
+    names = [_text(dict(given or []).get("source")) or defaults[1] for given in records.headers]
+    letters = [(row, Reason.TOO_LARGE, detail, names[row]) for row in rows]
+    origin = Origin(generation, int(records.offsets[0]), int(records.offsets[-1]) + 1)
+    sources = np.array(names, object)
+    said = _runs(records, sources, np.ones(len(rows), np.int64), {partition: generation})
+    return Read(FRESH_EVENTS.empty_table(), _letters(records, letters, {partition: generation}), said, (origin,))
+
+
+def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
+    """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
+    headers = wire.headers(wire.EVENTS_2, batch.origins)
+    to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
+    # Numbers of 16 bits, which are enough for any table, are not compared, but counted.
+    order = np.argsort(to.astype(np.uint16), kind="stable")
+    rows = pc.take(batch.events, pa.array(order), boundscheck=False).combine_chunks()
+    bounds = np.searchsorted(to[order], np.arange(partitions + 1))
+    for partition in range(partitions):
+        start, end = int(bounds[partition]), int(bounds[partition + 1])
+        yield Outgoing(partition, wire.encoded(rows.slice(start, end - start)), headers)
+
+
+def letter(batch: Read) -> Outgoing:
+    """The message of `usage.dead`: all refusals of a batch, mostly none, and what was read."""
+    return Outgoing(0, wire.encoded(batch.refused), wire.headers(wire.DEAD_2, batch.origins, batch.ingested))
+
+
+class _Decoded(NamedTuple):
+    events: pa.Table
+    refused: pa.Table
+    entries: I64  # of each record of the group
+    framed: Lines  # of all its records together
+    at: I64  # the position of each entry's line among these, events first
+
+
+class Again(NamedTuple):
+    """Records that were read once more: entries as in Read, and the line of each."""
+
+    events: pa.Table
+    refused: pa.Table
+    framed: Lines
+    at: I64  # the position of each entry's line in `framed`, events first
+
+
+def read_again(records: Records, how: Reading, generation: str, format_name: str, source: str) -> Again | None:
+    """Decode records of one partition in one format, whatever their headers say; None where there is nothing in them.
+
+    Coordinates, derived ids and limits are those that the first reading would have given.
+    """
+    said = [("format", format_name.encode()), ("source", source.encode())]
+    headers = [
+        given if given is UNREADABLE_HEADERS else [*(h for h in given or [] if h[0] not in {"format", "source"}), *said]
+        for given in records.headers
+    ]
+    groups, _ = _grouped(records._replace(headers=headers), ("", ""))
+    if not groups:
+        return None
+    (group,) = groups.values()
+    decoded = _decoded(records, group, how, {int(records.partitions[0]): generation})
+    return Again(decoded.events, decoded.refused, decoded.framed, decoded.at)
+
+
+def _grouped(
+    records: Records, defaults: tuple[str, str]
+) -> tuple[dict[tuple[str, str], _Group], list[tuple[int, Reason, str, str]]]:
+    """Records by format and source; and those that hold nothing, with the reason.
+
+    Where records hold one line each, this loop is what ingest is made of: texts are decoded once for all that say the same.
+    """
+    groups: dict[tuple[str, str], _Group] = {}
+    heard: dict[tuple[bytes | None, bytes | None], _Group | _Refusal] = {}  # by the headers as they are
+    letters: list[tuple[int, Reason, str, str]] = []
+    for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
+        if headers is UNREADABLE_HEADERS:
+            letters.append((row, Reason.BAD_HEADER, "the name of a header is no UTF-8", ""))
+            continue
+        said: dict[str, bytes | None] = dict(headers) if headers else {}
+        spoken = (said.get("format"), said.get("source"))
+        if spoken not in heard:
+            key = (_text(spoken[0])[: _NAME_CHARACTERS_MAX + 1] or defaults[0], _text(spoken[1]) or defaults[1])
+            heard[spoken] = _nameless(key[1]) or groups.setdefault(key, _Group([], {}, {}))
+        group = heard[spoken]
+        if not value:
+            reason, detail = _NOTHING[value]
+            letters.append(
+                (row, reason, detail, "" if isinstance(group, _Refusal) else _text(spoken[1]) or defaults[1])
+            )
+        elif isinstance(group, _Refusal):
+            letters.append((row, group.reason, group.detail, ""))
+        elif len(value) > RECORD_BYTES_MAX:
+            letters.append(
+                (
+                    row,
+                    Reason.TOO_LARGE,
+                    f"a record holds at most {RECORD_BYTES_MAX} bytes",
+                    _text(spoken[1]) or defaults[1],
+                )
+            )
+        elif wrong := _misnamed(said):
+            letters.append((row, Reason.BAD_HEADER, wrong, _text(spoken[1]) or defaults[1]))
+        else:
+            group.rows.append(row)
+            if "generation" in said and (file := _named(said, "generation")):
+                group.files[row] = file
+            elif "request" in said and (request := _named(said, "request")):
+                group.requests[row] = f"request/{request[0]}", request[1]
+    return {key: group for key, group in groups.items() if group.rows}, letters
+
+
+def _nameless(source: str) -> "_Refusal | None":
+    """Why records of a source cannot be read; None: they can."""
+    if not source:
+        return _Refusal(Reason.NO_SOURCE, "no header `source`")
+    if len(source) > SOURCE_CHARACTERS_MAX:
+        return _Refusal(
+            Reason.BAD_HEADER, f"header `source` has {len(source)} characters, at most {SOURCE_CHARACTERS_MAX}"
+        )
+    return None
+
+
+def _misnamed(said: Mapping[str, bytes | None]) -> str | None:
+    """What is wrong with the headers that say which bytes of which file or request a record holds; None: nothing, or there are none.
+
+    To go on without them would give lines other ids than their file does, and count them again with it.
+    """
+    for name in ("generation", "request"):
+        if name in said and len(said[name] or b"") > _NAME_CHARACTERS_MAX:
+            return f"header `{name}` has {len(said[name] or b'')} bytes, at most {_NAME_CHARACTERS_MAX}"
+    position = said.get("position")
+    if position and not (position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
+        return f"header `position` is no number of at most {_POSITION_DIGITS_MAX} digits"
+    return None
+
+
+def _named(said: Mapping[str, bytes | None], name: str) -> tuple[str, int] | None:
+    """Which bytes of which file or request a record holds, where the sender says so (`tollbook load`, `tollbook serve`)."""
+    position = said.get("position")
+    return (_text(said[name]), int(position)) if position else None
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="backslashreplace")
+
+
+def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping[int, str]) -> _Decoded:
+    given = (records.values[row] or b"" for row in group.rows)
+    values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
+    text = b"".join(values)
+    framed = split_lines(text, 0)
+    # One refused line each: their bytes could be taken for line ends. Where every line is UTF-8, there is no such mark.
+    if framed.unreadable.num_rows and any(mark in text for mark in WIDE_BOMS):
+        values = [WIDE_BOMS[0] + b"\n" if value.startswith(WIDE_BOMS) else value for value in values]
+        text = b"".join(values)
+        framed = split_lines(text, 0)
+    ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
+    starts = np.append(0, ends[:-1])
+    rows = np.asarray(group.rows)
+    of_line = rows[_records_at(framed.lines["position"].to_numpy(), ends)]
+    received = records.received_us[of_line]
+    limits = pa.table(
+        [
+            framed.lines["position"],
+            pa.array(received - how.max_age_us),
+            pa.array(received + how.max_future_us),
+            _keys(records, of_line) if how.key_is_partner else pa.nulls(len(of_line), pa.string()),
+        ],
+        schema=LIMITS,
+    )
+    if group.files:  # a file has no time of receipt
+        limits = limits.filter(pa.array(~np.isin(of_line, list(group.files))))
+    decoded = how.decoder.decode(framed, DERIVED, limits)
+    position = np.concatenate([table["position"].to_numpy() for table in decoded])
+    item = np.concatenate([table["item"].to_numpy() for table in decoded])
+    record = np.concatenate([_records_at(table["position"].to_numpy(), ends) for table in decoded])
+    place = _Place(rows[record], _ranks(record, position, item), position - starts[record], item)
+    split = decoded.events.num_rows
+    named = group.files | group.requests
+    return _Decoded(
+        _located(decoded.events, place.part(slice(split)), records, named, generations),
+        _located(decoded.refused, place.part(slice(split, None)), records, named, generations),
+        np.bincount(record, minlength=len(values)),
+        framed,
+        position,
+    )
+
+
+def _records_at(position: I64, ends: I64) -> I64:
+    """The record that each position lies in. Both are sorted: there are few records to search for among many positions."""
+    return np.repeat(np.arange(len(ends)), np.diff(np.searchsorted(position, ends), prepend=0))
+
+
+def _keys(records: Records, of_line: I64) -> pa.Array:
+    """The key of each line's record, as text."""
+    keys = records.keys or [None] * len(records.values)
+    # One that is too long to be a partner's id is nobody's, also when it is cut.
+    return pa.array(
+        [None if key is None else _text(key[: _NAME_CHARACTERS_MAX + 1]) for key in keys], pa.string()
+    ).take(pa.array(of_line))
+
+
+def _ranks(record: I64, position: I64, item: I64) -> I64:
+    """The place of each entry in its record, from 0."""
+    alone = (np.diff(position) > 0).all()  # as it mostly is: an entry a line, and none refused
+    order = np.arange(len(position)) if alone else np.lexsort((item, position))
+    sorted_record = record[order]
+    begins = np.flatnonzero(np.diff(sorted_record, prepend=-1)) if len(order) else order
+    lengths = np.diff(np.append(begins, len(order)))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - np.repeat(begins, lengths)
+    return rank
+
+
+def _located(
+    rows: pa.Table,
+    place: _Place,
+    records: Records,
+    files: Mapping[int, tuple[str, int]],
+    generations: Mapping[int, str],
+) -> pa.Table:
+    """`rows` with the coordinates of their records (generation, position = offset, item = place in it), derived ids given."""
+    numbers = np.array(list(generations))
+    codes = np.searchsorted(numbers, records.partitions[place.row]).astype(np.int32)
+    generation = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(generations.values()), pa.string()))
+    offset = records.offsets[place.row]
+    columns = {
+        "event_id": _with_ids(rows["event_id"], place, offset, generation.cast(pa.string()), files),
+        "generation": generation,
+        "position": pa.array(offset),
+        "item": pa.array(place.rank.astype(np.int32)),
+    }
+    for name, column in columns.items():
+        field = rows.schema.field(name)
+        rows = rows.set_column(rows.schema.get_field_index(name), field, column.cast(field.type))
+    return rows
+
+
+def _with_ids(
+    ids: pa.ChunkedArray, place: _Place, offset: I64, generation: pa.Array, files: Mapping[int, tuple[str, int]]
+) -> pa.ChunkedArray:
+    """Ids that are derived: of a record that names a file as in the file, else by partition, offset and place in the record."""
+    mask = pc.starts_with(ids, f"@{DERIVED}:").combine_chunks().fill_null(False)  # noqa: FBT003
+    derived = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
+    if not len(derived):
+        return ids
+    row, number = place.row[derived], place.rank[derived]
+    begins = np.flatnonzero(np.diff(row, prepend=-1))  # of each record its first
+    rows = row[begins].tolist()
+    partitions = generation.take(pa.array(derived[begins])).to_pylist()
+    said = zip(rows, partitions, offset[derived[begins]].tolist(), strict=True)
+    heads = pa.array([f"@{files[r][0]}:" if r in files else f"@{name}:{at}:" for r, name, at in said])
+    record = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(row)))
+    item = np.zeros(len(row), np.int64)
+    if files:
+        of_file = np.array([r in files for r in rows])[record]
+        base = np.array([files[r][1] if r in files else 0 for r in rows])[record]
+        number = np.where(of_file, base + place.byte[derived], number)
+        item = np.where(of_file, place.item[derived], 0)
+    given = pc.binary_join_element_wise(heads.take(pa.array(record)), pa.array(number).cast(pa.string()), "")
+    if item.any():
+        behind = pc.binary_join_element_wise(given, pa.array(item).cast(pa.string()), ":")
+        given = pc.if_else(pa.array(item > 0), behind, given)
+    return pa.chunked_array([pc.replace_with_mask(ids.combine_chunks(), mask, given)])
+
+
+def _letters(
+    records: Records, letters: Sequence[tuple[int, Reason, str, str]], generations: Mapping[int, str]
+) -> pa.Table:
+    """Whole records that cannot be read at all. Their bytes are not kept: without a format nothing in them can be masked."""
+    rows = [
+        {
+            "outcome": "refused",
+            "reason": reason,
+            "detail": f"{detail}; {len(records.values[row] or b'')} bytes",
+            "source": source,
+            "generation": generations[int(records.partitions[row])],
+            "position": int(records.offsets[row]),
+            "item": 0,
+        }
+        for row, reason, detail, source in letters
+    ]
+    return pa.Table.from_pylist(rows, DEAD.schema)
+
+
+def _runs(records: Records, sources: npt.NDArray[np.object_], entries: I64, generations: Mapping[int, str]) -> pa.Table:
+    """Records that follow one another with the same source and number of entries, a row each run."""
+    order = np.lexsort((records.offsets, records.partitions))
+    partition, offset, count, source = records.partitions[order], records.offsets[order], entries[order], sources[order]
+    same = (np.diff(partition) == 0) & (np.diff(offset) == 1) & (np.diff(count) == 0) & (source[1:] == source[:-1])
+    begins = np.flatnonzero(np.append([True], ~same)) if len(order) else order
+    ends = np.append(begins[1:], len(order)) - 1
+    columns = {
+        "source": source[begins].tolist(),
+        "generation": [generations[int(p)] for p in partition[begins]],
+        "from_offset": offset[begins],
+        "to_offset": offset[ends] + 1,
+        "records": ends - begins + 1,
+        "entries": count[begins],
+    }
+    return pa.table([pa.array(columns[f.name], f.type) for f in INGESTED.schema], schema=INGESTED.schema)

@@ -1,0 +1,31 @@
+"""Messages to a Kafka producer whose queue may be full. For threads that may wait; an event loop may not (ingest/http/delivery.py)."""
+
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import KafkaError, Message, Producer
+
+_WAIT_S = 0.1
+
+
+def produce(
+    producer: Producer,
+    topic: str,
+    value: bytes,
+    *,
+    partition: int,
+    on_delivery: Callable[[KafkaError | None, Message], None],
+    key: bytes | str | None = None,
+    headers: Sequence[tuple[str, str | bytes | None]] = (),
+) -> None:
+    """Hand over one message; while the queue is full, wait until some of it is delivered or given up.
+
+    Whoever hangs here, since the broker is away and no message times out, is ended by the watchdog. Raises KafkaException: the
+    message can never be sent, since it is too large, or the producer is broken.
+    """
+    while True:
+        try:
+            producer.produce(topic, value, key=key, partition=partition, headers=list(headers), on_delivery=on_delivery)
+        except BufferError:
+            producer.poll(_WAIT_S)
+        else:
+            return

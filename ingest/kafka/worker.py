@@ -1,0 +1,314 @@
+"""`tollbook ingest`: from `gateway.access` to `usage.events` and `usage.dead`. A shell: it reads, calls `records`, and sends.
+
+The rule that must hold: each partition of `usage.events` gets the ranges of a partition of `gateway.access` in order and
+without a hole. So a failed delivery ends the process, and a group offset is committed only when everything below it has been
+delivered everywhere. Begun again at an earlier offset, the same entries are sent again; land knows them by where they stood.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from ingest.decode.pausing import Forms, another, by_reason
+from ingest.kafka import records
+from ingest.kafka.records import UNREADABLE_HEADERS, Headers, OfSource, Outgoing, Read, Reading, Records
+from ingest.kafka.sending import produce
+from schemas.halts import Halt, Halted
+from schemas.kafka.topics import MESSAGE_BYTES_MAX
+from schemas.log import AccessPartition
+
+# A statement takes 20 ms to plan, whatever it reads; and what is put together of one batch should find room where that of the one before was
+# (tollbook/memory.py).
+BATCH_BYTES = 28 << 20
+BATCH_RECORDS = 100_000
+AHEAD_BATCHES = 2
+MESSAGE_BYTES = 4 << 20  # half of what the topics take: compression and headers are not guessed at
+_ONE_RECORD_BYTES = MESSAGE_BYTES_MAX - (64 << 10)  # what the broker counts beside value and headers, generously
+_FIRST_BATCH = 200
+COMMIT_AGAIN_S = (
+    5.0  # what was committed amid a rebalance is lost: an idle worker says it again, or its lag would stand for good
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """From where to where."""
+
+    access: str
+    events: str
+    dead: str
+    events_partitions: int
+    topic_id: str  # of `access`: another id under the same name is another log
+
+
+@dataclass
+class _InFlight:
+    """A batch that was sent: what is not yet delivered, and the offsets to commit when all is."""
+
+    offsets: Mapping[int, int]
+    missing: int
+    failed: list[str] = field(default_factory=list)
+
+
+class Done(NamedTuple):
+    """What one batch was."""
+
+    records: int
+    entries: int
+    reasons: pa.ChunkedArray  # of the refused ones
+
+
+class Worker:
+    """Owns a consumer and a producer. Drop it after any exception: what was not committed is read again."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        producer: Producer,
+        route: Route,
+        reading: Callable[[str, str], Reading],
+        *,
+        defaults: tuple[str, str] = ("", ""),
+        max_refused_percent: Callable[[str], int] = lambda _: 100,
+        on_pause: Callable[[Halted], None] = lambda _: None,
+    ) -> None:
+        """`reading(format, source)` gives the decoder; `defaults` are format and source of records that do not say.
+
+        `max_refused_percent(source)` as in the catalog. `on_pause` is told of each partition that is not read on.
+        """
+        self._consumer = consumer
+        self._producer = producer
+        self._route = route
+        self._reading = reading
+        self._defaults = defaults
+        self._forms = Forms(max_refused_percent)
+        self._on_pause = on_pause
+        self.paused: dict[int, Halted] = {}  # partitions that are not read on
+        self._want = _FIRST_BATCH
+        self._in_flight: deque[_InFlight] = deque()
+        self._committed: dict[int, int] = {}
+        self._committed_s = 0.0
+        consumer.subscribe([route.access], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
+
+    def step(self, timeout_s: float) -> Done | None:
+        """Read, decode and send one batch; None when there was nothing. Raises Halted, KafkaException."""
+        messages = self._consumer.consume(self._want, timeout_s)
+        self._producer.poll(0)
+        self._settle()
+        if not messages:
+            if self._committed and time.monotonic() - self._committed_s >= COMMIT_AGAIN_S:
+                self._commit(self._committed)
+            return None
+        batch = records_of(messages)
+        self._want = _next_size(batch)
+        if self.paused:  # some may have been on their way already
+            batch = batch.only(~np.isin(batch.partitions, list(self.paused)))
+        read = self._judge_and_send(batch) if batch.values else []
+        while len(self._in_flight) > AHEAD_BATCHES:
+            self._producer.poll(0.1)
+            self._settle()
+        return Done(
+            sum(pc.sum(r.ingested["records"], min_count=0).as_py() for r in read),
+            sum(r.events.num_rows + r.refused.num_rows for r in read),
+            pa.chunked_array([chunk for r in read for chunk in r.refused["reason"].chunks], pa.string()),
+        )
+
+    def _judge_and_send(self, batch: Records) -> list[Read]:
+        """Decode and send, of each partition what stands before the first record of a source that is paused."""
+        read = self._read(batch)
+        bad = [of for of in read.by_source if self._forms.judge(of.format, of.source, of.entries, of.refused)]
+        if not bad:
+            return self._send_all(batch, read)
+        kept = np.ones(len(batch.values), bool)
+        for of in bad:
+            for partition in np.unique(batch.partitions[of.rows]).tolist():
+                mine = batch.partitions == partition
+                first = int(batch.offsets[of.rows][batch.partitions[of.rows] == partition].min())
+                kept[mine & (batch.offsets >= first)] = False
+                self._pause(partition, first, of)
+        before = batch.only(kept)
+        return self._send_all(before, self._read(before)) if before.values else []
+
+    def _pause(self, partition: int, offset: int, of: OfSource) -> None:
+        """Read no more of a partition. What was committed of it lies before: whoever gets it next begins there."""
+        if partition in self.paused:
+            return
+        self._consumer.pause([TopicPartition(self._route.access, partition)])
+        self.paused[partition] = paused = _paused(f"{self._route.access}/{partition}", offset, of)
+        self._on_pause(paused)
+
+    def _read(self, batch: Records) -> Read:
+        return records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
+
+    def _send_all(self, batch: Records, read: Read) -> list[Read]:
+        """Send; in halves, where refusals with their raw lines would not fit into one message.
+
+        A single record that does not fit is refused as a whole: what it covers must be in one message of each partition.
+        """
+        letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
+        half, size = len(batch.values) // 2, max(m.size for m in (letter, *messages))
+        if not half and size > _ONE_RECORD_BYTES:
+            read = records.refused_whole(batch, size, self.generation_of, defaults=self._defaults)
+            letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
+        if half and size > MESSAGE_BYTES:
+            parts = [batch.part(slice(half)), batch.part(slice(half, None))]
+            return [sent for part in parts for sent in self._send_all(part, self._read(part))]
+        offsets = {int(p): int(batch.offsets[batch.partitions == p].max()) + 1 for p in np.unique(batch.partitions)}
+        sent = _InFlight(offsets, 0)
+        self._in_flight.append(sent)
+        self._send(self._route.dead, letter, sent)
+        for message in messages:
+            self._send(self._route.events, message, sent)
+        return [read]
+
+    def generation_of(self, partition: int) -> str:
+        """How rows name a partition of `gateway.access`, for good: also told apart from a topic of the same name."""
+        return AccessPartition(self._route.access, partition, self._route.topic_id).generation
+
+    def drain(self, timeout_s: float) -> None:
+        """Wait until all that was sent is delivered, and commit it. Raises Halted when it is not in time."""
+        if self._producer.flush(timeout_s):
+            raise Halted(
+                Halt.UNDELIVERED, f"the broker did not take all messages within {timeout_s:g} s; nothing was committed"
+            )
+        self._settle()
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _send(self, topic: str, message: Outgoing, sent: _InFlight) -> None:
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            sent.missing -= 1
+            if error is not None:
+                sent.failed.append(error.str())
+
+        sent.missing += 1
+        produce(
+            self._producer,
+            topic,
+            message.value,
+            partition=message.partition,
+            headers=message.headers,
+            on_delivery=delivered,
+        )
+
+    def _settle(self) -> None:
+        """Commit what is delivered, in order. A failed delivery would leave a hole: the process must end."""
+        offsets: dict[int, int] = {}
+        while self._in_flight and self._in_flight[0].missing == 0:
+            batch = self._in_flight.popleft()
+            if batch.failed:
+                raise Halted(
+                    Halt.UNDELIVERED, f"{batch.failed[0]}; the worker begins again at the last committed offset"
+                )
+            offsets |= batch.offsets
+        if offsets:
+            self._committed |= offsets
+            self._commit(offsets)
+
+    def _commit(self, offsets: Mapping[int, int]) -> None:
+        self._committed_s = time.monotonic()
+        at = [
+            TopicPartition(self._route.access, partition, offset, metadata=self._route.topic_id)
+            for partition, offset in offsets.items()
+        ]
+        self._consumer.commit(offsets=at, asynchronous=True)
+
+    def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Begin where the group has committed; at the beginning, if that was another topic of the same name, or nothing."""
+        begin = []
+        for known in consumer.committed(list(partitions), timeout=30):
+            low, high = consumer.get_watermark_offsets(known, timeout=30)
+            mine = known.offset >= 0 and known.metadata == self._route.topic_id
+            offset = known.offset if mine else low
+            if not low <= offset <= high:
+                raise Halted(
+                    Halt.RETENTION_GAP,
+                    f"{known.topic}/{known.partition} holds {low} to {high}, but was read to {offset}: lines in between are gone. "
+                    f"Send them again from the gateway's files, then set the group's offset to {low}",
+                )
+            begin.append(TopicPartition(known.topic, known.partition, offset))
+        consumer.incremental_assign(begin)
+
+    def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Deliver and commit what was read of them, so that the next owner need not send it again."""
+        self.drain(timeout_s=30)
+        self._forget(partitions)
+        consumer.incremental_unassign(list(partitions))
+
+    def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        """Somebody else owns them already; what we sent is known by where it stood."""
+        self._forget(partitions)
+        consumer.incremental_unassign(list(partitions))
+
+    def _forget(self, partitions: Sequence[TopicPartition]) -> None:
+        for where in partitions:
+            self._committed.pop(where.partition, None)
+            self.paused.pop(where.partition, None)
+
+
+def _paused(partition: str, offset: int, of: OfSource) -> Halted:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in by_reason(of.refused).items())
+    other = another(of.refused, of.format)
+    return Halted(
+        Halt.FORM,
+        f"{partition} is not read on from offset {offset}: of {of.entries:,} entries of source {of.source} read as {of.format} were refused for their "
+        f"form: {reasons}. {f'They look like {other}. ' if other else ''}To take them as they are, start again with --accept-form-errors {of.source}, "
+        f"and redrive them in the right format",
+    )
+
+
+def records_of(messages: Sequence[Message]) -> Records:
+    """Columns of messages of `gateway.access`; `map` over methods, since with one line in a message this is what costs."""
+    for message, error in zip(messages, map(Message.error, messages), strict=True):
+        if error is not None:
+            if error.code() == KafkaError._AUTO_OFFSET_RESET:  # the library's public name for it
+                raise Halted(Halt.RETENTION_GAP, f"{message.topic()}/{message.partition()}: {error.str()}")
+            raise KafkaException(error)
+    times = np.array(list(map(Message.timestamp, messages)), np.int64)  # kind, milliseconds
+    if (times[:, 0] != TIMESTAMP_LOG_APPEND_TIME).any():
+        raise Halted(
+            Halt.BAD_TOPIC, f"{messages[0].topic()} keeps the sender's times; set message.timestamp.type=LogAppendTime"
+        )
+    return Records(
+        list(map(Message.value, messages)),
+        _headers(messages),
+        np.array(list(map(Message.partition, messages)), np.int64),
+        np.array(list(map(Message.offset, messages)), np.int64),
+        times[:, 1] * 1000,
+        list(map(Message.key, messages)),
+    )
+
+
+def _headers(messages: Sequence[Message]) -> list[Headers]:
+    """The headers of each, asked for once: where the client library has failed on a message, a second answer of it is no list that can be read."""
+    found: list[Headers] = []
+    left = iter(messages)
+    while len(found) < len(messages):
+        try:
+            found.extend(map(Message.headers, left))
+        except SystemError:  # see wire.headers_of; what came before stays in `found`
+            found.append(UNREADABLE_HEADERS)
+    return found
+
+
+def _next_size(batch: Records) -> int:
+    """How many records make about BATCH_BYTES, by those that came."""
+    average = max(1, sum(map(len, filter(None, batch.values))) // len(batch.values))
+    return max(1, min(BATCH_RECORDS, BATCH_BYTES // average))

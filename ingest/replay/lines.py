@@ -1,0 +1,125 @@
+"""The lines of refused entries, read once more: byte for byte what was read the first time, or not at all.
+
+A letter whose stored text has the hash of the line is the line: nothing was struck out, and of client addresses no more than is
+kept of any. Any other line is taken from the log itself, where it stood, and must have the hash that it had.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.decode import statements
+from ingest.decode.framing import LINES, UNREADABLE, Lines
+from ingest.files.block_reader import frames
+
+_ITEM_BITS = 22  # a line holds at most 1 MiB, a record 4, and so fewer entries than that
+
+
+class Part(NamedTuple):
+    """Lines as they were, and the line before them that says how they are read, where the format has such."""
+
+    lines: Lines
+    layout: str | None = None
+
+
+class Reread(NamedTuple):
+    """Lines by position; positions whose line needs the log, which is not at hand; and those where it has another."""
+
+    parts: list[Part]
+    away: pa.Array
+    changed: pa.Array
+
+
+def reread(letters: pa.Table, path: Path | None, layout_prefix: str | None = None) -> Reread:
+    """The lines of `letters` (position, raw, raw_sha256, is_whole), all of one log, which is `path` if it is at hand.
+
+    `layout_prefix`: what lines begin with that say how those after them are read; then no letter tells enough without the log.
+    Raises ingest.files.block_reader.UnreadableFile.
+    """
+    tells = pc.and_(letters["is_whole"], pa.scalar(layout_prefix is None))
+    stored = letters.filter(tells).select(["position", "raw"])
+    kept = Lines(pa.table([stored["position"], _ended(stored["raw"])], schema=LINES), UNREADABLE.empty_table())
+    missing = letters.filter(pc.invert(tells))
+    sought = dict(zip(missing["position"].to_pylist(), missing["raw_sha256"].to_pylist(), strict=True))
+    if path is None or not sought:
+        return Reread([Part(kept)], _positions(list(sought)), _positions([]))
+    found = list(_found(path, sought, layout_prefix))
+    there = {position for part in found for position in part.lines.lines["position"].to_pylist()}
+    parts = found if layout_prefix else [Part(_in_order([kept, *(part.lines for part in found)]))]
+    return Reread(parts, _positions([]), _positions([p for p in sought if p not in there]))
+
+
+def places(rows: pa.Table) -> npt.NDArray[np.int64]:
+    """Position and item of each row in one number; in log order they ascend."""
+    keys: npt.NDArray[np.int64] = rows["position"].to_numpy() << _ITEM_BITS | rows["item"].to_numpy().astype(np.int64)
+    return keys
+
+
+def _found(path: Path, sought: Mapping[int, str], layout_prefix: str | None) -> Iterator[Part]:
+    """The lines of a log at some positions, where they have the hash they should have."""
+    positions = _positions(sorted(sought))
+    last = max(sought)
+    before: str | None = None
+    framed = frames(path)
+    try:
+        for block in framed:
+            same = _same(block, positions, sought)
+            if layout_prefix is None:
+                yield Part(same)
+            else:
+                parts = _by_layout(block, same, layout_prefix, before)
+                before = parts[-1].layout
+                yield from parts
+            if block.lines.num_rows and block.lines["position"][-1].as_py() >= last:
+                break
+    finally:
+        framed.close()
+
+
+def _same(block: Lines, positions: pa.Array, sought: Mapping[int, str]) -> Lines:
+    here = block.lines.filter(pc.is_in(block.lines["position"], value_set=positions))
+    bad = block.unreadable.filter(pc.is_in(block.unreadable["position"], value_set=positions))
+    hashes = dict(zip(bad["position"].to_pylist(), bad["raw_sha256"].to_pylist(), strict=True))
+    same = [
+        sought[position] in ({hashes[position]} if position in hashes else known)
+        for position, known in zip(here["position"].to_pylist(), sha256(here["line"]), strict=True)
+    ]
+    return Lines(here.filter(pa.array(same, pa.bool_())), bad)
+
+
+def _by_layout(block: Lines, lines: Lines, prefix: str, before: str | None) -> list[Part]:
+    """`lines` of a block, cut where another layout begins; the last one, which may have no lines, holds beyond the block."""
+    headers = block.lines.filter(pc.starts_with(block.lines["line"], prefix))
+    layouts = [before, *headers["line"].to_pylist()]
+    at = lines.lines["position"].to_numpy()
+    cuts = [0, *np.searchsorted(at, headers["position"].to_numpy()), len(at)]
+    return [
+        Part(Lines(lines.lines.slice(start, end - start), lines.unreadable), layout)
+        for layout, start, end in zip(layouts, cuts[:-1], cuts[1:], strict=True)
+    ]
+
+
+def _in_order(pieces: Sequence[Lines]) -> Lines:
+    lines, unreadable = zip(*pieces, strict=True)
+    return Lines(pa.concat_tables(lines).sort_by("position"), pa.concat_tables(unreadable))
+
+
+def sha256(lines: pa.ChunkedArray) -> list[set[str]]:
+    """The hash of each line as letters have it, addresses cut, and as they had it before they were cut."""
+    with statements.connect() as con:
+        con.register("lines", pa.table({"line": lines}))
+        found = con.sql(statements.text("hashes")).to_arrow_table()
+    return [set(pair) for pair in zip(*(column.to_pylist() for column in found.columns), strict=True)]
+
+
+def _ended(raw: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(raw.cast(pa.string()), "\n", "")
+
+
+def _positions(values: list[int]) -> pa.Array:
+    return pa.array(np.array(values, np.int64))

@@ -1,0 +1,42 @@
+"""Forgetting: what commits to an erasable table have replaced is deleted, and with it the log by which it could be found.
+
+No other table forgets anything: closes rest on their old versions.
+"""
+
+from pathlib import Path
+
+from lake import tables as lake
+from schemas.tables import TableShape
+
+
+def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
+    """Delete the files that commits have replaced, and the log by which versions with them could be opened; how many files.
+
+    Safe to kill and to repeat, and beside writers: of the log stays what they may be at, which is everything from the version before
+    `since`, the first that replaced files just now; None: nothing was replaced just now, and somebody else may have died at it.
+    """
+    assert shape.erasable
+    log = root / shape.name / "_delta_log"
+    entries = sorted(log.glob("*.json"))
+    replaced = {int(e.stem): paths for e in entries if (paths := lake.replaced_files(root, shape, int(e.stem)))}
+    if not replaced:
+        return 0
+    last = max(replaced)
+    # Synced before any file goes: whoever committed may have died before it had synced that.
+    if max(lake.checkpoints(log), default=0) < last:
+        lake.checkpoint(lake.opened(root / shape.name, shape), log)
+    gone = [path for paths in replaced.values() for path in paths if path.exists()]
+    for path in gone:
+        path.unlink(missing_ok=True)
+    lake.sync_folder(root / shape.name)
+    behind = (min(replaced) if since is None else since) - 1
+    # Checkpoints first: without the log before it, no version before the last that replaced files can be opened then.
+    for version, path in sorted(lake.checkpoints(log).items()):
+        if version < last:
+            path.unlink()
+    # In order: whoever finds what follows its snapshot gone finds its snapshot gone, too.
+    for path in entries:
+        if int(path.stem) < behind:
+            path.unlink()
+    lake.sync_folder(log)
+    return len(gone)

@@ -1,0 +1,123 @@
+"""The single values of a catalog: ids, text, zones, currencies, amounts. Each refuses what no record could mean."""
+
+import ipaddress
+import re
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from schemas import zones
+from schemas.catalog import routes
+from schemas.money import MINOR_UNITS
+
+# Control characters; and explicit embeddings, overrides and isolates: what follows these is shown in another order than it is stored.
+_NOT_IN_A_LINE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:")
+_MAPPED_BITS = 96  # ::ffff:0:0/96 holds the addresses of IPv4
+
+
+def _one_line(text: str) -> str:
+    if bad := _NOT_IN_A_LINE.search(text):
+        raise ValueError(f"the character {bad[0]!a} would change how the line is shown; remove it")
+    return text
+
+
+def _zone(name: str) -> str:
+    zones.zone(name)  # raises a ValueError that says what to write instead
+    return name
+
+
+def _currency(code: str) -> str:
+    if code not in MINOR_UNITS:
+        raise ValueError(f"unknown currency {code!r}; known: {', '.join(MINOR_UNITS)}")
+    return code
+
+
+def _network(text: str) -> str:
+    """The network as everybody writes it: 203.0.113.0/24, 2001:db8::/32. A single address is a network of one."""
+    try:
+        address = ipaddress.ip_interface(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no network; write it like 203.0.113.0/24 or 2001:db8::/32") from None
+    network = address.network
+    if "%" in text:
+        raise ValueError(f"{text!r} names an interface of one machine; leave out the % and what follows")
+    if address.ip != network.network_address:
+        raise ValueError(
+            f"{text!r} is an address within a network; write {network}, or {address.ip} for the one address"
+        )
+    if (
+        isinstance(network, ipaddress.IPv6Network)
+        and network.network_address.ipv4_mapped
+        and network.prefixlen >= _MAPPED_BITS
+    ):
+        inside = f"{network.network_address.ipv4_mapped}/{network.prefixlen - _MAPPED_BITS}"
+        raise ValueError(f"{text!r} is an IPv4 network in the dress of IPv6; write {inside}")
+    return str(network)
+
+
+def _resource(arn: str) -> str:
+    if "${" in arn:
+        raise ValueError(
+            f"{arn!r} holds a policy variable, which no log shows the value of; write what it stands for, or *"
+        )
+    return arn
+
+
+def _pattern(text: str) -> str:
+    routes.parsed(text)
+    return text
+
+
+def day_of(value: object) -> object:
+    """A date as it is written: 20260131 would else be taken for seconds since 1970. Raises ValueError with the form."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return date.fromisoformat(value) if _DAY.fullmatch(value) else _refused_day(value)
+    except ValueError:
+        return _refused_day(value)
+
+
+def _refused_day(value: str) -> object:
+    raise ValueError(f"{value!r} is no date; write it like 2026-01-31") from None
+
+
+def instant_of(value: object) -> object:
+    """An instant as it is written, for the constructor to read. Raises ValueError with the form."""
+    if isinstance(value, str) and not _INSTANT.match(value):
+        raise ValueError(f"{value!r} is no instant; write it like 2026-01-31T00:00:00Z")
+    return value
+
+
+def _with_zone(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs its zone: write 2026-01-01T00:00:00Z")
+    return instant
+
+
+Day = Annotated[date, BeforeValidator(day_of)]
+Instant = Annotated[datetime, BeforeValidator(instant_of), AfterValidator(_with_zone)]
+Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2}|0)$")]  # 0: none was logged
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands on invoices
+Code = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line)]  # a number given by somebody else
+Note = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]  # the same, or nothing
+Address = Annotated[tuple[Text, ...], Field(max_length=10)]
+Zone = Annotated[str, AfterValidator(_zone)]
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}(/[A-Za-z0-9_.@-]{1,64}){0,3}$")]
+EventId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_one_line)]
+EventType = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line)]
+RoutePattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_one_line), AfterValidator(_pattern)]
+RouteText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands in rollups
+Currency = Annotated[str, AfterValidator(_currency)]
+Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
+NotNegative = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
+Network = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_network)]
+Action = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9*?-]{1,64}:[A-Za-z0-9*?]{1,128})$")]  # as IAM writes it
+Resource = Annotated[str, Field(pattern=r"^(\*|arn:.{1,2044})$"), AfterValidator(_one_line), AfterValidator(_resource)]

@@ -1,0 +1,1 @@
+"""The command `tollbook`: options, errors and exit codes, and what every screen shares. Imports all packages."""

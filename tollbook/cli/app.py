@@ -1,0 +1,125 @@
+"""All commands under one name."""
+
+import gc
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from aggregate import engine
+from ingest.decode import statements
+from tollbook.cli import extras
+from tollbook.cli.catalog import imports
+from tollbook.cli.edge import EXIT_CODES, USAGE, guarded
+from tollbook.cli.invoices import commands, listing
+from tollbook.cli.metering import dead, formats, retention, settle
+from tollbook.cli.metering import run as run_commands
+from tollbook.cli.terminal import complain
+from tollbook.demo.run import demo
+
+app = App(
+    name="tollbook",
+    help="From gateway access log to an invoice a partner cannot dispute.\n\nExample: tollbook demo",
+    help_epilogue="Exit codes:\n" + "\n".join(f"{code:>5}  {meaning}" for code, meaning in EXIT_CODES.items()),
+    help_format="plaintext",
+    version=version("tollbook"),
+)
+_QUOTA = """Watch usage.totals, alert when quotas are reached, tell gateways who is over. Runs until SIGTERM.
+
+Kill it at any moment: alerts that it sends again have the same id.
+
+Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
+"""
+_SERVE = """Take events over HTTP, POST /api/v1/events, and write them to gateway.access. Runs until SIGTERM.
+
+An answer of 2xx means that Kafka has confirmed the events. The producers file is read again when it changes, or on SIGHUP.
+
+Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
+"""
+
+
+def _without(extra: str, *names: str, first: int) -> None:
+    """Have the commands of an extra that is not installed say so, whatever stands behind their names."""
+    for place, name in enumerate(names, first):
+        said = f"Needs the extra `{extra}`, which is not installed: pip install 'tollbook[{extra}]'"
+        app.command(_refusal(extra, name), name=name, sort_key=place, help=said, help_epilogue="")
+
+
+def _refusal(extra: str, name: str) -> Callable[..., None]:
+    def refuse(*_: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
+        extras.require(extra, f"`tollbook {name}`")
+
+    return refuse
+
+
+run_commands.catalog.command(imports.app)
+commands.app.command(listing.list_, name="list")
+# Listed in the order of the work, not of the alphabet.
+_first: tuple[Callable[..., int], ...] = (
+    demo,
+    run_commands.run,
+    run_commands.usage,
+    run_commands.outside,
+    run_commands.verify,
+    settle.settle,
+)
+for place, command in enumerate(_first, 1):
+    app.command(command, sort_key=place, help_epilogue="")
+for place, group in enumerate((dead.app, commands.app, run_commands.catalog), 7):
+    group.sort_key = place
+    app.command(group)
+app.command(retention.retention, sort_key=10, help_epilogue="")
+formats.app.sort_key = 11
+app.command(formats.app)
+if extras.is_installed("kafka"):
+    from tollbook.cli.kafka import pipeline, topics
+
+    topics.app.sort_key = 12
+    app.command(topics.app)
+    _stages: tuple[Callable[..., int], ...] = (pipeline.load, pipeline.ingest, pipeline.land)
+    for place, command in enumerate(_stages, 13):
+        app.command(command, sort_key=place, help_epilogue="")
+    # Named, not imported: Faust takes as long to load as half of all else, and only this command needs it.
+    app.command("tollbook.workers.quota:quota", name="quota", sort_key=16, help=_QUOTA, help_epilogue="")
+else:
+    _without("kafka", "topics", "load", "ingest", "land", "quota", first=12)
+if extras.is_installed("http"):
+    from tollbook.cli.kafka import producers
+
+    app.command("tollbook.cli.kafka.serve:serve", name="serve", sort_key=17, help=_SERVE, help_epilogue="")
+    producers.app.sort_key = 18
+    app.command(producers.app)
+else:
+    _without("http", "serve", "producers", first=17)
+app.register_install_completion_command(
+    help="Write completion for this shell (bash, zsh, fish), and have the shell load it.", help_epilogue=""
+)
+
+
+def run(tokens: list[str]) -> int:
+    """Run a command; its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends nothing
+    return guarded(lambda: _run(tokens))
+
+
+def close() -> None:
+    """Let go of all databases, before an end that asks nobody: what they have on disk for want of memory goes with them."""
+    engine.close()
+    statements.close()
+    gc.collect()  # a connection may be left in a cycle
+
+
+def _run(tokens: list[str]) -> int | None:
+    try:
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as exc:
+        place = " ".join(("tollbook", *(exc.command_chain or ())))
+        said = str(exc)
+        complain(f"{said}{'' if said[-1:] in {'.', '?', '!'} else '.'} See `{place} --help`.")
+        return USAGE
+    code: int | None = command(*bound.args, **bound.kwargs)
+    return code

@@ -1,0 +1,1 @@
+"""Commands that edit the catalog, beside their screens. Imports all packages."""

@@ -1,0 +1,230 @@
+"""`tollbook catalog import terraform|iam|deck`: what gateways know already, shown as a diff, then written into the catalog."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from billing.catalog.imports import deck as deck_files
+from billing.catalog.imports import iam as policies
+from billing.catalog.imports import owners
+from billing.catalog.imports import terraform as plans
+from billing.catalog.imports.merge import Options
+from billing.catalog.imports.model import Found, FoundCredential
+from billing.catalog.imports.owners import Rules
+from billing.catalog.imports.proposal import Proposal, difference, propose, write
+from billing.catalog.imports.reading import json_document
+from tollbook.cli.catalog import screens
+from tollbook.cli.edge import REFUSED, CatalogOption, JsonOption, WrongUse
+from tollbook.cli.terminal import complain, show_json
+
+app = App(
+    name="import",
+    help="Bring usage plans, keys and policies from other systems into a catalog.\n\n"
+    "Shows a diff first; keeps what was added by hand; names what it cannot express.\n\n"
+    "Example: tollbook catalog import terraform plan.json --catalog examples/catalog --dry-run",
+    help_epilogue="",
+)
+PartnersOption = Annotated[
+    list[str] | None,
+    Parameter(
+        "--partner", negative="",
+        help="PATTERN=ID: whose a credential is, by its address, id, ARN or name; * and ? stand for any text and character. Repeatable.",
+    ),
+]  # fmt: skip
+PartnersFileOption = Annotated[
+    Path | None, Parameter("--partners", help="YAML file of such rules: `pattern: id`, null to ignore.")
+]
+IgnoreOption = Annotated[
+    list[str] | None,
+    Parameter(
+        "--ignore",
+        negative="",
+        help="PATTERN of credentials that are nobody's; what is tagged is imported all the same. Repeatable.",
+    ),
+]
+TagOption = Annotated[str, Parameter("--tag", help="Name of the tag that holds the partner's id.")]
+PlansOption = Annotated[
+    list[str] | None,
+    Parameter(
+        "--plan",
+        negative="",
+        help="PATTERN=ID: which plan of the catalog a plan is; without it its name says so. Repeatable.",
+    ),
+]
+RateCardOption = Annotated[
+    str | None, Parameter("--rate-card", help="Rate card of plans that are new. A plan that exists keeps its own.")
+]
+MeterOption = Annotated[
+    str | None,
+    Parameter("--meter", help="Meter that quotas are on; without it `requests`, or the only one that counts requests."),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What every import takes."""
+
+    catalog: CatalogOption
+    name: Annotated[
+        str | None,
+        Parameter(
+            "--name", help="Name of this import, part of its own files' names. Keep it the same for the same document."
+        ),
+    ] = None
+    valid_from: Annotated[
+        datetime | None,
+        Parameter("--valid-from", help="First day of what is new, YYYY-MM-DD; the documents do not say it."),
+    ] = None
+    overwrite: Annotated[
+        bool,
+        Parameter(
+            "--overwrite",
+            negative="",
+            show_default=False,
+            help="Take the document's values over those changed by hand.",
+        ),
+    ] = False
+    dry_run: Annotated[
+        bool,
+        Parameter("--dry-run", negative="", show_default=False, help="Show what would be written, and write nothing."),
+    ] = False
+    yes: Annotated[bool, Parameter("--yes", negative="", show_default=False, help="Write without asking.")] = False
+
+
+@app.command
+def terraform(
+    file: Annotated[Path, Parameter(help="What `terraform show -json` prints of a plan or a state.")],
+    /,
+    common: Common,
+    *,
+    partner: PartnersOption = None,
+    partners: PartnersFileOption = None,
+    ignore: IgnoreOption = None,
+    tag: TagOption = owners.TAG,
+    plan: PlansOption = None,
+    rate_card: RateCardOption = None,
+    meter: MeterOption = None,
+    json: JsonOption = False,
+) -> int:
+    """API Gateway's keys and usage plans, and the policies of IAM roles and users.
+
+    Example: tollbook catalog import terraform plan.json --catalog examples/catalog --rate-card wholesale --valid-from 2026-11-01
+    """
+    rules = _rules(partner, partners, ignore, plan, tag)
+    options = _options(common, rate_card, meter)
+    return _run(lambda: plans.read(file, tag=tag), common.name or "terraform", rules, options, common, json=json)
+
+
+@app.command
+def deck(
+    file: Annotated[Path, Parameter(help="Kong's configuration, as `deck gateway dump --with-id` writes it.")],
+    /,
+    common: Common,
+    *,
+    partner: PartnersOption = None,
+    partners: PartnersFileOption = None,
+    ignore: IgnoreOption = None,
+    tag: TagOption = owners.TAG,
+    plan: PlansOption = None,
+    rate_card: RateCardOption = None,
+    meter: MeterOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Kong's consumers, the ids of their keys, and their rate limits. A consumer's tag is written `tollbook_partner:ID`.
+
+    Example: tollbook catalog import deck kong.yaml --catalog examples/catalog --partner 'northwind-*=northwind' --ignore 'internal-*'
+    """
+    rules = _rules(partner, partners, ignore, plan, tag)
+    options = _options(common, rate_card, meter)
+    return _run(lambda: deck_files.read(file, tag=tag), common.name or "deck", rules, options, common, json=json)
+
+
+@app.command
+def iam(
+    file: Annotated[Path, Parameter(help="An IAM policy: JSON with Version and Statement.")],
+    /,
+    common: Common,
+    *,
+    principal: Annotated[str, Parameter("--principal", help="ARN of the role or user whose policy it is.")],
+    partner: Annotated[str, Parameter("--partner", help="Id of the partner whose the principal is.")],
+    json: JsonOption = False,
+) -> int:
+    """What a policy allows its principal, as grants of that credential.
+
+    Several policies of one principal are imported one by one, each under its own name.
+
+    Example: tollbook catalog import iam policy.json --catalog examples/catalog --principal arn:aws:iam::444455556666:role/Export --partner globex
+    """
+    if not principal.startswith("arn:") or any(not c.isprintable() or c == " " for c in principal):
+        raise WrongUse(f"--principal {principal!r} is no ARN; give one such as arn:aws:iam::444455556666:role/Export")
+    name = common.name or owners.slug(f"iam-{principal.rpartition('/')[2][:40]}-{file.stem}")
+    rules = Rules(partners=((principal, partner),))
+    return _run(lambda: _policy(file, principal), name, rules, _options(common), common, json=json)
+
+
+def _policy(file: Path, principal: str) -> Found:
+    read = policies.policy(json_document(file, "an IAM policy"), str(file))
+    credential = FoundCredential("iam", principal, principal, allow=policies.grants([read]))
+    return Found(credentials=(credential,), notes=read.notes)
+
+
+def _rules(
+    partner: list[str] | None, file: Path | None, ignore: list[str] | None, plan: list[str] | None, tag: str
+) -> Rules:
+    whose: list[tuple[str, str | None]] = [*owners.pairs(partner or (), "--partner")]
+    whose += owners.partners_file(file) if file else []
+    whose += [(pattern, None) for pattern in ignore or ()]
+    return Rules(tuple(whose), tuple(owners.pairs(plan or (), "--plan")), tag)
+
+
+def _options(common: Common, rate_card: str | None = None, meter: str | None = None) -> Options:
+    start = None if common.valid_from is None else common.valid_from.date()
+    return Options(rate_card, meter, start, common.overwrite)
+
+
+def _run(read: Callable[[], Found], name: str, rules: Rules, options: Options, common: Common, *, json: bool) -> int:
+    """Read, show, ask, write."""
+    proposal = propose(common.catalog, read(), name=name, rules=rules, options=options)
+    if not json:
+        screens.proposal(proposal)
+    written = False
+    code = 0
+    if not proposal.is_nothing and not common.dry_run:
+        if common.yes or (not json and _agreed()):
+            write(proposal)
+            written = True
+        else:
+            complain("nothing was written; say --yes to write, or --dry-run to look only")
+            code = REFUSED
+    if json:
+        show_json(_told(proposal, written=written))
+    elif written:
+        screens.written(proposal)
+    return code
+
+
+def _agreed() -> bool:
+    """What the person at the terminal says; nobody there says no."""
+    if not sys.stdin.isatty():
+        return False
+    sys.stdout.write("Write this? [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _told(proposal: Proposal, *, written: bool) -> dict[str, object]:
+    return {
+        "changed": not proposal.is_nothing,
+        "written": written,
+        "files": [str(c.file) for c in (*proposal.changes, *([proposal.facts] if proposal.facts else []))],
+        "diff": ["\n".join(difference(c)) for c in proposal.changes],
+        "not_expressed": [note._asdict() for note in proposal.notes],
+        "ignored": list(proposal.ignored),
+        "others": dict(proposal.others),
+    }

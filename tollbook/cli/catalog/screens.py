@@ -1,0 +1,48 @@
+"""What people see of an import: the diff, what it cannot express, what it left alone."""
+
+from billing.catalog.imports.proposal import Proposal, difference
+from tollbook.cli.terminal import out, sentence, words
+
+_STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
+_NAMES_MAX = 8
+
+
+def proposal(found: Proposal) -> None:
+    """All of it, before anything is written."""
+    for change in found.changes:
+        for line in difference(change):
+            out.print(
+                words(line),
+                style=next((s for start, s in _STYLES.items() if line.startswith(start)), ""),
+                soft_wrap=True,
+            )
+    if found.facts is not None:
+        new = "a new file" if found.facts.old is None else "changes, too"
+        sentence(f"{found.facts.file}: {new}, which tells this import from what people write.", style="dim")
+    if found.is_nothing:
+        sentence("Nothing to change.")
+    if found.notes:
+        sentence(("Not expressed, or otherwise in the catalog:", "bold yellow"))
+        for note in found.notes:
+            sentence(
+                "- ",
+                (note.address, "bold"),
+                *((": ", (note.attribute, "bold")) if note.attribute else ()),
+                f": {note.why}; {note.remedy}",
+            )
+    if found.ignored:
+        sentence(f"Ignored, as you said: {_listed(found.ignored)}.", style="dim")
+    if found.others:
+        kinds = tuple(f"{count} {kind}" for kind, count in sorted(found.others.items()))
+        sentence(f"Not looked at, no catalog is about it: {_listed(kinds)}.", style="dim")
+
+
+def written(found: Proposal) -> None:
+    """What was done."""
+    files = [str(c.file) for c in (*found.changes, *([found.facts] if found.facts else []))]
+    sentence(("Written: ", "bold"), f"{', '.join(files)}.")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = len(names) - _NAMES_MAX
+    return ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")

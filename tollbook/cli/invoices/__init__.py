@@ -1,0 +1,1 @@
+"""Finance's commands, beside their screens. Imports all packages."""

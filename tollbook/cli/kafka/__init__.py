@@ -1,0 +1,1 @@
+"""Commands that start workers and look after topics. Imports all packages."""

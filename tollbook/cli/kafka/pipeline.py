@@ -1,0 +1,353 @@
+"""`tollbook load`, `ingest`, `land`: the job on Kafka, each stage a process of its own. The lake stays the truth."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from confluent_kafka import Consumer, Producer
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from aggregate.landing.known_topics import Topic
+from aggregate.landing.land import COMMIT_ENTRIES
+from billing.catalog import loading as catalogs
+from ingest.attribution.catalog_rules import max_refused_percent
+from ingest.files.fingerprint import HEAD_BYTES, Known
+from ingest.files.watcher import Watch
+from ingest.kafka.worker import Route, Worker
+from schemas.kafka import topics
+from tollbook.cli import progress
+from tollbook.cli.edge import (
+    AT_LEAST_ONE,
+    REFUSED,
+    CatalogOption,
+    CommitEntriesOption,
+    JsonOption,
+    LakeOption,
+    WrongUse,
+    asked_to_stop,
+    source_name,
+    the_clock,
+)
+from tollbook.cli.kafka.topics import required
+from tollbook.cli.terminal import complain, out, show_json, show_json_line
+from tollbook.kafka import loading
+from tollbook.kafka.cluster import Found
+from tollbook.kafka.loading import Loaded
+from tollbook.kafka.options import GroupProtocol, KafkaConfig
+from tollbook.kafka.positions import Positions
+from tollbook.kafka.positions import positions as kept_positions
+from tollbook.local_run import run
+from tollbook.local_run.run import Progress
+from tollbook.workers import ingest as ingest_worker
+from tollbook.workers import land as land_worker
+from tollbook.workers import logs, loop
+from tollbook.workers.land import LandTopics, LandWorker
+
+_ABOVE_ZERO = Number(gt=0)
+# No message ever times out: one that did, while the next one arrived, would leave a hole in its
+# partition. A broker that is away is waited for, and the watchdog ends a worker that waits too long: then nothing is sent.
+_EVENTS_PRODUCER = {"delivery.timeout.ms": 0}
+
+InstanceOption = Annotated[
+    str | None,
+    Parameter(
+        "--instance",
+        env_var="TOLLBOOK_INSTANCE",
+        help="A name of this worker's own, kept over restarts: started again in time, it keeps its partitions.",
+    ),
+]
+ProtocolOption = Annotated[
+    GroupProtocol,
+    Parameter(
+        "--group-protocol",
+        env_var="TOLLBOOK_GROUP_PROTOCOL",
+        help="How the group shares partitions: classic (cooperative), or consumer, where the broker sets the session.",
+    ),
+]
+SessionOption = Annotated[
+    int,
+    Parameter(
+        "--session-timeout-ms",
+        env_var="TOLLBOOK_SESSION_TIMEOUT_MS",
+        validator=AT_LEAST_ONE,
+        help="So long a silent worker keeps its partitions (classic).",
+    ),
+]
+MetricsOption = Annotated[
+    str,
+    Parameter(
+        "--metrics",
+        env_var="TOLLBOOK_METRICS",
+        help="Address of /metrics and /healthz, host:port; port 0 takes any and logs it.",
+    ),
+]
+WatchdogOption = Annotated[
+    float,
+    Parameter(
+        "--watchdog-s",
+        env_var="TOLLBOOK_WATCHDOG_S",
+        validator=_ABOVE_ZERO,
+        help="End the process when it makes no progress for so long; a supervisor starts it again.",
+    ),
+]
+
+
+def load(
+    files: Annotated[list[str], Parameter(negative="", help="Log files, plain, gzip or zstd; folders and globs, too.")],
+    /,
+    *,
+    kafka: KafkaConfig,
+    format: Annotated[str, Parameter("--format", help="Log format; `tollbook formats` lists them.")],  # noqa: A002
+    source: Annotated[str, Parameter("--source", help="Who wrote these logs. Part of every event's identity.")],
+    lines: Annotated[
+        int, Parameter("--lines", validator=AT_LEAST_ONE, help="At most so many lines in a record.")
+    ] = 500,
+    final: Annotated[
+        bool, Parameter("--final", negative="", show_default=False, help="Send an unfinished last line as it stands.")
+    ] = False,
+    spread: Annotated[
+        bool,
+        Parameter(
+            "--spread",
+            negative="",
+            show_default=False,
+            help="Deal the lines out over all partitions, for many ingest workers; their order is then not kept.",
+        ),
+    ] = False,
+    accept_form_errors: Annotated[
+        bool,
+        Parameter(
+            "--accept-form-errors",
+            negative="",
+            show_default=False,
+            help="Send files though another format reads their first lines, and the given one does not.",
+        ),
+    ] = False,
+    positions: Annotated[
+        Path | None,
+        Parameter(
+            "--positions",
+            env_var="TOLLBOOK_POSITIONS",
+            help="A file that keeps how far each log was sent; the next load begins there. Without it all is sent again, and known if no log below 4 KiB has grown.",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        Parameter(
+            "--follow",
+            negative="",
+            show_default=False,
+            help="Go on sending as the files grow and are rotated, until SIGTERM. Needs --positions.",
+        ),
+    ] = False,
+    look_s: Annotated[
+        float,
+        Parameter(
+            "--look-s",
+            env_var="TOLLBOOK_LOOK_S",
+            validator=_ABOVE_ZERO,
+            help="With --follow: look for new lines so often.",
+        ),
+    ] = 1.0,
+    json: JsonOption = False,
+) -> int:
+    """Send log files to gateway.access, many lines in a record. Sent twice, the lines are known and counted once.
+
+    With --follow and --json each look that found something prints one JSON object a line.
+
+    Example: tollbook load --bootstrap-servers 127.0.0.1:9092 --format kong --source edge logs/*.gz
+    """
+    source_name(source)
+    if follow:
+        _check_following(positions, final=final)
+    paths = run.found_files(files)
+    (access,) = required(kafka, topics.GATEWAY_ACCESS)
+    # Errors only: what goes wrong is said in one line by the command itself.
+    producer = Producer({**kafka.producer_options(compression="zstd"), "log_level": 3})
+
+    def send(
+        paths: Sequence[Path], kept: Positions, known: Mapping[str, Known], move: Callable[[Progress], None]
+    ) -> Loaded:
+        total = sum(path.stat().st_size for path in paths if path.exists())
+        return loading.load(
+            producer, access.name, access.partitions, paths,
+            format_name=format, source=source, lines_max=lines, final=final, spread=spread, known=known, begin=kept.keep,
+            accept_form_errors=accept_form_errors,
+            progress=lambda done, sent: move(Progress(done, total, sent)),
+        )  # fmt: skip
+
+    def tell(look: Loaded) -> None:
+        if json:
+            show_json_line(_loaded_row(look))
+        elif look.records:
+            out.print(f"{look.lines:,} lines in {look.records:,} records to {access.name}")
+        for problem in look.problems:
+            complain(problem)
+        sys.stdout.flush()
+
+    with kept_positions(positions, source) as kept:
+        if follow:
+            report = _following(files, send, kept, tell, look_s)
+        else:
+            with progress.bar(source, quiet=json) as move:
+                report = send(paths, kept, kept.known, move)
+            kept.keep(report.known)
+            _show_loaded(report, access.name, json=json)
+    if not json:
+        for file, size in report.waiting.items():
+            out.print(
+                f"{file} ends inside a line ({size} bytes); it is sent when the rest has come, or now with --final"
+            )
+    _warn_of_short([] if positions else report.short)
+    return REFUSED if report.problems else 0
+
+
+def _warn_of_short(paths: Sequence[Path]) -> None:
+    for path in paths:
+        complain(
+            f"{path}: sent, but a log below {HEAD_BYTES:,} bytes has another name once it has grown: if it is still written to, "
+            f"load it with --positions from now on, or lines without ids of their own count twice",
+            level="warning",
+        )
+
+
+def _check_following(positions: Path | None, *, final: bool) -> None:
+    if positions is None:
+        raise WrongUse(
+            "--follow needs --positions: started again without, a log that was short when it was first seen has another name"
+        )
+    if final:
+        raise WrongUse(
+            "--follow and --final contradict each other: the rest of an unfinished line is waited for, or it is not"
+        )
+
+
+_Send = Callable[[Sequence[Path], Positions, Mapping[str, Known], Callable[[Progress], None]], Loaded]
+
+
+def _following(
+    files: Sequence[str], send: _Send, kept: Positions, tell: Callable[[Loaded], None], look_s: float
+) -> Loaded:
+    """Send what is new until SIGTERM."""
+    with asked_to_stop() as stop:
+        return loading.follow(
+            Watch(lambda: run.followed_files(files)), lambda paths, known: send(paths, kept, known, lambda _: None), kept.known,
+            stop=stop, look_s=look_s, keep=kept.keep, tell=tell,
+        )  # fmt: skip
+
+
+def _show_loaded(report: Loaded, topic: str, *, json: bool) -> None:
+    if json:
+        show_json(_loaded_row(report))
+    else:
+        out.print(f"{report.lines:,} lines in {report.records:,} records to {topic}")
+    for problem in report.problems:
+        complain(problem)
+
+
+def _loaded_row(report: Loaded) -> dict[str, Any]:
+    """A load for programs."""
+    return {
+        "lines": report.lines, "records": report.records, "problems": report.problems, "waiting": report.waiting
+    }  # fmt: skip
+
+
+def ingest(
+    *,
+    kafka: KafkaConfig,
+    catalog: CatalogOption,
+    format: Annotated[  # noqa: A002
+        str, Parameter("--format", env_var="TOLLBOOK_FORMAT", help="Format of records without the header `format`.")
+    ] = "",
+    source: Annotated[
+        str, Parameter("--source", env_var="TOLLBOOK_SOURCE", help="Source of records without the header `source`.")
+    ] = "",
+    accept_form_errors: Annotated[
+        tuple[str, ...] | None,
+        Parameter(
+            "--accept-form-errors",
+            env_var="TOLLBOOK_ACCEPT_FORM_ERRORS",
+            negative="",
+            help="A source whose entries are taken as they are, however many are refused for their form; repeat it for several.",
+        ),
+    ] = None,
+    instance: InstanceOption = None,
+    group_protocol: ProtocolOption = "classic",
+    session_timeout_ms: SessionOption = 10_000,
+    metrics: MetricsOption = "127.0.0.1:0",
+    watchdog_s: WatchdogOption = 60.0,
+) -> int:
+    """Read raw records from gateway.access, write events to usage.events and refusals to usage.dead. Runs until SIGTERM.
+
+    Kill it at any moment: what it sends again is known by where it stood.
+
+    Example: tollbook ingest --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog
+    """
+    book = catalogs.load(catalog)
+    access, events, dead = required(kafka, topics.GATEWAY_ACCESS, topics.USAGE_EVENTS, topics.USAGE_DEAD)
+    log = logs.logger("ingest")
+    worker = Worker(
+        Consumer(
+            kafka.consumer_options(
+                "tollbook-ingest", protocol=group_protocol, instance=instance, session_timeout_ms=session_timeout_ms
+            ),
+            logger=log,
+        ),
+        Producer({**kafka.producer_options(linger_ms=5), **_EVENTS_PRODUCER}, logger=log),
+        Route(
+            access=access.name,
+            events=events.name,
+            dead=dead.name,
+            events_partitions=events.partitions,
+            topic_id=access.topic_id,
+        ),
+        ingest_worker.readings(book),
+        defaults=(format, source),
+        max_refused_percent=lambda name: 100 if name in (accept_form_errors or ()) else max_refused_percent(book, name),
+        on_pause=ingest_worker.told(log),
+    )
+    return ingest_worker.run(worker, log, loop.Options(metrics=metrics, watchdog_s=watchdog_s))
+
+
+def land(
+    *,
+    kafka: KafkaConfig,
+    catalog: CatalogOption,
+    lake: LakeOption,
+    commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
+    commit_s: Annotated[
+        float,
+        Parameter(
+            "--commit-s", env_var="TOLLBOOK_COMMIT_S", validator=_ABOVE_ZERO, help="Commit at the latest after so long."
+        ),
+    ] = 1.0,
+    instance: InstanceOption = None,
+    group_protocol: ProtocolOption = "classic",
+    session_timeout_ms: SessionOption = 10_000,
+    metrics: MetricsOption = "127.0.0.1:0",
+    watchdog_s: WatchdogOption = 60.0,
+) -> int:
+    """Land usage.events in the lake, exactly once, and publish usage.totals. Start as many as you like. Runs until SIGTERM.
+
+    Example: tollbook land --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --lake lake
+    """
+    book = catalogs.load(catalog)
+    events, dead, totals = required(kafka, topics.USAGE_EVENTS, topics.USAGE_DEAD, topics.USAGE_TOTALS)
+    log = logs.logger("land")
+    consumer = Consumer(
+        kafka.consumer_options(
+            "tollbook-land", protocol=group_protocol, instance=instance, session_timeout_ms=session_timeout_ms
+        ),
+        logger=log,
+    )
+    worker = LandWorker(
+        lake, book, LandTopics(_topic(events), _topic(dead), totals.name, totals.partitions), consumer,
+        Producer(kafka.producer_options(linger_ms=5), logger=log), log, now=the_clock(None), commit_entries=commit_entries, commit_s=commit_s,
+    )  # fmt: skip
+    return land_worker.run(worker, log, loop.Options(metrics=metrics, watchdog_s=watchdog_s))
+
+
+def _topic(found: Found) -> Topic:
+    return Topic(found.name, found.topic_id, found.partitions)

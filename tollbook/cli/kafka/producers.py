@@ -1,0 +1,85 @@
+"""`tollbook producers`: who may send over HTTP. A key is shown once, when it is made; the file keeps its hash."""
+
+import os
+import secrets
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from ingest.http import api_keys
+from ingest.http.producers import Producers, read
+from tollbook.cli.edge import JsonOption, utc
+from tollbook.cli.terminal import out, show_json
+
+ProducersOption = Annotated[
+    Path, Parameter("--producers", env_var="TOLLBOOK_PRODUCERS", help="YAML file of who may send over HTTP.")
+]
+
+app = App(
+    name="producers",
+    help="Who may send over HTTP: list them, make keys.\n\nExample: tollbook producers list --producers producers.yaml",
+)
+
+
+@app.command(name="list")
+def list_(*, producers: ProducersOption, json: JsonOption = False) -> int:
+    """Check the producers file, and show who may send what. Nothing secret is in it, and nothing secret is shown.
+
+    Example: tollbook producers list --producers producers.yaml
+    """
+    found = read(producers)
+    if json:
+        show_json(_rows(found))
+    else:
+        for row in _rows(found):
+            out.print(f"{row['id']}  source {row['source']}  {', '.join(row['formats'])}", markup=False)
+            for key in row["keys"]:
+                out.print(f"  key {key['prefix']}  from {key['valid_from'] or 'ever'} to {key['valid_to'] or 'ever'}")
+            for client in row["clients"]:
+                out.print(f"  client {client['client']} of {client['issuer']}", markup=False)
+    return 0
+
+
+@app.command
+def add_key(
+    producer: Annotated[str, Parameter(negative="", help="Id of the producer in the file.")],
+    /,
+    *,
+    producers: ProducersOption,
+    valid_from: Annotated[
+        datetime | None, Parameter("--valid-from", help="Not valid before; without a zone it is UTC.")
+    ] = None,
+) -> int:
+    """Make an API key for a producer, write its hash into the file, and show the key this once.
+
+    To change a key: make the new one, give it out, then set `valid_to` of the old one in the file.
+
+    Example: tollbook producers add-key gateway-eu --producers producers.yaml
+    """
+    key = api_keys.made(secrets.token_bytes, None if valid_from is None else utc(valid_from))
+    _replace(producers, api_keys.with_key(producers.read_text(encoding="utf-8"), producer, key.kept))
+    out.print(key.text, soft_wrap=True)
+    return 0
+
+
+def _rows(found: Producers) -> list[dict[str, Any]]:
+    return [p.model_dump(mode="json", exclude={"keys": {"__all__": {"sha256"}}}) for p in found.producers]
+
+
+def _replace(path: Path, text: str) -> None:
+    """The whole new file or the whole old one, whatever happens; who may read it stays as it was."""
+    path = path.resolve()
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    new = Path(name)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.chmod(path.stat().st_mode & 0o777)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)

@@ -1,0 +1,78 @@
+"""`tollbook serve`: events over HTTP, confirmed by Kafka. `serve` needs the extra `http`."""
+
+import logging
+import time
+
+from confluent_kafka import Producer
+
+from billing.catalog import loading as catalogs
+from ingest.http import api as http_api
+from ingest.http.admission import Attempts, Meter, Room
+from ingest.http.authentication import Callers
+from ingest.http.batching import Batcher
+from ingest.http.delivery import Delivery
+from schemas.kafka import topics
+from tollbook.cli.edge import CatalogOption, the_time
+from tollbook.cli.kafka.http_options import HttpConfig
+from tollbook.cli.kafka.pipeline import MetricsOption, WatchdogOption
+from tollbook.cli.kafka.producers import ProducersOption
+from tollbook.cli.kafka.topics import required
+from tollbook.kafka.options import KafkaConfig, Options
+from tollbook.workers import http_server, logs, loop, metrics
+
+# A request waits for the broker, so it is given up early, and the sender sends it again. Requests are in no order, so that one
+# that is given up, or refused, leaves the others alone.
+PRODUCER: Options = {"delivery.timeout.ms": 10_000, "request.timeout.ms": 5_000, "enable.gapless.guarantee": False}
+_LINGER_MS = 2
+_DOOR = HttpConfig()
+
+
+def serve(
+    *,
+    kafka: KafkaConfig,
+    catalog: CatalogOption,
+    producers: ProducersOption,
+    http: HttpConfig = _DOOR,
+    metrics_address: MetricsOption = "127.0.0.1:0",
+    watchdog_s: WatchdogOption = 60.0,
+) -> int:
+    """Take events over HTTP, POST /api/v1/events, and write them to gateway.access. Runs until SIGTERM.
+
+    An answer of 2xx means that Kafka has confirmed the events. The producers file is read again when it changes, or on SIGHUP.
+
+    Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
+    """  # fmt: skip
+    address = http.address()
+    log = logs.logger("serve")
+    book = catalogs.load(catalog)
+    file = http_server.ProducersFile(producers, time.monotonic, log)
+    (access,) = required(kafka, topics.GATEWAY_ACCESS)
+    producer = Producer({**kafka.producer_options(linger_ms=_LINGER_MS), **PRODUCER}, logger=log)
+    parts = http_server.Parts(
+        file,
+        Callers(file.first, http_server.fetched, time.monotonic),
+        Batcher(http_server.readings(book)),
+        Delivery(producer, access.name, access.partitions),
+    )
+    api = http_api.app()
+    api.state.edge = _edge(parts, http, log)
+    http_server.run(api, address, parts, log, loop.Options(metrics=metrics_address, watchdog_s=watchdog_s))
+
+
+def _edge(parts: http_server.Parts, http: HttpConfig, log: logging.Logger) -> http_api.Edge:
+    """What the application works with: the running parts, its bounds and the clocks."""
+    room = Room(http.buffer_mib << 20)
+    metrics.HTTP_HELD.set_function(lambda: room.used)
+    return http_api.Edge(
+        callers=parts.callers,
+        meter=Meter(time.monotonic),
+        room=room,
+        attempts=Attempts(time.monotonic),
+        batcher=parts.batcher,
+        delivery=parts.delivery,
+        now=lambda: the_time(None),
+        clock=time.monotonic,
+        log=log,
+        tell=http_server.told,
+        request_s=http.request_s,
+    )

@@ -1,0 +1,1 @@
+"""Commands about entries and usage, beside their screens. Imports all packages."""

@@ -1,0 +1,58 @@
+"""`tollbook formats` and `tollbook formats detect`: which logs are read, and which format one's own log is in."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from ingest.decode import detection
+from ingest.decode import formats as known_formats
+from ingest.files.block_reader import UnreadableFile, frames
+from tollbook.cli import screens
+from tollbook.cli.edge import OK, REFUSED, JsonOption, WrongUse
+from tollbook.cli.terminal import show_json
+
+app = App(name="formats", help_epilogue="")
+
+
+@app.default
+def formats(
+    name: Annotated[str | None, Parameter(help="Show this format whole.")] = None, /, *, json: JsonOption = False
+) -> int:
+    """The log formats: fields, units and how each event gets its id.
+
+    Example: tollbook formats kong
+    """
+    found = [known_formats.describe(n) for n in ([name] if name else known_formats.names())]
+    if json:
+        show_json([{**f._asdict(), "title": screens.title(f)} for f in found])
+    elif name:
+        screens.format_text(found[0])
+    else:
+        screens.formats_table(found)
+    return OK
+
+
+@app.command(help_epilogue="")
+def detect(
+    file: Annotated[Path, Parameter(help="A log file, plain or packed. Its first 200 lines are read.")],
+    /,
+    *,
+    json: JsonOption = False,
+) -> int:
+    """Propose the format of a log: every format reads its first lines, the one that reads most of them comes first.
+
+    Exit code 1 when no format reads any of them.
+
+    Example: tollbook formats detect access.log
+    """
+    try:
+        found = detection.readings(detection.sample(frames(file)))
+    except UnreadableFile as exc:
+        raise WrongUse(str(exc)) from exc
+    likely = [r for r in found if r.accepted]
+    if json:
+        show_json([r._asdict() for r in found])
+    else:
+        screens.readings_table(likely, found)
+    return OK if likely else REFUSED

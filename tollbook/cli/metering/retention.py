@@ -1,0 +1,53 @@
+"""`tollbook retention`: the text of dead letters is erased when it is old."""
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from aggregate.retention import Rule, erase
+from lake import tables as lakes
+from tollbook.cli import progress, screens
+from tollbook.cli.edge import JsonOption, LakeOption, NowOption, the_time
+from tollbook.cli.terminal import show_json
+from tollbook.local_run import run
+
+_DAYS_MAX = 36_500
+
+
+def retention(
+    *,
+    lake: LakeOption,
+    days: Annotated[
+        int,
+        Parameter(
+            validator=Number(gte=0, lte=_DAYS_MAX),
+            help="Keep texts for so many days from the request; from when it was landed if that is earlier, or the only time known.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool, Parameter("--dry-run", negative="", show_default=False, help="Show what would be erased; write nothing.")
+    ] = False,
+    json: JsonOption = False,
+    now: NowOption = None,
+) -> int:
+    """Erase what was copied from refused and conflicting lines (text, detail, id) when it is older than a limit, for good.
+
+    Gone from every version and every file of the lake. Counts, reasons, places and hashes stay: the books balance, issued invoices
+    are the same, and `tollbook dead redrive` takes an erased line from its log. Safe to kill and to repeat, and beside a run, land
+    workers and a redrive. Backups and logs are not reached: docs/operations.md.
+
+    Example: tollbook retention --lake demo/lake --days 90 --dry-run
+    """
+    lakes.check(lake)
+    rule = Rule(days, the_time(now))
+    with (
+        run.alone(lake, ".retention.lock", "another erasure"),
+        progress.bar("retention", quiet=json) as move,
+    ):
+        done = erase(lake, rule, dry_run=dry_run, progress=lambda at: move(run.Progress(*at)))
+    if json:
+        show_json({"dry_run": dry_run, "days": days, "before": rule.before, **done._asdict()})
+    else:
+        screens.erased(rule, done, dry_run=dry_run)
+    return 0

@@ -1,0 +1,171 @@
+"""The demonstration on Kafka: the month's logs through topics of their own and worker processes, into the same kind of lake.
+
+The topics have a prefix that nobody else has, and are deleted at the end, with the groups. The workers are started as an
+operator starts them, one ingest and two land; what they say is kept beside the lake.
+"""
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from lake import tables as lakes
+from lake.tables import LakeError
+from schemas.halts import Halt, Halted
+from schemas.kafka import topics
+from schemas.tables import EVENTS
+from tollbook.cli.terminal import complain
+from tollbook.demo.sample_logs import DemoFile
+from tollbook.kafka import loading
+from tollbook.kafka.cluster import Cluster
+from tollbook.kafka.options import KafkaConfig
+from tollbook.local_run.run import Progress
+
+PARTITIONS = 4  # a small month: more would only make more small commits
+LINES = 500
+_LAND_WORKERS = 2
+_LOOK_S = 0.3
+_END_S = 20  # SIGTERM ends a worker within 15
+_ANSWER_S = 30
+
+
+def land(
+    servers: str,
+    lake: Path,
+    catalog: Path,
+    files: Sequence[DemoFile],
+    *,
+    worker_logs: Path,
+    progress: Callable[[Progress], None],
+) -> int:
+    """Send the files through Kafka into the lake; the number of lines sent. Raises Halted when a worker ends by itself."""
+    kafka = KafkaConfig(bootstrap_servers=servers, prefix=f"demo-{secrets.token_hex(4)}-")
+    worker_logs.mkdir(parents=True)
+    with ExitStack() as stack:
+        stack.enter_context(_topics(kafka))
+        crew = stack.enter_context(_crew(kafka, lake, catalog, worker_logs))
+        _await(
+            lambda: all(b'"assigned ' in (worker_logs / f"{n}.log").read_bytes() for n in crew if n != "ingest"),
+            crew,
+            worker_logs,
+        )
+        lines = _load(kafka, files, progress)
+        progress(Progress(1, 1, lines))
+        _await(lambda: _is_ingested(kafka), crew, worker_logs)
+        _await(lambda: _is_landed(kafka, lake), crew, worker_logs)
+    return lines
+
+
+@contextmanager
+def _topics(kafka: KafkaConfig) -> Iterator[None]:
+    """Topics under the prefix; they and the groups are gone afterwards."""
+    new = topics.table(kafka.prefix, PARTITIONS)
+    settings = {t.name: (t.partitions, {r.setting: r.value for r in topics.rules(t, 1)}) for t in new}
+    Cluster(kafka).make(settings, replication=1)
+    try:
+        yield
+    finally:
+        admin = AdminClient({**kafka.client_options(), "log_level": 0})
+        groups = [kafka.prefix + name for name in ("tollbook-ingest", "tollbook-land")]
+        for name, done in {**admin.delete_topics(list(settings)), **admin.delete_consumer_groups(groups)}.items():
+            try:
+                done.result(_ANSWER_S)
+            except (KafkaException, TimeoutError) as exc:
+                complain(f"{name} of the demonstration is left on the broker: {exc or 'no answer in time'}")
+
+
+@contextmanager
+def _crew(kafka: KafkaConfig, lake: Path, catalog: Path, logs: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """The workers, by name; they are ended, and their ends awaited, before the topics go."""
+    where = ("--bootstrap-servers", kafka.bootstrap_servers, "--prefix", kafka.prefix, "--catalog", str(catalog))
+    # Without --instance, so that they leave their groups at their end. Nothing that happens to be set for other workers reaches these.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBOOK_")}
+    words = {"ingest": ["ingest"]} | {f"land-{n}": ["land", "--lake", str(lake)] for n in range(1, _LAND_WORKERS + 1)}
+    crew: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, said in words.items():
+            with (logs / f"{name}.log").open("wb") as log:
+                crew[name] = subprocess.Popen(  # noqa: S603  # our own command
+                    [sys.executable, "-m", "tollbook", *said, *where],
+                    env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                )  # fmt: skip
+        yield crew
+    finally:
+        for worker in crew.values():
+            worker.terminate()
+        for name, worker in crew.items():
+            try:
+                code = worker.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                code = worker.wait()
+            if code:
+                complain(f"{name} ended with {code}; what it said: {logs / name}.log")
+
+
+def _load(kafka: KafkaConfig, files: Sequence[DemoFile], progress: Callable[[Progress], None]) -> int:
+    producer = Producer({**kafka.producer_options(compression="zstd"), "log_level": 0})
+    total = sum(file.path.stat().st_size for file in files)
+    lines = done = 0
+    for file in files:
+        loaded = loading.load(
+            producer, kafka.prefix + topics.GATEWAY_ACCESS, PARTITIONS, [file.path],
+            format_name=file.format, source=file.source, lines_max=LINES,
+            progress=lambda read, sent, done=done, lines=lines: progress(Progress(done + read, total, lines + sent)),  # type: ignore[misc]
+        )  # fmt: skip
+        for problem in loaded.problems:
+            complain(problem)
+        lines += loaded.lines
+        done += file.path.stat().st_size
+    return lines
+
+
+def _await(done: Callable[[], bool], crew: dict[str, subprocess.Popen[bytes]], logs: Path) -> None:
+    while not done():
+        for name, worker in crew.items():
+            if worker.poll() is not None:
+                raise Halted(Halt.STALLED, f"{name} ended too early; repeat the command, or see {logs / name}.log")
+        time.sleep(_LOOK_S)
+
+
+def _is_ingested(kafka: KafkaConfig) -> bool:
+    """Whether everything that was loaded is delivered: only then does ingest commit its offset."""
+    with _consumer(kafka, "tollbook-ingest") as consumer:
+        asked = [TopicPartition(kafka.prefix + topics.GATEWAY_ACCESS, p) for p in range(PARTITIONS)]
+        committed = consumer.committed(asked, timeout=_ANSWER_S)
+        return all(max(at.offset, 0) == _end(consumer, at) for at in committed)
+
+
+def _is_landed(kafka: KafkaConfig, lake: Path) -> bool:
+    """Whether the lake holds what ingest has sent, to the last message."""
+    try:
+        table = lakes.open_table(lake, EVENTS)
+    except LakeError:
+        return False  # no worker has made it yet
+    asked = [TopicPartition(kafka.prefix + topics.USAGE_EVENTS, p) for p in range(PARTITIONS)]
+    with _consumer(kafka, "tollbook-demo") as consumer:
+        return all(
+            (table.transaction_version(f"land/{at.topic}/{at.partition}") or 0) == _end(consumer, at)
+            for at in [*asked, TopicPartition(kafka.prefix + topics.USAGE_DEAD, 0)]
+        )
+
+
+def _end(consumer: Consumer, at: TopicPartition) -> int:
+    _, high = consumer.get_watermark_offsets(at, timeout=_ANSWER_S)
+    return high
+
+
+@contextmanager
+def _consumer(kafka: KafkaConfig, group: str) -> Iterator[Consumer]:
+    consumer = Consumer({**kafka.consumer_options(group, protocol="classic"), "log_level": 0})
+    try:
+        yield consumer
+    finally:
+        consumer.close()

@@ -1,0 +1,278 @@
+"""`tollbook load`: log files to `gateway.access`, many lines in a record. Sent again, the same lines have the same ids.
+
+Each record says which bytes of which file it holds (headers `generation` and `position`), so that an id that is derived is
+derived from the file, as in the embedded run, and a second load is a load of duplicates. With a file of positions there is
+none: a position is written there when the broker has everything below it, and the next load begins at it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from ingest.decode import detection
+from ingest.decode.framing import split_lines
+from ingest.files import fingerprint
+from ingest.files.block_reader import (
+    UnreadableFile,
+    is_complete_json,
+    is_document,
+    is_packed,
+    open_text,
+    packed_position,
+    read,
+)
+from ingest.files.fingerprint import FileChanged, Identified, Known, identify
+from ingest.files.watcher import Watch
+from ingest.kafka.sending import produce
+from schemas.halts import Halt, Halted
+from schemas.kafka.partitions import partition_of_key
+from tollbook.local_run.run import Stop
+
+RECORD_BYTES = 256 << 10
+_BLOCK_BYTES = 4 << 20
+_NOTHING: Mapping[str, Known] = {}
+
+
+class Chunk(NamedTuple):
+    """Whole lines of a file, where they begin in its text, and how far the file itself was read for them."""
+
+    position: int
+    text: bytes
+    packed: int
+    before: bytes  # the text's last bytes before it
+
+
+class LineTooLong(Exception):
+    """A line is longer than a record of the topic may be. The rest of its file is not sent."""
+
+
+class WrongFormat(Exception):
+    """A file is in another format than it was said to be. Nothing of it is sent."""
+
+
+class Loaded(NamedTuple):
+    """What was sent, and what was not: files that could not be read, unfinished last lines. And how far the files were sent."""
+
+    lines: int
+    records: int
+    problems: list[str]
+    waiting: dict[str, int]
+    troubled: frozenset[Path] = frozenset()
+    known: Mapping[str, Known] = _NOTHING  # by generation
+    short: Sequence[Path] = ()  # what has another name once it has grown
+
+
+def load(
+    producer: Producer,
+    topic: str,
+    partitions: int,
+    files: Sequence[Path],
+    *,
+    format_name: str,
+    source: str,
+    lines_max: int,
+    final: bool = False,
+    spread: bool = False,
+    accept_form_errors: bool = False,
+    known: Mapping[str, Known] = _NOTHING,
+    begin: Callable[[Mapping[str, Known]], None] = lambda _: None,
+    progress: Callable[[int, int], None] = lambda _, __: None,
+) -> Loaded:
+    """Send all lines of `files` and wait until the broker has them. Raises Halted when it does not take them.
+
+    All lines of a source go to one partition, so that their order is kept: of entries that contradict each other the first is
+    counted, as in the embedded run. `spread` deals them out over all partitions.
+    A file of which another format reads the first lines, and this one does not, is a problem, unless `accept_form_errors`.
+    `known`: how far files were sent before, by generation; what lies below is not read again.
+    `begin` is given the positions before the first record of a new log is sent. What is short is named by all its lines: a load that dies
+    then, and finds it grown, must know that name, or its lines would be other ones.
+    `progress` is told the bytes read of the files as they lie on disk, and the lines sent.
+    """
+    lines = sent = done = 0
+    problems: list[str] = []
+    troubled: set[Path] = set()
+    waiting: dict[str, int] = {}
+    failed: list[str] = []
+    reached = dict(known)
+    first: list[Identified] = []
+    one = partition_of_key(source, partitions)
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+
+    for path in files:
+        try:
+            found = _identified(path, reached, first)
+            if found is None:
+                continue
+            first.append(found)
+            headers = {"format": format_name, "source": source, "generation": found.generation}
+            for chunk in chunks(found, lines_max, reached.get(found.generation), final=final, waiting=waiting):
+                if found.generation not in reached:
+                    _check_format(path, chunk, format_name, accept=accept_form_errors)
+                    nothing = Known(
+                        found.generation, found.head_bytes, found.head_sha256, 0, fingerprint.tail_sha256(b"")
+                    )
+                    begin({**reached, found.generation: nothing})
+                said = [(name, value.encode()) for name, value in {**headers, "position": str(chunk.position)}.items()]
+                to = sent % partitions if spread else one
+                with _too_long_named(path, chunk):
+                    produce(producer, topic, chunk.text, partition=to, headers=said, on_delivery=delivered)
+                producer.poll(0)
+                reached[found.generation] = _after(found, chunk, reached.get(found.generation))
+                lines += chunk.text.count(b"\n") or 1
+                sent += 1
+                progress(done + chunk.packed, lines)
+        except (UnreadableFile, FileChanged, LineTooLong, WrongFormat) as exc:
+            problems.append(str(exc))
+            troubled.add(path)
+        done += path.stat().st_size if path.exists() else 0
+        if failed:
+            break
+    if producer.flush(120) or failed:
+        raise Halted(
+            Halt.UNDELIVERED,
+            f"{failed[0] if failed else 'the broker does not answer'}; load the files again: lines that arrived are known",
+        )
+    return Loaded(lines, sent, problems, waiting, frozenset(troubled), reached, _short(first))
+
+
+def follow(
+    watch: Watch,
+    send: Callable[[Sequence[Path], Mapping[str, Known]], Loaded],
+    known: Mapping[str, Known],
+    *,
+    stop: Stop,
+    look_s: float,
+    keep: Callable[[Mapping[str, Known]], None],
+    tell: Callable[[Loaded], None],
+) -> Loaded:
+    """Send what is new in files that grow, look after look, until `stop`; the sum of all.
+
+    `keep` is given the positions when the broker has everything below them. Trouble is told when it is met at two looks in a row.
+    """
+    total = Loaded(0, 0, [], {}, frozenset(), known)
+    suspected: set[str] = set()
+    while not stop.is_set():
+        changed = watch.changed(list(total.known.values()))
+        look = send(changed, total.known) if changed else Loaded(0, 0, [], {}, frozenset(), total.known)
+        if look.records:
+            keep(look.known)
+        for path in look.troubled:
+            watch.again(path)
+        stays = [problem for problem in look.problems if problem in suspected and problem not in total.problems]
+        suspected = set(look.problems)
+        unread = {str(path) for path in changed}
+        waiting = {file: size for file, size in total.waiting.items() if file not in unread} | look.waiting
+        total = Loaded(
+            total.lines + look.lines,
+            total.records + look.records,
+            total.problems + stays,
+            waiting,
+            frozenset(),
+            look.known,
+        )
+        if look.records or stays:
+            tell(look._replace(problems=stays))
+        stop.wait(look_s)
+    return total
+
+
+def _check_format(path: Path, chunk: Chunk, format_name: str, *, accept: bool) -> None:
+    """Raise WrongFormat for the first lines of a file."""
+    other = None if accept else detection.misread(detection.sample([split_lines(chunk.text, 0)]), format_name)
+    if other is not None:
+        raise WrongFormat(
+            f"{path}: most of its first lines are refused by {format_name} for their form, and look like {other}; nothing of it was sent. Repeat the "
+            f"command with --format {other}, or with --accept-form-errors to send them as they are"
+        )
+
+
+@contextmanager
+def _too_long_named(path: Path, chunk: Chunk) -> Iterator[None]:
+    """Raise LineTooLong for a chunk that the producer does not take. A line is never cut: its pieces would be other lines."""
+    try:
+        yield
+    except KafkaException as exc:
+        if exc.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
+            raise
+        raise LineTooLong(
+            f"{path}: the line at byte {chunk.position} has {len(chunk.text)} bytes, more than a record may hold; the file was sent up to it. "
+            f"Read the file with `tollbook run`, which refuses this line alone, or shorten it where it is written"
+        ) from exc
+
+
+def _identified(path: Path, reached: Mapping[str, Known], before: Sequence[Identified]) -> Identified | None:
+    """What a file is; None if it is a copy of one that was sent just before, or of its beginning."""
+    try:
+        return identify(path, list(reached.values()))
+    except FileChanged:
+        alone = identify(path, [])
+        if any(fingerprint.told_apart(other, alone) is None for other in before):
+            return None
+        raise
+
+
+def _short(sent: Sequence[Identified]) -> list[Path]:
+    """Files that are named by fewer bytes than usual, and are not at rest."""
+    return [s.path for s in sent if s.head_bytes < fingerprint.HEAD_BYTES and s.path.exists() and not is_packed(s.path)]
+
+
+def _after(found: Identified, chunk: Chunk, before: Known | None) -> Known:
+    """How far a file is sent with this chunk."""
+    end = chunk.position + len(chunk.text)
+    head = (found.head_bytes, found.head_sha256) if before is None else (before.head_bytes, before.head_sha256)
+    return Known(found.generation, *head, end, fingerprint.tail_sha256(chunk.before + chunk.text))
+
+
+def chunks(
+    found: Identified, lines_max: int, known: Known | None, *, final: bool = False, waiting: dict[str, int]
+) -> Iterator[Chunk]:
+    """The text of a file from where it is known, in pieces of at most `lines_max` whole lines and about RECORD_BYTES.
+
+    Raises UnreadableFile, FileChanged.
+    """
+    path, position = found.path, 0 if known is None else known.offset
+    with open_text(path) as text:
+        before = fingerprint.skip(text, position, str(path))
+        if known is not None and fingerprint.tail_sha256(before) != known.tail_sha256:
+            raise FileChanged(fingerprint.changed(path))
+        block = read(text, _BLOCK_BYTES, str(path))
+        if position == 0 and len(block) < _BLOCK_BYTES and is_document(block):
+            raise UnreadableFile(
+                f"{path} is one JSON document over several lines; read it with `tollbook run`, or ship its records a line each"
+            )
+        while block:
+            following = read(text, _BLOCK_BYTES, str(path))
+            fingerprint.check_unmoved(path, text, position, before, block)
+            cut = block.rfind(b"\n") + 1
+            if not following and cut < len(block):
+                if final or is_complete_json(block[cut:]):
+                    cut = len(block)
+                else:
+                    waiting[str(path)] = len(block) - cut
+            start = 0
+            while start < cut:
+                end = _end(block, start, cut, lines_max)
+                yield Chunk(position + start, block[start:end], packed_position(text), before)
+                before = (before + block[start:end])[-fingerprint.TAIL_BYTES :]
+                start = end
+            position += cut
+            block = block[cut:] + following if following else b""
+
+
+def _end(block: bytes, start: int, cut: int, lines_max: int) -> int:
+    """The end of the piece that begins at `start`: after a newline, unless a single line is longer than a piece."""
+    end = start
+    for _ in range(lines_max):
+        newline = block.find(b"\n", end, cut)
+        if newline < 0:
+            return cut
+        if end > start and newline + 1 - start > RECORD_BYTES:
+            return end
+        end = newline + 1
+    return end

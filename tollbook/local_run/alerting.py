@@ -1,0 +1,126 @@
+"""Quota alerts of the embedded run: usage by the same SQL as the invoice, the rule by `aggregate.quota.rule`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+from aggregate.quota import alerts, limits
+from aggregate.quota.rule import Alert, Fired, Rule, due
+from billing.rating.drafts import in_unit
+from billing.rating.periods import Period, quota_period
+from billing.usage import quota_statement
+from billing.usage.quota_statement import Promise
+from billing.usage.warehouse import Span, Warehouse
+from schemas.catalog.records import Catalog
+from schemas.money import EXACT
+from schemas.quotas import level
+from schemas.windows import WINDOW_US
+
+_WINDOW = timedelta(microseconds=WINDOW_US)
+
+
+class Raised(NamedTuple):
+    """An alert that fired now: with the event time at which usage crossed the threshold, and the commit it rests on."""
+
+    alert: Alert
+    crossed_at: datetime | None  # None: withdrawn
+    events_version: int
+
+
+class _Window(NamedTuple):
+    start: datetime
+    quantity: Decimal  # in the field's own unit
+
+
+class _Standing(NamedTuple):
+    """A quota in one of its periods. `used` is in the meter's unit."""
+
+    used: Decimal
+    seen_until: datetime
+
+
+def alert(root: Path, catalog: Catalog, *, now: datetime) -> list[Raised]:
+    """Fire what is due at the newest state of the lake, once; the alerts that fired now. Late usage alerts in its own period.
+
+    `now` is from when a limit holds that the lake has not seen before.
+    """
+    since = limits.since(root, catalog, now=now)
+    house = Warehouse(root, only=["events", "rollups"])
+    version = house.versions["events"]
+    ledger = alerts.ledger(root)
+    new = [
+        alert
+        for rule, standing in _standings(house, catalog, since, ledger.fired).items()
+        for alert in due(
+            rule, standing.used, ledger.fired.get(alerts.key_of(rule), Fired()), seen_until=standing.seen_until
+        )
+    ]
+    crossed = _crossings(house, catalog, [a for a in new if a.kind == "quota"])
+    alerts.record(root, ledger.table, new, crossed, events_version=version)
+    return [Raised(a, crossed.get(a.alert_id), version) for a in new]
+
+
+def rule_of(promise: Promise, period: Period, limit_since: datetime) -> Rule:
+    """The alert rule of a quota in one of its periods."""
+    quota = promise.quota
+    return Rule(
+        promise.partner.id, quota.meter, promise.plan, quota.period, *period, quota.limit, quota.thresholds, limit_since,
+        promise.held_in(period),
+    )  # fmt: skip
+
+
+def _standings(
+    house: Warehouse,
+    catalog: Catalog,
+    since: Mapping[limits.Key, datetime],
+    fired: Mapping[alerts.Key, Fired],
+) -> dict[Rule, _Standing]:
+    """Every quota with usage in any of its periods; and those without any more, of which something has fired."""
+    promised = quota_statement.promises(catalog, catalog.partners)
+    counted: dict[tuple[int, Period], _Standing] = {}
+    for row in quota_statement.counted(house, catalog, promised):
+        known = counted.get((row.promise, row.period), _Standing(Decimal(0), row.seen_until))
+        counted[row.promise, row.period] = _Standing(
+            EXACT.add(known.used, row.quantity), max(known.seen_until, row.seen_until)
+        )
+    places: dict[tuple[str, str, str, str], int] = {
+        (p.partner.id, p.quota.meter, p.plan, p.quota.period): i for i, p in enumerate(promised)
+    }
+    for partner_id, meter, plan, kind, start in fired:
+        place = places.get((partner_id, meter, plan, kind))
+        if place is not None:
+            period = quota_period(kind, start, promised[place].partner.time_zone)
+            if period.start == start and promised[place].held_in(period):
+                counted.setdefault((place, period), _Standing(Decimal(0), start))
+    found = {}
+    for (place, period), standing in sorted(counted.items()):
+        promise = promised[place]
+        quota = promise.quota
+        rule = rule_of(promise, period, since[promise.plan, quota.meter, quota.period])
+        found[rule] = standing._replace(used=in_unit(catalog, quota.meter, standing.used))
+    return found
+
+
+def _crossings(house: Warehouse, catalog: Catalog, new: Sequence[Alert]) -> dict[str, datetime]:
+    """Alert id → event time of the event with which usage reached the threshold, in time order."""
+    rules = list(dict.fromkeys(a.rule for a in new))
+    asked = [(rule, Span(rule.partner_id, rule.meter, *held)) for rule in rules for held in rule.held]
+    windows: dict[Rule, list[_Window]] = {rule: [] for rule in rules}
+    if asked:
+        for row in house.usage_by_window(catalog, [span for _, span in asked]).to_pylist():  # each span in time order
+            windows[asked[row["span"]][0]].append(_Window(row["window_start"], row["quantity"]))
+    found = {a.alert_id: _crossing(house, catalog, a, windows[a.rule]) for a in new}
+    return {alert_id: at for alert_id, at in found.items() if at is not None}
+
+
+def _crossing(house: Warehouse, catalog: Catalog, new: Alert, windows: Sequence[_Window]) -> datetime | None:
+    rule = new.rule
+    missing = EXACT.multiply(level(rule.limit, new.threshold_percent), catalog.meter(rule.meter).divide_by)
+    for window in windows:
+        if window.quantity >= missing:
+            span = Span(rule.partner_id, rule.meter, window.start, window.start + _WINDOW)
+            return house.crossing(catalog, span, missing)
+        missing = EXACT.subtract(missing, window.quantity)
+    return None

@@ -1,0 +1,122 @@
+"""`tollbook dead redrive`: refused entries are read again with the catalog as it is now, and counted, each line once."""
+
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from aggregate.landing.land import COMMIT_ENTRIES, Counts
+from aggregate.landing.redrive import Redrive, Wanted
+from ingest.attribution.catalog_rules import attribution, reading, source_rules
+from ingest.decode import formats
+from ingest.decode.pipeline import Decoder
+from lake import tables as lake
+from schemas.catalog.records import Catalog
+from schemas.log import access_partition
+from tollbook.cli.edge import WrongUse
+from tollbook.local_run import alerting
+from tollbook.local_run.alerting import Raised
+from tollbook.local_run.run import alone
+from tollbook.redrive.files import FileReader, given, named
+from tollbook.redrive.records import Recall, RecordReader
+from tollbook.redrive.turn import Turn
+
+
+class Became(NamedTuple):
+    """What became of entries that were refused for one reason: counted, duplicate, conflict, a reason, or `left`."""
+
+    reason: str
+    became: str
+    entries: int
+
+
+class Redriven(NamedTuple):
+    """What a redrive did, or of a dry run would do. `problems`: what was left, and why."""
+
+    outcomes: list[Became]
+    counts: Counts
+    problems: list[str]
+    alerts: list[Raised]  # of lakes that are landed from Kafka none: there `tollbook quota` alerts
+
+
+class How(NamedTuple):
+    """How lines are read again. Without `received_at` limits of lateness cannot be judged; `final`: half lines as they stand."""
+
+    format_name: str
+    received_at: datetime | None = None
+    final: bool = False
+
+
+def redrive(
+    root: Path,
+    catalog: Catalog,
+    wanted: Wanted,
+    how: How,
+    *,
+    now: Callable[[], datetime],
+    files: Sequence[Path] = (),
+    recall: Recall | None = None,
+    dry_run: bool = False,
+    commit_entries: int = COMMIT_ENTRIES,
+    counted: Callable[[pa.Table], None] = lambda _: None,
+) -> Redriven:
+    """Read letters again and count what is refused no more. Safe to kill and to repeat.
+
+    `files`: the logs, where they are now; without any those are tried that the lake names. `recall` fetches records, where the
+    lake is landed from Kafka. `counted` is given the events that are counted, or would be. Raises Busy, UnknownFormat, WrongUse, LakeError, Fenced.
+    """
+    formats.statement(how.format_name)
+    lake.check(root)
+    with alone(root):
+        if not dry_run:
+            lake.create(root)  # columns that came later
+        worker = Redrive(root, catalog_sha256=catalog.sha256, now=now, dry_run=dry_run)
+        if worker.topics and (files or how.received_at or how.final):
+            raise WrongUse(
+                f"{root} is landed from Kafka ({', '.join(worker.topics)}): leave out logs, --received and --final; "
+                f"records tell by themselves when they were received"
+            )
+        # A dry run is one batch: what it would have counted is in no lake, where the next one would meet it.
+        turn = Turn(worker, sys.maxsize if dry_run else commit_entries, counted)
+        if worker.topics:
+            _read_records(worker, turn, catalog, wanted, how, recall)
+        else:
+            _read_files(worker, turn, catalog, wanted, how, root, files)
+        turn.settle()
+        worker.end()
+        alerts = [] if dry_run or worker.topics else alerting.alert(root, catalog, now=now())
+        outcomes = [Became(*key, entries) for key, entries in sorted(turn.became.items())]
+        return Redriven(outcomes, turn.counts, turn.problems, alerts)
+
+
+def _read_records(
+    worker: Redrive, turn: Turn, catalog: Catalog, wanted: Wanted, how: How, recall: Recall | None
+) -> None:
+    logs = worker.generations(wanted)
+    if not logs:
+        return
+    as_records = reading(catalog, attribution(catalog), how.format_name, wanted.source)
+    reader = RecordReader(worker, turn, wanted, as_records, how.format_name, recall)
+    for name, file in logs.items():
+        if place := access_partition(name):
+            reader.read(place)
+        else:
+            why = f"{file or name}: it was read as a file, and the lake is landed from Kafka now; send its lines by `tollbook load`"
+            turn.leave(worker.letters(wanted, name), why)
+
+
+def _read_files(
+    worker: Redrive, turn: Turn, catalog: Catalog, wanted: Wanted, how: How, root: Path, files: Sequence[Path]
+) -> None:
+    logs = worker.generations(wanted)
+    paths = given(root, wanted.source, files, turn.problems) if files else named(root, wanted.source, logs)
+    if not logs:
+        return
+    rules = source_rules(catalog, wanted.source, how.received_at)
+    decoder = Decoder(how.format_name, rules, attribution(catalog))
+    reader = FileReader(worker, turn, wanted, decoder, in_time=how.received_at is not None, final=how.final)
+    for name, file in logs.items():
+        reader.read(name, file or name, paths.get(name))

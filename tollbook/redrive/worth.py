@@ -1,0 +1,115 @@
+"""What refused entries of unknown credentials would be worth if they were one partner's: read again as such, rated, and nothing written."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aggregate import engine
+from aggregate.landing.redrive import Wanted
+from billing.usage import refused
+from billing.usage.refused import Extra
+from billing.usage.warehouse import Meters, Warehouse
+from lake import tables as lake
+from schemas.catalog.records import Catalog, Partner, Source
+from schemas.reasons import Reason
+from schemas.tables import FRESH_EVENTS
+from schemas.zones import zone
+from tollbook.redrive import redrive
+from tollbook.redrive.redrive import How
+
+_TOLD_BYTES = 200
+_REASONS = (Reason.UNKNOWN_CREDENTIAL, Reason.CREDENTIAL_NOT_VALID)
+
+
+class Worth(NamedTuple):
+    """By month and meter what the partner would be billed in addition. `problems`: entries that could not be read again, months that cannot be rated."""
+
+    partner_id: str
+    entries: int
+    months: dict[str, list[Extra]]
+    problems: list[str]
+
+
+def worth(
+    root: Path,
+    catalog: Catalog,
+    partner: Partner,
+    wanted: Wanted,
+    how: How,
+    *,
+    credential: str | None,
+    now: Callable[[], datetime],
+) -> Worth:
+    """Rate the entries that `wanted` names (its reason is not looked at) by the catalog as it is, on top of the partner's own usage.
+
+    `credential`: how its hash begins; None: all that are unknown or were not valid. Raises as redriving.redrive does.
+    """
+    events, problems = _reread(root, _given_to(catalog, wanted.source, partner), wanted, how, now)
+    events = _of_credential(root, events, credential)
+    house, more = Warehouse(root, only=["rollups"]), Meters()
+    numbered = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
+    more.con.register("rollups", engine.run(engine.connect(), "fold", engine.EVER, events=numbered))
+    months: dict[str, list[Extra]] = {}
+    for label in _months(events, partner):
+        months[label], found = refused.worth(catalog, partner, label, house, more)
+        problems += found
+    return Worth(partner.id, events.num_rows, months, problems)
+
+
+def _given_to(catalog: Catalog, source_id: str, partner: Partner) -> Catalog:
+    """The catalog, as if all that is unknown at a source were the partner's."""
+    known = next((s for s in catalog.sources if s.id == source_id), Source(id=source_id))
+    given = known.model_copy(update={"partner": partner.id, "own": None})
+    return catalog.model_copy(update={"sources": (*(s for s in catalog.sources if s.id != source_id), given)})
+
+
+def _reread(
+    root: Path, catalog: Catalog, wanted: Wanted, how: How, now: Callable[[], datetime]
+) -> tuple[pa.Table, list[str]]:
+    """The events that entries of unknown credentials would be, and what is to be said of the others."""
+    kept, problems = [FRESH_EVENTS.empty_table()], []
+    for reason in _REASONS:
+        taken: list[pa.Table] = []
+        done = redrive.redrive(
+            root, catalog, wanted._replace(reason=reason.value), how, now=now, dry_run=True, counted=taken.append
+        )
+        kept += taken
+        problems += done.problems
+    return pa.concat_tables(kept).unify_dictionaries(), problems
+
+
+def _of_credential(root: Path, events: pa.Table, credential: str | None) -> pa.Table:
+    if credential is None:
+        return events
+    kind, used = (events[name].cast(pa.string()).combine_chunks() for name in ("credential_kind", "credential"))
+    coded = used.dictionary_encode()
+    told = [_told(name) for name in coded.dictionary.to_pylist()]
+    names = pc.binary_join_element_wise(kind, pa.array(told, pa.string()).take(coded.indices), " ")
+    hashes = lake.credential_hashes(root, names)
+    return events.filter(pc.starts_with(hashes, credential).fill_null(False))  # noqa: FBT003
+
+
+def _told(credential: str) -> str:
+    """A credential as ingest/decode/sql/refuse.sql says it of a refused entry."""
+    text = credential.encode()
+    return sha256(text).hexdigest() if len(text) > _TOLD_BYTES else credential
+
+
+def _months(events: pa.Table, partner: Partner) -> list[str]:
+    """The months, local to the partner, in which the events lie."""
+    hours = pc.unique(pc.floor_temporal(events["occurred_at"], 15, unit="minute")).to_pylist()
+    return sorted({f"{hour.astimezone(UTC).astimezone(zone(partner.time_zone)):%Y-%m}" for hour in hours})
+
+
+def total(found: Worth) -> dict[str, Decimal]:
+    """What all of it is worth, by currency."""
+    sums: dict[str, Decimal] = {}
+    for extra in (extra for rows in found.months.values() for extra in rows):
+        sums[extra.currency] = sums.get(extra.currency, Decimal(0)) + extra.amount
+    return sums

@@ -1,0 +1,62 @@
+"""`tollbook ingest` as a process: `gateway.access` to `usage.events` and `usage.dead`."""
+
+import logging
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest.attribution import catalog_rules
+from ingest.kafka.records import Reading
+from ingest.kafka.worker import Worker
+from schemas.catalog.records import Catalog
+from schemas.halts import Halt, Halted
+from tollbook.workers import loop, metrics
+
+_READINGS_MAX = 64
+
+
+def readings(catalog: Catalog) -> Callable[[str, str], Reading]:
+    """How records of a format and source are read, made once each."""
+    owners = catalog_rules.attribution(catalog)
+    known: dict[tuple[str, str], Reading] = {}
+
+    def reading(format_name: str, source: str) -> Reading:
+        key = (format_name, source)
+        if key not in known:
+            if len(known) >= _READINGS_MAX:
+                known.pop(next(iter(known)))
+            known[key] = catalog_rules.reading(catalog, owners, format_name, source)
+        return known[key]
+
+    return reading
+
+
+def told(log: logging.Logger) -> Callable[[Halted], None]:
+    """Logs a partition that is not read on."""
+    return lambda paused: log.error(str(paused), extra={"fields": {"reason": paused.reason}})
+
+
+def run(worker: Worker, log: logging.Logger, options: loop.Options) -> int:
+    """Until SIGTERM; the exit code."""
+    pa.set_cpu_count(1)
+
+    def step() -> None:
+        done = worker.step(0.1)
+        metrics.HALTED.labels(Halt.FORM).set(len(worker.paused))
+        if done is None:
+            return
+        metrics.RECORDS.inc(done.records)
+        metrics.INGESTED.inc(done.entries)
+        for row in pc.value_counts(done.reasons).to_pylist():
+            metrics.INGEST_REFUSED.labels(row["values"]).inc(row["counts"])
+        refused = len(done.reasons)
+        log.info("ingested", extra={"fields": {"records": done.records, "entries": done.entries, "refused": refused}})
+
+    def end() -> None:
+        worker.drain(options.drain_s)
+        worker.close()
+
+    return loop.left(
+        loop.run(log, options, step, end=end, wrong=lambda: [str(paused) for paused in worker.paused.values()])
+    )

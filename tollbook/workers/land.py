@@ -1,0 +1,179 @@
+"""`tollbook land` as a process: `usage.events` and `usage.dead` into the lake, then `usage.totals`.
+
+A commit is published after it is durable; what a crash leaves unpublished is published by the partition's next owner, from
+the lake.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+from confluent_kafka import Consumer, KafkaError, Message, Producer
+
+from aggregate.landing.kafka_log import KafkaLog
+from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.land import Land, Landed
+from aggregate.quota import limits
+from ingest.kafka.sending import produce
+from lake import tables as lake
+from schemas.catalog.records import Catalog
+from schemas.halts import Halt, Halted
+from schemas.kafka.partitions import partitions_of_keys
+from schemas.kafka.totals import Total
+from schemas.log import Partition
+from tollbook.workers import loop, metrics
+from tollbook.workers.quota_feed import Totals
+from tollbook.workers.unknown_metrics import UnknownCredentials
+
+
+class LandTopics(NamedTuple):
+    """What is read, and where totals go."""
+
+    events: Topic
+    dead: Topic
+    totals: str
+    totals_partitions: int
+
+
+class LandWorker:
+    """One land process. Drop it after any exception."""
+
+    def __init__(
+        self,
+        root: Path,
+        catalog: Catalog,
+        topics: LandTopics,
+        consumer: Consumer,
+        producer: Producer,
+        log: logging.Logger,
+        *,
+        now: Callable[[], datetime],
+        commit_entries: int,
+        commit_s: float,
+    ) -> None:
+        lake.create(root)
+        recognise(root, topics.events)
+        recognise(root, topics.dead)
+        self._root = root
+        self._topics = topics
+        self._producer = producer
+        self._log = log
+        self._totals = Totals(catalog, limits.since(root, catalog, now=now()))
+        self._unknown = UnknownCredentials()
+        self._undelivered: list[str] = []
+        self._shown: set[Partition] = set()  # partitions whose lag is in the metrics
+        names = [topics.events.topic, topics.dead.topic]
+        self._kafka = KafkaLog(consumer, names, poll_s=min(0.2, commit_s), on_halt=self._halted)
+        self._land = Land(
+            root, self._kafka, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries, commit_s=commit_s, on_assigned=self._assigned
+        )  # fmt: skip
+
+    def step(self) -> Landed | None:
+        """Land one batch, if there is any; publish; report."""
+        begun = time.monotonic()
+        landed = self._land.step()
+        self._show_partitions()
+        self._producer.poll(0)
+        if self._undelivered:
+            raise Halted(Halt.UNDELIVERED, f"{self._undelivered[0]}; the totals are published again from the lake")
+        if landed is None:
+            if self._land.unsettled:
+                self._land.settle()  # nothing is waiting: let readers see all of it
+            return None
+        self._publish(self._totals.add(landed.fold, landed.version))
+        self._kafka.commit(landed.offsets)
+        self._report(landed, time.monotonic() - begun)
+        return landed
+
+    def wrong(self) -> list[str]:
+        """What makes this process unhealthy."""
+        return [str(halted) for halted in self._kafka.halted.values()]
+
+    def end(self, drain_s: float) -> None:
+        """Leave the group; what was read and not committed is read again by the next owner."""
+        while not self._land.settle():
+            pass  # another worker is at it; each turn one of the two is done
+        self._producer.flush(drain_s)
+        self._kafka.close()
+
+    def _assigned(self, partitions: Sequence[Partition]) -> None:
+        for topic in (self._topics.events, self._topics.dead):
+            if any(p.source == topic.topic and p.number >= topic.partitions for p in partitions):
+                raise Halted(
+                    Halt.PARTITIONS_CHANGED,
+                    f"{topic.topic} has more than its {topic.partitions} partitions since this worker began: a resend would miss its "
+                    f"first copy. Go on with a new topic under another --prefix",
+                )
+        events = [p.number for p in partitions if p.source == self._topics.events.topic]
+        if events:
+            self._publish(self._totals.reload(self._root, events))
+        names = ", ".join(p.file for p in partitions)
+        self._log.info("assigned %s", names, extra={"fields": {"partitions": len(partitions)}})
+
+    def _publish(self, totals: Sequence[Total]) -> None:
+        partners = pa.array([total.partner_id for total in totals], pa.string())
+        partitions = partitions_of_keys(partners, self._topics.totals_partitions).tolist()
+        for total, partition in zip(totals, partitions, strict=True):
+            produce(
+                self._producer,
+                self._topics.totals,
+                total.encoded(),
+                key=total.key,
+                partition=partition,
+                on_delivery=self._delivered,
+            )
+            self._producer.poll(0)
+        metrics.TOTALS.inc(len(totals))
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._undelivered.append(error.str())
+
+    def _halted(self, partition: Partition, halted: Halted) -> None:
+        self._log.error(str(halted), extra={"fields": {"reason": halted.reason, "partition": partition.file}})
+
+    def _show_partitions(self) -> None:
+        """What is halted now, and the lag of what is held; none of partitions that another worker has by now: two would tell."""
+        halted = Counter(each.reason for each in self._kafka.halted.values())
+        for reason in Halt:
+            metrics.HALTED.labels(reason).set(halted[reason])
+        for gone in self._shown - self._kafka.assigned:
+            metrics.LAG.remove(gone.source, gone.generation)
+            self._shown.remove(gone)
+        ends = self._kafka.ends()
+        for partition, offset in self._land.offsets.items():
+            if (end := ends.get(partition)) is not None:
+                metrics.LAG.labels(partition.source, partition.generation).set(max(0, end - offset))
+                self._shown.add(partition)
+
+    def _report(self, landed: Landed, seconds: float) -> None:
+        counts = landed.counts
+        metrics.COUNTED.inc(counts.counted)
+        metrics.DUPLICATES.inc(counts.duplicates)
+        metrics.CONFLICTS.inc(counts.conflicts)
+        for mark, events in landed.outside.items():
+            metrics.OUTSIDE.labels(mark).inc(events)
+        metrics.REFUSED.inc(counts.refused)
+        self._unknown.add(landed.unknown)
+        metrics.REDELIVERED.inc(landed.redelivered)
+        metrics.IDENTITIES.set(landed.open_identities)
+        metrics.COMMITS.observe(seconds)
+        fields = {
+            **counts._asdict(),
+            "outside": sum(landed.outside.values()),
+            "redelivered": landed.redelivered,
+            "version": landed.version,
+            "seconds": round(seconds, 3),
+        }
+        self._log.info("landed", extra={"fields": fields})
+
+
+def run(worker: LandWorker, log: logging.Logger, options: loop.Options) -> int:
+    """Until SIGTERM; the exit code."""
+    pa.set_cpu_count(1)
+    return loop.left(loop.run(log, options, worker.step, end=lambda: worker.end(options.drain_s), wrong=worker.wrong))
