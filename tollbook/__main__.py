@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from typing import NoReturn
 
-_AGAIN = 75  # tollbook.cli.edge.AGAIN, before it is loaded
+_AGAIN = 75  # tollbook.cli.errors.AGAIN, before it is loaded
 
 
 class _WithoutPandas(MetaPathFinder):

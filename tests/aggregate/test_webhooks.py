@@ -25,7 +25,7 @@ from schemas.kafka.topics import USAGE_ALERTS
 from tests.aggregate.quota_kafka import Quotas
 from tests.aggregate.receivers import DRIP, HANG, Receiver, certificate, receiver
 from tests.conftest import MakeTopic
-from tollbook.cli.edge import the_time
+from tollbook.cli.options import the_time
 from tollbook.kafka.options import KafkaConfig
 
 KEYS = [base64.b64encode(bytes([n]) * 24).decode() for n in (1, 2)]

@@ -10,7 +10,7 @@ from billing.invoicing.render.csv_lines import COLUMNS
 from schemas.reasons import Reason
 from tests.docs.pages import PAGES, ROOT, block, names_in_first_column, prose, rows, section, text_of
 from tollbook.cli.app import app
-from tollbook.cli.edge import EXIT_CODES
+from tollbook.cli.errors import EXIT_CODES
 
 _LINK = re.compile(r"\]\(([^)]+)\)")
 _PATH = re.compile(

@@ -33,7 +33,7 @@ from tests.aggregate.receivers import receiver
 from tests.public_names.lists import leaves, shape
 from tests.tollbook.fixtures import ROOT
 from tollbook import analysis
-from tollbook.cli import edge
+from tollbook.cli import errors
 from tollbook.cli.app import app
 from tollbook.workers import metrics
 
@@ -125,7 +125,7 @@ def _reasons() -> Iterator[str]:
         f"HTTP problem {code}: {responses.of_problem(responses.Problem(code, '')).status_code}"
         for code in responses.Code
     )
-    yield from (f"exit code: {code}" for code in edge.EXIT_CODES)
+    yield from (f"exit code: {code}" for code in errors.EXIT_CODES)
 
 
 def _metrics() -> Iterator[str]:

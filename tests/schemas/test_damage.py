@@ -22,7 +22,7 @@ from tests.aggregate.fixtures import refusal
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
 from tollbook.cli import app
-from tollbook.cli.edge import guarded
+from tollbook.cli.errors import guarded
 
 
 @pytest.fixture(scope="module")

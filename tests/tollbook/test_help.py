@@ -14,7 +14,7 @@ from tests.billing.import_documents import POLICY, written
 from tests.tollbook.fixtures import ROOT, Here, process, requests
 from tests.tollbook.fixtures import ended as end_of
 from tollbook.cli.app import app
-from tollbook.cli.edge import EXIT_CODES
+from tollbook.cli.errors import EXIT_CODES
 
 
 def commands(found: App, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], App]]:

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.kafka.topics import MESSAGE_BYTES_MAX
 from tests.conftest import MakeTopic
 from tests.tollbook.fixtures import Here
-from tollbook.cli.edge import USAGE
+from tollbook.cli.errors import USAGE
 from tollbook.kafka.options import PASSWORD, BadKafkaOptions, GroupProtocol, KafkaConfig
 
 SECRET = "wH!sper-7"

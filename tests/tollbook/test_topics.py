@@ -21,7 +21,7 @@ from tests.kafka.broker import Broker, free_ports
 from tests.kafka.finding import missing
 from tests.kafka.jars import Unavailable
 from tests.tollbook.fixtures import Ended, Here
-from tollbook.cli.edge import AGAIN, OK, REFUSED, USAGE, guarded
+from tollbook.cli.errors import AGAIN, OK, REFUSED, USAGE, guarded
 from tollbook.cli.kafka import topics
 from tollbook.kafka.cluster import Cluster, Found
 from tollbook.kafka.errors import KafkaRefused

@@ -12,7 +12,7 @@ from aggregate import engine
 from ingest.decode import statements
 from tollbook.cli import extras
 from tollbook.cli.catalog import imports
-from tollbook.cli.edge import EXIT_CODES, USAGE, guarded
+from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
 from tollbook.cli.invoices import commands, listing
 from tollbook.cli.metering import dead, formats, retention, settle
 from tollbook.cli.metering import run as run_commands

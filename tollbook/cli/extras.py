@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-from tollbook.cli.edge import WrongUse
+from tollbook.cli.errors import WrongUse
 
 _KAFKA = ("confluent_kafka", "cramjam", "faust", "httpx", "prometheus_client", "standardwebhooks")
 _ZSTD = () if sys.version_info >= (3, 14) else ("backports.zstd",)

@@ -24,9 +24,10 @@ from lake import tables as lakes
 from schemas.catalog.records import Catalog
 from schemas.money import EXACT, plain
 from tollbook.cli import extras, progress, screens
-from tollbook.cli.edge import REFUSED, WrongUse, folder_path, plain_path, the_clock
+from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.invoices import commands
 from tollbook.cli.invoices.screens import amount
+from tollbook.cli.options import folder_path, plain_path, the_clock
 from tollbook.cli.terminal import complain, out, sentence, table, words
 from tollbook.demo import examples, sample_logs
 from tollbook.demo.sample_logs import DemoFile

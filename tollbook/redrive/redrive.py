@@ -16,7 +16,7 @@ from ingest.decode.pipeline import Decoder
 from lake import tables as lake
 from schemas.catalog.records import Catalog
 from schemas.log import access_partition
-from tollbook.cli.edge import WrongUse
+from tollbook.cli.errors import WrongUse
 from tollbook.local_run import alerting
 from tollbook.local_run.alerting import Raised
 from tollbook.local_run.run import alone

@@ -28,9 +28,10 @@ from aggregate.webhooks.delivery import Answer, Courier
 from aggregate.webhooks.endpoints import BadEndpoints, Endpoint, endpoints
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
-from tollbook.cli.edge import WrongUse, the_time
+from tollbook.cli.errors import WrongUse
 from tollbook.cli.kafka.pipeline import InstanceOption, MetricsOption, SessionOption, WatchdogOption
 from tollbook.cli.kafka.topics import required
+from tollbook.cli.options import the_time
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers import logs, loop, metrics
 

@@ -19,7 +19,8 @@ from billing.catalog.imports.owners import Rules
 from billing.catalog.imports.proposal import Proposal, difference, propose, write
 from billing.catalog.imports.reading import json_document
 from tollbook.cli.catalog import screens
-from tollbook.cli.edge import REFUSED, CatalogOption, JsonOption, WrongUse
+from tollbook.cli.errors import REFUSED, WrongUse
+from tollbook.cli.options import CatalogOption, JsonOption
 from tollbook.cli.terminal import complain, show_json
 
 app = App(

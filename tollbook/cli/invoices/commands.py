@@ -19,20 +19,18 @@ from billing.rating.periods import month
 from billing.usage.warehouse import Warehouse
 from schemas.catalog.records import Catalog
 from schemas.money import plain
-from tollbook.cli.edge import (
+from tollbook.cli.errors import REFUSED, UNBILLED, WrongUse
+from tollbook.cli.invoices import screens
+from tollbook.cli.options import (
     CATALOG_VARIABLE,
-    REFUSED,
-    UNBILLED,
     CatalogOption,
     JsonOption,
     LakeOption,
     NowOption,
     PeriodOption,
-    WrongUse,
     folder_path,
     the_time,
 )
-from tollbook.cli.invoices import screens
 from tollbook.cli.progress import counter
 from tollbook.cli.terminal import complain, shortened, show_json
 

@@ -8,8 +8,8 @@ from billing.invoicing import issuing
 from billing.invoicing.document import money
 from billing.invoicing.issuing import Issued
 from billing.rating.periods import month
-from tollbook.cli.edge import JsonOption, LakeOption
 from tollbook.cli.invoices.screens import amount
+from tollbook.cli.options import JsonOption, LakeOption
 from tollbook.cli.terminal import out, sentence, show_json, table
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from tollbook.cli.edge import WrongUse
+from tollbook.cli.errors import WrongUse
 from tollbook.workers.http_server import CONNECTIONS_OF_ONE_MAX, Address
 
 

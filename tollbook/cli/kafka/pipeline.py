@@ -18,19 +18,18 @@ from ingest.files.watcher import Watch
 from ingest.kafka.worker import Route, Worker
 from schemas.kafka import topics
 from tollbook.cli import progress
-from tollbook.cli.edge import (
+from tollbook.cli.errors import REFUSED, WrongUse
+from tollbook.cli.kafka.topics import required
+from tollbook.cli.options import (
     AT_LEAST_ONE,
-    REFUSED,
     CatalogOption,
     CommitEntriesOption,
     JsonOption,
     LakeOption,
-    WrongUse,
-    asked_to_stop,
     source_name,
     the_clock,
 )
-from tollbook.cli.kafka.topics import required
+from tollbook.cli.signals import asked_to_stop
 from tollbook.cli.terminal import complain, out, show_json, show_json_line
 from tollbook.kafka import loading
 from tollbook.kafka.cluster import Found

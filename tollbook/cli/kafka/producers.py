@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from ingest.http import api_keys
 from ingest.http.producers import Producers, read
-from tollbook.cli.edge import JsonOption, utc
+from tollbook.cli.options import JsonOption, utc
 from tollbook.cli.terminal import out, show_json
 
 ProducersOption = Annotated[

@@ -12,11 +12,11 @@ from ingest.http.authentication import Callers
 from ingest.http.batching import Batcher
 from ingest.http.delivery import Delivery
 from schemas.kafka import topics
-from tollbook.cli.edge import CatalogOption, the_time
 from tollbook.cli.kafka.http_options import HttpConfig
 from tollbook.cli.kafka.pipeline import MetricsOption, WatchdogOption
 from tollbook.cli.kafka.producers import ProducersOption
 from tollbook.cli.kafka.topics import required
+from tollbook.cli.options import CatalogOption, the_time
 from tollbook.kafka.options import KafkaConfig, Options
 from tollbook.workers import http_server, logs, loop, metrics
 

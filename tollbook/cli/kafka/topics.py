@@ -7,7 +7,8 @@ from cyclopts import App, Parameter
 
 from schemas.kafka import topics
 from schemas.kafka.topics import PARTITIONS, Topic, rules
-from tollbook.cli.edge import AT_LEAST_ONE, OK, REFUSED, JsonOption
+from tollbook.cli.errors import OK, REFUSED
+from tollbook.cli.options import AT_LEAST_ONE, JsonOption
 from tollbook.cli.terminal import complain, sentence, show_json
 from tollbook.kafka.cluster import Cluster, Found
 from tollbook.kafka.errors import KafkaRefused

@@ -20,15 +20,14 @@ from billing.usage.refused import Group
 from billing.usage.warehouse import Warehouse
 from schemas.reasons import REMEDY, Reason
 from tollbook.cli import extras, screens
-from tollbook.cli.edge import (
+from tollbook.cli.errors import REFUSED, WrongUse
+from tollbook.cli.options import (
     CATALOG_VARIABLE,
-    REFUSED,
     CatalogOption,
     CommitEntriesOption,
     JsonOption,
     LakeOption,
     NowOption,
-    WrongUse,
     folder_path,
     source_name,
     the_clock,

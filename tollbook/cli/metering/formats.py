@@ -9,7 +9,8 @@ from ingest.decode import detection
 from ingest.decode import formats as known_formats
 from ingest.files.block_reader import UnreadableFile, frames
 from tollbook.cli import screens
-from tollbook.cli.edge import OK, REFUSED, JsonOption, WrongUse
+from tollbook.cli.errors import OK, REFUSED, WrongUse
+from tollbook.cli.options import JsonOption
 from tollbook.cli.terminal import show_json
 
 app = App(name="formats", help_epilogue="")

@@ -8,7 +8,7 @@ from cyclopts.validators import Number
 from aggregate.retention import Rule, erase
 from lake import tables as lakes
 from tollbook.cli import progress, screens
-from tollbook.cli.edge import JsonOption, LakeOption, NowOption, the_time
+from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import show_json
 from tollbook.local_run import run
 

@@ -21,25 +21,23 @@ from schemas.catalog.records import Catalog, Partner
 from schemas.money import plain
 from tollbook import month_sums
 from tollbook.cli import progress, screens
-from tollbook.cli.edge import (
+from tollbook.cli.errors import REFUSED, USAGE, WrongUse
+from tollbook.cli.metering import usage_screens
+from tollbook.cli.options import (
     AT_LEAST_ONE,
     CATALOG_VARIABLE,
-    REFUSED,
-    USAGE,
     CatalogOption,
     CommitEntriesOption,
     JsonOption,
     LakeOption,
     NowOption,
     PeriodOption,
-    WrongUse,
-    asked_to_stop,
     folder_path,
     source_name,
     the_clock,
     utc,
 )
-from tollbook.cli.metering import usage_screens
+from tollbook.cli.signals import asked_to_stop
 from tollbook.cli.terminal import complain, show_json, show_json_line, write
 from tollbook.local_run import run as embedded
 

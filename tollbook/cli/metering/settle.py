@@ -7,7 +7,7 @@ from cyclopts import Parameter, validators
 
 from aggregate.landing import settlement
 from tollbook.cli import screens
-from tollbook.cli.edge import JsonOption, LakeOption, NowOption, folder_path, the_clock
+from tollbook.cli.options import JsonOption, LakeOption, NowOption, folder_path, the_clock
 from tollbook.cli.terminal import show_json
 
 

@@ -12,7 +12,7 @@ from billing.invoicing.closing import Refused
 from billing.rating.periods import BadPeriod
 from ingest.decode.formats import UnknownFormat
 from lake.tables import Damaged, Fenced, LakeError
-from tollbook.cli.edge import EXIT_CODES, WrongUse, guarded
+from tollbook.cli.errors import EXIT_CODES, WrongUse, guarded
 from tollbook.local_run.run import Busy, NoFiles
 
 # As deltalake words a full disk, colours included.
