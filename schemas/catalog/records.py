@@ -104,7 +104,7 @@ class Fields(Record):
 
 
 class RouteName(Record):
-    """One name for the routes that a pattern matches in a source's log (schemas.catalog.routes), given when a line is read."""
+    """One name for the routes that a pattern matches in a source's log, given when a line is read."""
 
     logged: RoutePattern
     name: RouteText
@@ -167,7 +167,7 @@ class Source(Record):
 class Filter(Record):
     """Which requests a meter counts. An absent list allows everything; `exclude_status` is taken off last.
 
-    Methods are compared without case; routes are patterns (schemas.catalog.routes).
+    Methods are compared without case; routes are patterns.
     """
 
     methods: tuple[str, ...] | None = Field(default=None, min_length=1)
