@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterable
 from decimal import Decimal
 
-from billing import cases
-from billing.cases import BadCase
-from billing.pricing import PricingError
+from billing.pricing import cases
+from billing.pricing.cases import BadCase
+from billing.pricing.charge import PricingError
 
 
 def main(argv: list[str] | None = None) -> int:

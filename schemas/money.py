@@ -32,3 +32,9 @@ def plain(number: Decimal) -> str:
     """A number as people and JSON write it: no exponent, no trailing zeros, no minus before nothing."""
     text = f"{abs(number) if number == 0 else number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def grouped(number: Decimal) -> str:
+    """A number with thin groups of three: 1 000 000.5 in people's eyes."""
+    whole, point, fraction = plain(abs(number)).partition(".")
+    return ("-" if number < 0 else "") + f"{int(whole):,}".replace(",", "\u202f") + point + fraction

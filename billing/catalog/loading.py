@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from schemas import yaml_text
 from schemas.catalog import checks
 from schemas.catalog.checks import SECTIONS
+from schemas.catalog.prices.registry import MODELS
 from schemas.catalog.records import Catalog
 
 # What to do about an error that pydantic finds, by the beginning of its type; {shown} is what was written.
@@ -38,7 +39,7 @@ _REMEDIES = {
     "bool_": "{shown!r} is neither true nor false",
     "date": "{shown!r} is no date; write it like 2026-01-31",
     "literal_error": "{shown!r} is none of {expected}",
-    "union_tag_not_found": "does not say its `model`; add one of flat, per_unit, graduated, volume, package",
+    "union_tag_not_found": f"does not say its `model`; add one of {', '.join(MODELS)}",
     "union_tag_invalid": "{tag!r} is no price model; use one of {expected_tags}",
     "greater_than_equal": "{shown} is too small; the least is {ge}",
     "greater_than": "{shown} is too small; it must be more than {gt}",
@@ -205,7 +206,7 @@ def _follows(error: ErrorDetails) -> bool:
 
 def _steps(loc: tuple[str | int, ...]) -> list[str | int]:
     """A pydantic location without the names of union members, which stand in no file."""
-    return [s for s in loc if s not in {"flat", "per_unit", "graduated", "volume", "package", "datetime", "date"}]
+    return [s for s in loc if s not in {*MODELS, "datetime", "date"}]
 
 
 def _message(error: ErrorDetails) -> str:

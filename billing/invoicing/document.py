@@ -1,14 +1,14 @@
 """The invoice as data: a pure function of close, draft, number and date. JSON, CSV and PDF are renderings of it."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from billing.pricing import Part
 from billing.rating.drafts import Draft, Line
 from billing.rating.periods import Interval
-from schemas.catalog.records import Catalog, Flat, Graduated, Meter, Package, Tier, Volume
+from schemas.catalog.prices.price import Part
+from schemas.catalog.records import Catalog, Meter
 from schemas.money import MINOR_UNITS, plain
 
 
@@ -86,7 +86,7 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "included": plain(line.quantity - line.charge.billed_quantity) if meter else "0",
         "billed_quantity": plain(line.charge.billed_quantity),
         "model": line.rate.price.model,
-        "parts": [_part(meter, draft, line, part) for part in line.charge.parts],
+        "parts": [_part(meter, line, part) for part in line.charge.parts],
         "exact_amount": plain(line.charge.exact),
         "amount": money(line.charge.amount, draft.currency),
     }
@@ -97,71 +97,19 @@ def _days(interval: Interval) -> dict[str, str]:
     return {"first_day": interval.first_day.isoformat(), "last_day": interval.last_day.isoformat()}
 
 
-def _part(meter: Meter | None, draft: Draft, line: Line, part: Part) -> dict[str, str | None]:
+def _part(meter: Meter | None, line: Line, part: Part) -> dict[str, str | None]:
     return {
         "label": part.label,
-        "explanation": _explanation(draft, line, part),
+        "explanation": line.rate.price.explanation(part, line.share),
         "quantity": plain(part.quantity),
-        "unit": _unit(meter, line, part),
+        "unit": _unit(meter, part),
         "unit_price": plain(part.unit_price),
         "amount": plain(part.amount),
     }
 
 
-def _explanation(draft: Draft, line: Line, part: Part) -> str:
-    """What a part is, for a reader of the invoice."""
-    price = line.rate.price
-    if isinstance(price, Flat):
-        hours, all_hours = _hours(line.start, line.end), _hours(draft.period.start, draft.period.end)
-        whole = hours == all_hours
-        return "fixed fee" if whole else f"fixed fee of {grouped(price.amount)} for {hours} of {all_hours} hours"
-    if isinstance(price, Package):
-        return _packages(price.package_size)
-    found = _tier(line, part)
-    if found is None:
-        return "per unit"
-    number, below, tier = found
-    reach = [
-        f"above {grouped(below)}" if below is not None else "",
-        f"up to {grouped(tier.up_to)}" if tier.up_to is not None else "",
-    ]
-    said = [f"tier {number}: {' '.join(r for r in reach if r) or 'from the first unit'}"]
-    if isinstance(price, Volume):
-        said.append("whole quantity")
-    if part.label.endswith("_flat"):
-        said.append("fixed fee")
-    elif tier.package_size is not None:
-        said.append(_packages(tier.package_size))
-    return ", ".join(said)
-
-
-def _unit(meter: Meter | None, line: Line, part: Part) -> str | None:
+def _unit(meter: Meter | None, part: Part) -> str | None:
     """What a part's quantity counts: the meter's unit, packages, or nothing for a fee."""
-    if meter is None or part.label.endswith("flat"):
+    if meter is None or part.counts == "fee":
         return None
-    found = _tier(line, part)
-    packed = isinstance(line.rate.price, Package) or (found is not None and found[2].package_size is not None)
-    return "packages" if packed else meter.unit
-
-
-def _tier(line: Line, part: Part) -> tuple[int, Decimal | None, Tier] | None:
-    """Number, lower bound and the tier itself that a part is of; None if its price has no tiers."""
-    price = line.rate.price
-    if not isinstance(price, Graduated | Volume):
-        return None
-    number = int(part.label.removeprefix("tier").partition("_")[0])
-    return number, price.tiers[number - 2].up_to if number > 1 else None, price.tiers[number - 1]
-
-
-def _packages(size: Decimal) -> str:
-    return f"packages of {grouped(size)}, begun packages count"
-
-
-def _hours(start: datetime, end: datetime) -> str:
-    return grouped(Decimal((end - start) // timedelta(minutes=15)) / 4)  # bounds lie on quarters of an hour
-
-
-def grouped(number: Decimal) -> str:
-    """A number with thin groups of three: 1 000 000.5 in people's eyes."""
-    whole, point, fraction = plain(abs(number)).partition(".")
-    return ("-" if number < 0 else "") + f"{int(whole):,}".replace(",", "\u202f") + point + fraction
+    return "packages" if part.counts == "packages" else meter.unit

@@ -10,12 +10,12 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from billing import pricing
-from billing.pricing import Charge, PricingError, Rounding
+from billing.pricing.charge import Charge, OfMonth, PricingError, charge
 from billing.rating.periods import BillingPeriod, Interval, days_between
 from billing.usage.quota_statement import Row, row
 from billing.usage.warehouse import Span
-from schemas.catalog.records import Catalog, Flat, Partner, Plan, PriceModel, Rate
+from schemas.catalog.prices.price import Share
+from schemas.catalog.records import Catalog, Partner, Plan, Rate
 from schemas.money import EXACT, MINOR_UNITS
 from schemas.windows import to_us
 
@@ -41,6 +41,7 @@ class Line(NamedTuple):
     """One priced line. `usage` is in the meter's field (requests, bytes, µs); `quantity` is the same in the meter's unit.
 
     `counted_before` is what the lines before it had counted of the month, in the meter's unit: where this line's count begins.
+    `share` is how much of the month's time it covers.
     """
 
     plan: Plan
@@ -49,6 +50,7 @@ class Line(NamedTuple):
     usage: Decimal
     quantity: Decimal
     counted_before: Decimal
+    share: Share
     charge: Charge
 
     @property
@@ -196,7 +198,7 @@ def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft
     if not asked.lines:
         return None, problems
     currency = catalog.rate_card(asked.lines[0].plan.rate_card).currency
-    lines, found = _lines(catalog, asked, counted, Rounding(MINOR_UNITS[currency]))
+    lines, found = _lines(catalog, asked, counted, MINOR_UNITS[currency])
     with localcontext(EXACT):
         rows = [row(catalog, quota, sum(n, ZERO)) for quota, n in zip(asked.period.quotas, used, strict=True)]
         total = sum((line.charge.amount for line in lines), ZERO)
@@ -204,9 +206,7 @@ def draft(catalog: Catalog, asked: Ask, usage: Sequence[Decimal]) -> tuple[Draft
     return (made if lines else None), problems + found
 
 
-def _lines(
-    catalog: Catalog, asked: Ask, counted: Sequence[Decimal], rounding: Rounding
-) -> tuple[list[Line], list[str]]:
+def _lines(catalog: Catalog, asked: Ask, counted: Sequence[Decimal], places: int) -> tuple[list[Line], list[str]]:
     """The priced lines, in time order; what was not used, or was free, is no line."""
     quantities = [
         in_unit(catalog, x.rate.meter, n) if x.rate.meter else Decimal(1)
@@ -216,20 +216,20 @@ def _lines(
     lines: list[tuple[datetime, int, Line]] = []
     problems: list[str] = []
     for x, planned in enumerate(asked.lines):
-        rate = planned.rate
+        rate, share = planned.rate, _share(planned.interval, asked.period)
         try:
-            charge = pricing.charge(
-                _for_interval(rate.price, planned.interval, asked.period),
+            made = charge(
+                rate.price,
                 quantities[x],
                 free_units=rate.free_units,
-                rounding=rounding,
-                of_month=pricing.OfMonth(before[x], totals[x], planned.follows is None, planned.is_last),
+                places=places,
+                of_month=OfMonth(before[x], totals[x], planned.follows is None, planned.is_last, share),
             )
         except PricingError as exc:
             problems.append(f"partner {asked.partner.id}, {rate.meter}: {exc}")
             continue
-        if charge.parts or (rate.meter and charge.billed_quantity):
-            line = Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], charge)
+        if made.parts or (rate.meter and made.billed_quantity):
+            line = Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], share, made)
             lines.append((planned.interval.start, planned.position, line))
     return [line for _, _, line in sorted(lines, key=lambda found: found[:2])], problems
 
@@ -264,12 +264,9 @@ def _without_plan(catalog: Catalog, asked: Ask, counted: Sequence[Decimal]) -> l
     return [message]
 
 
-def _for_interval(price: PriceModel, interval: Interval, period: BillingPeriod) -> PriceModel:
-    """A flat fee belongs to the month: an interval carries its share of it, by time. What is used is never shared out."""
-    if not isinstance(price, Flat):
-        return price
-    part, whole = to_us(interval.end) - to_us(interval.start), to_us(period.end) - to_us(period.start)
-    return Flat(model="flat", amount=pricing.prorated(price.amount, part, whole))
+def _share(interval: Interval, period: BillingPeriod) -> Share:
+    """How much of the period's time an interval covers."""
+    return Share(to_us(interval.end) - to_us(interval.start), to_us(period.end) - to_us(period.start))
 
 
 def in_unit(catalog: Catalog, meter_id: str, counted: Decimal) -> Decimal:

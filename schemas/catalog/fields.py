@@ -1,4 +1,7 @@
-"""The single values of a catalog: ids, text, zones, currencies, amounts. Each refuses what no record could mean."""
+"""The single values of a catalog: ids, text, zones, currencies, amounts. Each refuses what no record could mean.
+
+`Record` is what the records that are made of them share.
+"""
 
 import ipaddress
 import re
@@ -6,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from schemas import zones
 from schemas.catalog import routes
@@ -18,6 +21,12 @@ _NOT_IN_A_LINE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u20
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:")
 _MAPPED_BITS = 96  # ::ffff:0:0/96 holds the addresses of IPv4
+
+
+class Record(BaseModel):
+    """What all catalog records share: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _one_line(text: str) -> str:

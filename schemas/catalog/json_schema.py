@@ -1,7 +1,8 @@
 """The published JSON Schema of the catalog: for editors and other programs. schemas/catalog.schema.json is made from it.
 
-The models say what is allowed, the table here what each field means. `tollbook catalog check` knows more than a schema can
-say: references between records, validity without overlap, tiers that grow.
+The records say what is allowed, the table here what each field means; the fields of prices are described where they are
+defined. `tollbook catalog check` knows more than a schema can say: references between records, validity without overlap,
+tiers that grow.
 """
 
 import json
@@ -14,7 +15,6 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ID = "Its name in references: small letters, digits, _ and -. Never changed once it was billed by."
 _DESCRIPTION = "What the invoice calls it."
 _DATE_FROM = "First day, from midnight in the partner's time zone."
-_MODEL = "Which price model this is; it decides the other fields."
 
 DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Catalog": {
@@ -111,30 +111,6 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "price": "How the quantity becomes an amount.",
         "free_units": "Units that cost nothing, taken off before pricing.",
     },
-    "Flat": {"model": _MODEL, "amount": "What is charged, whatever was used."},
-    "PerUnit": {"model": _MODEL, "unit_price": "Price of one unit."},
-    "Graduated": {
-        "model": _MODEL,
-        "tiers": "Each slice of the quantity is priced by the tier it falls in.",
-        "first_tier_flat_at_zero": "Whether the first tier's flat fee is due when nothing was used.",
-    },
-    "Volume": {
-        "model": _MODEL,
-        "tiers": "The whole quantity is priced by the tier it reaches.",
-        "first_tier_flat_at_zero": "Whether the first tier's flat fee is due when nothing was used.",
-    },
-    "Package": {
-        "model": _MODEL,
-        "package_size": "Units in a package.",
-        "package_price": "Price of a package; one that was begun counts whole.",
-    },
-    "Tier": {
-        "up_to": "Last unit of this tier; null for the last tier, which is open.",
-        "unit_price": "Price of one unit; negative for a rebate.",
-        "flat_fee": "Charged once when this tier is reached.",
-        "package_size": "Sell this tier in packages of so many units instead of single ones.",
-        "package_price": "Price of a package of this tier.",
-    },
     "Plan": {
         "id": _ID,
         "rate_card": "Id of the rate card.",
@@ -194,7 +170,7 @@ def catalog_schema() -> dict[str, Any]:
     for name, record in (("Catalog", schema), *schema["$defs"].items()):
         for field, found in record["properties"].items():
             found.pop("title", None)  # the name again
-            found["description"] = DESCRIPTIONS[name][field]
+            found["description"] = found.pop("description", None) or DESCRIPTIONS[name][field]
     schema["$defs"]["RateCard"]["properties"]["currency"]["enum"] = sorted(MINOR_UNITS)
     for field in ("status", "exclude_status"):
         _as_text_or_number(schema["$defs"]["Filter"]["properties"][field])

@@ -5,20 +5,18 @@ from YAML as text, so no number was ever a float. Dates mean midnight in the par
 """
 
 import hashlib
-import itertools
 import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.catalog.fields import (
     Action,
     Address,
-    Amount,
     Code,
     Currency,
     Day,
@@ -30,6 +28,7 @@ from schemas.catalog.fields import (
     Note,
     NotNegative,
     Positive,
+    Record,
     Resource,
     RoutePattern,
     RouteText,
@@ -39,6 +38,7 @@ from schemas.catalog.fields import (
     day_of,
     instant_of,
 )
+from schemas.catalog.prices.registry import PriceModel
 from schemas.windows import to_us
 from schemas.zones import in_utc, midnight
 
@@ -46,12 +46,6 @@ DEFAULT_THRESHOLDS = tuple(Decimal(p) for p in (50, 80, 90, 100, 120))
 _ROLE_PATH = re.compile(r"^(arn:[^:]+:iam::[^:]*:role/).*/([^/]+)$")
 # Three fifths of the digits that money is computed with (schemas.money): the rest is for the count that is divided.
 _UNITS = Context(prec=36, traps=[Inexact])
-
-
-class Record(BaseModel):
-    """What all catalog records share: frozen, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class LegalEntity(Record):
@@ -206,78 +200,6 @@ class Meter(Record):
         return self
 
 
-class Tier(Record):
-    """One tier: units up to and including `up_to` (None: no bound)."""
-
-    up_to: Positive | None
-    unit_price: Amount = Decimal(0)  # negative: a rebate
-    flat_fee: Amount = Decimal(0)
-    package_size: Positive | None = None
-    package_price: Amount | None = None
-
-    @model_validator(mode="after")
-    def _one_price(self) -> "Tier":
-        if (self.package_size is None) != (self.package_price is None):
-            raise ValueError("a tier in packages needs both `package_size` and `package_price`")
-        if self.package_size is not None and self.unit_price:
-            raise ValueError("a tier is priced by unit or by package: remove `unit_price`, or the package")
-        return self
-
-
-class Flat(Record):
-    """The same amount whatever was used."""
-
-    model: Literal["flat"]
-    amount: Amount
-
-
-class PerUnit(Record):
-    """Quantity times price."""
-
-    model: Literal["per_unit"]
-    unit_price: Amount
-
-
-class _Tiered(Record):
-    tiers: tuple[Tier, ...] = Field(min_length=1)
-    first_tier_flat_at_zero: bool = True
-
-    @field_validator("tiers")
-    @classmethod
-    def _ascending_and_open(cls, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
-        if tiers[-1].up_to is not None:
-            raise ValueError("the last tier must be open: set its `up_to` to null")
-        bounds = [t.up_to for t in tiers[:-1]]
-        if any(b is None for b in bounds):
-            raise ValueError("only the last tier may be open")
-        if any(a >= b for a, b in itertools.pairwise(bounds) if a is not None and b is not None):
-            raise ValueError("`up_to` must grow from tier to tier")
-        return tiers
-
-
-class Graduated(_Tiered):
-    """Each slice of the quantity at the price of the tier it falls in."""
-
-    model: Literal["graduated"]
-
-
-class Volume(_Tiered):
-    """The whole quantity at the price of the tier it reaches."""
-
-    model: Literal["volume"]
-
-
-class Package(Record):
-    """Begun packages of a size."""
-
-    model: Literal["package"]
-    package_size: Positive
-    package_price: Amount
-
-
-PriceModel = Annotated[Flat | PerUnit | Graduated | Volume | Package, Field(discriminator="model")]
-
-
 class Rate(Record):
     """One line of a rate card. A flat fee needs no meter."""
 
@@ -288,7 +210,7 @@ class Rate(Record):
 
     @model_validator(mode="after")
     def _meter_fits(self) -> "Rate":
-        if self.meter is None and not isinstance(self.price, Flat):
+        if self.meter is None and self.price.needs_meter:
             raise ValueError(f"price model {self.price.model} needs a meter")
         return self
 

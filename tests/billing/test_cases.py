@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from billing import cases
-from billing.cases import BadCase
+from billing.pricing import cases
+from billing.pricing.cases import BadCase
+from billing.pricing.charge import PricingError
+from schemas.catalog.prices.registry import MODELS
 
 FILE = Path(__file__).parent / "pricing_cases.jsonl"
 CASES = [json.loads(line) for line in FILE.read_text().splitlines()]
-OURS = {"flat", "per_unit", "graduated", "volume", "package"}
+OURS = set(MODELS)
 RULE = {"mode": "half_up", "places": "2", "when": "line"}
 
 
@@ -92,6 +94,41 @@ def test_a_case_that_cannot_be_read_says_which_field(changes: dict[str, Any], sa
     with pytest.raises(BadCase, match=says) as refused:
         cases.answer(per_unit(**changes))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("when", "amount"),
+    [pytest.param("line", "0.01", id="their sum"), pytest.param("tier_line", "0", id="each")],
+)
+def test_two_tiers_are_rounded_together_or_each(when: str, amount: str) -> None:
+    """Twice 0.004: nothing when each is rounded, a cent when their sum is. An invoice rounds the sum."""
+    tiers = [{"up_to": "1", "unit_price": "0.004"}, {"up_to": None, "unit_price": "0.004"}]
+    params = {"tiers": tiers, "rounding": {**RULE, "when": when}}
+    assert cases.answer(per_unit(model="graduated", params=params, input={"quantity": "2"}))["amount"] == amount
+
+
+@pytest.mark.parametrize("model", ["graduated", "volume"])
+def test_a_quantity_beyond_a_closed_last_tier_is_refused(model: str) -> None:
+    """A rate card's last tier is open; that of another system must not bill the rest at nothing."""
+    params = {"tiers": [{"up_to": "5", "unit_price": "1"}], "rounding": RULE}
+    assert cases.answer(per_unit(model=model, params=params, input={"quantity": "5"}))["amount"] == "5"
+    with pytest.raises(PricingError, match="beyond the last tier, which ends at 5; leave the last tier open"):
+        cases.answer(per_unit(model=model, params=params, input={"quantity": "5.001"}))
+
+
+@pytest.mark.parametrize(
+    ("model", "price", "says"),
+    [
+        pytest.param("per_unit", {"unit_price": "NaN"}, "unit_price: Input should be a finite number", id="no number"),
+        pytest.param("package", {"package_size": "0", "package_price": "1"}, "package_size: .* greater than 0", id="packages of nothing"),
+        pytest.param("volume", {"tiers": [{"up_to": "5"}, {"up_to": "5"}, {"up_to": None}]}, "tiers: .* grow from tier to tier", id="tiers out of order"),
+        pytest.param("volume", {"tiers": []}, "not enough values", id="no tier"),
+    ],
+)  # fmt: skip
+def test_a_price_that_no_rate_card_can_hold_is_refused(model: str, price: dict[str, Any], says: str) -> None:
+    """The answer would be one that no invoice gives."""
+    with pytest.raises(BadCase, match=says):
+        cases.answer(per_unit(model=model, params={**price, "rounding": RULE}))
 
 
 def test_the_command_answers_every_case_of_the_file_in_order() -> None:

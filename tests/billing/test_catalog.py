@@ -10,7 +10,9 @@ import pytest
 
 from billing.catalog.loading import CatalogError, Located, load, of_close
 from schemas.catalog.checks import doubts
-from schemas.catalog.records import Graduated, Partner, PerUnit
+from schemas.catalog.prices.graduated import Graduated
+from schemas.catalog.prices.per_unit import PerUnit
+from schemas.catalog.records import Partner
 from schemas.windows import from_us
 from tests.billing import catalogs
 from tests.billing.broken_catalogs import BROKEN, Broken

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.invoicing.document import grouped, money
+from billing.invoicing.document import money
 from billing.invoicing.render import as_csv, as_json
 from tests.billing import drafts
 
@@ -76,12 +76,3 @@ def test_amounts_have_the_decimals_of_their_currency(currency: str, total: str) 
 def test_money_is_written_in_full(amount: str, currency: str, shown: str) -> None:
     """No exponent, all decimals."""
     assert money(Decimal(amount), currency) == shown
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [("1234567.5", "1\u202f234\u202f567.5"), ("-0.5", "-0.5"), ("-1234", "-1\u202f234"), ("999", "999"), ("1E+6", "1\u202f000\u202f000")],
-)  # fmt: skip
-def test_groups_of_three(number: str, shown: str) -> None:
-    """With a space that does not break; the sign and the decimals stay."""
-    assert grouped(Decimal(number)) == shown

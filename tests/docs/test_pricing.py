@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from billing import cases, pricing
 from billing.__main__ import main
 from billing.catalog import loading
-from billing.pricing import Rounding
-from schemas.catalog.records import Rate, Tier
+from billing.pricing import cases
+from billing.pricing.charge import charge
+from schemas.catalog.prices.registry import MODELS
+from schemas.catalog.prices.tiers import Tier
+from schemas.catalog.records import Rate
 from schemas.money import MINOR_UNITS
 from tests.docs.pages import ROOT, block, names_in_first_column, rows, section, text_of
 
@@ -46,10 +48,8 @@ def test_the_worked_example_is_what_the_card_charges(
 ) -> None:
     """Finance checks its understanding of a rate card against this."""
     rate = rates[meter]
-    charge = pricing.charge(
-        rate.price, Decimal(quantity), free_units=rate.free_units, rounding=Rounding(MINOR_UNITS["EUR"])
-    )
-    assert (charge.exact, charge.amount) == (Decimal(exact), Decimal(rounded))
+    made = charge(rate.price, Decimal(quantity), free_units=rate.free_units, places=MINOR_UNITS["EUR"])
+    assert (made.exact, made.amount) == (Decimal(exact), Decimal(rounded))
     shown = section("docs/pricing.md", "On a rate card").replace(",", "")
     assert exact in shown
     assert rounded in shown
@@ -58,25 +58,25 @@ def test_the_worked_example_is_what_the_card_charges(
 def test_the_table_of_tiers_adds_up(rates: dict[str | None, Rate]) -> None:
     """Each row is the part of that tier."""
     rate = rates["requests"]
-    charge = pricing.charge(rate.price, Decimal(1129483), rounding=Rounding(2))
+    made = charge(rate.price, Decimal(1129483), places=2)
     table = [
         [c.replace(",", "") for c in row]
         for row in rows(section("docs/pricing.md", "On a rate card"))
         if row[0].isdigit()
     ]
     shown = [[Decimal(c) for c in row[1:]] for row in table]
-    assert shown == [[p.quantity, p.unit_price, p.amount] for p in charge.parts]
+    assert shown == [[p.quantity, p.unit_price, p.amount] for p in made.parts]
 
 
 def test_every_model_and_parameter_is_listed_for_the_models_that_take_it() -> None:
     """A parameter that the page forgets cannot be used; one that it invents is answered with `unsupported`."""
-    models = names_in_first_column(section("docs/pricing.md", "Models").partition("### Tiers")[0])
-    assert set(models) == set(cases.MODELS) == set(pricing.PRICES)
-    listed: dict[str, set[str]] = {model: set() for model in cases.MODELS}
+    models = names_in_first_column(section("docs/pricing.md", "Models").partition("### ")[0])
+    assert models == list(MODELS)
+    listed: dict[str, set[str]] = {model: set() for model in MODELS}
     for name, where, *_ in rows(text_of("docs/pricing.md").partition("### Parameters of a case")[2])[2:]:
-        for model in cases.MODELS if where == "all" else [w.strip(" `") for w in where.split(",")]:
+        for model in MODELS if where == "all" else [w.strip(" `") for w in where.split(",")]:
             listed[model].add(name.strip("`"))
-    assert listed == {model: set(params) for model, params in cases.MODELS.items()}
+    assert listed == {model: set(params) for model, params in cases.PARAMETERS.items()}
 
 
 def test_the_fields_of_a_tier_are_listed() -> None:

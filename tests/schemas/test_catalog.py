@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.catalog.checks import problems
-from schemas.catalog.records import Credential, Filter, Grant, Meter, Partner, PlanAssignment, Tier
+from schemas.catalog.prices.tiers import Tier
+from schemas.catalog.records import Credential, Filter, Grant, Meter, Partner, PlanAssignment
 from schemas.windows import to_us
 from tests.billing.catalogs import book, document
 

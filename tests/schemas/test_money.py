@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.money import EXACT, plain, rounded, to_minor
+from schemas.money import EXACT, grouped, plain, rounded, to_minor
 
 D = Decimal
 AMOUNTS = st.decimals(-(10**15), 10**15, allow_nan=False, places=9)
@@ -52,3 +52,12 @@ def test_plain_writes_the_number_and_nothing_else(amount: Decimal) -> None:
     """No exponent, no trailing zeros, the same value."""
     assert D(plain(amount)) == amount
     assert "E" not in plain(amount)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [("1234567.5", "1\u202f234\u202f567.5"), ("-0.5", "-0.5"), ("-1234", "-1\u202f234"), ("999", "999"), ("1E+6", "1\u202f000\u202f000")],
+)  # fmt: skip
+def test_groups_of_three(number: str, shown: str) -> None:
+    """With a space that does not break; the sign and the decimals stay."""
+    assert grouped(D(number)) == shown

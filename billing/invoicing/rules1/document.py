@@ -9,7 +9,12 @@ from billing.invoicing.rules1.periods import local_day
 from billing.invoicing.rules1.pricing import Part
 from billing.invoicing.rules1.rating import Draft, Line
 from schemas import zones
-from schemas.catalog.records import Catalog, Flat, Graduated, Meter, Package, Tier, Volume
+from schemas.catalog.prices.flat import Flat
+from schemas.catalog.prices.graduated import Graduated
+from schemas.catalog.prices.package import Package
+from schemas.catalog.prices.tiers import Tier
+from schemas.catalog.prices.volume import Volume
+from schemas.catalog.records import Catalog, Meter
 from schemas.money import MINOR_UNITS, plain
 
 

@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 from decimal import ROUND_DOWN, Context, Decimal, Inexact, InvalidOperation, Rounded, localcontext
 from typing import Any, Literal, NamedTuple
 
-from schemas.catalog.records import Flat, Graduated, Package, PerUnit, PriceModel, Tier, Volume
+from schemas.catalog.prices.flat import Flat
+from schemas.catalog.prices.graduated import Graduated
+from schemas.catalog.prices.package import Package
+from schemas.catalog.prices.per_unit import PerUnit
+from schemas.catalog.prices.registry import PriceModel
+from schemas.catalog.prices.tiers import Tier
+from schemas.catalog.prices.volume import Volume
 from schemas.money import EXACT, rounded
 
 ZERO = Decimal(0)

@@ -8,7 +8,9 @@ from billing.invoicing.rules1 import pricing
 from billing.invoicing.rules1.periods import Period, Segment, month, segments
 from billing.invoicing.rules1.pricing import Charge, Rounding
 from billing.usage.warehouse import Span
-from schemas.catalog.records import Catalog, Flat, Partner, PriceModel, Rate
+from schemas.catalog.prices.flat import Flat
+from schemas.catalog.prices.registry import PriceModel
+from schemas.catalog.records import Catalog, Partner, Rate
 from schemas.money import EXACT, MINOR_UNITS
 from schemas.windows import to_us
 

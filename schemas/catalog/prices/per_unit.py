@@ -1,0 +1,27 @@
+"""The model `per_unit`: quantity times price."""
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.catalog.fields import Amount
+from schemas.catalog.prices.price import MODEL, Part, Portion, Price, Share, counted_on, used
+
+
+class PerUnit(Price):
+    """Quantity times price."""
+
+    model: Literal["per_unit"] = Field(description=MODEL)
+    unit_price: Amount = Field(description="Price of one unit.")
+
+    def parts(self, portion: Portion) -> list[Part]:
+        """One part."""
+        return counted_on(self._of_month, portion)
+
+    def explanation(self, part: Part, share: Share) -> str:
+        """The same for every part."""
+        return "per unit"
+
+    def _of_month(self, quantity: Decimal) -> list[Part]:
+        return used("usage", quantity, self.unit_price, "units")

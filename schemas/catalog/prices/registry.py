@@ -1,0 +1,31 @@
+"""The price models there are. Who prices, explains, describes or reads a price asks this list; nobody names a model."""
+
+from collections.abc import Mapping
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from schemas.catalog.prices.flat import Flat
+from schemas.catalog.prices.graduated import Graduated
+from schemas.catalog.prices.package import Package
+from schemas.catalog.prices.per_unit import PerUnit
+from schemas.catalog.prices.price import Price
+from schemas.catalog.prices.volume import Volume
+
+PriceModel = Annotated[
+    Flat
+    | PerUnit
+    | Graduated
+    | Volume
+    | Package,
+    Field(discriminator="model"),
+]  # fmt: skip
+
+
+def _models() -> Mapping[str, type[Price]]:
+    """By the names that a catalog writes as `model`."""
+    union, _ = get_args(PriceModel)
+    return {get_args(kind.model_fields["model"].annotation)[0]: kind for kind in get_args(union)}
+
+
+MODELS: Mapping[str, type[Price]] = _models()
