@@ -17,7 +17,7 @@ from tests.billing.formulas import FORMULAS
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import PARTNERS, ROOT, T0_MS, Here, requests, write_catalog
 from tollbook.cli import terminal
-from tollbook.cli.screens import aligned, number
+from tollbook.cli.figures import aligned, number
 from tollbook.cli.terminal import Screen, shortened, shown, table, words
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] [/] :smile: \x07\x08\r\x00 \u202e \x9b2J \N{TAB}end"

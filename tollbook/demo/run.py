@@ -23,10 +23,11 @@ from billing.usage.warehouse import Span, Warehouse
 from lake import tables as lakes
 from schemas.catalog.records import Catalog
 from schemas.money import EXACT, plain
-from tollbook.cli import extras, progress, screens
+from tollbook.cli import extras, progress
 from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.invoices import commands
 from tollbook.cli.invoices.screens import amount
+from tollbook.cli.metering import run_screens
 from tollbook.cli.options import folder_path, plain_path, the_clock
 from tollbook.cli.terminal import complain, out, sentence, table, words
 from tollbook.demo import examples, sample_logs
@@ -108,7 +109,7 @@ def demo(
     _summary(lake, book, issued, alerts)
     proof = prove(lake)
     out.print()
-    sentence(screens.books_line(proof.totals()))
+    sentence(run_screens.books_line(proof.totals()))
     out.print(f"Documents (PDF, JSON, CSV): {lake / issuing.FOLDER}", soft_wrap=True)
     same = bootstrap_servers is None or _compared(folder, book, files, issued)
     sentence(f"Total time: {time.monotonic() - started:.1f} s")

@@ -13,7 +13,7 @@ from billing.invoicing.unbilled import Unbilled
 from billing.rating.drafts import Draft, Line
 from billing.rating.periods import Interval
 from schemas.catalog.records import Catalog
-from tollbook.cli.screens import aligned, number
+from tollbook.cli.figures import aligned, number
 from tollbook.cli.terminal import out, sentence, table, words
 
 _WHY = {"not_issued": "month not issued", "unknown": "not in the catalog"}

@@ -19,8 +19,9 @@ from billing.usage import refused
 from billing.usage.refused import Group
 from billing.usage.warehouse import Warehouse
 from schemas.reasons import REMEDY, Reason
-from tollbook.cli import extras, screens
+from tollbook.cli import extras
 from tollbook.cli.errors import REFUSED, WrongUse
+from tollbook.cli.metering import dead_screens
 from tollbook.cli.options import (
     CATALOG_VARIABLE,
     CatalogOption,
@@ -148,16 +149,16 @@ def dead_list(
         worth = _worth(lake, catalog, as_partner, wanted, redriving.How(format), credential, the_clock(now))
     if json:
         by_credential = [{**group.row(), "detail": found.named.get(group)} for group in found.groups]
-        shown_worth = {} if worth is None else {"worth": screens.worth_row(worth)}
+        shown_worth = {} if worth is None else {"worth": dead_screens.worth_row(worth)}
         show_json({"by_reason": sums, "by_credential": by_credential, **shown_worth, "entries": rows})
     elif csv:
         write(sys.stdout, _as_csv(rows))
     else:
         if found.groups and reason in {None, Reason.UNKNOWN_CREDENTIAL, Reason.CREDENTIAL_NOT_VALID}:
-            screens.refused_credentials(found.groups, found.named)
+            dead_screens.refused_credentials(found.groups, found.named)
         if worth is not None:
-            screens.worth(worth)
-        screens.dead_tables(sums, rows, {str(r): REMEDY[r] for r in Reason})
+            dead_screens.worth(worth)
+        dead_screens.dead_tables(sums, rows, {str(r): REMEDY[r] for r in Reason})
     for problem in [] if worth is None else worth.problems:
         complain(problem)
     return REFUSED if worth is not None and worth.problems else 0
@@ -200,7 +201,7 @@ def dead_show(
     if json:
         show_json({**row, "remedy": remedy})
     else:
-        screens.dead_letter(row, remedy)
+        dead_screens.dead_letter(row, remedy)
     return 0
 
 
@@ -248,9 +249,9 @@ def redrive(
         commit_entries=commit_entries,
     )
     if json:
-        show_json({"dry_run": dry_run, **screens.redriven_row(report)})
+        show_json({"dry_run": dry_run, **dead_screens.redriven_row(report)})
     else:
-        screens.redriven(report, dry_run=dry_run)
+        dead_screens.redriven(report, dry_run=dry_run)
     for problem in report.problems:
         complain(problem)
     return REFUSED if report.problems else 0

@@ -8,8 +8,8 @@ from cyclopts import App, Parameter
 from ingest.decode import detection
 from ingest.decode import formats as known_formats
 from ingest.files.block_reader import UnreadableFile, frames
-from tollbook.cli import screens
 from tollbook.cli.errors import OK, REFUSED, WrongUse
+from tollbook.cli.metering import format_screens
 from tollbook.cli.options import JsonOption
 from tollbook.cli.terminal import show_json
 
@@ -26,11 +26,11 @@ def formats(
     """
     found = [known_formats.describe(n) for n in ([name] if name else known_formats.names())]
     if json:
-        show_json([{**f._asdict(), "title": screens.title(f)} for f in found])
+        show_json([{**f._asdict(), "title": format_screens.title(f)} for f in found])
     elif name:
-        screens.format_text(found[0])
+        format_screens.format_text(found[0])
     else:
-        screens.formats_table(found)
+        format_screens.formats_table(found)
     return OK
 
 
@@ -55,5 +55,5 @@ def detect(
     if json:
         show_json([r._asdict() for r in found])
     else:
-        screens.readings_table(likely, found)
+        format_screens.readings_table(likely, found)
     return OK if likely else REFUSED

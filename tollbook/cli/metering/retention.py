@@ -5,11 +5,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from aggregate.retention import Rule, erase
+from aggregate.retention import Erased, Rule, erase
 from lake import tables as lakes
-from tollbook.cli import progress, screens
+from tollbook.cli import progress
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
-from tollbook.cli.terminal import show_json
+from tollbook.cli.terminal import sentence, show_json
 from tollbook.local_run import run
 
 _DAYS_MAX = 36_500
@@ -49,5 +49,17 @@ def retention(
     if json:
         show_json({"dry_run": dry_run, "days": days, "before": rule.before, **done._asdict()})
     else:
-        screens.erased(rule, done, dry_run=dry_run)
+        erased(rule, done, dry_run=dry_run)
     return 0
+
+
+def erased(rule: Rule, done: Erased, *, dry_run: bool) -> None:
+    """What was erased of the text of dead letters."""
+    if not (done.texts or done.files):
+        sentence(f"Nothing to erase: no text is from before {rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
+        return
+    said = " to erase, from before " if dry_run else " erased, from before "
+    sentence((f"{done.texts:,}", "bold"), f" texts{said}{rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
+    sentence(f"{done.files:,} files {'to delete' if dry_run else 'deleted'}.", style="dim")
+    if dry_run:
+        sentence("Nothing was written.", style="dim")

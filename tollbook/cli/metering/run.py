@@ -20,9 +20,9 @@ from schemas.catalog.json_schema import catalog_schema_text
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import plain
 from tollbook import month_sums
-from tollbook.cli import progress, screens
+from tollbook.cli import progress
 from tollbook.cli.errors import REFUSED, USAGE, WrongUse
-from tollbook.cli.metering import usage_screens
+from tollbook.cli.metering import run_screens, usage_screens
 from tollbook.cli.options import (
     AT_LEAST_ONE,
     CATALOG_VARIABLE,
@@ -147,9 +147,9 @@ def run(
             commit_entries=commit_entries, block_bytes=block_bytes, progress=move,
         )  # fmt: skip
     if json:
-        show_json(screens.run_row(report))
+        show_json(run_screens.run_row(report))
     else:
-        screens.run_report(book, report)
+        run_screens.run_report(book, report)
     for problem in report.problems:
         complain(problem)
     _complain_of_pause(report)
@@ -158,7 +158,7 @@ def run(
 
 def _complain_of_pause(report: embedded.Report) -> None:
     if report.paused is not None:
-        complain(screens.paused(report.paused))
+        complain(run_screens.paused(report.paused))
 
 
 def _follow(lake: Path, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
@@ -166,9 +166,9 @@ def _follow(lake: Path, book: Catalog, files: list[str], *, json: bool, **how: A
 
     def tell(look: embedded.Report) -> None:
         if json:
-            show_json_line(screens.run_row(look))
+            show_json_line(run_screens.run_row(look))
         elif look.counts.entries:
-            screens.run_report(book, look._replace(waiting={}))  # what waits is told at the end
+            run_screens.run_report(book, look._replace(waiting={}))  # what waits is told at the end
         for problem in look.problems:
             complain(problem)
         sys.stdout.flush()
@@ -176,7 +176,7 @@ def _follow(lake: Path, book: Catalog, files: list[str], *, json: bool, **how: A
     with asked_to_stop() as stop:
         report = embedded.follow(lake, book, files, stop=stop, tell=tell, **how)
     if not json:
-        screens.waiting(report)
+        run_screens.waiting(report)
     _complain_of_pause(report)
     return REFUSED if report.problems or report.paused else 0
 
@@ -207,7 +207,7 @@ def usage(
     else:
         usage_screens.sums(book, period, sums, who)
         if who is not None:
-            screens.usage_table(book, who, period, rows)
+            usage_screens.usage_table(book, who, period, rows)
     return 0
 
 
@@ -242,7 +242,7 @@ def outside(
     if json:
         show_json(rows)
     else:
-        screens.outside_table(who, period, rows)
+        usage_screens.outside_table(who, period, rows)
     return 0
 
 
@@ -270,7 +270,7 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
             }
         )
     else:
-        screens.proof(proof)
+        run_screens.proof(proof)
     return REFUSED if proof.problems else 0
 
 
@@ -324,5 +324,5 @@ def catalog_check(
             }
         )
     else:
-        screens.catalog_summary(book, doubts)
+        run_screens.catalog_summary(book, doubts)
     return 0

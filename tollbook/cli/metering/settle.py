@@ -6,9 +6,9 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from aggregate.landing import settlement
-from tollbook.cli import screens
+from aggregate.landing.settlement import Settled
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, folder_path, the_clock
-from tollbook.cli.terminal import show_json
+from tollbook.cli.terminal import sentence, show_json
 
 
 def settle(
@@ -46,5 +46,18 @@ def settle(
     if json:
         show_json(done._asdict())
     else:
-        screens.settled(done)
+        settled(done)
     return 0
+
+
+def settled(done: Settled) -> None:
+    """What a settlement compared and took out."""
+    if not done.recent:
+        sentence("Nothing was landed since the last settlement.")
+        return
+    sentence(
+        (f"{done.recent:,}", "bold"), f" events landed since the last settlement, {done.earlier:,} before it: ",
+        (f"{done.withdrawn:,}", "bold"), " taken out as conflicts.",
+    )  # fmt: skip
+    if done.withdrawn:
+        sentence("`tollbook dead list --reason ID_CONFLICT` shows them.", style="dim")

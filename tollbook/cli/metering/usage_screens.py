@@ -1,12 +1,14 @@
 """A month's sums and quotas on a terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
 
 from schemas import zones
 from schemas.catalog.records import Catalog, Partner
 from schemas.quotas import is_reached
-from tollbook.cli.screens import aligned, metered
-from tollbook.cli.terminal import Cell, out, sentence, table, words
+from tollbook.cli.figures import aligned, instant, metered
+from tollbook.cli.terminal import Cell, out, sentence, shortened, table, words
 from tollbook.month_sums import MeterSum, QuotaUse
 
 _PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "week {:%G-W%V}", "MONTH": "month"}
@@ -52,3 +54,48 @@ def _quota(catalog: Catalog, each: MeterSum, quota: QuotaUse | None) -> list[Cel
         when,
         quota.plan,
     ]
+
+
+def usage_table(catalog: Catalog, partner: Partner, period: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per day and route, one column per meter, and the month's sums."""
+    meters = [m.id for m in catalog.meters if any(r["meter"] == m.id for r in rows)]
+    if not rows:
+        sentence(f"{partner.id} used nothing in {period}.")
+        return
+    title = f"{partner.name}, {period} ({partner.time_zone})"
+    view = table(title, "day", "route", *(f">{metered(catalog, m)}" for m in meters))
+    lines = list(dict.fromkeys((str(r["day"]), r["route"]) for r in rows))
+    columns = [_column(m, lines, rows) for m in meters]
+    previous = ""
+    for (day, route), *cells in zip(lines, *columns, strict=False):
+        view.row("" if day == previous else day, route or "-", *cells)
+        previous = day
+    view.add_section()
+    view.row("total", "", *(column[-1] for column in columns), style="bold")
+    out.print(view)
+
+
+def outside_table(partner: Partner, period: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per mark, credential, network and action, the most frequent first, each with its first events."""
+    if not rows:
+        sentence(f"All usage of {partner.id} in {period} lies inside of what was agreed, as far as anything was.")
+        return
+    title = f"{partner.name}, {period}: counted, outside of what was agreed (times in UTC)"
+    view = table(title, "mark", "network", "service", "action", ">requests", ">first", ">last")
+    for row in rows:
+        view.row(
+            row["outside"], row["client_network"] or "unknown", row["service"] or "-", row["route"] or "-", f"{row['requests']:,}",
+            instant(row["first_seen"]), instant(row["last_seen"]),
+        )  # fmt: skip
+    out.print(view)
+    for row in rows:
+        ids = ", ".join(shortened(event_id) for event_id in row["event_ids"])
+        sentence(f"{row['outside']} by {shortened(row['credential'] or 'a tag')}: {ids}", style="dim")
+
+
+def _column(meter: str, lines: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A meter's cells for each line, empty where it counted nothing, and its sum."""
+    found = {(str(r["day"]), r["route"]): r["quantity"] for r in rows if r["meter"] == meter}
+    *cells, total = aligned([*found.values(), sum(found.values(), Decimal(0))])
+    by_line = dict(zip(found, cells, strict=True))
+    return [*(by_line.get(line, "") for line in lines), total]

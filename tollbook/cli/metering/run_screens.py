@@ -1,0 +1,175 @@
+"""What a run, its alerts and the proof of the books look like on a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.padding import Padding
+
+from aggregate.verify import Proof
+from ingest.decode.pausing import Paused
+from schemas.catalog.records import Catalog
+from schemas.money import plain
+from schemas.zones import zone
+from tollbook.cli.figures import aligned, instant, metered, zone_of
+from tollbook.cli.terminal import out, sentence, shortened, table, words
+from tollbook.local_run.alerting import Raised
+from tollbook.local_run.run import Report
+
+_PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "{:%G-W%V}", "MONTH": "{:%Y-%m}"}
+
+
+def run_report(catalog: Catalog, report: Report) -> None:
+    """Counts, alerts and unfinished lines of a run."""
+    counts = report.counts
+    if not counts.entries and report.paused is not None:
+        sentence("Nothing was taken.")
+    elif not counts.entries:
+        sentence("Nothing new to read.")
+    else:
+        sentence(
+            (f"{counts.entries:,}", "bold"), " entries: ", (f"{counts.counted:,}", "bold"),
+            f" counted, {counts.duplicates:,} duplicates, {counts.conflicts:,} conflicts, {counts.refused:,} refused",
+        )  # fmt: skip
+    if counts.refused or counts.conflicts:
+        sentence("`tollbook dead list` shows what was not counted, and what mends it.", style="dim")
+    if report.outside:
+        marks = ", ".join(f"{number:,} {mark}" for mark, number in sorted(report.outside.items()))
+        sentence(
+            f"Outside of what was agreed, and counted: {marks}. `tollbook outside PARTNER` lists them.", style="yellow"
+        )
+    if report.alerts:
+        alerts_table(catalog, report.alerts)
+    waiting(report)
+
+
+def waiting(report: Report) -> None:
+    """The files that end inside a line."""
+    for file, size in report.waiting.items():
+        sentence(
+            f"{shortened(file)} ends inside a line ({size:,} bytes); it is read when the rest has come, or now with --final",
+            style="yellow",
+        )
+
+
+def run_row(report: Report) -> dict[str, Any]:
+    """A run for programs."""
+    return {
+        **report.counts._asdict(),
+        "entries": report.counts.entries,
+        "outside": report.outside,
+        "alerts": [alert_row(a) for a in report.alerts],
+        "problems": report.problems,
+        "waiting": report.waiting,
+        "paused": None if report.paused is None else _paused_row(report.paused),
+    }
+
+
+def _paused_row(said: Paused) -> dict[str, Any]:
+    return {
+        "file": said.partition.file,
+        "from_offset": said.from_offset,
+        "entries": said.entries,
+        "refused": said.refused,
+        "reasons": dict(said.reasons),
+        "format": said.format,
+    }
+
+
+def paused(said: Paused) -> str:
+    """Why a source is paused, in one line, and what to do."""
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in said.reasons.items())
+    other = (
+        f"They look like {said.format}: repeat the command with --format {said.format}"
+        if said.format
+        else "Compare the lines with the format (`tollbook formats detect FILE`), and repeat the command with the right --format"
+    )
+    return (
+        f"source {said.partition.source} is paused: {said.refused:,} of {said.entries:,} entries of {shortened(said.partition.file)} "
+        f"from byte {said.from_offset:,} on were refused for their form ({reasons}), and none of these entries was taken. {other}, "
+        "or with --accept-form-errors to take them as they are"
+    )
+
+
+def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:
+    """Alerts that fired now, and when a quota will be used up at the average rate so far."""
+    view = table("Alerts (times in UTC)", "partner", "meter", ">at", ">used", ">quota", "period", ">crossed", "")
+    ahead = []
+    for alert, crossed_at, _ in alerts:
+        rule = alert.rule
+        start = rule.start.astimezone(zone(zone_of(catalog, rule.partner_id)))
+        used, limit = aligned([alert.used, rule.limit])
+        view.row(
+            rule.partner_id, metered(catalog, rule.meter), f"{plain(alert.threshold_percent)} %", used, limit,
+            _PERIODS[rule.kind].format(start), instant(crossed_at), "passed" if alert.passed else "" if alert.kind == "quota" else alert.kind,
+        )  # fmt: skip
+        if alert.projected_exhaustion_at and not alert.passed:
+            ahead.append(
+                f"{rule.partner_id} will have used up {rule.meter} by {instant(alert.projected_exhaustion_at)}"
+            )
+    out.print(view)
+    for line in ahead:
+        sentence(line, style="yellow")
+
+
+def alert_row(raised: Raised) -> dict[str, Any]:
+    """An alert for programs."""
+    alert = raised.alert
+    return {
+        "alert_id": alert.alert_id,
+        "kind": alert.kind,
+        "partner_id": alert.rule.partner_id,
+        "meter": alert.rule.meter,
+        "plan": alert.rule.plan,
+        "threshold_percent": plain(alert.threshold_percent),
+        "used": plain(alert.used),
+        "quota": plain(alert.rule.limit),
+        "limit_since": alert.rule.limit_since,
+        "withdraws": alert.withdraws,
+        "passed": alert.passed,
+        "quota_period": alert.rule.kind,
+        "period_start": alert.rule.start,
+        "period_end": alert.rule.end,
+        "crossed_at": raised.crossed_at,
+        "projected_exhaustion_at": alert.projected_exhaustion_at,
+        "events_version": raised.events_version,
+    }
+
+
+def proof(found: Proof) -> None:
+    """Every check, and the books."""
+    for check in found.checks:
+        sentence(("  ok  ", "bold green") if not check.problems else (" FAIL ", "bold red"), check.name)
+        for problem in check.problems:
+            out.print(Padding(words(problem), (0, 0, 0, 8), expand=False))
+    sentence(books_line(found.totals()))
+    if found.files_not_hashed:
+        files = "1 file is" if found.files_not_hashed == 1 else f"{found.files_not_hashed:,} files are"
+        sentence(f"{files} not hashed: written before hashes were recorded; only names and sizes were compared")
+    if found.commits_on_the_way:
+        commits = "1 commit" if found.commits_on_the_way == 1 else f"{found.commits_on_the_way:,} commits"
+        sentence(
+            f"{commits} of table events came later and are not in these books yet; the next `tollbook run` or land worker brings them in"
+        )
+
+
+def books_line(totals: Mapping[str, int]) -> str:
+    """The balance in one line."""
+    return (
+        f"Books: {totals['entries']:,} entries = {totals['counted']:,} counted + {totals['duplicates']:,} duplicates "
+        f"+ {totals['conflicts']:,} conflicts + {totals['refused']:,} refused; unexplained: {totals['unexplained']:,}"
+    )
+
+
+def catalog_summary(catalog: Catalog, doubts: Sequence[str]) -> None:
+    """What is in a catalog that holds together, and what a person should look at."""
+    view = table("The catalog holds together", "partner", "status", "plan", "rate card", "credentials")
+    for p in catalog.partners:
+        plans = ", ".join(a.plan for a in p.plans) or "none"
+        cards = ", ".join(sorted({catalog.plan(a.plan).rate_card for a in p.plans}))
+        view.row(p.id, p.status, plans, cards, ", ".join(c.kind for c in p.credentials))
+    out.print(view)
+    sizes = ((catalog.meters, "meter"), (catalog.rate_cards, "rate card"), (catalog.plans, "plan"))
+    sentence(", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for found, name in sizes))
+    for doubt in doubts:
+        sentence(doubt, style="yellow")
+    sentence(f"sha256 {catalog.sha256}", style="dim")
