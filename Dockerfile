@@ -8,6 +8,8 @@ RUN pip --python /opt/tollbook/bin/python install --no-cache-dir --disable-pip-v
 RUN find /opt/tollbook -depth -type d -name tests -exec rm -r {} +
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas
+COPY kernels kernels
+COPY lake lake
 COPY ingest ingest
 COPY aggregate aggregate
 COPY billing billing

@@ -52,6 +52,16 @@ def test_the_image_holds_what_the_tests_ran_with_and_nothing_of_the_tests() -> N
     assert missing == set()
 
 
+def test_every_package_is_copied_into_the_image() -> None:
+    """A package that the build does not see makes an image whose first command fails on an import."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    copied = {step.text.partition(" ")[0] for step in STEPS if step.name == "COPY"}
+    seen = {name.partition("/")[0] for name in context()}
+    for package in build["packages"]:
+        assert package in copied, f"Dockerfile copies no {package}"
+        assert package in seen, f".dockerignore keeps {package} out"
+
+
 def test_the_image_runs_as_nobody_in_particular() -> None:
     """A worker that is broken into owns the lake's folder and no more; what it is made of belongs to root."""
     assert list(words(STEPS, "USER")) == ["10001:10001"]
@@ -77,6 +87,8 @@ def test_the_build_is_given_the_packages_and_no_more() -> None:
     tops = {name.partition("/")[0] for name in files}
     assert tops == {
         "schemas",
+        "kernels",
+        "lake",
         "ingest",
         "aggregate",
         "billing",

@@ -143,9 +143,9 @@ def test_what_is_shown_works_from_the_top_of_a_page_to_its_end(
     if page.name != "README.md":  # there it is a step of the page
         shutil.copytree(folder / "demo" / "catalog", folder / "catalog")
     if page.name in {"operations.md", "http.md"}:
-        first = f"tollbook run --catalog catalog --lake lake --format kong --source edge-1 {_LOGS}/"
+        first = f"tollbook run --catalog catalog --lake my-lake --format kong --source edge-1 {_LOGS}/"
         assert typed(first, folder, capsys).code == 0
-        assert typed("tollbook dead list --lake lake", folder, capsys).code == 0
+        assert typed("tollbook dead list --lake my-lake", folder, capsys).code == 0
     for each in shown(page):
         if each.mark is None:
             for line, expected in list(steps(each.lines)):

@@ -24,7 +24,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("acme")
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "ingest" / "formats" / "acme.sql").write_text(block("docs/formats.md", "acme.sql"))
+    (root / "ingest" / "decode" / "formats" / "acme.sql").write_text(block("docs/formats.md", "acme.sql"))
     (root / "acme.log").write_text(block("docs/formats.md", "acme.log"))
     return root
 
@@ -46,7 +46,7 @@ def test_the_example_runs_into_a_lake(place: Path) -> None:
     """Two counted, one duplicate, two refused: the figures in the text."""
     source = ("--source", "acme-1", "--catalog", str(ROOT / "examples" / "catalog"))
     report = json.loads(
-        run(place, "tollbook", "run", "--lake", "lake", "--format", "acme", *source, "--json", "acme.log")
+        run(place, "tollbook", "run", "--lake", "acme-lake", "--format", "acme", *source, "--json", "acme.log")
     )
     counts = {k: report[k] for k in ("entries", "counted", "duplicates", "conflicts", "refused")}
     assert counts == {"entries": 5, "counted": 2, "duplicates": 1, "conflicts": 0, "refused": 2}
@@ -66,7 +66,7 @@ def test_every_format_of_ours_has_these_columns() -> None:
     con.execute((ROOT / "ingest/decode/sql/macros.sql").read_text())
     con.register("lines", split_lines(b"{}\n", 0).lines)
     con.register("given", pa.Table.from_pylist([{}], GIVEN))
-    for file in sorted((ROOT / "ingest" / "formats").glob("*.sql")):
+    for file in sorted((ROOT / "ingest" / "decode" / "formats").glob("*.sql")):
         columns = con.sql(file.read_text()).columns
         assert sorted(columns) == sorted(listed), file.name
 
