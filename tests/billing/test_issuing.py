@@ -411,8 +411,8 @@ ISSUER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from billing import closing, issuing
-from schemas.lake import Fenced, LakeError
+from billing.invoicing import closing, issuing
+from lake.tables import Fenced, LakeError
 root = Path(sys.argv[1])
 made = closing.newest_close(root, "2026-10", sys.argv[2])
 print("ready", flush=True)

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import hashlib, json, sys
 from pathlib import Path
-from billing import closing, issuing
-from billing.periods import month
-from billing.warehouse import Span, Warehouse
+from billing.invoicing import closing, issuing
+from billing.rating.periods import month
+from billing.usage.warehouse import Span, Warehouse
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land
 root = land(Path(sys.argv[1]) / "lake", OCTOBER)

@@ -750,7 +750,7 @@ def test_what_is_prepared_is_what_lines_are_read_with() -> None:
 
 def test_where_nothing_can_be_written_the_loop_is_compiled_all_the_same() -> None:
     """A service without a home, of a package that belongs to root. Only what is given by name may be kept here, and nothing is."""
-    code = "from ingest import loops; print(loops._whole(memoryview(b'472'), 0, 3))"
+    code = "from ingest.decode import loops; print(loops._whole(memoryview(b'472'), 0, 3))"
     nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | nowhere, capture_output=True, text=True, timeout=120, check=False

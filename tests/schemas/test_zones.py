@@ -22,7 +22,7 @@ LABELS = [f"{year}-{number:02d}" for year in range(2000, 2100) for number in ran
 PROGRAM = """
 import hashlib, sys
 from datetime import date
-from billing.periods import month
+from billing.rating.periods import month
 from schemas import zones
 from tests.schemas.test_zones import LABELS
 for name in sorted(zones.names()):

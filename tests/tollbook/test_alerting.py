@@ -31,7 +31,7 @@ from tests.tollbook.fixtures import (
 
 KILL_BEFORE_ALERTS = """
 import os
-from aggregate import alerts
+from aggregate.quota import alerts
 from tollbook.__main__ import main
 
 alerts.record = lambda *args, **kwargs: os._exit(9)

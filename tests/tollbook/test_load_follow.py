@@ -16,7 +16,7 @@ SEED = 20261101
 # Everything is sent and delivered, and the process is gone before it can say so.
 DIES_BEFORE_DELIVERY = """
 import os
-from tollbook import loading
+from tollbook.kafka import loading
 from tollbook.__main__ import main
 
 class Dies(loading.Producer):
@@ -24,8 +24,8 @@ class Dies(loading.Producer):
         super().flush(*args)
         os._exit(9)
 
-from tollbook import kafka_commands
-kafka_commands.Producer = Dies
+from tollbook.cli.kafka import pipeline
+pipeline.Producer = Dies
 main()
 """
 ANY_TIME = "sources: [{id: edge, max_age_days: 36500, max_future_minutes: 52560000}]\n"

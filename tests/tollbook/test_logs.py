@@ -77,7 +77,7 @@ def test_a_password_is_in_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_says_everything_on_standard_error_its_libraries_too() -> None:
     """Standard output is for results. Chatty libraries are heard when they warn."""
     code = (
-        "import logging; from tollbook import logs; log = logs.logger('ingest'); log.info('one')\n"
+        "import logging; from tollbook.workers import logs; log = logs.logger('ingest'); log.info('one')\n"
         "for name in ('aiokafka', 'faust.app', 'other'):\n"
         "    logging.getLogger(name).info('info of %s', name); logging.getLogger(name).warning('warning of %s', name)\n"
         "try: 1 / 0\n"

@@ -15,10 +15,10 @@ NOTHING_NEW = "Nothing new to read.\n"
 SMALL_STEPS = ["--commit-entries", "200", "--block-bytes", "20000"]
 KILL_AFTER_COMMIT = """
 import os
-from schemas import lake
+from lake import tables
 from tollbook.__main__ import main
 
-real = lake.commit
+real = tables.commit
 
 def commit(table, shape, *args, **kwargs):
     done = real(table, shape, *args, **kwargs)
@@ -26,7 +26,7 @@ def commit(table, shape, *args, **kwargs):
         os._exit(9)
     return done
 
-lake.commit = commit
+tables.commit = commit
 main()
 """
 

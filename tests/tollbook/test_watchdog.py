@@ -11,12 +11,12 @@ from tollbook.workers.watchdog import EXIT_STALLED, Watchdog
 # A step that hangs where no Python runs, or only once in a while; the loop is the workers' own.
 HANGING = """
 import itertools, signal, sys, threading
-from tollbook import logs, worker_loop
+from tollbook.workers import logs, loop
 steps = itertools.count()
 def step():
     if next(steps) == 3:
         {hang}
-sys.exit(worker_loop.run(logs.logger("land"), worker_loop.Options(watchdog_s=0.2), step, end=lambda: None))
+sys.exit(loop.run(logs.logger("land"), loop.Options(watchdog_s=0.2), step, end=lambda: None))
 """
 
 
