@@ -1,5 +1,6 @@
 """What tests of several folders share: a real Kafka, topics that are the test's own, and a broker that may be killed."""
 
+import gc
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -31,6 +32,15 @@ for told in ("COLUMNS", "LINES"):
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores, since many tests wait for brokers and workers; at most four, each has a broker."""
     return min(4, (os.cpu_count() or 1) + 1)
+
+
+def pytest_unconfigure() -> None:
+    """Let go of the tests, or DuckDB reports at the end that the types which they name have leaked.
+
+    Hypothesis measures the collector by a callback. The list of these outlives all modules, so what the callback reaches
+    is never collected: its module, pytest's session, every test.
+    """
+    gc.callbacks[:] = [each for each in gc.callbacks if each.__module__ != "hypothesis.internal.conjecture.junkdrawer"]
 
 
 @pytest.fixture(scope="session")
