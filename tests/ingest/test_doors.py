@@ -1,4 +1,4 @@
-"""Who is known by what: keys that rotate, roles behind sessions, clients of an issuer. docs/doors.md."""
+"""Who is known by what: keys that rotate, roles behind sessions, clients of an issuer. docs/credentials.md."""
 
 from datetime import UTC, datetime
 from typing import Any
