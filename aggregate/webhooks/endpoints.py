@@ -16,8 +16,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from standardwebhooks import Webhook
 
-from schemas import yaml_text
 from schemas.catalog.fields import Id
+from schemas.yaml import reading
 
 KEY_BYTES_MIN = 24  # Standard Webhooks: 24 to 64
 PORTS = (443, 8443)
@@ -66,8 +66,8 @@ _FILE = TypeAdapter(list[_Said])
 def endpoints(file: Path, env: Mapping[str, str]) -> list[Endpoint]:
     """The endpoints of a file. Raises BadEndpoints, or OSError where a file cannot be read."""
     try:
-        said = _FILE.validate_python(yaml_text.read(file.read_text("utf-8")) or [])
-    except (yaml_text.BadYaml, UnicodeDecodeError) as exc:
+        said = _FILE.validate_python(reading.read(file.read_text("utf-8")) or [])
+    except (reading.BadYaml, UnicodeDecodeError) as exc:
         raise BadEndpoints("\n".join(f"{file}: {line}" for line in str(exc).splitlines())) from exc
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]

@@ -15,11 +15,11 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from schemas import yaml_text
 from schemas.catalog import checks
 from schemas.catalog.checks import SECTIONS
 from schemas.catalog.prices.registry import MODELS
 from schemas.catalog.records import Catalog
+from schemas.yaml import reading
 
 # What to do about an error that pydantic finds, by the beginning of its type; {shown} is what was written.
 _REMEDIES = {
@@ -92,8 +92,8 @@ class _Merged:
         name = str(file)
         try:
             text = file.read_text(encoding="utf-8") if text is None else text
-            found = yaml_text.read(text)
-        except yaml_text.BadYaml as exc:
+            found = reading.read(text)
+        except reading.BadYaml as exc:
             yield from (Located(name, *fault) for fault in exc.faults)
             return
         except (OSError, UnicodeDecodeError) as exc:
@@ -149,12 +149,12 @@ class _Merged:
     def _records(self, file: str) -> dict[str, list[yaml.Node]]:
         """The nodes of a file's records, made when the first line is asked for: a catalog in order needs none."""
         if file not in self._nodes:
-            root = yaml_text.composed(self._texts[file])
+            root = reading.composed(self._texts[file])
             self._nodes[file] = {key.value: value.value for key, value in root.value} if root else {}
         return self._nodes[file]
 
     def _line(self, file: str, section: str) -> int:
-        root = yaml_text.composed(self._texts[file])
+        root = reading.composed(self._texts[file])
         return next((key.start_mark.line + 1 for key, _ in root.value if key.value == section), 1) if root else 1
 
 

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ingest.decode import formats
-from schemas import yaml_text
 from schemas.catalog.fields import Instant
+from schemas.yaml import reading
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
@@ -144,8 +144,8 @@ class Producers(_Record):
 def parsed(text: str) -> Producers:
     """The producers of a YAML text, every scalar read as text first. Raises BadProducers with all reasons."""
     try:
-        document = yaml_text.read(text)
-    except yaml_text.BadYaml as exc:
+        document = reading.read(text)
+    except reading.BadYaml as exc:
         raise BadProducers(str(exc)) from exc
     if not isinstance(document, dict):
         raise BadProducers("the file must be a mapping with `producers`")

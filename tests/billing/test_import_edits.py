@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.catalog.yaml.edits import Append, CannotEdit, Drop, Edit, Set, edited
-from billing.catalog.yaml.nodes import composed
-from billing.catalog.yaml.text import Entry, flow
+from schemas.yaml.edits import Append, CannotEdit, Drop, Edit, Set, edited
+from schemas.yaml.nodes import composed
+from schemas.yaml.writing import Entry, flow
 
 CATALOG = """\
 # Who pays.

@@ -126,11 +126,24 @@ def test_a_key_is_written_into_the_file_as_a_person_would(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", [MINIMAL + "    keys: []\n", "producers: [{id: gate, source: edge}]\n"], ids=["an empty list", "brackets"]
+)
+def test_a_key_is_added_to_records_in_brackets(text: str) -> None:
+    """Both ways of writing YAML are the user's to choose."""
+    new = api_keys.made(secrets.token_bytes, NOW)
+    (after,) = parsed(api_keys.with_key(text, "gate", new.kept)).producers
+    assert after == parsed(text).producers[0].model_copy(update={"keys": (new.kept,)})
+
+
+@pytest.mark.parametrize(
     ("text", "producer", "complaint"),
     [
         (MINIMAL, "gat", "there is no producer 'gat'; there are: gate"),
-        ("producers: [{id: gate, source: edge}]", "gate", "brackets"),
-        (MINIMAL + "    keys: []\n", "gate", "brackets"),
+        (
+            MINIMAL + "    keys: &shared\n    - {prefix: 0123456789ab, sha256: '" + "1" * 64 + "'}\n",
+            "gate",
+            "cannot be added: line 4",
+        ),
     ],
 )
 def test_a_key_that_cannot_be_written_is_not_half_written(text: str, producer: str, complaint: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from aggregate.webhooks.endpoints import BadEndpoints, endpoints
 from billing.catalog.loading import CatalogError, load
 from ingest.http.producers import BadProducers, parsed
-from schemas.yaml_text import DEPTH_MAX, BadYaml, read
+from schemas.yaml.reading import DEPTH_MAX, BadYaml, read
 
 LAUGHS = "".join(f"    k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 30))
 # Name → text, and what is said of it. All of them ended the process, filled the memory or took minutes in one of the three files.

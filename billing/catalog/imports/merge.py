@@ -14,9 +14,9 @@ from billing.catalog.imports import state as facts
 from billing.catalog.imports.model import Allowed, Found, FoundCredential, FoundPlan, Note, Period, Unsettled
 from billing.catalog.imports.owners import Rules
 from billing.catalog.imports.planned_edits import Worksheet
-from billing.catalog.yaml.edits import Edit
 from schemas.catalog.records import Catalog, Credential, Partner, Plan
 from schemas.money import EXACT, plain
+from schemas.yaml.edits import Edit
 
 # IAM has no such service: nothing that is asked for fits it. A credential without a grant would not be checked at all.
 NOTHING = Allowed(("none:Nothing",), ("*",))

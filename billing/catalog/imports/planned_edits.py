@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from billing.catalog.yaml.edits import Append, Drop, Edit, Set
-from billing.catalog.yaml.nodes import Path, composed
-from billing.catalog.yaml.text import Entry
+from schemas.yaml.edits import Append, Drop, Edit, Set
+from schemas.yaml.nodes import Path, composed
+from schemas.yaml.writing import Entry
 
 
 class Place(NamedTuple):

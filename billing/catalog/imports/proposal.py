@@ -16,7 +16,7 @@ from billing.catalog.imports import state as facts
 from billing.catalog.imports.merge import Options, merge
 from billing.catalog.imports.model import BadDocument, Found, Note, Unsettled
 from billing.catalog.imports.owners import Rules
-from billing.catalog.yaml.edits import CannotEdit, edited
+from schemas.yaml.edits import CannotEdit, edited
 
 _NAME = re.compile(r"[a-z0-9_-]{1,100}")
 _HEAD = "# Made by `tollbook catalog import`. Yours to extend: what is added or changed here by hand stays.\n"

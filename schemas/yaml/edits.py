@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from billing.catalog.yaml.nodes import Path, composed, end_of, is_null, line_end, node_at
-from billing.catalog.yaml.text import WIDTH, Entry, block, entry, flow, record
-from billing.catalog.yaml.unfolding import unfolded
 from schemas.money import plain as plain_number
+from schemas.yaml.nodes import Path, composed, end_of, is_null, line_end, node_at
+from schemas.yaml.writing import WIDTH, Entry, block, entry, flow, record
 
 
 class CannotEdit(Exception):
@@ -43,6 +42,7 @@ class Drop(NamedTuple):
 
 
 Edit = Append | Set | Drop
+_OPENING = {yaml.MappingNode: "{", yaml.SequenceNode: "["}
 
 
 def edited(text: str, edits: Sequence[Edit]) -> str:
@@ -51,7 +51,7 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
     for edit in sorted(edits, key=lambda e: (isinstance(e, Drop), -e.place if isinstance(e, Drop) else 0)):
         _apply(wanted, edit)
     root = yaml.compose(text, Loader=yaml.BaseLoader)
-    before = unfolded(text, [e.where for e in edits if not isinstance(e, Drop) and _is_long(root, e)])
+    before = _unfolded(text, [e.where for e in edits if not isinstance(e, Drop) and _is_long(root, e)])
     node = yaml.compose(before, Loader=yaml.BaseLoader)
     splices = _first(before, edits) if node is None else [_splice(before, node, e) for e in edits]
     new = _spliced(before, splices)
@@ -205,3 +205,41 @@ def _meant(value: Any) -> Any:
 
 def _are_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], (Entry, Mapping))
+
+
+def _unfolded(text: str, places: Sequence[Path]) -> str:
+    """The text in which no record or list on the way to one of `places` is in brackets, where that is possible.
+
+    Every value keeps its own text. What is in brackets over several lines, has an anchor, or is empty stays as it is.
+    """
+    newline = "\r\n" if "\r\n" in text else "\n"
+    while places:
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
+        steps = {step for where in places if (step := _unfold_step(text, root, where)) is not None}
+        for start, end, lines in sorted(steps, reverse=True):
+            text = text[:start] + newline.join(lines) + text[end:]
+        if not steps:
+            break
+    return text
+
+
+def _unfold_step(text: str, root: yaml.Node | None, where: Path) -> tuple[int, int, tuple[str, ...]] | None:
+    """The first collection in brackets on the way, and what to put in its place. Of two places it is the same, or apart."""
+    for depth in range(1, len(where) + 1):
+        node, parent = node_at(root, where[:depth]), node_at(root, where[: depth - 1])
+        if not isinstance(node, yaml.CollectionNode) or not node.flow_style or not node.value:
+            continue
+        start, end = node.start_mark.index, end_of(text, node)
+        if "\n" in text[start:end] or not text.startswith(_OPENING[type(node)], start):
+            return None
+        if isinstance(node, yaml.MappingNode) and isinstance(parent, yaml.SequenceNode):
+            fields = [text[k.start_mark.index : end_of(text, v)] for k, v in node.value]
+            pad = " " * node.start_mark.column
+            return start, end, (fields[0], *(pad + field for field in fields[1:]))
+        if isinstance(node, yaml.SequenceNode) and isinstance(parent, yaml.MappingNode):
+            key = next(k for k, v in parent.value if v is node)
+            pad = " " * (key.start_mark.column + 2)
+            items = (text[v.start_mark.index : end_of(text, v)] for v in node.value)
+            return key.end_mark.index, end, (":", *(f"{pad}- {item}" for item in items))
+        return None
+    return None

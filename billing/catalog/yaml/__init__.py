@@ -1,1 +1,0 @@
-"""YAML text and edits that leave all else as it is. Imports only `schemas`."""
