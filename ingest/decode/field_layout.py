@@ -8,19 +8,36 @@ looks up in the lists of {"key": …, "value": …} that the header names: `-- A
 import json
 import re
 from collections.abc import Collection, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ingest.decode import formats
+from kernels.json_layout import (
+    ADDRESS,
+    ALIKE,
+    END,
+    EPOCH,
+    ID,
+    ID_BEHIND,
+    IDS_MAX,
+    LATENCY_MS,
+    LATENCY_NS,
+    LATENCY_PART,
+    LATENCY_S,
+    NUMBER,
+    PLACES_MAX,
+    REQUEST,
+    REQUEST_BYTES,
+    RESPONSE_BYTES,
+    TIME,
+    TIME_CUT,
+    UNREAD,
+    VARYING_MAX,
+    WORD,
+    Shape,
+)  # fmt: skip
 
-# What is done with a member. ALIKE: lines that share their result have the same bytes there. The others may differ: an id, times and
-# numbers are read, of an address its network counts, of a request line its method; of what is UNREAD nothing is in an event.
-(
-    ALIKE, ID, ID_BEHIND, ADDRESS, UNREAD, REQUEST, TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS,
-    LATENCY_PART, END, EPOCH,
-) = range(16)  # fmt: skip
 _ROLES = {
     "alike": ALIKE,
     "id": ID,
@@ -39,44 +56,8 @@ _ROLES = {
     "latency_part": LATENCY_PART,  # counts only where there is no latency
     "end": END,  # a time: what lies between is the latency
 }
-NUMBER = np.full(len(_ROLES), -1)  # by role, its place among ingest.decode.json_scan.NUMBERS
-NUMBER[[TIME, TIME_CUT, EPOCH]] = 0
-NUMBER[[REQUEST_BYTES, RESPONSE_BYTES]] = 1, 2
-NUMBER[[LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = 3
 _IDS = {ID, ID_BEHIND}
-IDS_MAX = 2
-WORD = 8  # the bytes that the loop looks at, and copies, at once
-PLACES_MAX = 14  # what the loop has bits for
-VARYING_MAX = 62
-
 _Path = tuple[str, ...]
-
-
-class Shape(NamedTuple):
-    """A tree of names, as arrays; the line is object 0, and the members of object o are [first[o], first[o + 1]).
-
-    `names`: all names one after another, and a word behind them; that of member m is [name_at[m], name_at[m + 1]). `tags`: length, first
-    and last byte of each, to compare these first. `object_of`: which object member m is, -1 if none. `parent`: the object that each lies
-    in. `listed`: whether the members of an object are the keys of a list of {"key": …, "value": …}. `role`, and of ids and numbers the
-    `place` among their like, of which the first counts. `nth`: which of those that vary it is.
-    """
-
-    first: npt.NDArray[np.int64]
-    tags: npt.NDArray[np.int64]
-    names: npt.NDArray[np.uint8]
-    name_at: npt.NDArray[np.int64]
-    object_of: npt.NDArray[np.int64]
-    parent: npt.NDArray[np.int64]
-    listed: npt.NDArray[np.bool_]
-    role: npt.NDArray[np.int64]
-    place: npt.NDArray[np.int64]
-    nth: npt.NDArray[np.int64]
-    strict: bool  # whether a line with a name twice, or with very many, is unusual
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether an event's id may be one of the line behind another text."""
-        return bool((self.role == ID_BEHIND).any())
 
 
 def of_format(format_name: str, partner_field: str | None = None) -> Shape | None:

@@ -14,11 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.decode import json_scan
-from ingest.decode.field_layout import IDS_MAX, Shape
 from ingest.decode.framing import Lines
-from ingest.decode.json_scan import Found
 from kernels import compiled
 from kernels.dictionaries import repeated, together, without_unused
+from kernels.json_layout import ENTRIES, ID_BYTES_MAX, IDS_MAX, NO_ROOM, Found, Shape
 from schemas.tables import DEAD, FRESH_EVENTS
 
 _ENTRIES_MAX = 1 << 16
@@ -77,12 +76,12 @@ class Twins:
         if self._resting:
             self._resting -= 1
             return read(framed)
-        if self._known.counts[json_scan.NO_ROOM]:  # other kinds come now than those it is full of
+        if self._known.counts[NO_ROOM]:  # other kinds come now than those it is full of
             self._forget()
         lines = _Block(framed)
-        before = self._known.counts[json_scan.ENTRIES]
+        before = self._known.counts[ENTRIES]
         found = json_scan.find(lines.text, lines.offsets, lines.usual, *bounds, self._shape, self._known)
-        first = self._known.first[before : self._known.counts[json_scan.ENTRIES]]
+        first = self._known.first[before : self._known.counts[ENTRIES]]
         # The last place of _event is that of lines without an entry, and holds none.
         asked = (self._event[found.entry] == _NO_EVENT) & (found.entry < before)
         asked[first] = True
@@ -103,7 +102,7 @@ class Twins:
             return np.zeros(len(found.entry), bool)
         before = np.array([len(head) for head in self._heads])[self._head[found.entry]]
         length = np.take_along_axis(found.id_length, np.maximum(self._id[found.entry], 0)[:, np.newaxis], 1)[:, 0]
-        return (before > 0) & (before + length > json_scan.ID_BYTES_MAX)
+        return (before > 0) & (before + length > ID_BYTES_MAX)
 
     def _learn(
         self,

@@ -16,10 +16,12 @@ import pyarrow as pa
 import pytest
 
 from ingest.attribution.catalog_rules import attribution
-from ingest.decode import field_layout, formats, json_scan, loops
+from ingest.decode import field_layout, formats
 from ingest.decode.framing import Lines, split_lines
 from ingest.decode.pipeline import LIMITS, NO_LIMITS, Attribution, Decoded, Decoder, SourceRules, prepare
 from ingest.decode.template_cache import Bounds, Origin, Twins
+from kernels import json_scan as kernel
+from kernels.json_layout import STEPS_MAX
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import OWNERS, T0_MS, changed, kong, line
 from tests.ingest.gateway_lines import GOOD
@@ -399,9 +401,7 @@ def test_a_name_twice_is_seen_behind_a_line_that_was_left_alone() -> None:
     assert (decoded.events.num_rows, decoded.refused.num_rows) == (4, 1)
 
 
-@pytest.mark.parametrize(
-    "names", [1, json_scan.STEPS_MAX - 20, json_scan.STEPS_MAX - 10, json_scan.STEPS_MAX, 3 * json_scan.STEPS_MAX]
-)
+@pytest.mark.parametrize("names", [1, STEPS_MAX - 20, STEPS_MAX - 10, STEPS_MAX, 3 * STEPS_MAX])
 def test_a_line_of_any_number_of_names(names: int) -> None:
     """More than are kept of it, too; and one name more than the line before had, or one less."""
     lines = []
@@ -742,15 +742,15 @@ def test_twins_are_found_in_small_blocks_too_once_there_were_many_lines() -> Non
 def test_what_is_prepared_is_what_lines_are_read_with() -> None:
     """Compiled for other kinds of arrays it would have been loaded in vain."""
     prepare("kong")
-    prepared = list(loops.find.signatures)
+    prepared = list(kernel.find.signatures)
     same(pair("kong"), b"".join(line(kong(f"id-{n}")) for n in range(3)))
     assert len(prepared) == 1
-    assert loops.find.signatures == prepared
+    assert kernel.find.signatures == prepared
 
 
 def test_where_nothing_can_be_written_the_loop_is_compiled_all_the_same() -> None:
     """A service without a home, of a package that belongs to root. Only what is given by name may be kept here, and nothing is."""
-    code = "from ingest.decode import loops; print(loops._whole(memoryview(b'472'), 0, 3))"
+    code = "from kernels import json_scan; print(json_scan._whole(memoryview(b'472'), 0, 3))"
     nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | nowhere, capture_output=True, text=True, timeout=120, check=False

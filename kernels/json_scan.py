@@ -1,64 +1,64 @@
-"""The loops over bytes of ingest/decode/json_scan.py, compiled; the first use on a machine takes some seconds, and is kept.
+"""The JSON scan: one pass over the bytes of many lines, which gives each line the entry of its key and reads its ids and numbers.
 
-They decide by nothing beyond a line: it ends with a newline, which ends everything else, too. Bytes are looked at eight at a time
-(kernels/words.py), as far as the text reaches. A position of -1 means that a line is unusual there. Nothing here raises, or makes an array.
+The key of a line holds the bytes of every member in the layout, in order, except that a member that varies contributes only its form.
+The first use on a machine compiles for some ten seconds; the result is cached.
+
+Kernels never read past the current line: its newline ends every token. They compare eight bytes at a time (kernels/words.py) as far as
+the text reaches. A position of -1 means that the line is unusual there. Nothing here raises or allocates an array.
 """
 
 import numpy as np
 
-from ingest.decode.field_layout import (
+from kernels.compiled import compiled
+from kernels.json_layout import (
     ADDRESS,
     ALIKE,
-    END,
-    EPOCH,
-    ID,
-    ID_BEHIND,
-    LATENCY_MS,
-    LATENCY_NS,
-    LATENCY_PART,
-    LATENCY_S,
-    NUMBER,
-    REQUEST,
-    TIME,
-    TIME_CUT,
-    UNREAD,
-    WORD,
-)
-from ingest.decode.json_scan import (
     CUT,
     DEPTH,
+    END,
     ENTRIES,
+    EPOCH,
     FROM,
+    ID,
+    ID_BEHIND,
     ID_BYTES_MAX,
     INSIDE,
     KEY_BYTES_MAX,
     KIND,
+    LATENCY_MS,
+    LATENCY_NS,
+    LATENCY_PART,
+    LATENCY_S,
     LISTED,
     MEMBER,
     NAME_FROM,
     NAME_TO,
     NAMED_IN,
     NO_ROOM,
+    NUMBER,
     NUMBERS,
     OBJECTS_DEEP_MAX,
     OPENS,
     OPENS_LIST,
+    REQUEST,
     SCALAR_IN,
     SCALAR_TO,
     SINGLE,
     STEPS_MAX,
     TAIL,
+    TIME,
+    TIME_CUT,
     TO,
+    UNREAD,
     VALUE_FROM,
     VALUE_TO,
+    WORD,
     WORDS,
     WRAPS,
 )
-from kernels.compiled import compiled
 from kernels.words import byte, load, store, zeros_below
 
 _LINE_BYTES_MAX = 65_535
-_RUN_BYTES = 64  # are looked at together for newlines
 # What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
 _KEY_ENDS_BYTES = 32
 # What sql/macros.sql calls doubtful begins with more.
@@ -109,8 +109,8 @@ _MONTHS = np.frombuffer(b"JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8)
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _ONE = np.uint64(1)
 # Of each byte of a word the lowest and the highest bit, and some character.
-_LOW, _HIGH, _SPACES, _QUOTES, _BACKSLASHES, _DELETES, _NEWLINES = (
-    np.uint64(each * 0x0101010101010101) for each in (1, 0x80, _SPACE, _QUOTE, _BACKSLASH, 0x7F, _NEWLINE)
+_LOW, _HIGH, _SPACES, _QUOTES, _BACKSLASHES, _DELETES = (
+    np.uint64(each * 0x0101010101010101) for each in (1, 0x80, _SPACE, _QUOTE, _BACKSLASH, 0x7F)
 )
 
 
@@ -123,7 +123,7 @@ def find(
     text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, parent, listed, role, place, varies, strict,
     slots, hashes, at, words, plain, brought, counts, entry, numbers, id_text, id_end, id_at, id_length, key, piece, steps,
 ):  # fmt: skip
-    """ingest.scan.find, with all arrays of its tuples, in their order; fills those of Known and Found, and uses those of Room."""
+    """Scan the lines text[offsets[i] : offsets[i + 1]]. Arguments: the fields of Shape, Known, Found and Room, in order; fills the latter three."""
     for i in range(len(offsets) - 1):
         begin, end = offsets[i], offsets[i + 1]
         if (
@@ -929,7 +929,7 @@ def _network_end(text, a, b):
 
 @_compiled
 def ids(text, at, length, head, head_at, head_length, position, offsets, data):
-    """ingest.scan.ids, into `data` at `offsets`."""
+    """Write the id of each line into `data` at `offsets`: its head and text[at : at + length], or its position where the length is 0."""
     for i in range(len(at)):
         p, start = offsets[i], head_at[i]
         _copy(head, start, start + head_length[i], data, p)
@@ -940,32 +940,3 @@ def ids(text, at, length, head, head_at, head_length, position, offsets, data):
             for j in range(offsets[i + 1] - 1, p - 1, -1):
                 data[j] = _ZERO + rest % 10
                 rest //= 10
-
-
-@_compiled
-def newlines(text, found):
-    """Offsets of all newlines, into `found`; how many there are, and whether all bytes are ASCII."""
-    n, i, high = 0, 0, np.uint64(0)
-    while i + _RUN_BYTES <= len(text):
-        # The highest bit of each byte that is a newline, and perhaps of some behind one: what is borrowed goes upwards.
-        there = np.uint64(0)
-        for j in range(_RUN_BYTES // WORD):
-            word = load(text, i + j * WORD)
-            high |= word
-            other = word ^ _NEWLINES
-            there |= (other - _LOW) & ~other
-        if there & _HIGH != 0:
-            for at in range(i, i + _RUN_BYTES, WORD):
-                other = load(text, at) ^ _NEWLINES
-                here = ~((other & _DELETES) + _DELETES | other | _DELETES)  # of those that are one, exactly
-                while here != 0:
-                    found[n] = at + (zeros_below(here) >> 3)
-                    n += 1
-                    here &= here - _ONE
-        i += _RUN_BYTES
-    for j in range(i, len(text)):
-        high |= np.uint64(byte(text, j))
-        if byte(text, j) == _NEWLINE:
-            found[n] = j
-            n += 1
-    return n, high & _HIGH == 0
