@@ -36,7 +36,7 @@ from kernels.json_layout import (
     VARYING_MAX,
     WORD,
     Shape,
-)  # fmt: skip
+)
 
 _ROLES = {
     "alike": ALIKE,
