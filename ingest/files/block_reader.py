@@ -2,24 +2,25 @@
 
 import gzip
 import hashlib
-import io
 import json
+import sys
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from ingest.decode import documents
 from ingest.decode.framing import BOM, Lines, Text, split_lines, too_long, whole_document
 from ingest.files.buffers import Buffers
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 # A statement takes 20 ms to begin, whatever it reads: blocks are large, so that this is little for each line.
 BLOCK_BYTES = 64 << 20
@@ -28,7 +29,6 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte of 0x50 to 0x5f: a frame that holds no text may come first
 _READ_BYTES = 1 << 20
-_SKIP_BYTES = 8 << 20
 _NOTHING = memoryview(b"")
 
 
@@ -47,7 +47,7 @@ def open_text(path: Path) -> BinaryIO:
                 f"{path}: this is no file but a folder, pipe or device; write its text to a file first"
             )
         if (packing := _packing(path)) == "zstd":
-            return _Zstd(path)  # type: ignore[return-value]
+            return _ZstdFile(path)  # type: ignore[return-value]
         return gzip.GzipFile(path) if packing == "gzip" else path.open("rb")  # type: ignore[return-value]
     except OSError as exc:
         raise UnreadableFile(f"{path}: {exc.strerror}; check the path and its permissions") from exc
@@ -56,6 +56,12 @@ def open_text(path: Path) -> BinaryIO:
 def read(text: BinaryIO, size: int, name: str) -> bytes:
     """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged."""
     return bytes(_read_behind(_NOTHING, text, _room(size), name)[0])
+
+
+def seek(text: BinaryIO, offset: int, name: str) -> None:
+    """Move to an offset of the text, or to its end if that comes first. Raises UnreadableFile for a file that is cut or damaged."""
+    with _damage_explained(text, name):
+        text.seek(offset)
 
 
 def _room(size: int) -> memoryview:
@@ -68,7 +74,7 @@ def _read_behind(
     """`begun` and what is read behind it until `block` is full, of a `line` little more than its rest; and whether the text ends there."""
     filled = len(begun)
     block[:filled] = begun
-    with _damage_explained(name):
+    with _damage_explained(text, name):
         while filled < len(block):
             # As much as is asked for of a packed file at once, its reader holds twice besides.
             part = block[filled : filled + _READ_BYTES]
@@ -89,13 +95,18 @@ def _whole_lines(text: Text) -> int:
 
 
 @contextmanager
-def _damage_explained(name: str) -> Generator[None]:
+def _damage_explained(text: BinaryIO, name: str) -> Generator[None]:
     try:
         yield
     except EOFError as exc:
-        raise UnreadableFile(f"{name}: the gzip file ends too early; copy it again, then repeat the command") from exc
+        packing = "zstd" if isinstance(text, zstd.ZstdFile) else "gzip"
+        raise UnreadableFile(
+            f"{name}: the {packing} file ends too early; copy it again, then repeat the command"
+        ) from exc
     except (zlib.error, gzip.BadGzipFile) as exc:
         raise UnreadableFile(f"{name}: damaged gzip ({exc}); copy it again, then repeat the command") from exc
+    except zstd.ZstdError as exc:
+        raise UnreadableFile(f"{name}: damaged zstd ({exc}); copy it again, then repeat the command") from exc
     except OSError as exc:
         raise UnreadableFile(f"{name}: {exc.strerror or exc}; repair it, then repeat the command") from exc
 
@@ -233,56 +244,17 @@ def _packing(path: Path) -> str | None:
     return "zstd" if magic == _ZSTD_MAGIC or (magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5) else None  # noqa: PLR2004
 
 
-class _Zstd(io.RawIOBase):
-    """The text of a zstd file, of all its frames; it is read forward only."""
+class _ZstdFile(zstd.ZstdFile):
+    """A zstd file that shows the file below it as `fileobj`, as GzipFile does, and closes it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._at = 0
-        self.fileobj = pa.OSFile(str(path))
-        self._stream = pa.CompressedInputStream(self.fileobj, "zstd")
-
-    def readable(self) -> bool:
-        """As a file that was opened to be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Forward, by reading."""
-        return True
-
-    def tell(self) -> int:
-        """The offset in the text."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to an offset of the text, or to its end if that comes first."""
-        if whence != io.SEEK_SET or offset < self._at:
-            raise io.UnsupportedOperation("a zstd file is read forward")
-        while self._at < offset and self.read(min(_SKIP_BYTES, offset - self._at)):
-            pass
-        return self._at
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Fill `buffer`, or what the text has left; 0 at the end. Raises UnreadableFile for a file that is cut or damaged."""
-        try:
-            count: int = self._stream.readinto(buffer)
-        except OSError as exc:
-            if exc.errno:
-                raise
-            if "runcated" in str(exc):
-                raise UnreadableFile(
-                    f"{self._path}: the zstd file ends too early; copy it again, then repeat the command"
-                ) from exc
-            raise UnreadableFile(f"{self._path}: damaged zstd ({exc}); copy it again, then repeat the command") from exc
-        self._at += count
-        return count
+        self.fileobj = path.open("rb")
+        super().__init__(self.fileobj)
 
     def close(self) -> None:
-        """Let go of the file."""
-        if not self.closed:
-            self._stream.close()
-            self.fileobj.close()
+        """Close the file."""
         super().close()
+        self.fileobj.close()
 
 
 def is_complete_json(line: bytes) -> bool:

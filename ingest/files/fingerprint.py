@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ingest.decode.framing import Text
-from ingest.files.block_reader import is_packed, open_text, read
+from ingest.files.block_reader import is_packed, open_text, read, seek
 
 HEAD_BYTES = 4096
 TAIL_BYTES = 4096
@@ -85,7 +85,7 @@ def skip(text: BinaryIO, offset: int, name: str) -> bytes:
     if not text.seekable():
         raise ValueError(f"{name} cannot be read from an offset")
     start = max(0, offset - TAIL_BYTES)
-    text.seek(start)
+    seek(text, start, name)
     return read(text, offset - start, name)
 
 

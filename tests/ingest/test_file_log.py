@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from ingest.decode import documents
 from ingest.decode.pipeline import Decoded, Decoder, SourceRules
-from ingest.files.block_reader import frames
+from ingest.files import block_reader
+from ingest.files.block_reader import UnreadableFile, frames, open_text
 from ingest.files.file_log import FileLog
-from ingest.files.fingerprint import Known, identify
+from ingest.files.fingerprint import Known, identify, skip
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
 
@@ -186,6 +188,29 @@ def test_a_damaged_zstd_file_is_named_and_when_it_is_whole_again_read_once(
 
 # `zstd`, as the command packs it: with a checksum. 2,000 times "one", "two".
 CHECKED = bytes.fromhex("28b52ffd64803d850000406f6e650a74776f0a0100757e7ce10273b95317")
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_a_file_that_ends_before_the_offset_to_go_on_from_is_named(tmp_path: Path, packing: str) -> None:
+    """A copy that is replaced while it is read: the message names the packing, whichever call meets the end."""
+    path = tmp_path / "a.log"
+    packed = PACKINGS[packing](lines(*range(2000)))
+    path.write_bytes(packed[: len(packed) // 2])
+    with open_text(path) as text, pytest.raises(UnreadableFile, match=f"a.log: the {packing} file ends too early"):
+        skip(text, len(lines(*range(2000))), str(path))
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_a_packed_file_that_expands_a_thousandfold_takes_the_memory_of_a_block(tmp_path: Path, packing: str) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(PACKINGS[packing](bytes(64 << 20)))
+    with open_text(path) as text:
+        tracemalloc.start()
+        size = sum(map(len, iter(lambda: block_reader.read(text, 1 << 20, str(path)), b"")))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert size == 64 << 20
+    assert peak < 8 << 20
 
 
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])

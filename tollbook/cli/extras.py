@@ -6,9 +6,8 @@ from importlib.util import find_spec
 from tollbook.cli.errors import WrongUse
 
 _KAFKA = ("confluent_kafka", "cramjam", "faust", "httpx", "prometheus_client", "standardwebhooks")
-_ZSTD = () if sys.version_info >= (3, 14) else ("backports.zstd",)
 # Extra → what its packages are imported as; pyproject.toml names the packages.
-MODULES = {"kafka": _KAFKA, "http": (*_KAFKA, *_ZSTD, "fastapi", "joserfc", "uvicorn")}
+MODULES = {"kafka": _KAFKA, "http": (*_KAFKA, "fastapi", "joserfc", "uvicorn")}
 
 
 def is_installed(extra: str) -> bool:
