@@ -23,9 +23,9 @@ from backports import zstd
 from benchmarks.kafka import _cpu_s
 from benchmarks.machine import heading
 from ingest.decode.framing import split_lines
-from ingest.http.bodies import Shape, Unpacker, lines_of
+from ingest.http.bodies import BodyShape, Unpacker, lines_of
 from ingest.http.delivery import records
-from ingest.http.verdicts import Sent, judge
+from ingest.http.verdicts import RequestLines, judge
 from tests.ingest.fixtures import T0_MS, kong, line
 from tests.kafka.broker import Broker
 from tests.tollbook.serving import BATCH, EDGE, LINES, SINGLE, Door, event, write_installation
@@ -161,10 +161,10 @@ def _parts(site: Path) -> list[str]:
     from billing.catalog import loading
 
     body = json.dumps([_event(i) for i in range(1000)]).encode()
-    text = lines_of(body, Shape.EVENTS)
+    text = lines_of(body, BodyShape.EVENTS)
     packed = gzip.compress(body, 6)
     decoder, *limits = http_server.readings(loading.load(site / "catalog"))("cloudevents", "edge")[:3]
-    sent = Sent(text, T0_MS * 1000, has_key=False)
+    sent = RequestLines(text, T0_MS * 1000, has_key=False)
     framed = {n: split_lines(text * n, 0) for n in (1, 8)}
 
     def unpack() -> None:
@@ -174,7 +174,7 @@ def _parts(site: Path) -> list[str]:
 
     steps: list[tuple[str, int, Callable[[], object]]] = [
         ("gzip, where the body is packed", 1, unpack),
-        ("array to lines (numpy)", 1, lambda: lines_of(body, Shape.EVENTS)),
+        ("array to lines (numpy)", 1, lambda: lines_of(body, BodyShape.EVENTS)),
         ("lines to Arrow", 1, lambda: split_lines(text, 0)),
         ("decode, one request", 1, lambda: decoder.decode(framed[1], "")),
         ("decode, eight requests together", 8, lambda: decoder.decode(framed[8], "")),

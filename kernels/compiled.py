@@ -11,7 +11,7 @@ def is_loaded() -> bool:
     return _loaded.is_set()
 
 
-def now_loaded() -> None:
+def mark_loaded() -> None:
     """To be said by what has loaded one that is dear to load."""
     _loaded.set()
 

@@ -41,7 +41,7 @@ STEP = 13
 ) = range(STEP)  # fmt: skip
 
 
-class Shape(NamedTuple):
+class FieldLayout(NamedTuple):
     """A tree of member names, as arrays. The line is object 0, and the members of object o are [first[o], first[o + 1])."""
 
     first: npt.NDArray[np.int64]
@@ -64,7 +64,7 @@ class Shape(NamedTuple):
         return bool((self.role == ID_BEHIND).any())
 
 
-class Known(NamedTuple):
+class TemplateTable(NamedTuple):
     """The hash table of the keys seen so far. The scan fills it."""
 
     slots: npt.NDArray[np.int32]  # open addressing; -1: free
@@ -76,7 +76,7 @@ class Known(NamedTuple):
     counts: npt.NDArray[np.int64]  # ENTRIES and WORDS in use; NO_ROOM: lines whose key did not fit
 
 
-class Found(NamedTuple):
+class ScanResult(NamedTuple):
     """What the scan found in each line. `entry` is -1 where the scan leaves the line to the caller."""
 
     entry: npt.NDArray[np.int32]
@@ -89,7 +89,7 @@ class Found(NamedTuple):
     id_length: npt.NDArray[np.int32]
 
 
-class Room(NamedTuple):
+class ScanBuffers(NamedTuple):
     """The scan's working memory.
 
     `steps` describe the previous line: each step is the bytes [FROM, TO) and a value behind them. Where the next line has the same bytes it

@@ -119,7 +119,7 @@ _inlined = compiled(forceinline=True)
 
 
 @_compiled
-def find(
+def scan(
     text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, parent, listed, role, place, varies, strict,
     slots, hashes, at, words, plain, brought, counts, entry, numbers, id_text, id_end, id_at, id_length, key, piece, steps,
 ):  # fmt: skip
@@ -928,7 +928,7 @@ def _network_end(text, a, b):
 
 
 @_compiled
-def ids(text, at, length, head, head_at, head_length, position, offsets, data):
+def event_ids(text, at, length, head, head_at, head_length, position, offsets, data):
     """Write the id of each line into `data` at `offsets`: its head and text[at : at + length], or its position where the length is 0."""
     for i in range(len(at)):
         p, start = offsets[i], head_at[i]

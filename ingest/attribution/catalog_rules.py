@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from ingest.attribution import policies
 from ingest.decode.pipeline import CREDENTIALS, PARTNERS, Attribution, Decoder, SourceRules
-from ingest.kafka.records import Reading
+from ingest.kafka.records import SourceDecoder
 from schemas.catalog.records import Catalog, Source
 from schemas.windows import to_us
 
@@ -79,10 +79,10 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
     )
 
 
-def reading(catalog: Catalog, owners: Attribution, format_name: str, source: str) -> Reading:
+def reading(catalog: Catalog, owners: Attribution, format_name: str, source: str) -> SourceDecoder:
     """How records of a format and source are read. Raises UnknownFormat."""
     decoder = Decoder(format_name, source_rules(catalog, source, None), owners)
-    return Reading(decoder, *limits_us(catalog, source), _source(catalog, source).key_is_partner)
+    return SourceDecoder(decoder, *limits_us(catalog, source), _source(catalog, source).key_is_partner)
 
 
 def limits_us(catalog: Catalog, source: str) -> tuple[int, int]:

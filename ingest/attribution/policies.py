@@ -64,7 +64,7 @@ def has_policy(credential: Credential) -> bool:
     return credential.networks is not None or credential.allow is not None
 
 
-class Judge:
+class PolicyCheck:
     """Marks the entries of one format, on the connection of its decoder."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, format_name: str, policies: Policies) -> None:

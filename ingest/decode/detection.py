@@ -18,7 +18,7 @@ _FIELDS = (
 )  # fmt: skip
 
 
-class Reading(NamedTuple):
+class FormatMatch(NamedTuple):
     """How a format reads the sample: entries, how many of them it takes, what it finds in those, why it refuses others."""
 
     format: str
@@ -44,18 +44,18 @@ def sample(blocks: Iterable[Lines]) -> Lines:
     return Lines(lines, first.unreadable.filter(pc.is_in(first.unreadable["position"], value_set=lines["position"])))
 
 
-def readings(framed: Lines) -> list[Reading]:
+def matches(framed: Lines) -> list[FormatMatch]:
     """All formats, the likeliest first; those that read equally well by name."""
     found = [_reading(name, framed) for name in formats.names()] if framed.lines.num_rows else []
     return sorted(found, key=lambda r: (*(-part for part in r.rank), r.format))
 
 
-def _reading(name: str, framed: Lines) -> Reading:
+def _reading(name: str, framed: Lines) -> FormatMatch:
     rows = _parser(name).parse(framed)
     accepted = rows.filter(pc.is_null(rows["reason"]))
     fields = sum(accepted.num_rows - accepted[field].null_count for field in _FIELDS)
     reasons = sorted(pc.value_counts(rows["reason"].drop_null()).to_pylist(), key=lambda r: (-r["counts"], r["values"]))
-    return Reading(name, rows.num_rows, accepted.num_rows, fields, reasons[0]["values"] if reasons else "")
+    return FormatMatch(name, rows.num_rows, accepted.num_rows, fields, reasons[0]["values"] if reasons else "")
 
 
 @cache
@@ -66,7 +66,7 @@ def _parser(name: str) -> Parser:
 
 def proposed(framed: Lines, instead_of: str) -> str | None:
     """The format that lines are in, if it is another one than they were read in: it reads most of them, and more than that one."""
-    found = readings(framed)
+    found = matches(framed)
     if not found or found[0].format == instead_of:
         return None
     before = next((r for r in found if r.format == instead_of), None)

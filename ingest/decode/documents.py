@@ -29,7 +29,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps one without its other 
 I64 = npt.NDArray[np.int64]
 
 
-class Record(NamedTuple):
+class DocumentRecord(NamedTuple):
     """A record as a line without its end, and the byte at which it begins in the document."""
 
     start: int
@@ -45,11 +45,11 @@ class _Brackets(NamedTuple):
     commas: I64
 
 
-class _Unknown(Exception):
+class _UnknownDocument(Exception):
     """The document has another shape than its beginning promises: it is not cut, so that nothing of it is lost."""
 
 
-def records(document: bytes) -> list[Record]:
+def records(document: bytes) -> list[DocumentRecord]:
     """The records of a document, or nothing where it is none that is known, too long, or not whole. Line ends in it become spaces."""
     if len(document) > DOCUMENT_BYTES_MAX:
         return []
@@ -63,8 +63,8 @@ def records(document: bytes) -> list[Record]:
             return _log_events(document, brackets)
         around = 0 if kind is _ARRAY else 1
         first = _inside(brackets, around, 0, len(document))[0]
-        return [Record(a, _flat(document[a:b])) for a, b in _items(document, brackets, around, *first)]
-    except _Unknown:
+        return [DocumentRecord(a, _flat(document[a:b])) for a, b in _items(document, brackets, around, *first)]
+    except _UnknownDocument:
         return []
 
 
@@ -78,19 +78,19 @@ def _inside(brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple
 
 
 def _items(document: bytes, brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple[int, int]]:
-    """The objects of the array that lies between two bytes. Raises _Unknown when it holds anything else."""
+    """The objects of the array that lies between two bytes. Raises _UnknownDocument when it holds anything else."""
     items = _inside(brackets, depth + 1, start, end)
     commas = brackets.commas[slice(*np.searchsorted(brackets.commas, [start, end]))]
     next_bracket = np.searchsorted(brackets.at, commas)
     between = np.count_nonzero(brackets.depth[next_bracket] == depth + 1)
     if any(document[a] != _OPEN[0] for a, _ in items) or (items and between != len(items) - 1):
-        raise _Unknown
+        raise _UnknownDocument
     if not items and document[start + 1 : end - 1].strip():
-        raise _Unknown
+        raise _UnknownDocument
     return items
 
 
-def _otlp(document: bytes, brackets: _Brackets) -> list[Record]:
+def _otlp(document: bytes, brackets: _Brackets) -> list[DocumentRecord]:
     """Each record with the resource it came from: the format reads both."""
     found = []
     for start, end in _inside(brackets, _OTLP_SENDER, 0, len(document)):
@@ -100,34 +100,36 @@ def _otlp(document: bytes, brackets: _Brackets) -> list[Record]:
             if document[a] == _OPEN[1]:  # in what a scope sends, only the list of its records is an array
                 for first, last in _items(document, brackets, _OTLP_RECORDS, a, b):
                     line = b'{"resourceLogs":[{"resource":%b,"scopeLogs":[{"logRecords":[%b]}]}]}'
-                    found.append(Record(first, _flat(line % (resource, document[first:last]))))
+                    found.append(DocumentRecord(first, _flat(line % (resource, document[first:last]))))
     return found
 
 
-def _log_events(document: bytes, brackets: _Brackets) -> list[Record]:
+def _log_events(document: bytes, brackets: _Brackets) -> list[DocumentRecord]:
     """Each log event in an envelope of its own, which the format opens as it opens one of many."""
     if brackets.depth.max() > _DEPTH_MAX:
-        raise _Unknown
+        raise _UnknownDocument
     fields = _fields(document)
     nested = [name for name, value in fields if isinstance(value, tuple | list)]
     if [name for name, _ in fields].count("logEvents") != 1 or "logEvents" not in nested:
-        raise _Unknown
+        raise _UnknownDocument
     start, end = _inside(brackets, 1, 0, len(document))[nested.index("logEvents")]
     if document[start] != _OPEN[1]:
-        raise _Unknown
+        raise _UnknownDocument
     kind = json.dumps(next((value for name, value in fields if name == "messageType"), None)).encode()
     line = b'{"messageType":%b,"logEvents":[%b]}'
-    return [Record(a, _flat(line % (kind, document[a:b]))) for a, b in _items(document, brackets, 1, start, end)]
+    return [
+        DocumentRecord(a, _flat(line % (kind, document[a:b]))) for a, b in _items(document, brackets, 1, start, end)
+    ]
 
 
 def _fields(document: bytes) -> tuple[tuple[str, Any], ...]:
-    """The fields of an object in their order; objects in it are tuples, too. Raises _Unknown when DuckDB could not read it."""
+    """The fields of an object in their order; objects in it are tuples, too. Raises _UnknownDocument when DuckDB could not read it."""
     try:
         fields: tuple[tuple[str, Any], ...] = json.loads(document.decode(), object_pairs_hook=tuple)
         if _SURROGATE.search(document):
             json.dumps(fields, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except ValueError as exc:
-        raise _Unknown from exc
+        raise _UnknownDocument from exc
     return fields
 
 

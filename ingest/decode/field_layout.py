@@ -35,7 +35,7 @@ from kernels.json_layout import (
     UNREAD,
     VARYING_MAX,
     WORD,
-    Shape,
+    FieldLayout,
 )
 
 _ROLES = {
@@ -60,13 +60,13 @@ _IDS = {ID, ID_BEHIND}
 _Path = tuple[str, ...]
 
 
-def of_format(format_name: str, partner_field: str | None = None) -> Shape | None:
+def layout_of(format_name: str, partner_field: str | None = None) -> FieldLayout | None:
     """None where the header names nothing that varies. `partner_field`: one member more, by which the source names partners."""
     statement = formats.statement(format_name)
-    roles = dict(said(statement, "Varying"))
+    roles = dict(header_paths(statement, "Varying"))
     if not roles:
         return None
-    lists = dict(said(statement, "Attributes"))
+    lists = dict(header_paths(statement, "Attributes"))
     looked_up = [
         (*path, name) for path, texts in lists.items() for name in re.findall(rf"\b{texts}, '([^']+)'\)", statement)
     ]
@@ -89,7 +89,7 @@ def of_format(format_name: str, partner_field: str | None = None) -> Shape | Non
     )
 
 
-def said(statement: str, word: str) -> Iterator[tuple[_Path, str]]:
+def header_paths(statement: str, word: str) -> Iterator[tuple[_Path, str]]:
     """What a line of the header says of paths: a word of each."""
     for line in statement.splitlines():
         if line.startswith(f"-- {word}:"):
@@ -122,7 +122,7 @@ def _leaves(shape: Any, path: _Path, wanted: Collection[_Path]) -> Iterator[_Pat
         yield path
 
 
-def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[_Path], *, strict: bool) -> Shape:
+def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[_Path], *, strict: bool) -> FieldLayout:
     tree: dict[str, Any] = {}
     for path in paths:
         inside = tree
@@ -153,7 +153,7 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
         raise ValueError(
             f"`Varying:` names more than {IDS_MAX} ids, {PLACES_MAX} numbers of a kind or {VARYING_MAX} members"
         )
-    return Shape(
+    return FieldLayout(
         np.array(first),
         np.array([len(name) << 16 | name[0] << 8 | name[-1] for name in names]),
         np.frombuffer(b"".join(names) + bytes(WORD), np.uint8),

@@ -14,15 +14,26 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from kernels import compiled
-from kernels.json_layout import IDS_MAX, KEY_BYTES_MAX, NUMBERS, STEP, STEPS_MAX, WORD, Found, Known, Room, Shape
+from kernels.json_layout import (
+    IDS_MAX,
+    KEY_BYTES_MAX,
+    NUMBERS,
+    STEP,
+    STEPS_MAX,
+    WORD,
+    FieldLayout,
+    ScanBuffers,
+    ScanResult,
+    TemplateTable,
+)
 
 _loading: list[threading.Thread] = []  # one, once it has begun
 _TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
 
 
-def nothing_known(entries: int, key_bytes: int) -> Known:
+def empty_table(entries: int, key_bytes: int) -> TemplateTable:
     """Room for so many keys, a power of two."""
-    return Known(
+    return TemplateTable(
         np.full(2 * entries, -1, np.int32),
         np.empty(entries, np.uint64),
         np.zeros(entries + 1, np.int64),
@@ -33,11 +44,11 @@ def nothing_known(entries: int, key_bytes: int) -> Known:
     )
 
 
-def load(shape: Shape) -> None:
+def load(shape: FieldLayout) -> None:
     """Load the loop, in half a second, before there are lines for it."""
     text, of_none = np.zeros(0, np.uint8), np.zeros(0, np.int64)
     text.flags.writeable = False
-    find(
+    scan(
         text,
         np.zeros(1, np.int64),
         np.zeros(0, bool),
@@ -45,27 +56,27 @@ def load(shape: Shape) -> None:
         of_none,
         of_none,
         shape,
-        nothing_known(1, WORD),
+        empty_table(1, WORD),
     )
 
 
-def load_beside(shape: Shape) -> None:
+def load_in_background(shape: FieldLayout) -> None:
     """Begin to, once a process, beside other work. Where the loop has not been compiled yet it takes some ten seconds."""
     if not _loading:
         _loading.append(threading.Thread(target=load, args=(shape,), name="load"))
         _loading[0].start()
 
 
-def find(
+def scan(
     text: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
     usual: npt.NDArray[np.bool_],
     spans: npt.NDArray[np.int64],
     context: npt.NDArray[np.int64],
     eras: npt.NDArray[np.int64],
-    shape: Shape,
-    known: Known,
-) -> Found:
+    shape: FieldLayout,
+    known: TemplateTable,
+) -> ScanResult:
     """Line i is text[offsets[i] : offsets[i + 1]]. Only `usual` lines are looked at.
 
     `spans`: the times that each line may lie in, [from, to). `context`: what else its result depends on. `eras`: the times at which
@@ -74,7 +85,7 @@ def find(
     from kernels import json_scan  # noqa: PLC0415 half a second, which only many lines are worth
 
     lines = len(offsets) - 1
-    found = Found(
+    found = ScanResult(
         np.full(lines, -1, np.int32),
         np.zeros((lines, NUMBERS), np.int64),
         np.empty(offsets[-1] - offsets[0] + WORD, np.uint8),
@@ -83,9 +94,9 @@ def find(
         np.zeros((lines, IDS_MAX), np.int32),
     )
     key = np.zeros(KEY_BYTES_MAX // 8, np.uint64)
-    room = Room(key, key.view(np.uint8), np.zeros((STEPS_MAX + 1, STEP), np.int64))
-    json_scan.find(text, offsets, usual, spans, context, eras, *shape, *known, *found, *room)
-    compiled.now_loaded()
+    room = ScanBuffers(key, key.view(np.uint8), np.zeros((STEPS_MAX + 1, STEP), np.int64))
+    json_scan.scan(text, offsets, usual, spans, context, eras, *shape, *known, *found, *room)
+    compiled.mark_loaded()
     return found
 
 
@@ -98,7 +109,7 @@ def newlines(text: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], bool]:
     return found[:lines], is_ascii
 
 
-def ids(
+def event_ids(
     text: npt.NDArray[np.uint8],
     at: npt.NDArray[np.int64],
     length: npt.NDArray[np.int32],
@@ -117,5 +128,5 @@ def ids(
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(size, dtype=np.int32)])
     data = np.empty(offsets[-1] + WORD, np.uint8)  # the loop copies words
     joined = np.frombuffer(b"".join(heads), np.uint8)
-    json_scan.ids(text, at, length, joined, begin[head], head_length, position, offsets, data)
+    json_scan.event_ids(text, at, length, joined, begin[head], head_length, position, offsets, data)
     return pa.StringArray.from_buffers(len(at), pa.py_buffer(offsets), pa.py_buffer(data))

@@ -33,7 +33,7 @@ class Paused(NamedTuple):
     format: str | None  # that reads them instead, if one does
 
 
-class Form:
+class FormCheck:
     """The shares of one source's latest entries that were refused for their form. It judges windows of at least WINDOW_ENTRIES.
 
     Tables of refusals have the columns of schemas.tables.DEAD.
@@ -76,13 +76,13 @@ class Form:
 _FORMS_MAX = 1_000
 
 
-class Forms:
+class FormChecks:
     """The sources of a topic: which of them are paused, for good. To go on is to make a new one that accepts more."""
 
     def __init__(self, max_percent: Callable[[str], int]) -> None:
         """`max_percent` says `max_refused_percent` of a source."""
         self._max_percent = max_percent
-        self._forms: dict[tuple[str, str], Form] = {}
+        self._forms: dict[tuple[str, str], FormCheck] = {}
         self._paused: set[tuple[str, str]] = set()
 
     def judge(self, format_name: str, source: str, entries: int, refused: pa.Table) -> bool:
@@ -93,7 +93,7 @@ class Forms:
         if key not in self._forms:
             if len(self._forms) >= _FORMS_MAX:
                 self._forms.pop(next(iter(self._forms)))
-            self._forms[key] = Form(format_name, self._max_percent(source))
+            self._forms[key] = FormCheck(format_name, self._max_percent(source))
         form = self._forms[key]
         form.add(entries, refused)
         if form.is_bad and form.is_full:
@@ -124,7 +124,7 @@ def _count(refused: pa.Table, reasons: pa.Array) -> int:
     return int(pc.sum(pc.is_in(refused["reason"].cast(pa.string()), value_set=reasons), min_count=0).as_py())
 
 
-class FormLog:
+class PausingLog:
     """A log of one source that ends, for now, where too much is refused for its form. `paused` says why; None: it goes on.
 
     Fewer entries than a window, of which too many are refused, are held back until more come or, where the log `ends`, are judged as they are.
@@ -135,7 +135,7 @@ class FormLog:
         self.paused: Paused | None = None
         self._log = log
         self._format = format_name
-        self._form = Form(format_name, max_percent)
+        self._form = FormCheck(format_name, max_percent)
         self._ends = ends
         self._held: list[Fetched] = []
         self._good: deque[Fetched] = deque()

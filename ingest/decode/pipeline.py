@@ -12,13 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.attribution.policies import NO_POLICIES, Judge, Policies
+from ingest.attribution.policies import NO_POLICIES, Policies, PolicyCheck
 from ingest.attribution.routing import Routing
 from ingest.decode import field_layout as shapes
 from ingest.decode import formats, json_scan, statements, strict_json
 from ingest.decode.framing import Lines
 from ingest.decode.statements import Statements
-from ingest.decode.template_cache import Bounds, Origin, Twins
+from ingest.decode.template_cache import LineBounds, LineOrigin, TemplateCache
 from kernels.dictionaries import repeated, without_unused
 from schemas.tables import CODED, DEAD, FRESH_EVENTS
 
@@ -120,7 +120,7 @@ def prepare(format_name: str) -> None:
 
     For a thread beside other work.
     """
-    shape = shapes.of_format(format_name)
+    shape = shapes.layout_of(format_name)
     if shape is not None:
         json_scan.load(shape)
 
@@ -137,7 +137,7 @@ class Decoder:
         self._statements = Statements(con)
         self._steps = _steps(format_name, mapped=bool(names))
         ruled = attribution.policies.policies.num_rows > 0
-        self._judge = Judge(con, format_name, attribution.policies) if ruled else None
+        self._judge = PolicyCheck(con, format_name, attribution.policies) if ruled else None
         path = _json_path(names.get("partner", rules.partner_field))
         tagging = rules.may_tag and path is not None
         self._said = {
@@ -159,8 +159,8 @@ class Decoder:
         self._rules = rules
         self._routing = Routing(rules.routes, rules.own, rules.own_routes)
         # Own names are read by a statement of their own; policies, and what tags are believed for, look at the whole line.
-        shape = None if names or self._judge or tagging else shapes.of_format(format_name, rules.partner_field)
-        self._twins = None if shape is None else Twins(shape)
+        shape = None if names or self._judge or tagging else shapes.layout_of(format_name, rules.partner_field)
+        self._twins = None if shape is None else TemplateCache(shape)
         self._twins_from = twins_from
         self._lines = 0
         credentials = attribution.credentials
@@ -190,7 +190,7 @@ class Decoder:
         many, more = framed.lines.num_rows >= self._twins_from, self._lines >= self._twins_from
         if self._twins is None or not (many or (more and self._twins.are_at_hand())):
             return read(framed)
-        origin = Origin(self._rules.source, generation)
+        origin = LineOrigin(self._rules.source, generation)
         return Decoded(*self._twins.decode(framed, origin, self._bounds(framed, limits), read))
 
     def _read(self, framed: Lines, generation: str, layout: str | None, limits: pa.Table) -> Decoded:
@@ -212,7 +212,7 @@ class Decoder:
         letters = self._statements.run("refuse")
         return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
 
-    def _bounds(self, framed: Lines, limits: pa.Table) -> Bounds:
+    def _bounds(self, framed: Lines, limits: pa.Table) -> LineBounds:
         """What the statement compares a line's time with, and the record's key."""
         position = framed.lines["position"].to_numpy()
         spans = np.empty((len(position), 2), np.int64)
@@ -224,7 +224,7 @@ class Decoder:
             for side, name in enumerate(("earliest_us", "latest_us")):
                 spans[limited, side] = limits[name].to_numpy()[row]
             context[limited] = self._numbered(limits["key"])[row]
-        return Bounds(np.clip(spans, *_TIMES_US, out=spans), context, self._eras)
+        return LineBounds(np.clip(spans, *_TIMES_US, out=spans), context, self._eras)
 
     def _numbered(self, keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
         """0 where a record has no key, 1 where its key is nobody's, of whose lines none is accepted; else a number for each owner."""

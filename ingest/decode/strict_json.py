@@ -19,52 +19,52 @@ _SHOWN = 40
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}:]', re.DOTALL)  # each character is in one token at most: linear
 
 
-class Problem(NamedTuple):
+class JsonProblem(NamedTuple):
     """Why an object is refused, for the list and for a person."""
 
     reason: Reason
     detail: str
 
 
-class _Refused(Exception):
+class _NotStrict(Exception):
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
-        self.problem = Problem(reason, detail)
+        self.problem = JsonProblem(reason, detail)
 
 
 class _Object(list[tuple[str, Any]]):
     """An object as its fields in order, so that a name may stand twice."""
 
 
-def problem(text: str) -> Problem | None:
+def problem(text: str) -> JsonProblem | None:
     """What is wrong with `text` as a usage event, or None. Places are bytes from the start of the text."""
     shape = _depth_and_fields(text)
     if shape.depth > DEPTH_MAX:
-        return Problem(Reason.TOO_DEEP, f"nested {shape.depth} deep, at most {DEPTH_MAX}")
+        return JsonProblem(Reason.TOO_DEEP, f"nested {shape.depth} deep, at most {DEPTH_MAX}")
     try:
         found = _DECODER.decode(text)
-    except _Refused as exc:
+    except _NotStrict as exc:
         return exc.problem
     except json.JSONDecodeError as exc:
         return _not_json(text, exc)
     if shape.fields > FIELDS_MAX:
-        return Problem(Reason.TOO_MANY_FIELDS, f"{shape.fields} fields, at most {FIELDS_MAX}")
+        return JsonProblem(Reason.TOO_MANY_FIELDS, f"{shape.fields} fields, at most {FIELDS_MAX}")
     return _surrogate(found) or (_twice(found) if isinstance(found, _Object) else None)
 
 
-def _not_json(text: str, exc: json.JSONDecodeError) -> Problem:
+def _not_json(text: str, exc: json.JSONDecodeError) -> JsonProblem:
     place = len(text[: exc.pos].encode(errors="surrogatepass"))
     if exc.msg == "Extra data":
-        return Problem(Reason.TRAILING_DATA, f"something follows the JSON at byte {place}")
-    return Problem(Reason.NOT_JSON, f"no JSON at byte {place}: {exc.msg.lower()}")
+        return JsonProblem(Reason.TRAILING_DATA, f"something follows the JSON at byte {place}")
+    return JsonProblem(Reason.NOT_JSON, f"no JSON at byte {place}: {exc.msg.lower()}")
 
 
-class _Shape(NamedTuple):
+class _Nesting(NamedTuple):
     depth: int
     fields: int
 
 
-def _depth_and_fields(text: str) -> _Shape:
+def _depth_and_fields(text: str) -> _Nesting:
     """How deep brackets nest, and how many colons stand outside of texts; told before a parser recurses into it."""
     depth = deepest = fields = 0
     for token in _TOKEN.finditer(text):
@@ -76,7 +76,7 @@ def _depth_and_fields(text: str) -> _Shape:
                 depth -= 1
             case ":":
                 fields += 1
-    return _Shape(deepest, fields)
+    return _Nesting(deepest, fields)
 
 
 def _number(text: str) -> None:
@@ -89,11 +89,11 @@ def _number(text: str) -> None:
     except (ValueError, InvalidOperation):
         beyond = True
     if beyond:
-        raise _Refused(Reason.NUMBER_RANGE, f"number {text[:_SHOWN]} is beyond what can be kept exactly")
+        raise _NotStrict(Reason.NUMBER_RANGE, f"number {text[:_SHOWN]} is beyond what can be kept exactly")
 
 
 def _no_number(text: str) -> NoReturn:
-    raise _Refused(Reason.NOT_JSON, f"{text} is no number of JSON")
+    raise _NotStrict(Reason.NOT_JSON, f"{text} is no number of JSON")
 
 
 _DECODER = json.JSONDecoder(
@@ -101,24 +101,24 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _twice(found: _Object) -> Problem | None:
+def _twice(found: _Object) -> JsonProblem | None:
     """A name that stands twice in the event or in its data: what lies deeper is not read."""
     for fields in (found, *(value for name, value in found if name == "data" and isinstance(value, _Object))):
         names: set[str] = set()
         for name, _ in fields:
             if name in names:
-                return Problem(Reason.DUPLICATE_KEY, f"field {name[:_SHOWN]!a} stands twice")
+                return JsonProblem(Reason.DUPLICATE_KEY, f"field {name[:_SHOWN]!a} stands twice")
             names.add(name)
     return None
 
 
-def _surrogate(found: object) -> Problem | None:
+def _surrogate(found: object) -> JsonProblem | None:
     """Half of a pair of surrogates: JSON lets it be written, but it is no character."""
     if isinstance(found, str):
         try:
             found.encode()
         except UnicodeEncodeError:
-            return Problem(Reason.BAD_UTF8, "a text holds half a surrogate pair, which is no character")
+            return JsonProblem(Reason.BAD_UTF8, "a text holds half a surrogate pair, which is no character")
     if isinstance(found, list):
         parts = (part for pair in found for part in pair) if isinstance(found, _Object) else found
         return next((bad for part in parts if (bad := _surrogate(part))), None)

@@ -17,7 +17,7 @@ from ingest.decode import json_scan
 from ingest.decode.framing import Lines
 from kernels import compiled
 from kernels.dictionaries import repeated, together, without_unused
-from kernels.json_layout import ENTRIES, ID_BYTES_MAX, IDS_MAX, NO_ROOM, Found, Shape
+from kernels.json_layout import ENTRIES, ID_BYTES_MAX, IDS_MAX, NO_ROOM, FieldLayout, ScanResult
 from schemas.tables import DEAD, FRESH_EVENTS
 
 _ENTRIES_MAX = 1 << 16
@@ -28,7 +28,7 @@ _DERIVED, _NO_ID, _NO_EVENT = -1, -2, -1
 _NOTHING = (FRESH_EVENTS.empty_table(), DEAD.schema.empty_table())
 
 
-class Bounds(NamedTuple):
+class LineBounds(NamedTuple):
     """Of each line the times it may lie in, [from, to), and what else its result depends on.
 
     `eras`: the times at which the owner of a credential may change, sorted.
@@ -39,24 +39,24 @@ class Bounds(NamedTuple):
     eras: npt.NDArray[np.int64]
 
 
-class Origin(NamedTuple):
+class LineOrigin(NamedTuple):
     """Where lines are from: columns that hold one value."""
 
     source: str
     generation: str
 
 
-class Twins:
+class TemplateCache:
     """What is known of one format, source and catalog. Not for use by several threads."""
 
-    def __init__(self, shape: Shape, entries_max: int = _ENTRIES_MAX) -> None:
+    def __init__(self, shape: FieldLayout, entries_max: int = _ENTRIES_MAX) -> None:
         self._shape = shape
         self._entries_max = entries_max
         self._resting = 0  # blocks in which none are looked for, since there were few in one
         self._forget()
 
     def _forget(self) -> None:
-        self._known = json_scan.nothing_known(self._entries_max, _KEY_BYTES_MAX)
+        self._known = json_scan.empty_table(self._entries_max, _KEY_BYTES_MAX)
         self._events = FRESH_EVENTS.empty_table()
         self._event = np.full(self._entries_max + 1, _NO_EVENT, np.int32)  # by entry: its row of _events
         self._id = np.full(self._entries_max + 1, _DERIVED, np.int8)  # by entry: which of a line's ids is the event's
@@ -66,11 +66,11 @@ class Twins:
     def are_at_hand(self) -> bool:
         """Whether what finds them is loaded; if not, that begins."""
         if not (is_loaded := compiled.is_loaded()):
-            json_scan.load_beside(self._shape)
+            json_scan.load_in_background(self._shape)
         return is_loaded
 
     def decode(
-        self, framed: Lines, origin: Origin, bounds: Bounds, read: Callable[[Lines], tuple[pa.Table, pa.Table]]
+        self, framed: Lines, origin: LineOrigin, bounds: LineBounds, read: Callable[[Lines], tuple[pa.Table, pa.Table]]
     ) -> tuple[pa.Table, pa.Table]:
         """Events and refusals of `framed` in log order: what `read` would make of all lines, though it is given few of them."""
         if self._resting:
@@ -78,9 +78,9 @@ class Twins:
             return read(framed)
         if self._known.counts[NO_ROOM]:  # other kinds come now than those it is full of
             self._forget()
-        lines = _Block(framed)
+        lines = _BlockArrays(framed)
         before = self._known.counts[ENTRIES]
-        found = json_scan.find(lines.text, lines.offsets, lines.usual, *bounds, self._shape, self._known)
+        found = json_scan.scan(lines.text, lines.offsets, lines.usual, *bounds, self._shape, self._known)
         first = self._known.first[before : self._known.counts[ENTRIES]]
         # The last place of _event is that of lines without an entry, and holds none.
         asked = (self._event[found.entry] == _NO_EVENT) & (found.entry < before)
@@ -96,7 +96,7 @@ class Twins:
         in_order = refused.sort_by([("position", "ascending"), ("item", "ascending")])
         return self._joined(events, copied, found, lines, origin), in_order
 
-    def _are_ids_long(self, found: Found) -> npt.NDArray[np.bool_]:
+    def _are_ids_long(self, found: ScanResult) -> npt.NDArray[np.bool_]:
         """Whether they are too long with what stands before them."""
         if len(self._heads) == 1:
             return np.zeros(len(found.entry), bool)
@@ -107,9 +107,9 @@ class Twins:
     def _learn(
         self,
         entries: npt.NDArray[np.int64],
-        found: Found,
-        lines: "_Block",
-        origin: Origin,
+        found: ScanResult,
+        lines: "_BlockArrays",
+        origin: LineOrigin,
         told: tuple[pa.Table, pa.Table],
     ) -> None:
         """Keep the events of the first lines of new `entries`, as far as those of their twins can be told from them."""
@@ -140,7 +140,12 @@ class Twins:
         self._id[entries[kept]], self._head[entries[kept]] = which[kept], head[kept]
 
     def _joined(
-        self, told: pa.Table, copied: npt.NDArray[np.int64], found: Found, lines: "_Block", origin: Origin
+        self,
+        told: pa.Table,
+        copied: npt.NDArray[np.int64],
+        found: ScanResult,
+        lines: "_BlockArrays",
+        origin: LineOrigin,
     ) -> pa.Table:
         """`told`, of which the entries of a line stand in order, and the events of the lines `copied`: all in log order."""
         entry, others = found.entry[copied], told.num_rows
@@ -163,7 +168,7 @@ class Twins:
         return without_unused(pa.table(columns, schema=FRESH_EVENTS))
 
 
-class _Block:
+class _BlockArrays:
     """Lines and the bytes they lie in."""
 
     def __init__(self, framed: Lines) -> None:
@@ -180,7 +185,7 @@ class _Block:
     def part(self, chosen: npt.NDArray[np.bool_]) -> Lines:
         return Lines(self._framed.lines.filter(pa.array(chosen)), self._framed.unreadable)
 
-    def which_id(self, event_id: str, found: Found, line: int, *, is_behind: bool) -> tuple[int, str]:
+    def which_id(self, event_id: str, found: ScanResult, line: int, *, is_behind: bool) -> tuple[int, str]:
         """Which of the ids in a line its event has, and what stands before it there: nothing, or a text and a space if it may be behind one.
 
         Without the space a hash of both would pass that happens to end as the id does.
@@ -198,12 +203,14 @@ class _Block:
         which: npt.NDArray[np.int8],
         heads: Sequence[bytes],
         head: npt.NDArray[np.int32],
-        found: Found,
+        found: ScanResult,
     ) -> pa.StringArray:
         """The ids of the `chosen` lines: `which` of those that stand in each, or the derived one, behind the head of each."""
         place = np.maximum(which, 0)
         length = np.where(which == _DERIVED, 0, found.id_length[chosen, place])
-        return json_scan.ids(found.id_text, found.id_at[chosen, place], length, heads, head, self.position[chosen])
+        return json_scan.event_ids(
+            found.id_text, found.id_at[chosen, place], length, heads, head, self.position[chosen]
+        )
 
 
 def _where(chosen: npt.NDArray[np.bool_], numbers: npt.NDArray[np.int64], others: pa.ChunkedArray) -> pa.Array:

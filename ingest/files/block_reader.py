@@ -36,7 +36,7 @@ class UnreadableFile(Exception):
     """The file cannot be read to its end. The message names file, place and remedy."""
 
 
-def open_text(path: Path) -> BinaryIO:
+def open_log(path: Path) -> BinaryIO:
     """The decompressed text of `path`, to be closed by the caller. Raises UnreadableFile.
 
     A pipe or device is refused: it cannot be read twice, and opening one may wait for ever.
@@ -122,7 +122,7 @@ class LongLine(NamedTuple):
     ended: bool
 
 
-class Piece(NamedTuple):
+class ReadBlock(NamedTuple):
     """Of a text from offset `start`, where a line begins: `block`, in which whole lines end at `cut`; what lies behind comes again.
 
     Of a line that is too long (`long`) `block` is the beginning, and nothing of it comes again.
@@ -135,7 +135,7 @@ class Piece(NamedTuple):
     long: LongLine | None = None
 
 
-def pieces(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Generator[Piece]:
+def read_blocks(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Generator[ReadBlock]:
     """A text, which was read to `start`, to its end, in blocks as large as a buffer; a longer line in one, up to the length of a document.
 
     Raises UnreadableFile for a file that is cut or damaged.
@@ -146,13 +146,13 @@ def pieces(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Generator
         room = _room(documents.DOCUMENT_BYTES_MAX + 1) if is_long else buffers.lend()
         block, at_end = _read_behind(rest, text, room, name, line=is_long)
         cut = _whole_lines(block)
-        yield Piece(start, block, cut, at_end)
+        yield ReadBlock(start, block, cut, at_end)
         start, rest = start + cut, block[cut:]
         if len(rest) > documents.DOCUMENT_BYTES_MAX and not at_end:
             begun = rest
             long, rest = _pass_over(text, begun, name)
             at_end = not long.ended
-            yield Piece(start, begun, 0, at_end, long)
+            yield ReadBlock(start, begun, 0, at_end, long)
             start += long.length
 
 
@@ -194,8 +194,8 @@ def last_line(text: Text, prefix: bytes) -> bytes | None:
 def last_line_before(path: Path, offset: int, prefix: bytes) -> bytes | None:
     """The same of a file, before `offset`, where a line begins. Raises UnreadableFile."""
     found = None
-    with open_text(path) as text:
-        for piece in pieces(text, 0, Buffers(BLOCK_BYTES), str(path)):
+    with open_log(path) as text:
+        for piece in read_blocks(text, 0, Buffers(BLOCK_BYTES), str(path)):
             found = last_line(piece.block[: min(piece.cut, offset - piece.start)], prefix) or found
             if piece.start + piece.cut >= offset:
                 break
@@ -214,14 +214,14 @@ def is_document(text: Text) -> bool:
 def frames(source: Path | BinaryIO) -> Generator[Lines]:
     """The lines of a file or stream from its start to its end, the last one with or without a newline."""
     if isinstance(source, Path):
-        with open_text(source) as text:
+        with open_log(source) as text:
             yield from _frames(text, str(source))
     else:
         yield from _frames(source, "standard input")
 
 
 def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
-    for piece in pieces(text, 0, Buffers(BLOCK_BYTES), name):
+    for piece in read_blocks(text, 0, Buffers(BLOCK_BYTES), name):
         start, block = piece.start, piece.block
         if long := piece.long:
             yield too_long(long.head, long.size, long.sha256, start)

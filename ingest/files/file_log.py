@@ -27,12 +27,12 @@ from ingest.files.block_reader import (
     is_packed,
     last_line,
     last_line_before,
-    open_text,
+    open_log,
     packed_position,
-    pieces,
+    read_blocks,
 )
 from ingest.files.buffers import Buffers
-from ingest.files.fingerprint import FileChanged, Identified, Known
+from ingest.files.fingerprint import FileChanged, IdentifiedFile, KnownFile
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import INGESTED
 
@@ -40,7 +40,7 @@ THREADS = 2
 _AHEAD_BLOCKS = 5  # those that are decoded take a third of their text
 
 
-class _Block(NamedTuple):
+class _FileBlock(NamedTuple):
     partition: Partition
     start: int
     text: Text
@@ -73,7 +73,7 @@ class FileLog:
         self,
         files: Sequence[Path],
         source: str,
-        known: Sequence[Known],
+        known: Sequence[KnownFile],
         decoder: Callable[[], Decoder],
         *,
         final: bool = False,
@@ -86,7 +86,7 @@ class FileLog:
         self.bytes_total = 0
         self._final = final
         self._buffers = Buffers(block_bytes)
-        self._files: dict[Partition, Identified] = {}
+        self._files: dict[Partition, IdentifiedFile] = {}
         for found in self._identified(files, known):
             # The name goes into the lake, for people: bytes that are no UTF-8 are shown as escapes.
             name = os.fsencode(found.path).decode(errors="backslashreplace")
@@ -121,7 +121,7 @@ class FileLog:
         return decoding.fetched.result()
 
     @property
-    def partitions(self) -> dict[Partition, Identified]:
+    def partitions(self) -> dict[Partition, IdentifiedFile]:
         """The files, each a partition, as they were identified."""
         return dict(self._files)
 
@@ -141,12 +141,12 @@ class FileLog:
         fetched.add_done_callback(lambda _: self._undecoded.release())
         return _Decoding(fetched, self._position)
 
-    def _identified(self, files: Sequence[Path], known: Sequence[Known]) -> Iterator[Identified]:
+    def _identified(self, files: Sequence[Path], known: Sequence[KnownFile]) -> Iterator[IdentifiedFile]:
         """Each file's generation; of copies of one log the longest, in the place of the first."""
-        found: dict[str, Identified] = {}
+        found: dict[str, IdentifiedFile] = {}
         for path in files:
             try:
-                new: Identified | None = fingerprint.identify(path, known)
+                new: IdentifiedFile | None = fingerprint.identify(path, known)
                 if new and new.generation in found:
                     new = self._beside(found, new)
             except (UnreadableFile, FileChanged) as exc:
@@ -156,7 +156,7 @@ class FileLog:
                 found[new.generation] = new
         yield from found.values()
 
-    def _beside(self, found: dict[str, Identified], new: Identified) -> Identified | None:
+    def _beside(self, found: dict[str, IdentifiedFile], new: IdentifiedFile) -> IdentifiedFile | None:
         """`new` under a name of its own, or None if it is another copy of a log in `found`: the longer one stays."""
         twin = found[new.generation]
         size = fingerprint.text_bytes(new.path)
@@ -166,12 +166,12 @@ class FileLog:
             self._problem(twin.path, exc)
             found[new.generation] = new
             return None
-        apart = fingerprint.told_apart(twin, new)
+        apart = fingerprint.distinguished(twin, new)
         if apart is None and size > twin_size:
             found[new.generation] = new
         return apart
 
-    def _read_all(self) -> Iterator[_Block]:
+    def _read_all(self) -> Iterator[_FileBlock]:
         for partition, file in self._files.items():
             try:
                 blocks = self._read_one(partition, file.path, self._offsets[partition])
@@ -183,7 +183,7 @@ class FileLog:
         self.problems.append(str(exc))
         self.troubled.add(path)
 
-    def _with_layouts(self, blocks: Iterator[_Block], prefix: bytes) -> Iterator[_Block]:
+    def _with_layouts(self, blocks: Iterator[_FileBlock], prefix: bytes) -> Iterator[_FileBlock]:
         """Blocks of one file, each with the last line before it that says how lines are read."""
         layout: bytes | None = None
         for place, block in enumerate(blocks):
@@ -192,14 +192,14 @@ class FileLog:
             yield block._replace(layout=layout)
             layout = last_line(block.text, prefix) or layout
 
-    def _read_one(self, partition: Partition, path: Path, start: int) -> Iterator[_Block]:
+    def _read_one(self, partition: Partition, path: Path, start: int) -> Iterator[_FileBlock]:
         name = str(path)
         already = self._position
-        with open_text(path) as text:
+        with open_log(path) as text:
             before = fingerprint.skip(text, start, name)
             if (tail := self._tails.get((partition.generation, start))) and fingerprint.tail_sha256(before) != tail:
                 raise FileChanged(fingerprint.changed(path))
-            for piece in pieces(text, start, self._buffers, name):
+            for piece in read_blocks(text, start, self._buffers, name):
                 self._position = already + packed_position(text)
                 begins, block, cut = piece.start, piece.block, piece.cut
                 fingerprint.check_unmoved(path, text, begins, before, block[: fingerprint.TAIL_BYTES])
@@ -208,10 +208,10 @@ class FileLog:
                         self.waiting[name] = long.length
                         break
                     before = long.tail
-                    yield _Block(partition, begins, b"", fingerprint.tail_sha256(before), long)
+                    yield _FileBlock(partition, begins, b"", fingerprint.tail_sha256(before), long)
                     continue
                 if piece.at_end and begins == 0 and is_document(block):
-                    yield _Block(partition, 0, block, fingerprint.tail_sha256(block), document=True)
+                    yield _FileBlock(partition, 0, block, fingerprint.tail_sha256(block), document=True)
                     break
                 half = bytes(block[cut:]) if piece.at_end else b""
                 if half and self._is_whole(path, half):
@@ -219,7 +219,7 @@ class FileLog:
                 if cut:
                     before = (before + block[:cut][-fingerprint.TAIL_BYTES :])[-fingerprint.TAIL_BYTES :]
                     is_cut = bool(half) and cut == len(block) and not (self._final or is_complete_json(half))
-                    yield _Block(partition, begins, block[:cut], fingerprint.tail_sha256(before), cut=is_cut)
+                    yield _FileBlock(partition, begins, block[:cut], fingerprint.tail_sha256(before), cut=is_cut)
             self._position = already + path.stat().st_size
 
     def _is_whole(self, path: Path, line: bytes) -> bool:
@@ -232,7 +232,7 @@ class FileLog:
     def _is_at_rest(self, path: Path) -> bool:
         return self._final or is_packed(path)
 
-    def _decode(self, block: _Block) -> Fetched:
+    def _decode(self, block: _FileBlock) -> Fetched:
         framed: Lines
         if block.long:
             framed = too_long(block.long.head, block.long.size, block.long.sha256, block.start)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ingest.decode.framing import Text
-from ingest.files.block_reader import is_packed, open_text, read, seek
+from ingest.files.block_reader import is_packed, open_log, read, seek
 
 HEAD_BYTES = 4096
 TAIL_BYTES = 4096
 _SKIP_BYTES = 8 << 20
 
 
-class Known(NamedTuple):
+class KnownFile(NamedTuple):
     """A generation of which something was read, as the lake has it."""
 
     generation: str
@@ -28,7 +28,7 @@ class Known(NamedTuple):
     tail_sha256: str  # of the last TAIL_BYTES before `offset`
 
 
-class Identified(NamedTuple):
+class IdentifiedFile(NamedTuple):
     """A file and the generation it is."""
 
     path: Path
@@ -41,7 +41,7 @@ class FileChanged(Exception):
     """The file is not what was read under its generation. The message says what differs and what to do."""
 
 
-def identify(path: Path, known: Sequence[Known]) -> Identified:
+def identify(path: Path, known: Sequence[KnownFile]) -> IdentifiedFile:
     """The generation of `path`: a known one, or a new one. Raises FileChanged, UnreadableFile.
 
     Longer beginnings are compared first, so that a generation named by more bytes than usual is found again.
@@ -57,12 +57,12 @@ def identify(path: Path, known: Sequence[Known]) -> Identified:
                 f"if it was cut, bring back the whole file; if it is another log, give it a --source of its own"
             )
         if _sha256(tail) == candidate.tail_sha256:
-            return Identified(path, candidate.generation, candidate.head_bytes, candidate.head_sha256)
+            return IdentifiedFile(path, candidate.generation, candidate.head_bytes, candidate.head_sha256)
         return _named_by(path, candidate.offset)
     return _named_by(path, HEAD_BYTES)
 
 
-def told_apart(first: Identified, second: Identified) -> Identified | None:
+def distinguished(first: IdentifiedFile, second: IdentifiedFile) -> IdentifiedFile | None:
     """`second`, renamed if it only begins like `first`; None if one of the two is a copy or a beginning of the other."""
     size = min(text_bytes(first.path), text_bytes(second.path))
     if _tail(first.path, size)[1] == _tail(second.path, size)[1]:
@@ -106,23 +106,23 @@ def changed(path: Path) -> str:
     return f"{path} was cut or written anew while it was read; what it held is read from its copy, if that is among the files"
 
 
-def _named_by(path: Path, head_bytes: int) -> Identified:
+def _named_by(path: Path, head_bytes: int) -> IdentifiedFile:
     """A generation named by its first `head_bytes`, of a shorter file by its complete lines, at least by one byte."""
     head = _head(path, head_bytes)
     if len(head) < head_bytes:
         head = head[: head.rfind(b"\n") + 1] or head
-    return Identified(path, _sha256(head)[:24], len(head), _sha256(head))
+    return IdentifiedFile(path, _sha256(head)[:24], len(head), _sha256(head))
 
 
 def _head(path: Path, size: int) -> bytes:
-    with open_text(path) as text:
+    with open_log(path) as text:
         return read(text, size, str(path))
 
 
 def _tail(path: Path, offset: int) -> tuple[int, bytes]:
     """How far the text goes, up to `offset`, and its last TAIL_BYTES before that."""
     tail, size = b"", 0
-    with open_text(path) as text:
+    with open_log(path) as text:
         if path.stat().st_size >= offset and not is_packed(path):  # plain: no need to read what lies before
             return offset, skip(text, offset, str(path))
         while size < offset and (piece := read(text, min(_SKIP_BYTES, offset - size), str(path))):

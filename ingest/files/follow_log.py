@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ingest.decode.pipeline import Decoder
 from ingest.files.block_reader import BLOCK_BYTES
 from ingest.files.file_log import THREADS, FileLog
-from ingest.files.fingerprint import Known
-from ingest.files.watcher import Found, Watch
+from ingest.files.fingerprint import KnownFile
+from ingest.files.watcher import FileWatcher, WatchedFiles
 from schemas.log import Fetched, Partition, Reader
 
 
@@ -22,15 +22,15 @@ class FollowLog:
 
     def __init__(
         self,
-        find: Callable[[], Found],
+        find: Callable[[], WatchedFiles],
         source: str,
-        known: Sequence[Known],
+        known: Sequence[KnownFile],
         decoder: Callable[[], Decoder],
         *,
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.problems: list[str] = []
-        self._watch = Watch(find)
+        self._watch = FileWatcher(find)
         self._source = source
         self._known = {k.generation: k for k in known}
         self._decoders = [decoder() for _ in range(THREADS)]
@@ -69,7 +69,9 @@ class FollowLog:
             self._looked()
             return None
         name = fetched.partition.generation
-        self._known[name] = Known(name, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256)
+        self._known[name] = KnownFile(
+            name, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256
+        )
         return fetched
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:

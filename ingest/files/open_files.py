@@ -16,7 +16,7 @@ _KEPT = 2  # of a name: the log that is there, and the one before it, which its 
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-class Held:
+class OpenFiles:
     """The logs that were found under names. They are let go when it is."""
 
     def __init__(self) -> None:

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from ingest.files import fingerprint
 from ingest.files.block_reader import UnreadableFile
-from ingest.files.fingerprint import FileChanged, Known
-from ingest.files.open_files import Held
+from ingest.files.fingerprint import FileChanged, KnownFile
+from ingest.files.open_files import OpenFiles
 
 _Print = tuple[int, int, int, int]
 
 
-class Found(NamedTuple):
+class WatchedFiles(NamedTuple):
     """`named`: the files to read, in order. `kin`: files that may be rotated copies of them, by their names.
 
     own: names of files, not of folders or globs: what is renamed away from there is read on.
@@ -29,15 +29,15 @@ class Found(NamedTuple):
     own: Sequence[Path] = ()
 
 
-class Watch:
+class FileWatcher:
     """Looks at files again and again. `find` says which there are now."""
 
-    def __init__(self, find: Callable[[], Found]) -> None:
+    def __init__(self, find: Callable[[], WatchedFiles]) -> None:
         self._find = find
         self._seen: dict[Path, _Print] = {}
-        self._held = Held()
+        self._held = OpenFiles()
 
-    def changed(self, known: Sequence[Known]) -> list[Path]:
+    def changed(self, known: Sequence[KnownFile]) -> list[Path]:
         """The files that changed since the last look; of kin those that are a known log. Rotated copies come first: they are older."""
         found = self._find()
         moved = [path for path in self._held.elsewhere(found.own) if self._is_new(path)]
@@ -70,7 +70,7 @@ class Watch:
         self._seen[path] = print_
         return True
 
-    def _is_of(self, path: Path, known: Sequence[Known], names: set[str]) -> bool:
+    def _is_of(self, path: Path, known: Sequence[KnownFile], names: set[str]) -> bool:
         try:
             return fingerprint.identify(path, known).generation in names
         except (UnreadableFile, FileChanged, OSError):  # a copy that is being made

@@ -15,7 +15,7 @@ _ADDRESSES_MAX = 10_000
 _SHARE = 4  # one producer may hold a quarter of what may wait, so that a slow broker is not one producer's alone
 
 
-class Limited(Exception):
+class RateLimited(Exception):
     """Not now: one producer asks for more than its share (429)."""
 
     def __init__(self, retry_after_s: int) -> None:
@@ -23,11 +23,11 @@ class Limited(Exception):
         super().__init__(retry_after_s)
 
 
-class Full(Exception):
+class Overloaded(Exception):
     """Not now: all together ask for more than there is (503)."""
 
 
-class Meter:
+class RateLimiter:
     """How fast each producer may send: a bucket of events that fills steadily.
 
     A request is let in while the bucket holds an event. Its events are taken out when they have been counted, so that the level may
@@ -39,10 +39,10 @@ class Meter:
         self._levels: dict[str, tuple[float, float]] = {}
 
     def enter(self, producer: str, per_s: int, burst: int) -> None:
-        """Raises Limited while the bucket holds less than an event."""
+        """Raises RateLimited while the bucket holds less than an event."""
         level = self._level(producer, per_s, burst)
         if level < 1:
-            raise Limited(min(3600, math.ceil((1 - level) / per_s)))
+            raise RateLimited(min(3600, math.ceil((1 - level) / per_s)))
 
     def take(self, producer: str, per_s: int, burst: int, events: int) -> None:
         """Count events; a request costs at least one."""
@@ -53,7 +53,7 @@ class Meter:
         return min(float(burst), level + (self._clock() - at) * per_s)
 
 
-class Room:
+class MemoryBudget:
     """How many bytes of requests may be here at once: while they are read, decoded, and on their way to Kafka."""
 
     def __init__(self, size: int) -> None:
@@ -62,11 +62,11 @@ class Room:
         self.used = 0
 
     def take(self, producer: str, size: int) -> None:
-        """Raises Full, Limited. What was taken must be given back."""
+        """Raises Overloaded, RateLimited. What was taken must be given back."""
         if self.used + size > self._size:
-            raise Full
+            raise Overloaded
         if self._held.get(producer, 0) + size > self._size // _SHARE:
-            raise Limited(1)
+            raise RateLimited(1)
         self.used += size
         self._held[producer] = self._held.get(producer, 0) + size
 
@@ -83,7 +83,7 @@ class _Failures(NamedTuple):
     failures: int
 
 
-class Attempts:
+class FailedAttempts:
     """Failed proofs of who one is, by address: after 20 in a minute the answer is 429.
 
     A good credential is let in all the same, or one could be locked out by a stranger behind the same address.
@@ -94,7 +94,7 @@ class Attempts:
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
 
     def failed(self, address: str) -> None:
-        """Count one. Raises Limited when there were too many already."""
+        """Count one. Raises RateLimited when there were too many already."""
         now, key = self._clock(), network(address)
         known = self._failures.pop(key, None)
         if known is None or now - known.since_s >= FAILURES_S:
@@ -103,10 +103,10 @@ class Attempts:
         if len(self._failures) > _ADDRESSES_MAX:
             self._failures.popitem(last=False)
         if known.failures >= FAILURES_MAX:
-            raise Limited(int(FAILURES_S - (now - known.since_s)) + 1)
+            raise RateLimited(int(FAILURES_S - (now - known.since_s)) + 1)
 
 
-class Crowd:
+class ConnectionLimits:
     """How many connections there are at once, of all and of each address: nobody can take them all by opening many.
 
     Connections of a proxy are those of many senders: it has no limit of its own.
@@ -121,12 +121,12 @@ class Crowd:
         self._open = 0
 
     def enter(self, address: str) -> None:
-        """Count one. Raises Limited, Full: then it is not counted. What was counted must leave."""
+        """Count one. Raises RateLimited, Overloaded: then it is not counted. What was counted must leave."""
         key = network(address)
         if self._of_one.get(key, 0) >= self._most_of_one and not self._is_proxy(address):
-            raise Limited(1)
+            raise RateLimited(1)
         if self._open >= self._most:
-            raise Full
+            raise Overloaded
         self._open += 1
         self._of_one[key] = self._of_one.get(key, 0) + 1
 

@@ -23,15 +23,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.decode import formats
 from ingest.http import responses
-from ingest.http.admission import Attempts, Full, Limited, Meter, Room, shown
-from ingest.http.authentication import Callers, Unknown
-from ingest.http.batching import Batcher, Unreadable, Work
-from ingest.http.bodies import EXPANDED_BYTES_MAX, BadEncoding, Broken, Shape, TooLarge, Unpacker, attributes_of
-from ingest.http.delivery import Delivery, NotDelivered, Refused, records
+from ingest.http.admission import FailedAttempts, MemoryBudget, Overloaded, RateLimited, RateLimiter, shown
+from ingest.http.authentication import Authenticator, Unauthenticated
+from ingest.http.batching import Batcher, DecoderFailed, IngestRequest
+from ingest.http.bodies import (
+    EXPANDED_BYTES_MAX,
+    BadEncoding,
+    BodyShape,
+    MalformedBody,
+    TooLarge,
+    Unpacker,
+    attributes_of,
+)
+from ingest.http.delivery import Delivery, NotDelivered, RecordTooLarge, records
 from ingest.http.producers import Producer
-from ingest.http.responses import Code, Problem
+from ingest.http.responses import ApiProblem, Code
 from ingest.http.tokens import KeysUnavailable
-from ingest.http.verdicts import ROWS_MAX, Receipt
+from ingest.http.verdicts import ROWS_MAX, Verdict
 from schemas.reasons import Reason
 from schemas.windows import to_us
 
@@ -45,7 +53,7 @@ KEY_CHARACTERS_MAX = 255
 _LENGTH_DIGITS_MAX = 20
 _TWO_LENGTHS = "a request has either Content-Length or Transfer-Encoding, and the latter only in HTTP/1.1"
 _FORBIDDEN_IN_KEYS = 0x20
-_SHAPES: Mapping[str, Shape | None] = {SINGLE: Shape.EVENT, BATCH: Shape.EVENTS, "application/json": None}
+_SHAPES: Mapping[str, BodyShape | None] = {SINGLE: BodyShape.EVENT, BATCH: BodyShape.EVENTS, "application/json": None}
 _LINES = (LINES, "application/jsonl", "text/plain")
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _DESCRIPTION = """CloudEvents 1.0 in JSON (one event, an array, or binary mode), or log lines of any format the sender may send.
@@ -79,7 +87,7 @@ _OPENAPI: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Answered(NamedTuple):
+class RequestOutcome(NamedTuple):
     """What a request came to, for metrics and logs. No text of the sender's is in it."""
 
     status: int
@@ -90,24 +98,24 @@ class Answered(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edge:
+class ApiContext:
     """What the door works with. Clocks: `now` for validity, `clock` monotonic."""
 
-    callers: Callers
-    meter: Meter
-    room: Room
-    attempts: Attempts
+    callers: Authenticator
+    meter: RateLimiter
+    room: MemoryBudget
+    attempts: FailedAttempts
     batcher: Batcher
     delivery: Delivery
     now: Callable[[], datetime]
     clock: Callable[[], float]
     log: logging.Logger
-    tell: Callable[[Answered], None]
+    tell: Callable[[RequestOutcome], None]
     request_s: float = 30.0
 
 
 @dataclass
-class _Facts:
+class _RequestState:
     """What is known of a request so far."""
 
     request_id: str
@@ -133,20 +141,20 @@ def app() -> FastAPI:
         summary="Send events", description=_DESCRIPTION, responses=responses.documented(), openapi_extra=_OPENAPI,
         dependencies=[Security(HTTPBearer(auto_error=False, scheme_name="bearer", description=_BEARER))],
     )  # fmt: skip
-    api.add_exception_handler(Problem, _on_problem)
+    api.add_exception_handler(ApiProblem, _on_problem)
     api.add_exception_handler(HTTPException, _on_http)
     api.add_exception_handler(Exception, _on_bug)
-    api.add_middleware(_Watched)
+    api.add_middleware(_RequestMiddleware)
     return api
 
 
 async def _post_events(request: Request) -> Response:
-    edge: Edge = request.app.state.edge
-    facts: _Facts = request.scope["facts"]
-    body = _Incoming(request)
+    edge: ApiContext = request.app.state.edge
+    facts: _RequestState = request.scope["facts"]
+    body = _RequestBody(request)
     try:
         receipt = await _received(edge, request, body, facts)
-    except Problem as problem:
+    except ApiProblem as problem:
         if not await body.drained():
             problem.headers["Connection"] = "close"
         raise
@@ -154,8 +162,8 @@ async def _post_events(request: Request) -> Response:
     return responses.of_receipt(receipt)
 
 
-async def _received(edge: Edge, request: Request, body: "_Incoming", facts: _Facts) -> Receipt:
-    """Take a request in, up to Kafka's word for it. Raises Problem: then nothing of it is known to be there."""
+async def _received(edge: ApiContext, request: Request, body: "_RequestBody", facts: _RequestState) -> Verdict:
+    """Take a request in, up to Kafka's word for it. Raises ApiProblem: then nothing of it is known to be there."""
     producer = await _caller(edge, request, facts)
     what = _what(request, producer)
     rate = edge.callers.producers.rate_of(producer)
@@ -169,81 +177,83 @@ async def _received(edge: Edge, request: Request, body: "_Incoming", facts: _Fac
             if Reason.PARTNER_MISMATCH in facts.refused:
                 _warn(edge, facts, "events of a partner that this producer may not report for", Reason.PARTNER_MISMATCH)
             if receipt.too_many:
-                raise Problem(Code.BATCH_TOO_LARGE, f"{receipt.too_many} events; a request holds at most {ROWS_MAX}")
+                raise ApiProblem(Code.BATCH_TOO_LARGE, f"{receipt.too_many} events; a request holds at most {ROWS_MAX}")
             if receipt.accepted:
                 made = records(receipt.text, format_name=what.format, source=producer.source, key=what.key)
                 await edge.delivery.send(made)
-    except Limited as exc:
-        raise Problem(Code.RATE_LIMITED, "more than this sender's share", retry_after_s=exc.retry_after_s) from exc
-    except Full as exc:
-        raise Problem(Code.BUSY, "too much is waiting at the moment", retry_after_s=1) from exc
+    except RateLimited as exc:
+        raise ApiProblem(Code.RATE_LIMITED, "more than this sender's share", retry_after_s=exc.retry_after_s) from exc
+    except Overloaded as exc:
+        raise ApiProblem(Code.BUSY, "too much is waiting at the moment", retry_after_s=1) from exc
     except NotDelivered as exc:
-        raise Problem(Code.NOT_DELIVERED, "Kafka has not confirmed it; send it again", retry_after_s=5) from exc
-    except Refused as exc:
-        raise Problem(Code.TOO_LARGE, "Kafka does not take an event of this size") from exc
+        raise ApiProblem(Code.NOT_DELIVERED, "Kafka has not confirmed it; send it again", retry_after_s=5) from exc
+    except RecordTooLarge as exc:
+        raise ApiProblem(Code.TOO_LARGE, "Kafka does not take an event of this size") from exc
     return receipt
 
 
-async def _caller(edge: Edge, request: Request, facts: _Facts) -> Producer:
+async def _caller(edge: ApiContext, request: Request, facts: _RequestState) -> Producer:
     try:
         producer = await edge.callers.producer(request.headers.getlist("authorization"), edge.now())
     except KeysUnavailable as exc:
         _warn(edge, facts, "the keys of an issuer cannot be had", Code.KEYS_UNAVAILABLE)
-        raise Problem(Code.KEYS_UNAVAILABLE, "tokens cannot be checked at the moment", retry_after_s=60) from exc
-    except Unknown as exc:
+        raise ApiProblem(Code.KEYS_UNAVAILABLE, "tokens cannot be checked at the moment", retry_after_s=60) from exc
+    except Unauthenticated as exc:
         try:
             edge.attempts.failed(facts.address)
-        except Limited as limited:
-            raise Problem(Code.RATE_LIMITED, "too many failed attempts", retry_after_s=limited.retry_after_s) from exc
+        except RateLimited as limited:
+            raise ApiProblem(
+                Code.RATE_LIMITED, "too many failed attempts", retry_after_s=limited.retry_after_s
+            ) from exc
         _warn(edge, facts, f"not let in: {exc}", Code.UNAUTHENTICATED)
-        raise Problem(Code.UNAUTHENTICATED, "no valid credential", headers={"WWW-Authenticate": "Bearer"}) from exc
+        raise ApiProblem(Code.UNAUTHENTICATED, "no valid credential", headers={"WWW-Authenticate": "Bearer"}) from exc
     facts.producer = producer.id
     return producer
 
 
-class _What(NamedTuple):
+class _RequestKind(NamedTuple):
     """What a request says it is."""
 
     format: str
-    shape: Shape | None  # None: JSON, one event or several, as its first character says
+    shape: BodyShape | None  # None: JSON, one event or several, as its first character says
     key: str | None
     attributes: Mapping[str, str] | None
 
 
-def _what(request: Request, producer: Producer) -> _What:
+def _what(request: Request, producer: Producer) -> _RequestKind:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    shape: Shape | None
+    shape: BodyShape | None
     attributes = None
     if "ce-specversion" in request.headers:
-        format_name, shape, attributes = CLOUDEVENTS, Shape.EVENT, _attributes(request)
+        format_name, shape, attributes = CLOUDEVENTS, BodyShape.EVENT, _attributes(request)
     elif kind in _SHAPES:
         format_name, shape = CLOUDEVENTS, _SHAPES[kind]
     elif kind in _LINES:
-        format_name, shape = request.query_params.get("format", CLOUDEVENTS), Shape.LINES
+        format_name, shape = request.query_params.get("format", CLOUDEVENTS), BodyShape.LINES
     else:
-        raise Problem(Code.UNSUPPORTED_TYPE, f"Content-Type must be one of {', '.join((*_SHAPES, *_LINES))}")
+        raise ApiProblem(Code.UNSUPPORTED_TYPE, f"Content-Type must be one of {', '.join((*_SHAPES, *_LINES))}")
     if format_name not in formats.names():
-        raise Problem(Code.UNKNOWN_FORMAT, f"`format` must be one of {', '.join(producer.formats)}")
+        raise ApiProblem(Code.UNKNOWN_FORMAT, f"`format` must be one of {', '.join(producer.formats)}")
     if format_name not in producer.formats:
-        raise Problem(Code.FORMAT_NOT_ALLOWED, f"this sender may send {', '.join(producer.formats)}")
+        raise ApiProblem(Code.FORMAT_NOT_ALLOWED, f"this sender may send {', '.join(producer.formats)}")
     key = request.headers.get("idempotency-key")
     if key is not None and (not 0 < len(key) <= KEY_CHARACTERS_MAX or any(ord(c) <= _FORBIDDEN_IN_KEYS for c in key)):
-        raise Problem(Code.BAD_KEY, f"Idempotency-Key must have 1 to {KEY_CHARACTERS_MAX} characters, no blanks")
-    return _What(format_name, shape, key, attributes)
+        raise ApiProblem(Code.BAD_KEY, f"Idempotency-Key must have 1 to {KEY_CHARACTERS_MAX} characters, no blanks")
+    return _RequestKind(format_name, shape, key, attributes)
 
 
 def _attributes(request: Request) -> dict[str, str]:
     try:
         return attributes_of(dict(request.headers))
-    except Broken as exc:
-        raise Problem(Code.BAD_REQUEST, str(exc)) from exc
+    except MalformedBody as exc:
+        raise ApiProblem(Code.BAD_REQUEST, str(exc)) from exc
 
 
-async def _text(request: Request, body: "_Incoming", take: Callable[[int], None], limit_s: float) -> bytes:
-    """The body, unpacked, as far as there is room. Raises Problem, Limited, Full."""
+async def _text(request: Request, body: "_RequestBody", take: Callable[[int], None], limit_s: float) -> bytes:
+    """The body, unpacked, as far as there is room. Raises ApiProblem, RateLimited, Overloaded."""
     said = request.headers.get("content-length", "")
     if said.isdecimal() and (len(said) > _LENGTH_DIGITS_MAX or int(said) > EXPANDED_BYTES_MAX):
-        raise Problem(Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes")
+        raise ApiProblem(Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes")
     try:
         unpacker = Unpacker(request.headers.get("content-encoding", "identity").strip().lower())
         async with asyncio.timeout(limit_s):
@@ -251,35 +261,35 @@ async def _text(request: Request, body: "_Incoming", take: Callable[[int], None]
                 take(unpacker.feed(piece))
         text = unpacker.text()
     except BadEncoding as exc:
-        raise Problem(Code.BAD_ENCODING, str(exc)) from exc
+        raise ApiProblem(Code.BAD_ENCODING, str(exc)) from exc
     except TooLarge as exc:
-        raise Problem(Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes, also unpacked") from exc
+        raise ApiProblem(Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes, also unpacked") from exc
     except TimeoutError as exc:
         body.given_up = True
-        raise Problem(Code.TOO_SLOW, f"the body did not come within {limit_s:g} s") from exc
+        raise ApiProblem(Code.TOO_SLOW, f"the body did not come within {limit_s:g} s") from exc
     return text
 
 
-async def _judged(edge: Edge, producer: Producer, what: _What, text: bytes) -> Receipt:
-    """A receipt for the events of a body. Raises Problem where it cannot be read as a whole."""
+async def _judged(edge: ApiContext, producer: Producer, what: _RequestKind, text: bytes) -> Verdict:
+    """A receipt for the events of a body. Raises ApiProblem where it cannot be read as a whole."""
     if not text.strip() and what.attributes is None:
-        raise Problem(Code.EMPTY, "the body is empty")
-    shape = what.shape or (Shape.EVENTS if text.lstrip(_BLANK).startswith(b"[") else Shape.EVENT)
-    work = Work(
+        raise ApiProblem(Code.EMPTY, "the body is empty")
+    shape = what.shape or (BodyShape.EVENTS if text.lstrip(_BLANK).startswith(b"[") else BodyShape.EVENT)
+    work = IngestRequest(
         producer.id, producer.source, what.format, shape, text, to_us(edge.now()), what.key is not None,
         what.attributes,
     )  # fmt: skip
     try:
         return await edge.batcher.judged(work)
-    except Broken as exc:
-        raise Problem(Code.NOT_JSON, str(exc)) from exc
-    except Unreadable as exc:
+    except MalformedBody as exc:
+        raise ApiProblem(Code.NOT_JSON, str(exc)) from exc
+    except DecoderFailed as exc:
         edge.log.error("a bug in Tollbook: a request that the decoder fails on", extra={"fields": {"error": str(exc)}})  # noqa: TRY400  # fmt: skip
-        raise Problem(Code.INTERNAL, "this is a bug of ours; report the X-Request-Id") from exc
+        raise ApiProblem(Code.INTERNAL, "this is a bug of ours; report the X-Request-Id") from exc
 
 
 @asynccontextmanager
-async def _hold(room: Room, producer: str) -> AsyncIterator[Callable[[int], None]]:
+async def _hold(room: MemoryBudget, producer: str) -> AsyncIterator[Callable[[int], None]]:
     """Room for a request, given back at its end. What is called with a size takes more of it."""
     held = 0
 
@@ -296,7 +306,7 @@ async def _hold(room: Room, producer: str) -> AsyncIterator[Callable[[int], None
             room.give_back(producer, held)
 
 
-class _Incoming:
+class _RequestBody:
     """The body of a request as it comes."""
 
     def __init__(self, request: Request) -> None:
@@ -306,12 +316,12 @@ class _Incoming:
         self.given_up = False
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """What comes, piece by piece. Raises Problem when the sender hangs up before the end."""
+        """What comes, piece by piece. Raises ApiProblem when the sender hangs up before the end."""
         while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self._ended = True
-                raise Problem(Code.INCOMPLETE, "the body ended too early")
+                raise ApiProblem(Code.INCOMPLETE, "the body ended too early")
             self._ended = not message.get("more_body", False)
             piece = message.get("body", b"")
             self.size += len(piece)
@@ -328,12 +338,12 @@ class _Incoming:
                 async for _ in self.pieces():
                     if self.size - before > DRAIN_BYTES:
                         return False
-        except (TimeoutError, Problem):
+        except (TimeoutError, ApiProblem):
             return False
         return True
 
 
-class _Watched:
+class _RequestMiddleware:
     """Names each request, bounds how long an answer may take to be read, and tells what became of it."""
 
     def __init__(self, inner: ASGIApp) -> None:
@@ -343,9 +353,9 @@ class _Watched:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        edge: Edge = scope["app"].state.edge
+        edge: ApiContext = scope["app"].state.edge
         client = scope.get("client")
-        facts = scope["facts"] = _Facts(secrets.token_hex(8), client[0] if client else "")
+        facts = scope["facts"] = _RequestState(secrets.token_hex(8), client[0] if client else "")
         began, status = edge.clock(), 0
 
         async def answer(message: Message) -> None:
@@ -358,13 +368,13 @@ class _Watched:
 
         try:
             if _has_two_lengths(scope):
-                refused = Problem(Code.BAD_REQUEST, _TWO_LENGTHS, headers={"Connection": "close"})
+                refused = ApiProblem(Code.BAD_REQUEST, _TWO_LENGTHS, headers={"Connection": "close"})
                 await responses.of_problem(refused)(scope, receive, answer)
             else:
                 await self._inner(scope, receive, answer)
         finally:
             seconds = edge.clock() - began
-            edge.tell(Answered(status, seconds, facts.producer, facts.accepted, facts.refused))
+            edge.tell(RequestOutcome(status, seconds, facts.producer, facts.accepted, facts.refused))
             said = {
                 "request_id": facts.request_id, "status": status, "producer": facts.producer, "accepted": facts.accepted,
                 "refused": dict(facts.refused), "ms": round(seconds * 1000),
@@ -379,28 +389,28 @@ def _has_two_lengths(scope: Scope) -> bool:
     return chunked and (b"content-length" in said or scope.get("http_version") == "1.0")
 
 
-def _warn(edge: Edge, facts: _Facts, message: str, code: str) -> None:
+def _warn(edge: ApiContext, facts: _RequestState, message: str, code: str) -> None:
     """A line for whoever watches over security."""
     said = {"security": True, "code": code, "producer": facts.producer, "network": shown(facts.address), "request_id": facts.request_id}  # fmt: skip
     edge.log.warning(message, extra={"fields": said})
 
 
 async def _on_problem(_: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Problem)
+    assert isinstance(exc, ApiProblem)
     return responses.of_problem(exc)
 
 
 async def _on_http(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     code = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}.get(exc.status_code, Code.BAD_REQUEST)
-    return responses.of_problem(Problem(code, f"there is POST {EVENTS} and GET {OPENAPI}", headers=exc.headers))
+    return responses.of_problem(ApiProblem(code, f"there is POST {EVENTS} and GET {OPENAPI}", headers=exc.headers))
 
 
 async def _on_bug(request: Request, exc: Exception) -> Response:
-    edge: Edge = request.app.state.edge
-    facts: _Facts = request.scope["facts"]
+    edge: ApiContext = request.app.state.edge
+    facts: _RequestState = request.scope["facts"]
     edge.log.error("a bug in Tollbook: please report this line", exc_info=exc, extra={"fields": {"request_id": facts.request_id}})  # fmt: skip
-    return responses.of_problem(Problem(Code.INTERNAL, "this is a bug of ours; report the X-Request-Id"))
+    return responses.of_problem(ApiProblem(Code.INTERNAL, "this is a bug of ours; report the X-Request-Id"))
 
 
 def document() -> str:

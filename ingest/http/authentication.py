@@ -9,11 +9,11 @@ from ingest.http.producers import ApiKey, Producer, Producers
 from ingest.http.tokens import BadToken, Fetch, Verifier
 
 
-class Unknown(Exception):
+class Unauthenticated(Exception):
     """No credential, or none that holds. The message is for our log, not for the caller."""
 
 
-class _Known(NamedTuple):
+class _ProducerIndex(NamedTuple):
     """What one producers file says, ready to be looked up."""
 
     producers: Producers
@@ -22,7 +22,7 @@ class _Known(NamedTuple):
     verifier: Verifier
 
 
-class Callers:
+class Authenticator:
     """All who may send, as the producers file says at the moment."""
 
     def __init__(self, producers: Producers, fetch: Fetch, clock: Callable[[], float]) -> None:
@@ -41,26 +41,26 @@ class Callers:
         self._known = self._made(producers, self._known.verifier)
 
     async def producer(self, authorization: list[str], now: datetime) -> Producer:
-        """Whose the values of header `Authorization` are. Raises Unknown, KeysUnavailable."""
+        """Whose the values of header `Authorization` are. Raises Unauthenticated, KeysUnavailable."""
         known = self._known
         if len(authorization) != 1:
-            raise Unknown("no credential" if not authorization else "more than one credential")
+            raise Unauthenticated("no credential" if not authorization else "more than one credential")
         scheme, _, token = authorization[0].partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise Unknown("no bearer credential")
+            raise Unauthenticated("no bearer credential")
         if api_keys.is_key(token):
             owner = api_keys.owner(token, known.keys, now)
             if owner is None:
-                raise Unknown("no such key, or not at this time")
+                raise Unauthenticated("no such key, or not at this time")
             return owner
         try:
             client = await known.verifier.client(token, now)
         except BadToken as exc:
-            raise Unknown(f"token: {exc}") from exc
+            raise Unauthenticated(f"token: {exc}") from exc
         if client not in known.clients:
-            raise Unknown("token: unknown client")
+            raise Unauthenticated("token: unknown client")
         return known.clients[client]
 
-    def _made(self, producers: Producers, before: Verifier | None) -> _Known:
+    def _made(self, producers: Producers, before: Verifier | None) -> _ProducerIndex:
         verifier = Verifier(producers.issuers, self._fetch, self._clock, before)
-        return _Known(producers, producers.by_prefix(), producers.by_client(), verifier)
+        return _ProducerIndex(producers, producers.by_prefix(), producers.by_client(), verifier)

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import duckdb
 import pyarrow as pa
 
-from ingest.http.bodies import Broken, Shape, event_of, lines_of
-from ingest.http.verdicts import Receipt, Sent, judge
-from ingest.kafka.records import Reading
+from ingest.http.bodies import BodyShape, MalformedBody, event_of, lines_of
+from ingest.http.verdicts import RequestLines, Verdict, judge
+from ingest.kafka.records import SourceDecoder
 
 BATCH_BYTES = 4 << 20
 # What a bug in the decoder may raise, as far as it concerns one request. Everything else (memory, disk) ends the process.
@@ -25,28 +25,28 @@ _BUGS = (
 )  # fmt: skip
 
 
-class Unreadable(Exception):
+class DecoderFailed(Exception):
     """The decoder failed on this request alone: a bug. Nothing of it was taken."""
 
 
-class Work(NamedTuple):
+class IngestRequest(NamedTuple):
     """A request as it came, unpacked."""
 
     producer: str
     source: str
     format: str
-    shape: Shape
+    shape: BodyShape
     body: bytes
     received_us: int
     has_key: bool
     attributes: Mapping[str, str] | None = None  # of an event in binary mode; `body` is its data then
 
 
-Outcome = Receipt | Broken | Unreadable
+Outcome = Verdict | MalformedBody | DecoderFailed
 
 
-class _Waiting(NamedTuple):
-    work: Work
+class _QueuedRequest(NamedTuple):
+    work: IngestRequest
     loop: asyncio.AbstractEventLoop
     answer: "asyncio.Future[Outcome]"
 
@@ -54,22 +54,24 @@ class _Waiting(NamedTuple):
 class Batcher:
     """Owns the thread, and with it all decoders. `reading(format, source)` gives the decoder, and the same one for equal rules."""
 
-    def __init__(self, reading: Callable[[str, str], Reading], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, reading: Callable[[str, str], SourceDecoder], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._reading = reading
         self._clock = clock
         self._changed = threading.Condition()
-        self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[_QueuedRequest]] = OrderedDict()
         self._ended = False
         self._busy_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._thread.start()
 
-    async def judged(self, work: Work) -> Receipt:
-        """What became of a request. Raises Broken, Unreadable."""
+    async def judged(self, work: IngestRequest) -> Verdict:
+        """What became of a request. Raises MalformedBody, DecoderFailed."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
         with self._changed:
-            self._waiting.setdefault(work.producer, deque()).append(_Waiting(work, loop, answer))
+            self._waiting.setdefault(work.producer, deque()).append(_QueuedRequest(work, loop, answer))
             self._changed.notify()
         outcome = await answer
         if isinstance(outcome, Exception):
@@ -101,12 +103,12 @@ class Batcher:
                 waiting.loop.call_soon_threadsafe(_settle, waiting.answer, outcome)
             self._busy_since_s = None
 
-    def _next(self) -> list[_Waiting]:
+    def _next(self) -> list[_QueuedRequest]:
         """Some of what waits, a request from each producer in turn; nothing when it is over."""
         with self._changed:
             while not self._waiting and not self._ended:
                 self._changed.wait()
-            batch: list[_Waiting] = []
+            batch: list[_QueuedRequest] = []
             size = 0
             while self._waiting and size < BATCH_BYTES:
                 producer, queue = self._waiting.popitem(last=False)
@@ -116,17 +118,17 @@ class Batcher:
                     self._waiting[producer] = queue
             return batch
 
-    def _outcomes(self, works: Sequence[Work]) -> list[Outcome]:
+    def _outcomes(self, works: Sequence[IngestRequest]) -> list[Outcome]:
         outcomes: list[Outcome | None] = [None] * len(works)
-        groups: dict[int, tuple[Reading, list[int], list[Sent]]] = {}
+        groups: dict[int, tuple[SourceDecoder, list[int], list[RequestLines]]] = {}
         for i, work in enumerate(works):
             try:
                 sent = _sent(work)
-            except Broken as exc:
+            except MalformedBody as exc:
                 outcomes[i] = exc
                 continue
             except _BUGS as exc:
-                outcomes[i] = Unreadable(_told(exc))
+                outcomes[i] = DecoderFailed(_told(exc))
                 continue
             reading = self._reading(work.format, work.source)
             _, rows, sents = groups.setdefault(id(reading), (reading, [], []))
@@ -139,18 +141,18 @@ class Batcher:
         return [o for o in outcomes if o is not None]
 
 
-def _sent(work: Work) -> Sent:
+def _sent(work: IngestRequest) -> RequestLines:
     body = work.body if work.attributes is None else event_of(work.attributes, work.body)
-    return Sent(lines_of(body, work.shape), work.received_us, work.has_key)
+    return RequestLines(lines_of(body, work.shape), work.received_us, work.has_key)
 
 
-def _receipts(reading: Reading, sents: Sequence[Sent]) -> list[Outcome]:
+def _receipts(reading: SourceDecoder, sents: Sequence[RequestLines]) -> list[Outcome]:
     """Judged together; each by itself where that fails, so that nobody suffers for another's bytes."""
     try:
         return list(judge(sents, reading.decoder, reading.max_age_us, reading.max_future_us))
     except _BUGS as exc:
         if len(sents) == 1:
-            return [Unreadable(_told(exc))]
+            return [DecoderFailed(_told(exc))]
         return [outcome for sent in sents for outcome in _receipts(reading, [sent])]
 
 

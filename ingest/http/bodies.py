@@ -37,7 +37,7 @@ _STEP[[ord("["), ord("{")]] = 1
 _STEP[[ord("]"), ord("}")]] = -1
 
 
-class Shape(Enum):
+class BodyShape(Enum):
     """What a body holds."""
 
     LINES = "log lines"
@@ -45,7 +45,7 @@ class Shape(Enum):
     EVENTS = "a JSON array of events"
 
 
-class Broken(Exception):
+class MalformedBody(Exception):
     """The body is not of the shape it claims, or no JSON where it must be. The message is for the sender."""
 
 
@@ -119,44 +119,44 @@ class Unpacker:
         return piece, getattr(self._stream, "unconsumed_tail", b"")  # zstd keeps it to itself
 
 
-def lines_of(body: bytes, shape: Shape) -> bytes:
-    """The body with each event on a line of its own, and a newline at the end. Raises Broken.
+def lines_of(body: bytes, shape: BodyShape) -> bytes:
+    """The body with each event on a line of its own, and a newline at the end. Raises MalformedBody.
 
     Of JSON, only the outer array is read: an element that is no event is a line like any other, to be refused by itself.
     """
     if body.startswith(BOM):
         body = b"  \n" + body[len(BOM) :]
-    if shape is Shape.LINES:
+    if shape is BodyShape.LINES:
         return body if body.endswith(b"\n") else body + b"\n"
-    return _json_lines(body, is_array=shape is Shape.EVENTS)
+    return _json_lines(body, is_array=shape is BodyShape.EVENTS)
 
 
 def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
-    """The attributes of a CloudEvent in binary mode, from its `ce-` headers. Raises Broken: one is no percent-encoded UTF-8."""
+    """The attributes of a CloudEvent in binary mode, from its `ce-` headers. Raises MalformedBody: one is no percent-encoded UTF-8."""
     attributes = {}
     for name, value in headers.items():
         if name.startswith("ce-") and name != "ce-data" and _ATTRIBUTE.fullmatch(name[3:]):
             try:
                 attributes[name[3:]] = unquote(value, errors="strict")
             except UnicodeDecodeError as exc:
-                raise Broken(f"the header {name} is no percent-encoded UTF-8") from exc
+                raise MalformedBody(f"the header {name} is no percent-encoded UTF-8") from exc
     return attributes
 
 
 def event_of(attributes: Mapping[str, str], data: bytes) -> bytes:
-    """CloudEvents in binary mode as the same event in structured mode. Raises Broken."""
+    """CloudEvents in binary mode as the same event in structured mode. Raises MalformedBody."""
     text = json.dumps(attributes)
     if not data.strip():
         return text.encode()
     try:
         json.loads(data)
     except (ValueError, RecursionError) as exc:
-        raise Broken("the data of the event is no JSON") from exc
+        raise MalformedBody("the data of the event is no JSON") from exc
     return f'{text[:-1]}, "data": '.encode() + data + b"}"
 
 
 def _json_lines(body: bytes, *, is_array: bool) -> bytes:
-    """A newline right before each event, where formats look for its first character, and none anywhere else. Raises Broken."""
+    """A newline right before each event, where formats look for its first character, and none anywhere else. Raises MalformedBody."""
     raw = np.frombuffer(body, np.uint8).copy()
     at = np.flatnonzero(_STRUCTURE[raw])
     kind = raw[at]
@@ -181,12 +181,12 @@ def _json_lines(body: bytes, *, is_array: bool) -> bytes:
 def _elements(
     raw: npt.NDArray[np.uint8], place: npt.NDArray[np.int64], kind: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where the outer array's bracket and commas stand, and where its elements begin. Raises Broken: no array, or a hole in it."""
+    """Where the outer array's bracket and commas stand, and where its elements begin. Raises MalformedBody: no array, or a hole in it."""
     depth = np.cumsum(_STEP[kind])
     closed = np.flatnonzero(depth == 0)
     text = raw.tobytes()
     if not text.lstrip().startswith(b"[") or not len(closed) or text[place[closed[0]] + 1 :].strip():
-        raise Broken("the body is no JSON array, or its brackets do not match")
+        raise MalformedBody("the body is no JSON array, or its brackets do not match")
     commas = place[(kind == _COMMA) & (depth == 1)]
     marks = np.concatenate([place[:1], commas, place[closed[:1]]])
     opened = np.append(place[_STEP[kind] > 0], len(raw))
@@ -197,7 +197,7 @@ def _elements(
         element = text[marks[i] + 1 : marks[i + 1]]
         begins[i] = marks[i + 1] - len(element.lstrip())
         if not element.strip() and len(commas):
-            raise Broken(f"the array holds nothing at index {i}")
+            raise MalformedBody(f"the array holds nothing at index {i}")
     return marks, begins
 
 

@@ -19,18 +19,18 @@ class NotDelivered(Exception):
     """The broker has not confirmed a request: it may be sent again."""
 
 
-class Refused(Exception):
+class RecordTooLarge(Exception):
     """The broker will not take these bytes, however often they are sent."""
 
 
-class Record(NamedTuple):
+class OutgoingRecord(NamedTuple):
     """One record of raw lines."""
 
     value: bytes
     headers: Sequence[tuple[str, bytes]]
 
 
-def records(text: bytes, *, format_name: str, source: str, key: str | None) -> list[Record]:
+def records(text: bytes, *, format_name: str, source: str, key: str | None) -> list[OutgoingRecord]:
     """The lines of a request in records of at most about RECORD_BYTES, cut after lines; blank ones are left out.
 
     `key` names the request: with it an event without id gets one from the key and the byte of the text where its line began.
@@ -45,7 +45,7 @@ def records(text: bytes, *, format_name: str, source: str, key: str | None) -> l
         piece = text[start:end]
         if piece.strip():
             place = [("position", str(start).encode())] if named else []
-            made.append(Record(piece, [*said, *named, *place]))
+            made.append(OutgoingRecord(piece, [*said, *named, *place]))
         start = end
     return made
 
@@ -65,8 +65,8 @@ class Delivery:
         self._thread = threading.Thread(target=self._listen, name="delivery", daemon=True)
         self._thread.start()
 
-    async def send(self, made: Sequence[Record]) -> None:
-        """Return when the broker has all of them. Raises NotDelivered, Refused."""
+    async def send(self, made: Sequence[OutgoingRecord]) -> None:
+        """Return when the broker has all of them. Raises NotDelivered, RecordTooLarge."""
         self._turn += 1
         partition = self._turn % self._partitions
         loop = asyncio.get_running_loop()
@@ -81,7 +81,7 @@ class Delivery:
                 self.problem = str(exc)
                 error = exc.args[0] if isinstance(exc, KafkaException) else None
                 if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise Refused from exc
+                    raise RecordTooLarge from exc
                 raise NotDelivered from exc
             reports.append(report)
         try:
@@ -94,7 +94,7 @@ class Delivery:
         if any(error.fatal() for error in errors):
             self._fatal = KafkaException(errors[0])
         if any(error.code() == KafkaError.MSG_SIZE_TOO_LARGE for error in errors):
-            raise Refused
+            raise RecordTooLarge
         if errors:
             raise NotDelivered
 

@@ -26,18 +26,18 @@ class BadProducers(ValueError):
     """The producers file cannot be used. The message holds every reason, a line each."""
 
 
-class _Record(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Rate(_Record):
+class RateLimit(_Model):
     """What a producer may send: events a second for good, and at once after a pause."""
 
     events_per_s: int = Field(default=10_000, ge=1, le=10_000_000)
     burst: int = Field(default=50_000, ge=1, le=100_000_000)
 
 
-class ApiKey(_Record):
+class ApiKey(_Model):
     """A key: `tb_<prefix>_<secret>`. The prefix names it; the SHA-256 of the secret proves it."""
 
     prefix: str = Field(pattern=r"^[0-9a-f]{12}$")
@@ -50,14 +50,14 @@ class ApiKey(_Record):
         return (self.valid_from is None or self.valid_from <= now) and (self.valid_to is None or now < self.valid_to)
 
 
-class Client(_Record):
+class Client(_Model):
     """A client of an issuer, as the issuer's tokens name it."""
 
     issuer: str
     client: str = Field(min_length=1, max_length=256)
 
 
-class Issuer(_Record):
+class Issuer(_Model):
     """Who signs tokens, for whom, with what, and where its keys are. Nothing of this is ever taken from a token."""
 
     issuer: str = Field(min_length=1, max_length=512)
@@ -77,13 +77,13 @@ class Issuer(_Record):
         return url
 
 
-class Producer(_Record):
+class Producer(_Model):
     """One sender. What it sends bears the name `source`, whatever the events say."""
 
     id: Name
     source: str = Field(min_length=1, max_length=SOURCE_CHARACTERS_MAX)
     formats: tuple[str, ...] = Field(default=("cloudevents",), min_length=1)
-    rate: Rate | None = None
+    rate: RateLimit | None = None
     keys: tuple[ApiKey, ...] = ()
     clients: tuple[Client, ...] = ()
 
@@ -102,10 +102,10 @@ class Producer(_Record):
         return wanted
 
 
-class Producers(_Record):
+class Producers(_Model):
     """All of them, and the issuers whose tokens are taken."""
 
-    rate: Rate = Rate()
+    rate: RateLimit = RateLimit()
     issuers: tuple[Issuer, ...] = ()
     producers: tuple[Producer, ...] = Field(min_length=1)
 
@@ -128,7 +128,7 @@ class Producers(_Record):
                     raise ValueError(f"producer {producer.id}: issuer {client.issuer!r} is not among `issuers`")
         return self
 
-    def rate_of(self, producer: Producer) -> Rate:
+    def rate_of(self, producer: Producer) -> RateLimit:
         """Its own, or that of all."""
         return producer.rate or self.rate
 

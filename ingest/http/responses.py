@@ -11,7 +11,7 @@ from typing import Any
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from ingest.http.verdicts import Receipt, Refusal
+from ingest.http.verdicts import EventRefusal, Verdict
 from schemas.reasons import Reason
 
 PROBLEM = "application/problem+json"
@@ -80,7 +80,7 @@ class ProblemBody(BaseModel):
     rows: list[Row] | None = Field(default=None, description="One for each event, where events were looked at.")
 
 
-class Problem(Exception):
+class ApiProblem(Exception):
     """Nothing of a request was taken. `detail` is for the sender."""
 
     def __init__(self, code: Code, detail: str, *, retry_after_s: int | None = None, headers: Mapping[str, str] | None = None) -> None:  # fmt: skip
@@ -92,12 +92,12 @@ class Problem(Exception):
         super().__init__(code)
 
 
-def of_problem(problem: Problem) -> Response:
+def of_problem(problem: ApiProblem) -> Response:
     """The answer to a request of which nothing was taken."""
     return _problem(_STATUS[problem.code], problem.code, problem.detail, None, problem.headers)
 
 
-def of_receipt(receipt: Receipt) -> Response:
+def of_receipt(receipt: Verdict) -> Response:
     """The answer to a request whose events were looked at, and of which the accepted ones are in Kafka."""
     if not receipt.refused:
         return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -112,7 +112,7 @@ def of_receipt(receipt: Receipt) -> Response:
     return _problem(status, code, detail, rows, {})
 
 
-def _row(refusal: Refusal) -> dict[str, Any]:
+def _row(refusal: EventRefusal) -> dict[str, Any]:
     said = {
         "index": refusal.place,
         "item": refusal.item,

@@ -43,7 +43,7 @@ class KeysUnavailable(Exception):
     """The issuer's keys could not be had for too long: nobody can be let in."""
 
 
-class Keys:
+class IssuerKeys:
     """The keys of one issuer, fetched when they are needed, kept for a stated time, then no longer used."""
 
     def __init__(self, issuer: Issuer, fetch: Fetch, clock: Callable[[], float]) -> None:
@@ -91,10 +91,12 @@ class Verifier:
     ) -> None:
         """`before`: the verifier that this one replaces; keys of issuers that have not changed are taken over."""
         kept = before._issuers if before else {}
-        self._issuers: dict[str, tuple[Issuer, Keys]] = {}
+        self._issuers: dict[str, tuple[Issuer, IssuerKeys]] = {}
         for issuer in issuers:
             old = kept.get(issuer.issuer)
-            self._issuers[issuer.issuer] = old if old and old[0] == issuer else (issuer, Keys(issuer, fetch, clock))
+            self._issuers[issuer.issuer] = (
+                old if old and old[0] == issuer else (issuer, IssuerKeys(issuer, fetch, clock))
+            )
 
     async def client(self, token: str, now: datetime) -> tuple[str, str]:
         """Issuer and client of a token that holds at `now`. Raises BadToken, KeysUnavailable."""

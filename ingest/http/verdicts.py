@@ -52,7 +52,7 @@ _FIELDS = {
 }
 
 
-class Sent(NamedTuple):
+class RequestLines(NamedTuple):
     """A request: its lines, and what is known beside them."""
 
     text: bytes  # ends with a newline
@@ -60,7 +60,7 @@ class Sent(NamedTuple):
     has_key: bool  # whether the sender named the request, so that events without ids are known again
 
 
-class Refusal(NamedTuple):
+class EventRefusal(NamedTuple):
     """One event that was not taken. `place` counts events from 0; `item` those within one line that holds several."""
 
     place: int
@@ -70,11 +70,11 @@ class Refusal(NamedTuple):
     message: str
 
 
-class Receipt(NamedTuple):
+class Verdict(NamedTuple):
     """What a request came to. `text` is what must be sent on: as long as what came, refused lines blank."""
 
     accepted: int
-    refused: Sequence[Refusal]
+    refused: Sequence[EventRefusal]
     text: bytes
     too_many: int = 0  # events in the request, where these are more than it may hold: then nothing was looked at
 
@@ -84,7 +84,7 @@ class Receipt(NamedTuple):
         return self.too_many or self.accepted + len(self.refused)
 
 
-def judge(requests: Sequence[Sent], decoder: Decoder, max_age_us: int, max_future_us: int) -> list[Receipt]:
+def judge(requests: Sequence[RequestLines], decoder: Decoder, max_age_us: int, max_future_us: int) -> list[Verdict]:
     """A receipt for each request, in order. All of them are read by the one decoder, whose rules must fit them all."""
     text = b"".join(r.text for r in requests)
     starts = np.cumsum([0, *(len(r.text) for r in requests)])
@@ -112,13 +112,13 @@ def judge(requests: Sequence[Sent], decoder: Decoder, max_age_us: int, max_futur
     several = set(_repeated(entries))  # lines that hold more than one event
     sent = set(np.intersect1d(at[good], [row[0] for row in said]).tolist())  # of those, where one was accepted
 
-    refusals: list[list[Refusal]] = [[] for _ in requests]
+    refusals: list[list[EventRefusal]] = [[] for _ in requests]
     blank: list[list[int]] = [[] for _ in requests]
     for where, item, code, detail in said:
         line = int(np.searchsorted(position, where))
         mine = int(request[line])
         refusals[mine].append(
-            Refusal(
+            EventRefusal(
                 line - int(first[mine]),
                 item if where in several else None,
                 code,
@@ -130,9 +130,9 @@ def judge(requests: Sequence[Sent], decoder: Decoder, max_age_us: int, max_futur
             blank[mine].append(where - int(starts[mine]))
     accepted = np.bincount(owner[good], minlength=len(requests))
     return [
-        Receipt(0, (), b"", int(counts[i]))
+        Verdict(0, (), b"", int(counts[i]))
         if counts[i] > ROWS_MAX
-        else Receipt(int(accepted[i]), refusals[i], _blanked(r.text, blank[i]))
+        else Verdict(int(accepted[i]), refusals[i], _blanked(r.text, blank[i]))
         for i, r in enumerate(requests)
     ]
 
@@ -142,7 +142,9 @@ _NO_ID = "the event has no id, and the request no Idempotency-Key: sent again, i
 _Said = tuple[int, int, str, str | None]
 
 
-def _nameless(ids: pa.ChunkedArray, requests: Sequence[Sent], owner: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def _nameless(
+    ids: pa.ChunkedArray, requests: Sequence[RequestLines], owner: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
     """Which events have an id that was derived, in a request that nobody would know again."""
     derived = pc.starts_with(ids, f"@{_DERIVED}:").to_numpy(zero_copy_only=False).astype(bool)
     nameless: npt.NDArray[np.bool_] = derived & ~np.array([r.has_key for r in requests], bool)[owner]

@@ -70,7 +70,7 @@ class Records(NamedTuple):
         )
 
 
-class Reading(NamedTuple):
+class SourceDecoder(NamedTuple):
     """How records of one format and source are read; the limits are measured against the time of receipt."""
 
     decoder: Decoder
@@ -79,7 +79,7 @@ class Reading(NamedTuple):
     key_is_partner: bool = False  # the records' keys name partners; a line of another is refused
 
 
-class OfSource(NamedTuple):
+class SourceResult(NamedTuple):
     """What became of the records of one format and source: their rows in the batch, their entries, and those that were refused (DEAD)."""
 
     format: str
@@ -89,17 +89,17 @@ class OfSource(NamedTuple):
     refused: pa.Table
 
 
-class Read(NamedTuple):
+class DecodedBatch(NamedTuple):
     """What a batch became: `events` and `refused` with the records' coordinates, and what was read."""
 
     events: pa.Table  # schemas.tables.FRESH_EVENTS
     refused: pa.Table  # schemas.tables.DEAD
     ingested: pa.Table  # schemas.tables.INGESTED
     origins: tuple[Origin, ...]
-    by_source: Sequence[OfSource] = ()
+    by_source: Sequence[SourceResult] = ()
 
 
-class Outgoing(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """One message to send."""
 
     partition: int
@@ -112,7 +112,7 @@ class Outgoing(NamedTuple):
         return len(self.value) + sum(len(name) + len(value or b"") for name, value in self.headers)
 
 
-class _Group(NamedTuple):
+class _RecordGroup(NamedTuple):
     """Records that are decoded together: their rows in the batch; what those that name a file or request name, and the byte in it."""
 
     rows: list[int]
@@ -120,14 +120,14 @@ class _Group(NamedTuple):
     requests: dict[int, tuple[str, int]]
 
 
-class _Refusal(NamedTuple):
+class _GroupRefusal(NamedTuple):
     """Why all records with the same headers are refused."""
 
     reason: Reason
     detail: str
 
 
-class _Place(NamedTuple):
+class _EntryPlaces(NamedTuple):
     """Where entries stood: the row of their record, their place in it, the byte in it, and their place in the line."""
 
     row: I64
@@ -135,18 +135,18 @@ class _Place(NamedTuple):
     byte: I64
     item: I64
 
-    def part(self, entries: slice) -> "_Place":
+    def part(self, entries: slice) -> "_EntryPlaces":
         """Some of them."""
-        return _Place(*(column[entries] for column in self))
+        return _EntryPlaces(*(column[entries] for column in self))
 
 
 def read(
     records: Records,
-    reading: Callable[[str, str], Reading],
+    reading: Callable[[str, str], SourceDecoder],
     generation_of: Callable[[int], str],
     *,
     defaults: tuple[str, str] = ("", ""),
-) -> Read:
+) -> DecodedBatch:
     """Decode a batch. `reading(format, source)` raises UnknownFormat; `generation_of(partition)` names the origin.
 
     `defaults`: format and source of records that do not say.
@@ -155,7 +155,7 @@ def read(
     entries = np.zeros(len(records.values), np.int64)
     sources = np.empty(len(records.values), object)
     events, refused = [FRESH_EVENTS.empty_table()], [DEAD.schema.empty_table()]
-    by_source: list[OfSource] = []
+    by_source: list[SourceResult] = []
     groups, letters = _grouped(records, defaults)
     for (format_name, source), group in groups.items():
         sources[group.rows] = source
@@ -165,13 +165,13 @@ def read(
             unknown = [(row, Reason.UNKNOWN_FORMAT, str(exc), source) for row in group.rows]
             letters += unknown
             refused_here = _letters(records, unknown, generations)
-            by_source.append(OfSource(format_name, source, group.rows, len(unknown), refused_here))
+            by_source.append(SourceResult(format_name, source, group.rows, len(unknown), refused_here))
             continue
         decoded = _decoded(records, group, how, generations)
         events.append(decoded.events)
         refused.append(decoded.refused)
         entries[group.rows] = decoded.entries
-        by_source.append(OfSource(format_name, source, group.rows, int(decoded.entries.sum()), decoded.refused))
+        by_source.append(SourceResult(format_name, source, group.rows, int(decoded.entries.sum()), decoded.refused))
     for row, _, _, source in letters:
         entries[row] = 1
         sources[row] = source
@@ -182,12 +182,14 @@ def read(
         for mine in [records.offsets[records.partitions == p]]
     )
     said = _runs(records, sources, entries, generations)
-    return Read(pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), said, origins, by_source)
+    return DecodedBatch(
+        pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), said, origins, by_source
+    )
 
 
 def refused_whole(
     records: Records, size: int, generation_of: Callable[[int], str], *, defaults: tuple[str, str] = ("", "")
-) -> Read:
+) -> DecodedBatch:
     """What `read` gives where each record is one refusal: its entries would make a message of `size` bytes, more than a topic takes."""
     detail = f"what it holds makes a message of {size} bytes; send fewer lines in a record"
     (partition,) = np.unique(records.partitions).tolist()
@@ -198,10 +200,12 @@ def refused_whole(
     origin = Origin(generation, int(records.offsets[0]), int(records.offsets[-1]) + 1)
     sources = np.array(names, object)
     said = _runs(records, sources, np.ones(len(rows), np.int64), {partition: generation})
-    return Read(FRESH_EVENTS.empty_table(), _letters(records, letters, {partition: generation}), said, (origin,))
+    return DecodedBatch(
+        FRESH_EVENTS.empty_table(), _letters(records, letters, {partition: generation}), said, (origin,)
+    )
 
 
-def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
+def spread(batch: DecodedBatch, partitions: int) -> Iterator[OutgoingMessage]:
     """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
     headers = wire.headers(wire.EVENTS_2, batch.origins)
     to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
@@ -211,15 +215,15 @@ def spread(batch: Read, partitions: int) -> Iterator[Outgoing]:
     bounds = np.searchsorted(to[order], np.arange(partitions + 1))
     for partition in range(partitions):
         start, end = int(bounds[partition]), int(bounds[partition + 1])
-        yield Outgoing(partition, wire.encoded(rows.slice(start, end - start)), headers)
+        yield OutgoingMessage(partition, wire.encoded(rows.slice(start, end - start)), headers)
 
 
-def letter(batch: Read) -> Outgoing:
+def letter(batch: DecodedBatch) -> OutgoingMessage:
     """The message of `usage.dead`: all refusals of a batch, mostly none, and what was read."""
-    return Outgoing(0, wire.encoded(batch.refused), wire.headers(wire.DEAD_2, batch.origins, batch.ingested))
+    return OutgoingMessage(0, wire.encoded(batch.refused), wire.headers(wire.DEAD_2, batch.origins, batch.ingested))
 
 
-class _Decoded(NamedTuple):
+class _DecodedGroup(NamedTuple):
     events: pa.Table
     refused: pa.Table
     entries: I64  # of each record of the group
@@ -227,7 +231,7 @@ class _Decoded(NamedTuple):
     at: I64  # the position of each entry's line among these, events first
 
 
-class Again(NamedTuple):
+class ReplayedRecords(NamedTuple):
     """Records that were read once more: entries as in Read, and the line of each."""
 
     events: pa.Table
@@ -236,7 +240,9 @@ class Again(NamedTuple):
     at: I64  # the position of each entry's line in `framed`, events first
 
 
-def read_again(records: Records, how: Reading, generation: str, format_name: str, source: str) -> Again | None:
+def decode_again(
+    records: Records, how: SourceDecoder, generation: str, format_name: str, source: str
+) -> ReplayedRecords | None:
     """Decode records of one partition in one format, whatever their headers say; None where there is nothing in them.
 
     Coordinates, derived ids and limits are those that the first reading would have given.
@@ -251,18 +257,18 @@ def read_again(records: Records, how: Reading, generation: str, format_name: str
         return None
     (group,) = groups.values()
     decoded = _decoded(records, group, how, {int(records.partitions[0]): generation})
-    return Again(decoded.events, decoded.refused, decoded.framed, decoded.at)
+    return ReplayedRecords(decoded.events, decoded.refused, decoded.framed, decoded.at)
 
 
 def _grouped(
     records: Records, defaults: tuple[str, str]
-) -> tuple[dict[tuple[str, str], _Group], list[tuple[int, Reason, str, str]]]:
+) -> tuple[dict[tuple[str, str], _RecordGroup], list[tuple[int, Reason, str, str]]]:
     """Records by format and source; and those that hold nothing, with the reason.
 
     Where records hold one line each, this loop is what ingest is made of: texts are decoded once for all that say the same.
     """
-    groups: dict[tuple[str, str], _Group] = {}
-    heard: dict[tuple[bytes | None, bytes | None], _Group | _Refusal] = {}  # by the headers as they are
+    groups: dict[tuple[str, str], _RecordGroup] = {}
+    heard: dict[tuple[bytes | None, bytes | None], _RecordGroup | _GroupRefusal] = {}  # by the headers as they are
     letters: list[tuple[int, Reason, str, str]] = []
     for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
         if headers is UNREADABLE_HEADERS:
@@ -272,14 +278,14 @@ def _grouped(
         spoken = (said.get("format"), said.get("source"))
         if spoken not in heard:
             key = (_text(spoken[0])[: _NAME_CHARACTERS_MAX + 1] or defaults[0], _text(spoken[1]) or defaults[1])
-            heard[spoken] = _nameless(key[1]) or groups.setdefault(key, _Group([], {}, {}))
+            heard[spoken] = _nameless(key[1]) or groups.setdefault(key, _RecordGroup([], {}, {}))
         group = heard[spoken]
         if not value:
             reason, detail = _NOTHING[value]
             letters.append(
-                (row, reason, detail, "" if isinstance(group, _Refusal) else _text(spoken[1]) or defaults[1])
+                (row, reason, detail, "" if isinstance(group, _GroupRefusal) else _text(spoken[1]) or defaults[1])
             )
-        elif isinstance(group, _Refusal):
+        elif isinstance(group, _GroupRefusal):
             letters.append((row, group.reason, group.detail, ""))
         elif len(value) > RECORD_BYTES_MAX:
             letters.append(
@@ -301,12 +307,12 @@ def _grouped(
     return {key: group for key, group in groups.items() if group.rows}, letters
 
 
-def _nameless(source: str) -> "_Refusal | None":
+def _nameless(source: str) -> "_GroupRefusal | None":
     """Why records of a source cannot be read; None: they can."""
     if not source:
-        return _Refusal(Reason.NO_SOURCE, "no header `source`")
+        return _GroupRefusal(Reason.NO_SOURCE, "no header `source`")
     if len(source) > SOURCE_CHARACTERS_MAX:
-        return _Refusal(
+        return _GroupRefusal(
             Reason.BAD_HEADER, f"header `source` has {len(source)} characters, at most {SOURCE_CHARACTERS_MAX}"
         )
     return None
@@ -336,7 +342,9 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode(errors="backslashreplace")
 
 
-def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping[int, str]) -> _Decoded:
+def _decoded(
+    records: Records, group: _RecordGroup, how: SourceDecoder, generations: Mapping[int, str]
+) -> _DecodedGroup:
     given = (records.values[row] or b"" for row in group.rows)
     values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
     text = b"".join(values)
@@ -366,10 +374,10 @@ def _decoded(records: Records, group: _Group, how: Reading, generations: Mapping
     position = np.concatenate([table["position"].to_numpy() for table in decoded])
     item = np.concatenate([table["item"].to_numpy() for table in decoded])
     record = np.concatenate([_records_at(table["position"].to_numpy(), ends) for table in decoded])
-    place = _Place(rows[record], _ranks(record, position, item), position - starts[record], item)
+    place = _EntryPlaces(rows[record], _ranks(record, position, item), position - starts[record], item)
     split = decoded.events.num_rows
     named = group.files | group.requests
-    return _Decoded(
+    return _DecodedGroup(
         _located(decoded.events, place.part(slice(split)), records, named, generations),
         _located(decoded.refused, place.part(slice(split, None)), records, named, generations),
         np.bincount(record, minlength=len(values)),
@@ -406,7 +414,7 @@ def _ranks(record: I64, position: I64, item: I64) -> I64:
 
 def _located(
     rows: pa.Table,
-    place: _Place,
+    place: _EntryPlaces,
     records: Records,
     files: Mapping[int, tuple[str, int]],
     generations: Mapping[int, str],
@@ -429,7 +437,7 @@ def _located(
 
 
 def _with_ids(
-    ids: pa.ChunkedArray, place: _Place, offset: I64, generation: pa.Array, files: Mapping[int, tuple[str, int]]
+    ids: pa.ChunkedArray, place: _EntryPlaces, offset: I64, generation: pa.Array, files: Mapping[int, tuple[str, int]]
 ) -> pa.ChunkedArray:
     """Ids that are derived: of a record that names a file as in the file, else by partition, offset and place in the record."""
     mask = pc.starts_with(ids, f"@{DERIVED}:").combine_chunks().fill_null(False)  # noqa: FBT003

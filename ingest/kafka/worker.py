@@ -24,9 +24,17 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from ingest.decode.pausing import Forms, another, by_reason
+from ingest.decode.pausing import FormChecks, another, by_reason
 from ingest.kafka import records
-from ingest.kafka.records import UNREADABLE_HEADERS, Headers, OfSource, Outgoing, Read, Reading, Records
+from ingest.kafka.records import (
+    UNREADABLE_HEADERS,
+    DecodedBatch,
+    Headers,
+    OutgoingMessage,
+    Records,
+    SourceDecoder,
+    SourceResult,
+)
 from ingest.kafka.sending import produce
 from schemas.halts import Halt, Halted
 from schemas.kafka.topics import MESSAGE_BYTES_MAX
@@ -65,7 +73,7 @@ class _InFlight:
     failed: list[str] = field(default_factory=list)
 
 
-class Done(NamedTuple):
+class BatchStats(NamedTuple):
     """What one batch was."""
 
     records: int
@@ -81,7 +89,7 @@ class Worker:
         consumer: Consumer,
         producer: Producer,
         route: Route,
-        reading: Callable[[str, str], Reading],
+        reading: Callable[[str, str], SourceDecoder],
         *,
         defaults: tuple[str, str] = ("", ""),
         max_refused_percent: Callable[[str], int] = lambda _: 100,
@@ -96,7 +104,7 @@ class Worker:
         self._route = route
         self._reading = reading
         self._defaults = defaults
-        self._forms = Forms(max_refused_percent)
+        self._forms = FormChecks(max_refused_percent)
         self._on_pause = on_pause
         self.paused: dict[int, Halted] = {}  # partitions that are not read on
         self._want = _FIRST_BATCH
@@ -105,7 +113,7 @@ class Worker:
         self._committed_s = 0.0
         consumer.subscribe([route.access], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
-    def step(self, timeout_s: float) -> Done | None:
+    def step(self, timeout_s: float) -> BatchStats | None:
         """Read, decode and send one batch; None when there was nothing. Raises Halted, KafkaException."""
         messages = self._consumer.consume(self._want, timeout_s)
         self._producer.poll(0)
@@ -122,13 +130,13 @@ class Worker:
         while len(self._in_flight) > AHEAD_BATCHES:
             self._producer.poll(0.1)
             self._settle()
-        return Done(
+        return BatchStats(
             sum(pc.sum(r.ingested["records"], min_count=0).as_py() for r in read),
             sum(r.events.num_rows + r.refused.num_rows for r in read),
             pa.chunked_array([chunk for r in read for chunk in r.refused["reason"].chunks], pa.string()),
         )
 
-    def _judge_and_send(self, batch: Records) -> list[Read]:
+    def _judge_and_send(self, batch: Records) -> list[DecodedBatch]:
         """Decode and send, of each partition what stands before the first record of a source that is paused."""
         read = self._read(batch)
         bad = [of for of in read.by_source if self._forms.judge(of.format, of.source, of.entries, of.refused)]
@@ -144,7 +152,7 @@ class Worker:
         before = batch.only(kept)
         return self._send_all(before, self._read(before)) if before.values else []
 
-    def _pause(self, partition: int, offset: int, of: OfSource) -> None:
+    def _pause(self, partition: int, offset: int, of: SourceResult) -> None:
         """Read no more of a partition. What was committed of it lies before: whoever gets it next begins there."""
         if partition in self.paused:
             return
@@ -152,10 +160,10 @@ class Worker:
         self.paused[partition] = paused = _paused(f"{self._route.access}/{partition}", offset, of)
         self._on_pause(paused)
 
-    def _read(self, batch: Records) -> Read:
+    def _read(self, batch: Records) -> DecodedBatch:
         return records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
 
-    def _send_all(self, batch: Records, read: Read) -> list[Read]:
+    def _send_all(self, batch: Records, read: DecodedBatch) -> list[DecodedBatch]:
         """Send; in halves, where refusals with their raw lines would not fit into one message.
 
         A single record that does not fit is refused as a whole: what it covers must be in one message of each partition.
@@ -192,7 +200,7 @@ class Worker:
         """Leave the group."""
         self._consumer.close()
 
-    def _send(self, topic: str, message: Outgoing, sent: _InFlight) -> None:
+    def _send(self, topic: str, message: OutgoingMessage, sent: _InFlight) -> None:
         def delivered(error: KafkaError | None, _: Message) -> None:
             sent.missing -= 1
             if error is not None:
@@ -263,7 +271,7 @@ class Worker:
             self.paused.pop(where.partition, None)
 
 
-def _paused(partition: str, offset: int, of: OfSource) -> Halted:
+def _paused(partition: str, offset: int, of: SourceResult) -> Halted:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in by_reason(of.refused).items())
     other = another(of.refused, of.format)
     return Halted(

@@ -20,22 +20,22 @@ from ingest.files.block_reader import frames
 _ITEM_BITS = 22  # a line holds at most 1 MiB, a record 4, and so fewer entries than that
 
 
-class Part(NamedTuple):
+class LinesOfLayout(NamedTuple):
     """Lines as they were, and the line before them that says how they are read, where the format has such."""
 
     lines: Lines
     layout: str | None = None
 
 
-class Reread(NamedTuple):
+class ReplayedLines(NamedTuple):
     """Lines by position; positions whose line needs the log, which is not at hand; and those where it has another."""
 
-    parts: list[Part]
+    parts: list[LinesOfLayout]
     away: pa.Array
     changed: pa.Array
 
 
-def reread(letters: pa.Table, path: Path | None, layout_prefix: str | None = None) -> Reread:
+def replayed_lines(letters: pa.Table, path: Path | None, layout_prefix: str | None = None) -> ReplayedLines:
     """The lines of `letters` (position, raw, raw_sha256, is_whole), all of one log, which is `path` if it is at hand.
 
     `layout_prefix`: what lines begin with that say how those after them are read; then no letter tells enough without the log.
@@ -47,11 +47,11 @@ def reread(letters: pa.Table, path: Path | None, layout_prefix: str | None = Non
     missing = letters.filter(pc.invert(tells))
     sought = dict(zip(missing["position"].to_pylist(), missing["raw_sha256"].to_pylist(), strict=True))
     if path is None or not sought:
-        return Reread([Part(kept)], _positions(list(sought)), _positions([]))
+        return ReplayedLines([LinesOfLayout(kept)], _positions(list(sought)), _positions([]))
     found = list(_found(path, sought, layout_prefix))
     there = {position for part in found for position in part.lines.lines["position"].to_pylist()}
-    parts = found if layout_prefix else [Part(_in_order([kept, *(part.lines for part in found)]))]
-    return Reread(parts, _positions([]), _positions([p for p in sought if p not in there]))
+    parts = found if layout_prefix else [LinesOfLayout(_in_order([kept, *(part.lines for part in found)]))]
+    return ReplayedLines(parts, _positions([]), _positions([p for p in sought if p not in there]))
 
 
 def places(rows: pa.Table) -> npt.NDArray[np.int64]:
@@ -60,7 +60,7 @@ def places(rows: pa.Table) -> npt.NDArray[np.int64]:
     return keys
 
 
-def _found(path: Path, sought: Mapping[int, str], layout_prefix: str | None) -> Iterator[Part]:
+def _found(path: Path, sought: Mapping[int, str], layout_prefix: str | None) -> Iterator[LinesOfLayout]:
     """The lines of a log at some positions, where they have the hash they should have."""
     positions = _positions(sorted(sought))
     last = max(sought)
@@ -70,7 +70,7 @@ def _found(path: Path, sought: Mapping[int, str], layout_prefix: str | None) -> 
         for block in framed:
             same = _same(block, positions, sought)
             if layout_prefix is None:
-                yield Part(same)
+                yield LinesOfLayout(same)
             else:
                 parts = _by_layout(block, same, layout_prefix, before)
                 before = parts[-1].layout
@@ -92,14 +92,14 @@ def _same(block: Lines, positions: pa.Array, sought: Mapping[int, str]) -> Lines
     return Lines(here.filter(pa.array(same, pa.bool_())), bad)
 
 
-def _by_layout(block: Lines, lines: Lines, prefix: str, before: str | None) -> list[Part]:
+def _by_layout(block: Lines, lines: Lines, prefix: str, before: str | None) -> list[LinesOfLayout]:
     """`lines` of a block, cut where another layout begins; the last one, which may have no lines, holds beyond the block."""
     headers = block.lines.filter(pc.starts_with(block.lines["line"], prefix))
     layouts = [before, *headers["line"].to_pylist()]
     at = lines.lines["position"].to_numpy()
     cuts = [0, *np.searchsorted(at, headers["position"].to_numpy()), len(at)]
     return [
-        Part(Lines(lines.lines.slice(start, end - start), lines.unreadable), layout)
+        LinesOfLayout(Lines(lines.lines.slice(start, end - start), lines.unreadable), layout)
         for layout, start, end in zip(layouts, cuts[:-1], cuts[1:], strict=True)
     ]
 

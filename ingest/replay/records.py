@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.decode.framing import LINES, UNREADABLE, Lines
-from ingest.kafka.records import DERIVED, Again, Reading, Records, read_again
+from ingest.kafka.records import DERIVED, Records, ReplayedRecords, SourceDecoder, decode_again
 from ingest.replay.lines import places, sha256
 from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS
@@ -40,7 +40,7 @@ class Entries(NamedTuple):
 NONE = Entries(FRESH_EVENTS.empty_table(), DEAD.schema.empty_table(), pa.array([], pa.int64()))
 
 
-def from_text(letters: pa.Table, how: Reading) -> Entries:
+def from_text(letters: pa.Table, how: SourceDecoder) -> Entries:
     """What letters (aggregate/sql/letters.sql) are now by their own text. Those that it does not tell enough of are not among them."""
     mine = letters.filter(_is_enough(letters, how)).combine_chunks()
     if not mine.num_rows:
@@ -61,9 +61,11 @@ def from_text(letters: pa.Table, how: Reading) -> Entries:
     )
 
 
-def from_records(letters: pa.Table, records: Records, how: Reading, generation: str, named: tuple[str, str]) -> Entries:
+def from_records(
+    letters: pa.Table, records: Records, how: SourceDecoder, generation: str, named: tuple[str, str]
+) -> Entries:
     """All entries of records of one partition, read as `named` (format, source) says. `letters`: those that are sought, in order."""
-    again = read_again(records, how, generation, *named)
+    again = decode_again(records, how, generation, *named)
     if again is None:
         return NONE._replace(changed=pa.array(records.offsets))
     now = np.concatenate([rows["position"].to_numpy() for rows in (again.events, again.refused)])
@@ -71,7 +73,7 @@ def from_records(letters: pa.Table, records: Records, how: Reading, generation: 
     return Entries(again.events, again.refused, pa.array(changed))
 
 
-def _is_enough(letters: pa.Table, how: Reading) -> pa.ChunkedArray:
+def _is_enough(letters: pa.Table, how: SourceDecoder) -> pa.ChunkedArray:
     """Whose text may do. A key that names the partner, and a line that names the columns, stand elsewhere in the record."""
     possible = not how.key_is_partner and how.decoder.layout_prefix is None
     reasons = pa.array(_IN_TIME if possible else (), pa.string())
@@ -103,7 +105,7 @@ def _placed(rows: pa.Table, letters: pa.Table) -> pa.Table:
     return rows
 
 
-def _other(letters: pa.Table, again: Again) -> npt.NDArray[np.int64]:
+def _other(letters: pa.Table, again: ReplayedRecords) -> npt.NDArray[np.int64]:
     """The offsets of letters whose line is not the one that was read."""
     sought = places(letters)
     now = np.concatenate([places(again.events), places(again.refused)])

@@ -12,7 +12,7 @@ SKIP_RECORDS = 1000  # to read over so many costs less than to ask for the next
 ANSWER_S = 30.0
 
 
-def recalled(consumer: Consumer, topic: str, partition: int, offsets: Sequence[int]) -> Iterator[Records]:
+def refetched(consumer: Consumer, topic: str, partition: int, offsets: Sequence[int]) -> Iterator[Records]:
     """The records at some offsets, which ascend, batch by batch. Those that are gone are left out.
 
     `consumer` gives `enable.partition.eof`. Raises Halted, KafkaException.

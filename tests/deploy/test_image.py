@@ -135,5 +135,7 @@ def test_the_steps_make_an_environment_in_which_tollbook_works(tmp_path: Path) -
     size = sum(
         path.stat().st_size for path in (tmp_path / "opt").rglob("*") if path.is_file() and not path.is_symlink()
     )
-    assert size < 950_000_000, size  # of which 190 MB are the compiler that twins need (docs/decisions/016-template-cache.md)
+    assert size < 950_000_000, (
+        size
+    )  # of which 190 MB are the compiler that twins need (docs/decisions/016-template-cache.md)
     print(f"{size / 1e6:,.0f} MB")

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.http.admission import FAILURES_MAX, Attempts, Full, Limited, Meter, Room, network, shown
+from ingest.http.admission import (
+    FAILURES_MAX,
+    FailedAttempts,
+    MemoryBudget,
+    Overloaded,
+    RateLimited,
+    RateLimiter,
+    network,
+    shown,
+)
 
 MIB = 1 << 20
 
@@ -21,12 +30,12 @@ class Clock:
 def test_no_producer_gets_more_than_its_rate(requests: list[tuple[int, int]]) -> None:
     """S22, as a law: what is let in until any moment is the burst, what has flowed since, and at most one request more."""
     clock, per_s, burst = Clock(), 1000, 5000
-    meter, let_in, largest = Meter(clock), 0, 0
+    meter, let_in, largest = RateLimiter(clock), 0, 0
     for wait_ms, events in requests:
         clock.now_s += wait_ms / 1000
         try:
             meter.enter("a", per_s, burst)
-        except Limited:
+        except RateLimited:
             continue
         meter.take("a", per_s, burst, events)
         let_in, largest = let_in + events, max(largest, events)
@@ -36,15 +45,15 @@ def test_no_producer_gets_more_than_its_rate(requests: list[tuple[int, int]]) ->
 def test_a_limited_producer_is_let_in_after_the_time_it_was_told() -> None:
     """And not before: Retry-After is neither a lie nor a guess. Nobody else is touched."""
     clock = Clock()
-    meter = Meter(clock)
+    meter = RateLimiter(clock)
     meter.enter("a", 10, 5)
     meter.take("a", 10, 5, 100)
-    with pytest.raises(Limited) as told:
+    with pytest.raises(RateLimited) as told:
         meter.enter("a", 10, 5)
     assert told.value.retry_after_s == 10
     meter.enter("b", 10, 5)
     clock.now_s = 9.5
-    with pytest.raises(Limited):
+    with pytest.raises(RateLimited):
         meter.enter("a", 10, 5)
     clock.now_s = told.value.retry_after_s
     meter.enter("a", 10, 5)
@@ -52,23 +61,23 @@ def test_a_limited_producer_is_let_in_after_the_time_it_was_told() -> None:
 
 def test_an_empty_request_costs_something() -> None:
     """Else requests without events would be free for ever."""
-    meter = Meter(Clock())
+    meter = RateLimiter(Clock())
     for _ in range(3):
         meter.enter("a", 1, 3)
         meter.take("a", 1, 3, 0)
-    with pytest.raises(Limited):
+    with pytest.raises(RateLimited):
         meter.enter("a", 1, 3)
 
 
 def test_room_is_shared() -> None:
     """One producer may hold a quarter; all together may not hold more than there is. What is given back can be had again."""
-    room = Room(64 * MIB)
+    room = MemoryBudget(64 * MIB)
     room.take("a", 16 * MIB)
-    with pytest.raises(Limited):
+    with pytest.raises(RateLimited):
         room.take("a", 1)
     for name in ("b", "c", "d"):
         room.take(name, 16 * MIB)
-    with pytest.raises(Full):
+    with pytest.raises(Overloaded):
         room.take("e", 1)
     room.give_back("a", 16 * MIB)
     room.take("e", 16 * MIB)
@@ -78,10 +87,10 @@ def test_room_is_shared() -> None:
 def test_failed_attempts_of_an_address_are_counted() -> None:
     """S17: twenty in a minute, then no more; after the minute again. An address costs nobody else's patience."""
     clock = Clock()
-    attempts = Attempts(clock)
+    attempts = FailedAttempts(clock)
     for _ in range(FAILURES_MAX):
         attempts.failed("203.0.113.9")
-    with pytest.raises(Limited) as told:
+    with pytest.raises(RateLimited) as told:
         attempts.failed("203.0.113.9")
     assert 1 <= told.value.retry_after_s <= 61
     attempts.failed("203.0.113.10")
@@ -91,10 +100,10 @@ def test_failed_attempts_of_an_address_are_counted() -> None:
 
 def test_addresses_of_one_customer_are_one() -> None:
     """Whoever has an IPv6 address has 2^64 of them."""
-    attempts = Attempts(Clock())
+    attempts = FailedAttempts(Clock())
     for i in range(FAILURES_MAX):
         attempts.failed(f"2001:db8:1:2::{i:x}")
-    with pytest.raises(Limited):
+    with pytest.raises(RateLimited):
         attempts.failed("2001:db8:1:2:ffff::1")
     attempts.failed("2001:db8:1:3::1")
     assert network("::ffff:203.0.113.9") == "203.0.113.9"
@@ -102,7 +111,7 @@ def test_addresses_of_one_customer_are_one() -> None:
 
 def test_memory_of_attempts_is_bounded() -> None:
     """A flood from many addresses must not become a flood of memory."""
-    attempts = Attempts(Clock())
+    attempts = FailedAttempts(Clock())
     for i in range(12_000):
         attempts.failed(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}")
     assert len(attempts._failures) <= 10_001

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ingest.decode import formats
 from ingest.decode.framing import Lines, split_lines
 from ingest.decode.pipeline import Decoder, SourceRules
-from ingest.http.verdicts import Sent, judge
+from ingest.http.verdicts import RequestLines, judge
 from ingest.kafka import records
 from ingest.kafka.records import Records
 from schemas.catalog.records import Catalog
@@ -84,7 +84,7 @@ def test_every_request_of_lines_gets_a_receipt(format_name: str) -> None:
     @_given
     @given(st.lists(any_input.blocks(format_name), min_size=1, max_size=3))
     def check(bodies: list[bytes]) -> None:
-        sent = [Sent(body + b"\n", T0_MS * 1000, has_key=bool(i % 2)) for i, body in enumerate(bodies)]
+        sent = [RequestLines(body + b"\n", T0_MS * 1000, has_key=bool(i % 2)) for i, body in enumerate(bodies)]
         for request, receipt in zip(sent, judge(sent, warm(format_name), 35 * DAY_US, DAY_US), strict=True):
             framed = split_lines(request.text, 0)
             lines = framed.lines.num_rows - len(_empty_batches(framed))

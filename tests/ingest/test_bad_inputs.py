@@ -15,7 +15,7 @@ import pytest
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Decoded, Decoder, SourceRules
 from ingest.kafka import records
-from ingest.kafka.records import Read, Reading, Records
+from ingest.kafka.records import DecodedBatch, Records, SourceDecoder
 from schemas.reasons import Reason
 from tests.ingest.bad_inputs import DAY_MS, ELSEWHERE, HTTP_ONLY, INPUTS, MINUTE_MS, Input, event, tagged
 from tests.ingest.fixtures import OWNERS, T0_MS
@@ -43,11 +43,11 @@ def good(format_name: str) -> list[bytes]:
     return [tagged("acme", request__id=f"ok-{i}") for i in range(GOOD)]
 
 
-def reading(format_name: str, _: str) -> Reading:
-    return Reading(decoder(format_name), 35 * DAY_MS * 1000, 5 * MINUTE_MS * 1000, key_is_partner=True)
+def reading(format_name: str, _: str) -> SourceDecoder:
+    return SourceDecoder(decoder(format_name), 35 * DAY_MS * 1000, 5 * MINUTE_MS * 1000, key_is_partner=True)
 
 
-def sent(case: Input) -> Read:
+def sent(case: Input) -> DecodedBatch:
     """The good lines in records of 100, half of them before the bad record and half after it."""
     lines = good(case.format)
     bunches = [b"".join(lines[i : i + 100]) for i in range(0, GOOD, 100)]
@@ -77,7 +77,7 @@ def in_file(case: Input) -> Decoded:
     return decoder(case.format).decode(split_lines(b"".join([*lines[:500], ended, *lines[500:]]), 0), "gen")
 
 
-def assert_outcome(case: Input, read: Read | Decoded) -> None:
+def assert_outcome(case: Input, read: DecodedBatch | Decoded) -> None:
     rows: list[dict[str, Any]] = read.events.to_pylist()
     ids = [str(row["event_id"]).removeprefix("svc ") for row in rows]
     assert [i for i in ids if i.startswith("ok-")] == [f"ok-{i}" for i in range(GOOD)]

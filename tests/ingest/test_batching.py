@@ -8,16 +8,16 @@ import pytest
 
 from ingest.decode.framing import Lines
 from ingest.decode.pipeline import Decoded, Decoder, SourceRules
-from ingest.http.batching import Batcher, Unreadable, Work
-from ingest.http.bodies import Broken, Shape
-from ingest.kafka.records import Reading
+from ingest.http.batching import Batcher, DecoderFailed, IngestRequest
+from ingest.http.bodies import BodyShape, MalformedBody
+from ingest.kafka.records import SourceDecoder
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 
 DAY_US = 86_400_000_000
 
 
-def work(producer: str, body: bytes, shape: Shape = Shape.LINES) -> Work:
-    return Work(producer, producer, "kong", shape, body, T0_MS * 1000, False)
+def work(producer: str, body: bytes, shape: BodyShape = BodyShape.LINES) -> IngestRequest:
+    return IngestRequest(producer, producer, "kong", shape, body, T0_MS * 1000, False)
 
 
 class Slow:
@@ -29,7 +29,7 @@ class Slow:
         self.batches: list[list[str]] = []
 
     def batcher(self) -> Batcher:
-        reading = Reading(self, 35 * DAY_US, DAY_US)  # type: ignore[arg-type]
+        reading = SourceDecoder(self, 35 * DAY_US, DAY_US)  # type: ignore[arg-type]
         return Batcher(lambda *_: reading)
 
     def decode(self, framed: Lines, generation: str, limits: object) -> Decoded:
@@ -70,21 +70,21 @@ def test_a_request_that_the_decoder_fails_on_fails_alone() -> None:
 
     async def go() -> list[object]:
         bodies = [line(kong("a")), b"poison\n", line(kong("b")), b"[broken"]
-        works = [work("p", body) for body in bodies[:3]] + [work("p", bodies[3], Shape.EVENTS)]
+        works = [work("p", body) for body in bodies[:3]] + [work("p", bodies[3], BodyShape.EVENTS)]
         return list(await asyncio.gather(*(batcher.judged(w) for w in works), return_exceptions=True))
 
     a, poison, b, broken = asyncio.run(go())
     batcher.close()
     assert (a.accepted, b.accepted) == (1, 1)  # type: ignore[attr-defined]
-    assert isinstance(poison, Unreadable)
-    assert isinstance(broken, Broken)
+    assert isinstance(poison, DecoderFailed)
+    assert isinstance(broken, MalformedBody)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_decode_thread_that_dies_is_seen() -> None:
     """Whoever waits would wait for ever: the process must end, and be started again."""
 
-    def unknown(*_: str) -> Reading:
+    def unknown(*_: str) -> SourceDecoder:
         raise KeyError("a bug")
 
     batcher = Batcher(unknown)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ingest.http.bodies import (
     EXPANDED_BYTES_MAX,
     BadEncoding,
-    Broken,
-    Shape,
+    BodyShape,
+    MalformedBody,
     TooLarge,
     Unpacker,
     attributes_of,
@@ -44,7 +44,7 @@ def unpacked(encoding: str, *pieces: bytes) -> bytes:
 def test_an_array_becomes_its_elements_a_line_each(values: list[Any], indent: int | None, blanks: str) -> None:
     """Whatever stands in texts: a bracket, a comma or a backslash in one would else cut an event in two."""
     body = blanks + json.dumps(values, indent=indent, ensure_ascii=False) + blanks
-    found = [line for line in lines_of(body.encode(), Shape.EVENTS).split(b"\n") if line.strip()]
+    found = [line for line in lines_of(body.encode(), BodyShape.EVENTS).split(b"\n") if line.strip()]
     assert [json.loads(line) for line in found] == values
     assert all(line[:1].strip() for line in found)  # formats look at the first character
 
@@ -53,7 +53,7 @@ def test_an_array_becomes_its_elements_a_line_each(values: list[Any], indent: in
 def test_one_event_becomes_one_line(value: Any, indent: int | None, blanks: str) -> None:
     """A pretty-printed event is one event, not one for each of its lines."""
     body = blanks + json.dumps(value, indent=indent) + blanks
-    found = [line for line in lines_of(body.encode(), Shape.EVENT).split(b"\n") if line.strip()]
+    found = [line for line in lines_of(body.encode(), BodyShape.EVENT).split(b"\n") if line.strip()]
     assert [json.loads(line) for line in found] == [value]
 
 
@@ -63,10 +63,10 @@ def test_any_bytes_are_lines_or_broken(values: list[Any], noise: bytes, data: st
     whole = json.dumps(values).encode()
     at = data.draw(st.integers(0, len(whole)))
     body = whole[:at] + noise + whole[at:]
-    for shape in Shape:
+    for shape in BodyShape:
         try:
             text = lines_of(body, shape)
-        except Broken:
+        except MalformedBody:
             continue
         assert len(text) - len(body) in {0, 1}
         assert text.endswith(b"\n")
@@ -78,20 +78,20 @@ def test_any_bytes_are_lines_or_broken(values: list[Any], noise: bytes, data: st
 )  # fmt: skip
 def test_what_is_no_array_is_refused_as_a_whole(body: bytes) -> None:
     """A hole would shift the index of every event behind it; what is cut may be cut anywhere."""
-    with pytest.raises(Broken):
-        lines_of(body, Shape.EVENTS)
+    with pytest.raises(MalformedBody):
+        lines_of(body, BodyShape.EVENTS)
 
 
 def test_a_newline_in_a_text_is_not_mended() -> None:
     """JSON forbids it. Made a blank it would be another text, and valid."""
-    (line,) = lines_of(b'{"id":"a\nb"}', Shape.EVENT).splitlines()
+    (line,) = lines_of(b'{"id":"a\nb"}', BodyShape.EVENT).splitlines()
     with pytest.raises(ValueError, match="control character"):
         json.loads(line)
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     """Row 9: the same on every path."""
-    for shape, body in ((Shape.LINES, b"{}\n"), (Shape.EVENT, b"{}"), (Shape.EVENTS, b"[{}]")):
+    for shape, body in ((BodyShape.LINES, b"{}\n"), (BodyShape.EVENT, b"{}"), (BodyShape.EVENTS, b"[{}]")):
         assert lines_of(b"\xef\xbb\xbf" + body, shape).split() == [b"{}"]
 
 
@@ -183,5 +183,5 @@ def test_binary_mode_is_the_same_event() -> None:
 @pytest.mark.parametrize("data", [b'{}, "subject": "c-other"', b"{", b"[" * 100_000, b"\xff"])
 def test_data_of_binary_mode_cannot_leave_its_place(data: bytes) -> None:
     """What is written into the event unseen could name another customer."""
-    with pytest.raises(Broken):
+    with pytest.raises(MalformedBody):
         event_of({"id": "a"}, data)

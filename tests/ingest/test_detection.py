@@ -43,7 +43,7 @@ def own(name: str) -> bytes:
 
 def proposed(framed: Lines) -> list[str]:
     """The formats that come first."""
-    found = detection.readings(framed)
+    found = detection.matches(framed)
     return [r.format for r in found if r.accepted and r.rank == found[0].rank]
 
 
@@ -83,4 +83,4 @@ def test_a_log_of_nothing_known_has_no_proposal(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("Dear diary,\ntoday nobody called.\n")
     assert proposed(detection.sample(frames(tmp_path / "a.log"))) == []
     (tmp_path / "empty.log").write_text("")
-    assert detection.readings(detection.sample(frames(tmp_path / "empty.log"))) == []
+    assert detection.matches(detection.sample(frames(tmp_path / "empty.log"))) == []

@@ -12,9 +12,9 @@ import pytest
 from ingest.decode import documents
 from ingest.decode.pipeline import Decoded, Decoder, SourceRules
 from ingest.files import block_reader
-from ingest.files.block_reader import UnreadableFile, frames, open_text
+from ingest.files.block_reader import UnreadableFile, frames, open_log
 from ingest.files.file_log import FileLog
-from ingest.files.fingerprint import Known, identify, skip
+from ingest.files.fingerprint import KnownFile, identify, skip
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
 
@@ -26,7 +26,7 @@ def lines(*ids: object) -> bytes:
 class Lake:
     """A reader that goes on where `known` says."""
 
-    def __init__(self, known: Sequence[Known]) -> None:
+    def __init__(self, known: Sequence[KnownFile]) -> None:
         self.offsets = {k.generation: k.offset for k in known}
 
     def assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
@@ -37,20 +37,20 @@ class Lake:
         raise AssertionError(partitions)
 
 
-def opened(files: Sequence[Path], known: Sequence[Known] = (), **options: int) -> FileLog:
+def opened(files: Sequence[Path], known: Sequence[KnownFile] = (), **options: int) -> FileLog:
     log = FileLog(files, "edge", known, lambda: Decoder("kong", SourceRules("edge"), OWNERS), **options)
     log.start(Lake(known))
     return log
 
 
-def read(log: FileLog) -> tuple[list[str], list[Known]]:
+def read(log: FileLog) -> tuple[list[str], list[KnownFile]]:
     """All event ids, and what the lake would remember."""
     ids: list[str] = []
-    known: dict[str, Known] = {}
+    known: dict[str, KnownFile] = {}
     while fetched := log.poll():
         ids += fetched.events["event_id"].to_pylist()
         generation = fetched.partition.generation
-        known[generation] = Known(
+        known[generation] = KnownFile(
             generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256
         )
     log.close()
@@ -196,7 +196,7 @@ def test_a_file_that_ends_before_the_offset_to_go_on_from_is_named(tmp_path: Pat
     path = tmp_path / "a.log"
     packed = PACKINGS[packing](lines(*range(2000)))
     path.write_bytes(packed[: len(packed) // 2])
-    with open_text(path) as text, pytest.raises(UnreadableFile, match=f"a.log: the {packing} file ends too early"):
+    with open_log(path) as text, pytest.raises(UnreadableFile, match=f"a.log: the {packing} file ends too early"):
         skip(text, len(lines(*range(2000))), str(path))
 
 
@@ -204,7 +204,7 @@ def test_a_file_that_ends_before_the_offset_to_go_on_from_is_named(tmp_path: Pat
 def test_a_packed_file_that_expands_a_thousandfold_takes_the_memory_of_a_block(tmp_path: Path, packing: str) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(PACKINGS[packing](bytes(64 << 20)))
-    with open_text(path) as text:
+    with open_log(path) as text:
         tracemalloc.start()
         size = sum(map(len, iter(lambda: block_reader.read(text, 1 << 20, str(path)), b"")))
         peak = tracemalloc.get_traced_memory()[1]
@@ -363,7 +363,7 @@ def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bo
     text = CHOSEN + chosen(*range(300)) + swapped + rows
     path = tmp_path / "a.log"
 
-    def letters(content: bytes, known: Sequence[Known]) -> tuple[list[str], list[Known]]:
+    def letters(content: bytes, known: Sequence[KnownFile]) -> tuple[list[str], list[KnownFile]]:
         path.write_bytes(gzip.compress(content) if packed else content)
         log = FileLog(
             [path], "edge", known, lambda: Decoder("cloudfront", SourceRules("edge"), OWNERS), block_bytes=700
@@ -372,7 +372,7 @@ def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bo
         found, seen = [], list(known)
         while fetched := log.poll():
             found += [row["reason"] for row in fetched.refused.to_pylist() if not row["raw"].startswith(b"#")]
-            seen = [Known(fetched.partition.generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256)]  # fmt: skip
+            seen = [KnownFile(fetched.partition.generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256)]  # fmt: skip
         log.close()
         return found, seen
 

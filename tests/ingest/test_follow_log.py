@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from ingest.decode.pipeline import Decoder, SourceRules
 from ingest.files import file_log
-from ingest.files.block_reader import Piece
-from ingest.files.fingerprint import Known
+from ingest.files.block_reader import ReadBlock
+from ingest.files.fingerprint import KnownFile
 from ingest.files.follow_log import FollowLog
-from ingest.files.open_files import NAMES_MAX, Held
-from ingest.files.watcher import Found
+from ingest.files.open_files import NAMES_MAX, OpenFiles
+from ingest.files.watcher import WatchedFiles
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
 
@@ -45,14 +45,14 @@ class Site:
         self.problems: list[str] = []
         self.half = b""  # the rest of a line that was begun
         self.rotations = 0
-        self.known: dict[str, Known] = {}
+        self.known: dict[str, KnownFile] = {}
         self.by_name = by_name
         self.restart()
 
-    def find(self) -> Found:
+    def find(self) -> WatchedFiles:
         others = sorted(p for p in self.folder.iterdir() if p != self.path)
         mine = [self.path] if self.path.exists() else []
-        return Found(mine, others, [self.path]) if self.by_name else Found([*others, *mine])
+        return WatchedFiles(mine, others, [self.path]) if self.by_name else WatchedFiles([*others, *mine])
 
     def restart(self) -> None:
         """Die, and come again with what the lake knows."""
@@ -76,7 +76,7 @@ class Site:
             assert fetched.partition in self.partitions
             name = fetched.partition.generation
             assert fetched.from_offset == (self.known[name].offset if name in self.known else 0)
-            self.known[name] = Known(
+            self.known[name] = KnownFile(
                 name, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256
             )
             self.read += fetched.events["event_id"].to_pylist()
@@ -304,7 +304,7 @@ def test_of_many_names_only_the_first_are_held(tmp_path: Path) -> None:
     names = [tmp_path / str(i) for i in range(NAMES_MAX + 5)]
     for name in names:
         name.touch()
-    logs = Held()
+    logs = OpenFiles()
     assert logs.elsewhere(names) == []
     for name in names:
         name.rename(f"{name}.old")
@@ -356,7 +356,7 @@ def test_a_log_that_is_cut_and_grows_past_the_offset_while_it_is_read_is_not_tak
     site.whole()
     pieces = file_log.pieces
 
-    def cut_before(*args: Any) -> Iterator[Piece]:
+    def cut_before(*args: Any) -> Iterator[ReadBlock]:
         monkeypatch.setattr(file_log, "pieces", pieces)
         shutil.copyfile(site.path, tmp_path / "access.log.1")
         site.path.write_bytes(b"".join(site.new_line() for _ in range(6)))

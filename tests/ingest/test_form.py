@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.decode.framing import split_lines
-from ingest.decode.pausing import WINDOW_ENTRIES, Form, FormLog, Forms, another
+from ingest.decode.pausing import WINDOW_ENTRIES, FormCheck, FormChecks, PausingLog, another
 from ingest.decode.pipeline import Decoder, SourceRules
 from schemas.log import Fetched, Origin, Partition
 from schemas.reasons import FORM, FORM_IF_ANOTHER_FITS, Reason
@@ -46,7 +46,7 @@ def test_what_a_stranger_can_bring_about_is_no_question_of_form() -> None:
     late = {Reason.TOO_LATE, Reason.IN_FUTURE}
     assert not (FORM | FORM_IF_ANOTHER_FITS) & (attribution | chosen | late)
     for reason in attribution | chosen | late:
-        form = Form("kong", 0)
+        form = FormCheck("kong", 0)
         form.add(1_000, refused(*[reason] * 1_000))
         assert not form.is_bad
 
@@ -57,7 +57,7 @@ def test_what_a_stranger_can_bring_about_is_no_question_of_form() -> None:
 )
 def test_the_share_is_measured_exactly(percent: int, bad: int, is_bad: bool) -> None:  # a case
     """The agreed share itself is allowed; one entry more is too many. 100 never pauses."""
-    form = Form("kong", percent)
+    form = FormCheck("kong", percent)
     form.add(200, refused(*["NOT_JSON"] * bad))
     assert form.is_full
     assert form.is_bad == is_bad
@@ -65,7 +65,7 @@ def test_the_share_is_measured_exactly(percent: int, bad: int, is_bad: bool) -> 
 
 def test_old_good_entries_do_not_outweigh_new_bad_ones() -> None:
     """A gateway whose log format changes after ten million lines is noticed as soon as one that begins so."""
-    form = Form("kong", 50)
+    form = FormCheck("kong", 50)
     form.add(10_000_000, refused())
     form.add(WINDOW_ENTRIES, refused(*["NOT_JSON"] * WINDOW_ENTRIES))
     assert form.is_bad
@@ -75,12 +75,12 @@ def test_lines_that_are_no_requests_count_only_where_another_format_reads_them()
     """Error logs and failed handshakes are harmless, and strangers can make many; the requests of another gateway are a wrong format."""
     _, harmless = decoded(*[b'{"level":"error","msg":"no request"}\n'] * 300)
     assert set(harmless["reason"].to_pylist()) == {"NOT_A_REQUEST"}
-    form = Form("kong", 50)
+    form = FormCheck("kong", 50)
     form.add(300, harmless)
     assert not form.is_bad
     _, foreign = decoded(*(line(kong(f"id-{n}")) for n in range(300)), format_name="cloudflare")
     assert set(foreign["reason"].to_pylist()) == {"NOT_A_REQUEST"}
-    form = Form("cloudflare", 50)
+    form = FormCheck("cloudflare", 50)
     form.add(300, foreign)
     assert (form.is_bad, form.fits) == (True, "kong")
     assert another(harmless, "kong") is None
@@ -111,14 +111,14 @@ class Pieces:
         )
 
 
-def handed(log: FormLog) -> list[tuple[int, int]]:
+def handed(log: PausingLog) -> list[tuple[int, int]]:
     """The offsets of what it hands on until it has nothing."""
     return [(fetched.from_offset, fetched.to_offset) for fetched in iter(log.poll, None)]
 
 
 def test_nothing_is_handed_on_of_what_pauses_a_source() -> None:
     """What came before is; so the next reader finds the rest new."""
-    log = FormLog(Pieces((500, 0), (100, 100), (0, 200), (500, 0)), "kong", 50, ends=True)
+    log = PausingLog(Pieces((500, 0), (100, 100), (0, 200), (500, 0)), "kong", 50, ends=True)
     assert handed(log) == [(0, 500), (500, 700)]
     assert log.paused is not None
     assert (log.paused.partition, log.paused.from_offset, log.paused.entries, log.paused.refused) == (
@@ -133,7 +133,7 @@ def test_nothing_is_handed_on_of_what_pauses_a_source() -> None:
 
 def test_a_log_that_ends_is_judged_however_short_it_is() -> None:
     """A file of three lines in another format is a wrong format, too."""
-    log = FormLog(Pieces((1, 2)), "kong", 50, ends=True)
+    log = PausingLog(Pieces((1, 2)), "kong", 50, ends=True)
     assert handed(log) == []
     assert log.paused is not None
 
@@ -141,7 +141,7 @@ def test_a_log_that_ends_is_judged_however_short_it_is() -> None:
 def test_a_log_that_goes_on_holds_few_bad_entries_back_until_more_have_come() -> None:
     """One bad line of one is no wrong format. It is handed on with the good ones that come, and pauses the source if none do."""
     pieces = Pieces((0, 1))
-    log = FormLog(pieces, "kong", 50, ends=False)
+    log = PausingLog(pieces, "kong", 50, ends=False)
     assert handed(log) == []
     assert log.paused is None
     pieces.more((1, 0))
@@ -163,7 +163,7 @@ def test_what_is_held_of_a_partition_that_is_taken_away_is_dropped() -> None:
             return None
 
     pieces = Pieces((0, 5))
-    log = FormLog(pieces, "kong", 50, ends=False)
+    log = PausingLog(pieces, "kong", 50, ends=False)
     log.start(Reader())
     assert handed(log) == []
     log.revoked([OTHER])
@@ -176,7 +176,7 @@ def test_what_is_held_of_a_partition_that_is_taken_away_is_dropped() -> None:
 @given(st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), max_size=12), st.integers(0, 100), st.booleans())
 def test_what_is_handed_on_is_whole_and_in_order(pieces: list[tuple[int, int]], percent: int, ends: bool) -> None:
     """A prefix of the log, without a hole; all of it where nothing pauses and the log ends."""
-    log = FormLog(Pieces(*pieces), "kong", percent, ends=ends)
+    log = PausingLog(Pieces(*pieces), "kong", percent, ends=ends)
     got = handed(log)
     total = sum(good + bad for good, bad in pieces)
     assert [start for start, _ in got] == [0, *(end for _, end in got)][: len(got)]
@@ -188,7 +188,7 @@ def test_what_is_handed_on_is_whole_and_in_order(pieces: list[tuple[int, int]], 
 
 def test_sources_of_a_topic_are_judged_apart() -> None:
     """One that is bad is paused for good, in this format; the others go on."""
-    forms = Forms(lambda source: 100 if source == "accepted" else 50)
+    forms = FormChecks(lambda source: 100 if source == "accepted" else 50)
     bad = refused(*["NOT_JSON"] * 200)
     assert forms.judge("kong", "edge", 200, bad)
     assert forms.judge("kong", "edge", 200, refused())

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.decode.pipeline import Decoder, SourceRules
-from ingest.http.bodies import Shape, lines_of
-from ingest.http.verdicts import ROWS_MAX, Receipt, Sent, judge
+from ingest.http.bodies import BodyShape, lines_of
+from ingest.http.verdicts import ROWS_MAX, RequestLines, Verdict, judge
 from schemas.reasons import Reason
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 
@@ -20,11 +20,11 @@ EVENTS = Decoder("cloudevents", SourceRules(""), OWNERS)
 APACHE = Decoder("apache", SourceRules(""), OWNERS)
 
 
-def receipts(*texts: bytes, decoder: Decoder = KONG, has_key: bool = False) -> list[Receipt]:
-    return judge([Sent(text, T0_US, has_key) for text in texts], decoder, 35 * DAY_US, 5 * MINUTE_US)
+def receipts(*texts: bytes, decoder: Decoder = KONG, has_key: bool = False) -> list[Verdict]:
+    return judge([RequestLines(text, T0_US, has_key) for text in texts], decoder, 35 * DAY_US, 5 * MINUTE_US)
 
 
-def receipt(text: bytes, **kept: Any) -> Receipt:
+def receipt(text: bytes, **kept: Any) -> Verdict:
     (one,) = receipts(text, **kept)
     return one
 
@@ -37,7 +37,7 @@ def cloud(event_id: str, **changes: Any) -> dict[str, Any]:
 def test_a_good_request_is_sent_on_as_it_came() -> None:
     """Not a byte is touched: what ingest reads is what the sender wrote."""
     text = line(kong("a")) + b"\n\r\n" + line(kong("b"))
-    assert receipt(text) == Receipt(2, [], text)
+    assert receipt(text) == Verdict(2, [], text)
 
 
 def test_refused_events_are_told_by_their_place_and_not_sent() -> None:
@@ -65,7 +65,7 @@ def test_requests_are_judged_apart_though_together() -> None:
 def test_limits_of_time_are_measured_from_each_request() -> None:
     """Requests that are judged together came at different times."""
     text = line(kong("a"))
-    late, early, good = (Sent(text, T0_US + d, has_key=False) for d in (36 * DAY_US, -6 * MINUTE_US, 0))
+    late, early, good = (RequestLines(text, T0_US + d, has_key=False) for d in (36 * DAY_US, -6 * MINUTE_US, 0))
     found = judge([late, early, good], KONG, 35 * DAY_US, 5 * MINUTE_US)
     assert [[x.code for x in r.refused] for r in found] == [[Reason.TOO_LATE], [Reason.IN_FUTURE], []]
 
@@ -84,7 +84,7 @@ def test_an_event_that_nobody_would_know_again_needs_a_named_request() -> None:
     text = line(kong(None)) + line(kong("b"))
     found = receipt(text)
     assert (found.accepted, [(r.place, r.code) for r in found.refused]) == (1, [(0, Reason.NO_ID)])
-    assert receipt(text, has_key=True) == Receipt(2, [], text)
+    assert receipt(text, has_key=True) == Verdict(2, [], text)
 
 
 def test_a_line_with_one_nameless_event_is_refused_whole() -> None:
@@ -99,7 +99,7 @@ def test_too_many_events_are_counted_and_left_alone() -> None:
     one = line(cloud("a"))
     most, more, good = receipts(one * ROWS_MAX, one * (ROWS_MAX + 1), one, decoder=EVENTS)
     assert (most.accepted, most.too_many) == (ROWS_MAX, 0)
-    assert more == Receipt(0, (), b"", ROWS_MAX + 1)
+    assert more == Verdict(0, (), b"", ROWS_MAX + 1)
     assert good.accepted == 1
 
 
@@ -125,7 +125,7 @@ BAD = [b"x", b"{", b"[]", b"5", b"\xff", b'{"specversion":"1.0"}', json.dumps(cl
 def test_the_books_of_every_request_balance(wanted: list[list[bytes | None]]) -> None:
     """However requests are put together: accepted and refused are what was sent, and the good lines are the ones sent on."""
     texts = [
-        lines_of(b"\n".join(json.dumps(cloud(f"{i}-{j}")).encode() if bad is None else bad for j, bad in enumerate(rows)), Shape.LINES)
+        lines_of(b"\n".join(json.dumps(cloud(f"{i}-{j}")).encode() if bad is None else bad for j, bad in enumerate(rows)), BodyShape.LINES)
         for i, rows in enumerate(wanted)
     ]  # fmt: skip
     for i, (rows, found) in enumerate(zip(wanted, receipts(*texts, decoder=EVENTS), strict=True)):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ingest.decode.formats import UnknownFormat
 from ingest.decode.pipeline import Decoder, SourceRules
 from ingest.kafka import records
-from ingest.kafka.records import Read, Reading, Records
+from ingest.kafka.records import DecodedBatch, Records, SourceDecoder
 from schemas.kafka import wire
 from schemas.kafka.partitions import partitions_of
 from schemas.kafka.topics import MESSAGE_BYTES_MAX
@@ -19,11 +19,12 @@ from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 DAY_US = 86_400_000_000
 HEADERS = [("format", b"kong"), ("source", b"edge")]
 KNOWN = {
-    name: Reading(Decoder(name, SourceRules("edge"), OWNERS), 35 * DAY_US, 300_000_000) for name in ("kong", "nginx")
+    name: SourceDecoder(Decoder(name, SourceRules("edge"), OWNERS), 35 * DAY_US, 300_000_000)
+    for name in ("kong", "nginx")
 }
 
 
-def reading(format_name: str, source: str) -> Reading:
+def reading(format_name: str, source: str) -> SourceDecoder:
     if format_name not in KNOWN:
         raise UnknownFormat(f"unknown format {format_name!r} of {source}")
     return KNOWN[format_name]
@@ -39,11 +40,11 @@ def batch(*values: bytes | None, headers: Any = HEADERS, partitions: Any = None,
     return Records(list(values), per_record, where, offsets, np.full(count, received_ms * 1000))
 
 
-def read(given_records: Records) -> Read:
+def read(given_records: Records) -> DecodedBatch:
     return records.read(given_records, reading, lambda p: f"gateway.access/{p}@id")
 
 
-def rows(result: Read) -> list[tuple[str, int, int, str]]:
+def rows(result: DecodedBatch) -> list[tuple[str, int, int, str]]:
     """generation, position, item, event id of all entries, by place."""
     columns = ("generation", "position", "item", "event_id")
     return sorted(tuple(row[c] for c in columns) for t in (result.events, result.refused) for row in t.to_pylist())
@@ -92,7 +93,7 @@ def test_derived_ids_of_a_named_request_are_those_of_the_request_wherever_it_lan
     """`tollbook serve` says which request a record is of: sent again, to another partition, the lines are known. Limits hold."""
     lines = [line(kong(None, client_ip=f"203.0.113.{n}")) for n in range(3)]
 
-    def sent(*values: bytes, partition: int) -> Read:
+    def sent(*values: bytes, partition: int) -> DecodedBatch:
         starts = [sum(map(len, values[:i])) for i in range(len(values))]
         headers = [[*HEADERS, ("request", b"f00"), ("position", str(at).encode())] for at in starts]
         return read(batch(*values, headers=headers, partitions=[partition] * len(values)))

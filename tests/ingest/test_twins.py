@@ -19,7 +19,7 @@ from ingest.attribution.catalog_rules import attribution
 from ingest.decode import field_layout, formats
 from ingest.decode.framing import Lines, split_lines
 from ingest.decode.pipeline import LIMITS, NO_LIMITS, Attribution, Decoded, Decoder, SourceRules, prepare
-from ingest.decode.template_cache import Bounds, Origin, Twins
+from ingest.decode.template_cache import LineBounds, LineOrigin, TemplateCache
 from kernels import json_scan as kernel
 from kernels.json_layout import STEPS_MAX
 from tests.ingest.cloud_lines import CASES
@@ -34,7 +34,7 @@ FORMATS = ["aws_apigw", "kong"]
 LINES = {name: [row.line for row in rows] for name, rows in GOOD.items()} | {
     name: [case.text for case in rows[0]] for name, rows in CASES.items()
 }
-WITH_TWINS = [name for name in formats.names() if field_layout.of_format(name)]
+WITH_TWINS = [name for name in formats.names() if field_layout.layout_of(name)]
 APIGW = {
     "requestId": "r-1", "extendedRequestId": "x-1", "stage": "prod", "ip": "203.0.113.9", "userArn": "-", "apiKeyId": "k-acme",
     "requestTimeEpoch": str(T0_MS), "requestTime": "01/Oct/2026:00:00:00 +0000", "httpMethod": "GET", "resourcePath": "/v1/orders/{id}",
@@ -266,7 +266,7 @@ def own_lines(format_name: str) -> list[str]:
 
 def varying_names(format_name: str) -> set[str]:
     """What its header says varies."""
-    return {path[-1] for path, _ in field_layout.said(formats.statement(format_name), "Varying")}
+    return {path[-1] for path, _ in field_layout.header_paths(formats.statement(format_name), "Varying")}
 
 
 def leaves(made: Any, called: str = "") -> list[tuple[Any, Any, str]]:
@@ -617,7 +617,7 @@ def test_a_partner_field_tells_twins_apart() -> None:
 @pytest.mark.parametrize("field", ["consumer", "consumer/id/x", "started_at"])
 def test_a_partner_field_among_the_members_of_the_format(field: str) -> None:
     """It cannot be told apart there: the statement reads every line."""
-    assert field_layout.of_format("kong", field) is None
+    assert field_layout.layout_of("kong", field) is None
     same(pair("kong", SourceRules("edge", partner_field=field)), b"".join(line(kong(f"id-{n}")) for n in range(20)))
 
 
@@ -697,16 +697,18 @@ def test_an_envelope_of_several_has_no_twin() -> None:
 def test_more_kinds_than_there_is_room_for(room: int) -> None:
     """What finds no room is read; in the next block others have their turn."""
     alone, _ = pair("kong")
-    found = field_layout.of_format("kong")
+    found = field_layout.layout_of("kong")
     assert found is not None
-    twins = Twins(found, room)
+    twins = TemplateCache(found, room)
     chance = random.Random(1)
     for _ in range(3):
         kinds = chance.sample(range(1000), 20)
         framed = split_lines(b"".join(line(kong(f"id-{n}", route__name=f"r{kinds[n % 20]}")) for n in range(200)), 0)
         spans = np.tile(np.array([0, 1 << 62]), (200, 1))
-        bounds = Bounds(spans, np.zeros(200, np.int64), np.zeros(1, np.int64))
-        events, refused = twins.decode(framed, Origin("edge", "gen"), bounds, lambda lines: alone.decode(lines, "gen"))
+        bounds = LineBounds(spans, np.zeros(200, np.int64), np.zeros(1, np.int64))
+        events, refused = twins.decode(
+            framed, LineOrigin("edge", "gen"), bounds, lambda lines: alone.decode(lines, "gen")
+        )
         assert events.to_pylist() == alone.decode(framed, "gen").events.to_pylist()
         assert refused.num_rows == 0
 
@@ -742,10 +744,10 @@ def test_twins_are_found_in_small_blocks_too_once_there_were_many_lines() -> Non
 def test_what_is_prepared_is_what_lines_are_read_with() -> None:
     """Compiled for other kinds of arrays it would have been loaded in vain."""
     prepare("kong")
-    prepared = list(kernel.find.signatures)
+    prepared = list(kernel.scan.signatures)
     same(pair("kong"), b"".join(line(kong(f"id-{n}")) for n in range(3)))
     assert len(prepared) == 1
-    assert kernel.find.signatures == prepared
+    assert kernel.scan.signatures == prepared
 
 
 def test_where_nothing_can_be_written_the_loop_is_compiled_all_the_same() -> None:

@@ -9,7 +9,7 @@ from aggregate.landing.known_topics import Topic, recognise
 from aggregate.landing.land import Land, Landed
 from billing.catalog import loading as catalogs
 from ingest.kafka import records
-from ingest.kafka.records import Outgoing, Records
+from ingest.kafka.records import OutgoingMessage, Records
 from lake import tables as lake
 from schemas.kafka import wire
 from schemas.log import AccessPartition, Fetched, Partition, Reader
@@ -38,7 +38,7 @@ class Access:
         self._received_us = received_ms * 1000
         self._records: dict[int, list[tuple[bytes, Headers, bytes | None]]] = {}
         self._read: dict[int, int] = {}
-        self._messages: dict[Partition, list[Outgoing]] = {}
+        self._messages: dict[Partition, list[OutgoingMessage]] = {}
         lake.create(self.lake)
         recognise(self.lake, Topic("usage.events", "e", EVENTS_PARTITIONS))
         recognise(self.lake, Topic("usage.dead", "d", 1))
@@ -98,7 +98,7 @@ class Access:
 class _Messages:
     """Messages of `usage.events` and `usage.dead` as the log."""
 
-    def __init__(self, messages: Mapping[Partition, Sequence[Outgoing]]) -> None:
+    def __init__(self, messages: Mapping[Partition, Sequence[OutgoingMessage]]) -> None:
         self._messages = messages
         self._next: dict[Partition, int] = {}
 

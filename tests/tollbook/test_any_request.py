@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from billing.catalog import loading as catalogs
 from ingest.decode.pipeline import prepare
 from ingest.http import api as http_api
-from ingest.http.admission import Attempts, Meter, Room
-from ingest.http.authentication import Callers
+from ingest.http.admission import FailedAttempts, MemoryBudget, RateLimiter
+from ingest.http.authentication import Authenticator
 from ingest.http.batching import Batcher
 from ingest.http.delivery import Delivery
 from ingest.http.producers import Issuer, read
@@ -85,11 +85,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     delivery = Delivery(producer, "gateway.access", 2)
     log = logging.getLogger("any-request")
     api = http_api.app()
-    api.state.edge = http_api.Edge(
-        callers=Callers(read(folder / "producers.yaml"), no_keys, time.monotonic),
-        meter=Meter(time.monotonic),
-        room=Room(64 << 20),
-        attempts=Attempts(time.monotonic),
+    api.state.edge = http_api.ApiContext(
+        callers=Authenticator(read(folder / "producers.yaml"), no_keys, time.monotonic),
+        meter=RateLimiter(time.monotonic),
+        room=MemoryBudget(64 << 20),
+        attempts=FailedAttempts(time.monotonic),
         batcher=batcher,
         delivery=delivery,
         now=lambda: NOW,

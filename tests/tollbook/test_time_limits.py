@@ -45,7 +45,7 @@ def by_kafka(book: Catalog, received_ms: int) -> tuple[str, str] | None:
 def by_http(book: Catalog, received_ms: int) -> tuple[str, str] | None:
     """`tollbook serve`, by the time of the request."""
     how = http_server.readings(book)("kong", "edge")
-    sent = verdicts.Sent(log(), received_ms * 1000, has_key=False)
+    sent = verdicts.RequestLines(log(), received_ms * 1000, has_key=False)
     (found,) = verdicts.judge([sent], how.decoder, how.max_age_us, how.max_future_us)
     return (found.refused[0].code, found.refused[0].message) if found.refused else None
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from confluent_kafka import Consumer, KafkaException
 
 from ingest.kafka.records import Records
-from ingest.replay.refetch import recalled
+from ingest.replay.refetch import refetched
 from schemas.log import AccessPartition
 from tollbook.kafka.cluster import Cluster
 from tollbook.kafka.errors import decided
@@ -33,7 +33,7 @@ class AccessRecords:
     def _records(self, place: AccessPartition, offsets: Sequence[int]) -> Iterator[Records]:
         with self._consumer() as consumer:
             try:
-                yield from recalled(consumer, place.topic, place.number, offsets)
+                yield from refetched(consumer, place.topic, place.number, offsets)
             except KafkaException as exc:
                 raise decided(exc.args[0], f"reading {place.file}", self._config.bootstrap_servers) from exc
 

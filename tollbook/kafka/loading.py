@@ -20,12 +20,12 @@ from ingest.files.block_reader import (
     is_complete_json,
     is_document,
     is_packed,
-    open_text,
+    open_log,
     packed_position,
     read,
 )
-from ingest.files.fingerprint import FileChanged, Identified, Known, identify
-from ingest.files.watcher import Watch
+from ingest.files.fingerprint import FileChanged, IdentifiedFile, KnownFile, identify
+from ingest.files.watcher import FileWatcher
 from ingest.kafka.sending import produce
 from schemas.halts import Halt, Halted
 from schemas.kafka.partitions import partition_of_key
@@ -33,7 +33,7 @@ from tollbook.local_run.run import Stop
 
 RECORD_BYTES = 256 << 10
 _BLOCK_BYTES = 4 << 20
-_NOTHING: Mapping[str, Known] = {}
+_NOTHING: Mapping[str, KnownFile] = {}
 
 
 class Chunk(NamedTuple):
@@ -61,7 +61,7 @@ class Loaded(NamedTuple):
     problems: list[str]
     waiting: dict[str, int]
     troubled: frozenset[Path] = frozenset()
-    known: Mapping[str, Known] = _NOTHING  # by generation
+    known: Mapping[str, KnownFile] = _NOTHING  # by generation
     short: Sequence[Path] = ()  # what has another name once it has grown
 
 
@@ -77,8 +77,8 @@ def load(
     final: bool = False,
     spread: bool = False,
     accept_form_errors: bool = False,
-    known: Mapping[str, Known] = _NOTHING,
-    begin: Callable[[Mapping[str, Known]], None] = lambda _: None,
+    known: Mapping[str, KnownFile] = _NOTHING,
+    begin: Callable[[Mapping[str, KnownFile]], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> Loaded:
     """Send all lines of `files` and wait until the broker has them. Raises Halted when it does not take them.
@@ -97,7 +97,7 @@ def load(
     waiting: dict[str, int] = {}
     failed: list[str] = []
     reached = dict(known)
-    first: list[Identified] = []
+    first: list[IdentifiedFile] = []
     one = partition_of_key(source, partitions)
 
     def delivered(error: KafkaError | None, _: Message) -> None:
@@ -114,7 +114,7 @@ def load(
             for chunk in chunks(found, lines_max, reached.get(found.generation), final=final, waiting=waiting):
                 if found.generation not in reached:
                     _check_format(path, chunk, format_name, accept=accept_form_errors)
-                    nothing = Known(
+                    nothing = KnownFile(
                         found.generation, found.head_bytes, found.head_sha256, 0, fingerprint.tail_sha256(b"")
                     )
                     begin({**reached, found.generation: nothing})
@@ -142,13 +142,13 @@ def load(
 
 
 def follow(
-    watch: Watch,
-    send: Callable[[Sequence[Path], Mapping[str, Known]], Loaded],
-    known: Mapping[str, Known],
+    watch: FileWatcher,
+    send: Callable[[Sequence[Path], Mapping[str, KnownFile]], Loaded],
+    known: Mapping[str, KnownFile],
     *,
     stop: Stop,
     look_s: float,
-    keep: Callable[[Mapping[str, Known]], None],
+    keep: Callable[[Mapping[str, KnownFile]], None],
     tell: Callable[[Loaded], None],
 ) -> Loaded:
     """Send what is new in files that grow, look after look, until `stop`; the sum of all.
@@ -206,38 +206,40 @@ def _too_long_named(path: Path, chunk: Chunk) -> Iterator[None]:
         ) from exc
 
 
-def _identified(path: Path, reached: Mapping[str, Known], before: Sequence[Identified]) -> Identified | None:
+def _identified(
+    path: Path, reached: Mapping[str, KnownFile], before: Sequence[IdentifiedFile]
+) -> IdentifiedFile | None:
     """What a file is; None if it is a copy of one that was sent just before, or of its beginning."""
     try:
         return identify(path, list(reached.values()))
     except FileChanged:
         alone = identify(path, [])
-        if any(fingerprint.told_apart(other, alone) is None for other in before):
+        if any(fingerprint.distinguished(other, alone) is None for other in before):
             return None
         raise
 
 
-def _short(sent: Sequence[Identified]) -> list[Path]:
+def _short(sent: Sequence[IdentifiedFile]) -> list[Path]:
     """Files that are named by fewer bytes than usual, and are not at rest."""
     return [s.path for s in sent if s.head_bytes < fingerprint.HEAD_BYTES and s.path.exists() and not is_packed(s.path)]
 
 
-def _after(found: Identified, chunk: Chunk, before: Known | None) -> Known:
+def _after(found: IdentifiedFile, chunk: Chunk, before: KnownFile | None) -> KnownFile:
     """How far a file is sent with this chunk."""
     end = chunk.position + len(chunk.text)
     head = (found.head_bytes, found.head_sha256) if before is None else (before.head_bytes, before.head_sha256)
-    return Known(found.generation, *head, end, fingerprint.tail_sha256(chunk.before + chunk.text))
+    return KnownFile(found.generation, *head, end, fingerprint.tail_sha256(chunk.before + chunk.text))
 
 
 def chunks(
-    found: Identified, lines_max: int, known: Known | None, *, final: bool = False, waiting: dict[str, int]
+    found: IdentifiedFile, lines_max: int, known: KnownFile | None, *, final: bool = False, waiting: dict[str, int]
 ) -> Iterator[Chunk]:
     """The text of a file from where it is known, in pieces of at most `lines_max` whole lines and about RECORD_BYTES.
 
     Raises UnreadableFile, FileChanged.
     """
     path, position = found.path, 0 if known is None else known.offset
-    with open_text(path) as text:
+    with open_log(path) as text:
         before = fingerprint.skip(text, position, str(path))
         if known is not None and fingerprint.tail_sha256(before) != known.tail_sha256:
             raise FileChanged(fingerprint.changed(path))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ingest.files.fingerprint import Known
+from ingest.files.fingerprint import KnownFile
 from lake import tables as lake
 from tollbook.local_run.run import Busy
 
@@ -29,12 +29,12 @@ class Positions:
         self._source = source
         self._others = {} if path is None else _read(path)
         try:
-            rows = [Known(**row) for row in self._others.pop(source, [])]
+            rows = [KnownFile(**row) for row in self._others.pop(source, [])]
         except TypeError as exc:
             raise _bad(path, exc) from exc
-        self.known: Mapping[str, Known] = {row.generation: row for row in rows}
+        self.known: Mapping[str, KnownFile] = {row.generation: row for row in rows}
 
-    def keep(self, known: Mapping[str, Known]) -> None:
+    def keep(self, known: Mapping[str, KnownFile]) -> None:
         """Write them, whole or not at all, whenever the machine stops. Those of other sources stay as they are."""
         if self._path is None or known == self.known:
             return

@@ -17,13 +17,13 @@ from aggregate.landing.land import COMMIT_ENTRIES, Counts, Land
 from billing.usage.warehouse import Warehouse
 from ingest.attribution.catalog_rules import attribution, max_refused_percent, source_rules
 from ingest.decode import formats
-from ingest.decode.pausing import FormLog, Paused
+from ingest.decode.pausing import Paused, PausingLog
 from ingest.decode.pipeline import Decoder, prepare
 from ingest.files.block_reader import BLOCK_BYTES
 from ingest.files.file_log import FileLog
-from ingest.files.fingerprint import Known
+from ingest.files.fingerprint import KnownFile
 from ingest.files.follow_log import FollowLog
-from ingest.files.watcher import Found
+from ingest.files.watcher import WatchedFiles
 from lake import tables as lake
 from schemas.catalog.records import Catalog
 from schemas.log import Fetched, Reader
@@ -101,7 +101,7 @@ def run(
             final=final,
             block_bytes=block_bytes,
         )
-        judged = FormLog(
+        judged = PausingLog(
             _Watched(log, progress),
             format_name,
             100 if accept_form_errors else max_refused_percent(catalog, source),
@@ -166,7 +166,7 @@ def follow(
             lambda: Decoder(format_name, rules, owners),
             block_bytes=block_bytes,
         )
-        judged = FormLog(
+        judged = PausingLog(
             log, format_name, 100 if accept_form_errors else max_refused_percent(catalog, source), ends=False
         )
         total = Report(Counts(), [], [], {}, {})
@@ -266,7 +266,7 @@ def _by_time(paths: Iterable[Path]) -> list[Path]:
     return [path for _, path in sorted(timed)]
 
 
-def followed_files(names: Sequence[str]) -> Found:
+def followed_files(names: Sequence[str]) -> WatchedFiles:
     """What there is to read now, which may be nothing; and beside each file that was named itself, those that are called alike."""
     named: dict[Path, None] = {}
     kin: dict[Path, None] = {}
@@ -277,7 +277,7 @@ def followed_files(names: Sequence[str]) -> Found:
         if path.is_file() or not (path.exists() or glob.has_magic(name)):
             own[path] = None
             kin |= dict.fromkeys(_by_time(p for p in path.parent.glob(f"{glob.escape(path.stem)}*") if p.is_file()))
-    return Found(list(named), [path for path in kin if path not in named], list(own))
+    return WatchedFiles(list(named), [path for path in kin if path not in named], list(own))
 
 
 def _why_none(name: str) -> str:
@@ -288,10 +288,10 @@ def _why_none(name: str) -> str:
     return "no such file, folder or pattern; check the path"
 
 
-def known_files(root: Path, source: str) -> list[Known]:
+def known_files(root: Path, source: str) -> list[KnownFile]:
     """The generations of a source that the lake has read, with the offset each was read to."""
     rows = Warehouse(root, only=["reads"]).query("generations", {"source": source}).to_pylist()
-    return [Known(**row) for row in rows]
+    return [KnownFile(**row) for row in rows]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from ingest.decode.pipeline import Decoded, Decoder
 from ingest.files import fingerprint
 from ingest.files.block_reader import UnreadableFile
 from ingest.files.fingerprint import FileChanged
-from ingest.replay.lines import reread
+from ingest.replay.lines import replayed_lines
 from schemas.reasons import Reason
 from tollbook.local_run.run import known_files
 from tollbook.redrive.turn import DECODE_LINES, Turn, at_positions, entries_by_position
@@ -36,10 +36,10 @@ class FileReader:
         """Read the letters of one log again; `path` is where it is now, if it is at hand."""
         letters = self._apart(self._worker.letters(self._wanted, name), file)
         try:
-            again = reread(letters, path, self._decoder.layout_prefix)
+            again = replayed_lines(letters, path, self._decoder.layout_prefix)
         except UnreadableFile as exc:
             self._turn.problems.append(str(exc))
-            again = reread(letters, None, self._decoder.layout_prefix)
+            again = replayed_lines(letters, None, self._decoder.layout_prefix)
         for erased_by, mine in _by_erasure(letters):
             text = f"their text was erased ({erased_by}) and " if erased_by else ""
             away = f"{file}: {text}the log is not at hand; name it at the end of the command"

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aggregate.landing.redrive import Redrive, Wanted
-from ingest.kafka.records import Reading, Records
+from ingest.kafka.records import Records, SourceDecoder
 from ingest.replay.lines import places
 from ingest.replay.records import from_records, from_text
 from schemas.log import AccessPartition
@@ -23,7 +23,13 @@ class RecordReader:
     """Reads the letters of one partition of `gateway.access` after the other."""
 
     def __init__(
-        self, worker: Redrive, turn: Turn, wanted: Wanted, reading: Reading, format_name: str, recall: Recall | None
+        self,
+        worker: Redrive,
+        turn: Turn,
+        wanted: Wanted,
+        reading: SourceDecoder,
+        format_name: str,
+        recall: Recall | None,
     ) -> None:
         """Without `recall` only those are read that need no record."""
         self._worker = worker

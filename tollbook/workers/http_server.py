@@ -24,15 +24,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ingest.attribution.catalog_rules import attribution, limits_us, source_rules
 from ingest.decode.pipeline import Decoder
 from ingest.http import responses
-from ingest.http.admission import Crowd, Full, Limited, shown
-from ingest.http.api import Answered
-from ingest.http.authentication import Callers
+from ingest.http.admission import ConnectionLimits, Overloaded, RateLimited, shown
+from ingest.http.api import RequestOutcome
+from ingest.http.authentication import Authenticator
 from ingest.http.batching import Batcher
 from ingest.http.delivery import Delivery
 from ingest.http.producers import BadProducers, Issuer, Producers, read
-from ingest.http.responses import Code, Problem
+from ingest.http.responses import ApiProblem, Code
 from ingest.http.tokens import FetchFailed
-from ingest.kafka.records import Reading
+from ingest.kafka.records import SourceDecoder
 from schemas.catalog.records import Catalog
 from tollbook.workers import loop, metrics
 
@@ -68,7 +68,7 @@ class Patient(H11Protocol):
     """
 
     head_s = 30.0
-    crowd: Crowd
+    crowd: ConnectionLimits
     turned_away: Callable[[str], None]  # is told the address
     _late: asyncio.TimerHandle | None = None
     _address = ""
@@ -80,8 +80,8 @@ class Patient(H11Protocol):
         self._address = peer[0] if peer else ""
         try:
             self.crowd.enter(self._address)
-        except (Limited, Full) as exc:
-            self._turn_away(transport, "of this address" if isinstance(exc, Limited) else "at the moment")
+        except (RateLimited, Overloaded) as exc:
+            self._turn_away(transport, "of this address" if isinstance(exc, RateLimited) else "at the moment")
             return
         self._is_in = True
         super().connection_made(transport)
@@ -139,7 +139,7 @@ class Patient(H11Protocol):
 
 def _busy(detail: str) -> bytes:
     """The answer 503 as it goes over the wire."""
-    said = responses.of_problem(Problem(Code.BUSY, detail, retry_after_s=1, headers={"Connection": "close"}))
+    said = responses.of_problem(ApiProblem(Code.BUSY, detail, retry_after_s=1, headers={"Connection": "close"}))
     said.headers["X-Request-Id"] = secrets.token_hex(8)
     head = b"".join(b"%b: %b\r\n" % pair for pair in said.raw_headers)
     return b"HTTP/1.1 503 Service Unavailable\r\n" + head + b"\r\n" + bytes(said.body)
@@ -154,7 +154,7 @@ class Server:
         self._told_s: float | None = None
         held = {
             "head_s": address.head_s,
-            "crowd": Crowd(CONNECTIONS_MAX, address.of_one_max, address.proxies),
+            "crowd": ConnectionLimits(CONNECTIONS_MAX, address.of_one_max, address.proxies),
             "turned_away": staticmethod(self._turned_away),
         }
         self._socket = socket.create_server((address.host, address.port), family=_family(address.host), backlog=2048)
@@ -247,17 +247,17 @@ class ProducersFile:
         return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def readings(catalog: Catalog) -> Callable[[str, str], Reading]:
+def readings(catalog: Catalog) -> Callable[[str, str], SourceDecoder]:
     """How requests of a format and source are read: the same for all sources with the same rules, so that they are read together."""
     owners = attribution(catalog)
-    known: dict[tuple[object, ...], Reading] = {}
+    known: dict[tuple[object, ...], SourceDecoder] = {}
 
-    def reading(format_name: str, source: str) -> Reading:
+    def reading(format_name: str, source: str) -> SourceDecoder:
         rules = source_rules(catalog, source, None)._replace(source="")
         limits = limits_us(catalog, source)
         key = (format_name, rules, limits)
         if key not in known:
-            known[key] = Reading(Decoder(format_name, rules, owners), *limits)
+            known[key] = SourceDecoder(Decoder(format_name, rules, owners), *limits)
         return known[key]
 
     return reading
@@ -286,7 +286,7 @@ async def fetched(issuer: Issuer) -> bytes:
         raise FetchFailed(type(exc).__name__) from exc
 
 
-def told(answered: Answered) -> None:
+def told(answered: RequestOutcome) -> None:
     """Count an answer."""
     metrics.HTTP_REQUESTS.labels(answered.status).inc()
     metrics.HTTP_SECONDS.observe(answered.seconds)
@@ -300,7 +300,7 @@ class Parts(NamedTuple):
     """What runs, besides the server."""
 
     file: ProducersFile
-    callers: Callers
+    callers: Authenticator
     batcher: Batcher
     delivery: Delivery
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.attribution import catalog_rules
-from ingest.kafka.records import Reading
+from ingest.kafka.records import SourceDecoder
 from ingest.kafka.worker import Worker
 from schemas.catalog.records import Catalog
 from schemas.halts import Halt, Halted
@@ -16,12 +16,12 @@ from tollbook.workers import loop, metrics
 _READINGS_MAX = 64
 
 
-def readings(catalog: Catalog) -> Callable[[str, str], Reading]:
+def readings(catalog: Catalog) -> Callable[[str, str], SourceDecoder]:
     """How records of a format and source are read, made once each."""
     owners = catalog_rules.attribution(catalog)
-    known: dict[tuple[str, str], Reading] = {}
+    known: dict[tuple[str, str], SourceDecoder] = {}
 
-    def reading(format_name: str, source: str) -> Reading:
+    def reading(format_name: str, source: str) -> SourceDecoder:
         key = (format_name, source)
         if key not in known:
             if len(known) >= _READINGS_MAX:

@@ -13,8 +13,8 @@ from aggregate.landing.known_topics import Topic
 from aggregate.landing.land import COMMIT_ENTRIES
 from billing.catalog import loading as catalogs
 from ingest.attribution.catalog_rules import max_refused_percent
-from ingest.files.fingerprint import HEAD_BYTES, Known
-from ingest.files.watcher import Watch
+from ingest.files.fingerprint import HEAD_BYTES, KnownFile
+from ingest.files.watcher import FileWatcher
 from ingest.kafka.worker import Route, Worker
 from schemas.kafka import topics
 from tollbook.cli import progress
@@ -167,7 +167,7 @@ def load(
     producer = Producer({**kafka.producer_options(compression="zstd"), "log_level": 3})
 
     def send(
-        paths: Sequence[Path], kept: Positions, known: Mapping[str, Known], move: Callable[[Progress], None]
+        paths: Sequence[Path], kept: Positions, known: Mapping[str, KnownFile], move: Callable[[Progress], None]
     ) -> Loaded:
         total = sum(path.stat().st_size for path in paths if path.exists())
         return loading.load(
@@ -223,7 +223,7 @@ def _check_following(positions: Path | None, *, final: bool) -> None:
         )
 
 
-_Send = Callable[[Sequence[Path], Positions, Mapping[str, Known], Callable[[Progress], None]], Loaded]
+_Send = Callable[[Sequence[Path], Positions, Mapping[str, KnownFile], Callable[[Progress], None]], Loaded]
 
 
 def _following(
@@ -232,7 +232,7 @@ def _following(
     """Send what is new until SIGTERM."""
     with asked_to_stop() as stop:
         return loading.follow(
-            Watch(lambda: run.followed_files(files)), lambda paths, known: send(paths, kept, known, lambda _: None), kept.known,
+            FileWatcher(lambda: run.followed_files(files)), lambda paths, known: send(paths, kept, known, lambda _: None), kept.known,
             stop=stop, look_s=look_s, keep=kept.keep, tell=tell,
         )  # fmt: skip
 

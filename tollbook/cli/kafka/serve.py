@@ -7,8 +7,8 @@ from confluent_kafka import Producer
 
 from billing.catalog import loading as catalogs
 from ingest.http import api as http_api
-from ingest.http.admission import Attempts, Meter, Room
-from ingest.http.authentication import Callers
+from ingest.http.admission import FailedAttempts, MemoryBudget, RateLimiter
+from ingest.http.authentication import Authenticator
 from ingest.http.batching import Batcher
 from ingest.http.delivery import Delivery
 from schemas.kafka import topics
@@ -50,7 +50,7 @@ def serve(
     producer = Producer({**kafka.producer_options(linger_ms=_LINGER_MS), **PRODUCER}, logger=log)
     parts = http_server.Parts(
         file,
-        Callers(file.first, http_server.fetched, time.monotonic),
+        Authenticator(file.first, http_server.fetched, time.monotonic),
         Batcher(http_server.readings(book)),
         Delivery(producer, access.name, access.partitions),
     )
@@ -59,15 +59,15 @@ def serve(
     http_server.run(api, address, parts, log, loop.Options(metrics=metrics_address, watchdog_s=watchdog_s))
 
 
-def _edge(parts: http_server.Parts, http: HttpConfig, log: logging.Logger) -> http_api.Edge:
+def _edge(parts: http_server.Parts, http: HttpConfig, log: logging.Logger) -> http_api.ApiContext:
     """What the application works with: the running parts, its bounds and the clocks."""
-    room = Room(http.buffer_mib << 20)
+    room = MemoryBudget(http.buffer_mib << 20)
     metrics.HTTP_HELD.set_function(lambda: room.used)
-    return http_api.Edge(
+    return http_api.ApiContext(
         callers=parts.callers,
-        meter=Meter(time.monotonic),
+        meter=RateLimiter(time.monotonic),
         room=room,
-        attempts=Attempts(time.monotonic),
+        attempts=FailedAttempts(time.monotonic),
         batcher=parts.batcher,
         delivery=parts.delivery,
         now=lambda: the_time(None),

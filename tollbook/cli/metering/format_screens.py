@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ingest.decode.detection import Reading as Detected
+from ingest.decode.detection import FormatMatch as Detected
 from ingest.decode.formats import Format
 from tollbook.cli.terminal import out, sentence, table
 

@@ -48,7 +48,7 @@ def detect(
     Example: tollbook formats detect access.log
     """
     try:
-        found = detection.readings(detection.sample(frames(file)))
+        found = detection.matches(detection.sample(frames(file)))
     except UnreadableFile as exc:
         raise WrongUse(str(exc)) from exc
     likely = [r for r in found if r.accepted]
