@@ -1,1 +1,1 @@
-"""Compiled loops over bytes and arrays. Arrays in, arrays out; a kernel knows no log format. Imports nothing of ours."""
+"""Compiled loops over bytes and arrays. A kernel knows no log format and imports nothing outside this package."""

@@ -1,4 +1,4 @@
-"""Loops that Numba compiles. To load it takes half a second: what is done once is done without where it is not loaded yet."""
+"""Numba as the compiler of kernels. Loading it takes half a second, so that small jobs run without it."""
 
 import threading
 from typing import Any
@@ -7,19 +7,20 @@ _loaded = threading.Event()
 
 
 def is_loaded() -> bool:
-    """Whether compiled loops are at hand, since many lines are read."""
+    """Whether a kernel has been loaded, because the process reads many lines."""
     return _loaded.is_set()
 
 
 def mark_loaded() -> None:
-    """To be said by what has loaded one that is dear to load."""
+    """Call after loading a kernel that takes long to load."""
     _loaded.set()
 
 
 def compiled(**options: Any) -> Any:
-    """A loop compiled, and kept for the next process; where nothing can be written it is compiled anew in each.
+    """A decorator that compiles a loop and caches the result; a process that cannot write the cache compiles again.
 
-    Who holds an array is not counted (_nrt): they are borrowed, and to count at each call took as long as all else.
+    Kernels borrow arrays and do not count references to them (`_nrt=False`): counting at each call took as long as the
+    loop.
     """
     import numba  # noqa: PLC0415  see above
 

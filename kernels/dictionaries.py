@@ -1,6 +1,7 @@
-"""Columns that are coded by a dictionary. Dictionaries are written whole, into messages and files alike.
+"""Dictionary-coded columns. Messages and files contain the whole dictionary, used or not.
 
-A batch is coded before its refused entries are taken out of it: what is theirs alone must not go with the others, and stay.
+A batch is coded before its refused entries are filtered out, so that the values of refused entries must be dropped
+explicitly.
 """
 
 import numpy as np
@@ -11,7 +12,7 @@ _LOOK_ROWS = 16_384
 
 
 def without_unused(rows: pa.Table) -> pa.Table:
-    """`rows`, their coded columns without values that no row has."""
+    """`rows` without the dictionary values that no row uses."""
     rows = rows.unify_dictionaries()
     for at, field in enumerate(rows.schema):
         column = rows.column(at)
@@ -21,17 +22,17 @@ def without_unused(rows: pa.Table) -> pa.Table:
 
 
 def together(*tables: pa.Table) -> pa.Table:
-    """Their rows, each column in one piece and by one dictionary: of several pieces every `take` would join them anew."""
+    """The rows of all tables, one chunk and one dictionary per column: `take` would join chunks at each call."""
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
 def repeated(value: str, times: int) -> pa.DictionaryArray:
-    """A coded column that holds one value."""
+    """A coded column with one value in every row."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(times, np.int32)), pa.array([value], pa.string()))
 
 
 def _used(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """Of each value of a coded column, whether a row has it. Looks no further than until all were seen."""
+    """For each dictionary value, whether a row uses it. Stops as soon as every value has been seen."""
     used = np.zeros(len(column.chunk(0).dictionary), np.bool_)
     for chunk in column.chunks:
         codes = chunk.indices.drop_null().to_numpy()
@@ -43,7 +44,7 @@ def _used(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
 
 
 def _recoded(column: pa.ChunkedArray, used: npt.NDArray[np.bool_]) -> pa.ChunkedArray:
-    """The same column, coded by the used values alone."""
+    """The same column with a dictionary of the used values only."""
     values = column.chunk(0).dictionary.filter(pa.array(used))
     new_code = np.cumsum(used, dtype=np.int32) - np.int32(1)
     chunks = []

@@ -1,4 +1,4 @@
-"""Constants and arrays that the JSON scan (kernels/json_scan.py) shares with its callers. Loading this module does not load Numba."""
+"""Constants and arrays that the JSON scan (kernels/json_scan.py) shares with its callers. Does not load Numba."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,10 @@ import numpy.typing as npt
 
 WORD = 8  # bytes that a kernel compares and copies at once
 
-# The role of a member. ALIKE: lines of one template have the same bytes there. The others may differ from line to line: an id, times and
-# numbers are read, an address counts with its network, a request line with its method, and an UNREAD member never reaches an event.
+# The role of a member. ALIKE: lines of one template have the same bytes there. The other roles vary from line to line.
+# The scan
+# reads ids, times and numbers; it compares the network of an address and the method of a request line; it ignores
+# UNREAD members.
 (
     ALIKE, ID, ID_BEHIND, ADDRESS, UNREAD, REQUEST, TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS,
     LATENCY_PART, END, EPOCH,
@@ -28,11 +30,13 @@ ID_BYTES_MAX = 128
 OBJECTS_DEEP_MAX = 8
 STEPS_MAX = 128
 
-ENTRIES, WORDS, NO_ROOM = range(3)  # indexes of Known.counts
+ENTRIES, WORDS, NO_ROOM = range(3)  # indexes of TemplateTable.counts
 
-# The kinds of a step. CUT: no later step of the previous line is recorded. TAIL: the end of the line. OPENS: the beginning of an object.
-# OPENS_LIST: the same in a list of one object. SINGLE: a value. SCALAR_IN: in a list of {"key": …, "value": {…}} a scalar in an object of
-# one member. LISTED: any other value in such a list.
+# The kinds of a step. CUT: no later step of the previous line is recorded. TAIL: the end of the line. OPENS: an object
+# begins.
+# OPENS_LIST: a list with one object begins. SINGLE: a value. SCALAR_IN: in a list of {"key": …, "value": {…}}, a scalar
+# in an
+# object with one member. LISTED: any other value in such a list.
 CUT, TAIL, OPENS, OPENS_LIST, SINGLE, SCALAR_IN, LISTED = range(7)
 # The columns of a step.
 STEP = 13
@@ -42,7 +46,7 @@ STEP = 13
 
 
 class FieldLayout(NamedTuple):
-    """A tree of member names, as arrays. The line is object 0, and the members of object o are [first[o], first[o + 1])."""
+    """A tree of member names, as arrays. The line is object 0; the members of object o are [first[o], first[o + 1])."""
 
     first: npt.NDArray[np.int64]
     tags: npt.NDArray[np.int64]  # length, first and last byte of each name, compared before the name itself
@@ -56,45 +60,44 @@ class FieldLayout(NamedTuple):
         np.int64
     ]  # of an id or a number: its rank among the members that hold the same; the lowest rank counts
     nth: npt.NDArray[np.int64]  # of a member that varies: its index among those
-    strict: bool  # whether a line is unusual that repeats a name, or has very many
+    strict: bool  # whether a repeated name, or very many, make a line unusual
 
     @property
     def is_behind(self) -> bool:
-        """Whether an event's id may be an id of the line behind another text."""
+        """Whether an event id may be an id of the line with another text before it."""
         return bool((self.role == ID_BEHIND).any())
 
 
 class TemplateTable(NamedTuple):
-    """The hash table of the keys seen so far. The scan fills it."""
+    """The hash table of all template keys seen so far. The scan fills it."""
 
     slots: npt.NDArray[np.int32]  # open addressing; -1: free
     hashes: npt.NDArray[np.uint64]
     at: npt.NDArray[np.int64]  # the key of entry e is words[at[e] : at[e + 1]]
     words: npt.NDArray[np.uint64]
-    plain: npt.NDArray[np.uint8]  # a bit for each number that is read from the line
+    plain: npt.NDArray[np.uint8]  # one bit for each number that the scan reads from the line
     first: npt.NDArray[np.int64]  # the line that added the entry
     counts: npt.NDArray[np.int64]  # ENTRIES and WORDS in use; NO_ROOM: lines whose key did not fit
 
 
 class ScanResult(NamedTuple):
-    """What the scan found in each line. `entry` is -1 where the scan leaves the line to the caller."""
+    """The result of a scan, one row per line. `entry` is the line's template, or -1 where the scan cannot tell."""
 
     entry: npt.NDArray[np.int32]
     numbers: npt.NDArray[np.int64]
-    id_text: npt.NDArray[
-        np.uint8
-    ]  # the ids, copied as they are met: fetching them from all over the block later takes longer
+    id_text: npt.NDArray[np.uint8]  # all ids, copied during the scan, which is faster than later
     id_end: npt.NDArray[np.int64]  # one number: how much of id_text is filled
     id_at: npt.NDArray[np.int64]
     id_length: npt.NDArray[np.int32]
 
 
 class ScanBuffers(NamedTuple):
-    """The scan's working memory.
+    """The working memory of a scan.
 
-    `steps` describe the previous line: each step is the bytes [FROM, TO) and a value behind them. Where the next line has the same bytes it
-    is in the same state: INSIDE an object, at a DEPTH, with a bit of WRAPS for each open object that is the only one of a list. A step also
-    holds the MEMBER of the value, and where its name lies, in the object NAMED_IN.
+    `steps` describe the previous line. Each step is the bytes [FROM, TO) and the value after them. Where the next line
+    has the same bytes it is in the same state: INSIDE an object, at a DEPTH, with one bit of WRAPS for each open object
+    that is the only one in a list. A step also has the MEMBER of its value, and the position of the member's name in
+    the object NAMED_IN.
     """
 
     key: npt.NDArray[np.uint64]

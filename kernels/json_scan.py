@@ -1,10 +1,11 @@
-"""The JSON scan: one pass over the bytes of many lines, which gives each line the entry of its key and reads its ids and numbers.
+"""The JSON scan: one pass over the bytes of many lines that assigns each line a template and reads its ids and numbers.
 
-The key of a line holds the bytes of every member in the layout, in order, except that a member that varies contributes only its form.
-The first use on a machine compiles for some ten seconds; the result is cached.
+The key of a template contains the bytes of every member of the layout, in order; a member that varies adds only its
+form. Compiling takes some ten seconds at the first use on a machine; the result is cached.
 
-Kernels never read past the current line: its newline ends every token. They compare eight bytes at a time (kernels/words.py) as far as
-the text reaches. A position of -1 means that the line is unusual there. Nothing here raises or allocates an array.
+Kernels never read past the current line: its newline ends every token. They compare eight bytes at a time
+(kernels/words.py) where the text is long enough. A position of -1 means that the line is unusual there. Kernels neither
+raise nor allocate.
 """
 
 import numpy as np
@@ -59,34 +60,38 @@ from kernels.json_layout import (
 from kernels.words import byte, load, store, zeros_below
 
 _LINE_BYTES_MAX = 65_535
-# What is put into a key beside the bytes of a member: its head, and what comes behind the last one.
+# Room in a key for a member's header, and for the parts after the last member.
 _KEY_ENDS_BYTES = 32
-# What sql/macros.sql calls doubtful begins with more.
+# Longer lines, or lines with more brackets, are `doubtful` (ingest/decode/sql/macros.sql).
 _STRICT_BYTES_MAX, _STRICT_BRACKETS_MAX = 1_280, 32
 _DIGITS_MAX = 15
 _SECONDS_DIGITS_MAX = 11
 _NANOS_DIGITS = 19
 _LATENCY_DIGITS_MAX = 9
 _DECIMALS_MAX = 30
-_DOUBLE_DIGITS = 15  # so many are the same when they were a double
-_DOUBLE_DECIMALS = 7  # as many has a time that is one
-_SECONDS_END = 1 << 33  # from here on doubles lie further apart than microseconds
+_DOUBLE_DIGITS = 15  # so many digits survive a double
+_DOUBLE_DECIMALS = 7  # a time as a double has as many
+_SECONDS_END = 1 << 33  # beyond, doubles are further apart than microseconds
 _NUMBER_BYTES_MAX = 32
 _DEPTH_MAX = 60
 
 _QUOTE, _BACKSLASH, _COMMA, _COLON, _MINUS, _DOT, _ZERO, _NINE, _E, _SMALL_E = 34, 92, 44, 58, 45, 46, 48, 57, 69, 101
 _OPEN, _CLOSE, _OPEN_LIST, _CLOSE_LIST, _SPACE, _TAB, _NEWLINE, _RETURN = 123, 125, 91, 93, 32, 9, 10, 13
 _PLUS, _SLASH, _FIVE, _BIG_A, _BIG_T, _BIG_Z, _ZULU, _SMALL_S = b"+/5ATZZs"
-# Lengths in a key that are none, and longer than any: what varies and is plain, less its form; an object whose members come next, or a
-# list with one object in it; the flag of a value of which the beginning counts.
+# Markers in the place of a length in a key, greater than any length: a varying member that was read (minus its form);
+# an object;
+# a list with one object; and the flag of a value of which only the beginning counts.
 _PLAIN, _OBJECT, _LIST, _BEGINNING = 0xFFFF, 0xFF00, 0xFEFF, 0x8000
-# Forms of a number, in one of which all lines of a kind have it: what the statement makes of a form it says of the first line.
+# Forms of a number. All lines of a template have it in one form; the statement decides from the first line what it
+# means.
 _WHOLE, _SECONDS, _MILLIS, _NANOS, _DECIMAL, _WITH_UNIT, _ISO_UTC, _ISO_ZONE, _CLF, _COARSE = range(10)
-_TEXT = 16  # and it stands in quotes
-# No member: the line begins with one that is not read. Some formats know envelopes by their first.
+_TEXT = 16  # added where the number is in quotes
+# In the place of a member: the line's first member is not in the layout. Some formats tell envelopes by their first
+# member.
 _BEGINS_OTHERWISE = 0xFFFE
-# In what was seen of a line: for each number, in four bits, the place of the member it is read from and one, all set where that is not
-# plain; and what is to be asked at the end.
+# The bits of `seen`: for each number four bits with 1 + the rank of its member, all set where the value could not be
+# read; then
+# whether the line has a LATENCY_PART or an END.
 _PLACE_BITS, _PLACE, _HAS_PART, _HAS_END = 4, 15, 1 << 16, 1 << 17
 _TIME, _LATENCY = NUMBER[TIME], NUMBER[LATENCY_MS]
 
@@ -97,9 +102,10 @@ def _table(characters: bytes) -> np.ndarray:
     return table
 
 
-# What ends a run of plain characters in a text: its quote, a backslash, and control characters, which may not stand in one.
+# What ends a run of plain characters in a string: its quote, a backslash, and control characters, which JSON forbids in
+# strings.
 _ENDS = _table(bytes(range(_SPACE)) + b'"\\')
-_ESCAPED = _table(b'"\\/bfnrt')  # not u: not every number is a character
+_ESCAPED = _table(b'"\\/bfnrt')  # not u: not every code is a character
 _PLAIN_ID = _table(bytes(range(_SPACE + 1, 127))) & ~_table(b"\\")
 _TRUE, _FALSE, _NULL = (np.frombuffer(word, np.uint8) for word in (b"true", b"false", b"null"))
 _KEY, _VALUE, _STRING_VALUE, _INT_VALUE, _DOUBLE_VALUE = (
@@ -108,7 +114,7 @@ _KEY, _VALUE, _STRING_VALUE, _INT_VALUE, _DOUBLE_VALUE = (
 _MONTHS = np.frombuffer(b"JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8)
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _ONE = np.uint64(1)
-# Of each byte of a word the lowest and the highest bit, and some character.
+# A word with the lowest bit of each byte set, the highest bit, and some character in each byte.
 _LOW, _HIGH, _SPACES, _QUOTES, _BACKSLASHES, _DELETES = (
     np.uint64(each * 0x0101010101010101) for each in (1, 0x80, _SPACE, _QUOTE, _BACKSLASH, 0x7F)
 )
@@ -123,7 +129,11 @@ def scan(
     text, offsets, usual, spans, context, eras, first, tags, names, name_at, object_of, parent, listed, role, place, varies, strict,
     slots, hashes, at, words, plain, brought, counts, entry, numbers, id_text, id_end, id_at, id_length, key, piece, steps,
 ):  # fmt: skip
-    """Scan the lines text[offsets[i] : offsets[i + 1]]. Arguments: the fields of Shape, Known, Found and Room, in order; fills the latter three."""
+    """Scan the lines text[offsets[i] : offsets[i + 1]].
+
+    The other arguments are the fields of FieldLayout, TemplateTable, ScanResult and ScanBuffers, in order. Writes to
+    the last three.
+    """
     for i in range(len(offsets) - 1):
         begin, end = offsets[i], offsets[i + 1]
         if (
@@ -148,7 +158,7 @@ def scan(
             numbers[i, _LATENCY] -= time
             if numbers[i, _LATENCY] < 0:
                 continue
-        # No member: here they end. Of two ids that are the same nobody can say which one is the event's.
+        # The end of the members. Two equal ids are marked, since the event's id could be either.
         used = _put(piece, used, _PLAIN, _OBJECT if _has_one_id_twice(id_text, i, id_at, id_length) else _PLAIN)
         used = _put(piece, used, context[i] & 0xFFFF, context[i] >> 16)
         era = _era(eras, time)
@@ -159,7 +169,7 @@ def scan(
 
 @_inlined
 def _numbers_read(seen):
-    """A bit for each number that was read."""
+    """One bit for each number that was read."""
     read = 0
     for number in range(NUMBERS):
         place = seen >> number * _PLACE_BITS & _PLACE
@@ -170,7 +180,7 @@ def _numbers_read(seen):
 
 @_inlined
 def _era(eras, time):
-    """How many of them have begun by a time."""
+    """The number of eras that have begun by a time."""
     low, high = 0, len(eras)
     while low < high:
         middle = (low + high) // 2
@@ -186,7 +196,10 @@ def _line(
     text, begin, end, i, piece, steps, first, tags, names, name_at, object_of, parent, listed, role, place,
     varies, strict, numbers, id_text, id_end, id_at, id_length,
 ):  # fmt: skip
-    """How long the line's key is so far, or -1; and what was seen of it. What differs from the line before in its values alone is read by its steps."""
+    """Append the line's members to the key. Returns the length of the key, or -1, and the bits of `seen`.
+
+    As long as the line has the same bytes as the previous line between values, it follows the steps of that line.
+    """
     nth, used, seen, met = 0, 0, 0, 0
     p, inside, depth, wraps = begin, 0, 0, 0
     behind = False  # a value; else an object's beginning
@@ -303,7 +316,7 @@ def _line(
 
 @_inlined
 def _same_end(text, p, start, stop):
-    """Behind bytes that are the same as [start, stop) before them; -1 where others are."""
+    """The end of bytes that equal [start, stop); -1 where they differ."""
     while start + WORD <= stop:
         if load(text, p) != load(text, start):
             return -1
@@ -318,7 +331,7 @@ def _same_end(text, p, start, stop):
 def _keep(
     steps, nth, kind, m, name, name_end, named_in, start, stop, value_from, scalar_to, value_to, inside, depth, wraps
 ):
-    """The next line may follow; behind this step it cannot, until there is one more."""
+    """Record this step; later steps are invalid until they are rewritten."""
     if nth < STEPS_MAX:
         steps[nth, KIND], steps[nth, MEMBER], steps[nth, FROM], steps[nth, TO] = kind, m, start, stop
         steps[nth, NAME_FROM], steps[nth, NAME_TO], steps[nth, NAMED_IN] = name, name_end, named_in
@@ -337,7 +350,7 @@ def _brackets(text, begin, end):
 
 @_inlined
 def _is_again(text, start, stop, inside, nth, steps):
-    """Whether a name is not the first such in its object, or one of very many."""
+    """Whether a name repeats in its object, or the line has too many steps to tell."""
     if nth >= STEPS_MAX:
         return True
     for n in range(nth):
@@ -353,7 +366,7 @@ def _is_again(text, start, stop, inside, nth, steps):
 
 @_inlined
 def _opening(text, p, is_list):
-    """Where the members of an object begin, -1 where it is none; and whether it is the first of a list."""
+    """The position of an object's brace, or -1; and whether the object is the first of a list."""
     if is_list:
         return (p if byte(text, p) == _OPEN_LIST else -1), False
     if byte(text, p) != _OPEN_LIST:
@@ -364,7 +377,7 @@ def _opening(text, p, is_list):
 
 @_inlined
 def _word_behind(text, p, before, word):
-    """Behind a character and a word; -1 where they do not stand there."""
+    """The end of a character and a word after it; -1 where the text has something else."""
     if byte(text, p) != before:
         return -1
     q = _word_end(text, _blank_end(text, p + 1), word)
@@ -373,7 +386,7 @@ def _word_behind(text, p, before, word):
 
 @_inlined
 def _scalar_in(text, p, q):
-    """The value in an object [p, q) of one, by the name of its type; nothing where it is another."""
+    """The scalar in an object [p, q) with one member that is named by its type; an empty range for anything else."""
     if byte(text, p) != _OPEN:
         return p, p
     start = _blank_end(text, p + 1)
@@ -384,7 +397,7 @@ def _scalar_in(text, p, q):
         end = _word_end(text, start, _DOUBLE_VALUE)
     if end < 0:
         return p, p
-    s = _blank_end(text, _blank_end(text, end) + 1)  # behind its colon: it is JSON up to q
+    s = _blank_end(text, _blank_end(text, end) + 1)  # after its colon: the text is JSON up to q
     e = _scalar_end(text, s)
     return (s, e) if e >= 0 and _blank_end(text, e) == q - 1 else (p, p)
 
@@ -393,10 +406,10 @@ def _scalar_in(text, p, q):
 def _value(
     text, p, q, s, e, i, m, role, place, nth, piece, used, seen, met, numbers, id_text, id_end, id_at, id_length
 ):
-    """A member's value [p, q) goes into the key, or what is plain of the scalar [s, e) in it to where it belongs."""
+    """Append a member's value [p, q) to the key, or read the scalar [s, e) in it if the member varies."""
     is_text = s < e and byte(text, s) == _QUOTE
-    a, b = (s + 1, e - 1) if is_text else (s, e)  # what is inside of quotes
-    start, stop, length = p, q, q - p  # what goes into the key
+    a, b = (s + 1, e - 1) if is_text else (s, e)  # without quotes
+    start, stop, length = p, q, q - p  # the bytes for the key
     if role != ALIKE:
         if met >> nth & 1:
             return -1, seen, met
@@ -407,7 +420,7 @@ def _value(
         elif role == REQUEST:
             beginning = _method_end(text, a, b) if is_text else -1
         elif role == UNREAD:
-            beginning = a if a < b and is_text else -1  # it may count whether there is any
+            beginning = a if a < b and is_text else -1  # an empty value may have a meaning of its own
         elif role == LATENCY_PART:
             seen |= _HAS_PART
             start, stop, length = p, p, _PLAIN
@@ -423,7 +436,7 @@ def _value(
             value, form = _number(text, a, b, role, is_text)
             form += _TEXT if is_text else 0
             if before and (value < 0 or before == _PLACE):
-                return -1, seen, met  # which of several the event has depends on more than that they are plain
+                return -1, seen, met  # more than the form decides which of several members counts
             if value >= 0:
                 if before == 0 or place + 1 < before:
                     numbers[i, number] = value
@@ -445,7 +458,7 @@ def _value(
 
 @_inlined
 def _copy(text, start, stop, piece, used):
-    """A word at a time, and so up to seven bytes too much: there is room, and what is written next lies over them."""
+    """Copy word by word. Writes up to seven bytes too many: there is room, and the next write overwrites them."""
     while start < stop and start + WORD <= len(text):
         store(piece, used, load(text, start))
         start += WORD
@@ -456,14 +469,14 @@ def _copy(text, start, stop, piece, used):
 
 @_inlined
 def _put(piece, used, member, length):
-    """The head of a piece of a key: which member, and how long, or what else."""
+    """Append the header of a member to a key: the member, and its length or a marker."""
     store(piece, used, np.uint64(member | length << 16))
     return used + 4
 
 
 @_inlined
 def _entry(key, length, read, line, slots, hashes, at, words, plain, brought, counts):
-    """The entry of a key; a new one if there is none, -1 if there is no room for it."""
+    """The entry of a key, added if it is new; -1 if the table is full."""
     hashed = np.uint64(length)
     for j in range(length):
         hashed = (hashed ^ key[j]) * np.uint64(0x9E3779B97F4A7C15)
@@ -498,7 +511,7 @@ def _are_same(words, start, key, length):
 
 @_inlined
 def _likely_end(text, p, m, names, name_at):
-    """Behind the name of a member; -1 where another stands, or one that cannot be told at a glance."""
+    """The end of the name of member m if the text has it at p; -1 if it has another name, or may have."""
     at, size = name_at[m], name_at[m + 1] - name_at[m]
     end = p + 1 + size
     if end + WORD > len(text) or byte(text, p) != _QUOTE or byte(text, end) != _QUOTE:
@@ -512,7 +525,7 @@ def _likely_end(text, p, m, names, name_at):
 
 @_inlined
 def _member(text, start, stop, low, high, tags, names, name_at):
-    """Which of the members [low, high) has this name; -1: none."""
+    """The member of [low, high) with this name; -1 if there is none."""
     # An empty name's first and last bytes are its quotes.
     tag = (stop - start) << 16 | np.int64(byte(text, start)) << 8 | np.int64(byte(text, stop - 1))
     for m in range(low, high):
@@ -539,11 +552,14 @@ def _blank_end(text, p):
 
 @_inlined
 def _plain_end(text, p):
-    """The next character that a text does not simply hold. Unsigned, since a negative index would be looked for each time."""
+    """The next quote, backslash or control character.
+
+    The index is unsigned: a signed one would be tested for negative values.
+    """
     while p + WORD <= len(text):
         word = load(text, p)
         quotes, backslashes = word ^ _QUOTES, word ^ _BACKSLASHES
-        # The highest bit of each byte that is one of them, at least of the first: what is borrowed goes upwards.
+        # Sets the high bit of the first such byte, and perhaps of later bytes, since the subtraction borrows upwards.
         ends = ((word - _SPACES) & ~word | (quotes - _LOW) & ~quotes | (backslashes - _LOW) & ~backslashes) & _HIGH
         if ends != 0:
             return p + (zeros_below(ends) >> 3)
@@ -556,7 +572,7 @@ def _plain_end(text, p):
 
 @_inlined
 def _name_end(text, p):
-    """Behind a name; -1 where it is none, or must be decoded to be known."""
+    """The end of a name; -1 where there is none, or one with an escape."""
     if byte(text, p) != _QUOTE:
         return -1
     p = _plain_end(text, p + 1)
@@ -565,7 +581,7 @@ def _name_end(text, p):
 
 @_inlined
 def _text_end(text, p):
-    """Behind a text; -1 where it is no JSON, or has an escape by number."""
+    """The end of a string; -1 where it is not JSON, or has an escape by number."""
     p = _plain_end(text, p + 1)
     while byte(text, p) == _BACKSLASH:
         if not _ESCAPED[byte(text, p + 1)]:
@@ -583,7 +599,7 @@ def _digits_end(text, p):
 
 @_inlined
 def _number_end(text, p):
-    """Behind a number; -1 where it is none, or one with an exponent or very long: such may be too large to be read."""
+    """The end of a number; -1 where there is none, or one that may be out of range (an exponent, very many digits)."""
     start = p
     if byte(text, p) == _MINUS:
         p += 1
@@ -623,8 +639,8 @@ def _scalar_end(text, p):
 
 @_inlined
 def _value_end(text, p):
-    """Behind a value of any kind; -1 where it is no JSON, or very deep."""
-    depth, lists = 0, 0  # of what is open the innermost is the lowest bit; 1: a list
+    """The end of a value of any kind; -1 where it is not JSON, or nested too deep."""
+    depth, lists = 0, 0  # one bit for each open bracket, the innermost lowest; 1: a list
     while True:
         if byte(text, p) == _OPEN or byte(text, p) == _OPEN_LIST:
             is_list = byte(text, p) == _OPEN_LIST
@@ -661,7 +677,7 @@ def _value_end(text, p):
 
 @_inlined
 def _named_value(text, p):
-    """The value behind a name."""
+    """The position of the value after a name and its colon."""
     if byte(text, p) != _QUOTE:
         return -1
     p = _text_end(text, p)
@@ -673,7 +689,7 @@ def _named_value(text, p):
 
 @_inlined
 def _whole(text, a, b):
-    """Digits alone, few enough for every product with them; -1 otherwise."""
+    """The value of a string of digits, short enough to be multiplied; -1 for anything else."""
     if b - a < 1 or b - a > _DIGITS_MAX:
         return -1
     value = 0
@@ -686,7 +702,7 @@ def _whole(text, a, b):
 
 @_inlined
 def _number(text, a, b, role, is_text):
-    """What the statement makes of a plain number or time, -1 where it is none; and its form. A number is the double that JSON makes of it."""
+    """The number or time that the statement would read, or -1; and its form. A JSON number counts as its double."""
     if role == TIME_CUT:
         return _time_us(text, a, b, _DECIMALS_MAX if is_text else _DOUBLE_DECIMALS)
     if role == TIME:
@@ -706,7 +722,7 @@ def _number(text, a, b, role, is_text):
 
 @_inlined
 def _time_us(text, a, b, decimals_max):
-    """Microseconds since 1970 of a time in any form, -1 where it is in none; and the form."""
+    """Microseconds since 1970 of a time in any form, or -1; and the form."""
     if b - a >= 20 and byte(text, a + 4) == _MINUS:
         return _iso_us(text, a, b)
     if b - a == 24 and byte(text, a + 2) == _SLASH:
@@ -732,9 +748,9 @@ def _time_us(text, a, b, decimals_max):
 
 @_inlined
 def _is_own_double(seconds, tenths):
-    """Whether seconds with seven decimals are the number that their double is written as: none with six has the same.
+    """Whether a time with seven decimals is the shortest text of its double, so that none with six decimals is.
 
-    From 2004 to 2038, where doubles lie 2**-22 s apart.
+    Holds from 2004 to 2038, where doubles are 2**-22 s apart.
     """
     below = tenths - tenths % 10
     own = _double(tenths)
@@ -743,13 +759,13 @@ def _is_own_double(seconds, tenths):
 
 @_inlined
 def _double(tenths):
-    """The nearest multiple of 2**-22 to a fraction of seven digits; none lies between two."""
+    """The nearest multiple of 2**-22 to a fraction with seven digits. There is never a tie."""
     return ((tenths << 22) + 5_000_000) // 10_000_000
 
 
 @_inlined
 def _end_us(text, a, b):
-    """As _time_us, of a time that says nothing unless it is finer than a second."""
+    """Like _time_us, for the end of a request: a time in whole seconds gives no latency."""
     value, form = _time_us(text, a, b, 6)
     if form in (_ISO_UTC, _ISO_ZONE):
         return (value, form) if byte(text, a + 19) == _DOT else (-1, _COARSE if value >= 0 else form)
@@ -758,7 +774,7 @@ def _end_us(text, a, b):
 
 @_inlined
 def _micros(text, a, b, places):
-    """The first digits behind a point; -1 where others than digits stand there, or none."""
+    """The first digits after a decimal point; -1 where there is anything but digits, or nothing."""
     if b - a < 1 or b - a > _DECIMALS_MAX or _digits_end(text, a) < b:
         return -1
     value = _whole(text, a, min(b, a + places))
@@ -769,7 +785,10 @@ def _micros(text, a, b, places):
 
 @_inlined
 def _latency_us(text, a, b, places, digits_max):
-    """Rounded to microseconds, which are `places` behind the point, -1 where it is no number, or too long a one; and its form. Zero has no unit: it is none."""
+    """A latency rounded to microseconds, or -1; and its form. `places`: decimals that make a microsecond.
+
+    Zero gives -1: it has no unit.
+    """
     form = _WHOLE
     if places == 6 and b > a and byte(text, b - 1) == _SMALL_S:
         b -= 1
@@ -793,7 +812,7 @@ def _latency_us(text, a, b, places, digits_max):
 
 @_inlined
 def _iso_us(text, a, b):
-    """Microseconds since 1970 of YYYY-MM-DDTHH:MM:SS, perhaps with a fraction, and Z or +HH:MM; -1 for any other; and the form."""
+    """Microseconds since 1970 of YYYY-MM-DDTHH:MM:SS[.fraction] with Z or ±HH:MM, or -1; and the form."""
     form, east_min, zone = _ISO_UTC, 0, b - 1
     if byte(text, b - 1) != _ZULU:
         form, zone = _ISO_ZONE, b - 6
@@ -844,7 +863,7 @@ def _clf_us(text, a, b):
 
 @_inlined
 def _second_of_day(text, a):
-    """Of HH:MM:SS; -1 where it is none."""
+    """The second of the day of HH:MM:SS; -1 for anything else."""
     hour, minute, second = _whole(text, a, a + 2), _whole(text, a + 3, a + 5), _whole(text, a + 6, a + 8)
     if (
         byte(text, a + 2) != _COLON
@@ -859,19 +878,19 @@ def _second_of_day(text, a):
 
 @_inlined
 def _days(year, month, day):
-    """Days since 1970 of a date from then on; -1 where it is none."""
+    """Days since 1970 of a date in 1970 or later; -1 for anything else."""
     if year < 1970 or not 1 <= month <= 12:
         return -1
     leap_day = 1 if month == 2 and year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) else 0
     if not 1 <= day <= _MONTH_DAYS[month] + leap_day:
         return -1
-    past = year - 1 if month <= 2 else year  # years begin in March here: their last day is the leap day
+    past = year - 1 if month <= 2 else year  # years begin in March here, so that the leap day is their last
     return past * 365 + past // 4 - past // 100 + past // 400 + (153 * ((month + 9) % 12) + 2) // 5 + day - 719_469
 
 
 @_inlined
 def _method_end(text, a, b):
-    """Behind the method of a request line whose target is a path; -1 where it is another, or must be decoded to be known."""
+    """The end of the method of a request line whose target is a path; -1 for others, or a line with an escape."""
     j = a
     while byte(text, j) >= _BIG_A and byte(text, j) <= _BIG_Z:
         j += 1
@@ -910,12 +929,12 @@ def _has_one_id_twice(id_text, i, id_at, id_length):
 
 @_inlined
 def _network_end(text, a, b):
-    """Behind the third point of an IPv4 address, which a port may follow; -1 where it is none."""
+    """The end of the third point of an IPv4 address, which may have a port; -1 for anything else."""
     points, digits, end, j = 0, 0, -1, a
     while j < b and byte(text, j) != _COLON:
         if byte(text, j) >= _ZERO and byte(text, j) <= _NINE:
             digits += 1
-        elif byte(text, j) == _DOT and 0 < digits <= 3 and points < 3:  # an address of four numbers
+        elif byte(text, j) == _DOT and 0 < digits <= 3 and points < 3:  # at most three digits in each of four numbers
             points += 1
             digits = 0
             end = j + 1
@@ -929,7 +948,7 @@ def _network_end(text, a, b):
 
 @_compiled
 def event_ids(text, at, length, head, head_at, head_length, position, offsets, data):
-    """Write the id of each line into `data` at `offsets`: its head and text[at : at + length], or its position where the length is 0."""
+    """Write the id of each line into `data`: its head, then text[at : at + length], or its position if length is 0."""
     for i in range(len(at)):
         p, start = offsets[i], head_at[i]
         _copy(head, start, start + head_length[i], data, p)

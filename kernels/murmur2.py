@@ -1,4 +1,4 @@
-"""Kafka's murmur2 as a compiled loop; schemas/kafka/partitions.py has it in columns, for where none is loaded."""
+"""Kafka's murmur2 as a kernel. schemas/kafka/partitions.py has the NumPy version, for processes without kernels."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def _mixed(h, k):
 
 @compiled(forceinline=True)
 def _joined(data, at, end):
-    """The number whose bytes, lowest first, are data[at:end]."""
+    """data[at:end] as a little-endian number."""
     k = np.uint64(0)
     for j in range(end - 1, at - 1, -1):
         k = k << _BYTE_BITS | np.uint64(byte(data, j))
@@ -28,7 +28,7 @@ def _joined(data, at, end):
 
 @compiled()
 def murmur2(data, offsets, hashes):
-    """Of each key data[offsets[i] : offsets[i + 1]], into `hashes`. Numbers of 64 bits, of which the low half counts."""
+    """Write the hash of each key data[offsets[i] : offsets[i + 1]] into `hashes`. Only the lower 32 bits count."""
     for i in range(len(hashes)):
         at, end = np.int64(offsets[i]), np.int64(offsets[i + 1])
         h = _SEED ^ np.uint64(end - at)

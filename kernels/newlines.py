@@ -15,10 +15,10 @@ _LOW, _HIGH, _DELETES, _NEWLINES = (np.uint64(each * 0x0101010101010101) for eac
 
 @compiled()
 def newlines(text, found):
-    """Offsets of all newlines, into `found`; how many there are, and whether all bytes are ASCII."""
+    """Write the offsets of all newlines into `found`; return how many there are, and whether all bytes are ASCII."""
     n, i, high = 0, 0, np.uint64(0)
     while i + _RUN_BYTES <= len(text):
-        # The highest bit of each byte that is a newline, and perhaps of some behind one: what is borrowed goes upwards.
+        # Sets the high bit of each newline, and perhaps of bytes after one, since the subtraction borrows upwards.
         there = np.uint64(0)
         for j in range(_RUN_BYTES // WORD):
             word = load(text, i + j * WORD)
@@ -28,7 +28,7 @@ def newlines(text, found):
         if there & _HIGH != 0:
             for at in range(i, i + _RUN_BYTES, WORD):
                 other = load(text, at) ^ _NEWLINES
-                here = ~((other & _DELETES) + _DELETES | other | _DELETES)  # of those that are one, exactly
+                here = ~((other & _DELETES) + _DELETES | other | _DELETES)  # exactly the newlines
                 while here != 0:
                     found[n] = at + (zeros_below(here) >> 3)
                     n += 1

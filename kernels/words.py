@@ -1,6 +1,6 @@
-"""Eight bytes of a text at once, for compiled loops: a word, whose lowest byte is the first on every machine that Numba compiles for.
+"""Eight bytes of a text as one word, for kernels. The lowest byte comes first on every machine that Numba compiles for.
 
-Nobody looks whether the bytes lie in the array: who asks has seen to that.
+Nothing checks that the bytes lie inside the array: the caller must.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ def _word_pointer(context: Any, builder: Any, *place: Any) -> Any:
 
 @intrinsic
 def byte(_: Any, array: Any, at: Any) -> Any:
-    """The byte at an index, which is not looked at as one from the end, as any array's would be."""
+    """The byte at an index. Unlike array indexing, a negative index does not count from the end."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(_pointer(context, builder, signature.args[0], *args))
@@ -41,7 +41,7 @@ def load(_: Any, array: Any, at: Any) -> Any:
 
 @intrinsic
 def store(_: Any, array: Any, at: Any, word: Any) -> Any:
-    """Makes them a word's."""
+    """Overwrite the bytes [at, at + 8) with a word."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         builder.store(args[2], _word_pointer(context, builder, signature.args[0], *args[:2]), align=1)
@@ -52,7 +52,7 @@ def store(_: Any, array: Any, at: Any, word: Any) -> Any:
 
 @intrinsic
 def zeros_below(_: Any, word: Any) -> Any:
-    """How many bits of a word other than 0 lie below its lowest 1."""
+    """The number of zero bits below the lowest set bit of a word that is not 0."""
 
     def code(context: Any, builder: Any, _: Any, args: Any) -> Any:
         return builder.cttz(args[0], context.get_constant(types.boolean, True))  # noqa: FBT003
