@@ -37,7 +37,7 @@ from tollbook.cli import errors
 from tollbook.cli.app import app
 from tollbook.workers import metrics
 
-PACKAGES = ("schemas", "ingest", "aggregate", "billing", "tollbook")
+PACKAGES = ("schemas", "kernels", "lake", "ingest", "aggregate", "billing", "tollbook")
 AT = datetime(2026, 10, 1, tzinfo=UTC)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sql.test_statements import ROOT
+from tests.sql.cases import ROOT
 
 # A number of these types may not hold a sum. A decimal of 38 digits and a HUGEINT have 128 bits.
 _NARROW = re.compile(
