@@ -35,7 +35,7 @@ check: $(READY)
 	@$(BIN)/python -m pytest -q -p no:randomly tests/test_arrows.py
 
 faults: $(READY)
-	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py tests/ingest/test_twins.py tests/billing/test_import_deck.py \
+	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py tests/ingest/test_template_cache.py tests/billing/test_import_deck.py \
 		tests/tollbook/test_serve_faults.py tests/tollbook/test_follow.py tests/tollbook/test_redrive.py tests/tollbook/test_redrive_records.py \
 		tests/aggregate/test_land.py tests/aggregate/test_coverage.py tests/billing/test_closing_under_load.py tests/tollbook/test_bit_flips.py \
 		tests/kafka/test_broker.py tests/reckoning -s

@@ -209,7 +209,7 @@ def _parts(sample: Sample) -> list[str]:
             assert isinstance(framed, Lines)
             lines += framed.lines.num_rows
             decoded = timed(
-                "parse, normalise, attribute (DuckDB, loop over twins)", lambda f=framed: decoder.decode(f, "g")
+                "parse, normalise, attribute (DuckDB, loop over templates)", lambda f=framed: decoder.decode(f, "g")
             )
             events: pa.Table = decoded.events.unify_dictionaries()  # type: ignore[attr-defined]
             keys = timed("hash identities and payloads (DuckDB)", lambda e=events: dedup.keys(con, e))

@@ -1,1 +1,4 @@
-"""From bytes to events and dead letters: framing, formats, templates, one pipeline over Arrow tables. Imports `schemas`, `kernels` and `ingest.attribution`."""
+"""Bytes to events and dead letters: framing, formats, templates, one SQL pipeline over Arrow tables.
+
+Imports `schemas`, `kernels` and `ingest.attribution`.
+"""

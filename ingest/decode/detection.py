@@ -1,4 +1,4 @@
-"""Which format a log may be in: every format reads a sample of it, and the one that reads most of it, and most in it, is first."""
+"""Format detection: every format reads a sample of the log; the one that accepts most entries and fields wins."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -12,24 +12,24 @@ from ingest.decode.framing import Lines
 from ingest.decode.pipeline import Parser
 
 SAMPLE_LINES = 200
-# What a format may find in an entry besides its time. An identity counts like any other field.
+# The fields, besides the time, that a format may find in an entry. An identity counts like any other field.
 _FIELDS = (
     "event_id", "method", "path", "route", "status", "request_bytes", "response_bytes", "latency_ms", "client_ip", "identity_value", "service", "host",
 )  # fmt: skip
 
 
 class FormatMatch(NamedTuple):
-    """How a format reads the sample: entries, how many of them it takes, what it finds in those, why it refuses others."""
+    """How a format reads the sample: its entries, those it accepts, the fields in these, and why it refuses others."""
 
     format: str
     entries: int
     accepted: int
-    fields: int  # found in all accepted entries together
-    refused: str  # the commonest reason, "" if there is none
+    fields: int  # in all accepted entries together
+    refused: str  # the most common reason, or ""
 
     @property
     def rank(self) -> tuple[float, float]:
-        """By what formats are compared: the share of entries that are read, then how much is found in one."""
+        """The order of formats: the share of accepted entries, then the number of fields per accepted entry."""
         if not self.accepted:
             return (0.0, 0.0)
         return (self.accepted / self.entries, self.fields / self.accepted)
@@ -45,12 +45,12 @@ def sample(blocks: Iterable[Lines]) -> Lines:
 
 
 def matches(framed: Lines) -> list[FormatMatch]:
-    """All formats, the likeliest first; those that read equally well by name."""
-    found = [_reading(name, framed) for name in formats.names()] if framed.lines.num_rows else []
+    """All formats, the most likely first; ties by name."""
+    found = [_match(name, framed) for name in formats.names()] if framed.lines.num_rows else []
     return sorted(found, key=lambda r: (*(-part for part in r.rank), r.format))
 
 
-def _reading(name: str, framed: Lines) -> FormatMatch:
+def _match(name: str, framed: Lines) -> FormatMatch:
     rows = _parser(name).parse(framed)
     accepted = rows.filter(pc.is_null(rows["reason"]))
     fields = sum(accepted.num_rows - accepted[field].null_count for field in _FIELDS)
@@ -60,12 +60,12 @@ def _reading(name: str, framed: Lines) -> FormatMatch:
 
 @cache
 def _parser(name: str) -> Parser:
-    """Kept: to plan how a format is read takes longer than to read a sample."""
+    """Cached: planning a format's statement takes longer than reading a sample."""
     return Parser(name)
 
 
 def proposed(framed: Lines, instead_of: str) -> str | None:
-    """The format that lines are in, if it is another one than they were read in: it reads most of them, and more than that one."""
+    """Another format for these lines, if it accepts most of them and matches better than `instead_of`; else None."""
     found = matches(framed)
     if not found or found[0].format == instead_of:
         return None
@@ -76,6 +76,6 @@ def proposed(framed: Lines, instead_of: str) -> str | None:
 
 
 def misread(framed: Lines, format_name: str) -> str | None:
-    """The format that lines are in instead of `format_name`, which reads no more than half of them; None: they may well be in that."""
-    mine = _reading(format_name, framed)
+    """The format to use instead of `format_name`, which accepts no more than half of the lines; else None."""
+    mine = _match(format_name, framed)
     return None if 2 * mine.accepted > mine.entries else proposed(framed, format_name)

@@ -1,8 +1,8 @@
-"""A JSON document that is longer than a line may be, cut into its records: arrays, CloudTrail and Azure files, OTLP, CloudWatch envelopes.
+"""JSON documents that exceed a line, split into records: arrays, CloudTrail and Azure files, OTLP, CloudWatch.
 
-The bytes are scanned in columns; only envelopes, whose keys come in any order, are parsed besides. Each record becomes a line of its
-own at the byte where it stands in the document, so that what is derived from its place is the same whenever the document is read.
-What is no whole document stays one line.
+NumPy scans the bytes; only envelopes, whose keys come in any order, are parsed in addition. Each record becomes a line
+at the byte where it begins in the document, so that derived ids are the same each time the document is read. A document
+that is incomplete or of an unknown kind stays one line.
 """
 
 import json
@@ -12,32 +12,32 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-DOCUMENT_BYTES_MAX = 64 << 20  # a line that is longer is no document; it is never held as a whole
+DOCUMENT_BYTES_MAX = 64 << 20  # a longer line is never held in memory as a whole
 _OPEN = (ord("{"), ord("["))
 _CLOSE = (ord("}"), ord("]"))
 _QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
-# How documents begin, and how many brackets are open around a record.
+# How documents begin, and the depth of brackets around a record.
 _ARRAY = re.compile(rb"\s*\[")
 _RECORDS = re.compile(rb'\s*\{\s*"[Rr]ecords"\s*:\s*\[')
 _OTLP = re.compile(rb'\s*\{\s*"resourceLogs"\s*:\s*\[')
-_ENVELOPE = re.compile(rb'\{"(?:messageType|owner)"')  # as ingest/decode/formats/aws_apigw.sql knows it
+_ENVELOPE = re.compile(rb'\{"(?:messageType|owner)"')  # as in ingest/decode/formats/aws_apigw.sql
 _RESOURCE = re.compile(rb'"resource"\s*:\s*$')
 _OTLP_SENDER, _OTLP_RECORDS = 2, 5
-_DEPTH_MAX = 100  # of an envelope, which has 3: so deep Python parses from wherever it is called
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps one without its other half
+_DEPTH_MAX = 100  # of an envelope, which needs 3. Python parses this depth whatever its call stack
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps unpaired
 
 I64 = npt.NDArray[np.int64]
 
 
 class DocumentRecord(NamedTuple):
-    """A record as a line without its end, and the byte at which it begins in the document."""
+    """A record as a line without its newline, and the byte at which it begins in the document."""
 
     start: int
     text: bytes
 
 
 class _Brackets(NamedTuple):
-    """Brackets outside of texts, in order: where they stand, whether they open, and how many are open before each; and commas."""
+    """Brackets outside strings, in order: positions, whether they open, the depth before each; and the positions of commas."""
 
     at: I64
     opens: npt.NDArray[np.bool_]
@@ -46,11 +46,11 @@ class _Brackets(NamedTuple):
 
 
 class _UnknownDocument(Exception):
-    """The document has another shape than its beginning promises: it is not cut, so that nothing of it is lost."""
+    """The document differs from what its beginning announces. It is not split, so that nothing gets lost."""
 
 
 def records(document: bytes) -> list[DocumentRecord]:
-    """The records of a document, or nothing where it is none that is known, too long, or not whole. Line ends in it become spaces."""
+    """The records of a document; none if it is unknown, too long or incomplete. Line breaks become spaces."""
     if len(document) > DOCUMENT_BYTES_MAX:
         return []
     kind = next((k for k in (_ARRAY, _RECORDS, _OTLP, _ENVELOPE) if k.match(document)), None)
@@ -69,7 +69,7 @@ def records(document: bytes) -> list[DocumentRecord]:
 
 
 def _inside(brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple[int, int]]:
-    """What opens between two bytes with so many brackets open around it: where each begins and ends."""
+    """What opens at a depth between two bytes: start and end of each."""
     here = slice(*np.searchsorted(brackets.at, [start, end]))
     at, opens, open_before = brackets.at[here], brackets.opens[here], brackets.depth[here]
     begins = at[opens & (open_before == depth)]
@@ -78,7 +78,7 @@ def _inside(brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple
 
 
 def _items(document: bytes, brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple[int, int]]:
-    """The objects of the array that lies between two bytes. Raises _UnknownDocument when it holds anything else."""
+    """The objects of the array between two bytes. Raises _UnknownDocument if the array has anything else."""
     items = _inside(brackets, depth + 1, start, end)
     commas = brackets.commas[slice(*np.searchsorted(brackets.commas, [start, end]))]
     next_bracket = np.searchsorted(brackets.at, commas)
@@ -91,13 +91,13 @@ def _items(document: bytes, brackets: _Brackets, depth: int, start: int, end: in
 
 
 def _otlp(document: bytes, brackets: _Brackets) -> list[DocumentRecord]:
-    """Each record with the resource it came from: the format reads both."""
+    """Each record together with its resource: the format reads both."""
     found = []
     for start, end in _inside(brackets, _OTLP_SENDER, 0, len(document)):
         parts = _inside(brackets, _OTLP_SENDER + 1, start, end)
         resource = next((document[a:b] for a, b in parts if _RESOURCE.search(document, max(start, a - 64), a)), b"{}")
         for a, b in _inside(brackets, _OTLP_RECORDS, start, end):
-            if document[a] == _OPEN[1]:  # in what a scope sends, only the list of its records is an array
+            if document[a] == _OPEN[1]:  # in a scope, only the list of records is an array
                 for first, last in _items(document, brackets, _OTLP_RECORDS, a, b):
                     line = b'{"resourceLogs":[{"resource":%b,"scopeLogs":[{"logRecords":[%b]}]}]}'
                     found.append(DocumentRecord(first, _flat(line % (resource, document[first:last]))))
@@ -105,7 +105,7 @@ def _otlp(document: bytes, brackets: _Brackets) -> list[DocumentRecord]:
 
 
 def _log_events(document: bytes, brackets: _Brackets) -> list[DocumentRecord]:
-    """Each log event in an envelope of its own, which the format opens as it opens one of many."""
+    """Each log event in an envelope of its own, which the format reads like an envelope with many."""
     if brackets.depth.max() > _DEPTH_MAX:
         raise _UnknownDocument
     fields = _fields(document)
@@ -123,11 +123,14 @@ def _log_events(document: bytes, brackets: _Brackets) -> list[DocumentRecord]:
 
 
 def _fields(document: bytes) -> tuple[tuple[str, Any], ...]:
-    """The fields of an object in their order; objects in it are tuples, too. Raises _UnknownDocument when DuckDB could not read it."""
+    """The fields of an object in order; nested objects are tuples.
+
+    Raises _UnknownDocument if DuckDB could not read the document.
+    """
     try:
         fields: tuple[tuple[str, Any], ...] = json.loads(document.decode(), object_pairs_hook=tuple)
         if _SURROGATE.search(document):
-            json.dumps(fields, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+            json.dumps(fields, ensure_ascii=False).encode()  # an unpaired surrogate cannot be encoded
     except ValueError as exc:
         raise _UnknownDocument from exc
     return fields
@@ -138,14 +141,14 @@ def _flat(text: bytes) -> bytes:
 
 
 def _brackets(document: bytes) -> _Brackets | None:
-    """The document's brackets; None if it is not closed at its end, and nowhere before."""
+    """The brackets of a document; None unless it closes exactly at its end."""
     whole = np.frombuffer(document, np.uint8)
     quotes = _quotes(whole)
     if len(quotes) % 2:
         return None
     opens = (whole == _OPEN[0]) | (whole == _OPEN[1])
     at = np.flatnonzero(opens | (whole == _CLOSE[0]) | (whole == _CLOSE[1]))
-    at = at[np.searchsorted(quotes, at) % 2 == 0]  # an odd number of quotes before it: inside a text
+    at = at[np.searchsorted(quotes, at) % 2 == 0]  # after an odd number of quotes: inside a string
     steps = np.where(opens[at], 1, -1)
     after = np.cumsum(steps)
     if not len(at) or after[-1] != 0 or (after[:-1] <= 0).any() or document[at[-1] + 1 :].strip():
@@ -155,7 +158,7 @@ def _brackets(document: bytes) -> _Brackets | None:
 
 
 def _quotes(whole: npt.NDArray[np.uint8]) -> I64:
-    """Quotes that begin or end a text: not those behind an odd number of backslashes."""
+    """Quotes that begin or end a string: those without an odd number of backslashes before them."""
     quotes = np.flatnonzero(whole == _QUOTE)
     pending = quotes[(quotes > 0) & (whole[quotes - 1] == _BACKSLASH)]
     if not len(pending):

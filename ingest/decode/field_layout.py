@@ -1,8 +1,9 @@
-"""The members of a JSON line that a format's statement looks at, and those of them that differ from line to line.
+"""The field layout of a format: the members of a JSON line that its statement reads, and which of them vary.
 
-The header of a format says `Varying:` and then, for each member that differs, what it is and its name; / leads into objects and into
-lists of one: `-- Varying: id request/id, time started_at`. The other members are those of the statement's `from_json`, and what it
-looks up in the lists of {"key": …, "value": …} that the header names: `-- Attributes: texts record/attributes`.
+The header of a format lists the members that vary after `Varying:`, each with its role and path, as in `-- Varying: id
+request/id, time started_at`. A slash leads into objects and into lists with one object. The other members come from the
+statement's `from_json`, and from its look-ups in the lists of {"key": …, "value": …} that the header names, as in `--
+Attributes: texts record/attributes`.
 """
 
 import json
@@ -41,27 +42,30 @@ from kernels.json_layout import (
 _ROLES = {
     "alike": ALIKE,
     "id": ID,
-    "id_behind": ID_BEHIND,  # the event's id is this one behind another text and a space, as long as both are short enough for an id
+    "id_behind": ID_BEHIND,  # the event's id is another text, a space and this id, if both together are short enough
     "address": ADDRESS,
     "unread": UNREAD,
     "request": REQUEST,
     "time": TIME,
-    "epoch": EPOCH,  # a time that is a number: where it is written otherwise, another member may say it
-    "time_cut": TIME_CUT,  # digits of a second beyond the sixth are cut off
+    "epoch": EPOCH,  # a time as a number; in any other form, another member may give the time
+    "time_cut": TIME_CUT,  # decimals after the sixth are cut off
     "request_bytes": REQUEST_BYTES,
     "response_bytes": RESPONSE_BYTES,
     "latency_ms": LATENCY_MS,
     "latency_s": LATENCY_S,
     "latency_ns": LATENCY_NS,
-    "latency_part": LATENCY_PART,  # counts only where there is no latency
-    "end": END,  # a time: what lies between is the latency
+    "latency_part": LATENCY_PART,  # counts only in a line without a latency
+    "end": END,  # a time: the latency is the time from the start to it
 }
 _IDS = {ID, ID_BEHIND}
 _Path = tuple[str, ...]
 
 
 def layout_of(format_name: str, partner_field: str | None = None) -> FieldLayout | None:
-    """None where the header names nothing that varies. `partner_field`: one member more, by which the source names partners."""
+    """The layout of a format; None if its header has no `Varying:`.
+
+    `partner_field`: the field in which a source names partners, if it does.
+    """
     statement = formats.statement(format_name)
     roles = dict(header_paths(statement, "Varying"))
     if not roles:
@@ -90,7 +94,7 @@ def layout_of(format_name: str, partner_field: str | None = None) -> FieldLayout
 
 
 def header_paths(statement: str, word: str) -> Iterator[tuple[_Path, str]]:
-    """What a line of the header says of paths: a word of each."""
+    """The (path, word) pairs of a header line."""
     for line in statement.splitlines():
         if line.startswith(f"-- {word}:"):
             for pair in line.removeprefix(f"-- {word}:").split(","):
@@ -99,19 +103,19 @@ def header_paths(statement: str, word: str) -> Iterator[tuple[_Path, str]]:
 
 
 def _leads(path: _Path, to: _Path) -> bool:
-    """Whether a member lies inside of another."""
+    """Whether a path lies inside another."""
     return len(path) < len(to) and to[: len(path)] == path
 
 
 def _members(statement: str, wanted: Collection[_Path]) -> dict[_Path, None]:
-    """Of the shapes that the statement reads, the one with most of what is `wanted`: its members that are no objects."""
+    """The members of the `from_json` that has most of the `wanted` paths; objects are represented by their members."""
     shapes = re.findall(r"from_json\((?:line|record), '(\{.*?\})'\)", statement, re.DOTALL)
     read = [dict.fromkeys(_leaves(json.loads(shape), (), wanted)) for shape in shapes]
     return max(read, key=lambda members: sum(path in members for path in wanted))
 
 
 def _leaves(shape: Any, path: _Path, wanted: Collection[_Path]) -> Iterator[_Path]:
-    """The members that are no objects, a list of which nothing inside is wanted among them."""
+    """The members that are not objects. A list is a leaf unless a wanted path leads into it."""
     holds_wanted = any(_leads(path, other) for other in wanted)
     if isinstance(shape, list) and holds_wanted:
         (shape,) = shape
@@ -136,7 +140,7 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
     places = {
         path: sum(_are_like(roles[path], roles[other]) for other in varying[:n]) for n, path in enumerate(varying)
     }
-    # The list grows as it is walked: objects are numbered in the order in which they are met.
+    # The list grows during the walk: objects are numbered in the order of their first occurrence.
     for number, (path, inside) in enumerate(objects):
         for name, value in inside.items():
             own = (*path, name)
@@ -169,5 +173,5 @@ def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[
 
 
 def _are_like(role: int, other: int) -> bool:
-    """Whether they say the same of an event."""
+    """Whether two roles give the same field of an event."""
     return (role in _IDS and other in _IDS) or (NUMBER[role] >= 0 and NUMBER[role] == NUMBER[other])

@@ -1,7 +1,7 @@
-"""Bytes to lines: one Arrow string per line, without a Python object for any of them.
+"""Framing: bytes to lines, one Arrow string per line, without a Python object per line.
 
-A line keeps its newline, so the text is used where it lies; formats and JSON do not mind trailing white space.
-Blank lines are no entries. Every other line comes out, whatever its bytes: as text, or as unreadable with a reason.
+A line keeps its newline, so that Arrow refers to the bytes in place; formats and JSON ignore trailing white space.
+Blank lines are dropped. Every other line comes out, whatever its bytes: as text, or as unreadable with a reason.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ import pyarrow as pa
 from ingest.decode import documents, json_scan
 from kernels import compiled
 
-Text = bytes | memoryview  # not to be changed once it was split: lines lie in it
+Text = bytes | memoryview  # must not change after the split: lines refer to it
 LINE_BYTES_MAX = 1 << 20
 _SHOWN_BYTES = 4096
 _NEWLINE, _SPACE = 10, 32
 _SLICE_BYTES = 1 << 18
 BOM = b"\xef\xbb\xbf"
-# What a text of two or four bytes a character begins with; no UTF-8 does.
+# The byte order marks of UTF-16 and UTF-32. UTF-8 text never begins with them.
 WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
 LINES = pa.schema([("position", pa.int64()), ("line", pa.string())])
@@ -38,9 +38,9 @@ class Lines(NamedTuple):
 
 
 def split_lines(text: Text, start: int, *, is_cut: bool = False) -> Lines:
-    """The non-blank lines of `text`, whose first byte has offset `start`; a byte order mark before a line is passed over.
+    """The non-blank lines of `text`, whose first byte is at offset `start`. Byte order marks before lines are dropped.
 
-    The last line may lack its newline. `is_cut`: then it is half a line, which nobody can complete: it is unreadable.
+    The last line may lack its newline. With `is_cut` such a line is unreadable: its rest will never come.
     """
     newlines, is_ascii = _newlines(text)
     ends = newlines + 1
@@ -57,7 +57,7 @@ def split_lines(text: Text, start: int, *, is_cut: bool = False) -> Lines:
 def _unfolded(
     text: Text, offsets: npt.NDArray[np.int64], start: int
 ) -> tuple[Text, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """`text` with documents that are longer than a line may be replaced by their records, a line each; offsets and positions of these lines."""
+    """`text` with documents that exceed a line replaced by their records, one per line; its offsets and positions."""
     pieces, positions, done = [], [], 0
     for i in np.flatnonzero(np.diff(offsets) > LINE_BYTES_MAX):
         begin, end = int(offsets[i]), int(offsets[i + 1])
@@ -75,7 +75,7 @@ def _unfolded(
 
 
 def too_long(head: bytes, size: int, sha256: str, position: int) -> Lines:
-    """A line of which only the beginning is at hand."""
+    """A line of which only the beginning is known."""
     shown = head.decode(errors="backslashreplace") + "\n"
     detail = f"{size} bytes, at most {LINE_BYTES_MAX}"
     row = {"position": position, "reason": "TOO_LARGE", "detail": detail, "raw_sha256": sha256}
@@ -85,13 +85,13 @@ def too_long(head: bytes, size: int, sha256: str, position: int) -> Lines:
 
 
 def _marked(text: Text, starts: npt.NDArray[np.int64]) -> list[int]:
-    """Where lines begin with a byte order mark."""
+    """The offsets of lines that begin with a byte order mark."""
     first = np.frombuffer(text, np.uint8)[starts]
     return [int(i) for i in starts[first == BOM[0]] if text[i : i + len(BOM)] == BOM]
 
 
 def _without_marks(text: Text, marked: Sequence[int]) -> bytes:
-    """Byte order marks overwritten with blank lines: nothing else moves."""
+    """`text` with byte order marks overwritten by newlines, so that no offset changes."""
     changed = bytearray(text)
     for i in marked:
         changed[i : i + len(BOM)] = b"\n" * len(BOM)
@@ -99,7 +99,7 @@ def _without_marks(text: Text, marked: Sequence[int]) -> bytes:
 
 
 def whole_document(text: Text, start: int) -> Lines:
-    """`text` as one line, a JSON document that was written over several; as its records, where it is too long for a line."""
+    """A JSON document that spans several lines, as one line; as its records if it is too long for a line."""
     lead = len(text) - len(bytes(text).removeprefix(BOM).lstrip())
     offsets = np.array([0, len(text) - lead], np.int64)
     if offsets[1] > LINE_BYTES_MAX:
@@ -108,9 +108,9 @@ def whole_document(text: Text, start: int) -> Lines:
 
 
 def _newlines(text: Text) -> tuple[npt.NDArray[np.int64], bool]:
-    """Offsets of all newlines, found in slices that stay in the processor's cache; whether all bytes are known to be ASCII."""
+    """Offsets of all newlines, and whether all bytes are known to be ASCII. Works in slices that fit the cache."""
     whole = np.frombuffer(text, np.uint8)
-    whole.flags.writeable = False  # the one kind of array that the loop is compiled for
+    whole.flags.writeable = False  # the kernel is compiled for read-only arrays
     find = json_scan.newlines if compiled.is_loaded() else _equal_newline
     found, are_ascii = [np.zeros(0, np.int64)], True
     for i in range(0, len(whole), _SLICE_BYTES):
@@ -153,7 +153,7 @@ def _readable(
 
 
 def _blank(text: Text, offsets: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which lines are white space alone. One byte is seen at once; only longer lines that begin with some are looked at."""
+    """Which lines are white space only. Only lines that begin with white space are tested in Python."""
     blank: npt.NDArray[np.bool_] = lengths == 0
     if len(text):
         first = np.frombuffer(text, np.uint8)[np.minimum(offsets[:-1], len(text) - 1)]
@@ -172,7 +172,7 @@ def _is_utf8(array: pa.StringArray) -> bool:
 
 
 def _not_utf8(text: Text, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Which lines are no UTF-8. Only lines with a byte beyond ASCII are tried."""
+    """Which lines are not UTF-8. Only lines with a byte beyond ASCII are tested."""
     high = np.flatnonzero(np.frombuffer(text, np.uint8) >= 0x80)  # noqa: PLR2004
     candidates = np.unique(np.searchsorted(offsets, high, side="right") - 1)
     return np.array([i for i in candidates if not _decodes(bytes(text[offsets[i] : offsets[i + 1]]))], np.int64)
@@ -187,7 +187,7 @@ def _decodes(line: bytes) -> bool:
 
 
 def _why(raw: bytes, *, is_half: bool) -> tuple[str, str]:
-    """Reason and detail of a line that no format is given."""
+    """Reason and detail of a line that never reaches a format."""
     if len(raw) > LINE_BYTES_MAX:
         return "TOO_LARGE", f"{len(raw)} bytes, at most {LINE_BYTES_MAX}"
     if is_half:
@@ -200,7 +200,7 @@ def _why(raw: bytes, *, is_half: bool) -> tuple[str, str]:
 def _set_apart(
     table: pa.Table, text: Text, offsets: npt.NDArray[np.int64], bad: npt.NDArray[np.int64], half: int | None
 ) -> tuple[pa.Table, pa.Table]:
-    """Replace the `bad` lines by a readable beginning of them, and list them with reason and hash."""
+    """Replace each of the `bad` lines by readable text of its beginning, and list them with reason and hash."""
     shown: list[str] = []
     rows = []
     for i in bad:

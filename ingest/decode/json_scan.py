@@ -1,9 +1,9 @@
-"""Finds lines of JSON that a line before has told all about, by a loop over their bytes (kernels/json_scan.py).
+"""Calls the JSON scan (kernels/json_scan.py) and loads it when it is worth half a second.
 
-For each line a key is made of what an event can depend on: the bytes of the members in the format's shape, in their order, except
-that of those that vary only how they vary stands there. Lines with equal keys are twins. A line is left to the format's statement,
-which is the rule for all, if anything about it is unusual: it is no strict JSON, a name or an escape is written in a way that needs
-decoding, an id, a time or a number is not plain, something that varies stands in it twice.
+The scan gives each line a key: the bytes of all members of the format's field layout, in order; a member that varies
+adds only its form. Lines with equal keys share a template. The scan leaves a line to the format's statement if anything
+about it is unusual: it is not strict JSON, a name or an escape needs decoding, an id, a time or a number is not plain,
+or a member that varies occurs twice.
 """
 
 import threading
@@ -27,12 +27,12 @@ from kernels.json_layout import (
     TemplateTable,
 )
 
-_loading: list[threading.Thread] = []  # one, once it has begun
-_TENS = 10 ** np.arange(1, 19)  # each has one digit more than the numbers below it
+_loading: list[threading.Thread] = []  # at most one
+_TENS = 10 ** np.arange(1, 19)  # each is the first number with one more digit
 
 
 def empty_table(entries: int, key_bytes: int) -> TemplateTable:
-    """Room for so many keys, a power of two."""
+    """Room for as many templates and bytes of keys. `entries` is a power of two."""
     return TemplateTable(
         np.full(2 * entries, -1, np.int32),
         np.empty(entries, np.uint64),
@@ -45,7 +45,7 @@ def empty_table(entries: int, key_bytes: int) -> TemplateTable:
 
 
 def load(shape: FieldLayout) -> None:
-    """Load the loop, in half a second, before there are lines for it."""
+    """Load the kernel, which takes half a second, before there are lines to scan."""
     text, of_none = np.zeros(0, np.uint8), np.zeros(0, np.int64)
     text.flags.writeable = False
     scan(
@@ -61,7 +61,7 @@ def load(shape: FieldLayout) -> None:
 
 
 def load_in_background(shape: FieldLayout) -> None:
-    """Begin to, once a process, beside other work. Where the loop has not been compiled yet it takes some ten seconds."""
+    """Load the kernel in a thread, once per process. If it is not compiled yet, this takes some ten seconds."""
     if not _loading:
         _loading.append(threading.Thread(target=load, args=(shape,), name="load"))
         _loading[0].start()
@@ -77,12 +77,12 @@ def scan(
     shape: FieldLayout,
     known: TemplateTable,
 ) -> ScanResult:
-    """Line i is text[offsets[i] : offsets[i + 1]]. Only `usual` lines are looked at.
+    """Scan the lines text[offsets[i] : offsets[i + 1]] that are `usual`.
 
-    `spans`: the times that each line may lie in, [from, to). `context`: what else its result depends on. `eras`: the times at which
-    the owner of a credential may change, sorted.
+    `spans`: the times that each line may have, [from, to). `context`: a number for everything else that its result
+    depends on. `eras`: the times at which the owner of a credential may change, sorted.
     """
-    from kernels import json_scan  # noqa: PLC0415 half a second, which only many lines are worth
+    from kernels import json_scan  # noqa: PLC0415 takes half a second
 
     lines = len(offsets) - 1
     found = ScanResult(
@@ -101,8 +101,8 @@ def scan(
 
 
 def newlines(text: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], bool]:
-    """Offsets of all newlines, and whether all bytes are ASCII. There must be room for as many as there are bytes."""
-    from kernels import newlines as kernel  # noqa: PLC0415 see above
+    """Offsets of all newlines, and whether all bytes are ASCII."""
+    from kernels import newlines as kernel  # noqa: PLC0415 takes half a second
 
     found = np.empty(len(text), np.intp)
     lines, is_ascii = kernel.newlines(text, found)
@@ -117,8 +117,8 @@ def event_ids(
     head: npt.NDArray[np.int32],
     position: npt.NDArray[np.int64],
 ) -> pa.StringArray:
-    """Of each line one of the `heads`, and text[at : at + length] behind it; where the length is 0, the line's position."""
-    from kernels import json_scan  # noqa: PLC0415 it is loaded by now
+    """The id of each line: one of `heads`, then text[at : at + length], or the line's position if the length is 0."""
+    from kernels import json_scan  # noqa: PLC0415 takes half a second
 
     begin = np.cumsum([0, *map(len, heads)])
     head_length = np.diff(begin)[head]
@@ -126,7 +126,7 @@ def event_ids(
     if derived.any():
         size[derived] += np.searchsorted(_TENS, position[derived], side="right") + 1
     offsets = np.concatenate([np.zeros(1, np.int32), np.cumsum(size, dtype=np.int32)])
-    data = np.empty(offsets[-1] + WORD, np.uint8)  # the loop copies words
+    data = np.empty(offsets[-1] + WORD, np.uint8)  # the kernel copies whole words
     joined = np.frombuffer(b"".join(heads), np.uint8)
     json_scan.event_ids(text, at, length, joined, begin[head], head_length, position, offsets, data)
     return pa.StringArray.from_buffers(len(at), pa.py_buffer(offsets), pa.py_buffer(data))

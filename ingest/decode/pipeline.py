@@ -1,6 +1,6 @@
-"""Lines to events and dead letters, one SQL pipeline over Arrow tables: format → normalise → attribute.
+"""Lines to events and dead letters, as one SQL pipeline over Arrow tables: format → normalise → attribute.
 
-Total: every entry of every line comes out once, as an event or as a refusal with a reason from the closed list.
+Every entry of every line becomes exactly one row: an event, or a refusal with a reason from the closed list.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,7 @@ import pyarrow.compute as pc
 
 from ingest.attribution.policies import NO_POLICIES, Policies, PolicyCheck
 from ingest.attribution.routing import Routing
-from ingest.decode import field_layout as shapes
-from ingest.decode import formats, json_scan, statements, strict_json
+from ingest.decode import field_layout, formats, json_scan, statements, strict_json
 from ingest.decode.framing import Lines
 from ingest.decode.statements import Statements
 from ingest.decode.template_cache import LineBounds, LineOrigin, TemplateCache
@@ -26,10 +25,10 @@ CREDENTIALS = pa.schema(
     [
         ("kind", pa.string()),
         ("value", pa.string()),  # as a log shows it
-        ("named", pa.string()),  # what is stored instead; null: the value
+        ("named", pa.string()),  # what is stored instead of the value; null: the value
         ("partner_id", pa.string()),
         ("suspended", pa.bool_()),
-        ("policy", pa.int32()),  # what was agreed of its use (ingest.attribution.policies); null: nothing
+        ("policy", pa.int32()),  # the number of its policy (ingest.attribution.policies); null: none
         ("from_us", pa.int64()),
         ("to_us", pa.int64()),
     ]
@@ -39,7 +38,7 @@ LIMITS = pa.schema(
         ("position", pa.int64()),
         ("earliest_us", pa.int64()),
         ("latest_us", pa.int64()),
-        ("key", pa.string()),  # of the record, where it names the partner
+        ("key", pa.string()),  # of the Kafka record, if it names the partner
     ]
 )
 NO_LIMITS = LIMITS.empty_table()
@@ -47,20 +46,20 @@ _NO_PARTS = pa.schema([("position", pa.int64()), ("item", pa.int32()), ("line", 
 PARTNERS = pa.schema([("partner_id", pa.string()), ("suspended", pa.bool_())])
 
 
-# So many lines are read in the time in which what finds twins is loaded.
-_TWINS_FROM = 20_000
-# The times a line may have at all, [from, to): ingest/decode/sql/normalise.sql refuses others.
+# Loading the JSON scan takes as long as reading this many lines by the statement.
+_TEMPLATES_FROM = 20_000
+# The times that any line may have, [from, to): ingest/decode/sql/normalise.sql refuses others.
 _TIMES_US = (631_152_000_000_000, 4_102_444_800_000_000)
 
 _Rows = slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
 
-# What a source may have names of its own for.
+# The fields for which a source may define its own names.
 FIELDS = (
     "request_id", "time", "method", "path", "route", "status", "request_bytes", "response_bytes", "latency_ms", "latency_s", "client_ip", "api_key", "consumer",
     "iam", "service", "host",
 )  # fmt: skip
 
-# What is one value for all lines: the one row of table `given`.
+# Values that hold for all lines: the single row of table `given`.
 GIVEN = pa.schema(
     [
         ("generation", pa.string()),
@@ -83,25 +82,25 @@ GIVEN = pa.schema(
 
 
 class SourceRules(NamedTuple):
-    """What the catalog says of one source. Times in microseconds since the epoch, None: no limit."""
+    """The catalog's rules for one source. Times in microseconds since the epoch; None: no limit."""
 
     source: str
     may_tag: bool = False
-    partner_field: str | None = None  # top-level field of the log line that names the partner
+    partner_field: str | None = None  # the field of the log line that names the partner
     earliest_us: int | None = None
     latest_us: int | None = None
     event_types: tuple[str, ...] | None = None  # of usage events; None: any
-    fields: Mapping[str, str] | None = None  # FIELDS → the name a JSON line has for it; / leads into objects
-    partner: str | None = None  # whose own source it is
-    routes: tuple[tuple[str, str], ...] = ()  # pattern of what is logged, and what it is called
-    own: str | None = None  # the internal partner whose lines without a credential are
-    own_routes: tuple[str, ...] | None = None  # on which routes; None: on any
-    max_age_days: int = 0  # what the limits came from; told to whoever exceeds them
+    fields: Mapping[str, str] | None = None  # FIELDS → its name in a JSON line; / leads into objects
+    partner: str | None = None  # the partner whose own source it is
+    routes: tuple[tuple[str, str], ...] = ()  # pattern of the logged route, and its name
+    own: str | None = None  # the internal partner that owns lines without a credential
+    own_routes: tuple[str, ...] | None = None  # only on these routes; None: on any
+    max_age_days: int = 0  # where the limits come from, for the detail of a refusal
     max_future_minutes: int = 0
 
 
 class Attribution(NamedTuple):
-    """Who owns which credential: tables CREDENTIALS and PARTNERS; and what was agreed of their use."""
+    """The owners of credentials, as tables CREDENTIALS and PARTNERS, and the policies of the credentials."""
 
     credentials: pa.Table = CREDENTIALS.empty_table()
     partners: pa.Table = PARTNERS.empty_table()
@@ -116,35 +115,32 @@ class Decoded(NamedTuple):
 
 
 def prepare(format_name: str) -> None:
-    """Load what many lines of a format are read with, in half a second; a decoder does so itself, but then its first lines wait for it.
-
-    For a thread beside other work.
-    """
-    shape = shapes.layout_of(format_name)
-    if shape is not None:
-        json_scan.load(shape)
+    """Load the JSON scan for a format, in half a second, so that the first lines do not wait. For a background thread."""
+    members = field_layout.layout_of(format_name)
+    if members is not None:
+        json_scan.load(members)
 
 
 class Decoder:
-    """One format, one source, one thread: owns a DuckDB connection."""
+    """Decodes one format of one source on one thread. Owns a DuckDB connection."""
 
     def __init__(
-        self, format_name: str, rules: SourceRules, attribution: Attribution, *, twins_from: int = _TWINS_FROM
+        self, format_name: str, rules: SourceRules, attribution: Attribution, *, templates_from: int = _TEMPLATES_FROM
     ) -> None:
-        """`twins_from`: from so many lines on, at once or one after another, the statement reads one of those that are alike (ingest/decode/template_cache.py)."""
+        """`templates_from`: from this many lines on, in one block or in total, the template cache is used."""
         names = rules.fields or {}
         con = statements.connect()
         self._statements = Statements(con)
         self._steps = _steps(format_name, mapped=bool(names))
         ruled = attribution.policies.policies.num_rows > 0
-        self._judge = PolicyCheck(con, format_name, attribution.policies) if ruled else None
+        self._policy_check = PolicyCheck(con, format_name, attribution.policies) if ruled else None
         path = _json_path(names.get("partner", rules.partner_field))
         tagging = rules.may_tag and path is not None
-        self._said = {
+        self._constants = {
             "source_partner": rules.partner,
             "source_suspended": _suspended(attribution.partners, rules.partner),
             "own_partner": rules.own,
-            "judging": self._judge is not None,
+            "judging": self._policy_check is not None,
             "may_tag": rules.may_tag,
             "partner_path": path,
             "earliest_us": rules.earliest_us,
@@ -158,10 +154,12 @@ class Decoder:
         self._statements.give(credentials=attribution.credentials, partners=attribution.partners)
         self._rules = rules
         self._routing = Routing(rules.routes, rules.own, rules.own_routes)
-        # Own names are read by a statement of their own; policies, and what tags are believed for, look at the whole line.
-        shape = None if names or self._judge or tagging else shapes.layout_of(format_name, rules.partner_field)
-        self._twins = None if shape is None else TemplateCache(shape)
-        self._twins_from = twins_from
+        # Mapped fields have a statement of their own; policies and partner tags depend on the whole line.
+        members = (
+            None if names or self._policy_check or tagging else field_layout.layout_of(format_name, rules.partner_field)
+        )
+        self._templates = None if members is None else TemplateCache(members)
+        self._templates_from = templates_from
         self._lines = 0
         credentials = attribution.credentials
         ends = [*credentials["from_us"].chunks, *credentials["to_us"].chunks]
@@ -177,31 +175,32 @@ class Decoder:
     def decode(
         self, framed: Lines, generation: str, limits: pa.Table = NO_LIMITS, *, layout: str | None = None
     ) -> Decoded:
-        """Events and refusals of `framed`, which belongs to file generation `generation`.
+        """Events and refusals of `framed`, which belongs to the file or partition `generation`.
 
-        `limits`, as LIMITS, by position: the times a line may lie in, [earliest, latest), where lines were received at different times, and the
-        partner that the record's key names. `layout`: the last line before them that begins with `layout_prefix`.
+        `limits`, as LIMITS, by position: the times that a line may have, [earliest, latest), where lines were received
+        at different times, and the partner named by the record's key. `layout`: the last line before the block that
+        begins with `layout_prefix`.
         """
-        if not framed.lines.num_rows:  # blank lines alone: no step below needs to know of a block without lines
+        if not framed.lines.num_rows:  # only blank lines: the steps below never see an empty block
             return Decoded(FRESH_EVENTS.empty_table(), DEAD.schema.empty_table())
         read = partial(self._read, generation=generation, layout=layout, limits=limits)
         self._lines += framed.lines.num_rows
-        # Many lines wait until what finds twins is loaded; a few more, which make many, do not.
-        many, more = framed.lines.num_rows >= self._twins_from, self._lines >= self._twins_from
-        if self._twins is None or not (many or (more and self._twins.are_at_hand())):
+        # A block of many lines waits until the JSON scan is loaded. Small blocks do not, even when many have come.
+        many, more = framed.lines.num_rows >= self._templates_from, self._lines >= self._templates_from
+        if self._templates is None or not (many or (more and self._templates.is_ready())):
             return read(framed)
         origin = LineOrigin(self._rules.source, generation)
-        return Decoded(*self._twins.decode(framed, origin, self._bounds(framed, limits), read))
+        return Decoded(*self._templates.decode(framed, origin, self._bounds(framed, limits), read))
 
     def _read(self, framed: Lines, generation: str, layout: str | None, limits: pa.Table) -> Decoded:
-        """Each line by the statement."""
-        given = _given({**self._said, "generation": generation, "layout": layout})
+        """Decode each line by the statement."""
+        given = _given({**self._constants, "generation": generation, "layout": layout})
         self._statements.give(given=given, limits=limits, lines=framed.lines, unreadable=framed.unreadable)
-        rows = self._routing.applied(_judged(_in_order(self._statements.run("events", self._steps))))
+        rows = self._routing.applied(_with_exact_reasons(_in_order(self._statements.run("events", self._steps))))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
         constants = {"source": self._rules.source, "generation": generation}
-        events = _shaped(rows, FRESH_EVENTS, constants)  # coded first: then there is less to filter
+        events = _shaped(rows, FRESH_EVENTS, constants)  # coded before the filter, which then has less to copy
         if pc.all(accepted, min_count=0).as_py():
             return Decoded(events, DEAD.schema.empty_table())
         refused = rows.filter(pc.invert(accepted))
@@ -213,7 +212,7 @@ class Decoder:
         return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
 
     def _bounds(self, framed: Lines, limits: pa.Table) -> LineBounds:
-        """What the statement compares a line's time with, and the record's key."""
+        """What the statement compares with a line's time, and with its record's key."""
         position = framed.lines["position"].to_numpy()
         spans = np.empty((len(position), 2), np.int64)
         for side, limit in enumerate((self._rules.earliest_us, self._rules.latest_us)):
@@ -227,7 +226,7 @@ class Decoder:
         return LineBounds(np.clip(spans, *_TIMES_US, out=spans), context, self._eras)
 
     def _numbered(self, keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-        """0 where a record has no key, 1 where its key is nobody's, of whose lines none is accepted; else a number for each owner."""
+        """0: the record has no key. 1: its key is no partner, so that no line is accepted. Else the number of the owner."""
         number: npt.NDArray[np.int64] = (
             pc.index_in(keys, value_set=self._owners).fill_null(-1).to_numpy().astype(np.int64) + 2
         )
@@ -235,13 +234,13 @@ class Decoder:
         return number
 
     def _marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
-        if self._judge is None:
+        if self._policy_check is None:
             return pa.nulls(rows.num_rows, CODED)
-        return self._judge.marks(rows, accepted)
+        return self._policy_check.marks(rows, accepted)
 
 
 def _rows_of(position: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> tuple[_Rows, _Rows]:
-    """Which of the positions are among the `known` ones, both sorted, and where there; mostly these are the same."""
+    """Which positions are among the `known` ones, and their rows there. Both are sorted, and mostly equal."""
     if np.array_equal(position, known):
         return slice(None), slice(None)
     row = np.minimum(np.searchsorted(known, position), len(known) - 1)
@@ -250,7 +249,7 @@ def _rows_of(position: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> t
 
 
 class Parser:
-    """One format without a catalog: what `python -m ingest parse` shows."""
+    """One format without a catalog, for `python -m ingest parse`."""
 
     def __init__(self, format_name: str) -> None:
         self._steps = _steps(format_name)
@@ -258,15 +257,15 @@ class Parser:
         self._statements.give(given=_given({"strict": formats.is_strict(format_name)}))
 
     def parse(self, framed: Lines) -> pa.Table:
-        """Normalised fields of every entry, in order; columns of ingest/decode/sql/parse.sql."""
+        """The normalised fields of every entry, in order; columns of ingest/decode/sql/parse.sql."""
         self._statements.give(lines=framed.lines, unreadable=framed.unreadable)
-        return _judged(self._statements.run("parse", self._steps))
+        return _with_exact_reasons(self._statements.run("parse", self._steps))
 
 
-def _judged(rows: pa.Table) -> pa.Table:
-    """`rows` with the exact reason of those that look suspicious, or that cannot be read; mostly there are none.
+def _with_exact_reasons(rows: pa.Table) -> pa.Table:
+    """`rows` with the exact reason of each entry that is suspicious or unreadable.
 
-    Only these are read by Python, one by one.
+    Python parses only these entries, one by one; mostly there are none.
     """
     doubted = rows["doubted"]
     if doubted.null_count == len(doubted):
@@ -274,9 +273,9 @@ def _judged(rows: pa.Table) -> pa.Table:
     at = np.flatnonzero(doubted.is_valid().to_numpy())
     problems = [strict_json.problem(text) for text in doubted.drop_null().to_pylist()]
     mask = at[np.array([problem is not None for problem in problems], bool)]
-    told = [problem for problem in problems if problem is not None]
+    found = [problem for problem in problems if problem is not None]
     return _replaced(
-        _replaced(rows, "reason", mask, [str(p.reason) for p in told]), "detail", mask, [p.detail for p in told]
+        _replaced(rows, "reason", mask, [str(p.reason) for p in found]), "detail", mask, [p.detail for p in found]
     )
 
 
@@ -289,7 +288,7 @@ def _replaced(rows: pa.Table, name: str, at: npt.NDArray[np.int64], values: Sequ
 
 
 def _json_path(name: str | None) -> str | None:
-    """The JSON path of a field; the catalog lets no quote into a name."""
+    """The JSON path of a field. The catalog allows no quote in a name."""
     return None if name is None else "$" + "".join(f'."{part}"' for part in name.split("/"))
 
 
@@ -306,13 +305,13 @@ def _suspended(partners: pa.Table, partner: str | None) -> bool | None:
     return bool(pc.any(partners.filter(pc.equal(partners["partner_id"], partner))["suspended"]).as_py())
 
 
-def _given(said: Mapping[str, object]) -> pa.Table:
-    """What is one value for all lines, null where nothing is said: the table `given` of the statements."""
-    return pa.Table.from_pylist([dict(said)], GIVEN)
+def _given(values: Mapping[str, object]) -> pa.Table:
+    """The table `given` of the statements: values for all lines, null by default."""
+    return pa.Table.from_pylist([dict(values)], GIVEN)
 
 
 def _in_order(rows: pa.Table) -> pa.Table:
-    """By position and item. Arrays and joins may have mixed the order; mostly they have not."""
+    """`rows` by position and item. Arrays and joins may change the order; mostly they do not."""
     position, item = rows["position"].to_numpy(), rows["item"].to_numpy()
     step = position[1:] - position[:-1]
     if bool(((step > 0) | ((step == 0) & (item[1:] > item[:-1]))).all()):
@@ -321,7 +320,7 @@ def _in_order(rows: pa.Table) -> pa.Table:
 
 
 def _shaped(rows: pa.Table, schema: pa.Schema, constants: Mapping[str, str]) -> pa.Table:
-    """The columns of `schema` in order, coded where it says so; those of `constants` hold one value."""
+    """The columns of `schema`, in order and dictionary-coded where it asks for that; `constants` have one value."""
     columns = []
     for field in schema:
         name = field.name

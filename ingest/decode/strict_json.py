@@ -1,7 +1,7 @@
-"""What a text is that was meant as one JSON object: the exact judgement, with its place, of what looks suspicious.
+"""Strict JSON: the exact reason, with its position, why a text is not a valid usage event.
 
-SQL finds the few lines that need it (`doubtful` in ingest/decode/sql/macros.sql, and what is no JSON at all). Total: any text gets an
-answer, in time that grows with its length alone.
+SQL selects the few lines that need this check (`doubtful` in ingest/decode/sql/macros.sql, and text that is not JSON).
+Every text gets a result, in time linear in its length.
 """
 
 import json
@@ -11,16 +11,16 @@ from typing import Any, NamedTuple, NoReturn
 
 from schemas.reasons import Reason
 
-DEPTH_MAX = 32  # keep these three as they stand in ingest/decode/sql/macros.sql
+DEPTH_MAX = 32  # the same three limits as in ingest/decode/sql/macros.sql
 FIELDS_MAX = 256
-DIGITS_MAX = 38  # of a number: what decimal128 holds
+DIGITS_MAX = 38  # of a number: the precision of decimal128
 EXPONENT_MAX = 99
 _SHOWN = 40
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}:]', re.DOTALL)  # each character is in one token at most: linear
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}:]', re.DOTALL)  # each character is in at most one token: linear time
 
 
 class JsonProblem(NamedTuple):
-    """Why an object is refused, for the list and for a person."""
+    """Why an object is refused: a reason, and a detail for people."""
 
     reason: Reason
     detail: str
@@ -33,11 +33,11 @@ class _NotStrict(Exception):
 
 
 class _Object(list[tuple[str, Any]]):
-    """An object as its fields in order, so that a name may stand twice."""
+    """The fields of an object in order, so that duplicate names are kept."""
 
 
 def problem(text: str) -> JsonProblem | None:
-    """What is wrong with `text` as a usage event, or None. Places are bytes from the start of the text."""
+    """What is wrong with `text` as a usage event, or None. Positions are bytes from the start of the text."""
     shape = _depth_and_fields(text)
     if shape.depth > DEPTH_MAX:
         return JsonProblem(Reason.TOO_DEEP, f"nested {shape.depth} deep, at most {DEPTH_MAX}")
@@ -65,7 +65,7 @@ class _Nesting(NamedTuple):
 
 
 def _depth_and_fields(text: str) -> _Nesting:
-    """How deep brackets nest, and how many colons stand outside of texts; told before a parser recurses into it."""
+    """The depth of brackets and the number of colons outside strings, measured before a parser recurses."""
     depth = deepest = fields = 0
     for token in _TOKEN.finditer(text):
         match token[0][0]:
@@ -80,7 +80,7 @@ def _depth_and_fields(text: str) -> _Nesting:
 
 
 def _number(text: str) -> None:
-    """A number's value is not needed here, only whether it can be one of ours."""
+    """Refuse a number that is out of range. Its value is not needed."""
     mantissa, _, exponent = text.lower().partition("e")
     digits = sum(c.isdigit() for c in mantissa)
     try:
@@ -102,7 +102,7 @@ _DECODER = json.JSONDecoder(
 
 
 def _twice(found: _Object) -> JsonProblem | None:
-    """A name that stands twice in the event or in its data: what lies deeper is not read."""
+    """A duplicate name in the event or in its data. Deeper objects are not read."""
     for fields in (found, *(value for name, value in found if name == "data" and isinstance(value, _Object))):
         names: set[str] = set()
         for name, _ in fields:
@@ -113,7 +113,7 @@ def _twice(found: _Object) -> JsonProblem | None:
 
 
 def _surrogate(found: object) -> JsonProblem | None:
-    """Half of a pair of surrogates: JSON lets it be written, but it is no character."""
+    """An unpaired surrogate: JSON allows it as an escape, but it is not a character."""
     if isinstance(found, str):
         try:
             found.encode()

@@ -137,5 +137,5 @@ def test_the_steps_make_an_environment_in_which_tollbook_works(tmp_path: Path) -
     )
     assert size < 950_000_000, (
         size
-    )  # of which 190 MB are the compiler that twins need (docs/decisions/016-template-cache.md)
+    )  # of which 190 MB are the compiler that templates need (docs/decisions/016-template-cache.md)
     print(f"{size / 1e6:,.0f} MB")

@@ -37,7 +37,7 @@ _given = settings(
 @cache
 def warm(format_name: str) -> Decoder:
     """A decoder that looks for lines of one template in any block, however short, and knows some already."""
-    decoder = Decoder(format_name, SourceRules("edge"), OWNERS, twins_from=0)
+    decoder = Decoder(format_name, SourceRules("edge"), OWNERS, templates_from=0)
     good = b"\n".join(any_input.TEXTS.get(format_name, []))
     for _ in range(2):
         decoder.decode(split_lines(good + b"\n", 0), GENERATION)

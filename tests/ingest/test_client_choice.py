@@ -17,7 +17,7 @@ from ingest.decode.pipeline import Parser
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import kong, line
 from tests.ingest.gateway_lines import GOOD
-from tests.ingest.test_twins import OWN
+from tests.ingest.test_template_cache import OWN
 
 KONG_COMBINED = '203.0.113.9 - acme [01/Oct/2026:00:00:00 +0000] "GET /v1/orders HTTP/1.1" 200 900 "-" "-"'
 LINES = {

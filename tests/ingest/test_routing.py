@@ -12,7 +12,7 @@ from ingest.decode.pipeline import LIMITS, Decoded, Decoder
 from schemas.catalog.records import Catalog
 from tests.ingest.fixtures import T0_MS, kong, line
 from tests.ingest.test_decode import HOSTILE
-from tests.ingest.test_twins import APIGW
+from tests.ingest.test_template_cache import APIGW
 from tests.tollbook.fixtures import ROOT
 
 ENTITY = {"id": "seller", "name": "Seller", "invoice_prefix": "S"}
@@ -33,8 +33,8 @@ def catalog(**source: Any) -> Catalog:
     )
 
 
-def decode(book: Catalog, *lines: bytes, limits: dict[str, Any] | None = None, twins_from: int = 20_000) -> Decoded:
-    decoder = Decoder("kong", source_rules(book, "edge", None), attribution(book), twins_from=twins_from)
+def decode(book: Catalog, *lines: bytes, limits: dict[str, Any] | None = None, templates_from: int = 20_000) -> Decoded:
+    decoder = Decoder("kong", source_rules(book, "edge", None), attribution(book), templates_from=templates_from)
     framed = split_lines(b"".join(lines), 0)
     if limits is None:
         return decoder.decode(framed, "g")
@@ -81,13 +81,13 @@ def test_routes_get_the_name_of_the_first_pattern_that_matches() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("twins_from", [1, 10**9], ids=["twins", "each by the statement"])
-def test_many_lines_are_named_like_few(twins_from: int) -> None:
+@pytest.mark.parametrize("templates_from", [1, 10**9], ids=["templates", "each by the statement"])
+def test_many_lines_are_named_like_few(templates_from: int) -> None:
     """Twins of a line have its name, and what is claimed of one is claimed of all."""
     book = catalog(routes=[{"logged": "export", "name": "/v1/export"}], own=SOME)
     routes = ["export", "orders", "/own/a", "/health", None]
     calls = [call(routes[n % 5], consumer=("c-acme", None, "nobody")[n % 3], started_at=T0_MS + n) for n in range(300)]
-    got = became(decode(book, *calls, twins_from=twins_from))
+    got = became(decode(book, *calls, templates_from=templates_from))
     alone = [became(decode(book, one))[0] for one in calls[:15]]
     assert got == alone * 20
     assert {who for who, _ in got} == {"acme", "us", "NO_PARTNER", "UNKNOWN_CREDENTIAL"}

@@ -1,4 +1,4 @@
-"""Log formats: one SQL file each, from raw lines to entry columns. Adding one needs no Python (docs/formats.md)."""
+"""Log formats: one SQL file each, from raw lines to entry columns. A new format needs no Python (docs/formats.md)."""
 
 from functools import cache
 from importlib import resources
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class UnknownFormat(Exception):
-    """No such format. The message lists those there are."""
+    """There is no such format. The message lists the existing ones."""
 
 
 class Format(NamedTuple):
@@ -19,7 +19,7 @@ class Format(NamedTuple):
 
 @cache
 def names() -> tuple[str, ...]:
-    """All formats, sorted; the folder is looked at once."""
+    """All formats, sorted. The folder is read once."""
     folder = resources.files("ingest.decode.formats")
     return tuple(sorted(f.name.removesuffix(".sql") for f in folder.iterdir() if f.name.endswith(".sql")))
 
@@ -32,18 +32,18 @@ def statement(name: str) -> str:
 
 
 def is_strict(name: str) -> bool:
-    """Whether the format's entries are usage events, of which nothing is guessed: its header then says `Strict:`."""
+    """Whether the format's entries are usage events, which are never guessed at: its header has `Strict:`."""
     return any(line.startswith("-- Strict:") for line in statement(name).splitlines())
 
 
 def layout_prefix(name: str) -> str | None:
-    """What lines begin with that say how those after them are read: the first word behind `Layout:` in the header."""
+    """The prefix of lines that define the columns of later lines: the first word after `Layout:` in the header."""
     found = [line for line in statement(name).splitlines() if line.startswith("-- Layout:")]
     return found[0].split()[2] if found else None
 
 
 def describe(name: str) -> Format:
-    """What the header of a format's SQL file says of it: fields, units, id rule."""
+    """The header of a format's SQL file: fields, units, id rule."""
     lines = []
     for line in statement(name).splitlines():
         if not line.startswith("--"):

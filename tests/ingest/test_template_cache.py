@@ -34,7 +34,7 @@ FORMATS = ["aws_apigw", "kong"]
 LINES = {name: [row.line for row in rows] for name, rows in GOOD.items()} | {
     name: [case.text for case in rows[0]] for name, rows in CASES.items()
 }
-WITH_TWINS = [name for name in formats.names() if field_layout.layout_of(name)]
+WITH_TEMPLATES = [name for name in formats.names() if field_layout.layout_of(name)]
 APIGW = {
     "requestId": "r-1", "extendedRequestId": "x-1", "stage": "prod", "ip": "203.0.113.9", "userArn": "-", "apiKeyId": "k-acme",
     "requestTimeEpoch": str(T0_MS), "requestTime": "01/Oct/2026:00:00:00 +0000", "httpMethod": "GET", "resourcePath": "/v1/orders/{id}",
@@ -144,8 +144,8 @@ class Counting(Decoder):
 def pair(format_name: str, rules: SourceRules | None = None, owners: Attribution = OWNERS) -> tuple[Decoder, Counting]:
     """The statement alone, and the one that asks it of some lines."""
     rules = rules or SourceRules("edge")
-    alone = Decoder(format_name, rules, owners, twins_from=sys.maxsize)
-    return alone, Counting(format_name, rules, owners, twins_from=0)
+    alone = Decoder(format_name, rules, owners, templates_from=sys.maxsize)
+    return alone, Counting(format_name, rules, owners, templates_from=0)
 
 
 def some(chance: random.Random, usual: Any, odd: list[Any]) -> Any:
@@ -205,11 +205,11 @@ def text(format_name: str, chance: random.Random, n: int) -> bytes:
 
 def same(decoders: tuple[Decoder, Decoder], raw: bytes, start: int = 0, limits: pa.Table = NO_LIMITS) -> Decoded:
     framed = split_lines(raw, start)
-    alone, with_twins = (decoder.decode(framed, "gen", limits) for decoder in decoders)
-    assert with_twins.events.schema == alone.events.schema
-    assert rows(with_twins.events) == rows(alone.events)
-    assert rows(with_twins.refused) == rows(alone.refused)
-    return with_twins
+    alone, with_templates = (decoder.decode(framed, "gen", limits) for decoder in decoders)
+    assert with_templates.events.schema == alone.events.schema
+    assert rows(with_templates.events) == rows(alone.events)
+    assert rows(with_templates.refused) == rows(alone.refused)
+    return with_templates
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
@@ -229,7 +229,7 @@ def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, 
         same(decoders, raw, start=block * 1_000_000)
 
 
-@pytest.mark.parametrize("format_name", WITH_TWINS if LONG else [*FORMATS, "otlp"])
+@pytest.mark.parametrize("format_name", WITH_TEMPLATES if LONG else [*FORMATS, "otlp"])
 def test_any_byte_of_a_line_is_another(format_name: str) -> None:
     """The loop looks at eight at once: each stands once at every place of what it looks at, and behind a line that was good there."""
     decoders = pair(format_name)
@@ -326,7 +326,7 @@ def restructured(chance: random.Random, made: dict[str, Any], names: list[str]) 
 
 
 @pytest.mark.parametrize("seed", range(30 if LONG else 1))
-@pytest.mark.parametrize("format_name", WITH_TWINS)
+@pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
     """Its own lines, each many times with other ids, times and numbers; here and there with something else in one member, or in another shape."""
     chance = random.Random(seed)
@@ -358,7 +358,7 @@ def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20 if LONG else 1))
-@pytest.mark.parametrize("format_name", WITH_TWINS)
+@pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_a_line_goes_on_otherwise_than_the_one_before(format_name: str, seed: int) -> None:
     """Each begins as its neighbours do, and where it is another its steps end; what they become serves the next."""
     chance = random.Random(seed)
@@ -413,7 +413,7 @@ def test_a_line_of_any_number_of_names(names: int) -> None:
     assert decoders[1].asked < 10
 
 
-@pytest.mark.parametrize("format_name", WITH_TWINS)
+@pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_few_of_a_format_s_own_lines_are_read(format_name: str) -> None:
     """Each with an id, a time, sizes and a latency of its own."""
     chance = random.Random(1)
@@ -495,7 +495,7 @@ def test_of_two_latencies_the_one_that_counts_is_not_plain() -> None:
 
 
 def test_an_id_behind_its_source_is_hashed_where_both_are_too_long() -> None:
-    """The id of a usage event: the first lines are short, their twins are not all."""
+    """The id of a usage event: the first lines are short, their templates are not all."""
     made = [
         {
             "specversion": "1.0",
@@ -513,7 +513,7 @@ def test_an_id_behind_its_source_is_hashed_where_both_are_too_long() -> None:
 
 
 def test_a_hash_that_ends_as_the_id_does_is_no_id_behind_another_text() -> None:
-    """By chance, in the first line: its twins have hashes of their own."""
+    """By chance, in the first line: its templates have hashes of their own."""
     source = next(
         s for s in (f"{'s' * 124}{n:03}" for n in range(1000)) if sha256(f"{s} a".encode()).hexdigest()[-1] == "a"
     )
@@ -634,14 +634,14 @@ def test_lines_that_are_no_text_or_half_are_left_to_the_statement() -> None:
     good = line(kong("id-1"))
     raw = good + good.replace(b"svc", b"sv\xff") + good[:-1]
     framed = split_lines(raw, 0, is_cut=True)
-    alone, with_twins = (decoder.decode(framed, "gen") for decoder in pair("kong"))
-    assert with_twins.refused.to_pylist() == alone.refused.to_pylist()
+    alone, with_templates = (decoder.decode(framed, "gen") for decoder in pair("kong"))
+    assert with_templates.refused.to_pylist() == alone.refused.to_pylist()
     assert sorted(alone.refused["reason"].to_pylist()) == ["BAD_UTF8", "PARTIAL_LINE"]
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_the_first_line_of_a_kind_has_one_id_twice(format_name: str) -> None:
-    """Of its twins both differ: which of them is the event's cannot be learnt from it."""
+    """Of its templates both differ: which of them is the event's cannot be learnt from it."""
     if format_name == "kong":
         lines = [
             kong(f"a-{n or 'b'}")
@@ -699,14 +699,14 @@ def test_more_kinds_than_there_is_room_for(room: int) -> None:
     alone, _ = pair("kong")
     found = field_layout.layout_of("kong")
     assert found is not None
-    twins = TemplateCache(found, room)
+    templates = TemplateCache(found, room)
     chance = random.Random(1)
     for _ in range(3):
         kinds = chance.sample(range(1000), 20)
         framed = split_lines(b"".join(line(kong(f"id-{n}", route__name=f"r{kinds[n % 20]}")) for n in range(200)), 0)
         spans = np.tile(np.array([0, 1 << 62]), (200, 1))
         bounds = LineBounds(spans, np.zeros(200, np.int64), np.zeros(1, np.int64))
-        events, refused = twins.decode(
+        events, refused = templates.decode(
             framed, LineOrigin("edge", "gen"), bounds, lambda lines: alone.decode(lines, "gen")
         )
         assert events.to_pylist() == alone.decode(framed, "gen").events.to_pylist()
@@ -723,9 +723,9 @@ def test_where_no_two_lines_are_alike_none_are_looked_for() -> None:
     assert counting.asked == 550
 
 
-def test_twins_are_found_in_small_blocks_too_once_there_were_many_lines() -> None:
-    """A worker that keeps up reads a few lines at a time. It goes on by the statement while what finds twins is loaded."""
-    counting = Counting("kong", SourceRules("edge"), OWNERS, twins_from=100)
+def test_template_cache_are_found_in_small_blocks_too_once_there_were_many_lines() -> None:
+    """A worker that keeps up reads a few lines at a time. It goes on by the statement while what finds templates is loaded."""
+    counting = Counting("kong", SourceRules("edge"), OWNERS, templates_from=100)
 
     def asked(block: int) -> int:
         before = counting.asked
