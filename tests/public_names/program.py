@@ -23,12 +23,17 @@ from aggregate.webhooks.delivery import Notice, posted
 from aggregate.webhooks.endpoints import Endpoint
 from ingest.attribution import policies
 from ingest.decode import formats
-from ingest.http import api, delivery, producers, responses
+from ingest.http import api, delivery
+from ingest.http.producers import Producers
+from ingest.http.responses import ApiProblem, Code, of_problem
 from lake import tables as lake
-from schemas import halts, reasons, tables
-from schemas.catalog import records as catalog
+from schemas import tables
+from schemas.catalog.records import Catalog
+from schemas.halts import Halt
 from schemas.kafka import topics, totals, wire
+from schemas.kafka.totals import Total
 from schemas.log import Origin
+from schemas.reasons import Reason
 from tests.aggregate.receivers import receiver
 from tests.public_names.lists import leaves, shape
 from tests.tollbook.fixtures import ROOT
@@ -86,7 +91,7 @@ def _messages() -> Iterator[str]:
         yield from (f"{schema}.{column.name}: {_plain(column.type)}" for column in columns)
     (record,) = delivery.records(b"{}\n", format_name="kong", source="edge", key="k")
     yield f"gateway.access over HTTP: headers {', '.join(name for name, _ in record.headers)}"
-    total = totals.Total(
+    total = Total(
         partner_id="acme", meter="requests", unit="requests", plan="small", kind="MONTH", start=AT, end=AT, limit=Decimal(1),
         thresholds=(Decimal(50),), events_partition=0, used=Decimal(1), seen_until=AT, events_version=1, limit_since=AT, held=((AT, AT),),
     )  # fmt: skip
@@ -117,14 +122,11 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _reasons() -> Iterator[str]:
-    yield from (f"refused: {reason}" for reason in reasons.Reason)
-    yield from (f"halted: {halt}" for halt in halts.Halt)
+    yield from (f"refused: {reason}" for reason in Reason)
+    yield from (f"halted: {halt}" for halt in Halt)
     yield from (f"marked as outside: {mark}" for mark in policies.OUTSIDE)
-    yield from (f"HTTP problem: {code}" for code in responses.Code)
-    yield from (
-        f"HTTP problem {code}: {responses.of_problem(responses.Problem(code, '')).status_code}"
-        for code in responses.Code
-    )
+    yield from (f"HTTP problem: {code}" for code in Code)
+    yield from (f"HTTP problem {code}: {of_problem(ApiProblem(code, '')).status_code}" for code in Code)
     yield from (f"exit code: {code}" for code in errors.EXIT_CODES)
 
 
@@ -181,8 +183,8 @@ def _named(pattern: str) -> set[str]:
 
 def _files() -> Iterator[str]:
     """Files that people write: the fields of catalog, producers and webhooks. Files that the program makes: their names."""
-    yield from _fields("catalog", catalog.Catalog.model_json_schema())
-    yield from _fields("producers", producers.Producers.model_json_schema())
+    yield from _fields("catalog", Catalog.model_json_schema())
+    yield from _fields("producers", Producers.model_json_schema())
     yield from _fields("webhooks", endpoints._FILE.json_schema())
     yield f"lake: {lake.MARKER}, format {lake.FORMAT}"
     yield f"lake: {lake.KEY}"
