@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aggregate import engine
 from aggregate.landing import derived_commits
 from aggregate.landing import payloads as texts
-from lake import damage, expire
+from lake import atomic_file, damage, duck, expire
 from lake import tables as lake
 from lake.tables import Fenced, Part
 from schemas.tables import COPIED, TEXTS, TIME
@@ -65,16 +64,14 @@ def erase(
         return found._replace(files=found.files + len(_orphans(root, rule.now)))
     for attempt in texts.again():
         with attempt:
-            derived_commits.catch_up(
-                root, engine.connect()
-            )  # what a worker that died has committed is in the table then
+            derived_commits.catch_up(root, duck.connect())  # what a worker that died has committed is in the table then
     first = lake.open_table(root, TEXTS).version() + 1
     found = _erase_rows(root, rule, progress, commit=True)
     gone = expire.forget(root, TEXTS, since=first if found.files else None)
     orphans = _orphans(root, rule.now)
     for path in orphans:
         path.unlink()
-    lake.sync_folder(root / TEXTS.name)
+    atomic_file.sync(root / TEXTS.name)
     return found._replace(files=gone + len(orphans))
 
 

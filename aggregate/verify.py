@@ -10,7 +10,7 @@ import duckdb
 from aggregate import engine
 from aggregate.engine import EVER
 from aggregate.landing import derived_commits
-from lake import commit_log, integers
+from lake import commit_log, duck
 from lake import tables as lake
 from lake.commit_log import History
 from lake.derived_tables import FOLLOWERS, SUMMED, consistent_cut, taken_in
@@ -87,13 +87,13 @@ def _summed(
     root: Path, pinned: Mapping[str, int], span: Mapping[str, datetime]
 ) -> tuple[list[Check], list[dict[str, Any]]]:
     """What the rows of the tables say. Raises LakeError for a file that cannot be read."""
-    con = engine.connect()
+    con = duck.connect()
     files = {s: lake.pinned_files(root, s, pinned[s.name]) if s.name in pinned else [] for s in _SUMMED}
     for shape in _SUMMED:
         if shape not in (EVENTS, WITHDRAWN):
-            engine.scan(con, shape.name, files[shape], shape.schema)
-    engine.scan_counted(con, files[EVENTS], files[WITHDRAWN])
-    books = integers.rows(engine.run(con, "books"))
+            duck.scan(con, shape.name, files[shape], shape)
+    duck.scan_counted(con, files[EVENTS], files[WITHDRAWN])
+    books = duck.rows(engine.run(con, "books"))
     checks = [
         Check("logs were read without a gap", list(_gaps(con))),
         Check("what was read is what stands in the tables", list(_stored(con))),
@@ -167,7 +167,7 @@ def _gaps(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
 
 
 def _stored(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    for row in integers.rows(engine.run(con, "reads")):
+    for row in duck.rows(engine.run(con, "reads")):
         for name in _OUTCOMES:
             if row[name] != row[f"stored_{name}"]:
                 yield f"{row['file']}: {row[name]} {name} by the log of reads, {row[f'stored_{name}']} in the tables"
@@ -205,7 +205,7 @@ def _withdrawn(con: duckdb.DuckDBPyConnection, files: Mapping[TableShape, list[s
 
 def _differing(con: duckdb.DuckDBPyConnection, span: Mapping[str, datetime]) -> Iterator[str]:
     con.register("folded", engine.run(con, "fold", span))
-    for row in integers.rows(engine.run(con, "differing", span)):
+    for row in duck.rows(engine.run(con, "differing", span)):
         yield (
             f"partner {row['partner_id']}, window {row['window_start']:%Y-%m-%dT%H:%MZ}: "
             f"{row['requests_by_events'] or 0} requests by events, {row['requests_by_rollups'] or 0} by rollups, or other sums differ"

@@ -34,6 +34,7 @@ from ingest.decode import formats
 from ingest.decode.framing import Lines
 from ingest.decode.pipeline import Decoder
 from ingest.files.block_reader import frames
+from lake import duck
 from lake import tables as lake
 from schemas.tables import EVENTS
 from tollbook.demo import sample_logs
@@ -190,7 +191,7 @@ def _bare(sample: Sample) -> Took:
 def _parts(sample: Sample) -> list[str]:
     book = catalogs.load(CATALOG)
     decoder = Decoder(sample.format, source_rules(book, sample.source, None), attribution(book))
-    con = engine.connect(1)
+    con = duck.connect(1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "lake"
         lake.create(root)

@@ -5,6 +5,7 @@ No other table forgets anything: closes rest on their old versions.
 
 from pathlib import Path
 
+from lake import atomic_file
 from lake import tables as lake
 from schemas.tables import TableShape
 
@@ -28,7 +29,7 @@ def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
     gone = [path for paths in replaced.values() for path in paths if path.exists()]
     for path in gone:
         path.unlink(missing_ok=True)
-    lake.sync_folder(root / shape.name)
+    atomic_file.sync(root / shape.name)
     behind = (min(replaced) if since is None else since) - 1
     # Checkpoints first: without the log before it, no version before the last that replaced files can be opened then.
     for version, path in sorted(lake.checkpoints(log).items()):
@@ -38,5 +39,5 @@ def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
     for path in entries:
         if int(path.stem) < behind:
             path.unlink()
-    lake.sync_folder(log)
+    atomic_file.sync(log)
     return len(gone)

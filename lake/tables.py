@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 import uuid
@@ -25,6 +24,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.schema import Field, PrimitiveType
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
+from lake import atomic_file
+from lake.atomic_file import sync
 from lake.hashing import HashedFile
 from schemas import tables
 from schemas.tables import TableShape
@@ -78,14 +79,11 @@ def create(root: Path) -> None:
     """Make `root` a lake with all its tables. An existing lake is left as it is; another non-empty folder is refused."""
     local(root)
     if not (root / MARKER).exists():
-        foreign = root.exists() and any(not p.name.startswith(MARKER) for p in root.iterdir())
+        foreign = root.exists() and any(not p.name.startswith((MARKER, f".{MARKER}")) for p in root.iterdir())
         if foreign and not (root / MARKER).exists():  # looked at again: another worker may be making it
             raise LakeError(f"{root} is not empty and no Tollbook lake (no {MARKER}); name an empty or a new folder")
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = root / f"{MARKER}.{uuid.uuid4().hex}"
-        temporary.write_text(json.dumps({"format": FORMAT}) + "\n")
-        _fsync(temporary)
-        temporary.rename(root / MARKER)
+        atomic_file.replace(root / MARKER, (json.dumps({"format": FORMAT}) + "\n").encode())
     check(root)
     # The marker comes first: a run that dies among the tables leaves a lake that the next run completes.
     for shape in tables.ALL.values():
@@ -93,7 +91,7 @@ def create(root: Path) -> None:
             _create_table(root / shape.name, shape)
         elif shape.later:
             widen(root, shape)
-    _fsync(root)
+    sync(root)
 
 
 def is_missing(root: Path, shape: TableShape) -> bool:
@@ -104,7 +102,7 @@ def is_missing(root: Path, shape: TableShape) -> bool:
 def complete(root: Path, shape: TableShape) -> None:
     """Make a table that is missing."""
     _create_table(root / shape.name, shape)
-    _fsync(root)
+    sync(root)
 
 
 def _create_table(path: Path, shape: TableShape) -> None:
@@ -116,7 +114,7 @@ def _create_table(path: Path, shape: TableShape) -> None:
         configuration={"delta.enableExpiredLogCleanup": "false"},
     )
     for made in (path / "_delta_log" / f"{0:020d}.json", path / "_delta_log", path):
-        _fsync(made)
+        sync(made)
 
 
 def widen(root: Path, shape: TableShape) -> None:
@@ -141,8 +139,8 @@ def widen(root: Path, shape: TableShape) -> None:
                     f"{root / shape.name} lacks columns of this version, and they cannot be added ({exc})"
                 ) from exc
         for version in range(before + 1, DeltaTable(root / shape.name).version() + 1):
-            _fsync(entry_path(root, shape, version))
-        _fsync(root / shape.name / "_delta_log")
+            sync(entry_path(root, shape, version))
+        sync(root / shape.name / "_delta_log")
 
 
 def is_mixed(table: DeltaTable) -> bool:
@@ -245,7 +243,7 @@ def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None =
     target = root / shape.name / path
     if not target.parent.exists():
         target.parent.mkdir(exist_ok=True)  # another worker may be quicker
-        _fsync(target.parent.parent)
+        sync(target.parent.parent)
     schema = file_schema(shape)
     with HashedFile(target) as file:
         pq.write_table(
@@ -259,7 +257,7 @@ def write_part(root: Path, shape: TableShape, rows: pa.Table, day: date | None =
             write_statistics=[f.name for f in schema if not pa.types.is_string(f.type)],
             store_schema=False,  # coded columns are plain text to whoever reads the file
         )
-    _fsync(target.parent)
+    sync(target.parent)
     return Part(path, file.size_bytes, rows.num_rows, None if day is None else str(day), file.sha256)
 
 
@@ -332,8 +330,8 @@ def commit(
     for version in range(snapshot, fresh.version() + 1):
         # What a checkpoint has made needless is durable by it.
         with contextlib.suppress(*([FileNotFoundError] if shape.erasable else [])):
-            _fsync(root / "_delta_log" / f"{version:020d}.json")
-    _fsync(root / "_delta_log")
+            sync(root / "_delta_log" / f"{version:020d}.json")
+    sync(root / "_delta_log")
     if fresh.version() // CHECKPOINT_COMMITS > snapshot // CHECKPOINT_COMMITS:
         # Whoever cuts the log off behind this version meanwhile has made a later one.
         with contextlib.suppress(*([LakeError, FileNotFoundError] if shape.erasable else [])):
@@ -356,7 +354,7 @@ def checkpoint(table: DeltaTable, log: Path) -> None:
             f"disk, then repeat the command"
         ) from exc
     for made in [*log.glob(f"{table.version():020d}.checkpoint*.parquet"), log / "_last_checkpoint", log]:
-        _fsync(made)
+        sync(made)
 
 
 def checkpoints(log: Path) -> dict[int, Path]:
@@ -439,16 +437,6 @@ def actions(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as exc:
-        raise OSError(exc.errno, exc.strerror, str(path)) from exc
-    finally:
-        os.close(handle)
-
-
 def credential_hashes(root: Path, credentials: pa.Array) -> pa.Array:
     """The hash of each credential by the lake's key, HMAC-SHA256 in hex; null where there is none.
 
@@ -467,14 +455,7 @@ def _credential_key(root: Path) -> bytes:
     """The lake's key, made where there is none; of two workers that make it one is first, and both have that one's."""
     path = root / KEY
     if not path.exists():
-        temporary = root / f"{MARKER}.{uuid.uuid4().hex}"
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as made:
-            made.write(secrets.token_hex(_KEY_BYTES) + "\n")
-        _fsync(temporary)
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(temporary)
-        temporary.unlink()
-        _fsync(root)
+        atomic_file.make(path, (secrets.token_hex(_KEY_BYTES) + "\n").encode(), mode=0o600)
     try:
         key = bytes.fromhex(path.read_text())
     except (OSError, ValueError) as exc:
@@ -484,8 +465,3 @@ def _credential_key(root: Path) -> bytes:
     if len(key) != _KEY_BYTES:
         raise LakeError(f"{path} is cut short; restore it from a backup, or delete it to have another one made")
     return key
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable: after a rename, before it is called done."""
-    _fsync(path)

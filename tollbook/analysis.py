@@ -7,7 +7,6 @@ write. Usage comes from the SQL that the invoice sums, so a figure here is the f
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from billing.invoicing import closing
 from billing.rating.periods import quota_period
 from billing.usage import quota_statement
 from billing.usage.warehouse import Span, Warehouse
+from lake import duck
 from lake import tables as lake
 from schemas import tables
 from schemas.catalog.records import Catalog, Partner, Quota
@@ -194,4 +194,4 @@ def _narrowed(rows: pa.Table) -> pa.Table:
 
 
 def _sql(name: str) -> str:
-    return resources.files("tollbook.sql").joinpath(f"{name}.sql").read_text()
+    return duck.statement("tollbook.sql", name)

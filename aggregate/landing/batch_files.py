@@ -16,6 +16,7 @@ from aggregate import engine
 from aggregate.landing import dedup
 from aggregate.landing.dedup import CONFLICT, DUPLICATE, Keys
 from kernels.dictionaries import without_unused
+from lake import duck
 from lake import tables as lake
 from lake.tables import Part
 from schemas.tables import DEAD, DUPLICATES, EVENTS, TableShape
@@ -99,7 +100,7 @@ def _scan_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int) -> bo
     folder = f"/event_day={_day(day)}/"
     files = [path for path in lake.files(table) if folder in path]
     if files:
-        engine.scan(con, "stored", files, EVENTS.schema)
+        duck.scan(con, "stored", files, EVENTS)
     return bool(files)
 
 

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 
 from aggregate import engine
 from aggregate.landing import payloads
+from lake import duck
 from lake import tables as lake
 from lake.derived_tables import APP, FOLLOWERS, taken_in
 from lake.tables import Fenced, Part
@@ -114,14 +115,14 @@ def _rollup_parts(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int
 
 def folded(root: Path, con: duckdb.DuckDBPyConnection, version: int) -> pa.Table:
     """The rollups of one commit: the sums of the events that it added, less those of the events that it took out."""
-    engine.scan(con, "events", lake.added_files(root, EVENTS, version), EVENTS.schema)
+    duck.scan(con, "events", lake.added_files(root, EVENTS, version), EVENTS)
     added = engine.run(con, "fold", engine.EVER)
     taken = [
         str(root / WITHDRAWN.name / part.path) for part in _named(WITHDRAWN, _Infos(root), range(version, version + 1))
     ]
     if not taken:
         return added
-    engine.scan(con, "events", taken, WITHDRAWN.schema)
+    duck.scan(con, "events", taken, WITHDRAWN)
     less = engine.run(con, "fold", engine.EVER)
     for name in _SUMS:
         less = less.set_column(less.schema.get_field_index(name), name, pc.negate_checked(less[name]))

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from aggregate import engine
+from lake import duck
 from lake import tables as lake
 from lake.tables import Fenced
 from schemas.halts import Halt, Halted
@@ -22,10 +22,10 @@ class Topic(NamedTuple):
 
 def recognise(root: Path, found: Topic) -> None:
     """Enter a topic that is new to the lake; raise Halted for one that is not what was landed before."""
-    con = engine.connect(1)
+    con = duck.connect(1)
     table = lake.open_table(root, TOPICS)  # looked at and committed to: a newer handle would hide who came in between
-    engine.scan(con, "topics", lake.files(table), TOPICS.schema)
-    known = {row["topic"]: Topic(**row) for row in engine.ask(con, "FROM topics").to_pylist()}
+    duck.scan(con, "topics", lake.files(table), TOPICS)
+    known = {row["topic"]: Topic(**row) for row in duck.ask(con, "FROM topics").to_pylist()}
     if found.topic not in known:
         part = lake.write_part(root, TOPICS, pa.Table.from_pylist([found._asdict()], TOPICS.schema))
         try:

@@ -22,6 +22,7 @@ from aggregate.landing import dedup, derived_commits, payloads, redelivery
 from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
 from aggregate.landing.payloads import Seen
 from kernels.dictionaries import together
+from lake import duck
 from lake import tables as lake
 from lake.derived_tables import FOLLOWERS
 from lake.tables import Fenced, LakeError
@@ -92,7 +93,7 @@ class Land:
         self._clock = clock
         self._now = now
         self._on_assigned = on_assigned
-        self._con = engine.connect()
+        self._con = duck.connect()
         self.unsettled = 0  # commits that the followers may not have taken in
         self._folds: dict[int, pa.Table] = {}
         self._batch: list[Fetched] = []

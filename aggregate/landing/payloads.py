@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from aggregate import engine
 from aggregate.landing import batch_files
+from lake import duck
 from lake import tables as lake
 from lake.tables import Damaged, Fenced, Part
 from schemas.tables import DEAD, LETTERS, TEXTS, TIME
@@ -67,7 +67,7 @@ def by_credential(root: Path, letters: pa.Table) -> dict[str, Seen]:
 
 def scan(root: Path, con: duckdb.DuckDBPyConnection) -> None:
     """Make view `texts` the table as it is now."""
-    engine.scan(con, TEXTS.name, lake.pinned_files(root, TEXTS), TEXTS.schema)
+    duck.scan(con, TEXTS.name, lake.pinned_files(root, TEXTS), TEXTS)
 
 
 def again() -> Retrying:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aggregate import engine
+from lake import duck
 from lake import tables as lake
 from lake.tables import LakeError
 from schemas.log import Fetched, Partition
@@ -23,7 +24,7 @@ Covered = MutableMapping[tuple[str, str], int]
 
 def covered(root: Path, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
     """(app id of the log partition, origin) → the offset below which everything was taken in. `reads` must be up to date."""
-    engine.scan(con, "reads", lake.pinned_files(root, READS), READS.schema)
+    duck.scan(con, "reads", lake.pinned_files(root, READS), READS)
     rows = engine.run(con, "covered").to_pylist()
     return {(Partition(r["source"], r["generation"], "").app_id, r["origin"]): r["covered_to"] for r in rows}
 

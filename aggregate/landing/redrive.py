@@ -19,6 +19,7 @@ from aggregate import engine
 from aggregate.landing import batch_files, dedup, derived_commits, payloads
 from aggregate.landing.dedup import COUNTED, Identities
 from aggregate.landing.land import Counts
+from lake import duck
 from lake import tables as lake
 from lake.derived_tables import FOLLOWERS
 from lake.tables import Fenced, LakeError, Part
@@ -49,16 +50,16 @@ class Redrive:
         self._now = now
         self._catalog_sha256 = catalog_sha256
         self._dry_run = dry_run
-        self._con = engine.connect()
+        self._con = duck.connect()
         for shape in (EVENTS, *FOLLOWERS):
             lake.check_log(root, shape)
         # The handle first: what is committed after it fences the commit that rests on it, and what is read below is not older.
         self._table = lake.open_table(root, EVENTS)
         derived_commits.settle(root, self._con)
         for shape in (LETTERS, REDRIVEN, READS, INGESTED, DUPLICATES, TOPICS):
-            engine.scan(self._con, shape.name, lake.pinned_files(root, shape), shape.schema)
-        engine.scan(self._con, "events", lake.files(self._table), EVENTS.schema)
-        topics = engine.ask(self._con, "SELECT topic, partitions FROM topics ORDER BY topic").to_pylist()
+            duck.scan(self._con, shape.name, lake.pinned_files(root, shape), shape)
+        duck.scan(self._con, "events", lake.files(self._table), EVENTS)
+        topics = duck.ask(self._con, "SELECT topic, partitions FROM topics ORDER BY topic").to_pylist()
         self.topics = [row["topic"] for row in topics]  # those that are landed in this lake
         self._partitions = self._numbers(
             {row["partitions"] for row in topics if row["topic"].endswith(USAGE_EVENTS)} or {1}
@@ -136,7 +137,7 @@ class Redrive:
             raise Fenced("another redrive or a settlement came first")
         newer = range(self._table.version() + 1, table.version() + 1)
         files = [file for version in newer for file in lake.added_files(self._root, EVENTS, version)]
-        engine.scan(self._con, "stored", files, EVENTS.schema)
+        duck.scan(self._con, "stored", files, EVENTS)
         if engine.run(self._con, "met", fresh=fresh).num_rows:
             raise Fenced("land has counted one of these entries meanwhile")
         return table

@@ -7,11 +7,8 @@ of them at a time, which adds no rows: it names the rows of `withdrawn` and `dea
 sums, and moves the version of `redrive/<partition>` of the partitions they came by, so that land begins again with what counts.
 """
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +21,7 @@ from deltalake import DeltaTable
 
 from aggregate import engine
 from aggregate.landing import batch_files, derived_commits, payloads
-from lake import damage
+from lake import damage, duck, lock
 from lake import tables as lake
 from lake.derived_tables import FOLLOWERS
 from lake.tables import Fenced
@@ -75,7 +72,7 @@ def settle(
     lake.check(root)
     buckets = (folder or root) / _FOLDER
     withdrawn = 0
-    with _alone(root):
+    with lock.held(root / _LOCK, wait=True):  # for the buckets' sake
         for _ in range(ATTEMPTS):
             shutil.rmtree(buckets, ignore_errors=True)  # of one that died
             worker = _Settlement(root, now, bucket_rows, commit_events, buckets)
@@ -87,17 +84,6 @@ def settle(
             finally:
                 shutil.rmtree(buckets, ignore_errors=True)
     raise Fenced(f"others committed {ATTEMPTS} times in between")
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """One settlement after the other, for the buckets' sake; what protects the books is the fence in the commits."""
-    handle = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 class _Files(NamedTuple):
@@ -127,7 +113,7 @@ class _Settlement:
         self._bucket_rows = bucket_rows
         self._commit_events = commit_events
         self._buckets = buckets
-        self._con = engine.connect()
+        self._con = duck.connect()
         for shape in (EVENTS, *FOLLOWERS):
             lake.check_log(root, shape)
         # The handle first: what another settlement commits after it fences ours, and what is read below is not older.
@@ -143,7 +129,7 @@ class _Settlement:
         files = self._files(settled)
         if not any(landed > settled for landed in files.landed):
             return Settled(0, 0, 0, version)
-        engine.scan(self._con, WITHDRAWN.name, lake.pinned_files(self._root, WITHDRAWN), WITHDRAWN.schema)
+        duck.scan(self._con, WITHDRAWN.name, lake.pinned_files(self._root, WITHDRAWN), WITHDRAWN)
         with damage.named(lambda: files.paths):
             self._con.register("landed", self._con.read_parquet(list(files.paths), filename=True, file_row_number=True))
             self._con.register("files", files.table())

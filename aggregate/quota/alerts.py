@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from aggregate import engine
 from aggregate.quota.rule import Alert, Fired, Mark, Rule
+from lake import duck
 from lake import tables as lake
 from schemas.tables import ALERTS
 
@@ -26,8 +27,9 @@ class Ledger(NamedTuple):
 
 def ledger(root: Path) -> Ledger:
     """The ledger as it stands."""
-    con = engine.connect()
-    table = engine.scan_table(con, root, ALERTS)
+    con = duck.connect()
+    table = lake.open_table(root, ALERTS)
+    duck.scan(con, ALERTS.name, lake.files(table), ALERTS, mixed=lake.is_mixed(table))
     return Ledger(table, _fired(engine.run(con, "fired").to_pylist()))
 
 

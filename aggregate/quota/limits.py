@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from aggregate import engine
+from lake import duck
 from lake import tables as lake
 from lake.tables import Fenced
 from schemas.catalog.records import Catalog
@@ -29,8 +30,9 @@ def since(root: Path, catalog: Catalog, *, now: datetime) -> Mapping[Key, dateti
     lake.create(root)  # a lake of an earlier version has no such table
     asked = {(p.id, q.meter, q.period): q.limit for p in catalog.plans for q in p.quotas}
     while True:
-        con = engine.connect()
-        table = engine.scan_table(con, root, LIMITS)
+        con = duck.connect()
+        table = lake.open_table(root, LIMITS)
+        duck.scan(con, LIMITS.name, lake.files(table), LIMITS, mixed=lake.is_mixed(table))
         rows = engine.run(con, "limits").to_pylist()
         known = {(r["plan"], r["meter"], r["quota_period"]): (r["quota"], r["limit_since"]) for r in rows}
         new = {key: _from(known.get(key), now) for key, limit in asked.items() if _limit(known, key) != limit}

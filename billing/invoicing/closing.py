@@ -25,7 +25,7 @@ from billing.rating.periods import BillingPeriod, Period, is_settled, month
 from billing.rating.settled import Settled
 from billing.usage import refused
 from billing.usage.warehouse import Warehouse
-from lake import integers
+from lake import duck
 from lake import tables as lake
 from lake.derived_tables import consistent_cut
 from lake.tables import Damaged, LakeError
@@ -295,7 +295,7 @@ def _unexplained(house: Warehouse) -> list[str]:
     return [
         f"source {row['source']}: {row['unexplained']} of {row['entries']} entries were taken in and are in no table; `tollbook verify` says "
         f"more: restore the lake from a backup, then close again"
-        for row in integers.rows(house.query("completeness"))
+        for row in duck.rows(house.query("completeness"))
         if row["unexplained"]
     ]
 
@@ -307,7 +307,7 @@ def _strangers(house: Warehouse, catalog: Catalog, label: str, reach: Period) ->
         r["partner_id"]: [
             f"partner {r['partner_id']} has {r['requests']} requests in {label} but is not in the catalog; bring the partner back"
         ]
-        for r in integers.rows(house.query("strangers", reach._asdict()))
+        for r in duck.rows(house.query("strangers", reach._asdict()))
     }
 
 
@@ -378,7 +378,7 @@ def _content(
                 "last_event_at": row["last_event_at"].isoformat() if row["last_event_at"] else None,
                 "refused_by_reason": {r["reason"]: r["entries"] for r in refusals if r["source"] == row["source"]},
             }
-            for row in integers.rows(house.query("completeness"))
+            for row in duck.rows(house.query("completeness"))
         ],
         "usage": house.usage_sha256(billed),
     }

@@ -7,7 +7,6 @@ made again if missing.
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from billing.rating import settled
 from billing.rating.bills import bills
 from billing.rating.periods import BillingPeriod, local_day
 from billing.usage.warehouse import Span, Warehouse
+from lake import atomic_file
 from lake import tables as lake
 from schemas.catalog.records import LegalEntity
 from schemas.tables import INVOICES
@@ -319,10 +319,10 @@ def _exported(root: Path, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
                 ]
             )
         for kind in missing:
-            _write_whole(root / FOLDER / f"{row['number']}.{kind}", getattr(again, kind))
+            atomic_file.replace(root / FOLDER / f"{row['number']}.{kind}", getattr(again, kind), sync_name=False)
         written = True
     if written:
-        lake.sync_folder(root / FOLDER)
+        atomic_file.sync(root / FOLDER)
     return [_issued(root, row) for row in rows]
 
 
@@ -368,7 +368,7 @@ class _Staged:
         """Write an invoice's documents; the same documents."""
         self._stage.mkdir(parents=True, exist_ok=True)
         for kind in _KINDS:
-            _write_synced(self._stage / f"{number}.{kind}", getattr(documents, kind))
+            atomic_file.write_synced(self._stage / f"{number}.{kind}", getattr(documents, kind))
         return documents
 
     def publish(self) -> None:
@@ -379,18 +379,4 @@ class _Staged:
             target = self._folder / path.name
             if not target.exists():
                 path.rename(target)
-        lake.sync_folder(self._folder)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """All of it or nothing: write beside it, fsync, rename. The folder is synced by the caller, once for all files."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    _write_synced(temporary, content)
-    temporary.rename(path)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+        atomic_file.sync(self._folder)

@@ -7,20 +7,16 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing.rating.periods import quota_periods
-from lake import damage, integers
+from lake import duck
 from lake import tables as lake
-from lake.counted import counted_statement
 from schemas import tables
 from schemas.catalog.records import Catalog, Meter
 from schemas.catalog.routes import Calls
@@ -39,7 +35,6 @@ _SPANS = pa.schema(
 _NO_USAGE = hashlib.sha256().hexdigest()
 _CALENDARS = pa.schema([("span", pa.int64()), ("calendar", pa.int64())])
 _PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)])
-_SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.bool_(): "BOOLEAN", TIME: "TIMESTAMPTZ"}
 _DAYS = pa.schema([("time_zone", pa.string()), ("day", pa.date32()), ("day_start", TIME)])
 _STATUSES = pa.schema([("meter", pa.string()), ("status", pa.int16())])
 _FILTERED = pa.schema([("meter", pa.string())])
@@ -66,8 +61,7 @@ class Meters:
     """A connection whose relation `rollups` is asked what meters count; its owner says what `rollups` is."""
 
     def __init__(self) -> None:
-        self.con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
-        self.con.execute("SET TimeZone = 'UTC'")
+        self.con = duck.database()
 
     def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The result of billing/sql/<name>.sql. Raises lake.tables.Damaged for a file of the lake that cannot be read."""
@@ -75,12 +69,7 @@ class Meters:
 
     def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The result of another statement; raises the same."""
-        with damage.named(self._files):
-            return self.con.sql(sql, params=dict(params) if params else None).to_arrow_table()
-
-    def _files(self) -> list[str]:
-        """What is read; none where the owner's relation is no file."""
-        return []
+        return duck.ask(self.con, sql, params)
 
     def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
         """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
@@ -153,7 +142,6 @@ class Warehouse(Meters):
         super().__init__()
         self.root = root
         self.versions: dict[str, int] = {}
-        self._pinned: list[str] = []
         given = dict(versions or {})
         if EVENTS.name in given:
             given.setdefault(WITHDRAWN.name, 0)
@@ -163,11 +151,8 @@ class Warehouse(Meters):
             if WITHDRAWN.name not in only:
                 self._pin(WITHDRAWN, given.get(WITHDRAWN.name))
             some = self.ask(f"SELECT 1 FROM {WITHDRAWN.name} LIMIT 1").num_rows
-            counted = self.con.sql(counted_statement()) if some else self.con.table("landed")
+            counted = self.con.sql(duck.counted_statement()) if some else self.con.table("landed")
             counted.create_view(EVENTS.name)
-
-    def _files(self) -> list[str]:
-        return self._pinned
 
     def _pin(self, shape: TableShape, version: int | None) -> None:
         view = "landed" if shape == EVENTS else shape.name
@@ -176,22 +161,7 @@ class Warehouse(Meters):
             return
         table = lake.open_table(self.root, shape, version)
         self.versions[shape.name] = table.version()
-        files = lake.files(table)
-        self._pinned += files
-        if files:
-            # By name costs half a millisecond a file, and is needed where columns came later.
-            with damage.named(lambda: files):
-                rows = self.con.read_parquet(
-                    files, hive_partitioning=bool(shape.partition_by), union_by_name=lake.is_mixed(table)
-                )
-            absent = [
-                f"NULL::{_SQL_TYPES[shape.schema.field(name).type]} AS {name}"
-                for name in shape.later
-                if name not in rows.columns
-            ]
-            rows.project(", ".join(["*", *absent])).create_view(view)
-        else:
-            self.con.register(view, shape.schema.empty_table())
+        duck.scan(self.con, view, lake.files(table), shape, mixed=lake.is_mixed(table))
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
         """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
@@ -233,7 +203,7 @@ class Warehouse(Meters):
     def used(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
         """Partners with any usage in their span, whatever meters count: partner_id, requests, response_bytes, last_window."""
         self._register_spans(spans)
-        return integers.rows(self.query("used"))
+        return duck.rows(self.query("used"))
 
     def usage_sha256(self, spans: Sequence[tuple[str, datetime, datetime]]) -> dict[str, str]:
         """Partner id → the hash of its rollups in [start, end), summed by key: fixes what a bill rests on. One span per partner."""
@@ -274,7 +244,6 @@ def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:
     return pa.concat_tables(chosen)
 
 
-@cache
 def statement(name: str) -> str:
     """The text of billing/sql/<name>.sql."""
-    return resources.files("billing.sql").joinpath(f"{name}.sql").read_text()
+    return duck.statement("billing.sql", name)

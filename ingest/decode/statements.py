@@ -1,36 +1,19 @@
 """The statements of `ingest/decode/sql`, and the database they run in."""
 
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
+
+from lake import duck
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def connect() -> duckdb.DuckDBPyConnection:
     """A connection that knows the macros. What is registered, set or created as TEMP on it is seen there alone."""
-    con = _database().cursor()
-    con.execute("SET TimeZone = 'UTC'")
-    return con
-
-
-def close() -> None:
-    """Let go of the database; it is gone when no connection is left."""
-    _database.cache_clear()
-
-
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    """One for all connections, with the macros they share: to open one takes as long as to decode ten thousand lines."""
-    con = duckdb.connect(
-        config={"threads": 1, "autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    )
-    con.execute(text("macros"))
-    return con
+    return duck.connect(1, macros=text("macros"))
 
 
 class _Given:
@@ -76,7 +59,6 @@ class Statements:
         return self._con.sql(f"EXECUTE {name}").to_arrow_table()
 
 
-@cache
 def text(name: str) -> str:
     """The file `name`.sql."""
-    return resources.files("ingest.decode.sql").joinpath(f"{name}.sql").read_text()
+    return duck.statement("ingest.decode.sql", name)

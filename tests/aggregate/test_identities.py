@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregate import engine
 from aggregate.landing import dedup
 from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
+from lake import duck
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event
 
-CON = engine.connect(1)
+CON = duck.connect(1)
 EMPTY = dedup.keys(CON, PLAIN.empty_table())
 
 

@@ -21,7 +21,7 @@ from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.redrive import Redrive, Wanted
 from aggregate.retention import Erased, Rule, erase
 from aggregate.verify import prove
-from lake import expire
+from lake import atomic_file, duck, expire
 from lake import tables as lake
 from lake.tables import Fenced, LakeError
 from schemas.tables import ALL, LETTERS, TEXTS, TableShape
@@ -90,7 +90,7 @@ def whole(root: Path, entries: int = 60) -> bool:
     assert proof.problems == []
     con = duckdb.connect()
     for shape in (LETTERS, TEXTS):
-        engine.scan(con, shape.name, lake.pinned_files(root, shape), shape.schema)
+        duck.scan(con, shape.name, lake.pinned_files(root, shape), shape)
     keys = "outcome, source, generation, position, item"
     assert con.sql(f"SELECT {keys} FROM dead ORDER BY ALL").fetchall() == con.sql(f"SELECT {keys} FROM texts ORDER BY ALL").fetchall()  # fmt: skip
     assert con.sql("SELECT count(*) FROM texts WHERE (raw IS NULL) != (erased_at IS NOT NULL)").fetchall() == [(0,)]
@@ -176,13 +176,13 @@ def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_t
 # What dies.
 
 
-@pytest.mark.parametrize("step", ["write_part", "commit", "forget", "checkpoint", "sync_folder", "unlink"])
+@pytest.mark.parametrize("step", ["write_part", "commit", "forget", "checkpoint", "sync", "unlink"])
 def test_death_between_any_two_steps_is_made_good_by_the_next_run(
     root: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """What is left behind is deleted at once if a commit has replaced it, and else when nobody can be at work on it any more."""
     monkeypatch.setattr(retention, "COMMIT_FILES", 2)
-    place: Any = {"unlink": Path, "forget": expire}.get(step, lake)
+    place: Any = {"unlink": Path, "forget": expire, "sync": atomic_file}.get(step, lake)
     deaths = 0
     for call in range(1, 50):
         copy = Path(shutil.copytree(root, root.parent / str(call)))

@@ -21,7 +21,7 @@ from aggregate.verify import prove
 from billing.invoicing import closing
 from billing.rating.bills import bills
 from billing.usage.warehouse import Warehouse
-from lake import integers
+from lake import duck
 from lake import tables as lake
 from lake.derived_tables import FOLLOWERS, consistent_cut, taken_in
 from lake.tables import Fenced
@@ -196,7 +196,7 @@ def test_what_one_partition_has_brought_alone_is_on_its_way(spread: Path) -> Non
     """Ingest said that it read two entries of each record; the worker of the other partition has not come to three of them."""
     for _ in Land(spread, Spread(1, HALVES[1], stop=10), catalog_sha256="c", now=now).run():
         pass
-    (row,) = integers.rows(Warehouse(spread).query("completeness"))
+    (row,) = duck.rows(Warehouse(spread).query("completeness"))
     assert {k: row[k] for k in ("entries", "counted", "on_the_way", "unexplained")} == {
         "entries": 20,
         "counted": 17,
@@ -210,7 +210,7 @@ def test_what_is_landed_before_anybody_says_that_it_was_read_is_no_surplus(sprea
     """The partition that says what was read may be the slower one."""
     for _ in Land(spread, Spread(0, HALVES[0], stop=10), catalog_sha256="c", now=now).run():
         pass
-    (row,) = integers.rows(Warehouse(spread).query("completeness"))
+    (row,) = duck.rows(Warehouse(spread).query("completeness"))
     assert (row["entries"], row["counted"], row["on_the_way"], row["unexplained"]) == (17, 17, 0, 0)
     assert closing.close(spread, book(), "2026-10", "north", prove=books(spread), now=NOW)
 

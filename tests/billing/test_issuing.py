@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.issuing import Report
+from lake import atomic_file
 from lake import tables as lake
 from lake.tables import Fenced, LakeError
 from schemas.catalog.records import Catalog
@@ -311,11 +312,11 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     [
         pytest.param(lake, "write_part", 1, 0, id="computed, no number yet"),
         pytest.param(lake, "commit", 1, 0, id="numbers chosen, not committed"),
-        pytest.param(issuing, "_write_synced", 1, 0, id="rendered, not written"),
-        pytest.param(issuing, "_write_synced", 4, 0, id="some documents written, no number yet"),
+        pytest.param(atomic_file, "write_synced", 1, 0, id="rendered, not written"),
+        pytest.param(atomic_file, "write_synced", 4, 0, id="some documents written, no number yet"),
         pytest.param(issuing._Staged, "publish", 1, 2, id="committed, no document visible yet"),
         pytest.param(Path, "rename", 4, 2, id="some documents visible"),
-        pytest.param(lake, "sync_folder", 1, 2, id="documents visible, their folder not synced"),
+        pytest.param(atomic_file, "sync", 1, 2, id="documents visible, their folder not synced"),
     ],
 )
 def test_an_issue_that_dies_is_completed_by_the_next_one(

@@ -9,12 +9,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from aggregate import engine
 from aggregate.retention import Rule, erase
 from aggregate.verify import prove
 from billing.invoicing import closing, issuing
 from billing.usage.warehouse import Warehouse
-from lake import damage
+from lake import damage, duck
 from lake import tables as lake
 from lake.tables import Damaged, LakeError
 from schemas.tables import EVENTS, READS, ROLLUPS, TEXTS, TableShape
@@ -90,10 +89,10 @@ def test_any_flipped_bit_of_a_file_is_read_or_named(whole: Path, shape: TableSha
             damaged = bytearray(content)
             damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
             path.write_bytes(damaged)
-            con = engine.connect()
+            con = duck.connect()
             try:
-                engine.scan(con, "events", [str(path)], shape.schema)
-                engine.ask(con, "FROM events")
+                duck.scan(con, "events", [str(path)], shape)
+                duck.ask(con, "FROM events")
                 with Warehouse(whole, only=[shape.name]).con as other:
                     other.close()
             except Damaged as exc:

@@ -10,7 +10,7 @@ from aggregate.verify import prove
 from billing.invoicing import closing, issuing
 from billing.rating.periods import month
 from billing.usage.warehouse import Warehouse
-from lake import integers
+from lake import duck
 from lake import tables as lake
 from lake.tables import MARKER
 from schemas.tables import KEPT, TEXTS
@@ -45,7 +45,7 @@ def results(root: Path) -> dict[str, Any]:
     proof = prove(root)
     return {
         "books": (proof.books, proof.problems),
-        "completeness": integers.rows(house.query("completeness")),
+        "completeness": duck.rows(house.query("completeness")),
         "usage": [
             house.usage_sha256([(p.id, *month(m, p.time_zone)) for p in book().partners])
             for m in ("2026-10", "2026-11")

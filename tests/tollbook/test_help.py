@@ -180,7 +180,7 @@ def test_a_command_starts_without_pandas() -> None:
 def test_what_is_on_disk_for_want_of_memory_goes_with_the_command(tmp_path: Path) -> None:
     """The process ends without taking down what it loaded: a database would leave its folder behind."""
     code = (
-        "import os, sys\nfrom aggregate import engine\nfrom tollbook.__main__ import command\ncon = engine.connect()\n"
+        "import os, sys\nfrom lake import duck\nfrom tollbook.__main__ import command\ncon = duck.connect()\n"
         "con.execute(\"SET temp_directory = 'spilled'; SET memory_limit = '20MB'\")\n"
         "con.execute('CREATE TABLE wide AS SELECT md5(n::VARCHAR) AS text FROM range(2_000_000) AS t(n)')\n"
         "print(os.listdir('spilled') != [])\ndel con\nsys.argv = ['tollbook', '--version']\ncommand()"

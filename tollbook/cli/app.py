@@ -8,8 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from aggregate import engine
-from ingest.decode import statements
+from lake import duck
 from tollbook.cli import extras
 from tollbook.cli.catalog import imports
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
@@ -108,8 +107,7 @@ def run(tokens: list[str]) -> int:
 
 def close() -> None:
     """Let go of all databases, before an end that asks nobody: what they have on disk for want of memory goes with them."""
-    engine.close()
-    statements.close()
+    duck.close()
     gc.collect()  # a connection may be left in a cycle
 
 

@@ -8,13 +8,13 @@ import gzip
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
 
+from lake import duck
 from schemas import zones
 from schemas.windows import WINDOW_US, to_us
 
@@ -112,4 +112,4 @@ def _midnight_us(day: date) -> int:
 
 
 def _sql(name: str) -> str:
-    return resources.files("tollbook.sql").joinpath(f"{name}.sql").read_text()
+    return duck.statement("tollbook.sql", name)

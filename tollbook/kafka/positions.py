@@ -3,16 +3,14 @@
 It saves work, not correctness: without it all is sent again, and the lines are known by where they stood.
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ingest.files.fingerprint import KnownFile
-from lake import tables as lake
+from lake import atomic_file, lock
 from tollbook.local_run.run import Busy
 
 
@@ -39,13 +37,7 @@ class Positions:
         if self._path is None or known == self.known:
             return
         said = {**self._others, self._source: [k._asdict() for k in known.values()]}
-        beside = self._path.with_name(f".{self._path.name}.new")
-        with beside.open("w") as file:
-            json.dump(said, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.rename(self._path)
-        lake.sync_folder(self._path.absolute().parent)
+        atomic_file.replace(self._path, json.dumps(said, indent=1).encode())
         self.known = dict(known)
 
 
@@ -55,15 +47,11 @@ def positions(path: Path | None, source: str) -> Iterator[Positions]:
     if path is None:
         yield Positions(None, source)
         return
-    handle = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(f"another load is at work with {path}; give each its own --positions, or wait for it") from None
-        yield Positions(path, source)
-    finally:
-        os.close(handle)
+        with lock.held(path.with_name(f".{path.name}.lock")):
+            yield Positions(path, source)
+    except lock.Taken:
+        raise Busy(f"another load is at work with {path}; give each its own --positions, or wait for it") from None
 
 
 def _read(path: Path) -> dict[str, list[dict[str, Any]]]:

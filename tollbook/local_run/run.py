@@ -1,8 +1,6 @@
 """The embedded run: log files → lake, in one process. The files are the log; a repeat reads only what is new."""
 
-import fcntl
 import glob
-import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from aggregate import engine
 from aggregate.landing import derived_commits
 from aggregate.landing.land import COMMIT_ENTRIES, Counts, Land
 from billing.usage.warehouse import Warehouse
@@ -24,6 +21,7 @@ from ingest.files.file_log import FileLog
 from ingest.files.fingerprint import KnownFile
 from ingest.files.follow_log import FollowLog
 from ingest.files.watcher import WatchedFiles
+from lake import duck, lock
 from lake import tables as lake
 from schemas.catalog.records import Catalog
 from schemas.log import Fetched, Reader
@@ -92,7 +90,7 @@ def run(
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
         # What a run that died has read is known only when its commits have been followed; else a file it began, that has
         # grown since, would be taken for another.
-        derived_commits.catch_up(root, engine.connect())
+        derived_commits.catch_up(root, duck.connect())
         log = FileLog(
             files,
             source,
@@ -158,7 +156,7 @@ def follow(
     lake.create(root)
     with alone(root):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
-        derived_commits.catch_up(root, engine.connect())
+        derived_commits.catch_up(root, duck.connect())
         log = FollowLog(
             lambda: followed_files(names),
             source,
@@ -295,14 +293,10 @@ def known_files(root: Path, source: str) -> list[KnownFile]:
 
 
 @contextmanager
-def alone(root: Path, lock: str = ".run.lock", who: str = "another run") -> Iterator[None]:
+def alone(root: Path, name: str = ".run.lock", who: str = "another run") -> Iterator[None]:
     """One run at a time, for a clear message; what protects the books is the fence in the lake's commits."""
-    handle = os.open(root / lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(f"{who} is at work on {root}; repeat the command when it has ended") from None
-        yield
-    finally:
-        os.close(handle)
+        with lock.held(root / name):
+            yield
+    except lock.Taken:
+        raise Busy(f"{who} is at work on {root}; repeat the command when it has ended") from None

@@ -15,6 +15,7 @@ from aggregate.landing.redrive import Wanted
 from billing.usage import refused
 from billing.usage.refused import Extra
 from billing.usage.warehouse import Meters, Warehouse
+from lake import duck
 from lake import tables as lake
 from schemas.catalog.records import Catalog, Partner, Source
 from schemas.reasons import Reason
@@ -54,7 +55,7 @@ def worth(
     events = _of_credential(root, events, credential)
     house, more = Warehouse(root, only=["rollups"]), Meters()
     numbered = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
-    more.con.register("rollups", engine.run(engine.connect(), "fold", engine.EVER, events=numbered))
+    more.con.register("rollups", engine.run(duck.connect(), "fold", engine.EVER, events=numbered))
     months: dict[str, list[Extra]] = {}
     for label in _months(events, partner):
         months[label], found = refused.worth(catalog, partner, label, house, more)

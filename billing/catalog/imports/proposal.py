@@ -5,7 +5,6 @@
 """
 
 import difflib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from billing.catalog.imports import state as facts
 from billing.catalog.imports.merge import Options, merge
 from billing.catalog.imports.model import BadDocument, Found, Note, Unsettled
 from billing.catalog.imports.owners import Rules
+from lake import atomic_file
 from schemas.yaml.edits import CannotEdit, edited
 
 _NAME = re.compile(r"[a-z0-9_-]{1,100}")
@@ -89,7 +89,7 @@ def write(proposal: Proposal) -> None:
                 [f"{change.file} was changed by somebody else meanwhile; nothing was written, import again"]
             )
     for change in changes:
-        _replace(change.file, change.new.encode())
+        atomic_file.replace(change.file, change.new.encode())
 
 
 def difference(change: Change) -> Iterator[str]:
@@ -121,15 +121,3 @@ def _struck(text: str, secrets: frozenset[str]) -> str:
         if len(secret) >= _SECRET_CHARACTERS_MIN:
             text = text.replace(secret, "***")
     return text
-
-
-def _replace(file: Path, data: bytes) -> None:
-    file = file.resolve()  # through a link, not in its place
-    beside = file.with_name(f".{file.name}.new")
-    with beside.open("wb") as opened:
-        opened.write(data)
-        opened.flush()
-        os.fsync(opened.fileno())
-    if file.exists():
-        beside.chmod(file.stat().st_mode & 0o7777)
-    beside.replace(file)

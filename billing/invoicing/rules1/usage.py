@@ -4,13 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
-from importlib import resources
 
 import pyarrow as pa
 
 from billing.usage.warehouse import Meters, Span
-from lake import integers
+from lake import duck
 from schemas.catalog.records import Catalog
 from schemas.tables import TIME
 
@@ -38,7 +36,7 @@ def counted(house: Meters, catalog: Catalog, spans: Sequence[Span]) -> list[Deci
 def sha256(house: Meters, partner_id: str, start: datetime, end: datetime) -> str:
     """The hash of a partner's rollups between two instants, summed by key."""
     params = {"partner_id": partner_id, "start": start, "end": end}
-    rows = integers.rows(house.ask(_statement("usage_rows"), params))
+    rows = duck.rows(house.ask(_statement("usage_rows"), params))
     return hashlib.sha256("\n".join(map(repr, rows)).encode()).hexdigest()
 
 
@@ -63,6 +61,5 @@ def _register(house: Meters, catalog: Catalog, spans: Sequence[Span]) -> None:
     house.con.register("spans", pa.Table.from_pylist(bounds, _SPANS))
 
 
-@cache
 def _statement(name: str) -> str:
-    return resources.files("billing.invoicing.rules1").joinpath("sql", f"{name}.sql").read_text()
+    return duck.statement("billing.invoicing.rules1.sql", name)

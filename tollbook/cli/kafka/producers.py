@@ -1,8 +1,6 @@
 """`tollbook producers`: who may send over HTTP. A key is shown once, when it is made; the file keeps its hash."""
 
-import os
 import secrets
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +9,7 @@ from cyclopts import App, Parameter
 
 from ingest.http import api_keys
 from ingest.http.producers import Producers, read
+from lake import atomic_file
 from tollbook.cli.options import JsonOption, utc
 from tollbook.cli.terminal import out, show_json
 
@@ -60,26 +59,12 @@ def add_key(
     Example: tollbook producers add-key gateway-eu --producers producers.yaml
     """
     key = api_keys.made(secrets.token_bytes, None if valid_from is None else utc(valid_from))
-    _replace(producers, api_keys.with_key(producers.read_text(encoding="utf-8"), producer, key.kept))
+    atomic_file.replace(
+        producers, api_keys.with_key(producers.read_text(encoding="utf-8"), producer, key.kept).encode()
+    )
     out.print(key.text, soft_wrap=True)
     return 0
 
 
 def _rows(found: Producers) -> list[dict[str, Any]]:
     return [p.model_dump(mode="json", exclude={"keys": {"__all__": {"sha256"}}}) for p in found.producers]
-
-
-def _replace(path: Path, text: str) -> None:
-    """The whole new file or the whole old one, whatever happens; who may read it stays as it was."""
-    path = path.resolve()
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    new = Path(name)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.chmod(path.stat().st_mode & 0o777)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
