@@ -205,7 +205,7 @@ def test_a_gap_in_the_log_halts(root: Path) -> None:
 def test_followers_catch_up_from_events_not_from_the_log(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a death before the followers' commits the log may be gone: events know everything."""
     with monkeypatch.context() as patch:
-        patch.setattr(landing.followers, "catch_up", lambda *_: None)
+        patch.setattr(landing.derived_commits, "catch_up", lambda *_: None)
         land(root)
     assert DeltaTable(root / "rollups").version() == 0
     behind = prove(root)

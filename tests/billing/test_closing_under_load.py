@@ -250,6 +250,6 @@ def test_the_cut_passes_over_states_that_only_some_tables_had(root: Path, monkey
     land(root, [november("b")], "b")
     agreed = consistent_cut(root)
     with monkeypatch.context() as patch:
-        patch.setattr(landing.followers, "FOLLOWERS", FOLLOWERS[1:])
+        patch.setattr(landing.derived_commits, "FOLLOWERS", FOLLOWERS[1:])
         land(root, [november("c")], "c")
     assert consistent_cut(root) == agreed
