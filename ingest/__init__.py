@@ -1,1 +1,1 @@
-"""From raw log lines to events: sources, formats, attribution, refusals. Imports only `schemas`."""
+"""Raw log lines to events: sources, formats, attribution, refusals. Imports `schemas`, `kernels` and `lake`."""

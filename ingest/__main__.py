@@ -1,4 +1,4 @@
-"""`python -m ingest parse`: how a format reads a log, one JSON object an entry. For trying a format on one's own lines."""
+"""`python -m ingest parse`: how a format reads a log, one JSON object per entry. For testing a format on real lines."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ _FIELDS = [
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code 0, or 2 when the file or the format cannot be used; refused entries are output, not errors."""
+    """Exit code 0, or 2 if the file or the format cannot be used. Refused entries are output, not errors."""
     parser = argparse.ArgumentParser(
         prog="python -m ingest",
         description="Read a gateway log as Tollbook reads it.",
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {exc}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has seen enough
+        sys.stderr.close()  # the reader closed the pipe
     return 0
 
 

@@ -1,1 +1,4 @@
-"""Who a line belongs to: credentials, policies, routes and own traffic, as the catalog says. Imports `ingest.decode`, `ingest.kafka` and `schemas`."""
+"""The owner of a line, by the catalog: credentials, policies, routes, own traffic.
+
+Imports `ingest.decode`, `ingest.kafka` and `schemas`.
+"""

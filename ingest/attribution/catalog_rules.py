@@ -1,4 +1,4 @@
-"""What the catalog says to ingest: who owns which credential, and what a source may do."""
+"""The catalog as ingest needs it: the owners of credentials, and the rules of a source."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -11,29 +11,29 @@ from ingest.kafka.records import SourceDecoder
 from schemas.catalog.records import Catalog, Source
 from schemas.windows import to_us
 
-# What design and operators agree on where a source says nothing: how old, and how far ahead, a request may be on receipt.
+# Defaults of a source: how old, and how far in the future, a request may be on receipt.
 MAX_AGE_DAYS, MAX_FUTURE_MINUTES = 35, 5
 
 
 class TimeLimits(NamedTuple):
-    """How old a request may be when it is received, and how far ahead: both are compared with the time of receipt."""
+    """How old a request may be on receipt, and how far in the future."""
 
     max_age_days: int
     max_future_minutes: int
 
     @property
     def age_us(self) -> int:
-        """The age in microseconds."""
+        """The maximum age in microseconds."""
         return self.max_age_days * 86_400_000_000
 
     @property
     def ahead_us(self) -> int:
-        """The time ahead in microseconds."""
+        """The maximum time in the future, in microseconds."""
         return self.max_future_minutes * 60_000_000
 
 
 def attribution(catalog: Catalog) -> Attribution:
-    """All credentials with their validity and what was agreed of their use, and all partners."""
+    """All credentials with validity and policy, and all partners."""
     owned = [(partner, credential) for partner in catalog.partners for credential in partner.credentials]
     credentials = [
         {
@@ -58,7 +58,7 @@ def attribution(catalog: Catalog) -> Attribution:
 
 
 def source_rules(catalog: Catalog, source: str, received_at: datetime | None) -> SourceRules:
-    """The rules of a source; one that is not in the catalog may not tag. Without a time of receipt there are no time limits."""
+    """The rules of a source. A source that is not in the catalog may not tag. Without a time of receipt there are no limits."""
     known = _source(catalog, source)
     limits = time_limits(catalog, source)
     fields = known.fields.named() if known.fields else None
@@ -80,19 +80,19 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
 
 
 def reading(catalog: Catalog, owners: Attribution, format_name: str, source: str) -> SourceDecoder:
-    """How records of a format and source are read. Raises UnknownFormat."""
+    """The decoder of a format and source, with its limits. Raises UnknownFormat."""
     decoder = Decoder(format_name, source_rules(catalog, source, None), owners)
     return SourceDecoder(decoder, *limits_us(catalog, source), _source(catalog, source).key_is_partner)
 
 
 def limits_us(catalog: Catalog, source: str) -> tuple[int, int]:
-    """How old, and how far ahead, a request of a source may be on receipt."""
+    """The maximum age and the maximum time in the future of a source's requests, on receipt."""
     limits = time_limits(catalog, source)
     return limits.age_us, limits.ahead_us
 
 
 def time_limits(catalog: Catalog, source: str) -> TimeLimits:
-    """The limits of a source, or the defaults: the same for files, Kafka and HTTP."""
+    """The limits of a source, or the defaults. They are the same for files, Kafka and HTTP."""
     said = _source(catalog, source)
     return TimeLimits(
         MAX_AGE_DAYS if said.max_age_days is None else said.max_age_days,
@@ -101,7 +101,7 @@ def time_limits(catalog: Catalog, source: str) -> TimeLimits:
 
 
 def max_refused_percent(catalog: Catalog, source: str) -> int:
-    """How many of a hundred entries of a source may be refused for their form before it is paused."""
+    """How many percent of a source's entries may be refused for their form before it is paused."""
     return _source(catalog, source).max_refused_percent
 
 

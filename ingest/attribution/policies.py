@@ -1,7 +1,7 @@
-"""What was agreed of a credential's use, compiled for SQL, and the judge: which entries lie outside of it.
+"""The policies of credentials, compiled for SQL, and the check that marks entries outside them.
 
-An entry outside is counted like any other and carries a mark (docs/decisions/011-marked-not-dropped.md). Networks become
-ranges of text that sorts as addresses count, wildcards patterns of LIKE; nothing is done per entry in Python.
+A marked entry is counted like any other (docs/decisions/011-marked-not-dropped.md). Networks become ranges of text that
+sorts like addresses, and wildcards become LIKE patterns. No Python runs per entry.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from ingest.decode.statements import Statements
 from schemas.catalog.records import Credential
 
 OUTSIDE = ("ACTION", "RESOURCE", "NETWORK", "UNKNOWN")
-_OWN = -1  # in the place of a grant's number: networks of the credential itself
+_OWN = -1  # in the place of a grant's number: the networks of the credential itself
 _RULE = [("policy", pa.int32()), ("grant_no", pa.int32())]
 _PATTERNS = pa.schema([*_RULE, ("pattern", pa.string())])
 _POLICIES = pa.schema([("policy", pa.int32()), ("bound", pa.bool_()), ("granted", pa.bool_())])
@@ -30,7 +30,7 @@ _LIKE = str.maketrans({"\\": "\\\\", "%": "\\%", "_": "\\_", "*": "%", "?": "_"}
 
 
 class Policies(NamedTuple):
-    """The tables that ingest/decode/sql/outside.sql judges by."""
+    """The tables that ingest/decode/sql/outside.sql reads."""
 
     policies: pa.Table = _POLICIES.empty_table()
     grants: pa.Table = _GRANTS.empty_table()
@@ -43,7 +43,7 @@ NO_POLICIES = Policies()
 
 
 def compiled(credentials: Sequence[Credential]) -> Policies:
-    """The policies of those credentials that have one (`has_policy`); each is numbered by its place."""
+    """The policies of all credentials that have one, numbered by the position of the credential."""
     ruled = [(number, c) for number, c in enumerate(credentials) if has_policy(c)]
     granted = [(p, g, grant) for p, c in ruled for g, grant in enumerate(c.allow or ())]
     networks = [*((p, _OWN, c.networks) for p, c in ruled), *((p, g, grant.networks) for p, g, grant in granted)]
@@ -60,7 +60,7 @@ def compiled(credentials: Sequence[Credential]) -> Policies:
 
 
 def has_policy(credential: Credential) -> bool:
-    """Whether anything was agreed of its use."""
+    """Whether a credential has networks or grants."""
     return credential.networks is not None or credential.allow is not None
 
 
@@ -75,7 +75,7 @@ class PolicyCheck:
         con.execute(f"CREATE TEMP VIEW addresses AS {statements.text('addresses')}")
 
     def marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
-        """One of OUTSIDE for each of `rows` that lies outside, else null. `rows`: policy, client_ip, line of events.sql."""
+        """One of OUTSIDE for each row that lies outside its policy, else null. `rows`: policy, client_ip, line of events.sql."""
         codes = np.full(rows.num_rows, -1, np.int32)
         here = np.flatnonzero(pc.and_(pc.is_valid(rows["policy"]), accepted).to_numpy(zero_copy_only=False))
         if len(here):
@@ -92,12 +92,12 @@ def _table(schema: pa.Schema, rows: Iterable[Sequence[object]]) -> pa.Table:
 
 
 def _pattern(wildcards: str) -> str:
-    """`*` and `?` of IAM as `%` and `_` of LIKE, which escapes by a backslash."""
+    """IAM's `*` and `?` as LIKE's `%` and `_`, with backslash as escape."""
     return wildcards.translate(_LIKE)
 
 
 def _range(network: str) -> tuple[str, str]:
-    """The first and the last address, as ingest/decode/sql/addresses.sql writes them."""
+    """The first and the last address of a network, as ingest/decode/sql/addresses.sql writes them."""
     found = ip_network(network)
     return _key(found[0]), _key(found[-1])
 

@@ -1,7 +1,7 @@
-"""What a source's entry in the catalog says about routes: one name for those that are logged differently, and which are its own traffic.
+"""The routes of a source: one name for routes that are logged differently, and which lines are own traffic.
 
-Asked after attribution, of the few different methods and routes of a block. A line that shows a credential is never claimed: one that
-is known says whose it is, and an unknown one stays refused.
+Runs after attribution, once per distinct method and route of a block. A line with a credential is never claimed as own
+traffic: a known credential has an owner, and an unknown one stays refused.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from schemas.tables import CODED
 
 
 class Routing:
-    """Of one source. `names`: pattern and name, the first that matches counts. `own`: who claims lines without a credential."""
+    """The routes of one source. `names`: (pattern, name), first match wins. `own`: the owner of lines without a credential."""
 
     def __init__(
         self, names: Sequence[tuple[str, str]], own: str | None, own_routes: Sequence[str] | None = None
     ) -> None:
-        """`own_routes`: patterns of the routes that `own` claims, by their one name; None: every line."""
+        """`own_routes`: patterns of the named routes that `own` claims; None: every line."""
         self._names = names
         self._own = own
         self._own_routes = own_routes
 
     def applied(self, rows: pa.Table) -> pa.Table:
-        """Rows of ingest/decode/sql/events.sql with their routes named, and what is claimed no more refused."""
+        """Rows of ingest/decode/sql/events.sql with named routes; claimed rows are no longer refused."""
         if not self._names and self._own is None:
             return rows
         unclaimed = pc.equal(rows["reason"], Reason.NO_PARTNER.value).fill_null(False).to_numpy()  # noqa: FBT003
@@ -44,7 +44,7 @@ class Routing:
         return self._claimed(rows, unclaimed) if claiming else rows
 
     def _named(self, methods: list[str | None], routes: list[str | None]) -> list[str | None]:
-        """The name of each different route: that of the first pattern that matches, else its own."""
+        """The name of each distinct route: that of the first matching pattern, else the route itself."""
         named, calls = list(routes), Calls(methods, routes)
         for pattern, name in reversed(self._names):
             for at in np.flatnonzero(calls.matching(pattern)):
@@ -52,7 +52,7 @@ class Routing:
         return named
 
     def _claimed(self, rows: pa.Table, mine: npt.NDArray[np.bool_]) -> pa.Table:
-        """Give the rows `mine` to the operator."""
+        """Attribute the rows `mine` to the own partner."""
         mask = pa.array(mine)
         for name, value in (("partner_id", self._own), ("reason", None)):
             column = rows[name].combine_chunks()
@@ -61,7 +61,7 @@ class Routing:
 
 
 def _pairs(rows: pa.Table) -> tuple[list[str | None], list[str | None], npt.NDArray[np.int64]]:
-    """The different (method, route) of `rows`, and which of them each row has."""
+    """The distinct (method, route) pairs of `rows`, and the pair of each row."""
     methods, method = _encoded(rows["method"])
     routes, route = _encoded(rows["route"])
     found, pair = np.unique(method * len(routes) + route, return_inverse=True)
@@ -70,7 +70,7 @@ def _pairs(rows: pa.Table) -> tuple[list[str | None], list[str | None], npt.NDAr
 
 
 def _encoded(column: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.int64]]:
-    """The values of a column, with one more for null, and the place of each row's."""
+    """The values of a column plus null, and the index of each row's value."""
     coded = column.combine_chunks()
     if not pa.types.is_dictionary(coded.type):
         coded = pc.dictionary_encode(coded)
@@ -80,7 +80,7 @@ def _encoded(column: pa.ChunkedArray) -> tuple[list[str | None], npt.NDArray[np.
 
 
 def _coded(named: Sequence[str | None], pair: npt.NDArray[np.int64]) -> pa.DictionaryArray:
-    """The name of each row's pair, coded with each name once."""
+    """The name of each row's pair, dictionary-coded."""
     names = list(dict.fromkeys(name for name in named if name is not None))
     place = {name: code for code, name in enumerate(names)}
     codes = np.array([-1 if name is None else place[name] for name in named], np.int32)[pair]

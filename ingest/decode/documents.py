@@ -23,7 +23,7 @@ _OTLP = re.compile(rb'\s*\{\s*"resourceLogs"\s*:\s*\[')
 _ENVELOPE = re.compile(rb'\{"(?:messageType|owner)"')  # as in ingest/decode/formats/aws_apigw.sql
 _RESOURCE = re.compile(rb'"resource"\s*:\s*$')
 _OTLP_SENDER, _OTLP_RECORDS = 2, 5
-_DEPTH_MAX = 100  # of an envelope, which needs 3. Python parses this depth whatever its call stack
+_DEPTH_MAX = 100  # of an envelope, which needs 3; Python can always parse this depth
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps unpaired
 
 I64 = npt.NDArray[np.int64]

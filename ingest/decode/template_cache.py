@@ -89,7 +89,7 @@ class TemplateCache:
         before = self._table.counts[ENTRIES]
         found = json_scan.scan(lines.text, lines.offsets, lines.usual, *bounds, self._layout, self._table)
         first = self._table.first[before : self._table.counts[ENTRIES]]
-        # Lines without a template have index -1: the last element of _event, which is always _NO_EVENT.
+        # Lines without a template have index -1, the last element of _event, which is always _NO_EVENT.
         unknown = (self._event[found.entry] == _NO_EVENT) & (found.entry < before)
         unknown[first] = True
         decoded = [read(lines.part(unknown)) if unknown.any() else _NOTHING]

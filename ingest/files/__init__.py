@@ -1,1 +1,1 @@
-"""Log files as the log: opened, followed through rotation, read in blocks. Imports `ingest.decode` and `schemas`."""
+"""Log files as a log: opened, followed through rotation, read in blocks. Imports `ingest.decode` and `schemas`."""

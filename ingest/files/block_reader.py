@@ -1,4 +1,4 @@
-"""The text of a log file, whatever it is packed in: plain, gzip or zstd, read in blocks from any offset of the text."""
+"""The block reader: the text of a log file, plain, gzip or zstd, read in blocks from any offset of the text."""
 
 import gzip
 import hashlib
@@ -22,24 +22,24 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-# A statement takes 20 ms to begin, whatever it reads: blocks are large, so that this is little for each line.
+# A statement takes 20 ms to start, whatever it reads. Blocks are large, so that this is little per line.
 BLOCK_BYTES = 64 << 20
 _TAIL_BYTES = 4096
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte of 0x50 to 0x5f: a frame that holds no text may come first
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte in 0x50-0x5f: a file may begin with a skippable frame
 _READ_BYTES = 1 << 20
 _NOTHING = memoryview(b"")
 
 
 class UnreadableFile(Exception):
-    """The file cannot be read to its end. The message names file, place and remedy."""
+    """The file cannot be read to its end. The message names the file, the problem and the remedy."""
 
 
 def open_log(path: Path) -> BinaryIO:
     """The decompressed text of `path`, to be closed by the caller. Raises UnreadableFile.
 
-    A pipe or device is refused: it cannot be read twice, and opening one may wait for ever.
+    Pipes and devices are refused: they cannot be read twice, and opening one may block for ever.
     """
     try:
         if path.exists() and not path.is_file():
@@ -54,29 +54,32 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def read(text: BinaryIO, size: int, name: str) -> bytes:
-    """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a file that is cut or damaged."""
-    return bytes(_read_behind(_NOTHING, text, _room(size), name)[0])
+    """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a truncated or damaged file."""
+    return bytes(_read_behind(_NOTHING, text, _new_buffer(size), name)[0])
 
 
 def seek(text: BinaryIO, offset: int, name: str) -> None:
-    """Move to an offset of the text, or to its end if that comes first. Raises UnreadableFile for a file that is cut or damaged."""
+    """Move to an offset of the text, or to its end if that comes first. Raises UnreadableFile."""
     with _damage_explained(text, name):
         text.seek(offset)
 
 
-def _room(size: int) -> memoryview:
+def _new_buffer(size: int) -> memoryview:
     return np.empty(size, np.uint8).data
 
 
 def _read_behind(
     begun: memoryview, text: BinaryIO, block: memoryview, name: str, *, line: bool = False
 ) -> tuple[memoryview, bool]:
-    """`begun` and what is read behind it until `block` is full, of a `line` little more than its rest; and whether the text ends there."""
+    """Fill `block` with `begun` and the bytes after it. Returns the filled part, and whether the text ends there.
+
+    With `line`, stops soon after the next newline.
+    """
     filled = len(begun)
     block[:filled] = begun
     with _damage_explained(text, name):
         while filled < len(block):
-            # As much as is asked for of a packed file at once, its reader holds twice besides.
+            # A decompressor buffers twice as much as one read asks for.
             part = block[filled : filled + _READ_BYTES]
             count = text.readinto(part)  # type: ignore[attr-defined]
             filled += count
@@ -86,7 +89,7 @@ def _read_behind(
 
 
 def _whole_lines(text: Text) -> int:
-    """The offset behind the last newline; 0 if there is none."""
+    """The offset after the last newline; 0 if there is none."""
     for end in range(len(text), 0, -_TAIL_BYTES):
         start = max(0, end - _TAIL_BYTES)
         if (cut := bytes(text[start:end]).rfind(b"\n") + 1) > 0:
@@ -112,7 +115,7 @@ def _damage_explained(text: BinaryIO, name: str) -> Generator[None]:
 
 
 class LongLine(NamedTuple):
-    """A line that is too long to be held: how it begins, its length and hash without its end, its last bytes, all its bytes; whether it has an end."""
+    """A line that exceeds a document: its first bytes, size and hash without the line end, last bytes, length, and whether it ends."""
 
     head: bytes
     size: int
@@ -123,9 +126,9 @@ class LongLine(NamedTuple):
 
 
 class ReadBlock(NamedTuple):
-    """Of a text from offset `start`, where a line begins: `block`, in which whole lines end at `cut`; what lies behind comes again.
+    """A block of text from offset `start`, where a line begins. Whole lines end at `cut`; the next block begins there.
 
-    Of a line that is too long (`long`) `block` is the beginning, and nothing of it comes again.
+    For a line that exceeds a document (`long`), `block` is its beginning, and the next block begins after the line.
     """
 
     start: int
@@ -136,15 +139,15 @@ class ReadBlock(NamedTuple):
 
 
 def read_blocks(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Generator[ReadBlock]:
-    """A text, which was read to `start`, to its end, in blocks as large as a buffer; a longer line in one, up to the length of a document.
+    """The text from `start` to its end, in blocks of a buffer's size. A longer line gets a block of up to a document's size.
 
-    Raises UnreadableFile for a file that is cut or damaged.
+    Raises UnreadableFile for a truncated or damaged file.
     """
     rest, at_end = _NOTHING, False
     while not at_end:
         is_long = len(rest) >= buffers.size
-        room = _room(documents.DOCUMENT_BYTES_MAX + 1) if is_long else buffers.lend()
-        block, at_end = _read_behind(rest, text, room, name, line=is_long)
+        buffer = _new_buffer(documents.DOCUMENT_BYTES_MAX + 1) if is_long else buffers.acquire()
+        block, at_end = _read_behind(rest, text, buffer, name, line=is_long)
         cut = _whole_lines(block)
         yield ReadBlock(start, block, cut, at_end)
         start, rest = start + cut, block[cut:]
@@ -157,11 +160,11 @@ def read_blocks(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Gene
 
 
 def _pass_over(text: BinaryIO, begun: memoryview, name: str) -> tuple[LongLine, memoryview]:
-    """Read on to the end of a line that has `begun`, or of the text; and what was read behind it."""
+    """Read to the end of a line that has `begun`, or of the text. Returns the line, and the bytes read after it."""
     digest, length, tail = hashlib.sha256(), 0, b""
-    bare, size = digest.copy(), 0  # up to the last byte that is not of the line's end
-    held = (bytes(begun[i : i + _READ_BYTES]) for i in range(0, len(begun), _READ_BYTES))
-    for part in chain(held, iter(lambda: read(text, _READ_BYTES, name), b"")):
+    bare, size = digest.copy(), 0  # without the line end
+    read_before = (bytes(begun[i : i + _READ_BYTES]) for i in range(0, len(begun), _READ_BYTES))
+    for part in chain(read_before, iter(lambda: read(text, _READ_BYTES, name), b"")):
         line = part[: part.find(b"\n") + 1] or part
         if stripped := line.rstrip(b"\r\n"):
             digest.update(stripped)
@@ -177,12 +180,12 @@ def _pass_over(text: BinaryIO, begun: memoryview, name: str) -> tuple[LongLine, 
 
 
 def packed_position(text: BinaryIO) -> int:
-    """How far the file itself, not its text, has been read."""
+    """The position in the file itself, not in its text."""
     return int(getattr(text, "fileobj", text).tell())
 
 
 def last_line(text: Text, prefix: bytes) -> bytes | None:
-    """The last whole line of `text`, which begins at the start of a line, that begins with `prefix`."""
+    """The last whole line of `text` that begins with `prefix`. `text` begins at the start of a line."""
     text = bytes(text)
     start = text.rfind(b"\n" + prefix) + 1
     if not start and not text.startswith(prefix):
@@ -192,18 +195,18 @@ def last_line(text: Text, prefix: bytes) -> bytes | None:
 
 
 def last_line_before(path: Path, offset: int, prefix: bytes) -> bytes | None:
-    """The same of a file, before `offset`, where a line begins. Raises UnreadableFile."""
+    """The last line of a file before `offset` that begins with `prefix`. Raises UnreadableFile."""
     found = None
     with open_log(path) as text:
-        for piece in read_blocks(text, 0, Buffers(BLOCK_BYTES), str(path)):
-            found = last_line(piece.block[: min(piece.cut, offset - piece.start)], prefix) or found
-            if piece.start + piece.cut >= offset:
+        for part in read_blocks(text, 0, Buffers(BLOCK_BYTES), str(path)):
+            found = last_line(part.block[: min(part.cut, offset - part.start)], prefix) or found
+            if part.start + part.cut >= offset:
                 break
     return found
 
 
 def is_document(text: Text) -> bool:
-    """Whether `text`, a file from its start to its end, is one JSON document written over several lines."""
+    """Whether `text`, a whole file, is one JSON document that spans several lines."""
     bare = bytes(text).removeprefix(BOM).lstrip()
     first, newline, rest = bare.partition(b"\n")
     if not bare.startswith((b"{", b"[")) or not newline or not rest.strip() or _is_json(first):
@@ -212,7 +215,7 @@ def is_document(text: Text) -> bool:
 
 
 def frames(source: Path | BinaryIO) -> Generator[Lines]:
-    """The lines of a file or stream from its start to its end, the last one with or without a newline."""
+    """The lines of a file or stream from start to end, including a last line without newline."""
     if isinstance(source, Path):
         with open_log(source) as text:
             yield from _frames(text, str(source))
@@ -221,18 +224,18 @@ def frames(source: Path | BinaryIO) -> Generator[Lines]:
 
 
 def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
-    for piece in read_blocks(text, 0, Buffers(BLOCK_BYTES), name):
-        start, block = piece.start, piece.block
-        if long := piece.long:
+    for part in read_blocks(text, 0, Buffers(BLOCK_BYTES), name):
+        start, block = part.start, part.block
+        if long := part.long:
             yield too_long(long.head, long.size, long.sha256, start)
-        elif piece.at_end and not start and is_document(block):
+        elif part.at_end and not start and is_document(block):
             yield whole_document(block, 0)
-        elif end := len(block) if piece.at_end else piece.cut:
+        elif end := len(block) if part.at_end else part.cut:
             yield split_lines(block[:end], start)
 
 
 def is_packed(path: Path) -> bool:
-    """Whether `path` is gzip or zstd: such a file is at rest, no line of it is still being written."""
+    """Whether `path` is gzip or zstd. Such a file is at rest: nobody is still writing a line of it."""
     return _packing(path) is not None
 
 
@@ -245,7 +248,7 @@ def _packing(path: Path) -> str | None:
 
 
 class _ZstdFile(zstd.ZstdFile):
-    """A zstd file that shows the file below it as `fileobj`, as GzipFile does, and closes it."""
+    """A zstd file with the underlying file as `fileobj`, like GzipFile. Closes it."""
 
     def __init__(self, path: Path) -> None:
         self.fileobj = path.open("rb")
@@ -258,14 +261,14 @@ class _ZstdFile(zstd.ZstdFile):
 
 
 def is_complete_json(line: bytes) -> bool:
-    """Whether a line without newline is whole all the same: a JSON object or array that closes, and is not too long to be one."""
+    """Whether a line without newline is complete: a JSON object or array that closes, not longer than a document."""
     return len(line) <= documents.DOCUMENT_BYTES_MAX and line.lstrip()[:1] in {b"{", b"["} and _is_json(line)
 
 
 def _is_json(text: bytes) -> bool:
     try:
         json.loads(text)
-    except ValueError:  # includes text that is no UTF-8
+    except ValueError:  # includes text that is not UTF-8
         return False
     except RecursionError:
         return False

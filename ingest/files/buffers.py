@@ -1,6 +1,7 @@
-"""Memory for large texts, one after another: used again as soon as nothing refers to the text that was in it.
+"""Large buffers that are reused as soon as nothing refers to the previous content.
 
-glibc keeps no block of more than 32 MiB (docs/decisions/017-memory.md): each text would lie in fresh pages, cleared and mapped one by one.
+glibc keeps no free block of more than 32 MiB (docs/decisions/017-memory.md): without reuse, every text would need fresh
+pages.
 """
 
 import weakref
@@ -10,15 +11,15 @@ import numpy.typing as npt
 
 
 class Buffers:
-    """Of one size. As many are held as were in use at once; they go with their last user."""
+    """A pool of buffers of one size. It grows to the largest number in use at once, and is freed with its last user."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._free: list[npt.NDArray[np.uint8]] = []
 
-    def lend(self) -> memoryview:
-        """One to write to. It returns by itself when neither it, nor a part of it, nor an array over it is left."""
+    def acquire(self) -> memoryview:
+        """A buffer to write to. It returns to the pool when no view, slice or array over it is left."""
         buffer = self._free.pop() if self._free else np.empty(self.size, np.uint8)
-        lent = buffer[:]
-        weakref.finalize(lent, self._free.append, buffer).atexit = False
-        return lent.data
+        view = buffer[:]
+        weakref.finalize(view, self._free.append, buffer).atexit = False
+        return view.data

@@ -1,8 +1,8 @@
-"""Log files as the log: partition = file generation, offset = byte offset in the decompressed text.
+"""Log files as a log: a partition is a file with its fingerprint, an offset is a byte of the decompressed text.
 
-Files are read strictly in the given order, each to its end, in blocks cut after a line. One thread reads ahead, a few decode what it
-read, and what they decoded is handed out in order: while the lake commits a batch, which waits for the disk, the next one is made.
-A file that cannot be read stops there, becomes a problem, and the others go on.
+Files are read in the given order, each to its end, in blocks that end after a line. One thread reads ahead, a few
+decode, and batches are handed out in order: while the lake commits one batch, the next is decoded. A file that cannot
+be read stops there and becomes a problem; the other files continue.
 """
 
 import os
@@ -37,7 +37,7 @@ from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import INGESTED
 
 THREADS = 2
-_AHEAD_BLOCKS = 5  # those that are decoded take a third of their text
+_AHEAD_BLOCKS = 5  # a decoded block takes a third of its text
 
 
 class _FileBlock(NamedTuple):
@@ -45,28 +45,28 @@ class _FileBlock(NamedTuple):
     start: int
     text: Text
     tail_sha256: str
-    long: LongLine | None = None  # then `text` is empty
+    long: LongLine | None = None  # if set, `text` is empty
     document: bool = False
-    cut: bool = False  # it ends inside a line whose rest will not come
-    layout: bytes | None = None  # the last line before it that says how lines are read, where the format has such
+    cut: bool = False  # ends inside a line that will not be completed
+    layout: bytes | None = None  # the last line before the block that defines columns, if the format has such lines
 
     @property
     def end(self) -> int:
-        """The offset behind it."""
+        """The offset after the block."""
         return self.start + (self.long.length if self.long else len(self.text))
 
 
 class _Decoding(NamedTuple):
-    """A block that was read, and how far the files were read with it."""
+    """A block in decoding, and the position in the files after reading it."""
 
     fetched: Future[Fetched]
     position: int
 
 
 class FileLog:
-    """The log of one source in files. Not for use by several threads.
+    """The log of one source in files. Not thread-safe.
 
-    problems: what could not be read, a line each for people. waiting: file → bytes of an unfinished last line.
+    problems: one line for people per file that could not be read. waiting: file → bytes of an unfinished last line.
     """
 
     def __init__(
@@ -80,38 +80,38 @@ class FileLog:
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.problems: list[str] = []
-        self.troubled: set[Path] = set()  # the files that the problems are of
+        self.unreadable: set[Path] = set()  # the files with problems
         self.waiting: dict[str, int] = {}
-        self.bytes_read = 0  # of the files as they lie on disk, up to the batch polled last
+        self.bytes_read = 0  # of the files on disk, up to the last polled batch
         self.bytes_total = 0
         self._final = final
         self._buffers = Buffers(block_bytes)
         self._files: dict[Partition, IdentifiedFile] = {}
         for found in self._identified(files, known):
-            # The name goes into the lake, for people: bytes that are no UTF-8 are shown as escapes.
+            # The lake keeps the name for people. Bytes that are not UTF-8 become escapes.
             name = os.fsencode(found.path).decode(errors="backslashreplace")
             self._files[Partition(source, found.generation, name)] = found
         self.bytes_total = sum(file.path.stat().st_size for file in self._files.values())
         self._offsets: dict[Partition, int] = {}
         self._tails = {(k.generation, k.offset): k.tail_sha256 for k in known}
         self._blocks = self._read_all()
-        self._position = 0  # how far was read ahead
+        self._position = 0  # of the reading thread
         self._pending: deque[Future[_Decoding | None]] = deque()
         self._decoder = decoder
-        self._spare = [decoder()]  # of a thread each; one of its own for every thread that comes to need it
-        prefix = self._spare[0].layout_prefix
+        self._idle_decoders = [decoder()]  # one per thread, created on demand
+        prefix = self._idle_decoders[0].layout_prefix
         self._layout_prefix = None if prefix is None else prefix.encode()
         self._decoders = ThreadPoolExecutor(THREADS, "decode")
         self._reader = ThreadPoolExecutor(1, "read")
-        self._undecoded = threading.Semaphore(THREADS)  # texts are large: no more of them are held than are decoded
+        self._undecoded = threading.Semaphore(THREADS)  # texts are large: no more than are being decoded
 
     def start(self, reader: Reader) -> None:
-        """Each file is a partition, in the order in which they are read; read each from where the lake goes on."""
+        """Assign one partition per file, in reading order; each is read from the reader's offset."""
         for partition, offset in reader.assigned(list(self._files)).items():
             self._offsets[partition] = offset or 0
 
     def poll(self) -> Fetched | None:
-        """The next block's entries, or None when all files are read."""
+        """The next block's entries; None when all files are read."""
         while len(self._pending) < _AHEAD_BLOCKS:
             self._pending.append(self._reader.submit(self._read_ahead))
         decoding = self._pending.popleft().result()
@@ -122,16 +122,16 @@ class FileLog:
 
     @property
     def partitions(self) -> dict[Partition, IdentifiedFile]:
-        """The files, each a partition, as they were identified."""
+        """The files by partition, as identified."""
         return dict(self._files)
 
     def close(self) -> None:
-        """End the threads; what was decoded ahead is dropped."""
+        """Stop the threads. Blocks decoded ahead are dropped."""
         self._reader.shutdown(wait=True, cancel_futures=True)
         self._decoders.shutdown(wait=True, cancel_futures=True)
 
     def _read_ahead(self) -> _Decoding | None:
-        """Read the next block and have it decoded; None: there is no more."""
+        """Read the next block and submit it for decoding; None if there is none."""
         self._undecoded.acquire()
         block = next(self._blocks, None)
         if block is None:
@@ -142,34 +142,34 @@ class FileLog:
         return _Decoding(fetched, self._position)
 
     def _identified(self, files: Sequence[Path], known: Sequence[KnownFile]) -> Iterator[IdentifiedFile]:
-        """Each file's generation; of copies of one log the longest, in the place of the first."""
+        """Each file with its fingerprint. Of several copies of one log the longest is kept, in the place of the first."""
         found: dict[str, IdentifiedFile] = {}
         for path in files:
             try:
                 new: IdentifiedFile | None = fingerprint.identify(path, known)
                 if new and new.generation in found:
-                    new = self._beside(found, new)
+                    new = self._distinguished(found, new)
             except (UnreadableFile, FileChanged) as exc:
                 self._problem(path, exc)
                 continue
-            if new and new.head_bytes:  # an empty file has nothing to say yet
+            if new and new.head_bytes:  # an empty file has no fingerprint yet
                 found[new.generation] = new
         yield from found.values()
 
-    def _beside(self, found: dict[str, IdentifiedFile], new: IdentifiedFile) -> IdentifiedFile | None:
-        """`new` under a name of its own, or None if it is another copy of a log in `found`: the longer one stays."""
-        twin = found[new.generation]
+    def _distinguished(self, found: dict[str, IdentifiedFile], new: IdentifiedFile) -> IdentifiedFile | None:
+        """`new` with a fingerprint of its own; None if it is a copy of a log in `found`, where the longer copy stays."""
+        other = found[new.generation]
         size = fingerprint.text_bytes(new.path)
         try:
-            twin_size = fingerprint.text_bytes(twin.path)
-        except UnreadableFile as exc:  # a damaged copy must not keep a whole one from being read
-            self._problem(twin.path, exc)
+            other_size = fingerprint.text_bytes(other.path)
+        except UnreadableFile as exc:  # a damaged copy must not block an intact one
+            self._problem(other.path, exc)
             found[new.generation] = new
             return None
-        apart = fingerprint.distinguished(twin, new)
-        if apart is None and size > twin_size:
+        renamed = fingerprint.distinguished(other, new)
+        if renamed is None and size > other_size:
             found[new.generation] = new
-        return apart
+        return renamed
 
     def _read_all(self) -> Iterator[_FileBlock]:
         for partition, file in self._files.items():
@@ -181,10 +181,10 @@ class FileLog:
 
     def _problem(self, path: Path, exc: Exception) -> None:
         self.problems.append(str(exc))
-        self.troubled.add(path)
+        self.unreadable.add(path)
 
     def _with_layouts(self, blocks: Iterator[_FileBlock], prefix: bytes) -> Iterator[_FileBlock]:
-        """Blocks of one file, each with the last line before it that says how lines are read."""
+        """The blocks of one file, each with the last line before it that defines columns."""
         layout: bytes | None = None
         for place, block in enumerate(blocks):
             if not place and block.start:
@@ -223,7 +223,7 @@ class FileLog:
             self._position = already + path.stat().st_size
 
     def _is_whole(self, path: Path, line: bytes) -> bool:
-        """Whether a last line without a newline is read: half a line is never guessed at. It waits; in a log at rest it is refused."""
+        """Whether to read a last line without newline. Otherwise it waits; in a log at rest an incomplete line is refused."""
         if self._is_at_rest(path) or is_complete_json(line):
             return True
         self.waiting[str(path)] = len(line)
@@ -241,20 +241,20 @@ class FileLog:
         else:
             framed = split_lines(block.text, block.start, is_cut=block.cut)
         try:
-            decoder = self._spare.pop()
+            decoder = self._idle_decoders.pop()
         except IndexError:
             decoder = self._decoder()
         try:
             layout = None if block.layout is None else block.layout.decode(errors="replace")
             decoded = decoder.decode(framed, block.partition.generation, layout=layout)
         finally:
-            self._spare.append(decoder)
+            self._idle_decoders.append(decoder)
         file = self._files[block.partition]
         partition, end = block.partition, block.end
-        said = {"source": partition.source, "generation": partition.generation, "from_offset": block.start}
-        said |= {"to_offset": end, "records": 1, "entries": decoded.events.num_rows + decoded.refused.num_rows}
+        row = {"source": partition.source, "generation": partition.generation, "from_offset": block.start}
+        row |= {"to_offset": end, "records": 1, "entries": decoded.events.num_rows + decoded.refused.num_rows}
         return Fetched(
             partition, block.start, end, decoded.events, decoded.refused,
-            [Origin(partition.generation, block.start, end)], pa.Table.from_pylist([said], INGESTED.schema),
+            [Origin(partition.generation, block.start, end)], pa.Table.from_pylist([row], INGESTED.schema),
             block.tail_sha256, file.head_bytes, file.head_sha256,
         )  # fmt: skip

@@ -1,7 +1,7 @@
-"""Which log a file is, whatever its name: a generation is known by the first bytes of its decompressed text.
+"""Fingerprints: which log a file is, whatever its name, by the first bytes of its decompressed text.
 
-Rename, rotation, compression and growth keep the generation. The bytes just before the offset already read are compared
-too, so that another file with the same beginning is never taken for it.
+A fingerprint is stored as the log's `generation`. Renaming, rotation, compression and growth keep it. The bytes before
+the committed offset are compared, too, so that another file with the same beginning is never taken for it.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ _SKIP_BYTES = 8 << 20
 
 
 class KnownFile(NamedTuple):
-    """A generation of which something was read, as the lake has it."""
+    """A file of which something was read, as recorded in the lake."""
 
     generation: str
     head_bytes: int
@@ -29,7 +29,7 @@ class KnownFile(NamedTuple):
 
 
 class IdentifiedFile(NamedTuple):
-    """A file and the generation it is."""
+    """A file and its fingerprint."""
 
     path: Path
     generation: str
@@ -38,13 +38,13 @@ class IdentifiedFile(NamedTuple):
 
 
 class FileChanged(Exception):
-    """The file is not what was read under its generation. The message says what differs and what to do."""
+    """The file no longer has the content that was read from it. The message names the difference and the remedy."""
 
 
 def identify(path: Path, known: Sequence[KnownFile]) -> IdentifiedFile:
-    """The generation of `path`: a known one, or a new one. Raises FileChanged, UnreadableFile.
+    """The fingerprint of `path`: a known one, or a new one. Raises FileChanged, UnreadableFile.
 
-    Longer beginnings are compared first, so that a generation named by more bytes than usual is found again.
+    Longer beginnings are compared first, so that a log with a longer fingerprint than usual is found again.
     """
     for candidate in sorted(known, key=lambda k: -k.head_bytes):
         head = _head(path, candidate.head_bytes)
@@ -63,7 +63,7 @@ def identify(path: Path, known: Sequence[KnownFile]) -> IdentifiedFile:
 
 
 def distinguished(first: IdentifiedFile, second: IdentifiedFile) -> IdentifiedFile | None:
-    """`second`, renamed if it only begins like `first`; None if one of the two is a copy or a beginning of the other."""
+    """`second` with another fingerprint if only its beginning equals `first`; None if one is a copy or a prefix of the other."""
     size = min(text_bytes(first.path), text_bytes(second.path))
     if _tail(first.path, size)[1] == _tail(second.path, size)[1]:
         return None
@@ -76,12 +76,12 @@ def text_bytes(path: Path) -> int:
 
 
 def tail_sha256(text_before_offset: Text) -> str:
-    """What `Known.tail_sha256` holds, of any text that ends at the offset."""
+    """The `KnownFile.tail_sha256` of a text that ends at the offset."""
     return _sha256(text_before_offset[-TAIL_BYTES:])
 
 
 def skip(text: BinaryIO, offset: int, name: str) -> bytes:
-    """Move `text` to `offset`; the TAIL_BYTES before it."""
+    """Move `text` to `offset`. Returns the TAIL_BYTES before it."""
     if not text.seekable():
         raise ValueError(f"{name} cannot be read from an offset")
     start = max(0, offset - TAIL_BYTES)
@@ -90,24 +90,24 @@ def skip(text: BinaryIO, offset: int, name: str) -> bytes:
 
 
 def check_unmoved(path: Path, text: BinaryIO, start: int, before: bytes, after: Text) -> None:
-    """Raise FileChanged if a plain file no longer holds what was just read of it: it was cut, or written anew, meanwhile.
+    """Raise FileChanged if a plain file was truncated or rewritten since it was read.
 
-    `before` ends at offset `start`, `after` begins there. What is packed is at rest, and is not looked at again.
+    `before` ends at offset `start`; `after` begins there. Packed files are at rest and are not checked.
     """
     if is_packed(path):
         return
-    said = before or after[:TAIL_BYTES]
-    if os.pread(text.fileno(), len(said), start - len(before)) != said:
+    expected = before or after[:TAIL_BYTES]
+    if os.pread(text.fileno(), len(expected), start - len(before)) != expected:
         raise FileChanged(changed(path))
 
 
 def changed(path: Path) -> str:
-    """What to say of a file that became another while it was read."""
+    """The message for a file that changed during a read."""
     return f"{path} was cut or written anew while it was read; what it held is read from its copy, if that is among the files"
 
 
 def _named_by(path: Path, head_bytes: int) -> IdentifiedFile:
-    """A generation named by its first `head_bytes`, of a shorter file by its complete lines, at least by one byte."""
+    """The fingerprint of the first `head_bytes`; of a shorter file, of its complete lines, or of all of it if it has none."""
     head = _head(path, head_bytes)
     if len(head) < head_bytes:
         head = head[: head.rfind(b"\n") + 1] or head
@@ -120,10 +120,10 @@ def _head(path: Path, size: int) -> bytes:
 
 
 def _tail(path: Path, offset: int) -> tuple[int, bytes]:
-    """How far the text goes, up to `offset`, and its last TAIL_BYTES before that."""
+    """The length of the text up to `offset`, and the TAIL_BYTES before that."""
     tail, size = b"", 0
     with open_log(path) as text:
-        if path.stat().st_size >= offset and not is_packed(path):  # plain: no need to read what lies before
+        if path.stat().st_size >= offset and not is_packed(path):  # plain: no need to read the text before
             return offset, skip(text, offset, str(path))
         while size < offset and (piece := read(text, min(_SKIP_BYTES, offset - size), str(path))):
             size += len(piece)

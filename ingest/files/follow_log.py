@@ -1,7 +1,7 @@
-"""Log files that grow and are rotated, as a log without an end. Told to look, it reads what is new, like ingest.files.file_log.
+"""Log files that grow and rotate, as a log without end. Each `wake` reads what is new, like ingest.files.file_log.
 
-Positions are the reader's: in the lake, by generation. So a rename, a copy that is cut (copytruncate), packing and a death at any
-moment lose nothing and repeat nothing, as long as the rest of a rotated log lies in a file that is looked at.
+The reader keeps the positions, in the lake, by fingerprint. Renames, truncating copies (copytruncate), compression and
+crashes lose nothing and repeat nothing, as long as the rest of a rotated log is in a watched file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,9 +15,10 @@ from schemas.log import Fetched, Partition, Reader
 
 
 class FollowLog:
-    """The log of one source in files that are followed. Not for use by several threads.
+    """The log of one source in files that are followed. Not thread-safe.
 
-    problems: what could not be read at two looks in a row, each told once; to be taken by whoever shows them.
+    problems: files that could not be read at two checks in a row, each reported once. The caller takes them from the
+    list.
     """
 
     def __init__(
@@ -30,21 +31,21 @@ class FollowLog:
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
         self.problems: list[str] = []
-        self._watch = FileWatcher(find)
+        self._watcher = FileWatcher(find)
         self._source = source
         self._known = {k.generation: k for k in known}
         self._decoders = [decoder() for _ in range(THREADS)]
         self._block_bytes = block_bytes
         self._log: FileLog | None = None
         self._due = False
-        self._partitions: dict[str, Partition] = {}  # generation → as the reader knows it
+        self._partitions: dict[str, Partition] = {}  # generation → the reader's partition
         self._waiting: dict[str, int] = {}
         self._suspected: set[str] = set()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @property
     def waiting(self) -> dict[str, int]:
-        """Files that end inside a line, and the bytes of it."""
+        """Files that end inside a line, and the bytes of that line."""
         return dict(self._waiting)
 
     def start(self, reader: Reader) -> None:
@@ -52,21 +53,21 @@ class FollowLog:
         self._reader = reader
 
     def wake(self) -> None:
-        """Let the next poll look at the files again. Between two steps of the reader."""
+        """Let the next poll check the files. Call between two steps of the reader."""
         self._due = True
 
     def poll(self) -> Fetched | None:
-        """The next block's entries; None when everything that was there at the look is read."""
+        """The next block's entries; None when everything found by the check is read."""
         if self._log is None:
             if not self._due:
                 return None
             self._due = False
-            self._look()
+            self._begin_pass()
         if self._log is None:
             return None
         fetched = self._log.poll()
         if fetched is None:
-            self._looked()
+            self._end_pass()
             return None
         name = fetched.partition.generation
         self._known[name] = KnownFile(
@@ -75,7 +76,7 @@ class FollowLog:
         return fetched
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:
-        """As the reader of the files: the offsets of logs that are being read are known, others are asked for."""
+        """Forwarded to the reader for new and renamed files; the offsets of the others are known."""
         renamed = [p for p in partitions if p.generation in self._partitions and p != self._partitions[p.generation]]
         new = [p for p in partitions if p.generation not in self._partitions]
         if renamed:
@@ -86,22 +87,22 @@ class FollowLog:
             self._partitions |= {p.generation: p for p in [*renamed, *new]}
         for p in partitions:
             if p not in offsets:
-                held = self._known.get(p.generation)  # None: of it nothing but half a line was there so far
-                offsets[p] = held.offset if held else 0
+                known = self._known.get(p.generation)  # None: only an unfinished line so far
+                offsets[p] = known.offset if known else 0
         return offsets
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Files are not taken away."""
+        """Files are never revoked."""
         raise AssertionError(partitions)
 
     def close(self) -> None:
-        """End the threads; what was decoded ahead is dropped."""
+        """Stop the threads. Blocks decoded ahead are dropped."""
         if self._log is not None:
             self._log.close()
 
-    def _look(self) -> None:
+    def _begin_pass(self) -> None:
         known = list(self._known.values())
-        changed = self._watch.changed(known)
+        changed = self._watcher.changed(known)
         for path in changed:
             self._waiting.pop(str(path), None)
         if changed:
@@ -109,15 +110,15 @@ class FollowLog:
             self._log = FileLog(changed, self._source, known, lambda: next(decoders), block_bytes=self._block_bytes)
             self._log.start(self)
 
-    def _looked(self) -> None:
-        """All that was there is read. Trouble that may pass (a copy that is being made) is told when it is met again."""
+    def _end_pass(self) -> None:
+        """Everything found is read. Problems that may pass (a copy still being written) are reported at the second time."""
         assert self._log is not None, "something was read"
         self._log.close()
         self._waiting |= self._log.waiting
-        for path in self._log.troubled:
-            self._watch.again(path)
+        for path in self._log.unreadable:
+            self._watcher.recheck(path)
         met = set(self._log.problems)
-        self.problems += [problem for problem in self._log.problems if problem in self._suspected - self._told]
-        self._told = (self._told | (met & self._suspected)) & met
+        self.problems += [problem for problem in self._log.problems if problem in self._suspected - self._reported]
+        self._reported = (self._reported | (met & self._suspected)) & met
         self._suspected = met
         self._log = None

@@ -1,9 +1,8 @@
-"""Which of the files that are followed have changed, and which of their rotated copies still hold something to read.
+"""The file watcher: which followed files have changed, and which rotated copies still have unread lines.
 
-A log that was named itself is found again wherever it was renamed to (ingest.files.open_files); its copies by their names and content.
-
-A file is looked into only when its device, inode, size or time of change is another than at the last look. What it is, is
-said by its content alone (ingest.files.fingerprint): an inode that is used again, a rename and a copy mislead nobody.
+A file that was named itself is found again under any new name (ingest.files.open_files); its rotated copies are found
+by name and content. A file is read only if its device, inode, size or time of change differs from the last check. Its
+content alone says which log it is (ingest.files.fingerprint), so that reused inodes, renames and copies mislead nobody.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,64 +14,65 @@ from ingest.files.block_reader import UnreadableFile
 from ingest.files.fingerprint import FileChanged, KnownFile
 from ingest.files.open_files import OpenFiles
 
-_Print = tuple[int, int, int, int]
+_StatKey = tuple[int, int, int, int]
 
 
 class WatchedFiles(NamedTuple):
-    """`named`: the files to read, in order. `kin`: files that may be rotated copies of them, by their names.
+    """`named`: the files to read, in order. `rotated`: files that may be rotated copies of them, by their names.
 
-    own: names of files, not of folders or globs: what is renamed away from there is read on.
+    `followed`: files that were named themselves, not by folder or glob. If such a file is renamed, it is read to its
+    end.
     """
 
     named: Sequence[Path]
-    kin: Sequence[Path] = ()
-    own: Sequence[Path] = ()
+    rotated: Sequence[Path] = ()
+    followed: Sequence[Path] = ()
 
 
 class FileWatcher:
-    """Looks at files again and again. `find` says which there are now."""
+    """Checks files again and again. `find` gives the current ones."""
 
     def __init__(self, find: Callable[[], WatchedFiles]) -> None:
         self._find = find
-        self._seen: dict[Path, _Print] = {}
-        self._held = OpenFiles()
+        self._seen: dict[Path, _StatKey] = {}
+        self._open_files = OpenFiles()
 
     def changed(self, known: Sequence[KnownFile]) -> list[Path]:
-        """The files that changed since the last look; of kin those that are a known log. Rotated copies come first: they are older."""
+        """Files that changed since the last check, rotated copies of known logs first: they are older."""
         found = self._find()
-        moved = [path for path in self._held.elsewhere(found.own) if self._is_new(path)]
+        moved = [path for path in self._open_files.moved(found.followed) if self._is_new(path)]
         named = [path for path in found.named if self._is_new(path)]
         there = {self._seen[path][:2] for path in moved}
         names = {k.generation for k in known}
-        kin = [
+        rotated = [
             path
-            for path in found.kin
+            for path in found.rotated
             if path not in found.named
             and self._is_new(path)
             and self._seen[path][:2] not in there
             and self._is_of(path, known, names)
         ]
-        return [*kin, *moved, *named]
+        return [*rotated, *moved, *named]
 
-    def again(self, path: Path) -> None:
-        """Look into a file at the next look, whether it changed or not."""
+    def recheck(self, path: Path) -> None:
+        """Read a file again at the next check, whether it changed or not."""
         self._seen.pop(path, None)
 
     def _is_new(self, path: Path) -> bool:
         try:
             now = path.stat()
-        except OSError:  # it was there a moment ago: between two names, or gone
+        except OSError:  # renamed or deleted since the listing
             self._seen.pop(path, None)
             return False
-        print_ = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
-        if self._seen.get(path) == print_:
+        stat_key = (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns)
+        if self._seen.get(path) == stat_key:
             return False
-        self._seen[path] = print_
+        self._seen[path] = stat_key
         return True
 
     def _is_of(self, path: Path, known: Sequence[KnownFile], names: set[str]) -> bool:
         try:
             return fingerprint.identify(path, known).generation in names
-        except (UnreadableFile, FileChanged, OSError):  # a copy that is being made
-            self.again(path)
+        except (UnreadableFile, FileChanged, OSError):  # a copy still being written
+            self.recheck(path)
             return False

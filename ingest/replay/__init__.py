@@ -1,1 +1,1 @@
-"""Refused entries read again, from what the lake keeps of them, the file or the topic. Imports `ingest` and `schemas`."""
+"""Refused entries decoded again, from the lake, the file or the topic. Imports `ingest` and `schemas`."""

@@ -1,7 +1,7 @@
-"""The lines of refused entries, read once more: byte for byte what was read the first time, or not at all.
+"""The lines of refused entries, fetched again: byte for byte those of the first reading, or not at all.
 
-A letter whose stored text has the hash of the line is the line: nothing was struck out, and of client addresses no more than is
-kept of any. Any other line is taken from the log itself, where it stood, and must have the hash that it had.
+A dead letter whose stored text has the hash of its line is the line: nothing was redacted except client addresses,
+which are shortened everywhere. Any other line comes from its position in the log, and must have the recorded hash.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,18 +17,18 @@ from ingest.decode import statements
 from ingest.decode.framing import LINES, UNREADABLE, Lines
 from ingest.files.block_reader import frames
 
-_ITEM_BITS = 22  # a line holds at most 1 MiB, a record 4, and so fewer entries than that
+_ITEM_BITS = 22  # a line has at most 1 MiB and a record 4, and so fewer entries
 
 
 class LinesOfLayout(NamedTuple):
-    """Lines as they were, and the line before them that says how they are read, where the format has such."""
+    """Lines, and the line before them that defines their columns, if the format has such."""
 
     lines: Lines
     layout: str | None = None
 
 
 class ReplayedLines(NamedTuple):
-    """Lines by position; positions whose line needs the log, which is not at hand; and those where it has another."""
+    """Lines by position; positions whose line needs the missing log; positions where the log has another line now."""
 
     parts: list[LinesOfLayout]
     away: pa.Array
@@ -36,10 +36,9 @@ class ReplayedLines(NamedTuple):
 
 
 def replayed_lines(letters: pa.Table, path: Path | None, layout_prefix: str | None = None) -> ReplayedLines:
-    """The lines of `letters` (position, raw, raw_sha256, is_whole), all of one log, which is `path` if it is at hand.
+    """The lines of `letters` (position, raw, raw_sha256, is_whole) of one log, which is `path` if it is present.
 
-    `layout_prefix`: what lines begin with that say how those after them are read; then no letter tells enough without the log.
-    Raises ingest.files.block_reader.UnreadableFile.
+    `layout_prefix`: the prefix of lines that define columns. If set, no letter suffices without the log.
     """
     tells = pc.and_(letters["is_whole"], pa.scalar(layout_prefix is None))
     stored = letters.filter(tells).select(["position", "raw"])
@@ -55,13 +54,13 @@ def replayed_lines(letters: pa.Table, path: Path | None, layout_prefix: str | No
 
 
 def places(rows: pa.Table) -> npt.NDArray[np.int64]:
-    """Position and item of each row in one number; in log order they ascend."""
+    """Position and item of each row in one number, ascending in log order."""
     keys: npt.NDArray[np.int64] = rows["position"].to_numpy() << _ITEM_BITS | rows["item"].to_numpy().astype(np.int64)
     return keys
 
 
 def _found(path: Path, sought: Mapping[int, str], layout_prefix: str | None) -> Iterator[LinesOfLayout]:
-    """The lines of a log at some positions, where they have the hash they should have."""
+    """The lines of a log at some positions, if they have the expected hash."""
     positions = _positions(sorted(sought))
     last = max(sought)
     before: str | None = None
@@ -93,7 +92,7 @@ def _same(block: Lines, positions: pa.Array, sought: Mapping[int, str]) -> Lines
 
 
 def _by_layout(block: Lines, lines: Lines, prefix: str, before: str | None) -> list[LinesOfLayout]:
-    """`lines` of a block, cut where another layout begins; the last one, which may have no lines, holds beyond the block."""
+    """The `lines` of a block, split where the columns change. The last part, possibly empty, continues after the block."""
     headers = block.lines.filter(pc.starts_with(block.lines["line"], prefix))
     layouts = [before, *headers["line"].to_pylist()]
     at = lines.lines["position"].to_numpy()
@@ -110,7 +109,7 @@ def _in_order(pieces: Sequence[Lines]) -> Lines:
 
 
 def sha256(lines: pa.ChunkedArray) -> list[set[str]]:
-    """The hash of each line as letters have it, addresses cut, and as they had it before they were cut."""
+    """The hashes of each line: with client addresses shortened, as dead letters have it now, and of the original line."""
     with statements.connect() as con:
         con.register("lines", pa.table({"line": lines}))
         found = con.sql(statements.text("hashes")).to_arrow_table()

@@ -1,7 +1,7 @@
-"""Refused entries of records, read once more: from what the lake keeps of them, or from the record as it stands in the topic.
+"""Refused entries of Kafka records, decoded again from the dead letter, or from the record in the topic.
 
-Coordinates, ids and limits are those that the first reading would have given with the catalog as it is now. Nothing is guessed:
-an entry of which the text alone does not tell them is left to the record.
+Coordinates, ids and limits are those that the first decoding would give with the current catalog. Nothing is guessed:
+if the text of a dead letter does not determine them, the record is needed.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,8 @@ from ingest.replay.lines import places, sha256
 from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS
 
-# Who was refused for one of these was in time: limits come before attribution, and the lake does not keep the time of receipt.
+# An entry refused for one of these was in time: time limits are checked before attribution. The lake does not keep the
+# time of receipt.
 _IN_TIME = (
     Reason.BAD_PARTNER,
     Reason.UNKNOWN_PARTNER,
@@ -30,7 +31,7 @@ _IN_TIME = (
 
 
 class Entries(NamedTuple):
-    """Entries with their coordinates, as schemas.tables.FRESH_EVENTS and DEAD; `changed`: offsets at which another record stands now."""
+    """Entries with coordinates, as schemas.tables.FRESH_EVENTS and DEAD; `changed`: offsets that have another record now."""
 
     events: pa.Table
     refused: pa.Table
@@ -41,14 +42,14 @@ NONE = Entries(FRESH_EVENTS.empty_table(), DEAD.schema.empty_table(), pa.array([
 
 
 def from_text(letters: pa.Table, how: SourceDecoder) -> Entries:
-    """What letters (aggregate/sql/letters.sql) are now by their own text. Those that it does not tell enough of are not among them."""
+    """The entries of dead letters (aggregate/sql/letters.sql) whose own text is enough. The others are left out."""
     mine = letters.filter(_is_enough(letters, how)).combine_chunks()
     if not mine.num_rows:
         return NONE
     text = pc.binary_join_element_wise(mine["raw"].cast(pa.string()), "\n", "")
     lines = pa.table([pa.array(np.arange(mine.num_rows)), text], schema=LINES)
     decoded = how.decoder.decode(Lines(lines, UNREADABLE.empty_table()), DERIVED)
-    # Which letter each row is of; a text that is several entries now was one.
+    # The letter of each row. A letter is one entry: text that gives several is left out.
     events_of, refused_of = (rows["position"].to_numpy() for rows in decoded)
     alone = np.bincount(np.concatenate([events_of, refused_of]), minlength=mine.num_rows) == 1
     sure = alone[events_of] & _is_same(decoded.events, mine.take(pa.array(events_of)))
@@ -64,7 +65,7 @@ def from_text(letters: pa.Table, how: SourceDecoder) -> Entries:
 def from_records(
     letters: pa.Table, records: Records, how: SourceDecoder, generation: str, named: tuple[str, str]
 ) -> Entries:
-    """All entries of records of one partition, read as `named` (format, source) says. `letters`: those that are sought, in order."""
+    """All entries of one partition's records, decoded as `named` (format, source). `letters`: those to find, in order."""
     again = decode_again(records, how, generation, *named)
     if again is None:
         return NONE._replace(changed=pa.array(records.offsets))
@@ -74,14 +75,14 @@ def from_records(
 
 
 def _is_enough(letters: pa.Table, how: SourceDecoder) -> pa.ChunkedArray:
-    """Whose text may do. A key that names the partner, and a line that names the columns, stand elsewhere in the record."""
+    """Letters whose text may be enough. Keys that name partners, and lines that define columns, are only in the record."""
     possible = not how.key_is_partner and how.decoder.layout_prefix is None
     reasons = pa.array(_IN_TIME if possible else (), pa.string())
     return pc.and_(letters["is_whole"], pc.is_in(letters["reason"], value_set=reasons))
 
 
 def _is_same(events: pa.Table, letters: pa.Table) -> npt.NDArray[np.bool_]:
-    """Whether a letter tells the id of its event, and whether its time is the one that was judged."""
+    """Whether a letter determines the id of its event, and the event has the time that was judged."""
     has_id = pc.or_(pc.invert(_is_derived(events["event_id"])), pc.starts_with(letters["event_id"], "@"))
     in_time = pc.equal(events["occurred_at"], letters["occurred_at"])
     return np.asarray(pc.and_(has_id, in_time).fill_null(False).to_numpy(), bool)  # noqa: FBT003  # a value
@@ -92,7 +93,7 @@ def _is_derived(ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _placed(rows: pa.Table, letters: pa.Table) -> pa.Table:
-    """`rows` with the coordinates of their letters, and with their ids where these are derived."""
+    """`rows` with the coordinates of their letters, and with the letters' ids where ids are derived."""
     columns = {
         "event_id": pc.if_else(_is_derived(rows["event_id"]), letters["event_id"], rows["event_id"]),
         "generation": letters["generation"],
@@ -106,7 +107,7 @@ def _placed(rows: pa.Table, letters: pa.Table) -> pa.Table:
 
 
 def _other(letters: pa.Table, again: ReplayedRecords) -> npt.NDArray[np.int64]:
-    """The offsets of letters whose line is not the one that was read."""
+    """The offsets of letters whose record has another line now."""
     sought = places(letters)
     now = np.concatenate([places(again.events), places(again.refused)])
     found = np.isin(now, sought)
@@ -119,7 +120,7 @@ def _other(letters: pa.Table, again: ReplayedRecords) -> npt.NDArray[np.int64]:
 
 
 def _hashes(framed: Lines, at: npt.NDArray[np.int64]) -> dict[int, set[str]]:
-    """Of the lines at some positions, what letters may know them by."""
+    """For the lines at some positions, the hashes that letters may have."""
     lines = framed.lines.filter(pc.is_in(framed.lines["position"], value_set=pa.array(at)))
     known = dict(zip(lines["position"].to_pylist(), sha256(lines["line"]), strict=True))
     bad = framed.unreadable

@@ -1,4 +1,4 @@
-"""Records of `gateway.access` that were read before, fetched once more by their offsets, as long as the topic keeps them."""
+"""Records of `gateway.access` fetched again by their offsets, as long as the topic retains them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,14 +8,14 @@ from ingest.kafka.records import Records
 from ingest.kafka.worker import BATCH_BYTES, BATCH_RECORDS, records_of
 from schemas.halts import Halt, Halted
 
-SKIP_RECORDS = 1000  # to read over so many costs less than to ask for the next
+SKIP_RECORDS = 1000  # reading over this many is cheaper than a new seek
 ANSWER_S = 30.0
 
 
 def refetched(consumer: Consumer, topic: str, partition: int, offsets: Sequence[int]) -> Iterator[Records]:
-    """The records at some offsets, which ascend, batch by batch. Those that are gone are left out.
+    """The records at ascending offsets, in batches. Records that are gone are left out.
 
-    `consumer` gives `enable.partition.eof`. Raises Halted, KafkaException.
+    `consumer` has `enable.partition.eof`. Raises Halted, KafkaException.
     """
     where = TopicPartition(topic, partition)
     batch: list[Message] = []
@@ -34,7 +34,7 @@ def refetched(consumer: Consumer, topic: str, partition: int, offsets: Sequence[
 
 
 def _runs(offsets: Sequence[int]) -> Iterator[list[int]]:
-    """Offsets that lie near each other."""
+    """Offsets grouped by closeness."""
     run: list[int] = []
     for offset in offsets:
         if run and offset - run[-1] > SKIP_RECORDS:
@@ -46,7 +46,7 @@ def _runs(offsets: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _between(consumer: Consumer, where: TopicPartition, first: int, last: int) -> Iterator[Message]:
-    """All records between two offsets, both included, that the topic still holds."""
+    """All records from one offset to another, inclusive, that the topic still retains."""
     while True:
         low, high = consumer.get_watermark_offsets(where, timeout=ANSWER_S)
         first = max(first, low)
@@ -64,7 +64,7 @@ def _between(consumer: Consumer, where: TopicPartition, first: int, last: int) -
                     yield message
                 first = offset + 1
             elif error.code() == KafkaError._AUTO_OFFSET_RESET:
-                break  # deleted since it was asked for
+                break  # deleted since the seek
             elif error.code() == KafkaError._PARTITION_EOF:
                 return
             else:

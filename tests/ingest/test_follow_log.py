@@ -305,10 +305,10 @@ def test_of_many_names_only_the_first_are_held(tmp_path: Path) -> None:
     for name in names:
         name.touch()
     logs = OpenFiles()
-    assert logs.elsewhere(names) == []
+    assert logs.moved(names) == []
     for name in names:
         name.rename(f"{name}.old")
-    assert logs.elsewhere(names) == [Path(f"{name}.old") for name in names[:NAMES_MAX]]
+    assert logs.moved(names) == [Path(f"{name}.old") for name in names[:NAMES_MAX]]
 
 
 def test_a_line_cut_by_rotation_waits_and_is_refused_when_its_log_is_packed(tmp_path: Path) -> None:

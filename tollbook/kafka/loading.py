@@ -142,7 +142,7 @@ def load(
 
 
 def follow(
-    watch: FileWatcher,
+    watcher: FileWatcher,
     send: Callable[[Sequence[Path], Mapping[str, KnownFile]], Loaded],
     known: Mapping[str, KnownFile],
     *,
@@ -158,12 +158,12 @@ def follow(
     total = Loaded(0, 0, [], {}, frozenset(), known)
     suspected: set[str] = set()
     while not stop.is_set():
-        changed = watch.changed(list(total.known.values()))
+        changed = watcher.changed(list(total.known.values()))
         look = send(changed, total.known) if changed else Loaded(0, 0, [], {}, frozenset(), total.known)
         if look.records:
             keep(look.known)
         for path in look.troubled:
-            watch.again(path)
+            watcher.recheck(path)
         stays = [problem for problem in look.problems if problem in suspected and problem not in total.problems]
         suspected = set(look.problems)
         unread = {str(path) for path in changed}

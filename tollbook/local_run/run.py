@@ -267,15 +267,15 @@ def _by_time(paths: Iterable[Path]) -> list[Path]:
 def followed_files(names: Sequence[str]) -> WatchedFiles:
     """What there is to read now, which may be nothing; and beside each file that was named itself, those that are called alike."""
     named: dict[Path, None] = {}
-    kin: dict[Path, None] = {}
+    rotated: dict[Path, None] = {}
     own: dict[Path, None] = {}
     for name in names:
         named |= dict.fromkeys(_matches(name))
         path = Path(name)
         if path.is_file() or not (path.exists() or glob.has_magic(name)):
             own[path] = None
-            kin |= dict.fromkeys(_by_time(p for p in path.parent.glob(f"{glob.escape(path.stem)}*") if p.is_file()))
-    return WatchedFiles(list(named), [path for path in kin if path not in named], list(own))
+            rotated |= dict.fromkeys(_by_time(p for p in path.parent.glob(f"{glob.escape(path.stem)}*") if p.is_file()))
+    return WatchedFiles(list(named), [path for path in rotated if path not in named], list(own))
 
 
 def _why_none(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a call of a cloud did, as its policies name it: for some formats one SQL file each, asked for judged entries alone."""
+"""The action and resource of a cloud API call, as policies name them: one SQL file per format that logs them."""
 
 from importlib import resources
 
@@ -6,13 +6,13 @@ _UNSAID = "unsaid"
 
 
 def statement(format_name: str) -> str:
-    """The SQL that reads action and resource out of a format's entries; of a format that does not show them: unknown."""
+    """The SQL that reads action and resource from a format's entries; for formats that do not log them, both are unknown."""
     own = resources.files("ingest.attribution.calls").joinpath(f"{format_name}.sql")
     return own.read_text() if own.is_file() else _text(_UNSAID)
 
 
 def macros() -> str:
-    """What the statements here and ingest/decode/sql/outside.sql call by name."""
+    """The macros of the statements here and of ingest/decode/sql/outside.sql."""
     return _text("macros")
 
 
