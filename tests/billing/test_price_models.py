@@ -101,6 +101,12 @@ def test_the_lines_of_a_month_sum_to_the_month(model: str, data: st.DataObject) 
 
 
 @EACH
+def test_a_model_is_reckoned_a_second_time(model: str) -> None:
+    """Histories draw it, so that tests/reckoning computes its bills by code that shares nothing with ours."""
+    assert f'"{model}"' in (ROOT / "tests/reckoning/histories.py").read_text()
+
+
+@EACH
 def test_a_model_is_in_the_published_schema(model: str) -> None:
     """An editor completes its fields and says what they mean."""
     definitions = catalog_schema()["$defs"]

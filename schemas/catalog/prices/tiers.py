@@ -73,6 +73,12 @@ class Tiered(Price):
             yield number, below, tier
             below = tier.up_to or below
 
+    def reached(self, quantity: Decimal) -> tuple[int, Tier]:
+        """Number and tier that a quantity falls in; a bound belongs to the tier that it ends."""
+        return next(
+            (number, tier) for number, _, tier in self.numbered() if tier.up_to is None or quantity <= tier.up_to
+        )
+
     def fee_is_due(self, number: int, quantity: Decimal) -> bool:
         """Whether the fee of a tier that a quantity reaches is due: of the first it may be left out when nothing was used."""
         return bool(quantity) or (number == 1 and self.first_tier_flat_at_zero)

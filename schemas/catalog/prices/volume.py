@@ -16,7 +16,7 @@ class Volume(Tiered):
 
     def parts(self, portion: Portion) -> list[Part]:
         """At the price of the tier that the whole month reaches; the tier's fee is due once, by the last line."""
-        number, tier = next((n, t) for n, _, t in self.numbered() if t.up_to is None or portion.total <= t.up_to)
+        number, tier = self.reached(portion.total)
         parts = tier.usage(number, tier.counted(portion.end) - tier.counted(portion.start))
         if portion.is_last and self.fee_is_due(number, portion.total):
             parts += tier.fee(number)
