@@ -58,24 +58,24 @@ class MemoryBudget:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._held: dict[str, int] = {}
+        self._used_by: dict[str, int] = {}
         self.used = 0
 
     def take(self, producer: str, size: int) -> None:
         """Raises Overloaded, RateLimited. What was taken must be given back."""
         if self.used + size > self._size:
             raise Overloaded
-        if self._held.get(producer, 0) + size > self._size // _SHARE:
+        if self._used_by.get(producer, 0) + size > self._size // _SHARE:
             raise RateLimited(1)
         self.used += size
-        self._held[producer] = self._held.get(producer, 0) + size
+        self._used_by[producer] = self._used_by.get(producer, 0) + size
 
     def give_back(self, producer: str, size: int) -> None:
         """After a request, whatever became of it."""
         self.used -= size
-        self._held[producer] -= size
-        if not self._held[producer]:
-            del self._held[producer]
+        self._used_by[producer] -= size
+        if not self._used_by[producer]:
+            del self._used_by[producer]
 
 
 class _Failures(NamedTuple):

@@ -101,16 +101,16 @@ class RequestOutcome(NamedTuple):
 class ApiContext:
     """What the door works with. Clocks: `now` for validity, `clock` monotonic."""
 
-    callers: Authenticator
-    meter: RateLimiter
-    room: MemoryBudget
-    attempts: FailedAttempts
+    authenticator: Authenticator
+    rate_limiter: RateLimiter
+    memory: MemoryBudget
+    failed_attempts: FailedAttempts
     batcher: Batcher
     delivery: Delivery
     now: Callable[[], datetime]
     clock: Callable[[], float]
     log: logging.Logger
-    tell: Callable[[RequestOutcome], None]
+    on_outcome: Callable[[RequestOutcome], None]
     request_s: float = 30.0
 
 
@@ -126,7 +126,7 @@ class _RequestState:
 
 
 def app() -> FastAPI:
-    """The application; set `state.edge` to an Edge before it is called."""
+    """The application; set `state.context` to an Edge before it is called."""
     api = FastAPI(
         title="Tollbook",
         version="1",
@@ -149,38 +149,40 @@ def app() -> FastAPI:
 
 
 async def _post_events(request: Request) -> Response:
-    edge: ApiContext = request.app.state.edge
-    facts: _RequestState = request.scope["facts"]
+    context: ApiContext = request.app.state.context
+    state: _RequestState = request.scope["request_state"]
     body = _RequestBody(request)
     try:
-        receipt = await _received(edge, request, body, facts)
+        verdict = await _received(context, request, body, state)
     except ApiProblem as problem:
         if not await body.drained():
             problem.headers["Connection"] = "close"
         raise
-    facts.accepted = receipt.accepted
-    return responses.of_receipt(receipt)
+    state.accepted = verdict.accepted
+    return responses.of_verdict(verdict)
 
 
-async def _received(edge: ApiContext, request: Request, body: "_RequestBody", facts: _RequestState) -> Verdict:
+async def _received(context: ApiContext, request: Request, body: "_RequestBody", state: _RequestState) -> Verdict:
     """Take a request in, up to Kafka's word for it. Raises ApiProblem: then nothing of it is known to be there."""
-    producer = await _caller(edge, request, facts)
-    what = _what(request, producer)
-    rate = edge.callers.producers.rate_of(producer)
+    producer = await _authenticated(context, request, state)
+    kind = _request_kind(request, producer)
+    rate = context.authenticator.producers.rate_of(producer)
     try:
-        edge.meter.enter(producer.id, rate.events_per_s, rate.burst)
-        async with _hold(edge.room, producer.id) as take:
-            text = await _text(request, body, take, edge.request_s)
-            receipt = await _judged(edge, producer, what, text)
-            edge.meter.take(producer.id, rate.events_per_s, rate.burst, receipt.events)
-            facts.refused.update(row.code for row in receipt.refused)
-            if Reason.PARTNER_MISMATCH in facts.refused:
-                _warn(edge, facts, "events of a partner that this producer may not report for", Reason.PARTNER_MISMATCH)
-            if receipt.too_many:
-                raise ApiProblem(Code.BATCH_TOO_LARGE, f"{receipt.too_many} events; a request holds at most {ROWS_MAX}")
-            if receipt.accepted:
-                made = records(receipt.text, format_name=what.format, source=producer.source, key=what.key)
-                await edge.delivery.send(made)
+        context.rate_limiter.enter(producer.id, rate.events_per_s, rate.burst)
+        async with _reserved(context.memory, producer.id) as take:
+            text = await _text(request, body, take, context.request_s)
+            verdict = await _judge(context, producer, kind, text)
+            context.rate_limiter.take(producer.id, rate.events_per_s, rate.burst, verdict.events)
+            state.refused.update(row.code for row in verdict.refused)
+            if Reason.PARTNER_MISMATCH in state.refused:
+                _warn(
+                    context, state, "events of a partner that this producer may not report for", Reason.PARTNER_MISMATCH
+                )
+            if verdict.too_many:
+                raise ApiProblem(Code.BATCH_TOO_LARGE, f"{verdict.too_many} events; a request holds at most {ROWS_MAX}")
+            if verdict.accepted:
+                outgoing = records(verdict.text, format_name=kind.format, source=producer.source, key=kind.key)
+                await context.delivery.send(outgoing)
     except RateLimited as exc:
         raise ApiProblem(Code.RATE_LIMITED, "more than this sender's share", retry_after_s=exc.retry_after_s) from exc
     except Overloaded as exc:
@@ -189,25 +191,25 @@ async def _received(edge: ApiContext, request: Request, body: "_RequestBody", fa
         raise ApiProblem(Code.NOT_DELIVERED, "Kafka has not confirmed it; send it again", retry_after_s=5) from exc
     except RecordTooLarge as exc:
         raise ApiProblem(Code.TOO_LARGE, "Kafka does not take an event of this size") from exc
-    return receipt
+    return verdict
 
 
-async def _caller(edge: ApiContext, request: Request, facts: _RequestState) -> Producer:
+async def _authenticated(context: ApiContext, request: Request, state: _RequestState) -> Producer:
     try:
-        producer = await edge.callers.producer(request.headers.getlist("authorization"), edge.now())
+        producer = await context.authenticator.producer(request.headers.getlist("authorization"), context.now())
     except KeysUnavailable as exc:
-        _warn(edge, facts, "the keys of an issuer cannot be had", Code.KEYS_UNAVAILABLE)
+        _warn(context, state, "the keys of an issuer cannot be had", Code.KEYS_UNAVAILABLE)
         raise ApiProblem(Code.KEYS_UNAVAILABLE, "tokens cannot be checked at the moment", retry_after_s=60) from exc
     except Unauthenticated as exc:
         try:
-            edge.attempts.failed(facts.address)
+            context.failed_attempts.failed(state.address)
         except RateLimited as limited:
             raise ApiProblem(
                 Code.RATE_LIMITED, "too many failed attempts", retry_after_s=limited.retry_after_s
             ) from exc
-        _warn(edge, facts, f"not let in: {exc}", Code.UNAUTHENTICATED)
+        _warn(context, state, f"not let in: {exc}", Code.UNAUTHENTICATED)
         raise ApiProblem(Code.UNAUTHENTICATED, "no valid credential", headers={"WWW-Authenticate": "Bearer"}) from exc
-    facts.producer = producer.id
+    state.producer = producer.id
     return producer
 
 
@@ -220,7 +222,7 @@ class _RequestKind(NamedTuple):
     attributes: Mapping[str, str] | None
 
 
-def _what(request: Request, producer: Producer) -> _RequestKind:
+def _request_kind(request: Request, producer: Producer) -> _RequestKind:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     shape: BodyShape | None
     attributes = None
@@ -250,15 +252,15 @@ def _attributes(request: Request) -> dict[str, str]:
 
 
 async def _text(request: Request, body: "_RequestBody", take: Callable[[int], None], limit_s: float) -> bytes:
-    """The body, unpacked, as far as there is room. Raises ApiProblem, RateLimited, Overloaded."""
-    said = request.headers.get("content-length", "")
-    if said.isdecimal() and (len(said) > _LENGTH_DIGITS_MAX or int(said) > EXPANDED_BYTES_MAX):
+    """The body, unpacked, as far as there is memory. Raises ApiProblem, RateLimited, Overloaded."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and (len(length) > _LENGTH_DIGITS_MAX or int(length) > EXPANDED_BYTES_MAX):
         raise ApiProblem(Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes")
     try:
         unpacker = Unpacker(request.headers.get("content-encoding", "identity").strip().lower())
         async with asyncio.timeout(limit_s):
-            async for piece in body.pieces():
-                take(unpacker.feed(piece))
+            async for chunk in body.chunks():
+                take(unpacker.feed(chunk))
         text = unpacker.text()
     except BadEncoding as exc:
         raise ApiProblem(Code.BAD_ENCODING, str(exc)) from exc
@@ -270,40 +272,40 @@ async def _text(request: Request, body: "_RequestBody", take: Callable[[int], No
     return text
 
 
-async def _judged(edge: ApiContext, producer: Producer, what: _RequestKind, text: bytes) -> Verdict:
-    """A receipt for the events of a body. Raises ApiProblem where it cannot be read as a whole."""
-    if not text.strip() and what.attributes is None:
+async def _judge(context: ApiContext, producer: Producer, kind: _RequestKind, text: bytes) -> Verdict:
+    """A verdict for the events of a body. Raises ApiProblem where it cannot be read as a whole."""
+    if not text.strip() and kind.attributes is None:
         raise ApiProblem(Code.EMPTY, "the body is empty")
-    shape = what.shape or (BodyShape.EVENTS if text.lstrip(_BLANK).startswith(b"[") else BodyShape.EVENT)
+    shape = kind.shape or (BodyShape.EVENTS if text.lstrip(_BLANK).startswith(b"[") else BodyShape.EVENT)
     work = IngestRequest(
-        producer.id, producer.source, what.format, shape, text, to_us(edge.now()), what.key is not None,
-        what.attributes,
+        producer.id, producer.source, kind.format, shape, text, to_us(context.now()), kind.key is not None,
+        kind.attributes,
     )  # fmt: skip
     try:
-        return await edge.batcher.judged(work)
+        return await context.batcher.judged(work)
     except MalformedBody as exc:
         raise ApiProblem(Code.NOT_JSON, str(exc)) from exc
     except DecoderFailed as exc:
-        edge.log.error("a bug in Tollbook: a request that the decoder fails on", extra={"fields": {"error": str(exc)}})  # noqa: TRY400  # fmt: skip
+        context.log.error("a bug in Tollbook: a request that the decoder fails on", extra={"fields": {"error": str(exc)}})  # noqa: TRY400  # fmt: skip
         raise ApiProblem(Code.INTERNAL, "this is a bug of ours; report the X-Request-Id") from exc
 
 
 @asynccontextmanager
-async def _hold(room: MemoryBudget, producer: str) -> AsyncIterator[Callable[[int], None]]:
+async def _reserved(memory: MemoryBudget, producer: str) -> AsyncIterator[Callable[[int], None]]:
     """Room for a request, given back at its end. What is called with a size takes more of it."""
-    held = 0
+    taken = 0
 
     def take(size: int) -> None:
-        nonlocal held
-        room.take(producer, size)
-        held += size
+        nonlocal taken
+        memory.take(producer, size)
+        taken += size
 
     try:
         take(REQUEST_BYTES)
         yield take
     finally:
-        if held:
-            room.give_back(producer, held)
+        if taken:
+            memory.give_back(producer, taken)
 
 
 class _RequestBody:
@@ -315,18 +317,18 @@ class _RequestBody:
         self.size = 0
         self.given_up = False
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """What comes, piece by piece. Raises ApiProblem when the sender hangs up before the end."""
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """What comes, chunk by chunk. Raises ApiProblem when the sender hangs up before the end."""
         while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self._ended = True
                 raise ApiProblem(Code.INCOMPLETE, "the body ended too early")
             self._ended = not message.get("more_body", False)
-            piece = message.get("body", b"")
-            self.size += len(piece)
-            if piece:
-                yield piece
+            chunk = message.get("body", b"")
+            self.size += len(chunk)
+            if chunk:
+                yield chunk
 
     async def drained(self) -> bool:
         """Read what is left and forget it, so that the sender, still sending, comes to see the answer; whether that was all."""
@@ -335,7 +337,7 @@ class _RequestBody:
         before = self.size
         try:
             async with asyncio.timeout(DRAIN_S):
-                async for _ in self.pieces():
+                async for _ in self.chunks():
                     if self.size - before > DRAIN_BYTES:
                         return False
         except (TimeoutError, ApiProblem):
@@ -353,16 +355,16 @@ class _RequestMiddleware:
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
-        edge: ApiContext = scope["app"].state.edge
+        context: ApiContext = scope["app"].state.context
         client = scope.get("client")
-        facts = scope["facts"] = _RequestState(secrets.token_hex(8), client[0] if client else "")
-        began, status = edge.clock(), 0
+        state = scope["request_state"] = _RequestState(secrets.token_hex(8), client[0] if client else "")
+        began, status = context.clock(), 0
 
         async def answer(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", facts.request_id.encode())]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", state.request_id.encode())]
             async with asyncio.timeout(WRITE_S):
                 await send(message)
 
@@ -373,26 +375,26 @@ class _RequestMiddleware:
             else:
                 await self._inner(scope, receive, answer)
         finally:
-            seconds = edge.clock() - began
-            edge.tell(RequestOutcome(status, seconds, facts.producer, facts.accepted, facts.refused))
-            said = {
-                "request_id": facts.request_id, "status": status, "producer": facts.producer, "accepted": facts.accepted,
-                "refused": dict(facts.refused), "ms": round(seconds * 1000),
+            seconds = context.clock() - began
+            context.on_outcome(RequestOutcome(status, seconds, state.producer, state.accepted, state.refused))
+            fields = {
+                "request_id": state.request_id, "status": status, "producer": state.producer, "accepted": state.accepted,
+                "refused": dict(state.refused), "ms": round(seconds * 1000),
             }  # fmt: skip
-            edge.log.info("request", extra={"fields": said})
+            context.log.info("request", extra={"fields": fields})
 
 
 def _has_two_lengths(scope: Scope) -> bool:
     """Whether a proxy before us and we may see the body end at different bytes: what is behind the one end would be another request."""
-    said = {name for name, _ in scope["headers"]}
-    chunked = b"transfer-encoding" in said
-    return chunked and (b"content-length" in said or scope.get("http_version") == "1.0")
+    names = {name for name, _ in scope["headers"]}
+    chunked = b"transfer-encoding" in names
+    return chunked and (b"content-length" in names or scope.get("http_version") == "1.0")
 
 
-def _warn(edge: ApiContext, facts: _RequestState, message: str, code: str) -> None:
+def _warn(context: ApiContext, state: _RequestState, message: str, code: str) -> None:
     """A line for whoever watches over security."""
-    said = {"security": True, "code": code, "producer": facts.producer, "network": shown(facts.address), "request_id": facts.request_id}  # fmt: skip
-    edge.log.warning(message, extra={"fields": said})
+    fields = {"security": True, "code": code, "producer": state.producer, "network": shown(state.address), "request_id": state.request_id}  # fmt: skip
+    context.log.warning(message, extra={"fields": fields})
 
 
 async def _on_problem(_: Request, exc: Exception) -> Response:
@@ -407,9 +409,9 @@ async def _on_http(_: Request, exc: Exception) -> Response:
 
 
 async def _on_bug(request: Request, exc: Exception) -> Response:
-    edge: ApiContext = request.app.state.edge
-    facts: _RequestState = request.scope["facts"]
-    edge.log.error("a bug in Tollbook: please report this line", exc_info=exc, extra={"fields": {"request_id": facts.request_id}})  # fmt: skip
+    context: ApiContext = request.app.state.context
+    state: _RequestState = request.scope["request_state"]
+    context.log.error("a bug in Tollbook: please report this line", exc_info=exc, extra={"fields": {"request_id": state.request_id}})  # fmt: skip
     return responses.of_problem(ApiProblem(Code.INTERNAL, "this is a bug of ours; report the X-Request-Id"))
 
 

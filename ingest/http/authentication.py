@@ -29,38 +29,38 @@ class Authenticator:
         """`fetch` and `clock` as in ingest.http.tokens."""
         self._fetch = fetch
         self._clock = clock
-        self._known = self._made(producers, None)
+        self._index = self._indexed(producers, None)
 
     @property
     def producers(self) -> Producers:
         """All of them."""
-        return self._known.producers
+        return self._index.producers
 
     def replace(self, producers: Producers) -> None:
         """From now on these: in one step, for whichever thread looks."""
-        self._known = self._made(producers, self._known.verifier)
+        self._index = self._indexed(producers, self._index.verifier)
 
     async def producer(self, authorization: list[str], now: datetime) -> Producer:
         """Whose the values of header `Authorization` are. Raises Unauthenticated, KeysUnavailable."""
-        known = self._known
+        index = self._index
         if len(authorization) != 1:
             raise Unauthenticated("no credential" if not authorization else "more than one credential")
         scheme, _, token = authorization[0].partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("no bearer credential")
         if api_keys.is_key(token):
-            owner = api_keys.owner(token, known.keys, now)
+            owner = api_keys.owner(token, index.keys, now)
             if owner is None:
                 raise Unauthenticated("no such key, or not at this time")
             return owner
         try:
-            client = await known.verifier.client(token, now)
+            client = await index.verifier.client(token, now)
         except BadToken as exc:
             raise Unauthenticated(f"token: {exc}") from exc
-        if client not in known.clients:
+        if client not in index.clients:
             raise Unauthenticated("token: unknown client")
-        return known.clients[client]
+        return index.clients[client]
 
-    def _made(self, producers: Producers, before: Verifier | None) -> _ProducerIndex:
+    def _indexed(self, producers: Producers, before: Verifier | None) -> _ProducerIndex:
         verifier = Verifier(producers.issuers, self._fetch, self._clock, before)
         return _ProducerIndex(producers, producers.by_prefix(), producers.by_client(), verifier)

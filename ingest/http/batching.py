@@ -48,16 +48,16 @@ Outcome = Verdict | MalformedBody | DecoderFailed
 class _QueuedRequest(NamedTuple):
     work: IngestRequest
     loop: asyncio.AbstractEventLoop
-    answer: "asyncio.Future[Outcome]"
+    future: "asyncio.Future[Outcome]"
 
 
 class Batcher:
-    """Owns the thread, and with it all decoders. `reading(format, source)` gives the decoder, and the same one for equal rules."""
+    """Owns the thread, and with it all decoders. `source_decoder(format, source)` gives the decoder, and the same one for equal rules."""
 
     def __init__(
-        self, reading: Callable[[str, str], SourceDecoder], *, clock: Callable[[], float] = time.monotonic
+        self, source_decoder: Callable[[str, str], SourceDecoder], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._reading = reading
+        self._decoder_of = source_decoder
         self._clock = clock
         self._changed = threading.Condition()
         self._waiting: OrderedDict[str, deque[_QueuedRequest]] = OrderedDict()
@@ -69,11 +69,11 @@ class Batcher:
     async def judged(self, work: IngestRequest) -> Verdict:
         """What became of a request. Raises MalformedBody, DecoderFailed."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Outcome] = loop.create_future()
+        future: asyncio.Future[Outcome] = loop.create_future()
         with self._changed:
-            self._waiting.setdefault(work.producer, deque()).append(_QueuedRequest(work, loop, answer))
+            self._waiting.setdefault(work.producer, deque()).append(_QueuedRequest(work, loop, future))
             self._changed.notify()
-        outcome = await answer
+        outcome = await future
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -100,7 +100,7 @@ class Batcher:
         while batch := self._next():
             self._busy_since_s = self._clock()
             for waiting, outcome in zip(batch, self._outcomes([w.work for w in batch]), strict=True):
-                waiting.loop.call_soon_threadsafe(_settle, waiting.answer, outcome)
+                waiting.loop.call_soon_threadsafe(_settle, waiting.future, outcome)
             self._busy_since_s = None
 
     def _next(self) -> list[_QueuedRequest]:
@@ -118,50 +118,50 @@ class Batcher:
                     self._waiting[producer] = queue
             return batch
 
-    def _outcomes(self, works: Sequence[IngestRequest]) -> list[Outcome]:
-        outcomes: list[Outcome | None] = [None] * len(works)
+    def _outcomes(self, requests_in: Sequence[IngestRequest]) -> list[Outcome]:
+        outcomes: list[Outcome | None] = [None] * len(requests_in)
         groups: dict[int, tuple[SourceDecoder, list[int], list[RequestLines]]] = {}
-        for i, work in enumerate(works):
+        for i, work in enumerate(requests_in):
             try:
-                sent = _sent(work)
+                lines = _request_lines(work)
             except MalformedBody as exc:
                 outcomes[i] = exc
                 continue
             except _BUGS as exc:
-                outcomes[i] = DecoderFailed(_told(exc))
+                outcomes[i] = DecoderFailed(_described(exc))
                 continue
-            reading = self._reading(work.format, work.source)
-            _, rows, sents = groups.setdefault(id(reading), (reading, [], []))
+            source_decoder = self._decoder_of(work.format, work.source)
+            _, rows, requests = groups.setdefault(id(source_decoder), (source_decoder, [], []))
             rows.append(i)
-            sents.append(sent)
-        for reading, rows, sents in groups.values():
-            for i, receipt in zip(rows, _receipts(reading, sents), strict=True):
-                outcomes[i] = receipt
+            requests.append(lines)
+        for source_decoder, rows, requests in groups.values():
+            for i, verdict in zip(rows, _verdicts(source_decoder, requests), strict=True):
+                outcomes[i] = verdict
         assert None not in outcomes
         return [o for o in outcomes if o is not None]
 
 
-def _sent(work: IngestRequest) -> RequestLines:
+def _request_lines(work: IngestRequest) -> RequestLines:
     body = work.body if work.attributes is None else event_of(work.attributes, work.body)
     return RequestLines(lines_of(body, work.shape), work.received_us, work.has_key)
 
 
-def _receipts(reading: SourceDecoder, sents: Sequence[RequestLines]) -> list[Outcome]:
+def _verdicts(source_decoder: SourceDecoder, requests: Sequence[RequestLines]) -> list[Outcome]:
     """Judged together; each by itself where that fails, so that nobody suffers for another's bytes."""
     try:
-        return list(judge(sents, reading.decoder, reading.max_age_us, reading.max_future_us))
+        return list(judge(requests, source_decoder.decoder, source_decoder.max_age_us, source_decoder.max_future_us))
     except _BUGS as exc:
-        if len(sents) == 1:
-            return [DecoderFailed(_told(exc))]
-        return [outcome for sent in sents for outcome in _receipts(reading, [sent])]
+        if len(requests) == 1:
+            return [DecoderFailed(_described(exc))]
+        return [outcome for lines in requests for outcome in _verdicts(source_decoder, [lines])]
 
 
-def _told(exc: Exception) -> str:
-    """What a log may say of a bug: its kind and place. Its text may hold a piece of what was sent."""
+def _described(exc: Exception) -> str:
+    """What a log may say of a bug: its kind and place. Its text may hold a piece of what was lines."""
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return f"{type(exc).__name__} in {frame.name}, line {frame.lineno}"
 
 
-def _settle(answer: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
-    if not answer.done():  # the request may have been given up
-        answer.set_result(outcome)
+def _settle(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
+    if not future.done():  # the request may have been given up
+        future.set_result(outcome)

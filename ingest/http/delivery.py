@@ -35,19 +35,19 @@ def records(text: bytes, *, format_name: str, source: str, key: str | None) -> l
 
     `key` names the request: with it an event without id gets one from the key and the byte of the text where its line began.
     """
-    said = [("format", format_name.encode()), ("source", source.encode())]
-    named = [] if key is None else [("request", hashlib.sha256(key.encode()).hexdigest().encode())]
-    made, start = [], 0
+    headers = [("format", format_name.encode()), ("source", source.encode())]
+    request_header = [] if key is None else [("request", hashlib.sha256(key.encode()).hexdigest().encode())]
+    outgoing, start = [], 0
     while start < len(text):
         end = len(text) if len(text) - start <= RECORD_BYTES else text.rfind(b"\n", start, start + RECORD_BYTES) + 1
         if end <= start:
             end = text.find(b"\n", start) + 1 or len(text)
         piece = text[start:end]
         if piece.strip():
-            place = [("position", str(start).encode())] if named else []
-            made.append(OutgoingRecord(piece, [*said, *named, *place]))
+            position = [("position", str(start).encode())] if request_header else []
+            outgoing.append(OutgoingRecord(piece, [*headers, *request_header, *position]))
         start = end
-    return made
+    return outgoing
 
 
 class Delivery:
@@ -65,17 +65,17 @@ class Delivery:
         self._thread = threading.Thread(target=self._listen, name="delivery", daemon=True)
         self._thread.start()
 
-    async def send(self, made: Sequence[OutgoingRecord]) -> None:
+    async def send(self, outgoing: Sequence[OutgoingRecord]) -> None:
         """Return when the broker has all of them. Raises NotDelivered, RecordTooLarge."""
         self._turn += 1
         partition = self._turn % self._partitions
         loop = asyncio.get_running_loop()
         reports: list[asyncio.Future[KafkaError | None]] = []
-        for record in made:
+        for record in outgoing:
             report: asyncio.Future[KafkaError | None] = loop.create_future()
             try:
                 self._producer.produce(
-                    self._topic, record.value, partition=partition, headers=list(record.headers), on_delivery=_heard(loop, report)
+                    self._topic, record.value, partition=partition, headers=list(record.headers), on_delivery=_on_delivery(loop, report)
                 )  # fmt: skip
             except (BufferError, KafkaException) as exc:
                 self.problem = str(exc)
@@ -114,13 +114,13 @@ class Delivery:
             self._producer.poll(0.1)
 
 
-def _heard(loop: asyncio.AbstractEventLoop, report: "asyncio.Future[KafkaError | None]") -> Callable[[KafkaError | None, Message], None]:  # fmt: skip
+def _on_delivery(loop: asyncio.AbstractEventLoop, report: "asyncio.Future[KafkaError | None]") -> Callable[[KafkaError | None, Message], None]:  # fmt: skip
     def settle(error: KafkaError | None) -> None:
         if not report.done():
             report.set_result(error)
 
-    def heard(error: KafkaError | None, _: Message) -> None:
+    def report_back(error: KafkaError | None, _: Message) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, error)
 
-    return heard
+    return report_back

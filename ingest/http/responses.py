@@ -97,13 +97,13 @@ def of_problem(problem: ApiProblem) -> Response:
     return _problem(_STATUS[problem.code], problem.code, problem.detail, None, problem.headers)
 
 
-def of_receipt(receipt: Verdict) -> Response:
+def of_verdict(verdict: Verdict) -> Response:
     """The answer to a request whose events were looked at, and of which the accepted ones are in Kafka."""
-    if not receipt.refused:
+    if not verdict.refused:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    rows = [_row(refusal) for refusal in receipt.refused]
-    if receipt.accepted:
-        body = {"accepted": receipt.accepted, "refused": len(rows), "rows": rows}
+    rows = [_row(refusal) for refusal in verdict.refused]
+    if verdict.accepted:
+        body = {"accepted": verdict.accepted, "refused": len(rows), "rows": rows}
         return JSONResponse(body, HTTPStatus.MULTI_STATUS)
     codes = {row["code"] for row in rows}
     code = codes.pop() if len(codes) == 1 else Code.REFUSED
@@ -113,14 +113,14 @@ def of_receipt(receipt: Verdict) -> Response:
 
 
 def _row(refusal: EventRefusal) -> dict[str, Any]:
-    said = {
+    fields = {
         "index": refusal.place,
         "item": refusal.item,
         "code": refusal.code,
         "field": refusal.field,
         "message": refusal.message,
     }
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _problem(status: int, code: str, detail: str, rows: Sequence[Mapping[str, Any]] | None, headers: Mapping[str, str]) -> Response:  # fmt: skip
@@ -129,8 +129,8 @@ def _problem(status: int, code: str, detail: str, rows: Sequence[Mapping[str, An
 
 
 def documented() -> dict[int | str, dict[str, Any]]:
-    """The answers for the OpenAPI document."""
-    said = {
+    """The documented_responses for the OpenAPI document."""
+    fields = {
         204: "All events are taken: Kafka has confirmed them.",
         207: "Some events are taken for good; the others are listed with their reasons.",
         400: "Nothing is taken: the body, a parameter or every event is wrong.",
@@ -143,17 +143,21 @@ def documented() -> dict[int | str, dict[str, Any]]:
         500: "A bug. Nothing is known to be taken; the header X-Request-Id names it.",
         503: "Nothing is known to be taken: send it again after Retry-After. Events that did arrive are known by their ids.",
     }
-    answers: dict[int | str, dict[str, Any]] = {}
-    for status, description in said.items():
+    documented_responses: dict[int | str, dict[str, Any]] = {}
+    for status, description in fields.items():
         headers = {"X-Request-Id": {"description": "Names this request in the logs.", "schema": {"type": "string"}}}
         if status in {429, 503}:
             headers["Retry-After"] = {"description": "Seconds.", "schema": {"type": "integer"}}
-        answers[status] = {"description": description, "headers": headers}
+        documented_responses[status] = {"description": description, "headers": headers}
         if status == HTTPStatus.MULTI_STATUS:
-            answers[status]["content"] = {"application/json": {"schema": Partly.model_json_schema(ref_template=_REF)}}
+            documented_responses[status]["content"] = {
+                "application/json": {"schema": Partly.model_json_schema(ref_template=_REF)}
+            }
         elif status != HTTPStatus.NO_CONTENT:
-            answers[status]["content"] = {PROBLEM: {"schema": ProblemBody.model_json_schema(ref_template=_REF)}}
-    return answers
+            documented_responses[status]["content"] = {
+                PROBLEM: {"schema": ProblemBody.model_json_schema(ref_template=_REF)}
+            }
+    return documented_responses
 
 
 _REF = "#/components/schemas/{model}"

@@ -54,14 +54,14 @@ class IssuerKeys:
         self._keys: Mapping[str, Key] = {}
         self._fetched_s: float | None = None
         self._tried_s: float | None = None
-        self._one_at_a_time = asyncio.Lock()
+        self._fetching = asyncio.Lock()
 
     async def key(self, kid: str) -> Key:
         """The key of that name. Raises BadToken when there is none, KeysUnavailable when nobody can say."""
         if self._is_older_than(FRESH_S) or kid not in self._keys:
-            async with self._one_at_a_time:
-                if (self._is_older_than(FRESH_S) or kid not in self._keys) and self._may_ask():
-                    await self._ask()
+            async with self._fetching:
+                if (self._is_older_than(FRESH_S) or kid not in self._keys) and self._may_fetch():
+                    await self._refresh()
         if self._is_older_than(STALE_S):
             raise KeysUnavailable(self._issuer.issuer)
         if kid not in self._keys:
@@ -71,10 +71,10 @@ class IssuerKeys:
     def _is_older_than(self, limit_s: float) -> bool:
         return self._fetched_s is None or self._clock() - self._fetched_s >= limit_s
 
-    def _may_ask(self) -> bool:
+    def _may_fetch(self) -> bool:
         return self._tried_s is None or self._clock() - self._tried_s >= REFETCH_S
 
-    async def _ask(self) -> None:
+    async def _refresh(self) -> None:
         self._tried_s = self._clock()
         try:
             self._keys = usable_keys(await self._fetch(self._issuer))
@@ -134,10 +134,10 @@ def usable_keys(document: bytes) -> dict[str, Key]:
         listed = _object(document)["keys"]
         if not isinstance(listed, list) or len(listed) > KEYS_MAX:
             raise FetchFailed("no list of keys, or too many")
-        for said in listed:
-            key = _key(said) if isinstance(said, dict) else None
+        for fields in listed:
+            key = _key(fields) if isinstance(fields, dict) else None
             if key is not None:
-                keys[said["kid"]] = key
+                keys[fields["kid"]] = key
     except (BadToken, KeyError) as exc:
         raise FetchFailed("no JWKS") from exc
     return keys
@@ -146,18 +146,22 @@ def usable_keys(document: bytes) -> dict[str, Key]:
 def fits(key: Key, algorithm: str) -> bool:
     """Whether a key may be used with an algorithm: by its type and curve, and by its own `alg`, if it says one."""
     kind, curve = _KEY_TYPES.get(algorithm[:2]) or _KEY_TYPES[algorithm]
-    said = key.as_dict(private=False)
-    return said["kty"] == kind and said.get("alg", algorithm) == algorithm and (curve is None or said["crv"] == curve)
+    fields = key.as_dict(private=False)
+    return (
+        fields["kty"] == kind
+        and fields.get("alg", algorithm) == algorithm
+        and (curve is None or fields["crv"] == curve)
+    )
 
 
-def _key(said: Mapping[str, Any]) -> Key | None:
-    if not isinstance(said.get("kid"), str) or said.get("use", "sig") != "sig":
+def _key(fields: Mapping[str, Any]) -> Key | None:
+    if not isinstance(fields.get("kid"), str) or fields.get("use", "sig") != "sig":
         return None
-    public = {name: value for name, value in said.items() if name in {"kty", "kid", "alg", "n", "e", "crv", "x", "y"}}
+    public = {name: value for name, value in fields.items() if name in {"kty", "kid", "alg", "n", "e", "crv", "x", "y"}}
     try:
-        if said.get("kty") == "RSA":
+        if fields.get("kty") == "RSA":
             return RSAKey.import_key(public) if _bits(public["n"]) in RSA_BITS else None
-        return ECKey.import_key(public) if said.get("kty") == "EC" else None
+        return ECKey.import_key(public) if fields.get("kty") == "EC" else None
     except (JoseError, ValueError, TypeError, KeyError):
         return None
 

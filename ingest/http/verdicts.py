@@ -19,7 +19,7 @@ from schemas.reasons import Reason
 ROWS_MAX = 10_000
 DETAIL_CHARACTERS_MAX = 200
 _DERIVED = "\x01"  # the generation in ids that the decoder derives: no id of a line may hold it
-_FOREIGN = {
+_NEUTRAL_MESSAGES = {
     # What the decoder says of these names what is not the sender's.
     Reason.PARTNER_MISMATCH: "the event is of another partner than this sender may report for",
     Reason.UNKNOWN_CREDENTIAL: "nobody is known by the key, consumer or principal that the event names",
@@ -105,16 +105,18 @@ def judge(requests: Sequence[RequestLines], decoder: Decoder, max_age_us: int, m
     nameless = np.isin(at, at[_nameless(events["event_id"], requests, owner)])  # with all that stands in the same line
     good = ~nameless
 
-    said = _said(events.filter(pa.array(nameless)), Reason.NO_ID, _NO_ID)
-    said += [(r["position"], r["item"], r["reason"], r["detail"]) for r in decoded.refused.select(_REFUSED).to_pylist()]
-    said.sort(key=lambda row: (row[0], row[1]))
+    refused = _entries(events.filter(pa.array(nameless)), Reason.NO_ID, _NO_ID)
+    refused += [
+        (r["position"], r["item"], r["reason"], r["detail"]) for r in decoded.refused.select(_REFUSED).to_pylist()
+    ]
+    refused.sort(key=lambda row: (row[0], row[1]))
     entries = np.concatenate([at, decoded.refused["position"].to_numpy()])
     several = set(_repeated(entries))  # lines that hold more than one event
-    sent = set(np.intersect1d(at[good], [row[0] for row in said]).tolist())  # of those, where one was accepted
+    sent = set(np.intersect1d(at[good], [row[0] for row in refused]).tolist())  # of those, where one was accepted
 
     refusals: list[list[EventRefusal]] = [[] for _ in requests]
     blank: list[list[int]] = [[] for _ in requests]
-    for where, item, code, detail in said:
+    for where, item, code, detail in refused:
         line = int(np.searchsorted(position, where))
         mine = int(request[line])
         refusals[mine].append(
@@ -139,7 +141,7 @@ def judge(requests: Sequence[RequestLines], decoder: Decoder, max_age_us: int, m
 
 _REFUSED = ["position", "item", "reason", "detail"]
 _NO_ID = "the event has no id, and the request no Idempotency-Key: sent again, it would be counted again"
-_Said = tuple[int, int, str, str | None]
+_RefusedEntry = tuple[int, int, str, str | None]
 
 
 def _nameless(
@@ -151,7 +153,7 @@ def _nameless(
     return nameless
 
 
-def _said(rows: pa.Table, code: Reason, message: str) -> list[_Said]:
+def _entries(rows: pa.Table, code: Reason, message: str) -> list[_RefusedEntry]:
     return [(row["position"], row["item"], code, message) for row in rows.select(["position", "item"]).to_pylist()]
 
 
@@ -161,7 +163,7 @@ def _repeated(positions: npt.NDArray[np.int64]) -> list[int]:
 
 
 def _message(code: str, detail: str | None) -> str:
-    return _FOREIGN.get(Reason(code)) or (detail or code)[:DETAIL_CHARACTERS_MAX]
+    return _NEUTRAL_MESSAGES.get(Reason(code)) or (detail or code)[:DETAIL_CHARACTERS_MAX]
 
 
 def _blanked(text: bytes, lines: Sequence[int]) -> bytes:

@@ -1,6 +1,6 @@
 """Records of `gateway.access` to messages of `usage.events` and `usage.dead`: a pure function of a batch of records.
 
-A record holds one or many lines; its headers `format` and `source` say how to read them. Records of one format and source
+A record holds one or many lines; its headers `format` and `source` say source_decoder to read them. Records of one format and source
 are decoded together, whatever partitions they came from. Every entry comes out once, as an event or as a refusal.
 """
 
@@ -56,7 +56,7 @@ class Records(NamedTuple):
             keys,
         )
 
-    def only(self, kept: npt.NDArray[np.bool_]) -> "Records":
+    def where(self, kept: npt.NDArray[np.bool_]) -> "Records":
         """Those that are `kept`."""
         rows: list[int] = np.flatnonzero(kept).tolist()
         keys = None if self.keys is None else [self.keys[row] for row in rows]
@@ -142,12 +142,12 @@ class _EntryPlaces(NamedTuple):
 
 def read(
     records: Records,
-    reading: Callable[[str, str], SourceDecoder],
+    decoder_of: Callable[[str, str], SourceDecoder],
     generation_of: Callable[[int], str],
     *,
     defaults: tuple[str, str] = ("", ""),
 ) -> DecodedBatch:
-    """Decode a batch. `reading(format, source)` raises UnknownFormat; `generation_of(partition)` names the origin.
+    """Decode a batch. `decoder_of(format, source)` raises UnknownFormat; `generation_of(partition)` names the origin.
 
     `defaults`: format and source of records that do not say.
     """
@@ -160,14 +160,14 @@ def read(
     for (format_name, source), group in groups.items():
         sources[group.rows] = source
         try:
-            how = reading(format_name, source)
+            source_decoder = decoder_of(format_name, source)
         except UnknownFormat as exc:
             unknown = [(row, Reason.UNKNOWN_FORMAT, str(exc), source) for row in group.rows]
             letters += unknown
             refused_here = _letters(records, unknown, generations)
             by_source.append(SourceResult(format_name, source, group.rows, len(unknown), refused_here))
             continue
-        decoded = _decoded(records, group, how, generations)
+        decoded = _decode_group(records, group, source_decoder, generations)
         events.append(decoded.events)
         refused.append(decoded.refused)
         entries[group.rows] = decoded.entries
@@ -181,13 +181,13 @@ def read(
         for p, name in generations.items()
         for mine in [records.offsets[records.partitions == p]]
     )
-    said = _runs(records, sources, entries, generations)
+    ingested = _runs(records, sources, entries, generations)
     return DecodedBatch(
-        pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), said, origins, by_source
+        pa.concat_tables(events).unify_dictionaries(), pa.concat_tables(refused), ingested, origins, by_source
     )
 
 
-def refused_whole(
+def refuse_records(
     records: Records, size: int, generation_of: Callable[[int], str], *, defaults: tuple[str, str] = ("", "")
 ) -> DecodedBatch:
     """What `read` gives where each record is one refusal: its entries would make a message of `size` bytes, more than a topic takes."""
@@ -199,13 +199,13 @@ def refused_whole(
     letters = [(row, Reason.TOO_LARGE, detail, names[row]) for row in rows]
     origin = Origin(generation, int(records.offsets[0]), int(records.offsets[-1]) + 1)
     sources = np.array(names, object)
-    said = _runs(records, sources, np.ones(len(rows), np.int64), {partition: generation})
+    ingested = _runs(records, sources, np.ones(len(rows), np.int64), {partition: generation})
     return DecodedBatch(
-        FRESH_EVENTS.empty_table(), _letters(records, letters, {partition: generation}), said, (origin,)
+        FRESH_EVENTS.empty_table(), _letters(records, letters, {partition: generation}), ingested, (origin,)
     )
 
 
-def spread(batch: DecodedBatch, partitions: int) -> Iterator[OutgoingMessage]:
+def event_messages(batch: DecodedBatch, partitions: int) -> Iterator[OutgoingMessage]:
     """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
     headers = wire.headers(wire.EVENTS_2, batch.origins)
     to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
@@ -218,7 +218,7 @@ def spread(batch: DecodedBatch, partitions: int) -> Iterator[OutgoingMessage]:
         yield OutgoingMessage(partition, wire.encoded(rows.slice(start, end - start)), headers)
 
 
-def letter(batch: DecodedBatch) -> OutgoingMessage:
+def dead_letter_message(batch: DecodedBatch) -> OutgoingMessage:
     """The message of `usage.dead`: all refusals of a batch, mostly none, and what was read."""
     return OutgoingMessage(0, wire.encoded(batch.refused), wire.headers(wire.DEAD_2, batch.origins, batch.ingested))
 
@@ -241,22 +241,24 @@ class ReplayedRecords(NamedTuple):
 
 
 def decode_again(
-    records: Records, how: SourceDecoder, generation: str, format_name: str, source: str
+    records: Records, source_decoder: SourceDecoder, generation: str, format_name: str, source: str
 ) -> ReplayedRecords | None:
     """Decode records of one partition in one format, whatever their headers say; None where there is nothing in them.
 
-    Coordinates, derived ids and limits are those that the first reading would have given.
+    Coordinates, derived ids and limits are those that the first decoder_of would have given.
     """
-    said = [("format", format_name.encode()), ("source", source.encode())]
+    named = [("format", format_name.encode()), ("source", source.encode())]
     headers = [
-        given if given is UNREADABLE_HEADERS else [*(h for h in given or [] if h[0] not in {"format", "source"}), *said]
+        given
+        if given is UNREADABLE_HEADERS
+        else [*(h for h in given or [] if h[0] not in {"format", "source"}), *named]
         for given in records.headers
     ]
     groups, _ = _grouped(records._replace(headers=headers), ("", ""))
     if not groups:
         return None
     (group,) = groups.values()
-    decoded = _decoded(records, group, how, {int(records.partitions[0]): generation})
+    decoded = _decode_group(records, group, source_decoder, {int(records.partitions[0]): generation})
     return ReplayedRecords(decoded.events, decoded.refused, decoded.framed, decoded.at)
 
 
@@ -268,22 +270,22 @@ def _grouped(
     Where records hold one line each, this loop is what ingest is made of: texts are decoded once for all that say the same.
     """
     groups: dict[tuple[str, str], _RecordGroup] = {}
-    heard: dict[tuple[bytes | None, bytes | None], _RecordGroup | _GroupRefusal] = {}  # by the headers as they are
+    by_headers: dict[tuple[bytes | None, bytes | None], _RecordGroup | _GroupRefusal] = {}  # by the headers as they are
     letters: list[tuple[int, Reason, str, str]] = []
     for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
         if headers is UNREADABLE_HEADERS:
             letters.append((row, Reason.BAD_HEADER, "the name of a header is no UTF-8", ""))
             continue
-        said: dict[str, bytes | None] = dict(headers) if headers else {}
-        spoken = (said.get("format"), said.get("source"))
-        if spoken not in heard:
-            key = (_text(spoken[0])[: _NAME_CHARACTERS_MAX + 1] or defaults[0], _text(spoken[1]) or defaults[1])
-            heard[spoken] = _nameless(key[1]) or groups.setdefault(key, _RecordGroup([], {}, {}))
-        group = heard[spoken]
+        fields: dict[str, bytes | None] = dict(headers) if headers else {}
+        named = (fields.get("format"), fields.get("source"))
+        if named not in by_headers:
+            key = (_text(named[0])[: _NAME_CHARACTERS_MAX + 1] or defaults[0], _text(named[1]) or defaults[1])
+            by_headers[named] = _source_refusal(key[1]) or groups.setdefault(key, _RecordGroup([], {}, {}))
+        group = by_headers[named]
         if not value:
             reason, detail = _NOTHING[value]
             letters.append(
-                (row, reason, detail, "" if isinstance(group, _GroupRefusal) else _text(spoken[1]) or defaults[1])
+                (row, reason, detail, "" if isinstance(group, _GroupRefusal) else _text(named[1]) or defaults[1])
             )
         elif isinstance(group, _GroupRefusal):
             letters.append((row, group.reason, group.detail, ""))
@@ -293,21 +295,21 @@ def _grouped(
                     row,
                     Reason.TOO_LARGE,
                     f"a record holds at most {RECORD_BYTES_MAX} bytes",
-                    _text(spoken[1]) or defaults[1],
+                    _text(named[1]) or defaults[1],
                 )
             )
-        elif wrong := _misnamed(said):
-            letters.append((row, Reason.BAD_HEADER, wrong, _text(spoken[1]) or defaults[1]))
+        elif wrong := _bad_header(fields):
+            letters.append((row, Reason.BAD_HEADER, wrong, _text(named[1]) or defaults[1]))
         else:
             group.rows.append(row)
-            if "generation" in said and (file := _named(said, "generation")):
+            if "generation" in fields and (file := _named(fields, "generation")):
                 group.files[row] = file
-            elif "request" in said and (request := _named(said, "request")):
+            elif "request" in fields and (request := _named(fields, "request")):
                 group.requests[row] = f"request/{request[0]}", request[1]
     return {key: group for key, group in groups.items() if group.rows}, letters
 
 
-def _nameless(source: str) -> "_GroupRefusal | None":
+def _source_refusal(source: str) -> "_GroupRefusal | None":
     """Why records of a source cannot be read; None: they can."""
     if not source:
         return _GroupRefusal(Reason.NO_SOURCE, "no header `source`")
@@ -318,32 +320,32 @@ def _nameless(source: str) -> "_GroupRefusal | None":
     return None
 
 
-def _misnamed(said: Mapping[str, bytes | None]) -> str | None:
+def _bad_header(fields: Mapping[str, bytes | None]) -> str | None:
     """What is wrong with the headers that say which bytes of which file or request a record holds; None: nothing, or there are none.
 
     To go on without them would give lines other ids than their file does, and count them again with it.
     """
     for name in ("generation", "request"):
-        if name in said and len(said[name] or b"") > _NAME_CHARACTERS_MAX:
-            return f"header `{name}` has {len(said[name] or b'')} bytes, at most {_NAME_CHARACTERS_MAX}"
-    position = said.get("position")
+        if name in fields and len(fields[name] or b"") > _NAME_CHARACTERS_MAX:
+            return f"header `{name}` has {len(fields[name] or b'')} bytes, at most {_NAME_CHARACTERS_MAX}"
+    position = fields.get("position")
     if position and not (position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
         return f"header `position` is no number of at most {_POSITION_DIGITS_MAX} digits"
     return None
 
 
-def _named(said: Mapping[str, bytes | None], name: str) -> tuple[str, int] | None:
+def _named(fields: Mapping[str, bytes | None], name: str) -> tuple[str, int] | None:
     """Which bytes of which file or request a record holds, where the sender says so (`tollbook load`, `tollbook serve`)."""
-    position = said.get("position")
-    return (_text(said[name]), int(position)) if position else None
+    position = fields.get("position")
+    return (_text(fields[name]), int(position)) if position else None
 
 
 def _text(value: bytes | None) -> str:
     return (value or b"").decode(errors="backslashreplace")
 
 
-def _decoded(
-    records: Records, group: _RecordGroup, how: SourceDecoder, generations: Mapping[int, str]
+def _decode_group(
+    records: Records, group: _RecordGroup, source_decoder: SourceDecoder, generations: Mapping[int, str]
 ) -> _DecodedGroup:
     given = (records.values[row] or b"" for row in group.rows)
     values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
@@ -362,15 +364,15 @@ def _decoded(
     limits = pa.table(
         [
             framed.lines["position"],
-            pa.array(received - how.max_age_us),
-            pa.array(received + how.max_future_us),
-            _keys(records, of_line) if how.key_is_partner else pa.nulls(len(of_line), pa.string()),
+            pa.array(received - source_decoder.max_age_us),
+            pa.array(received + source_decoder.max_future_us),
+            _keys(records, of_line) if source_decoder.key_is_partner else pa.nulls(len(of_line), pa.string()),
         ],
         schema=LIMITS,
     )
     if group.files:  # a file has no time of receipt
         limits = limits.filter(pa.array(~np.isin(of_line, list(group.files))))
-    decoded = how.decoder.decode(framed, DERIVED, limits)
+    decoded = source_decoder.decoder.decode(framed, DERIVED, limits)
     position = np.concatenate([table["position"].to_numpy() for table in decoded])
     item = np.concatenate([table["item"].to_numpy() for table in decoded])
     record = np.concatenate([_records_at(table["position"].to_numpy(), ends) for table in decoded])
@@ -448,8 +450,8 @@ def _with_ids(
     begins = np.flatnonzero(np.diff(row, prepend=-1))  # of each record its first
     rows = row[begins].tolist()
     partitions = generation.take(pa.array(derived[begins])).to_pylist()
-    said = zip(rows, partitions, offset[derived[begins]].tolist(), strict=True)
-    heads = pa.array([f"@{files[r][0]}:" if r in files else f"@{name}:{at}:" for r, name, at in said])
+    places = zip(rows, partitions, offset[derived[begins]].tolist(), strict=True)
+    heads = pa.array([f"@{files[r][0]}:" if r in files else f"@{name}:{at}:" for r, name, at in places])
     record = np.repeat(np.arange(len(begins)), np.diff(begins, append=len(row)))
     item = np.zeros(len(row), np.int64)
     if files:

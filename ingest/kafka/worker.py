@@ -89,25 +89,25 @@ class Worker:
         consumer: Consumer,
         producer: Producer,
         route: Route,
-        reading: Callable[[str, str], SourceDecoder],
+        decoder_of: Callable[[str, str], SourceDecoder],
         *,
         defaults: tuple[str, str] = ("", ""),
         max_refused_percent: Callable[[str], int] = lambda _: 100,
         on_pause: Callable[[Halted], None] = lambda _: None,
     ) -> None:
-        """`reading(format, source)` gives the decoder; `defaults` are format and source of records that do not say.
+        """`decoder_of(format, source)` gives the decoder; `defaults` are format and source of records that do not say.
 
         `max_refused_percent(source)` as in the catalog. `on_pause` is told of each partition that is not read on.
         """
         self._consumer = consumer
         self._producer = producer
         self._route = route
-        self._reading = reading
+        self._decoder_of = decoder_of
         self._defaults = defaults
-        self._forms = FormChecks(max_refused_percent)
+        self._form_checks = FormChecks(max_refused_percent)
         self._on_pause = on_pause
         self.paused: dict[int, Halted] = {}  # partitions that are not read on
-        self._want = _FIRST_BATCH
+        self._batch_records = _FIRST_BATCH
         self._in_flight: deque[_InFlight] = deque()
         self._committed: dict[int, int] = {}
         self._committed_s = 0.0
@@ -115,7 +115,7 @@ class Worker:
 
     def step(self, timeout_s: float) -> BatchStats | None:
         """Read, decode and send one batch; None when there was nothing. Raises Halted, KafkaException."""
-        messages = self._consumer.consume(self._want, timeout_s)
+        messages = self._consumer.consume(self._batch_records, timeout_s)
         self._producer.poll(0)
         self._settle()
         if not messages:
@@ -123,9 +123,9 @@ class Worker:
                 self._commit(self._committed)
             return None
         batch = records_of(messages)
-        self._want = _next_size(batch)
+        self._batch_records = _next_size(batch)
         if self.paused:  # some may have been on their way already
-            batch = batch.only(~np.isin(batch.partitions, list(self.paused)))
+            batch = batch.where(~np.isin(batch.partitions, list(self.paused)))
         read = self._judge_and_send(batch) if batch.values else []
         while len(self._in_flight) > AHEAD_BATCHES:
             self._producer.poll(0.1)
@@ -139,7 +139,7 @@ class Worker:
     def _judge_and_send(self, batch: Records) -> list[DecodedBatch]:
         """Decode and send, of each partition what stands before the first record of a source that is paused."""
         read = self._read(batch)
-        bad = [of for of in read.by_source if self._forms.judge(of.format, of.source, of.entries, of.refused)]
+        bad = [of for of in read.by_source if self._form_checks.judge(of.format, of.source, of.entries, of.refused)]
         if not bad:
             return self._send_all(batch, read)
         kept = np.ones(len(batch.values), bool)
@@ -149,7 +149,7 @@ class Worker:
                 first = int(batch.offsets[of.rows][batch.partitions[of.rows] == partition].min())
                 kept[mine & (batch.offsets >= first)] = False
                 self._pause(partition, first, of)
-        before = batch.only(kept)
+        before = batch.where(kept)
         return self._send_all(before, self._read(before)) if before.values else []
 
     def _pause(self, partition: int, offset: int, of: SourceResult) -> None:
@@ -161,18 +161,24 @@ class Worker:
         self._on_pause(paused)
 
     def _read(self, batch: Records) -> DecodedBatch:
-        return records.read(batch, self._reading, self.generation_of, defaults=self._defaults)
+        return records.read(batch, self._decoder_of, self.generation_of, defaults=self._defaults)
 
     def _send_all(self, batch: Records, read: DecodedBatch) -> list[DecodedBatch]:
         """Send; in halves, where refusals with their raw lines would not fit into one message.
 
         A single record that does not fit is refused as a whole: what it covers must be in one message of each partition.
         """
-        letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
+        letter, messages = (
+            records.dead_letter_message(read),
+            list(records.event_messages(read, self._route.events_partitions)),
+        )
         half, size = len(batch.values) // 2, max(m.size for m in (letter, *messages))
         if not half and size > _ONE_RECORD_BYTES:
-            read = records.refused_whole(batch, size, self.generation_of, defaults=self._defaults)
-            letter, messages = records.letter(read), list(records.spread(read, self._route.events_partitions))
+            read = records.refuse_records(batch, size, self.generation_of, defaults=self._defaults)
+            letter, messages = (
+                records.dead_letter_message(read),
+                list(records.event_messages(read, self._route.events_partitions)),
+            )
         if half and size > MESSAGE_BYTES:
             parts = [batch.part(slice(half)), batch.part(slice(half, None))]
             return [sent for part in parts for sent in self._send_all(part, self._read(part))]

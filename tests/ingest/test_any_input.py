@@ -85,11 +85,11 @@ def test_every_request_of_lines_gets_a_receipt(format_name: str) -> None:
     @given(st.lists(any_input.blocks(format_name), min_size=1, max_size=3))
     def check(bodies: list[bytes]) -> None:
         sent = [RequestLines(body + b"\n", T0_MS * 1000, has_key=bool(i % 2)) for i, body in enumerate(bodies)]
-        for request, receipt in zip(sent, judge(sent, warm(format_name), 35 * DAY_US, DAY_US), strict=True):
+        for request, verdict in zip(sent, judge(sent, warm(format_name), 35 * DAY_US, DAY_US), strict=True):
             framed = split_lines(request.text, 0)
             lines = framed.lines.num_rows - len(_empty_batches(framed))
-            assert receipt.accepted + len(receipt.refused) >= lines
-            assert len(receipt.text) == len(request.text)
+            assert verdict.accepted + len(verdict.refused) >= lines
+            assert len(verdict.text) == len(request.text)
 
     check()
 
@@ -155,5 +155,5 @@ def test_every_record_becomes_messages_that_a_topic_takes(
     assert told == read.events.num_rows + read.refused.num_rows
     offsets = {*read.events["position"].to_pylist(), *read.refused["position"].to_pylist()}
     assert {i for i, value in enumerate(values) if not value} <= offsets
-    for message in (records.letter(read), *records.spread(read, 3)):
+    for message in (records.dead_letter_message(read), *records.event_messages(read, 3)):
         assert message.size < MESSAGE_BYTES_MAX

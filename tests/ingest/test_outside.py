@@ -17,7 +17,7 @@ from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Decoder, SourceRules
 from schemas.catalog.records import Credential
 from tests.ingest.fixtures import kong, line
-from tests.ingest.test_doors import ROLE, SESSION, catalog, iam
+from tests.ingest.test_credential_types import ROLE, SESSION, catalog, iam
 
 BUCKET, OBJECTS = "arn:aws:s3:::wholesale", "arn:aws:s3:::wholesale/*"
 QUOTE = "arn:aws:lambda:eu-central-1:111122223333:function:quote"

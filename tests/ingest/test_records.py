@@ -202,7 +202,7 @@ def test_a_byte_order_mark_at_the_start_of_a_record_does_no_harm() -> None:
 def test_messages_hold_every_event_once_in_its_partition(ids: list[list[str]], partitions: int) -> None:
     """One message for each partition, rows or none; together they are the batch."""
     result = read(batch(*(b"".join(line(kong(i)) for i in record) for record in ids)))
-    sent = [(m.partition, wire.decoded(m.value, m.headers)) for m in records.spread(result, partitions)]
+    sent = [(m.partition, wire.decoded(m.value, m.headers)) for m in records.event_messages(result, partitions)]
     assert [p for p, _ in sent] == list(range(partitions))
     for partition, message in sent:
         assert message.origins == result.origins
@@ -215,8 +215,8 @@ def test_a_record_whose_refusals_fit_into_no_message_is_refused_as_a_whole() -> 
     """3 MB of short lines become 80 MB of refusals: the topic would not take them, and no worker would get past the record."""
     value = b"".join(b"%x\n" % (n * 7919 % 4096) for n in range(400_000))
     too_large = batch(value)
-    assert records.letter(read(too_large)).size > MESSAGE_BYTES_MAX
-    result = records.refused_whole(too_large, 1, lambda p: f"gateway.access/{p}@id")
+    assert records.dead_letter_message(read(too_large)).size > MESSAGE_BYTES_MAX
+    result = records.refuse_records(too_large, 1, lambda p: f"gateway.access/{p}@id")
     assert [(r["reason"], r["source"], r["position"], r["item"]) for r in result.refused.to_pylist()] == [
         ("TOO_LARGE", "edge", 100, 0)
     ]
@@ -228,5 +228,5 @@ def test_a_record_whose_refusals_fit_into_no_message_is_refused_as_a_whole() -> 
 def test_the_size_of_a_message_counts_what_stands_in_its_headers() -> None:
     """What was read is a header of the dead letters. Records of two sources in turn are a row each, and none of them is in the value."""
     two = [[("format", b"kong"), ("source", b"edge-%d" % (n % 2))] for n in range(2_000)]
-    letter = records.letter(read(batch(*([line(kong("a"))] * 2_000), headers=two)))
+    letter = records.dead_letter_message(read(batch(*([line(kong("a"))] * 2_000), headers=two)))
     assert len(letter.value) < 8_192 < letter.size

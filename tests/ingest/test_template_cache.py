@@ -25,8 +25,8 @@ from kernels.json_layout import STEPS_MAX
 from tests.ingest.cloud_lines import CASES
 from tests.ingest.fixtures import OWNERS, T0_MS, changed, kong, line
 from tests.ingest.gateway_lines import GOOD
+from tests.ingest.test_credential_types import ROLE, catalog, iam
 from tests.ingest.test_decode import HOSTILE
-from tests.ingest.test_doors import ROLE, catalog, iam
 from tests.ingest.test_outside import got
 from tests.long import LONG
 

@@ -63,7 +63,7 @@ class Access:
                 continue
             batch = records.read(self._batch(number, range(begun, len(held))), reading, lambda p: place(p).generation)
             self._read[number] = len(held)
-            for message in (records.letter(batch), *records.spread(batch, EVENTS_PARTITIONS)):
+            for message in (records.dead_letter_message(batch), *records.event_messages(batch, EVENTS_PARTITIONS)):
                 topic = "usage.dead" if dict(message.headers)["schema"] == wire.DEAD_2.encode() else "usage.events"
                 partition = Partition(topic, str(message.partition), f"{topic}/{message.partition}", message.partition)
                 self._messages.setdefault(partition, []).append(message)

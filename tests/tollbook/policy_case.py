@@ -1,6 +1,6 @@
 """A catalog with a policy of IAM, and CloudTrail records inside and outside of it."""
 
-from tests.ingest.test_doors import ROLE
+from tests.ingest.test_credential_types import ROLE
 from tests.ingest.test_outside import BUCKET, ELSEWHERE, OBJECTS, QUOTE, got, invoked, listed, trail
 
 PARTNERS = f"""

@@ -85,17 +85,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     delivery = Delivery(producer, "gateway.access", 2)
     log = logging.getLogger("any-request")
     api = http_api.app()
-    api.state.edge = http_api.ApiContext(
-        callers=Authenticator(read(folder / "producers.yaml"), no_keys, time.monotonic),
-        meter=RateLimiter(time.monotonic),
-        room=MemoryBudget(64 << 20),
-        attempts=FailedAttempts(time.monotonic),
+    api.state.context = http_api.ApiContext(
+        authenticator=Authenticator(read(folder / "producers.yaml"), no_keys, time.monotonic),
+        rate_limiter=RateLimiter(time.monotonic),
+        memory=MemoryBudget(64 << 20),
+        failed_attempts=FailedAttempts(time.monotonic),
         batcher=batcher,
         delivery=delivery,
         now=lambda: NOW,
         clock=time.monotonic,
         log=log,
-        tell=lambda _: None,
+        on_outcome=lambda _: None,
     )
     server = http_server.Server(api, Address("127.0.0.1", 0, of_one_max=OF_ONE_MAX), log)
     made = Running(api, batcher, server)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.billing.import_documents import written
-from tests.ingest.test_doors import ROLE
+from tests.ingest.test_credential_types import ROLE
 from tests.ingest.test_outside import BUCKET, OBJECTS, QUOTE
 from tests.tollbook.fixtures import Here
 from tests.tollbook.policy_case import LINES, OUTSIDE_LINES

@@ -300,7 +300,7 @@ class Parts(NamedTuple):
     """What runs, besides the server."""
 
     file: ProducersFile
-    callers: Authenticator
+    authenticator: Authenticator
     batcher: Batcher
     delivery: Delivery
 
@@ -327,7 +327,7 @@ def run(api: FastAPI, address: Address, parts: Parts, log: logging.Logger, optio
         parts.batcher.check()
         parts.delivery.check()
         if (producers := parts.file.changed()) is not None:
-            parts.callers.replace(producers)
+            parts.authenticator.replace(producers)
             log.info("producers read again", extra={"fields": {"producers": len(producers.producers)}})
 
     def end() -> None:

@@ -55,24 +55,24 @@ def serve(
         Delivery(producer, access.name, access.partitions),
     )
     api = http_api.app()
-    api.state.edge = _edge(parts, http, log)
+    api.state.context = _context(parts, http, log)
     http_server.run(api, address, parts, log, loop.Options(metrics=metrics_address, watchdog_s=watchdog_s))
 
 
-def _edge(parts: http_server.Parts, http: HttpConfig, log: logging.Logger) -> http_api.ApiContext:
+def _context(parts: http_server.Parts, http: HttpConfig, log: logging.Logger) -> http_api.ApiContext:
     """What the application works with: the running parts, its bounds and the clocks."""
-    room = MemoryBudget(http.buffer_mib << 20)
-    metrics.HTTP_HELD.set_function(lambda: room.used)
+    memory = MemoryBudget(http.buffer_mib << 20)
+    metrics.HTTP_HELD.set_function(lambda: memory.used)
     return http_api.ApiContext(
-        callers=parts.callers,
-        meter=RateLimiter(time.monotonic),
-        room=room,
-        attempts=FailedAttempts(time.monotonic),
+        authenticator=parts.authenticator,
+        rate_limiter=RateLimiter(time.monotonic),
+        memory=memory,
+        failed_attempts=FailedAttempts(time.monotonic),
         batcher=parts.batcher,
         delivery=parts.delivery,
         now=lambda: the_time(None),
         clock=time.monotonic,
         log=log,
-        tell=http_server.told,
+        on_outcome=http_server.told,
         request_s=http.request_s,
     )

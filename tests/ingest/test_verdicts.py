@@ -20,12 +20,12 @@ EVENTS = Decoder("cloudevents", SourceRules(""), OWNERS)
 APACHE = Decoder("apache", SourceRules(""), OWNERS)
 
 
-def receipts(*texts: bytes, decoder: Decoder = KONG, has_key: bool = False) -> list[Verdict]:
+def verdicts(*texts: bytes, decoder: Decoder = KONG, has_key: bool = False) -> list[Verdict]:
     return judge([RequestLines(text, T0_US, has_key) for text in texts], decoder, 35 * DAY_US, 5 * MINUTE_US)
 
 
-def receipt(text: bytes, **kept: Any) -> Verdict:
-    (one,) = receipts(text, **kept)
+def verdict(text: bytes, **kept: Any) -> Verdict:
+    (one,) = verdicts(text, **kept)
     return one
 
 
@@ -37,14 +37,14 @@ def cloud(event_id: str, **changes: Any) -> dict[str, Any]:
 def test_a_good_request_is_sent_on_as_it_came() -> None:
     """Not a byte is touched: what ingest reads is what the sender wrote."""
     text = line(kong("a")) + b"\n\r\n" + line(kong("b"))
-    assert receipt(text) == Verdict(2, [], text)
+    assert verdict(text) == Verdict(2, [], text)
 
 
 def test_refused_events_are_told_by_their_place_and_not_sent() -> None:
     """Row 75. Blank lines are no events; the bytes behind a refused line stay where they were."""
     bad = line(kong("b", consumer__id="nobody"))
     text = b"\n" + line(kong("a")) + bad + line(kong("c", started_at=None)) + line(kong("d"))
-    found = receipt(text)
+    found = verdict(text)
     assert [(r.place, r.item, r.code, r.field) for r in found.refused] == [
         (1, None, Reason.UNKNOWN_CREDENTIAL, "credential"),
         (2, None, Reason.NO_TIME, "time"),
@@ -58,7 +58,7 @@ def test_refused_events_are_told_by_their_place_and_not_sent() -> None:
 def test_requests_are_judged_apart_though_together() -> None:
     """One sender's bad line is nobody else's: places count from each request's own first event."""
     good, bad = line(kong("a")), b"not json\n"
-    found = receipts(good, bad + good, b"\n", good + bad + bad)
+    found = verdicts(good, bad + good, b"\n", good + bad + bad)
     assert [(r.accepted, [x.place for x in r.refused]) for r in found] == [(1, []), (1, [0]), (0, []), (1, [1, 2])]
 
 
@@ -73,7 +73,7 @@ def test_limits_of_time_are_measured_from_each_request() -> None:
 def test_a_line_with_several_events_is_sent_whole_where_one_is_good() -> None:
     """Cut out of its line, a good event would be another line; the bad one becomes a dead letter as from any other door."""
     text = line([kong("a"), kong("b", consumer__id="nobody")]) + line([kong("c", started_at=None)] * 2)
-    found = receipt(text)
+    found = verdict(text)
     assert found.accepted == 1
     assert [(r.place, r.item) for r in found.refused] == [(0, 1), (1, 0), (1, 1)]
     assert [x for x in found.text.splitlines() if x.strip()] == text.splitlines()[:1]
@@ -82,14 +82,14 @@ def test_a_line_with_several_events_is_sent_whole_where_one_is_good() -> None:
 def test_an_event_that_nobody_would_know_again_needs_a_named_request() -> None:
     """Row 29: sent again after a lost answer it would be counted twice. With a name it has an id: the name, and its byte."""
     text = line(kong(None)) + line(kong("b"))
-    found = receipt(text)
+    found = verdict(text)
     assert (found.accepted, [(r.place, r.code) for r in found.refused]) == (1, [(0, Reason.NO_ID)])
-    assert receipt(text, has_key=True) == Verdict(2, [], text)
+    assert verdict(text, has_key=True) == Verdict(2, [], text)
 
 
 def test_a_line_with_one_nameless_event_is_refused_whole() -> None:
     """It is sent whole or not at all: its other events would bring the nameless one with them."""
-    found = receipt(line([kong("a"), kong(None)]))
+    found = verdict(line([kong("a"), kong(None)]))
     assert (found.accepted, [(r.item, r.code) for r in found.refused]) == (0, [(0, Reason.NO_ID), (1, Reason.NO_ID)])
     assert not found.text.strip()
 
@@ -97,7 +97,7 @@ def test_a_line_with_one_nameless_event_is_refused_whole() -> None:
 def test_too_many_events_are_counted_and_left_alone() -> None:
     """Row 76, from both sides: the largest batch is taken, one more is not, and neither harms its neighbours."""
     one = line(cloud("a"))
-    most, more, good = receipts(one * ROWS_MAX, one * (ROWS_MAX + 1), one, decoder=EVENTS)
+    most, more, good = verdicts(one * ROWS_MAX, one * (ROWS_MAX + 1), one, decoder=EVENTS)
     assert (most.accepted, most.too_many) == (ROWS_MAX, 0)
     assert more == Verdict(0, (), b"", ROWS_MAX + 1)
     assert good.accepted == 1
@@ -105,7 +105,7 @@ def test_too_many_events_are_counted_and_left_alone() -> None:
 
 def test_what_is_anothers_is_not_named() -> None:
     """S44: a refusal says what is wrong with the event, not who else is there."""
-    moved = receipt(line(kong("a", consumer__id="c-ended", started_at=T0_MS + 1)))
+    moved = verdict(line(kong("a", consumer__id="c-ended", started_at=T0_MS + 1)))
     assert [r.code for r in moved.refused] == [Reason.CREDENTIAL_NOT_VALID]
     assert "acme" not in moved.refused[0].message
     assert "c-ended" not in moved.refused[0].message
@@ -114,7 +114,7 @@ def test_what_is_anothers_is_not_named() -> None:
 def test_text_formats_are_judged_alike() -> None:
     """NDJSON is a name for lines: any format may come so."""
     good = b'203.0.113.9 - c-acme [01/Oct/2026:00:00:00 +0000] "GET /x HTTP/1.1" 200 5 "-" "-"\n'
-    found = receipt(good + b"scrambled\n", decoder=APACHE, has_key=True)
+    found = verdict(good + b"scrambled\n", decoder=APACHE, has_key=True)
     assert (found.accepted, len(found.refused)) == (1, 1)
 
 
@@ -128,7 +128,7 @@ def test_the_books_of_every_request_balance(wanted: list[list[bytes | None]]) ->
         lines_of(b"\n".join(json.dumps(cloud(f"{i}-{j}")).encode() if bad is None else bad for j, bad in enumerate(rows)), BodyShape.LINES)
         for i, rows in enumerate(wanted)
     ]  # fmt: skip
-    for i, (rows, found) in enumerate(zip(wanted, receipts(*texts, decoder=EVENTS), strict=True)):
+    for i, (rows, found) in enumerate(zip(wanted, verdicts(*texts, decoder=EVENTS), strict=True)):
         sent = [json.loads(x)["id"] for x in found.text.splitlines() if x.strip() not in {b"", b"[]"}]
         assert sent == [f"{i}-{j}" for j, bad in enumerate(rows) if bad is None]
         assert found.accepted == len(sent)
