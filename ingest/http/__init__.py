@@ -1,1 +1,4 @@
-"""Events over HTTP: who sends, how much, and what becomes of each event. Imports `ingest.decode`, `ingest.kafka` and `schemas`."""
+"""Events over HTTP: authentication, rate limits, verdicts, delivery.
+
+Imports `ingest.decode`, `ingest.kafka` and `schemas`.
+"""

@@ -1,6 +1,6 @@
-"""Who is let in now: how fast a producer may send, how much may wait at once, how often an address may fail to prove itself.
+"""Admission: how fast a producer may send, how much may be in memory, how often an address may fail to authenticate.
 
-All bounded, all counted against the one who causes it. Clocks are monotonic, in seconds, and given. For one thread.
+Every count is bounded and charged to its originator. Clocks are injected, monotonic, in seconds. Not thread-safe.
 """
 
 import math
@@ -12,11 +12,11 @@ from typing import NamedTuple
 Clock = Callable[[], float]
 FAILURES_MAX, FAILURES_S = 20, 60.0
 _ADDRESSES_MAX = 10_000
-_SHARE = 4  # one producer may hold a quarter of what may wait, so that a slow broker is not one producer's alone
+_SHARE = 4  # one producer gets a quarter, so that no producer alone fills the memory while the broker is slow
 
 
 class RateLimited(Exception):
-    """Not now: one producer asks for more than its share (429)."""
+    """Refused for now: the producer exceeds its share (429)."""
 
     def __init__(self, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
@@ -24,14 +24,14 @@ class RateLimited(Exception):
 
 
 class Overloaded(Exception):
-    """Not now: all together ask for more than there is (503)."""
+    """Refused for now: all producers together exceed the capacity (503)."""
 
 
 class RateLimiter:
-    """How fast each producer may send: a bucket of events that fills steadily.
+    """A token bucket of events for each producer.
 
-    A request is let in while the bucket holds an event. Its events are taken out when they have been counted, so that the level may
-    sink below zero: no batch is too large for a bucket.
+    A request is admitted while the bucket has at least one event. Its events are subtracted after counting, so that the
+    level may be negative: no batch is too large for a bucket.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -39,13 +39,13 @@ class RateLimiter:
         self._levels: dict[str, tuple[float, float]] = {}
 
     def enter(self, producer: str, per_s: int, burst: int) -> None:
-        """Raises RateLimited while the bucket holds less than an event."""
+        """Raises RateLimited while the bucket has less than one event."""
         level = self._level(producer, per_s, burst)
         if level < 1:
             raise RateLimited(min(3600, math.ceil((1 - level) / per_s)))
 
     def take(self, producer: str, per_s: int, burst: int, events: int) -> None:
-        """Count events; a request costs at least one."""
+        """Subtract events; a request costs at least one."""
         self._levels[producer] = (self._level(producer, per_s, burst) - max(1, events), self._clock())
 
     def _level(self, producer: str, per_s: int, burst: int) -> float:
@@ -54,7 +54,7 @@ class RateLimiter:
 
 
 class MemoryBudget:
-    """How many bytes of requests may be here at once: while they are read, decoded, and on their way to Kafka."""
+    """The bytes of requests that may be in memory: while they are read, decoded and sent to Kafka."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -62,7 +62,7 @@ class MemoryBudget:
         self.used = 0
 
     def take(self, producer: str, size: int) -> None:
-        """Raises Overloaded, RateLimited. What was taken must be given back."""
+        """Reserve bytes, to be given back. Raises Overloaded, RateLimited."""
         if self.used + size > self._size:
             raise Overloaded
         if self._used_by.get(producer, 0) + size > self._size // _SHARE:
@@ -71,7 +71,7 @@ class MemoryBudget:
         self._used_by[producer] = self._used_by.get(producer, 0) + size
 
     def give_back(self, producer: str, size: int) -> None:
-        """After a request, whatever became of it."""
+        """Release bytes after a request, whatever its outcome."""
         self.used -= size
         self._used_by[producer] -= size
         if not self._used_by[producer]:
@@ -84,9 +84,9 @@ class _Failures(NamedTuple):
 
 
 class FailedAttempts:
-    """Failed proofs of who one is, by address: after 20 in a minute the answer is 429.
+    """Failed authentications by address: after 20 in a minute the response is 429.
 
-    A good credential is let in all the same, or one could be locked out by a stranger behind the same address.
+    A valid credential is still accepted; otherwise an unknown client behind the same address could lock a producer out.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -94,7 +94,7 @@ class FailedAttempts:
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
 
     def failed(self, address: str) -> None:
-        """Count one. Raises RateLimited when there were too many already."""
+        """Count a failure. Raises RateLimited if there were too many already."""
         now, key = self._clock(), network(address)
         known = self._failures.pop(key, None)
         if known is None or now - known.since_s >= FAILURES_S:
@@ -107,13 +107,13 @@ class FailedAttempts:
 
 
 class ConnectionLimits:
-    """How many connections there are at once, of all and of each address: nobody can take them all by opening many.
+    """The number of open connections, in total and per address, so that nobody can use up all connections.
 
-    Connections of a proxy are those of many senders: it has no limit of its own.
+    A proxy's connections belong to many clients: it has no limit of its own.
     """
 
     def __init__(self, most: int, most_of_one: int, proxies: Collection[str] = ()) -> None:
-        """`proxies`: addresses and networks; what is neither (a name, `*`) exempts nobody."""
+        """`proxies`: addresses and networks. Anything else (a name, `*`) exempts nobody."""
         self._most = most
         self._most_of_one = most_of_one
         self._proxies = [found for proxy in proxies if (found := _network(proxy)) is not None]
@@ -121,7 +121,7 @@ class ConnectionLimits:
         self._open = 0
 
     def enter(self, address: str) -> None:
-        """Count one. Raises RateLimited, Overloaded: then it is not counted. What was counted must leave."""
+        """Count a connection, which must leave. Raises RateLimited or Overloaded, and then does not count it."""
         key = network(address)
         if self._of_one.get(key, 0) >= self._most_of_one and not self._is_proxy(address):
             raise RateLimited(1)
@@ -131,7 +131,7 @@ class ConnectionLimits:
         self._of_one[key] = self._of_one.get(key, 0) + 1
 
     def leave(self, address: str) -> None:
-        """A connection has ended."""
+        """Call when a connection has closed."""
         key = network(address)
         self._open -= 1
         self._of_one[key] -= 1
@@ -156,7 +156,7 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 
 
 def network(address: str) -> str:
-    """What an address is counted as: itself, of IPv6 the /64, which is one customer's."""
+    """What is counted for an address: the address itself, or the /64 of IPv6, which belongs to one customer."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -167,7 +167,7 @@ def network(address: str) -> str:
 
 
 def shown(address: str) -> str:
-    """What a log may hold of an address: /24, of IPv6 /48."""
+    """What a log may contain of an address: /24, or /48 of IPv6."""
     try:
         ip = ip_address(address)
     except (ValueError, AddressValueError):

@@ -1,6 +1,7 @@
-"""`POST /api/v1/events`: events over HTTP to `gateway.access`. The handler only translates: who, what, how much, then the answer.
+"""`POST /api/v1/events`: events over HTTP to `gateway.access`.
 
-The rule that must hold: an answer of 2xx is given when Kafka has confirmed what was accepted, and never before.
+The handler authenticates, reads the body, asks for a verdict, sends, and responds. The rule that must hold: a 2xx
+response is given only after Kafka has confirmed the accepted events.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ from schemas.windows import to_us
 EVENTS, OPENAPI = "/api/v1/events", "/api/openapi.json"
 CLOUDEVENTS = "cloudevents"
 SINGLE, BATCH, LINES = "application/cloudevents+json", "application/cloudevents-batch+json", "application/x-ndjson"
-REQUEST_BYTES = 8 << 10  # what a request costs beside its body
+REQUEST_BYTES = 8 << 10  # the memory of a request besides its body
 DRAIN_BYTES, DRAIN_S = 16 << 20, 2.0
 WRITE_S = 30.0
 KEY_CHARACTERS_MAX = 255
@@ -88,7 +89,7 @@ _OPENAPI: dict[str, Any] = {
 
 
 class RequestOutcome(NamedTuple):
-    """What a request came to, for metrics and logs. No text of the sender's is in it."""
+    """The outcome of a request, for metrics and logs. Contains no text of the sender."""
 
     status: int
     seconds: float
@@ -99,7 +100,7 @@ class RequestOutcome(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ApiContext:
-    """What the door works with. Clocks: `now` for validity, `clock` monotonic."""
+    """The services of the application. Clocks: `now` for validity, `clock` monotonic."""
 
     authenticator: Authenticator
     rate_limiter: RateLimiter
@@ -126,7 +127,7 @@ class _RequestState:
 
 
 def app() -> FastAPI:
-    """The application; set `state.context` to an Edge before it is called."""
+    """The application. Set `state.context` to an ApiContext before the first request."""
     api = FastAPI(
         title="Tollbook",
         version="1",
@@ -163,7 +164,7 @@ async def _post_events(request: Request) -> Response:
 
 
 async def _received(context: ApiContext, request: Request, body: "_RequestBody", state: _RequestState) -> Verdict:
-    """Take a request in, up to Kafka's word for it. Raises ApiProblem: then nothing of it is known to be there."""
+    """Process a request up to Kafka's confirmation. Raises ApiProblem: then nothing of it is known to be in Kafka."""
     producer = await _authenticated(context, request, state)
     kind = _request_kind(request, producer)
     rate = context.authenticator.producers.rate_of(producer)
@@ -214,10 +215,10 @@ async def _authenticated(context: ApiContext, request: Request, state: _RequestS
 
 
 class _RequestKind(NamedTuple):
-    """What a request says it is."""
+    """What a request claims to contain."""
 
     format: str
-    shape: BodyShape | None  # None: JSON, one event or several, as its first character says
+    shape: BodyShape | None  # None: JSON, one event or several, depending on its first character
     key: str | None
     attributes: Mapping[str, str] | None
 
@@ -252,7 +253,7 @@ def _attributes(request: Request) -> dict[str, str]:
 
 
 async def _text(request: Request, body: "_RequestBody", take: Callable[[int], None], limit_s: float) -> bytes:
-    """The body, unpacked, as far as there is memory. Raises ApiProblem, RateLimited, Overloaded."""
+    """The body, unpacked, as far as memory allows. Raises ApiProblem, RateLimited, Overloaded."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and (len(length) > _LENGTH_DIGITS_MAX or int(length) > EXPANDED_BYTES_MAX):
         raise ApiProblem(Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes")
@@ -273,7 +274,7 @@ async def _text(request: Request, body: "_RequestBody", take: Callable[[int], No
 
 
 async def _judge(context: ApiContext, producer: Producer, kind: _RequestKind, text: bytes) -> Verdict:
-    """A verdict for the events of a body. Raises ApiProblem where it cannot be read as a whole."""
+    """The verdict on the events of a body. Raises ApiProblem if the body as a whole cannot be read."""
     if not text.strip() and kind.attributes is None:
         raise ApiProblem(Code.EMPTY, "the body is empty")
     shape = kind.shape or (BodyShape.EVENTS if text.lstrip(_BLANK).startswith(b"[") else BodyShape.EVENT)
@@ -292,7 +293,7 @@ async def _judge(context: ApiContext, producer: Producer, kind: _RequestKind, te
 
 @asynccontextmanager
 async def _reserved(memory: MemoryBudget, producer: str) -> AsyncIterator[Callable[[int], None]]:
-    """Room for a request, given back at its end. What is called with a size takes more of it."""
+    """Memory for a request, released at its end. Call the value with a size to reserve more."""
     taken = 0
 
     def take(size: int) -> None:
@@ -309,7 +310,7 @@ async def _reserved(memory: MemoryBudget, producer: str) -> AsyncIterator[Callab
 
 
 class _RequestBody:
-    """The body of a request as it comes."""
+    """The body of a request as it arrives."""
 
     def __init__(self, request: Request) -> None:
         self._receive = request.receive
@@ -318,7 +319,7 @@ class _RequestBody:
         self.given_up = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """What comes, chunk by chunk. Raises ApiProblem when the sender hangs up before the end."""
+        """The chunks of the body. Raises ApiProblem if the client disconnects before the end."""
         while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
@@ -331,7 +332,7 @@ class _RequestBody:
                 yield chunk
 
     async def drained(self) -> bool:
-        """Read what is left and forget it, so that the sender, still sending, comes to see the answer; whether that was all."""
+        """Read and drop the rest, so that a client that is still sending sees the response. Returns whether that was all."""
         if self.given_up:
             return False
         before = self.size
@@ -346,7 +347,7 @@ class _RequestBody:
 
 
 class _RequestMiddleware:
-    """Names each request, bounds how long an answer may take to be read, and tells what became of it."""
+    """Gives each request an id, bounds the time to read the response, and reports the outcome."""
 
     def __init__(self, inner: ASGIApp) -> None:
         self._inner = inner
@@ -385,14 +386,14 @@ class _RequestMiddleware:
 
 
 def _has_two_lengths(scope: Scope) -> bool:
-    """Whether a proxy before us and we may see the body end at different bytes: what is behind the one end would be another request."""
+    """Whether a proxy and this server may disagree about the end of the body (request smuggling)."""
     names = {name for name, _ in scope["headers"]}
     chunked = b"transfer-encoding" in names
     return chunked and (b"content-length" in names or scope.get("http_version") == "1.0")
 
 
 def _warn(context: ApiContext, state: _RequestState, message: str, code: str) -> None:
-    """A line for whoever watches over security."""
+    """A log line for security monitoring."""
     fields = {"security": True, "code": code, "producer": state.producer, "network": shown(state.address), "request_id": state.request_id}  # fmt: skip
     context.log.warning(message, extra={"fields": fields})
 
@@ -416,7 +417,7 @@ async def _on_bug(request: Request, exc: Exception) -> Response:
 
 
 def document() -> str:
-    """The OpenAPI document, as it is published in schemas/openapi.json."""
+    """The OpenAPI document, published as schemas/openapi.json."""
     return json.dumps(app().openapi(), indent=2) + "\n"
 
 

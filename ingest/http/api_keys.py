@@ -1,4 +1,4 @@
-"""API keys: `tb_<prefix>_<secret>`. The secret has 256 random bits, so that its plain SHA-256 cannot be guessed from."""
+"""API keys: `tb_<prefix>_<secret>`. The secret has 256 random bits, so that a plain SHA-256 of it is safe to store."""
 
 import hashlib
 import hmac
@@ -13,18 +13,18 @@ from schemas.yaml.writing import Entry
 
 PREFIX_BYTES, SECRET_BYTES = 6, 32
 _KEY = re.compile(r"tb_([0-9a-f]{12})_([0-9a-f]{64})")
-_NOBODY = "0" * 64  # compared with where there is no such key, so that this takes as long
+_NOBODY = "0" * 64  # compared if there is no such key, so that the check takes as long
 
 
 class NewKey(NamedTuple):
-    """A key as its owner gets it, once, and as it is kept."""
+    """A key as its owner gets it, once, and as it is stored."""
 
     text: str
     kept: ApiKey
 
 
 def is_key(token: str) -> bool:
-    """Whether a credential means to be a key."""
+    """Whether a credential looks like an API key."""
     return token.startswith("tb_")
 
 
@@ -36,7 +36,7 @@ def made(random: Callable[[int], bytes], valid_from: datetime | None = None) -> 
 
 
 def owner(token: str, keys: Mapping[str, tuple[Producer, ApiKey]], now: datetime) -> Producer | None:
-    """Whose key it is, if it is one and may be used now. Takes as long for a wrong secret as for an unknown prefix."""
+    """The producer of a valid key, else None. Takes as long for a wrong secret as for an unknown prefix."""
     parts = _KEY.fullmatch(token)
     prefix, secret = parts.groups() if parts else ("", "")
     found = keys.get(prefix)

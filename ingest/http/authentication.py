@@ -1,4 +1,4 @@
-"""Who is calling: the producer that a credential belongs to, by API key or by token. Nothing else of a request says who sent it."""
+"""Authentication: the producer that an API key or token belongs to. Nothing else in a request identifies the sender."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -10,11 +10,11 @@ from ingest.http.tokens import BadToken, Fetch, Verifier
 
 
 class Unauthenticated(Exception):
-    """No credential, or none that holds. The message is for our log, not for the caller."""
+    """There is no valid credential. The message is for the log, not for the client."""
 
 
 class _ProducerIndex(NamedTuple):
-    """What one producers file says, ready to be looked up."""
+    """The producers file, indexed by credential."""
 
     producers: Producers
     keys: Mapping[str, tuple[Producer, ApiKey]]
@@ -23,7 +23,7 @@ class _ProducerIndex(NamedTuple):
 
 
 class Authenticator:
-    """All who may send, as the producers file says at the moment."""
+    """All producers of the current producers file."""
 
     def __init__(self, producers: Producers, fetch: Fetch, clock: Callable[[], float]) -> None:
         """`fetch` and `clock` as in ingest.http.tokens."""
@@ -33,15 +33,15 @@ class Authenticator:
 
     @property
     def producers(self) -> Producers:
-        """All of them."""
+        """The current producers."""
         return self._index.producers
 
     def replace(self, producers: Producers) -> None:
-        """From now on these: in one step, for whichever thread looks."""
+        """Switch to a new producers file, atomically for all threads."""
         self._index = self._indexed(producers, self._index.verifier)
 
     async def producer(self, authorization: list[str], now: datetime) -> Producer:
-        """Whose the values of header `Authorization` are. Raises Unauthenticated, KeysUnavailable."""
+        """The producer of the values of header `Authorization`. Raises Unauthenticated, KeysUnavailable."""
         index = self._index
         if len(authorization) != 1:
             raise Unauthenticated("no credential" if not authorization else "more than one credential")

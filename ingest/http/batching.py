@@ -1,6 +1,7 @@
-"""Requests that wait are judged together, on a thread of its own: the event loop goes on meanwhile.
+"""Batches of waiting requests, judged together on a thread of their own, so that the event loop is never blocked.
 
-Nothing is waited for: what has come while a batch was judged is the next batch, from each producer in turn.
+There is no delay: the requests that arrive during one batch form the next, one at a time from each producer in
+rotation.
 """
 
 import asyncio
@@ -19,18 +20,18 @@ from ingest.http.verdicts import RequestLines, Verdict, judge
 from ingest.kafka.records import SourceDecoder
 
 BATCH_BYTES = 4 << 20
-# What a bug in the decoder may raise, as far as it concerns one request. Everything else (memory, disk) ends the process.
+# The exceptions of a decoder bug that affect one request. Everything else (memory, disk) ends the process.
 _BUGS = (
     duckdb.Error, pa.ArrowException, ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,
 )  # fmt: skip
 
 
 class DecoderFailed(Exception):
-    """The decoder failed on this request alone: a bug. Nothing of it was taken."""
+    """The decoder failed on this request alone, which is a bug. Nothing of it was taken."""
 
 
 class IngestRequest(NamedTuple):
-    """A request as it came, unpacked."""
+    """A request as received, unpacked."""
 
     producer: str
     source: str
@@ -39,7 +40,7 @@ class IngestRequest(NamedTuple):
     body: bytes
     received_us: int
     has_key: bool
-    attributes: Mapping[str, str] | None = None  # of an event in binary mode; `body` is its data then
+    attributes: Mapping[str, str] | None = None  # of an event in binary mode; `body` is then its data
 
 
 Outcome = Verdict | MalformedBody | DecoderFailed
@@ -52,7 +53,10 @@ class _QueuedRequest(NamedTuple):
 
 
 class Batcher:
-    """Owns the thread, and with it all decoders. `source_decoder(format, source)` gives the decoder, and the same one for equal rules."""
+    """Owns the thread and all decoders.
+
+    `source_decoder(format, source)` returns the decoder, and the same one for equal rules.
+    """
 
     def __init__(
         self, source_decoder: Callable[[str, str], SourceDecoder], *, clock: Callable[[], float] = time.monotonic
@@ -67,7 +71,7 @@ class Batcher:
         self._thread.start()
 
     async def judged(self, work: IngestRequest) -> Verdict:
-        """What became of a request. Raises MalformedBody, DecoderFailed."""
+        """The verdict on a request. Raises MalformedBody, DecoderFailed."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Outcome] = loop.create_future()
         with self._changed:
@@ -80,17 +84,17 @@ class Batcher:
 
     @property
     def busy_s(self) -> float:
-        """How long the batch at hand has taken so far; 0 when there is none."""
+        """How long the current batch has taken so far; 0 if there is none."""
         since = self._busy_since_s
         return 0.0 if since is None else self._clock() - since
 
     def check(self) -> None:
-        """Raises RuntimeError when the thread has ended by itself: whoever waits would wait for ever."""
+        """Raises RuntimeError if the thread has died: waiting requests would wait for ever."""
         if not self._thread.is_alive() and not self._ended:
             raise RuntimeError("the thread that decodes has ended")
 
     def close(self) -> None:
-        """End when what waits has been judged."""
+        """Stop after all waiting requests have been judged."""
         with self._changed:
             self._ended = True
             self._changed.notify()
@@ -104,7 +108,7 @@ class Batcher:
             self._busy_since_s = None
 
     def _next(self) -> list[_QueuedRequest]:
-        """Some of what waits, a request from each producer in turn; nothing when it is over."""
+        """A batch of waiting requests, in rotation over producers; empty after close."""
         with self._changed:
             while not self._waiting and not self._ended:
                 self._changed.wait()
@@ -147,7 +151,7 @@ def _request_lines(work: IngestRequest) -> RequestLines:
 
 
 def _verdicts(source_decoder: SourceDecoder, requests: Sequence[RequestLines]) -> list[Outcome]:
-    """Judged together; each by itself where that fails, so that nobody suffers for another's bytes."""
+    """Judge requests together; if that fails, each by itself, so that only the faulty request fails."""
     try:
         return list(judge(requests, source_decoder.decoder, source_decoder.max_age_us, source_decoder.max_future_us))
     except _BUGS as exc:
@@ -157,11 +161,11 @@ def _verdicts(source_decoder: SourceDecoder, requests: Sequence[RequestLines]) -
 
 
 def _described(exc: Exception) -> str:
-    """What a log may say of a bug: its kind and place. Its text may hold a piece of what was lines."""
+    """The kind and place of a bug, for the log. Its message may contain text of the sender."""
     frame = traceback.extract_tb(exc.__traceback__)[-1]
     return f"{type(exc).__name__} in {frame.name}, line {frame.lineno}"
 
 
 def _settle(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
-    if not future.done():  # the request may have been given up
+    if not future.done():  # the request may have been cancelled
         future.set_result(outcome)

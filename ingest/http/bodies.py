@@ -1,7 +1,7 @@
-"""Bodies of HTTP requests to lines: unpacked within bounds, an event a line, every byte where it was.
+"""Request bodies to lines: unpacked within bounds, one event per line, every byte at its position.
 
-Positions matter: an event without an id of its own is known by the byte its line began at, so what does not belong is
-overwritten, never cut out. Pure.
+Positions matter: the id of an event without an id is derived from the byte at which its line began. So extra bytes are
+overwritten, never removed. Pure.
 """
 
 import json
@@ -24,12 +24,12 @@ else:
     from backports import zstd
 
 EXPANDED_BYTES_MAX = 10 << 20
-WINDOW_LOG_MAX = 23  # 8 MiB, what RFC 9659 lets a sender of zstd ask of us
+WINDOW_LOG_MAX = 23  # 8 MiB, the limit of RFC 9659 for zstd over HTTP
 _STEP_BYTES = 1 << 20
-_GZIP_BITS = 31  # gzip alone, with its check
+_GZIP_BITS = 31  # gzip only, with its checksum
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}")
 _QUOTE, _BACKSLASH, _COMMA, _NEWLINE, _RETURN, _SPACE, _INVALID = b'"\\,\n\r \x1f'
-# What tells the parts of a JSON text, by byte.
+# The structural characters of JSON, by byte.
 _STRUCTURE = np.zeros(256, bool)
 _STRUCTURE[np.frombuffer(b'"[]{},\n\r', np.uint8)] = True
 _STEP = np.zeros(256, np.int64)
@@ -38,7 +38,7 @@ _STEP[[ord("]"), ord("}")]] = -1
 
 
 class BodyShape(Enum):
-    """What a body holds."""
+    """What a body contains."""
 
     LINES = "log lines"
     EVENT = "one event as JSON"
@@ -46,22 +46,22 @@ class BodyShape(Enum):
 
 
 class MalformedBody(Exception):
-    """The body is not of the shape it claims, or no JSON where it must be. The message is for the sender."""
+    """The body does not have the claimed shape, or is not JSON where it must be. The message is for the sender."""
 
 
 class BadEncoding(Exception):
-    """The body is not packed as it says. The message is for the sender."""
+    """The body is not compressed as its Content-Encoding says. The message is for the sender."""
 
 
 class TooLarge(Exception):
-    """More than a body may be, unpacked."""
+    """The unpacked body exceeds the limit."""
 
 
 class Unpacker:
-    """The text of a body as its pieces come, never more than EXPANDED_BYTES_MAX. One for each request."""
+    """Unpacks a body as its chunks arrive, up to EXPANDED_BYTES_MAX. One per request."""
 
     def __init__(self, encoding: str) -> None:
-        """Raises BadEncoding for an encoding that is not known."""
+        """Raises BadEncoding for an unknown encoding."""
         known: dict[str, Callable[[], Any] | None] = {
             "identity": None,
             "gzip": lambda: zlib.decompressobj(_GZIP_BITS),
@@ -76,7 +76,7 @@ class Unpacker:
         self.size = 0
 
     def feed(self, data: bytes) -> int:
-        """Take in a piece; by how much the text has grown. Raises BadEncoding, TooLarge: then nothing more is unpacked."""
+        """Add a chunk; returns by how much the text has grown. Raises BadEncoding, TooLarge: then nothing more is unpacked."""
         before = self.size
         self._packed += len(data)
         if self._packed > EXPANDED_BYTES_MAX:
@@ -91,7 +91,7 @@ class Unpacker:
                 piece, data = self._unpacked(data, room)
                 more = bool(data) or (
                     len(piece) == room and not self._stream.eof
-                )  # more may be ready, though all was taken in
+                )  # more output may be ready although all input was consumed
             self.size += len(piece)
             if self.size > EXPANDED_BYTES_MAX:
                 self._pieces.clear()
@@ -100,13 +100,13 @@ class Unpacker:
         return self.size - before
 
     def text(self) -> bytes:
-        """All of it. Raises BadEncoding when the end is missing."""
+        """The whole text. Raises BadEncoding if the end is missing."""
         if self._stream is not None and not self._stream.eof:
             raise BadEncoding("the packed body ends too early")
         return b"".join(self._pieces)
 
     def _unpacked(self, data: bytes, room: int) -> tuple[bytes, bytes]:
-        """A piece, and what follows the end of a packed part: several may stand one after another."""
+        """Some output, and the input after the end of a compressed stream: several streams may follow one another."""
         assert self._make is not None
         if self._stream is None or self._stream.eof:
             self._stream = self._make()
@@ -116,13 +116,13 @@ class Unpacker:
             raise BadEncoding("the body is not packed as its Content-Encoding says") from exc
         if self._stream.eof:
             return piece, self._stream.unused_data
-        return piece, getattr(self._stream, "unconsumed_tail", b"")  # zstd keeps it to itself
+        return piece, getattr(self._stream, "unconsumed_tail", b"")  # zstd keeps its rest internally
 
 
 def lines_of(body: bytes, shape: BodyShape) -> bytes:
     """The body with each event on a line of its own, and a newline at the end. Raises MalformedBody.
 
-    Of JSON, only the outer array is read: an element that is no event is a line like any other, to be refused by itself.
+    Of JSON, only the outer array is parsed: an element that is not an event becomes a line that is refused by itself.
     """
     if body.startswith(BOM):
         body = b"  \n" + body[len(BOM) :]
@@ -132,7 +132,7 @@ def lines_of(body: bytes, shape: BodyShape) -> bytes:
 
 
 def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
-    """The attributes of a CloudEvent in binary mode, from its `ce-` headers. Raises MalformedBody: one is no percent-encoded UTF-8."""
+    """The CloudEvents attributes of `ce-` headers (binary mode). Raises MalformedBody if one is not percent-encoded UTF-8."""
     attributes = {}
     for name, value in headers.items():
         if name.startswith("ce-") and name != "ce-data" and _ATTRIBUTE.fullmatch(name[3:]):
@@ -144,7 +144,7 @@ def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def event_of(attributes: Mapping[str, str], data: bytes) -> bytes:
-    """CloudEvents in binary mode as the same event in structured mode. Raises MalformedBody."""
+    """A CloudEvent in binary mode as the same event in structured mode. Raises MalformedBody."""
     text = json.dumps(attributes)
     if not data.strip():
         return text.encode()
@@ -156,18 +156,18 @@ def event_of(attributes: Mapping[str, str], data: bytes) -> bytes:
 
 
 def _json_lines(body: bytes, *, is_array: bool) -> bytes:
-    """A newline right before each event, where formats look for its first character, and none anywhere else. Raises MalformedBody."""
+    """A newline before each event, where formats expect its first character, and nowhere else. Raises MalformedBody."""
     raw = np.frombuffer(body, np.uint8).copy()
     at = np.flatnonzero(_STRUCTURE[raw])
     kind = raw[at]
     quotes = kind == _QUOTE
     if b"\\" in body:
         quotes[quotes] = ~_escaped(raw, at[quotes])
-    inside = (np.cumsum(quotes) & 1).astype(bool)  # in a text, or at the quote that begins it
+    inside = (np.cumsum(quotes) & 1).astype(bool)  # in a string, or at its opening quote
     ends = (kind == _NEWLINE) | (kind == _RETURN)
     if ends.any():
         raw[at[ends & ~inside]] = _SPACE
-        raw[at[ends & inside]] = _INVALID  # a text may not hold one, and a space would mend it
+        raw[at[ends & inside]] = _INVALID  # JSON forbids it in a string, and a space would repair the string
     if is_array:
         outside = ~inside & ~quotes & ~ends
         marks, begins = _elements(raw, at[outside], kind[outside])
@@ -181,7 +181,10 @@ def _json_lines(body: bytes, *, is_array: bool) -> bytes:
 def _elements(
     raw: npt.NDArray[np.uint8], place: npt.NDArray[np.int64], kind: npt.NDArray[np.uint8]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Where the outer array's bracket and commas stand, and where its elements begin. Raises MalformedBody: no array, or a hole in it."""
+    """The positions of the outer array's bracket and commas, and of its elements.
+
+    Raises MalformedBody if there is no array, or an element is missing.
+    """
     depth = np.cumsum(_STEP[kind])
     closed = np.flatnonzero(depth == 0)
     text = raw.tobytes()
@@ -202,7 +205,7 @@ def _elements(
 
 
 def _escaped(raw: npt.NDArray[np.uint8], quotes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which quotes stand behind an odd number of backslashes."""
+    """Which quotes follow an odd number of backslashes."""
     slashes = np.flatnonzero(raw == _BACKSLASH)
     if not len(slashes):
         return np.zeros(len(quotes), bool)

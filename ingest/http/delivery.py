@@ -1,6 +1,6 @@
-"""Records to `gateway.access`, and the broker's word for each: a request is accepted by that, never by having been sent.
+"""Delivery to `gateway.access`: a request is accepted when the broker has confirmed all its records, not when they are sent.
 
-A record that was given up may be in the topic all the same; its sender is told to try again, and its events are known by id.
+A record that was given up may still be in the topic. Its sender is told to retry; the events are deduplicated by id.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-LIMIT_S = 15.0  # for the broker's report; the producer's own limit comes first
-RECORD_BYTES = 1 << 20  # a quarter of what the topic takes: headers and framing are not guessed at
+LIMIT_S = 15.0  # for the delivery report; the producer's own timeout comes first
+RECORD_BYTES = 1 << 20  # a quarter of the topic's limit, which leaves room for headers and framing
 
 
 class NotDelivered(Exception):
-    """The broker has not confirmed a request: it may be sent again."""
+    """The broker has not confirmed a request, which may be sent again."""
 
 
 class RecordTooLarge(Exception):
-    """The broker will not take these bytes, however often they are sent."""
+    """The broker never accepts a record of this size."""
 
 
 class OutgoingRecord(NamedTuple):
@@ -31,9 +31,10 @@ class OutgoingRecord(NamedTuple):
 
 
 def records(text: bytes, *, format_name: str, source: str, key: str | None) -> list[OutgoingRecord]:
-    """The lines of a request in records of at most about RECORD_BYTES, cut after lines; blank ones are left out.
+    """The lines of a request as records of about RECORD_BYTES, cut after lines. Blank records are left out.
 
-    `key` names the request: with it an event without id gets one from the key and the byte of the text where its line began.
+    `key` names the request: an event without an id gets one from the key and the byte of the text at which its line
+    began.
     """
     headers = [("format", format_name.encode()), ("source", source.encode())]
     request_header = [] if key is None else [("request", hashlib.sha256(key.encode()).hexdigest().encode())]
@@ -51,7 +52,7 @@ def records(text: bytes, *, format_name: str, source: str, key: str | None) -> l
 
 
 class Delivery:
-    """Owns a producer and the thread that hears its reports."""
+    """Owns a producer and the thread that polls its delivery reports."""
 
     def __init__(self, producer: Producer, topic: str, partitions: int, *, limit_s: float = LIMIT_S) -> None:
         self._producer = producer
@@ -61,12 +62,12 @@ class Delivery:
         self._turn = 0
         self._fatal: KafkaException | None = None
         self._ended = threading.Event()
-        self.problem: str | None = None  # the last report, where it was bad
+        self.problem: str | None = None  # the last error, until a delivery succeeds
         self._thread = threading.Thread(target=self._listen, name="delivery", daemon=True)
         self._thread.start()
 
     async def send(self, outgoing: Sequence[OutgoingRecord]) -> None:
-        """Return when the broker has all of them. Raises NotDelivered, RecordTooLarge."""
+        """Return when the broker has confirmed all records. Raises NotDelivered, RecordTooLarge."""
         self._turn += 1
         partition = self._turn % self._partitions
         loop = asyncio.get_running_loop()
@@ -99,12 +100,12 @@ class Delivery:
             raise NotDelivered
 
     def check(self) -> None:
-        """Raises KafkaException when the producer can do nothing more."""
+        """Raises KafkaException after a fatal error of the producer."""
         if self._fatal is not None:
             raise self._fatal
 
     def close(self, timeout_s: float) -> None:
-        """Wait for what is on its way."""
+        """Wait for the records in flight."""
         self._producer.flush(timeout_s)
         self._ended.set()
         self._thread.join()

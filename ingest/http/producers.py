@@ -1,7 +1,7 @@
-"""Who may send over HTTP: the producers file, one YAML document. It holds no secret: of a key there is only a hash.
+"""The producers file: who may send over HTTP, as a YAML document. It has no secrets, only hashes of keys.
 
-A producer is one sender with one source name of its own, so that nobody can use up another's event ids. All its keys and
-clients count as the same producer: give the new key out, then let the old one end (`valid_to`).
+A producer is one sender with a source name of its own, so that no producer can use up another's event ids. All its keys
+and clients count as one producer. To rotate a key, hand out the new one, then end the old one (`valid_to`).
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ SOURCE_CHARACTERS_MAX = 128
 
 
 class BadProducers(ValueError):
-    """The producers file cannot be used. The message holds every reason, a line each."""
+    """The producers file cannot be used. The message lists every reason, one per line."""
 
 
 class _Model(BaseModel):
@@ -31,14 +31,14 @@ class _Model(BaseModel):
 
 
 class RateLimit(_Model):
-    """What a producer may send: events a second for good, and at once after a pause."""
+    """What a producer may send: events per second in the long run, and at once after a pause."""
 
     events_per_s: int = Field(default=10_000, ge=1, le=10_000_000)
     burst: int = Field(default=50_000, ge=1, le=100_000_000)
 
 
 class ApiKey(_Model):
-    """A key: `tb_<prefix>_<secret>`. The prefix names it; the SHA-256 of the secret proves it."""
+    """A key `tb_<prefix>_<secret>`. The prefix identifies it; the SHA-256 of the secret proves it."""
 
     prefix: str = Field(pattern=r"^[0-9a-f]{12}$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -46,19 +46,19 @@ class ApiKey(_Model):
     valid_to: Instant | None = None
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether it may be used at `now`: [valid_from, valid_to)."""
+        """Whether the key is valid at `now`: [valid_from, valid_to)."""
         return (self.valid_from is None or self.valid_from <= now) and (self.valid_to is None or now < self.valid_to)
 
 
 class Client(_Model):
-    """A client of an issuer, as the issuer's tokens name it."""
+    """A client as the tokens of an issuer name it."""
 
     issuer: str
     client: str = Field(min_length=1, max_length=256)
 
 
 class Issuer(_Model):
-    """Who signs tokens, for whom, with what, and where its keys are. Nothing of this is ever taken from a token."""
+    """An issuer of tokens: audience, algorithms and the location of its keys. None of this is ever taken from a token."""
 
     issuer: str = Field(min_length=1, max_length=512)
     audience: str = Field(min_length=1, max_length=512)
@@ -66,7 +66,7 @@ class Issuer(_Model):
     algorithms: tuple[Algorithm, ...] = Field(min_length=1)
     client_claim: Literal["azp", "client_id", "sub"] = "azp"
     lifetime_max_s: int = Field(default=86_400, ge=60)
-    ca_file: Path | None = None  # authorities to trust for `jwks_url`; without it those the machine trusts
+    ca_file: Path | None = None  # certificate authorities for `jwks_url`; default: those of the machine
 
     @field_validator("jwks_url")
     @classmethod
@@ -78,7 +78,7 @@ class Issuer(_Model):
 
 
 class Producer(_Model):
-    """One sender. What it sends bears the name `source`, whatever the events say."""
+    """One sender. Everything it sends gets the source name `source`, whatever the events say."""
 
     id: Name
     source: str = Field(min_length=1, max_length=SOURCE_CHARACTERS_MAX)
@@ -103,7 +103,7 @@ class Producer(_Model):
 
 
 class Producers(_Model):
-    """All of them, and the issuers whose tokens are taken."""
+    """All producers, and the issuers whose tokens are accepted."""
 
     rate: RateLimit = RateLimit()
     issuers: tuple[Issuer, ...] = ()
@@ -129,7 +129,7 @@ class Producers(_Model):
         return self
 
     def rate_of(self, producer: Producer) -> RateLimit:
-        """Its own, or that of all."""
+        """The producer's own limit, or the default."""
         return producer.rate or self.rate
 
     def by_prefix(self) -> Mapping[str, tuple[Producer, ApiKey]]:
@@ -142,7 +142,7 @@ class Producers(_Model):
 
 
 def parsed(text: str) -> Producers:
-    """The producers of a YAML text, every scalar read as text first. Raises BadProducers with all reasons."""
+    """The producers of a YAML text, in which every scalar is first read as text. Raises BadProducers with all reasons."""
     try:
         document = reading.read(text)
     except reading.BadYaml as exc:

@@ -1,6 +1,7 @@
-"""Answers of the HTTP door: every status, code and body there is, in one place, and what the OpenAPI document says of them.
+"""HTTP responses: every status, code and body in one place, and their description in the OpenAPI document.
 
-An answer names rule and remedy; it never repeats a credential, a path of ours, or what another sender owns.
+A response names the rule and the remedy. It never repeats a credential, a path of this machine, or data of another
+sender.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ PROBLEM = "application/problem+json"
 
 
 class Code(StrEnum):
-    """Why a request as a whole was not taken. Single events are refused by schemas.reasons.Reason."""
+    """Why a request as a whole was refused. Single events are refused by schemas.reasons.Reason."""
 
     EMPTY = "EMPTY"
     NOT_JSON = "NOT_JSON"
@@ -93,12 +94,12 @@ class ApiProblem(Exception):
 
 
 def of_problem(problem: ApiProblem) -> Response:
-    """The answer to a request of which nothing was taken."""
+    """The response to a request of which nothing was taken."""
     return _problem(_STATUS[problem.code], problem.code, problem.detail, None, problem.headers)
 
 
 def of_verdict(verdict: Verdict) -> Response:
-    """The answer to a request whose events were looked at, and of which the accepted ones are in Kafka."""
+    """The response to a request with a verdict, after its accepted events are in Kafka."""
     if not verdict.refused:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     rows = [_row(refusal) for refusal in verdict.refused]
@@ -129,7 +130,7 @@ def _problem(status: int, code: str, detail: str, rows: Sequence[Mapping[str, An
 
 
 def documented() -> dict[int | str, dict[str, Any]]:
-    """The documented_responses for the OpenAPI document."""
+    """The responses for the OpenAPI document."""
     fields = {
         204: "All events are taken: Kafka has confirmed them.",
         207: "Some events are taken for good; the others are listed with their reasons.",

@@ -1,7 +1,8 @@
-"""JWTs of the issuers in the producers file, verified against the keys that each issuer publishes (JWKS, RFC 7517).
+"""JWTs of the issuers in the producers file, verified with the keys that each issuer publishes (JWKS, RFC 7517).
 
-The rule that must hold: nothing that a token says chooses how it is verified. Its `iss` picks one of our issuers, its `kid` one
-of that issuer's keys, its `alg` must be pinned for the issuer and fit the key; `jku`, `x5u`, `jwk` and the like are not looked at.
+The rule that must hold: nothing in a token decides how it is verified. `iss` selects a configured issuer, `kid` one of
+that issuer's keys, and `alg` must be allowed for the issuer and fit the key. `jku`, `x5u`, `jwk` and the like are
+ignored.
 """
 
 import asyncio
@@ -20,9 +21,9 @@ from ingest.http.producers import Issuer
 TOKEN_CHARACTERS_MAX = 8192
 KID_CHARACTERS_MAX = 256
 LEEWAY_S = 60
-FRESH_S = 600.0  # so long keys are used without asking
-STALE_S = 3600.0  # and so long when the issuer does not answer; then nobody gets in
-REFETCH_S = 60.0  # least time between two fetches, whatever comes
+FRESH_S = 600.0  # how long keys are used without a fetch
+STALE_S = 3600.0  # how long, if the issuer does not respond; then all tokens are refused
+REFETCH_S = 60.0  # minimum time between two fetches
 KEYS_MAX = 100
 RSA_BITS = range(2048, 8193)
 _KEY_TYPES = {"RS": ("RSA", None), "PS": ("RSA", None), "ES256": ("EC", "P-256"), "ES384": ("EC", "P-384"), "ES512": ("EC", "P-521")}  # fmt: skip
@@ -32,19 +33,19 @@ Fetch = Callable[[Issuer], Awaitable[bytes]]  # raises FetchFailed
 
 
 class BadToken(Exception):
-    """The token proves nothing. The message is for our log, not for who sent it."""
+    """The token is not valid. The message is for the log, not for the client."""
 
 
 class FetchFailed(Exception):
-    """The issuer's keys could not be had."""
+    """The issuer's keys could not be fetched."""
 
 
 class KeysUnavailable(Exception):
-    """The issuer's keys could not be had for too long: nobody can be let in."""
+    """The issuer's keys could not be fetched for too long: no token can be verified."""
 
 
 class IssuerKeys:
-    """The keys of one issuer, fetched when they are needed, kept for a stated time, then no longer used."""
+    """The keys of one issuer, fetched on demand and used for a limited time."""
 
     def __init__(self, issuer: Issuer, fetch: Fetch, clock: Callable[[], float]) -> None:
         """`clock` is monotonic, in seconds."""
@@ -57,7 +58,7 @@ class IssuerKeys:
         self._fetching = asyncio.Lock()
 
     async def key(self, kid: str) -> Key:
-        """The key of that name. Raises BadToken when there is none, KeysUnavailable when nobody can say."""
+        """The key with an id. Raises BadToken if there is none, KeysUnavailable if that cannot be determined."""
         if self._is_older_than(FRESH_S) or kid not in self._keys:
             async with self._fetching:
                 if (self._is_older_than(FRESH_S) or kid not in self._keys) and self._may_fetch():
@@ -79,17 +80,17 @@ class IssuerKeys:
         try:
             self._keys = usable_keys(await self._fetch(self._issuer))
         except FetchFailed:
-            return  # what is known stays in use until it is stale
+            return  # the current keys stay in use until they are stale
         self._fetched_s = self._clock()
 
 
 class Verifier:
-    """All issuers. `client` gives who a token was made for."""
+    """All issuers. `client` returns the client that a token was issued to."""
 
     def __init__(
         self, issuers: tuple[Issuer, ...], fetch: Fetch, clock: Callable[[], float], before: "Verifier | None" = None
     ) -> None:
-        """`before`: the verifier that this one replaces; keys of issuers that have not changed are taken over."""
+        """`before`: the verifier that this one replaces; the keys of unchanged issuers are taken over."""
         kept = before._issuers if before else {}
         self._issuers: dict[str, tuple[Issuer, IssuerKeys]] = {}
         for issuer in issuers:
@@ -99,7 +100,7 @@ class Verifier:
             )
 
     async def client(self, token: str, now: datetime) -> tuple[str, str]:
-        """Issuer and client of a token that holds at `now`. Raises BadToken, KeysUnavailable."""
+        """Issuer and client of a token that is valid at `now`. Raises BadToken, KeysUnavailable."""
         if len(token) > TOKEN_CHARACTERS_MAX:
             raise BadToken("longer than a token may be")
         try:
@@ -128,7 +129,7 @@ class Verifier:
 
 
 def usable_keys(document: bytes) -> dict[str, Key]:
-    """The keys of a JWKS that can verify: RSA from 2,048 bits and EC, with a kid, not meant for encryption. Raises FetchFailed."""
+    """The signature keys of a JWKS that have a kid: RSA from 2,048 bits, and EC. Raises FetchFailed."""
     keys: dict[str, Key] = {}
     try:
         listed = _object(document)["keys"]
@@ -144,7 +145,7 @@ def usable_keys(document: bytes) -> dict[str, Key]:
 
 
 def fits(key: Key, algorithm: str) -> bool:
-    """Whether a key may be used with an algorithm: by its type and curve, and by its own `alg`, if it says one."""
+    """Whether a key fits an algorithm: by type and curve, and by the key's own `alg`, if it has one."""
     kind, curve = _KEY_TYPES.get(algorithm[:2]) or _KEY_TYPES[algorithm]
     fields = key.as_dict(private=False)
     return (
@@ -167,12 +168,12 @@ def _key(fields: Mapping[str, Any]) -> Key | None:
 
 
 def _bits(number: str) -> int:
-    """The length of a number as a JWK writes it."""
+    """The length in bits of a number in a JWK."""
     return int.from_bytes(base64.urlsafe_b64decode(number + "=" * (-len(number) % 4))).bit_length()
 
 
 def _checked(claims: Mapping[str, Any], issuer: Issuer, now_s: int) -> str:
-    """The client that the claims name. Times are whole or broken seconds, nothing else."""
+    """The client that the claims name. Times are numbers of seconds."""
     audience = claims.get("aud")
     if issuer.audience not in (audience if isinstance(audience, list) else [audience]):
         raise BadToken("another aud")

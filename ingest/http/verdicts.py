@@ -1,7 +1,7 @@
-"""What becomes of each event of an HTTP request: accepted, or refused with a reason, decided by the decoder of `tollbook ingest`.
+"""Verdicts: which events of an HTTP request are accepted, decided by the same decoder as in `tollbook ingest`.
 
 Requests of one format under the same rules are decoded together: a statement takes 20 ms to plan, whatever it reads.
-Accepted lines are sent on as they came; refused ones are told to the sender and sent nowhere. Pure.
+Accepted lines are passed on unchanged; refused ones are reported to the sender and not sent. Pure.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from schemas.reasons import Reason
 
 ROWS_MAX = 10_000
 DETAIL_CHARACTERS_MAX = 200
-_DERIVED = "\x01"  # the generation in ids that the decoder derives: no id of a line may hold it
+_DERIVED = "\x01"  # the generation in derived ids; no id of a line may contain it
 _NEUTRAL_MESSAGES = {
-    # What the decoder says of these names what is not the sender's.
+    # The decoder's details of these reasons may contain data of others.
     Reason.PARTNER_MISMATCH: "the event is of another partner than this sender may report for",
     Reason.UNKNOWN_CREDENTIAL: "nobody is known by the key, consumer or principal that the event names",
     Reason.CREDENTIAL_NOT_VALID: "the key, consumer or principal that the event names was not valid at that time",
@@ -53,15 +53,15 @@ _FIELDS = {
 
 
 class RequestLines(NamedTuple):
-    """A request: its lines, and what is known beside them."""
+    """The lines of a request, with its context."""
 
     text: bytes  # ends with a newline
     received_us: int
-    has_key: bool  # whether the sender named the request, so that events without ids are known again
+    has_key: bool  # whether the request has a key, so that events without ids can be deduplicated
 
 
 class EventRefusal(NamedTuple):
-    """One event that was not taken. `place` counts events from 0; `item` those within one line that holds several."""
+    """A refused event. `place`: its index in the request, from 0. `item`: its index in a line with several events."""
 
     place: int
     item: int | None
@@ -71,21 +71,21 @@ class EventRefusal(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a request came to. `text` is what must be sent on: as long as what came, refused lines blank."""
+    """The result of a request. `text`: the lines to send on, as long as the input, with refused lines blanked."""
 
     accepted: int
     refused: Sequence[EventRefusal]
     text: bytes
-    too_many: int = 0  # events in the request, where these are more than it may hold: then nothing was looked at
+    too_many: int = 0  # the number of events if it exceeds the limit: then nothing was decoded
 
     @property
     def events(self) -> int:
-        """How many there were."""
+        """The number of events."""
         return self.too_many or self.accepted + len(self.refused)
 
 
 def judge(requests: Sequence[RequestLines], decoder: Decoder, max_age_us: int, max_future_us: int) -> list[Verdict]:
-    """A receipt for each request, in order. All of them are read by the one decoder, whose rules must fit them all."""
+    """A verdict for each request, in order. The rules of `decoder` must apply to all requests."""
     text = b"".join(r.text for r in requests)
     starts = np.cumsum([0, *(len(r.text) for r in requests)])
     framed = split_lines(text, 0)
@@ -102,7 +102,7 @@ def judge(requests: Sequence[RequestLines], decoder: Decoder, max_age_us: int, m
     events = decoded.events
     at = events["position"].to_numpy()
     owner = np.searchsorted(starts, at, side="right") - 1
-    nameless = np.isin(at, at[_nameless(events["event_id"], requests, owner)])  # with all that stands in the same line
+    nameless = np.isin(at, at[_nameless(events["event_id"], requests, owner)])  # with all other events of the same line
     good = ~nameless
 
     refused = _entries(events.filter(pa.array(nameless)), Reason.NO_ID, _NO_ID)
@@ -111,8 +111,8 @@ def judge(requests: Sequence[RequestLines], decoder: Decoder, max_age_us: int, m
     ]
     refused.sort(key=lambda row: (row[0], row[1]))
     entries = np.concatenate([at, decoded.refused["position"].to_numpy()])
-    several = set(_repeated(entries))  # lines that hold more than one event
-    sent = set(np.intersect1d(at[good], [row[0] for row in refused]).tolist())  # of those, where one was accepted
+    several = set(_repeated(entries))  # lines with more than one event
+    sent = set(np.intersect1d(at[good], [row[0] for row in refused]).tolist())  # lines of which an event was accepted
 
     refusals: list[list[EventRefusal]] = [[] for _ in requests]
     blank: list[list[int]] = [[] for _ in requests]
@@ -147,7 +147,7 @@ _RefusedEntry = tuple[int, int, str, str | None]
 def _nameless(
     ids: pa.ChunkedArray, requests: Sequence[RequestLines], owner: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Which events have an id that was derived, in a request that nobody would know again."""
+    """Events with a derived id in a request without a key: a retry could not be deduplicated."""
     derived = pc.starts_with(ids, f"@{_DERIVED}:").to_numpy(zero_copy_only=False).astype(bool)
     nameless: npt.NDArray[np.bool_] = derived & ~np.array([r.has_key for r in requests], bool)[owner]
     return nameless
@@ -167,7 +167,7 @@ def _message(code: str, detail: str | None) -> str:
 
 
 def _blanked(text: bytes, lines: Sequence[int]) -> bytes:
-    """`text` with the lines that begin there overwritten by spaces; nothing moves."""
+    """`text` with the lines that begin at `lines` overwritten by spaces; nothing moves."""
     if not lines:
         return text
     changed = bytearray(text)

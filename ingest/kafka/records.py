@@ -1,7 +1,7 @@
 """Records of `gateway.access` to messages of `usage.events` and `usage.dead`: a pure function of a batch of records.
 
-A record holds one or many lines; its headers `format` and `source` say source_decoder to read them. Records of one format and source
-are decoded together, whatever partitions they came from. Every entry comes out once, as an event or as a refusal.
+A record contains one or more lines; its headers `format` and `source` say how to decode them. Records of one format and
+source are decoded together, whatever their partitions. Every entry becomes exactly one row: an event or a refusal.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,31 +21,31 @@ from schemas.log import Origin
 from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
-DERIVED = "\x01"  # stands for the generation in derived ids until they are given; no id of a log may hold it
+DERIVED = "\x01"  # the generation in derived ids until they are final; no id of a log may contain it
 _ENTRY_SHOWN_BYTES = 4096
-# Names that a sender gives; a longer one would stand in every row of its record. A position is a number of 64 bits with any record's bytes.
+# Limits of names in headers, which are repeated in every row of a record. A position plus a record's size fits 64 bits.
 SOURCE_CHARACTERS_MAX, _NAME_CHARACTERS_MAX, _POSITION_DIGITS_MAX = 128, 128, 18
-# Unpacked; a record of this size can hold millions of lines, and all of it is held in memory at once.
+# Uncompressed. A record of this size can have millions of lines, which are all in memory at once.
 RECORD_BYTES_MAX = 32 << 20
 _NOTHING = {None: (Reason.TOMBSTONE, "a record without a value"), b"": (Reason.EMPTY, "an empty record")}
 
 I64 = npt.NDArray[np.int64]
-Headers = Any  # of confluent_kafka: a list of (name, value), or None; or UNREADABLE_HEADERS
-UNREADABLE_HEADERS = "unreadable"  # the client library cannot say what they are
+Headers = Any  # a list of (name, value) or None, as in confluent_kafka; or UNREADABLE_HEADERS
+UNREADABLE_HEADERS = "unreadable"  # the client library cannot decode them
 
 
 class Records(NamedTuple):
-    """A batch, column by column; of each partition in the order of its offsets."""
+    """A batch as columns, ordered by offset within each partition."""
 
     values: Sequence[bytes | None]
     headers: Sequence[Headers]
     partitions: I64
     offsets: I64
     received_us: I64  # the broker's append time
-    keys: Sequence[bytes | None] | None = None  # None: of no record
+    keys: Sequence[bytes | None] | None = None  # None: no record has a key
 
     def part(self, rows: slice) -> "Records":
-        """Some of them."""
+        """A slice of the records."""
         keys = None if self.keys is None else self.keys[rows]
         return Records(
             self.values[rows],
@@ -57,7 +57,7 @@ class Records(NamedTuple):
         )
 
     def where(self, kept: npt.NDArray[np.bool_]) -> "Records":
-        """Those that are `kept`."""
+        """The records where `kept` is true."""
         rows: list[int] = np.flatnonzero(kept).tolist()
         keys = None if self.keys is None else [self.keys[row] for row in rows]
         return Records(
@@ -71,16 +71,16 @@ class Records(NamedTuple):
 
 
 class SourceDecoder(NamedTuple):
-    """How records of one format and source are read; the limits are measured against the time of receipt."""
+    """The decoder of one format and source, and its limits relative to the time of receipt."""
 
     decoder: Decoder
     max_age_us: int
     max_future_us: int
-    key_is_partner: bool = False  # the records' keys name partners; a line of another is refused
+    key_is_partner: bool = False  # record keys name partners; a line of another partner is refused
 
 
 class SourceResult(NamedTuple):
-    """What became of the records of one format and source: their rows in the batch, their entries, and those that were refused (DEAD)."""
+    """The result of one format and source: the rows of its records in the batch, the entries, and the refusals (DEAD)."""
 
     format: str
     source: str
@@ -90,7 +90,7 @@ class SourceResult(NamedTuple):
 
 
 class DecodedBatch(NamedTuple):
-    """What a batch became: `events` and `refused` with the records' coordinates, and what was read."""
+    """The result of a batch: `events` and `refused` with record coordinates, and the ranges that were read."""
 
     events: pa.Table  # schemas.tables.FRESH_EVENTS
     refused: pa.Table  # schemas.tables.DEAD
@@ -100,7 +100,7 @@ class DecodedBatch(NamedTuple):
 
 
 class OutgoingMessage(NamedTuple):
-    """One message to send."""
+    """A message to send."""
 
     partition: int
     value: bytes
@@ -108,12 +108,12 @@ class OutgoingMessage(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes that a broker counts, unpacked. What was read stands in a header, and can be longer than the value."""
+        """Uncompressed bytes, as a broker counts them. The header with the ranges can be longer than the value."""
         return len(self.value) + sum(len(name) + len(value or b"") for name, value in self.headers)
 
 
 class _RecordGroup(NamedTuple):
-    """Records that are decoded together: their rows in the batch; what those that name a file or request name, and the byte in it."""
+    """Records that are decoded together: rows in the batch; for those from a file or request, its name and the byte position."""
 
     rows: list[int]
     files: dict[int, tuple[str, int]]
@@ -128,7 +128,7 @@ class _GroupRefusal(NamedTuple):
 
 
 class _EntryPlaces(NamedTuple):
-    """Where entries stood: the row of their record, their place in it, the byte in it, and their place in the line."""
+    """The places of entries: row of the record, rank in the record, byte in the record, index in the line."""
 
     row: I64
     rank: I64
@@ -136,7 +136,7 @@ class _EntryPlaces(NamedTuple):
     item: I64
 
     def part(self, entries: slice) -> "_EntryPlaces":
-        """Some of them."""
+        """A slice of the entries."""
         return _EntryPlaces(*(column[entries] for column in self))
 
 
@@ -149,7 +149,7 @@ def read(
 ) -> DecodedBatch:
     """Decode a batch. `decoder_of(format, source)` raises UnknownFormat; `generation_of(partition)` names the origin.
 
-    `defaults`: format and source of records that do not say.
+    `defaults`: format and source of records without such headers.
     """
     generations = {int(p): generation_of(int(p)) for p in np.unique(records.partitions)}
     entries = np.zeros(len(records.values), np.int64)
@@ -190,7 +190,7 @@ def read(
 def refuse_records(
     records: Records, size: int, generation_of: Callable[[int], str], *, defaults: tuple[str, str] = ("", "")
 ) -> DecodedBatch:
-    """What `read` gives where each record is one refusal: its entries would make a message of `size` bytes, more than a topic takes."""
+    """The result of `read` with each record as one refusal, because its entries exceed the size of a message."""
     detail = f"what it holds makes a message of {size} bytes; send fewer lines in a record"
     (partition,) = np.unique(records.partitions).tolist()
     generation = generation_of(partition)
@@ -206,10 +206,10 @@ def refuse_records(
 
 
 def event_messages(batch: DecodedBatch, partitions: int) -> Iterator[OutgoingMessage]:
-    """One message for each partition of `usage.events`, also for those that get no row: what is covered counts."""
+    """One message for each partition of `usage.events`, even without rows, since its ranges count."""
     headers = wire.headers(wire.EVENTS_2, batch.origins)
     to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
-    # Numbers of 16 bits, which are enough for any table, are not compared, but counted.
+    # NumPy sorts 16-bit numbers by counting, without comparisons.
     order = np.argsort(to.astype(np.uint16), kind="stable")
     rows = pc.take(batch.events, pa.array(order), boundscheck=False).combine_chunks()
     bounds = np.searchsorted(to[order], np.arange(partitions + 1))
@@ -219,20 +219,20 @@ def event_messages(batch: DecodedBatch, partitions: int) -> Iterator[OutgoingMes
 
 
 def dead_letter_message(batch: DecodedBatch) -> OutgoingMessage:
-    """The message of `usage.dead`: all refusals of a batch, mostly none, and what was read."""
+    """The message of `usage.dead`: all refusals of a batch, mostly none, and the ranges that were read."""
     return OutgoingMessage(0, wire.encoded(batch.refused), wire.headers(wire.DEAD_2, batch.origins, batch.ingested))
 
 
 class _DecodedGroup(NamedTuple):
     events: pa.Table
     refused: pa.Table
-    entries: I64  # of each record of the group
-    framed: Lines  # of all its records together
-    at: I64  # the position of each entry's line among these, events first
+    entries: I64  # per record of the group
+    framed: Lines  # of all records of the group
+    at: I64  # the position of each entry's line in `framed`, events first
 
 
 class ReplayedRecords(NamedTuple):
-    """Records that were read once more: entries as in Read, and the line of each."""
+    """Records that were decoded again: entries as in DecodedBatch, and the line of each."""
 
     events: pa.Table
     refused: pa.Table
@@ -243,9 +243,9 @@ class ReplayedRecords(NamedTuple):
 def decode_again(
     records: Records, source_decoder: SourceDecoder, generation: str, format_name: str, source: str
 ) -> ReplayedRecords | None:
-    """Decode records of one partition in one format, whatever their headers say; None where there is nothing in them.
+    """Decode records of one partition in a given format, whatever their headers say; None if there are no lines.
 
-    Coordinates, derived ids and limits are those that the first decoder_of would have given.
+    Coordinates, derived ids and limits are those that the first decoding would give.
     """
     named = [("format", format_name.encode()), ("source", source.encode())]
     headers = [
@@ -265,12 +265,13 @@ def decode_again(
 def _grouped(
     records: Records, defaults: tuple[str, str]
 ) -> tuple[dict[tuple[str, str], _RecordGroup], list[tuple[int, Reason, str, str]]]:
-    """Records by format and source; and those that hold nothing, with the reason.
+    """Records by format and source; and records without lines, with the reason.
 
-    Where records hold one line each, this loop is what ingest is made of: texts are decoded once for all that say the same.
+    With one line per record, this loop takes most of the time of ingest: header values are decoded once per distinct
+    pair.
     """
     groups: dict[tuple[str, str], _RecordGroup] = {}
-    by_headers: dict[tuple[bytes | None, bytes | None], _RecordGroup | _GroupRefusal] = {}  # by the headers as they are
+    by_headers: dict[tuple[bytes | None, bytes | None], _RecordGroup | _GroupRefusal] = {}  # by the raw headers
     letters: list[tuple[int, Reason, str, str]] = []
     for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
         if headers is UNREADABLE_HEADERS:
@@ -310,7 +311,7 @@ def _grouped(
 
 
 def _source_refusal(source: str) -> "_GroupRefusal | None":
-    """Why records of a source cannot be read; None: they can."""
+    """Why records of a source cannot be decoded; None if they can."""
     if not source:
         return _GroupRefusal(Reason.NO_SOURCE, "no header `source`")
     if len(source) > SOURCE_CHARACTERS_MAX:
@@ -321,9 +322,9 @@ def _source_refusal(source: str) -> "_GroupRefusal | None":
 
 
 def _bad_header(fields: Mapping[str, bytes | None]) -> str | None:
-    """What is wrong with the headers that say which bytes of which file or request a record holds; None: nothing, or there are none.
+    """What is wrong with the headers that give a record's position in a file or request; None if nothing.
 
-    To go on without them would give lines other ids than their file does, and count them again with it.
+    Ignoring them would give the lines other ids than in the file, and count them twice.
     """
     for name in ("generation", "request"):
         if name in fields and len(fields[name] or b"") > _NAME_CHARACTERS_MAX:
@@ -335,7 +336,7 @@ def _bad_header(fields: Mapping[str, bytes | None]) -> str | None:
 
 
 def _named(fields: Mapping[str, bytes | None], name: str) -> tuple[str, int] | None:
-    """Which bytes of which file or request a record holds, where the sender says so (`tollbook load`, `tollbook serve`)."""
+    """The file or request of a record and the position in it, if the sender gave them (`tollbook load`, `tollbook serve`)."""
     position = fields.get("position")
     return (_text(fields[name]), int(position)) if position else None
 
@@ -351,7 +352,7 @@ def _decode_group(
     values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
     text = b"".join(values)
     framed = split_lines(text, 0)
-    # One refused line each: their bytes could be taken for line ends. Where every line is UTF-8, there is no such mark.
+    # A UTF-16 or UTF-32 record is one refused line: its bytes would be split wrongly. UTF-8 text has no such marks.
     if framed.unreadable.num_rows and any(mark in text for mark in WIDE_BOMS):
         values = [WIDE_BOMS[0] + b"\n" if value.startswith(WIDE_BOMS) else value for value in values]
         text = b"".join(values)
@@ -389,22 +390,22 @@ def _decode_group(
 
 
 def _records_at(position: I64, ends: I64) -> I64:
-    """The record that each position lies in. Both are sorted: there are few records to search for among many positions."""
+    """The record of each position. Both are sorted, and there are few records for many positions."""
     return np.repeat(np.arange(len(ends)), np.diff(np.searchsorted(position, ends), prepend=0))
 
 
 def _keys(records: Records, of_line: I64) -> pa.Array:
     """The key of each line's record, as text."""
     keys = records.keys or [None] * len(records.values)
-    # One that is too long to be a partner's id is nobody's, also when it is cut.
+    # A key that is too long to be a partner id stays too long when it is cut.
     return pa.array(
         [None if key is None else _text(key[: _NAME_CHARACTERS_MAX + 1]) for key in keys], pa.string()
     ).take(pa.array(of_line))
 
 
 def _ranks(record: I64, position: I64, item: I64) -> I64:
-    """The place of each entry in its record, from 0."""
-    alone = (np.diff(position) > 0).all()  # as it mostly is: an entry a line, and none refused
+    """The rank of each entry in its record, from 0."""
+    alone = (np.diff(position) > 0).all()  # the usual case: one entry per line, none refused
     order = np.arange(len(position)) if alone else np.lexsort((item, position))
     sorted_record = record[order]
     begins = np.flatnonzero(np.diff(sorted_record, prepend=-1)) if len(order) else order
@@ -421,7 +422,7 @@ def _located(
     files: Mapping[int, tuple[str, int]],
     generations: Mapping[int, str],
 ) -> pa.Table:
-    """`rows` with the coordinates of their records (generation, position = offset, item = place in it), derived ids given."""
+    """`rows` with the coordinates of their records (generation, position = offset, item = rank) and final derived ids."""
     numbers = np.array(list(generations))
     codes = np.searchsorted(numbers, records.partitions[place.row]).astype(np.int32)
     generation = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(generations.values()), pa.string()))
@@ -441,13 +442,13 @@ def _located(
 def _with_ids(
     ids: pa.ChunkedArray, place: _EntryPlaces, offset: I64, generation: pa.Array, files: Mapping[int, tuple[str, int]]
 ) -> pa.ChunkedArray:
-    """Ids that are derived: of a record that names a file as in the file, else by partition, offset and place in the record."""
+    """Derived ids: from the file position if the record has one, else from partition, offset and rank in the record."""
     mask = pc.starts_with(ids, f"@{DERIVED}:").combine_chunks().fill_null(False)  # noqa: FBT003
     derived = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
     if not len(derived):
         return ids
     row, number = place.row[derived], place.rank[derived]
-    begins = np.flatnonzero(np.diff(row, prepend=-1))  # of each record its first
+    begins = np.flatnonzero(np.diff(row, prepend=-1))  # the first entry of each record
     rows = row[begins].tolist()
     partitions = generation.take(pa.array(derived[begins])).to_pylist()
     places = zip(rows, partitions, offset[derived[begins]].tolist(), strict=True)
@@ -469,7 +470,7 @@ def _with_ids(
 def _letters(
     records: Records, letters: Sequence[tuple[int, Reason, str, str]], generations: Mapping[int, str]
 ) -> pa.Table:
-    """Whole records that cannot be read at all. Their bytes are not kept: without a format nothing in them can be masked."""
+    """Records that are refused as a whole. Their bytes are not kept: without a format nothing in them can be masked."""
     rows = [
         {
             "outcome": "refused",
@@ -486,7 +487,7 @@ def _letters(
 
 
 def _runs(records: Records, sources: npt.NDArray[np.object_], entries: I64, generations: Mapping[int, str]) -> pa.Table:
-    """Records that follow one another with the same source and number of entries, a row each run."""
+    """Ranges of consecutive records with the same source and number of entries, one row each."""
     order = np.lexsort((records.offsets, records.partitions))
     partition, offset, count, source = records.partitions[order], records.offsets[order], entries[order], sources[order]
     same = (np.diff(partition) == 0) & (np.diff(offset) == 1) & (np.diff(count) == 0) & (source[1:] == source[:-1])

@@ -1,4 +1,4 @@
-"""Messages to a Kafka producer whose queue may be full. For threads that may wait; an event loop may not (ingest/http/delivery.py)."""
+"""Sending to a Kafka producer whose queue may be full. For threads that may block (compare ingest/http/delivery.py)."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,10 +17,10 @@ def produce(
     key: bytes | str | None = None,
     headers: Sequence[tuple[str, str | bytes | None]] = (),
 ) -> None:
-    """Hand over one message; while the queue is full, wait until some of it is delivered or given up.
+    """Send one message; while the queue is full, wait until some messages are delivered or have failed.
 
-    Whoever hangs here, since the broker is away and no message times out, is ended by the watchdog. Raises KafkaException: the
-    message can never be sent, since it is too large, or the producer is broken.
+    If the broker is away and no message times out, the watchdog ends the process. Raises KafkaException if the message
+    can never be sent: it is too large, or the producer is broken.
     """
     while True:
         try:

@@ -1,8 +1,9 @@
-"""`tollbook ingest`: from `gateway.access` to `usage.events` and `usage.dead`. A shell: it reads, calls `records`, and sends.
+"""`tollbook ingest`: from `gateway.access` to `usage.events` and `usage.dead`. Reads, calls `records`, sends.
 
-The rule that must hold: each partition of `usage.events` gets the ranges of a partition of `gateway.access` in order and
-without a hole. So a failed delivery ends the process, and a group offset is committed only when everything below it has been
-delivered everywhere. Begun again at an earlier offset, the same entries are sent again; land knows them by where they stood.
+The rule that must hold: each partition of `usage.events` gets the ranges of a partition of `gateway.access` in order
+and without gaps. So a failed delivery ends the process, and an offset is committed only after everything below it is
+delivered to every partition. After a restart at an earlier offset the same entries are sent again; land deduplicates
+them by their positions.
 """
 
 import time
@@ -40,33 +41,34 @@ from schemas.halts import Halt, Halted
 from schemas.kafka.topics import MESSAGE_BYTES_MAX
 from schemas.log import AccessPartition
 
-# A statement takes 20 ms to plan, whatever it reads; and what is put together of one batch should find room where that of the one before was
+# A statement takes 20 ms to plan, whatever it reads. The buffers of one batch should fit into the freed memory of the
+# previous one
 # (tollbook/memory.py).
 BATCH_BYTES = 28 << 20
 BATCH_RECORDS = 100_000
 AHEAD_BATCHES = 2
-MESSAGE_BYTES = 4 << 20  # half of what the topics take: compression and headers are not guessed at
-_ONE_RECORD_BYTES = MESSAGE_BYTES_MAX - (64 << 10)  # what the broker counts beside value and headers, generously
+MESSAGE_BYTES = 4 << 20  # half of the topics' limit, which leaves room for headers
+_ONE_RECORD_BYTES = MESSAGE_BYTES_MAX - (64 << 10)  # without a generous allowance for the broker's framing
 _FIRST_BATCH = 200
 COMMIT_AGAIN_S = (
-    5.0  # what was committed amid a rebalance is lost: an idle worker says it again, or its lag would stand for good
+    5.0  # a commit during a rebalance is lost: an idle worker repeats it, or its lag would never reach zero
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """From where to where."""
+    """Source and target topics."""
 
     access: str
     events: str
     dead: str
     events_partitions: int
-    topic_id: str  # of `access`: another id under the same name is another log
+    topic_id: str  # of `access`; another id under the same name is another log
 
 
 @dataclass
 class _InFlight:
-    """A batch that was sent: what is not yet delivered, and the offsets to commit when all is."""
+    """A batch that was sent: the number of undelivered messages, and the offsets to commit afterwards."""
 
     offsets: Mapping[int, int]
     missing: int
@@ -74,15 +76,15 @@ class _InFlight:
 
 
 class BatchStats(NamedTuple):
-    """What one batch was."""
+    """The size of one batch."""
 
     records: int
     entries: int
-    reasons: pa.ChunkedArray  # of the refused ones
+    reasons: pa.ChunkedArray  # of the refusals
 
 
 class Worker:
-    """Owns a consumer and a producer. Drop it after any exception: what was not committed is read again."""
+    """Owns a consumer and a producer. Discard it after any exception: uncommitted records are read again."""
 
     def __init__(
         self,
@@ -95,9 +97,9 @@ class Worker:
         max_refused_percent: Callable[[str], int] = lambda _: 100,
         on_pause: Callable[[Halted], None] = lambda _: None,
     ) -> None:
-        """`decoder_of(format, source)` gives the decoder; `defaults` are format and source of records that do not say.
+        """`decoder_of(format, source)` returns the decoder; `defaults`: format and source of records without such headers.
 
-        `max_refused_percent(source)` as in the catalog. `on_pause` is told of each partition that is not read on.
+        `max_refused_percent(source)` as in the catalog. `on_pause` is called for each partition that is paused.
         """
         self._consumer = consumer
         self._producer = producer
@@ -106,7 +108,7 @@ class Worker:
         self._defaults = defaults
         self._form_checks = FormChecks(max_refused_percent)
         self._on_pause = on_pause
-        self.paused: dict[int, Halted] = {}  # partitions that are not read on
+        self.paused: dict[int, Halted] = {}  # paused partitions
         self._batch_records = _FIRST_BATCH
         self._in_flight: deque[_InFlight] = deque()
         self._committed: dict[int, int] = {}
@@ -114,7 +116,7 @@ class Worker:
         consumer.subscribe([route.access], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
 
     def step(self, timeout_s: float) -> BatchStats | None:
-        """Read, decode and send one batch; None when there was nothing. Raises Halted, KafkaException."""
+        """Read, decode and send one batch; None if there was nothing. Raises Halted, KafkaException."""
         messages = self._consumer.consume(self._batch_records, timeout_s)
         self._producer.poll(0)
         self._settle()
@@ -124,7 +126,7 @@ class Worker:
             return None
         batch = records_of(messages)
         self._batch_records = _next_size(batch)
-        if self.paused:  # some may have been on their way already
+        if self.paused:  # some records may have been prefetched
             batch = batch.where(~np.isin(batch.partitions, list(self.paused)))
         read = self._judge_and_send(batch) if batch.values else []
         while len(self._in_flight) > AHEAD_BATCHES:
@@ -137,7 +139,7 @@ class Worker:
         )
 
     def _judge_and_send(self, batch: Records) -> list[DecodedBatch]:
-        """Decode and send, of each partition what stands before the first record of a source that is paused."""
+        """Decode and send; of each partition only the records before the first one of a paused source."""
         read = self._read(batch)
         bad = [of for of in read.by_source if self._form_checks.judge(of.format, of.source, of.entries, of.refused)]
         if not bad:
@@ -153,7 +155,7 @@ class Worker:
         return self._send_all(before, self._read(before)) if before.values else []
 
     def _pause(self, partition: int, offset: int, of: SourceResult) -> None:
-        """Read no more of a partition. What was committed of it lies before: whoever gets it next begins there."""
+        """Pause a partition. The committed offset lies before the pause: the next owner begins there."""
         if partition in self.paused:
             return
         self._consumer.pause([TopicPartition(self._route.access, partition)])
@@ -164,9 +166,9 @@ class Worker:
         return records.read(batch, self._decoder_of, self.generation_of, defaults=self._defaults)
 
     def _send_all(self, batch: Records, read: DecodedBatch) -> list[DecodedBatch]:
-        """Send; in halves, where refusals with their raw lines would not fit into one message.
+        """Send a batch, in halves if refusals with their raw lines do not fit into one message.
 
-        A single record that does not fit is refused as a whole: what it covers must be in one message of each partition.
+        A single record that does not fit is refused as a whole: its range must be in one message of each partition.
         """
         letter, messages = (
             records.dead_letter_message(read),
@@ -191,11 +193,11 @@ class Worker:
         return [read]
 
     def generation_of(self, partition: int) -> str:
-        """How rows name a partition of `gateway.access`, for good: also told apart from a topic of the same name."""
+        """The permanent name of a partition of `gateway.access` in rows. Differs for a recreated topic of the same name."""
         return AccessPartition(self._route.access, partition, self._route.topic_id).generation
 
     def drain(self, timeout_s: float) -> None:
-        """Wait until all that was sent is delivered, and commit it. Raises Halted when it is not in time."""
+        """Wait until everything sent is delivered, and commit it. Raises Halted on timeout."""
         if self._producer.flush(timeout_s):
             raise Halted(
                 Halt.UNDELIVERED, f"the broker did not take all messages within {timeout_s:g} s; nothing was committed"
@@ -203,7 +205,7 @@ class Worker:
         self._settle()
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the consumer group."""
         self._consumer.close()
 
     def _send(self, topic: str, message: OutgoingMessage, sent: _InFlight) -> None:
@@ -223,7 +225,7 @@ class Worker:
         )
 
     def _settle(self) -> None:
-        """Commit what is delivered, in order. A failed delivery would leave a hole: the process must end."""
+        """Commit delivered batches in order. A failed delivery would leave a gap: the process must end."""
         offsets: dict[int, int] = {}
         while self._in_flight and self._in_flight[0].missing == 0:
             batch = self._in_flight.popleft()
@@ -245,7 +247,7 @@ class Worker:
         self._consumer.commit(offsets=at, asynchronous=True)
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Begin where the group has committed; at the beginning, if that was another topic of the same name, or nothing."""
+        """Start at the group's committed offset; at the beginning if there is none, or it belongs to another topic of that name."""
         begin = []
         for known in consumer.committed(list(partitions), timeout=30):
             low, high = consumer.get_watermark_offsets(known, timeout=30)
@@ -261,13 +263,13 @@ class Worker:
         consumer.incremental_assign(begin)
 
     def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Deliver and commit what was read of them, so that the next owner need not send it again."""
+        """Deliver and commit what was read, so that the next owner need not repeat it."""
         self.drain(timeout_s=30)
         self._forget(partitions)
         consumer.incremental_unassign(list(partitions))
 
     def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Somebody else owns them already; what we sent is known by where it stood."""
+        """Another worker already owns the partitions. What was sent is deduplicated by position."""
         self._forget(partitions)
         consumer.incremental_unassign(list(partitions))
 
@@ -289,13 +291,13 @@ def _paused(partition: str, offset: int, of: SourceResult) -> Halted:
 
 
 def records_of(messages: Sequence[Message]) -> Records:
-    """Columns of messages of `gateway.access`; `map` over methods, since with one line in a message this is what costs."""
+    """The columns of messages of `gateway.access`. Uses `map` over methods, which dominates with one line per message."""
     for message, error in zip(messages, map(Message.error, messages), strict=True):
         if error is not None:
-            if error.code() == KafkaError._AUTO_OFFSET_RESET:  # the library's public name for it
+            if error.code() == KafkaError._AUTO_OFFSET_RESET:  # the public name in the library
                 raise Halted(Halt.RETENTION_GAP, f"{message.topic()}/{message.partition()}: {error.str()}")
             raise KafkaException(error)
-    times = np.array(list(map(Message.timestamp, messages)), np.int64)  # kind, milliseconds
+    times = np.array(list(map(Message.timestamp, messages)), np.int64)  # type, milliseconds
     if (times[:, 0] != TIMESTAMP_LOG_APPEND_TIME).any():
         raise Halted(
             Halt.BAD_TOPIC, f"{messages[0].topic()} keeps the sender's times; set message.timestamp.type=LogAppendTime"
@@ -311,18 +313,18 @@ def records_of(messages: Sequence[Message]) -> Records:
 
 
 def _headers(messages: Sequence[Message]) -> list[Headers]:
-    """The headers of each, asked for once: where the client library has failed on a message, a second answer of it is no list that can be read."""
+    """The headers of each message, requested once: after a failure the client library returns no valid list."""
     found: list[Headers] = []
     left = iter(messages)
     while len(found) < len(messages):
         try:
             found.extend(map(Message.headers, left))
-        except SystemError:  # see wire.headers_of; what came before stays in `found`
+        except SystemError:  # see wire.headers_of; earlier headers stay in `found`
             found.append(UNREADABLE_HEADERS)
     return found
 
 
 def _next_size(batch: Records) -> int:
-    """How many records make about BATCH_BYTES, by those that came."""
+    """The number of records that make about BATCH_BYTES, by the average of this batch."""
     average = max(1, sum(map(len, filter(None, batch.values))) // len(batch.values))
     return max(1, min(BATCH_RECORDS, BATCH_BYTES // average))
