@@ -58,7 +58,10 @@ def attribution(catalog: Catalog) -> Attribution:
 
 
 def source_rules(catalog: Catalog, source: str, received_at: datetime | None) -> SourceRules:
-    """The rules of a source. A source that is not in the catalog may not tag. Without a time of receipt there are no limits."""
+    """The rules of a source. A source that is not in the catalog may not tag.
+
+    Without a time of receipt there are no time limits.
+    """
     known = _source(catalog, source)
     limits = time_limits(catalog, source)
     fields = known.fields.named() if known.fields else None

@@ -75,7 +75,7 @@ class PolicyCheck:
         con.execute(f"CREATE TEMP VIEW addresses AS {statements.text('addresses')}")
 
     def marks(self, rows: pa.Table, accepted: pa.ChunkedArray) -> pa.DictionaryArray:
-        """One of OUTSIDE for each row that lies outside its policy, else null. `rows`: policy, client_ip, line of events.sql."""
+        """One of OUTSIDE for each row outside its policy, else null. `rows`: policy, client_ip, line of events.sql."""
         codes = np.full(rows.num_rows, -1, np.int32)
         here = np.flatnonzero(pc.and_(pc.is_valid(rows["policy"]), accepted).to_numpy(zero_copy_only=False))
         if len(here):

@@ -17,7 +17,10 @@ from schemas.tables import CODED
 
 
 class Routing:
-    """The routes of one source. `names`: (pattern, name), first match wins. `own`: the owner of lines without a credential."""
+    """The routes of one source.
+
+    `names`: pairs of pattern and name, of which the first match wins. `own`: the owner of lines without a credential.
+    """
 
     def __init__(
         self, names: Sequence[tuple[str, str]], own: str | None, own_routes: Sequence[str] | None = None

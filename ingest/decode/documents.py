@@ -37,7 +37,7 @@ class DocumentRecord(NamedTuple):
 
 
 class _Brackets(NamedTuple):
-    """Brackets outside strings, in order: positions, whether they open, the depth before each; and the positions of commas."""
+    """Brackets outside strings, in order: position, whether it opens, depth before it; and positions of commas."""
 
     at: I64
     opens: npt.NDArray[np.bool_]

@@ -131,10 +131,10 @@ def _count(refused: pa.Table, reasons: pa.Array) -> int:
 
 
 class PausingLog:
-    """A log of one source that ends where too many entries are refused for their form. `paused` says why; None: it continues.
+    """A log of one source that ends where too many entries are refused for their form.
 
-    Entries of a window that is bad but not full wait until more come; if the log `ends`, they are judged as they are.
-    Not thread-safe.
+    `paused` says why; None: the log continues. Entries of a window that is bad but not full wait until more come; if
+    the log `ends`, they are judged as they are. Not thread-safe.
     """
 
     def __init__(self, log: Log, format_name: str, max_percent: int, *, ends: bool) -> None:

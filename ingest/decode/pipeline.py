@@ -115,7 +115,7 @@ class Decoded(NamedTuple):
 
 
 def prepare(format_name: str) -> None:
-    """Load the JSON scan for a format, in half a second, so that the first lines do not wait. For a background thread."""
+    """Load the JSON scan for a format, in half a second, so that the first lines do not wait. For a thread."""
     members = field_layout.layout_of(format_name)
     if members is not None:
         json_scan.load(members)
@@ -226,7 +226,7 @@ class Decoder:
         return LineBounds(np.clip(spans, *_TIMES_US, out=spans), context, self._eras)
 
     def _numbered(self, keys: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-        """0: the record has no key. 1: its key is no partner, so that no line is accepted. Else the number of the owner."""
+        """0 without a record key, 1 for a key that is no partner (no line is accepted), else the owner's number."""
         number: npt.NDArray[np.int64] = (
             pc.index_in(keys, value_set=self._owners).fill_null(-1).to_numpy().astype(np.int64) + 2
         )

@@ -49,8 +49,8 @@ class Statements:
     def run(self, name: str, over: Mapping[str, str] = _NONE) -> pa.Table:
         """What the statement `name` gives. What it reads was given, or is among `over`.
 
-        `over`: statements by the names under which it reads them, each after those that it reads itself. They are no views, since
-        each view is planned where it is created, with all that it reads.
+        `over`: statements by the names under which it reads them, each after those that it reads itself. They are no
+        views, since each view is planned where it is created, with all that it reads.
         """
         if name not in self._planned:
             named = ", ".join(f"{view} AS NOT MATERIALIZED (\n{statement})" for view, statement in over.items())

@@ -79,7 +79,7 @@ class TemplateCache:
     def decode(
         self, framed: Lines, origin: LineOrigin, bounds: LineBounds, read: Callable[[Lines], tuple[pa.Table, pa.Table]]
     ) -> tuple[pa.Table, pa.Table]:
-        """Events and refusals of `framed` in log order. The result is that of `read` for all lines, but `read` gets only few."""
+        """Events and refusals of `framed` in log order: the same as `read` gives for all lines, but `read` gets few."""
         if self._paused_blocks:
             self._paused_blocks -= 1
             return read(framed)
@@ -155,7 +155,7 @@ class TemplateCache:
         lines: "_BlockArrays",
         origin: LineOrigin,
     ) -> pa.Table:
-        """All events in log order: `decoded`, where the entries of a line are in order, and those of the lines `copied`."""
+        """All events in log order: `decoded`, in which the entries of a line are in order, and the lines `copied`."""
         entry, others = found.entry[copied], decoded.num_rows
         position = np.concatenate([lines.position[copied], decoded["position"].to_numpy()])
         order = np.argsort(position, kind="stable")

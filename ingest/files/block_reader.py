@@ -115,7 +115,10 @@ def _damage_explained(text: BinaryIO, name: str) -> Generator[None]:
 
 
 class LongLine(NamedTuple):
-    """A line that exceeds a document: its first bytes, size and hash without the line end, last bytes, length, and whether it ends."""
+    """A line that exceeds a document: its first and last bytes, its length, and whether it ends.
+
+    `size` and `sha256` are those of the line without its line end.
+    """
 
     head: bytes
     size: int
@@ -139,9 +142,9 @@ class ReadBlock(NamedTuple):
 
 
 def read_blocks(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Generator[ReadBlock]:
-    """The text from `start` to its end, in blocks of a buffer's size. A longer line gets a block of up to a document's size.
+    """The text from `start` to its end, in blocks of a buffer's size.
 
-    Raises UnreadableFile for a truncated or damaged file.
+    A longer line gets a block of up to a document's size. Raises UnreadableFile for a truncated or damaged file.
     """
     rest, at_end = _NOTHING, False
     while not at_end:

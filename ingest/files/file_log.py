@@ -142,7 +142,7 @@ class FileLog:
         return _Decoding(fetched, self._position)
 
     def _identified(self, files: Sequence[Path], known: Sequence[KnownFile]) -> Iterator[IdentifiedFile]:
-        """Each file with its fingerprint. Of several copies of one log the longest is kept, in the place of the first."""
+        """Each file with its fingerprint. Of several copies of one log, the longest takes the place of the first."""
         found: dict[str, IdentifiedFile] = {}
         for path in files:
             try:
@@ -157,7 +157,7 @@ class FileLog:
         yield from found.values()
 
     def _distinguished(self, found: dict[str, IdentifiedFile], new: IdentifiedFile) -> IdentifiedFile | None:
-        """`new` with a fingerprint of its own; None if it is a copy of a log in `found`, where the longer copy stays."""
+        """`new` with a fingerprint of its own; None if it is a copy of a log in `found`, which keeps the longer copy."""
         other = found[new.generation]
         size = fingerprint.text_bytes(new.path)
         try:
@@ -223,7 +223,7 @@ class FileLog:
             self._position = already + path.stat().st_size
 
     def _is_whole(self, path: Path, line: bytes) -> bool:
-        """Whether to read a last line without newline. Otherwise it waits; in a log at rest an incomplete line is refused."""
+        """Whether to read a last line without newline. Else it waits; in a log at rest an incomplete line is refused."""
         if self._is_at_rest(path) or is_complete_json(line):
             return True
         self.waiting[str(path)] = len(line)

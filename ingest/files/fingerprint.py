@@ -63,7 +63,7 @@ def identify(path: Path, known: Sequence[KnownFile]) -> IdentifiedFile:
 
 
 def distinguished(first: IdentifiedFile, second: IdentifiedFile) -> IdentifiedFile | None:
-    """`second` with another fingerprint if only its beginning equals `first`; None if one is a copy or a prefix of the other."""
+    """`second` with another fingerprint if only its beginning equals `first`; None if one is a prefix of the other."""
     size = min(text_bytes(first.path), text_bytes(second.path))
     if _tail(first.path, size)[1] == _tail(second.path, size)[1]:
         return None
@@ -107,7 +107,7 @@ def changed(path: Path) -> str:
 
 
 def _named_by(path: Path, head_bytes: int) -> IdentifiedFile:
-    """The fingerprint of the first `head_bytes`; of a shorter file, of its complete lines, or of all of it if it has none."""
+    """The fingerprint of the first `head_bytes`; of a shorter file, of its complete lines, if it has any."""
     head = _head(path, head_bytes)
     if len(head) < head_bytes:
         head = head[: head.rfind(b"\n") + 1] or head

@@ -111,7 +111,7 @@ class FollowLog:
             self._log.start(self)
 
     def _end_pass(self) -> None:
-        """Everything found is read. Problems that may pass (a copy still being written) are reported at the second time."""
+        """Everything found is read. A problem that may pass (a copy still being written) is reported the second time."""
         assert self._log is not None, "something was read"
         self._log.close()
         self._waiting |= self._log.waiting

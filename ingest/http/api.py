@@ -332,7 +332,7 @@ class _RequestBody:
                 yield chunk
 
     async def drained(self) -> bool:
-        """Read and drop the rest, so that a client that is still sending sees the response. Returns whether that was all."""
+        """Read and drop the rest, so that a client that is still sending sees the response; whether that was all."""
         if self.given_up:
             return False
         before = self.size

@@ -45,7 +45,7 @@ def owner(token: str, keys: Mapping[str, tuple[Producer, ApiKey]], now: datetime
 
 
 def with_key(text: str, producer_id: str, key: ApiKey) -> str:
-    """The producers file with one more key; every other byte stays. Raises BadProducers where the key cannot be added."""
+    """The producers file with one more key; every other byte stays. Raises BadProducers if it cannot be added."""
     known = [producer.id for producer in parsed(text).producers]
     if producer_id not in known:
         raise BadProducers(f"there is no producer {producer_id!r}; there are: {', '.join(known)}")

@@ -76,7 +76,7 @@ class Unpacker:
         self.size = 0
 
     def feed(self, data: bytes) -> int:
-        """Add a chunk; returns by how much the text has grown. Raises BadEncoding, TooLarge: then nothing more is unpacked."""
+        """Add a chunk; returns by how much the text has grown. After BadEncoding or TooLarge nothing more is unpacked."""
         before = self.size
         self._packed += len(data)
         if self._packed > EXPANDED_BYTES_MAX:
@@ -132,7 +132,7 @@ def lines_of(body: bytes, shape: BodyShape) -> bytes:
 
 
 def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
-    """The CloudEvents attributes of `ce-` headers (binary mode). Raises MalformedBody if one is not percent-encoded UTF-8."""
+    """The CloudEvents attributes of `ce-` headers. Raises MalformedBody if one is not percent-encoded UTF-8."""
     attributes = {}
     for name, value in headers.items():
         if name.startswith("ce-") and name != "ce-data" and _ATTRIBUTE.fullmatch(name[3:]):

@@ -1,4 +1,4 @@
-"""Delivery to `gateway.access`: a request is accepted when the broker has confirmed all its records, not when they are sent.
+"""Delivery to `gateway.access`: a request is accepted when the broker has confirmed all its records.
 
 A record that was given up may still be in the topic. Its sender is told to retry; the events are deduplicated by id.
 """

@@ -58,7 +58,7 @@ class Client(_Model):
 
 
 class Issuer(_Model):
-    """An issuer of tokens: audience, algorithms and the location of its keys. None of this is ever taken from a token."""
+    """An issuer of tokens: audience, algorithms, location of its keys. None of this is ever taken from a token."""
 
     issuer: str = Field(min_length=1, max_length=512)
     audience: str = Field(min_length=1, max_length=512)
@@ -142,7 +142,7 @@ class Producers(_Model):
 
 
 def parsed(text: str) -> Producers:
-    """The producers of a YAML text, in which every scalar is first read as text. Raises BadProducers with all reasons."""
+    """The producers of a YAML text, in which every scalar is read as text. Raises BadProducers with all reasons."""
     try:
         document = reading.read(text)
     except reading.BadYaml as exc:

@@ -80,7 +80,7 @@ class SourceDecoder(NamedTuple):
 
 
 class SourceResult(NamedTuple):
-    """The result of one format and source: the rows of its records in the batch, the entries, and the refusals (DEAD)."""
+    """The result of one format and source: rows of its records in the batch, entries, and refusals (DEAD)."""
 
     format: str
     source: str
@@ -113,7 +113,11 @@ class OutgoingMessage(NamedTuple):
 
 
 class _RecordGroup(NamedTuple):
-    """Records that are decoded together: rows in the batch; for those from a file or request, its name and the byte position."""
+    """Records that are decoded together.
+
+    `rows`: their rows in the batch. `files` and `requests`: the name and the byte position of a record from a file or
+    request.
+    """
 
     rows: list[int]
     files: dict[int, tuple[str, int]]
@@ -336,7 +340,7 @@ def _bad_header(fields: Mapping[str, bytes | None]) -> str | None:
 
 
 def _named(fields: Mapping[str, bytes | None], name: str) -> tuple[str, int] | None:
-    """The file or request of a record and the position in it, if the sender gave them (`tollbook load`, `tollbook serve`)."""
+    """The file or request of a record and the position in it, if the sender (`load`, `serve`) gave them."""
     position = fields.get("position")
     return (_text(fields[name]), int(position)) if position else None
 
@@ -422,7 +426,7 @@ def _located(
     files: Mapping[int, tuple[str, int]],
     generations: Mapping[int, str],
 ) -> pa.Table:
-    """`rows` with the coordinates of their records (generation, position = offset, item = rank) and final derived ids."""
+    """`rows` with the coordinates of their records (generation, position = offset, item = rank) and final ids."""
     numbers = np.array(list(generations))
     codes = np.searchsorted(numbers, records.partitions[place.row]).astype(np.int32)
     generation = pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(generations.values()), pa.string()))

@@ -97,7 +97,7 @@ class Worker:
         max_refused_percent: Callable[[str], int] = lambda _: 100,
         on_pause: Callable[[Halted], None] = lambda _: None,
     ) -> None:
-        """`decoder_of(format, source)` returns the decoder; `defaults`: format and source of records without such headers.
+        """`decoder_of(format, source)` returns the decoder; `defaults` apply to records without such headers.
 
         `max_refused_percent(source)` as in the catalog. `on_pause` is called for each partition that is paused.
         """
@@ -193,7 +193,7 @@ class Worker:
         return [read]
 
     def generation_of(self, partition: int) -> str:
-        """The permanent name of a partition of `gateway.access` in rows. Differs for a recreated topic of the same name."""
+        """The permanent name of a partition of `gateway.access` in rows. A recreated topic has another name."""
         return AccessPartition(self._route.access, partition, self._route.topic_id).generation
 
     def drain(self, timeout_s: float) -> None:
@@ -247,7 +247,7 @@ class Worker:
         self._consumer.commit(offsets=at, asynchronous=True)
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Start at the group's committed offset; at the beginning if there is none, or it belongs to another topic of that name."""
+        """Start at the group's committed offset; at the beginning if it has none, or one of another topic."""
         begin = []
         for known in consumer.committed(list(partitions), timeout=30):
             low, high = consumer.get_watermark_offsets(known, timeout=30)
@@ -291,7 +291,7 @@ def _paused(partition: str, offset: int, of: SourceResult) -> Halted:
 
 
 def records_of(messages: Sequence[Message]) -> Records:
-    """The columns of messages of `gateway.access`. Uses `map` over methods, which dominates with one line per message."""
+    """The columns of messages of `gateway.access`. `map` over methods is faster, with one line per message."""
     for message, error in zip(messages, map(Message.error, messages), strict=True):
         if error is not None:
             if error.code() == KafkaError._AUTO_OFFSET_RESET:  # the public name in the library

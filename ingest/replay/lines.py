@@ -92,7 +92,7 @@ def _same(block: Lines, positions: pa.Array, sought: Mapping[int, str]) -> Lines
 
 
 def _by_layout(block: Lines, lines: Lines, prefix: str, before: str | None) -> list[LinesOfLayout]:
-    """The `lines` of a block, split where the columns change. The last part, possibly empty, continues after the block."""
+    """The `lines` of a block, split where the columns change. The last part, possibly empty, continues."""
     headers = block.lines.filter(pc.starts_with(block.lines["line"], prefix))
     layouts = [before, *headers["line"].to_pylist()]
     at = lines.lines["position"].to_numpy()
@@ -109,7 +109,7 @@ def _in_order(pieces: Sequence[Lines]) -> Lines:
 
 
 def sha256(lines: pa.ChunkedArray) -> list[set[str]]:
-    """The hashes of each line: with client addresses shortened, as dead letters have it now, and of the original line."""
+    """The hashes of each line: with client addresses shortened, as dead letters have it, and unchanged."""
     with statements.connect() as con:
         con.register("lines", pa.table({"line": lines}))
         found = con.sql(statements.text("hashes")).to_arrow_table()

@@ -31,7 +31,7 @@ _IN_TIME = (
 
 
 class Entries(NamedTuple):
-    """Entries with coordinates, as schemas.tables.FRESH_EVENTS and DEAD; `changed`: offsets that have another record now."""
+    """Entries with coordinates, as FRESH_EVENTS and DEAD; `changed`: offsets that have another record now."""
 
     events: pa.Table
     refused: pa.Table
@@ -65,7 +65,10 @@ def from_text(letters: pa.Table, how: SourceDecoder) -> Entries:
 def from_records(
     letters: pa.Table, records: Records, how: SourceDecoder, generation: str, named: tuple[str, str]
 ) -> Entries:
-    """All entries of one partition's records, decoded as `named` (format, source). `letters`: those to find, in order."""
+    """All entries of one partition's records, decoded as `named` (format, source).
+
+    `letters`: the entries to find, in order.
+    """
     again = decode_again(records, how, generation, *named)
     if again is None:
         return NONE._replace(changed=pa.array(records.offsets))
@@ -75,7 +78,7 @@ def from_records(
 
 
 def _is_enough(letters: pa.Table, how: SourceDecoder) -> pa.ChunkedArray:
-    """Letters whose text may be enough. Keys that name partners, and lines that define columns, are only in the record."""
+    """Letters whose text may be enough. Keys that name partners, and column headers, are only in the record."""
     possible = not how.key_is_partner and how.decoder.layout_prefix is None
     reasons = pa.array(_IN_TIME if possible else (), pa.string())
     return pc.and_(letters["is_whole"], pc.is_in(letters["reason"], value_set=reasons))

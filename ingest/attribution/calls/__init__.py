@@ -6,7 +6,7 @@ _UNSAID = "unsaid"
 
 
 def statement(format_name: str) -> str:
-    """The SQL that reads action and resource from a format's entries; for formats that do not log them, both are unknown."""
+    """The SQL that reads action and resource from a format's entries. Formats that log neither give unknown ones."""
     own = resources.files("ingest.attribution.calls").joinpath(f"{format_name}.sql")
     return own.read_text() if own.is_file() else _text(_UNSAID)
 
