@@ -2,13 +2,13 @@
 
 from importlib import resources
 
-_UNSAID = "unsaid"
+_NOT_LOGGED = "not_logged"
 
 
 def statement(format_name: str) -> str:
     """The SQL that reads action and resource from a format's entries. Formats that log neither give unknown ones."""
     own = resources.files("ingest.attribution.calls").joinpath(f"{format_name}.sql")
-    return own.read_text() if own.is_file() else _text(_UNSAID)
+    return own.read_text() if own.is_file() else _text(_NOT_LOGGED)
 
 
 def macros() -> str:

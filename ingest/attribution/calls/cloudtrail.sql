@@ -1,6 +1,7 @@
--- cloudtrail: the action is eventSource and eventName, where IAM calls it otherwise by the macros of ingest/attribution/calls/macros.sql; the
--- resource is that of `resources`, else made of the request's parameters.
--- Source: "CloudTrail record contents" (AWS CloudTrail user guide), "Policy actions for Amazon S3" and "Required permissions for
+-- cloudtrail: the action is eventSource and eventName, or its IAM name from ingest/attribution/calls/macros.sql. The
+-- resource is that of `resources`, else derived from the request's parameters.
+-- Source: "CloudTrail record contents" (AWS CloudTrail user guide), "Policy actions for Amazon S3" and "Required
+-- permissions for
 -- Amazon S3 API operations" (Amazon S3 user guide), "Actions, resources, and condition keys for AWS Lambda" (service
 -- authorization reference).
 -- in:  judged(entry, policy, client_ip, line)
@@ -45,7 +46,7 @@ SELECT
         ELSE service || ':' || operation
     END AS action,
     CASE
-        -- Deletes many objects, and the record does not say which.
+        -- Deletes many objects that the record does not list.
         WHEN service = 's3' AND operation = 'DeleteObjects' THEN NULL
         WHEN service = 's3' AND key IS NOT NULL THEN coalesce(
             list_filter(resources, lambda x: x.type = 'AWS::S3::Object')[1].ARN,
@@ -62,7 +63,7 @@ SELECT
                 ELSE 'arn:' || aws_partition(region) || ':lambda:' || region || ':' || account || ':function:' || called
             END
         )
-        -- Of several it is not said which one the policy has to allow.
+        -- With several resources, the record does not tell which one the policy must allow.
         WHEN len(resources) = 1 THEN resources[1].ARN
     END AS resource
 FROM named

@@ -1,8 +1,10 @@
--- What AWS calls things in its policies. Run once per connection. Sources: "Policy actions for Amazon S3", "Required permissions
--- for Amazon S3 API operations", "Amazon S3 server access log format" (Amazon S3 user guide); "Actions, resources, and condition
+-- Names that AWS uses in policies. Run once per connection. Sources: "Policy actions for Amazon S3", "Required
+-- permissions
+-- for Amazon S3 API operations", "Amazon S3 server access log format" (Amazon S3 user guide); "Actions, resources, and
+-- condition
 -- keys" of AWS Lambda, Amazon CloudWatch and Amazon SES (service authorization reference).
 
--- The service prefix of an action, of the host that CloudTrail names as eventSource.
+-- The service prefix of an action, from the host in CloudTrail's eventSource.
 CREATE OR REPLACE TEMP MACRO iam_service(event_source) AS CASE split_part(event_source, '.', 1)
     WHEN 'monitoring' THEN 'cloudwatch'
     WHEN 'email' THEN 'ses'
@@ -10,14 +12,14 @@ CREATE OR REPLACE TEMP MACRO iam_service(event_source) AS CASE split_part(event_
     ELSE split_part(event_source, '.', 1)
 END;
 
--- The partition that a region lies in.
+-- The partition of a region.
 CREATE OR REPLACE TEMP MACRO aws_partition(region) AS CASE
     WHEN starts_with(region, 'cn-') THEN 'aws-cn'
     WHEN starts_with(region, 'us-gov-') THEN 'aws-us-gov'
     ELSE 'aws'
 END;
 
--- The action that allows an operation of S3. Operations that are not named here are allowed by an action of their own name.
+-- The action that allows an S3 operation. Operations not listed here have an action of the same name.
 CREATE OR REPLACE TEMP MACRO s3_action(operation, of_version) AS CASE
     WHEN operation IN ('ListObjects', 'ListObjectsV2', 'HeadBucket') THEN 'ListBucket'
     WHEN operation = 'ListObjectVersions' THEN 'ListBucketVersions'
@@ -41,7 +43,7 @@ CREATE OR REPLACE TEMP MACRO s3_action(operation, of_version) AS CASE
     ELSE operation
 END;
 
--- The operation that a server access log of S3 writes as REST.method.kind; NULL for those that are not told apart there.
+-- The operation that an S3 server access log writes as REST.method.kind; NULL if several operations share the text.
 CREATE OR REPLACE TEMP MACRO s3_logged_operation(logged) AS CASE logged
     WHEN 'REST.GET.OBJECT' THEN 'GetObject'
     WHEN 'REST.HEAD.OBJECT' THEN 'HeadObject'
@@ -71,7 +73,7 @@ CREATE OR REPLACE TEMP MACRO s3_logged_operation(logged) AS CASE logged
     WHEN 'REST.GET.SERVICE' THEN 'ListBuckets'
 END;
 
--- The action that allows an operation of Lambda: CloudTrail writes the version of the API behind most names.
+-- The action that allows a Lambda operation. CloudTrail appends the API version to most names.
 CREATE OR REPLACE TEMP MACRO lambda_action(operation) AS CASE
     WHEN operation IN ('Invoke', 'InvokeAsync', 'InvokeWithResponseStream') THEN 'InvokeFunction'
     ELSE regexp_replace(operation, '\d{8}(?:v\d+)?$', '')

@@ -1,10 +1,11 @@
 -- apache: Apache HTTP Server access logs: common and combined, also with a virtual host before them (vhost_combined) or
 -- more fields after them.
--- Fields: %h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i", each quoted one with \" and \\ for what would end it.
--- Units: the time is the start of the request (1 s); bytes of a response without headers, '-' for none; neither the size of
---   a request nor a duration is logged.
+-- Fields: %h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"; quotes and backslashes in quoted fields are escaped.
+-- Units: the time is the start of the request (1 s); bytes of a response without headers, '-' for none. The log has
+-- neither
+--   the size of a request nor its duration.
 -- Id: none, always derived.
--- Identity: %u (consumer; not on 401, where it is only a claim).
+-- Identity: %u (consumer; not with status 401, where it is only a claim).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH cut AS (

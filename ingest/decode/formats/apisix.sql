@@ -1,13 +1,18 @@
--- apisix: Apache APISIX logger plugins (kafka-logger, http-logger, syslog, file-logger …), one JSON object or one array a line.
--- Fields: the default entry of APISIX 2 and 3; a log_format of one's own is read where it keeps the names, and needs
---   @timestamp (or start_time). meta_format origin writes HTTP text without time, status and sizes: no request.
--- Units: start_time in ms since the epoch, @timestamp RFC 3339 with a zone; latency in ms (older: the sum of apisix_latency
+-- apisix: Apache APISIX logger plugins (kafka-logger, http-logger, syslog, file-logger …), one JSON object or one array
+-- a line.
+-- Fields: the default entry of APISIX 2 and 3. A custom log_format works if it keeps the names; it needs @timestamp (or
+--   start_time). meta_format origin writes HTTP text without time, status and sizes, which is refused.
+-- Units: start_time in ms since the epoch, @timestamp RFC 3339 with a zone; latency in ms (older: the sum of
+-- apisix_latency
 --   and upstream_latency); sizes in bytes with headers.
--- Id: none, always derived: the request-id plugin keeps an id that the client sends.
--- Varying: epoch start_time, time @timestamp, address client_ip, latency_ms latency, latency_part apisix_latency, latency_part upstream_latency
--- Varying: unread request/uri, unread request/headers/host, unread host, request_bytes request/size, response_bytes response/size
--- Identity: consumer.username, in a log_format of one's own consumer_name (consumer); present only where a plugin has
---   authenticated the request.
+-- Id: none, always derived: the request-id plugin accepts ids from clients.
+-- Varying: epoch start_time, time @timestamp, address client_ip, latency_ms latency, latency_part apisix_latency,
+-- latency_part upstream_latency
+-- Varying: unread request/uri, unread request/headers/host, unread host, request_bytes request/size, response_bytes
+-- response/size
+-- Identity: consumer.username, in a custom log_format consumer_name (consumer); present only if a plugin has
+-- authenticated
+--   the request.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -24,7 +29,7 @@ parsed AS (
         position,
         item,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "start_time": "VARCHAR", "@timestamp": "VARCHAR", "client_ip": "VARCHAR", "route_id": "VARCHAR",
             "service_id": "VARCHAR", "latency": "VARCHAR", "apisix_latency": "VARCHAR", "upstream_latency": "VARCHAR",

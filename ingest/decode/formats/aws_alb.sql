@@ -1,11 +1,14 @@
--- aws_alb: access logs of AWS Application Load Balancers, and of classic load balancers (the same without the leading type).
--- Fields: [type,] time, load balancer, client:port, target:port, three processing times, load balancer's and target's status,
---   received and sent bytes, "request"; what follows is not read, so a longer line does no harm.
--- Units: time when the response was sent, UTC, 1 us; latency is the sum of the three times (s), absent when one is -1; bytes
+-- aws_alb: access logs of AWS Application Load Balancers, and of classic load balancers (the same without the leading
+-- type).
+-- Fields: [type,] time, load balancer, client:port, target:port, three processing times, load balancer's and target's
+-- status,
+--   received and sent bytes, "request". Later fields are ignored.
+-- Units: time when the response was sent, UTC, 1 us; latency is the sum of the three times (s), absent if one is -1;
+-- bytes
 --   with headers, of a WebSocket those of the whole connection.
--- Id: none, derived. trace_id is passed on from the client, conn_trace_id names a connection.
--- Identity: none; the load balancer logs none, so nobody can be billed from this log alone: meter at the gateway behind it.
--- A connection of a TCP or SSL listener (classic) is no request.
+-- Id: none, derived. trace_id comes from the client, conn_trace_id identifies a connection.
+-- Identity: none. The load balancer logs none, so this log alone cannot be billed: meter at the gateway behind it.
+-- A connection of a TCP or SSL listener (classic) is not a request.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH quoted AS (
@@ -14,7 +17,7 @@ WITH quoted AS (
 ),
 
 fields AS (
-    -- head: the fields before the request, from the time on, and an empty one
+    -- head: the fields from the time to the request, and an empty one
     SELECT
         position,
         line,
@@ -31,7 +34,7 @@ named AS (
         has_request AND len(head) = 12 AND starts_with(head[1], '2') AS is_whole,
         head[1] AS time_text,
         head[2] AS balancer,
-        -- An IPv6 client may stand without brackets: its port is what follows the last colon.
+        -- An IPv6 client may lack brackets: its port follows the last colon.
         regexp_extract(head[3], '^(.*):\d+$', 1) AS client,
         head[5:7] AS seconds,
         head[8] AS status_text,

@@ -1,14 +1,17 @@
--- aws_apigw: AWS API Gateway access logs of REST, HTTP and WebSocket stages. The stage's format string decides the
--- shape: JSON, CLF, CSV and XML as AWS documents them, and "key: value" text; also the CloudWatch Logs subscription
--- envelope, each of whose log events is an entry.
--- Fields: $context variables; every value is a string and '-' means absent, for numbers as well.
+-- aws_apigw: AWS API Gateway access logs of REST, HTTP and WebSocket stages. The stage's format string determines the
+-- form: JSON, CLF, CSV and XML as AWS documents them, and "key: value" text; also the CloudWatch Logs subscription
+-- envelope, in which each log event is an entry.
+-- Fields: $context variables. Every value is a string, and '-' means absent, also for numbers.
 -- Units: requestTimeEpoch in ms, requestTime in CLF form (1 s); responseLatency in ms; responseLength in bytes of
 --   payload. API Gateway does not log the size of a request.
--- Id: extendedRequestId. requestId is safe only on HTTP and WebSocket stages (routeKey), where it is the same; a client
---   of a REST stage can set it by x-amzn-RequestId, and could so hide its own calls as resends: there it is derived.
--- Varying: id extendedRequestId, id requestId, epoch requestTimeEpoch, unread requestTime, unread path, unread domainName
+-- Id: extendedRequestId. requestId is safe only on HTTP and WebSocket stages (routeKey), where it is the same. A client
+-- of
+--   a REST stage can set it by x-amzn-RequestId, and could hide its calls as duplicates: there the id is derived.
+-- Varying: id extendedRequestId, id requestId, epoch requestTimeEpoch, unread requestTime, unread path, unread
+-- domainName
 -- Varying: response_bytes responseLength, latency_ms responseLatency, address ip, address sourceIp
--- Identity: apiKeyId (api_key) > userArn > caller (iam) > iss (oidc, with azp, client_id or sub) > principalId (consumer).
+-- Identity: apiKeyId (api_key) > userArn > caller (iam) > iss (oidc, with azp, client_id or sub) > principalId
+-- (consumer).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -37,7 +40,7 @@ parsed AS (
         position,
         item,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "requestId": "VARCHAR", "extendedRequestId": "VARCHAR", "apiId": "VARCHAR", "ip": "VARCHAR",
             "sourceIp": "VARCHAR", "caller": "VARCHAR", "userArn": "VARCHAR", "apiKeyId": "VARCHAR",
@@ -47,7 +50,7 @@ parsed AS (
             "responseLength": "VARCHAR", "responseLatency": "VARCHAR", "domainName": "VARCHAR",
             "messageType": "VARCHAR", "owner": "VARCHAR", "logEvents": "VARCHAR"
         }') END AS r,
-        -- Text shapes: fields in the order of AWS's documented CLF and CSV format strings.
+        -- Text forms: fields in the order of AWS's documented CLF and CSV format strings.
         CASE
             WHEN starts_with(line, '{') THEN NULL
             WHEN starts_with(line, '<request ') AND regexp_matches(line, '</request>\s*$') THEN struct_pack(

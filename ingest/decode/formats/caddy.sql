@@ -1,19 +1,22 @@
--- caddy: Caddy 2 access logs, one JSON object a line.
--- Fields: records of a logger below http.log.access with the message "handled request"; the server's other messages share
---   the stream and are no requests.
--- Units: ts in s since the epoch (the end of the request; also as RFC 3339 with a zone); duration in s as a number; bytes_read
+-- caddy: Caddy 2 access logs, one JSON object per line.
+-- Fields: records of a logger below http.log.access with the message "handled request". The server's other messages are
+-- in
+--   the same stream and are not requests.
+-- Units: ts in s since the epoch (the end of the request; also as RFC 3339 with a zone); duration in s as a number;
+-- bytes_read
 --   and size in bytes of the bodies, without headers. Status 0: nothing was written.
--- Id: uuid, where a site adds it (log_append uuid {http.request.uuid}): Caddy makes it. Otherwise derived.
--- Varying: time_cut ts, id uuid, latency_s duration, request_bytes bytes_read, response_bytes size, unread request/uri, unread request/host
+-- Id: uuid, if a site adds it (log_append uuid {http.request.uuid}): Caddy generates it. Otherwise derived.
+-- Varying: time_cut ts, id uuid, latency_s duration, request_bytes bytes_read, response_bytes size, unread request/uri,
+-- unread request/host
 -- Varying: address request/client_ip, address request/remote_ip, address request/remote_addr
--- Identity: user_id (consumer; not on 401).
+-- Identity: user_id (consumer; not with status 401).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH parsed AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "logger": "VARCHAR", "msg": "VARCHAR", "ts": "VARCHAR", "duration": "VARCHAR", "size": "VARCHAR",
             "bytes_read": "VARCHAR", "status": "VARCHAR", "user_id": "VARCHAR", "uuid": "VARCHAR",
@@ -37,7 +40,7 @@ SELECT
     present(r.uuid) AS event_id,
     TRUE AS id_is_safe,
     present(r.ts) AS time_text,
-    -- Beyond the microsecond ts is noise of a double: it is cut, so that no instant moves forward.
+    -- Decimals of ts beyond microseconds are noise of a double. They are truncated, so that no time moves forward.
     CASE
         WHEN contains(r.ts, ':') THEN iso_time_us(r.ts)
         WHEN contains(r.ts, '.') THEN epoch_number_us(left(r.ts, strpos(r.ts, '.') + 6))

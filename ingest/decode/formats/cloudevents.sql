@@ -1,13 +1,19 @@
--- cloudevents: CloudEvents 1.0 in JSON, one event a line or an array of them (a batch, [] is one without events), as OpenMeter's
--- clients send them.
--- Fields: id, source, subject, time, specversion; of data, where it is an object: method, path, route, status_code,
---   request_bytes, response_bytes, latency_ms. Other data is the business of who made it.
--- Units: time RFC 3339; bytes, ms. Numbers are JSON numbers: bytes whole and written as digits (1.0 and 1e3 are refused, -0 is 0).
--- Strict: at most 64 KiB an event, 32 levels, 256 fields; no name twice; specversion 1.0; of a source with `event_types` in the
---   catalog only those types. Nothing is guessed: what is not exactly so is refused with a reason of its own.
--- Id: id is unique within its source, so the event's is "<source> <id>", or its SHA-256 where that is longer than 128 characters.
---   The producer chooses it and must make it anew for each event: take events from producers of your own, not from who pays.
--- Varying: id_behind id, time time, unread data/path, request_bytes data/request_bytes, response_bytes data/response_bytes
+-- cloudevents: CloudEvents 1.0 in JSON, one event per line or an array of events (a batch; [] has no events), as sent
+-- by
+-- OpenMeter's clients.
+-- Fields: id, source, subject, time, specversion; of data, if it is an object: method, path, route, status_code,
+--   request_bytes, response_bytes, latency_ms. Other data is ignored.
+-- Units: time RFC 3339; bytes, ms. Numbers are JSON numbers; bytes are whole and written as digits (1.0 and 1e3 are
+-- refused,
+--   -0 is 0).
+-- Strict: at most 64 KiB per event, 32 levels, 256 fields; no duplicate names; specversion 1.0; for a source with
+--   `event_types` in the catalog, only those types. Nothing is guessed: any deviation is refused with a reason of its
+-- own.
+-- Id: id is unique within its source, so the event id is "<source> <id>", or the SHA-256 of that if it exceeds 128
+--   characters. The producer chooses it, a new one for each event: accept events from your own producers, not from
+-- partners.
+-- Varying: id_behind id, time time, unread data/path, request_bytes data/request_bytes, response_bytes
+-- data/response_bytes
 -- Varying: latency_ms data/latency_ms
 -- Identity: subject, the customer (consumer). The service is the source.
 -- in:  lines(position, line); given, one row: event_types, or NULL for any
@@ -41,7 +47,7 @@ parsed AS (
 ),
 
 named AS (
-    -- Of JSON type, so that 1 and "1" stay two things.
+    -- Of type JSON, so that 1 and "1" differ.
     SELECT
         position,
         item,
@@ -85,7 +91,7 @@ SELECT
     nullif(r.data.method, '') AS method,
     r.data.path AS target,
     nullif(r.data.route, '') AS route,
-    status AS status_text,  -- a text stays one, quotes and all: no status
+    status AS status_text,  -- a string keeps its quotes, and is no status
     request_bytes AS request_bytes_text,
     response_bytes AS response_bytes_text,
     latency_ms AS latency_ms_text,

@@ -1,14 +1,20 @@
--- envoy: Envoy access logs: the default text format (also with the response code details in it), JSON (json_format, Envoy
--- Gateway), and records of the gRPC access log service as proto3 JSON, one or an array a line.
--- Fields: JSON keys as Envoy Gateway names them, or with underscores for what is no letter (x_request_id, authority, path).
+-- envoy: Envoy access logs: the default text format (also with the response code details in it), JSON (json_format,
+-- Envoy
+-- Gateway), and records of the gRPC access log service as proto3 JSON, one record or an array per line.
+-- Fields: JSON keys as Envoy Gateway names them, or with underscores instead of other characters (x_request_id,
+-- authority, path).
 -- Units: start time in ms, UTC; duration in ms, of the access log service in s ("0.0015s"); bytes of the bodies without
---   headers. proto3 leaves out zeros: a size that is not there is 0. Status 0: the client left first.
--- Id: none is safe. x-request-id is shown, but a client may set it, and the hops of one request share it: derived.
--- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent, unread path, unread :path
--- Varying: unread x-envoy-original-path, unread x-envoy-origin-path, unread x_envoy_original_path, unread authority, unread :authority
--- Varying: unread x-request-id, unread x_request_id, unread request_id, address downstream_remote_address, address x-forwarded-for
+--   headers. proto3 omits zeros: a missing size is 0. Status 0: the client disconnected.
+-- Id: derived. x-request-id is not safe: a client may set it, and all hops of a request share it.
+-- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent, unread path,
+-- unread :path
+-- Varying: unread x-envoy-original-path, unread x-envoy-origin-path, unread x_envoy_original_path, unread authority,
+-- unread :authority
+-- Varying: unread x-request-id, unread x_request_id, unread request_id, address downstream_remote_address, address
+-- x-forwarded-for
 -- Varying: address x_forwarded_for
--- Identity: x_api_key_id (api_key, set by ext_authz) > jwt_iss (oidc, with jwt_azp, jwt_client_id or jwt_sub, from the metadata
+-- Identity: x_api_key_id (api_key, set by ext_authz) > jwt_iss (oidc, with jwt_azp, jwt_client_id or jwt_sub, from the
+-- metadata
 --   of jwt_authn) > downstream_peer_uri_san (consumer, mTLS). The text format has none.
 -- Meter one hop: each proxy on the way logs the request.
 -- in:  lines(position, line)
@@ -27,7 +33,7 @@ cut AS (
         position,
         item,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "start_time": "VARCHAR", "duration": "VARCHAR", "method": "VARCHAR", ":method": "VARCHAR", "path": "VARCHAR",
             ":path": "VARCHAR", "x-envoy-original-path": "VARCHAR", "x-envoy-origin-path": "VARCHAR",
@@ -59,7 +65,7 @@ read AS (
         r,
         nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
         regexp_extract(q[2], '^(\S+) (\S+)(?: .*)?$', ['method', 'target']) AS request,
-        -- A path may hold a quote, which Envoy does not escape: then the line is read again, slowly, up to the sizes.
+        -- Envoy does not escape quotes in a path: such a line is parsed again, slowly, up to the sizes.
         CASE
             WHEN q IS NULL THEN NULL
             WHEN regexp_matches(q[3], '^ (?:\d+|-) ') THEN regexp_extract(
@@ -72,7 +78,7 @@ read AS (
             )
         END AS result,
         q[4] AS forwarded,
-        -- From the end: Envoy escapes nothing, and the user agent before these is the client's.
+        -- From the end: Envoy escapes nothing, and the client controls the user agent before these fields.
         CASE WHEN len(q) >= 13 THEN q[-6] END AS request_id,
         CASE WHEN len(q) >= 13 THEN q[-4] END AS authority
     FROM cut

@@ -1,15 +1,20 @@
--- haproxy: HAProxy's HTTP log (option httplog), with or without a syslog header, and its JSON (log-format "%{+json}o …").
--- Fields: client:port [accept date] frontend backend/server TR/Tw/Tc/Tr/Ta status bytes … "request". JSON keys are those of
+-- haproxy: HAProxy's HTTP log (option httplog), with or without a syslog header, and its JSON (log-format "%{+json}o
+-- …").
+-- Fields: client:port [accept date] frontend backend/server TR/Tw/Tc/Tr/Ta status bytes … "request". JSON keys are
+-- those of
 --   HAProxy's own example: client_ip, request_date, frontend_name, backend_name, time_active, status_code, bytes_read,
---   request_line; also method, uri, host, bytes_uploaded, unique_id, api_key_id, consumer, iss with azp, client_id or sub.
--- Units: the date has no zone and is read as UTC (a date with a zone is read with it), 1 ms; times in ms, -1 where a phase
---   was not reached; bytes_read and bytes_uploaded with headers. Status -1 (no response) is 0. "+" (option logasap) marks
---   lower bounds: for billing log at the end.
--- Id: unique_id, which must hold %ID made by a unique-id-format of HAProxy's own fields. The HTTP log has none: derived.
--- Varying: time request_date, id unique_id, address client_ip, latency_ms time_active, request_bytes bytes_uploaded, response_bytes bytes_read
+--   request_line; also method, uri, host, bytes_uploaded, unique_id, api_key_id, consumer, iss with azp, client_id or
+-- sub.
+-- Units: a date without a zone is read as UTC, 1 ms; times in ms, -1 if a phase was not reached; bytes_read and
+--   bytes_uploaded with headers. Status -1 (no response) is 0. "+" (option logasap) marks lower bounds: for billing,
+-- log at
+--   the end of requests.
+-- Id: unique_id, which must be %ID with a unique-id-format of HAProxy's own fields. The HTTP log has none: derived.
+-- Varying: time request_date, id unique_id, address client_ip, latency_ms time_active, request_bytes bytes_uploaded,
+-- response_bytes bytes_read
 -- Varying: request request_line, unread uri, unread host
 -- Identity: JSON only, api_key_id (api_key) > iss (oidc) > consumer.
--- Connections of TCP mode and failed handshakes are no requests.
+-- Connections in TCP mode and failed handshakes are not requests.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -31,7 +36,7 @@ cut AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "client_ip": "VARCHAR", "request_date": "VARCHAR", "frontend_name": "VARCHAR", "backend_name": "VARCHAR",
             "time_active": "VARCHAR", "status_code": "VARCHAR", "bytes_read": "VARCHAR", "bytes_uploaded": "VARCHAR",
@@ -39,7 +44,7 @@ cut AS (
             "api_key_id": "VARCHAR", "consumer": "VARCHAR", "iss": "VARCHAR", "azp": "VARCHAR", "client_id": "VARCHAR",
             "sub": "VARCHAR"
         }') END AS r,
-        -- Of what stands between these, HAProxy escapes the quotes.
+        -- HAProxy escapes quotes between these.
         CASE WHEN NOT starts_with(line, '{') THEN string_split(line, '"') END AS q
     FROM framed
 ),
@@ -50,9 +55,9 @@ read AS (
         line,
         r,
         len(q) > 1 AS has_request,
-        -- client:port, [date], frontend, backend/server, timers, status, bytes; headers with spaces come only after these.
+        -- client:port, [date], frontend, backend/server, timers, status, bytes; only later headers may contain spaces.
         string_split(q[1], ' ') AS t,
-        -- The line may be cut, since syslog takes 1,024 bytes: then the request lacks its protocol and its closing quote.
+        -- Syslog may truncate a line to 1,024 bytes: then the request lacks its protocol and its closing quote.
         request_line(without_newline(coalesce(q[2], r.request_line))) AS request
     FROM cut
 ),
@@ -66,7 +71,7 @@ named AS (
             WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
             WHEN has_request AND regexp_matches(t[2], '^\[\S+\]$') AND regexp_matches(t[5], '^(?:-?\d+/){4}\+?-?\d+$')
                 AND regexp_matches(t[6], '^-?\d+$') AND regexp_matches(t[7], '^\+?\d+$') AND length(t[10]) = 4 THEN NULL
-            -- A connection of TCP mode has three timers, a failed handshake none.
+            -- A connection in TCP mode has three timers, a failed handshake has none.
             WHEN regexp_matches(t[2], '^\[\S+\]$') AND (contains(t[3], '/') OR regexp_matches(t[5], '^(?:-?\d+/){2}\+?-?\d+$'))
                 THEN 'NOT_A_REQUEST'
             WHEN regexp_matches(line, '^(?:Proxy|Server|Backup Server|Stopping|Connect from|backend|frontend) ') THEN 'NOT_A_REQUEST'

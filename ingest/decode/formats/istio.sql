@@ -1,12 +1,15 @@
 -- istio: access logs of Istio's proxies, the default text format and JSON (accessLogEncoding).
--- Fields: [start] "method path protocol" status flags details termination "failure" received sent duration upstream-time
---   "forwarded" "agent" "id" "authority" "upstream" cluster upstream-local downstream-local downstream-remote sni route; JSON
---   with the names of Istio's default.
--- Units: start time in ms, UTC; duration in ms; bytes of the bodies without headers. Status 0: the client left first.
--- Id: none is safe. The request id is shown, but a client may set it, and the hops of one request share it: derived.
+-- Fields: [start] "method path protocol" status flags details termination "failure" received sent duration
+-- upstream-time
+--   "forwarded" "agent" "id" "authority" "upstream" cluster upstream-local downstream-local downstream-remote sni
+-- route; JSON
+--   with Istio's default names.
+-- Units: start time in ms, UTC; duration in ms; bytes of the bodies without headers. Status 0: the client disconnected.
+-- Id: derived. The request id is not safe: a client may set it, and all hops of a request share it.
 -- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent
 -- Varying: address downstream_remote_address, unread request_id, unread path, unread authority
--- Identity: JSON only, with keys of one's own: x_api_key_id (api_key) > jwt_iss (oidc, with jwt_azp, jwt_client_id or jwt_sub) >
+-- Identity: JSON only, with custom keys: x_api_key_id (api_key) > jwt_iss (oidc, with jwt_azp, jwt_client_id or
+-- jwt_sub) >
 --   downstream_peer_uri_san (consumer, the mTLS principal).
 -- Meter one hop, the ingress gateway: inbound and outbound sidecars each log the request.
 -- in:  lines(position, line)
@@ -20,7 +23,7 @@ cut AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "start_time": "VARCHAR", "duration": "VARCHAR", "method": "VARCHAR", "path": "VARCHAR", "authority": "VARCHAR",
             "response_code": "VARCHAR", "bytes_received": "VARCHAR", "bytes_sent": "VARCHAR",
@@ -39,7 +42,7 @@ read AS (
         r,
         nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
         regexp_extract(q[2], '^(\S+) (\S+)(?: .*)?$', ['method', 'target']) AS request,
-        -- A path may hold a quote, which the proxy does not escape: then the line is read again, slowly, up to the sizes.
+        -- The proxy does not escape quotes in a path: such a line is parsed again, slowly, up to the sizes.
         CASE
             WHEN q IS NULL THEN NULL
             WHEN regexp_matches(q[3], '^ (?:\d+|-) \S+ \S+ \S+ $') THEN regexp_extract(
@@ -51,7 +54,7 @@ read AS (
                 ['status', 'received', 'sent', 'duration']
             )
         END AS result,
-        -- From the end: the proxy escapes nothing, and the user agent before these is the client's.
+        -- From the end: the proxy escapes nothing, and the client controls the user agent before these fields.
         CASE WHEN len(q) >= 15 THEN q[-6] END AS request_id,
         CASE WHEN len(q) >= 15 THEN q[-4] END AS authority,
         CASE WHEN len(q) >= 15 THEN string_split(without_newline(q[-1]), ' ') END AS proxied

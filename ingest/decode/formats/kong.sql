@@ -1,11 +1,14 @@
--- kong: Kong Gateway log plugins (http-log, file-log, tcp-log, kafka-log …), one JSON object or one array a line;
--- lines of the NGINX access log (combined) that file-log leaves between them are read, too.
+-- kong: Kong Gateway log plugins (http-log, file-log, tcp-log, kafka-log …), one JSON object or array per line; also
+-- lines
+-- of the NGINX access log (combined), which file-log may mix in.
 -- Fields: kong.log.serialize(), Kong 2.0 to 3.x.
 -- Units: started_at in ms since the epoch (values below 10^11: seconds); latencies in ms; sizes in bytes, headers
---   included; request.size and response.size come as numbers or strings.
--- Id: request.id, else the response header x-kong-request-id; Kong makes both, a client cannot choose them.
---   Older Kong has neither: derived. Correlation-id headers are not used, since a client may set them.
--- Varying: id request/id, id response/headers/x-kong-request-id, epoch started_at, unread request/uri, unread request/headers/host
+--   included; request.size and response.size are numbers or strings.
+-- Id: request.id, else the response header x-kong-request-id. Kong generates both; a client cannot choose them. Older
+-- Kong
+--   has neither: derived. Correlation-id headers are not used, since a client may set them.
+-- Varying: id request/id, id response/headers/x-kong-request-id, epoch started_at, unread request/uri, unread
+-- request/headers/host
 -- Varying: request_bytes request/size, response_bytes response/size, latency_ms latencies/request, address client_ip
 -- Identity: consumer.id, else authenticated_entity.consumer_id (consumer); else authenticated_entity.id (api_key).
 -- in:  lines(position, line)
@@ -28,7 +31,7 @@ parsed AS (
         position,
         item,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "request": {"id": "VARCHAR", "method": "VARCHAR", "uri": "VARCHAR", "size": "VARCHAR", "headers": {"host": "VARCHAR"}},
             "response": {"status": "VARCHAR", "size": "VARCHAR", "headers": {"x-kong-request-id": "VARCHAR"}},

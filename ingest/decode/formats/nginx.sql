@@ -1,16 +1,21 @@
--- nginx: NGINX access logs: combined (also with a host before it or more fields after it, as ingress-nginx writes), JSON
+-- nginx: NGINX access logs: combined (also with a host before it or more fields after it, as ingress-nginx writes),
+-- JSON
 -- (log_format … escape=json), and the formats of Nginx Proxy Manager and NPMplus, which begin with the time.
--- Fields: JSON keys are named after NGINX's variables, or shorter: time, timestamp, @timestamp, method, uri, path, client_ip.
+-- Fields: JSON keys are named after NGINX's variables, or shorter: time, timestamp, @timestamp, method, uri, path,
+-- client_ip.
 -- Units: the time is the end of the request (1 s; msec: 1 ms); request_time in s; sizes in bytes: request_length with
---   headers, body_bytes_sent (as in combined) without, bytes_sent with them and used where the log has it.
--- Id: the JSON key request_id, which must hold $request_id: NGINX makes it. ingress-nginx's req_id is not safe, since a
---   client sets it by X-Request-ID: derived, as for combined, which has none.
--- Varying: time msec, time time_iso8601, time time_local, time time, time timestamp, time @timestamp, id request_id, id req_id
--- Varying: address remote_addr, address client_ip, request request, unread request_uri, unread uri, unread path, request_bytes request_length
+--   headers, body_bytes_sent (as in combined) without, bytes_sent with headers and preferred.
+-- Id: the JSON key request_id, which must be $request_id: NGINX generates it. ingress-nginx's req_id is not safe, since
+-- a
+--   client may set it by X-Request-ID: derived, as for combined, which has none.
+-- Varying: time msec, time time_iso8601, time time_local, time time, time timestamp, time @timestamp, id request_id, id
+-- req_id
+-- Varying: address remote_addr, address client_ip, request request, unread request_uri, unread uri, unread path,
+-- request_bytes request_length
 -- Varying: unread host, unread http_host, unread server_name
 -- Varying: response_bytes bytes_sent, response_bytes body_bytes_sent, latency_s request_time
 -- Identity: api_key_id (api_key) > jwt_claim_iss (oidc, with jwt_claim_azp, jwt_claim_client_id or jwt_claim_sub) >
---   remote_user (consumer; not on 401).
+--   remote_user (consumer; not with status 401).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -22,7 +27,7 @@ cut AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "msec": "VARCHAR", "time_iso8601": "VARCHAR", "time_local": "VARCHAR", "time": "VARCHAR",
             "timestamp": "VARCHAR", "@timestamp": "VARCHAR", "request_id": "VARCHAR", "req_id": "VARCHAR",

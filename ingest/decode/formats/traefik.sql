@@ -1,11 +1,12 @@
 -- traefik: Traefik access logs, CLF (the default) and JSON.
--- Fields: CLF is combined with four more: number of the request, "router", "server URL", duration; JSON as the reference of
---   Traefik 2 and 3 names them.
+-- Fields: CLF is combined with four more fields: number of the request, "router", "server URL", duration; JSON with the
+-- names
+--   in the reference of Traefik 2 and 3.
 -- Units: StartUTC in ns, CLF 1 s; Duration in ns, CLF in ms; bodies in bytes, without headers; CLF has no request size.
--- Id: none, always derived: RequestCount begins anew with each process.
+-- Id: none, always derived: RequestCount restarts with each process.
 -- Varying: time StartUTC, latency_ns Duration, request_bytes RequestContentSize, response_bytes DownstreamContentSize
 -- Varying: address ClientHost, unread RequestPath, unread RequestHost
--- Identity: ClientUsername (consumer; not on 401).
+-- Identity: ClientUsername (consumer; not with status 401).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -17,7 +18,7 @@ cut AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY falls back to row by row for 2,048 lines when one of them is broken.
+        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
         CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
             "StartUTC": "VARCHAR", "Duration": "VARCHAR", "RequestMethod": "VARCHAR", "RequestPath": "VARCHAR",
             "RequestHost": "VARCHAR", "RequestContentSize": "VARCHAR", "DownstreamStatus": "VARCHAR",
@@ -35,7 +36,7 @@ read AS (
         r,
         clf_head(q[1]) AS head,
         request_line(q[2]) AS request,
-        -- From the end: a path may hold a quote, which Traefik escapes only further on.
+        -- From the end: Traefik does not escape quotes in a path, but in later fields.
         clf_result(CASE WHEN len(q) >= 11 THEN q[-9] ELSE q[3] END) AS result,
         CASE WHEN len(q) >= 11 THEN q[-4] END AS router,
         CASE WHEN len(q) >= 11 THEN nullif(regexp_extract(q[-1], '^ (\d+)ms\s*$', 1), '') END AS milliseconds
@@ -59,7 +60,7 @@ named AS (
         coalesce(r.DownstreamStatus, result.status) AS status,
         coalesce(r.DownstreamContentSize, result.bytes) AS response_bytes,
         coalesce(ms_of_nanoseconds(r.Duration), milliseconds) AS milliseconds,
-        -- A forwarded list has the client first.
+        -- In a forwarded list the client is first.
         split_part(coalesce(r.ClientHost, head.client), ',', 1) AS client,
         verified_user(coalesce(r.ClientUsername, head.user), coalesce(r.DownstreamStatus, result.status)) AS consumer,
         r.RequestContentSize AS request_bytes,

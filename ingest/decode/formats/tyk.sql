@@ -1,14 +1,18 @@
--- tyk: Tyk Pump analytics records, JSON: flat, as the Kafka pump writes them, or within "tyk-analytics-record", as the standard
--- output pump does in its JSON form.
--- Fields: the AnalyticsRecord of tyk-pump. The pump's own log lines are no requests.
--- Units: timestamp RFC 3339 (the outer "time" is the pump's, and not used); request_time (Kafka: request_time_ms) in ms;
+-- tyk: Tyk Pump analytics records in JSON: flat, as the Kafka pump writes them, or inside "tyk-analytics-record", as
+-- the
+-- standard output pump does in its JSON form.
+-- Fields: the AnalyticsRecord of tyk-pump. The pump's own log lines are not requests.
+-- Units: timestamp RFC 3339 (the outer "time" is the pump's and is ignored); request_time (Kafka: request_time_ms) in
+-- ms;
 --   content_length in bytes of the request's body, -1 unknown. The size of a response is not recorded.
 -- Id: none, derived.
--- Varying: time timestamp, request_bytes content_length, latency_ms request_time, latency_ms request_time_ms, address ip_address
+-- Varying: time timestamp, request_bytes content_length, latency_ms request_time, latency_ms request_time_ms, address
+-- ip_address
 -- Varying: alike tyk-analytics-record, unread host
--- Identity: api_key (api_key). With hash_keys on it is a hash, and is used as it is; a key in clear is used as its SHA-256 in hex,
---   so that none is stored. '' and 00000000 mean none; then oauth_id (consumer).
--- The route is the path where analytics_config.normalise_urls has made it differ from raw_path.
+-- Identity: api_key (api_key). With hash_keys it is a hash and is used unchanged; a plain key is replaced by its
+-- SHA-256 in
+--   hex, so that no key is stored. '' and 00000000 mean none; then oauth_id (consumer).
+-- The route is the path if analytics_config.normalise_urls made it differ from raw_path.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH opened AS (

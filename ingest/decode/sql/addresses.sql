@@ -1,14 +1,14 @@
--- Addresses as text that sorts as they count: 4 and 8 hex digits, or 6 and 32. IPv4 within IPv6 is IPv4. Whole addresses alone: no
--- port, no zone, no leading zero, no network.
+-- Addresses as text that sorts numerically: '4' and 8 hex digits, or '6' and 32. IPv4 mapped into IPv6 is IPv4. Only
+-- plain addresses are accepted: no port, zone, leading zero or network.
 -- in:  calls(client_ip)
--- out: client_ip, key (NULL where it is no address); one row per address
+-- out: client_ip, key (NULL if it is not an address); one row per address
 WITH asked AS (
     SELECT DISTINCT client_ip, contains(client_ip, ':') AS is_six, regexp_extract(client_ip, '([^:]*)$', 1) AS tail
     FROM calls
     WHERE client_ip IS NOT NULL
 ),
 
--- The whole of an IPv4 address; the last four bytes of an IPv6 address may be written like one.
+-- An IPv4 address, or the last four bytes of an IPv6 address in IPv4 notation.
 dotted AS (
     SELECT
         client_ip,

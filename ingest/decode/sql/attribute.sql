@@ -1,24 +1,25 @@
--- Who pays: an explicit partner tag, else the credential valid at event time, else the partner whose own source it is. One row
--- per entry. The hot path: nothing here touches the raw line, unless the source names partners in one of its fields.
--- in:  normalised, credentials(kind, value, named: what is stored where it is not the value, partner_id, suspended, policy: what
---      was agreed of its use, or NULL, from_us, to_us: [from, to)), partners(partner_id, suspended);
---      limits(position, earliest_us, latest_us: [earliest, latest), key) of lines received at times of their own, in records
---      with a key that names the partner;
---      given, one row: generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (or NULL: no limit),
---      source_partner, source_suspended (or NULL: the source is nobody's own), own_partner (whose lines without a credential may be,
---      which ingest/attribution/routing.py decides, or NULL)
--- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL where accepted;
---      doubtful and detail (of what the format refuses); tag, identity and credential as the log has them; what a policy judges by: policy,
---      client_ip and the entry's own line
+-- Attribution: the partner of the credential that was valid at event time, else the partner tag, else the owner of the
+-- source. One row per entry. The hot path: the raw line is not read, unless the source names partners in a field of it.
+-- in:  normalised; credentials(kind, value, named: what is stored instead of the value, partner_id, suspended,
+--      policy: its number or NULL, from_us, to_us: [from, to)); partners(partner_id, suspended);
+--      limits(position, earliest_us, latest_us: [earliest, latest), key: of a record whose key names the partner), for
+--      lines with a time of receipt of their own;
+--      given, one row: generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (NULL: no limit),
+--      source_partner, source_suspended (NULL: the source has no owner), own_partner (the owner of lines without a
+--      credential, as ingest/attribution/routing.py decides, or NULL)
+-- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL if accepted;
+--      doubtful and detail of a refusal; tag, identity and credential as in the log; for policies: policy, client_ip
+-- and
+--      the entry's line
 WITH tagged AS (
     SELECT
         normalised.*,
         given.*,
-        -- A line that is not JSON has no field to name a partner in.
+        -- Only JSON lines have fields that may name a partner.
         CASE
             WHEN given.partner_path IS NOT NULL AND json_valid(line) THEN nullif(json_extract_string(line, given.partner_path), '')
         END AS tag,
-        ipv4_head(client_ip) AS ipv4_head -- here, since what a macro names twice is computed twice
+        ipv4_head(client_ip) AS ipv4_head -- computed here: a macro computes a repeated argument twice
     FROM normalised
     CROSS JOIN given
 ),
@@ -33,7 +34,7 @@ matched AS (
         CASE
             WHEN exact.partner_id IS NOT NULL THEN coalesce(exact.named, t.credential)
             WHEN wider.partner_id IS NOT NULL THEN coalesce(wider.named, t.wider)
-            -- A role's sessions have names without number.
+            -- A role has an unlimited number of session names.
             WHEN identity_kind = 'iam' THEN coalesce(t.wider, t.credential)
             ELSE t.credential
         END AS credential_used,
@@ -44,7 +45,7 @@ matched AS (
     FROM tagged AS t
     LEFT JOIN credentials AS exact
         ON exact.kind = t.identity_kind AND exact.value = t.credential AND t.time_us >= exact.from_us AND t.time_us < exact.to_us
-    -- An issuer stands for every client of it, a role for every session of it, that is not listed itself.
+    -- An issuer covers all its clients, and a role all its sessions, that are not listed themselves.
     LEFT JOIN credentials AS wider
         ON wider.kind = t.identity_kind AND wider.value = t.wider AND t.time_us >= wider.from_us AND t.time_us < wider.to_us
     LEFT JOIN partners AS named ON named.partner_id = t.tag

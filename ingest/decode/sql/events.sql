@@ -1,9 +1,9 @@
--- What of every entry goes to the lake, and why an entry is refused. The hot path: columns that are not named here are not
--- computed.
+-- The fields of every entry that go to the lake, and the reason of a refusal. The hot path: columns that are not named
+-- here are not computed.
 -- in:  attributed; given, one row: judging
--- out: the columns of schemas.tables.FRESH_EVENTS without source, generation and outside; reason, NULL where accepted, and what a
---      refusal tells a person: doubted, detail, tag, identity_kind, wider, credential_logged; and where credentials have policies
---      (judging) what is needed to judge by them: policy, and with it client_ip and line
+-- out: the columns of schemas.tables.FRESH_EVENTS without source, generation and outside; reason, NULL if accepted; for the
+--      detail of a refusal: doubted, detail, tag, identity_kind, wider, credential_logged; if credentials have policies
+--      (judging): policy, and with it client_ip and line
 SELECT
     event_id,
     partner_id,
@@ -22,12 +22,12 @@ SELECT
     position,
     item,
     reason,
-    -- The text of what ingest/decode/strict_json.py must have its say on. A statement of its own would take longer to plan than to run.
+    -- Text to be checked by ingest/decode/strict_json.py. A separate statement would take longer to plan than to run.
     CASE
         WHEN (doubtful OR reason IN ('NOT_JSON', 'WRONG_TYPE', 'NOT_INTEGER')) AND (starts_with(line, '{') OR starts_with(line, '[')) THEN line
     END AS doubted,
     detail,
-    -- Texts that only a refusal needs are not written out for the many lines that are none.
+    -- Text that only refusals need is not copied for accepted entries.
     CASE WHEN reason IS NOT NULL THEN tag END AS tag,
     CASE WHEN reason IS NOT NULL THEN identity_kind END AS identity_kind,
     CASE WHEN reason IS NOT NULL THEN wider END AS wider,

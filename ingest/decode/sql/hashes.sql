@@ -1,4 +1,5 @@
--- The hashes that a refused line may be known by: with client addresses cut, and as it came, which letters had in the beginning.
+-- The hashes that identify a refused line: with shortened addresses, and of the original, which older dead letters
+-- have.
 -- in:  lines(line)
 -- out: cut_sha256, whole_sha256; in the order of lines
 SELECT

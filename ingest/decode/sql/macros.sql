@@ -1,11 +1,13 @@
--- Small readings that several formats share. Run once per database.
+-- Macros that several formats share. Run once per database.
 CREATE OR REPLACE MACRO present(x) AS nullif(nullif(x, '-'), '');
 
--- Seconds (up to 11 digits) or milliseconds (up to 15) since the epoch, as text, to microseconds. A number beyond is in a
--- unit that is not guessed at: -1, which is out of range. NULL where it is no number. The digits are counted, not the value
--- compared, so that each cast stands once: a shared one would be computed for every row, needed or not.
+-- Seconds (up to 11 digits) or milliseconds (up to 15) since the epoch, as text, to microseconds. A longer number has
+-- an
+-- unknown unit: -1, which is out of range. NULL if it is not a number. Digits are counted instead of comparing values,
+-- so
+-- that each cast occurs once: DuckDB computes a shared cast for every row, needed or not.
 CREATE OR REPLACE MACRO epoch_number_us(x) AS CASE
-    -- 22 digits, so that the product fits: an overflow would be an error of the whole statement.
+    -- 22 digits, so that the product fits: an overflow would fail the whole statement.
     WHEN contains(x, '.') THEN coalesce(
         TRY_CAST(TRY_CAST(x AS DECIMAL(22, 6)) * CASE
             WHEN strpos(x, '.') <= 12 THEN 1000000
@@ -19,14 +21,14 @@ CREATE OR REPLACE MACRO epoch_number_us(x) AS CASE
     WHEN TRY_CAST(x AS HUGEINT) IS NOT NULL THEN -1
 END;
 
--- A whole number as text; NULL for anything else: a cast alone would round 10.5 to 11, and 15e-1 to 2.
+-- A whole number as text; NULL for anything else: a bare cast would round 10.5 to 11, and 15e-1 to 2.
 CREATE OR REPLACE MACRO whole_number(x) AS
     CASE WHEN contains(x, '.') OR contains(x, 'e') OR contains(x, 'E') THEN NULL ELSE TRY_CAST(x AS BIGINT) END;
 
--- 02/Jul/2024:06:00:00 +0200 to microseconds since the epoch; NULL where it is no such time.
+-- 02/Jul/2024:06:00:00 +0200 to microseconds since the epoch; NULL for anything else.
 CREATE OR REPLACE MACRO clf_time_us(x) AS epoch_us(try_strptime(x, '%d/%b/%Y:%H:%M:%S %z'));
 
--- The request target's path: no query, no fragment, not decoded; of an absolute form its path; else NULL.
+-- The path of a request target in origin or absolute form, without query and fragment, not decoded; else NULL.
 CREATE OR REPLACE MACRO path_of(target) AS
     nullif(regexp_extract(target, '^(?:[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*)?(/[^?#]*)', 1), '');
 
@@ -34,7 +36,7 @@ CREATE OR REPLACE MACRO path_of(target) AS
 CREATE OR REPLACE MACRO host_of(host) AS
     nullif(CASE WHEN starts_with(host, '[') THEN regexp_extract(host, '^\[([^\]]*)', 1) ELSE split_part(host, ':', 1) END, '');
 
--- An address as bare text, without port and brackets.
+-- An address without port and brackets.
 CREATE OR REPLACE MACRO address_of(ip) AS
     nullif(CASE
         WHEN NOT contains(ip, ':') THEN ip
@@ -43,11 +45,11 @@ CREATE OR REPLACE MACRO address_of(ip) AS
         ELSE ip
     END, '');
 
--- The first three numbers of an IPv4 address, with their points; '' where it is none.
+-- The first three numbers of an IPv4 address with their dots; '' for anything else.
 CREATE OR REPLACE MACRO ipv4_head(ip) AS regexp_extract(ip, '^\d{1,3}\.\d{1,3}\.\d{1,3}\.');
 
--- What is kept of an address, of which `head` is ipv4_head: IPv4 /24, IPv6 /48, anything else nothing. What was cut so before
--- (cut_addresses) stays.
+-- The stored network of an address with `head` ipv4_head: IPv4 /24, IPv6 /48, else NULL. Networks that cut_addresses
+-- wrote stay unchanged.
 CREATE OR REPLACE MACRO network_of(ip, head) AS CASE
     WHEN NOT contains(ip, ':') THEN CASE WHEN head != '' THEN head || '0/24' END
     WHEN contains(ip, '.') THEN nullif(regexp_extract(ip, '(\d{1,3}\.\d{1,3}\.\d{1,3}\.)\d{1,3}$', 1) || '0/24', '0/24')
@@ -60,8 +62,8 @@ CREATE OR REPLACE MACRO network_of(ip, head) AS CASE
             lambda g: coalesce(nullif(ltrim(lower(g), '0'), ''), '0')), ':') || '::/48'
 END;
 
--- RFC 3339 with a zone to microseconds since the epoch, finer digits cut off; NULL where it is no such time, or has no zone.
--- A leap second is the second after it. The usual form is tried first, since LIKE costs a fifth of the pattern.
+-- RFC 3339 with a zone to microseconds since the epoch, truncated; NULL for anything else, or without a zone. A leap
+-- second becomes the next second. The usual form is tried first, since LIKE takes a fifth of the time of the regex.
 CREATE OR REPLACE MACRO iso_time_us(x) AS coalesce(
     CASE WHEN x LIKE '____-__-__T__:__:__Z' OR x LIKE '____-__-__T__:__:__.%Z' THEN epoch_us(TRY_CAST(x AS TIMESTAMPTZ)) END,
     CASE WHEN regexp_full_match(x, '(?i)\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-][01]\d:?[0-5]\d)') THEN
@@ -71,14 +73,15 @@ CREATE OR REPLACE MACRO iso_time_us(x) AS coalesce(
 -- Nanoseconds since the epoch, as text, to microseconds; 0 and '' mean absent.
 CREATE OR REPLACE MACRO epoch_ns_us(x) AS nullif(TRY_CAST(x AS BIGINT) // 1000, 0);
 
--- Seconds as text to milliseconds as text, exact: the decimal point moves by an exponent, nothing is multiplied, unless a
--- number of JSON has an exponent already. What is no such number stays visible, and is refused as out of range.
+-- Seconds as text to milliseconds as text, exactly: an exponent moves the decimal point. Only a JSON number that
+-- already
+-- has an exponent is multiplied. Anything else stays visible in the text, and is refused as out of range.
 CREATE OR REPLACE MACRO ms_of_seconds(x) AS CASE
     WHEN contains(x, 'e') OR contains(x, 'E') THEN coalesce((TRY_CAST(x AS DECIMAL(28, 9)) * 1000)::VARCHAR, x || ' s')
     ELSE x || 'e3'
 END;
 
--- The sum of three times in seconds to milliseconds as text, exact; absent where one is, or is -1.
+-- The sum of three times in seconds to milliseconds as text, exactly; NULL if one is absent or -1.
 CREATE OR REPLACE MACRO summed_ms(a, b, c) AS CASE
     WHEN NOT (starts_with(a, '-1') OR starts_with(b, '-1') OR starts_with(c, '-1')) THEN coalesce(
         TRY_CAST((TRY_CAST(a AS DECIMAL(18, 9)) + TRY_CAST(b AS DECIMAL(18, 9)) + TRY_CAST(c AS DECIMAL(18, 9))) * 1000 AS DECIMAL(18, 3))::VARCHAR,
@@ -89,18 +92,20 @@ END;
 -- The authority of an absolute URL, with its port.
 CREATE OR REPLACE MACRO authority_of(url) AS nullif(regexp_extract(url, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)', 1), '');
 
--- The records of a JSON line that holds several, as JSON text; a line without any is its own only record.
+-- The records of a JSON line, as JSON text; a line without a list of records is its own record.
 CREATE OR REPLACE MACRO records_in(line, path) AS
     CASE WHEN json_valid(line) THEN coalesce(nullif(json_extract(line, path)::VARCHAR[], []), [line]) ELSE [line] END;
 
--- Why a line of a JSON format could not be read as an object.
+-- Why a line of a JSON format is not an object.
 CREATE OR REPLACE MACRO no_object(line) AS CASE WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON' ELSE 'NOT_OBJECT' END;
 
--- What a field of a JSON line holds, as text; NULL where there is no path, no such field, or - or nothing in it.
+-- The value of a field of a JSON line as text; NULL without a path or a field, or if the value is '-' or empty.
 CREATE OR REPLACE MACRO own_field(line, path) AS CASE WHEN path IS NOT NULL THEN present(json_extract_string(line, path)) END;
 
--- Whether a JSON line must be looked at by ingest/decode/strict_json.py before it may be a usage event: more than 256 colons (which take
--- 1,280 bytes) or 32 brackets, or a name twice in it or in its data. Suspects innocent lines, too; lets no guilty one pass.
+-- Whether ingest/decode/strict_json.py must check a JSON line before it can be a usage event: more than 256 colons
+-- (which
+-- take 1,280 bytes) or 32 brackets, or a duplicate name in the event or its data. May flag a valid line, never misses
+-- one.
 CREATE OR REPLACE MACRO doubtful(line) AS
     (strlen(line) > 1280 AND length(line) - length(replace(line, ':', '')) > 256)
     OR strlen(line) - strlen(replace(replace(line, '{', ''), '[', '')) > 32
@@ -108,14 +113,14 @@ CREATE OR REPLACE MACRO doubtful(line) AS
         THEN list_contains(list_transform(json_keys(line, ['$', '$.data']), lambda names: len(names) != list_unique(names)), TRUE)
     ELSE FALSE END;
 
--- The reason for which no instant was read from a time: without a zone none is guessed, and years beyond four digits are years.
+-- The reason why a text is not a time: a missing zone is never guessed, and a year with more digits is out of range.
 CREATE OR REPLACE MACRO time_problem(x) AS CASE
     WHEN coalesce(iso_time_us(x || 'Z'), clf_time_us(x || ' +0000')) IS NOT NULL THEN 'NO_ZONE'
     WHEN regexp_matches(x, '^(?:[+-]\d{4,9}|\d{5,9})-\d\d-\d\d[Tt ]') THEN 'TIME_RANGE'
     ELSE 'BAD_TIME'
 END;
 
--- Why a number of JSON, as it stands there, is no quantity in whole units of at most 10^16; NULL where it is one, or absent.
+-- Why a JSON number, as text, is not a whole quantity of at most 10^16; NULL if it is one, or absent.
 CREATE OR REPLACE MACRO quantity_problem(json) AS CASE
     WHEN json IS NULL OR json = 'null' OR regexp_full_match(json, '-?0|[0-9]{1,15}') THEN NULL
     WHEN NOT regexp_matches(json, '^-?[0-9]') THEN 'WRONG_TYPE'
@@ -124,18 +129,18 @@ CREATE OR REPLACE MACRO quantity_problem(json) AS CASE
     WHEN coalesce(TRY_CAST(json AS BIGINT) > 10000000000000000, TRUE) THEN 'NUMBER_RANGE'
 END;
 
--- A time in one of three ways: RFC 3339, CLF, or a number since the epoch.
+-- A time in one of three forms: RFC 3339, CLF, or a number since the epoch.
 CREATE OR REPLACE MACRO any_time_us(x) AS CASE
     WHEN contains(x, '/') THEN clf_time_us(x)
     WHEN contains(x, ':') THEN iso_time_us(x)
     ELSE epoch_number_us(x)
 END;
 
--- Nanoseconds as text to milliseconds as text, exact. By an exponent a cast takes 12 digits, which is a quarter of an hour.
+-- Nanoseconds as text to milliseconds as text, exactly. With an exponent a cast takes 12 digits: a quarter of an hour.
 CREATE OR REPLACE MACRO ms_of_nanoseconds(x) AS
     CASE WHEN length(x) > 12 AND regexp_full_match(x, '[0-9]+') THEN left(x, length(x) - 6) || '.' || right(x, 6) ELSE x || 'e-6' END;
 
--- A line without what a container runtime put before it: CRI ("time stream F ", F: the line is whole), compose ("name | ").
+-- A line without the prefix of a container runtime: CRI ("time stream F ", F: a full line), compose ("name | ").
 CREATE OR REPLACE MACRO unwrapped(line) AS CASE
     WHEN starts_with(line, '{') THEN line
     WHEN regexp_matches(line, '^(?:\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-]\d\d:\d\d) std(?:out|err) F |[A-Za-z0-9][A-Za-z0-9._-]* +\| )')
@@ -143,8 +148,8 @@ CREATE OR REPLACE MACRO unwrapped(line) AS CASE
     ELSE line
 END;
 
--- A line cut at its double quotes: odd parts lie outside, even ones between two. \\ and \" inside a part do not end it; they
--- stand as control characters until unescaped() is asked. Several times as fast as one regular expression for the line.
+-- A line split at its double quotes: odd parts are outside quotes, even parts inside. \\ and \" do not end a part; they
+-- are control characters until unescaped() restores them. Several times as fast as one regular expression for the line.
 CREATE OR REPLACE MACRO quote_parts(line) AS string_split(
     CASE
         WHEN contains(line, '\') THEN replace(replace(line, '\\', chr(1) || chr(1)), '\"', chr(1) || chr(2))
@@ -157,8 +162,8 @@ CREATE OR REPLACE MACRO unescaped(part) AS CASE
     ELSE part
 END;
 
--- What stands before the request of a CLF line: "[host ]client ident user [time] ". After an ident of '-' a user may have
--- spaces.
+-- The fields before the request of a CLF line: "[host ]client ident user [time] ". After the ident '-' a user may
+-- contain spaces.
 CREATE OR REPLACE MACRO clf_head(part) AS CASE
     WHEN regexp_matches(part, '^\S+ +\S+ +\S+ +\[[^\]]*\] ?$')
         THEN regexp_extract(part, '^()(\S+) +\S+ +(\S+) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
@@ -167,38 +172,44 @@ CREATE OR REPLACE MACRO clf_head(part) AS CASE
     ELSE regexp_extract(part, '^()(\S+) +- +(\S.*) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
 END;
 
--- A request line; both fields are empty where it is none (a TLS handshake, garbage). A method is any token of RFC 9110, in either
--- case: nobody hides a request from a meter's filter by writing `get`. HTTP/0.9 has no protocol. A space that
--- does not belong in a target ends it, so that nobody hides method and path by sending one.
+-- A request line; both fields are empty if it is not one (a TLS handshake, garbage). A method is any token of RFC 9110
+-- in
+-- either case, so that writing `get` hides no request from a meter's filter. HTTP/0.9 has no protocol. A stray space
+-- ends
+-- the target, so that sending one hides neither method nor path.
 CREATE OR REPLACE MACRO request_line(part) AS regexp_extract(part, '^([A-Za-z][A-Za-z0-9!#$%&''*+.^_`|~-]*) (\S+)(?: .*)?$', ['method', 'target']);
 
 -- Status and bytes after the request of a CLF line.
 CREATE OR REPLACE MACRO clf_result(part) AS regexp_extract(part, '^ (\d{3}|-) (\d+|-)(?:\s|$)', ['status', 'bytes']);
 
--- A user whom the server has let in: none on 401, where the name is only a claim.
+-- An authenticated user: none with status 401, where the name is only a claim.
 CREATE OR REPLACE MACRO verified_user(name, status) AS
     CASE WHEN name NOT IN ('', '-', '""') AND status IS DISTINCT FROM '401' THEN name END;
 
--- The last part of a line without its end; rtrim costs ten times as much.
+-- The last part of a line without its line end; rtrim takes ten times as long.
 CREATE OR REPLACE MACRO without_newline(part) AS replace(replace(part, chr(10), ''), chr(13), '');
 
--- The host that a request target names: absolute form and CONNECT.
+-- The host in a request target, in absolute form or of CONNECT.
 CREATE OR REPLACE MACRO target_host(method, target) AS CASE
     WHEN starts_with(target, '/') THEN NULL
     WHEN method = 'CONNECT' THEN target
     ELSE authority_of(target)
 END;
 
--- What may be kept of a refused line: secrets, bodies and query strings are struck out, everything else stays. They stand in members
--- with a telling name, whatever their value is (text, number, list, object), in pairs of a name and a value, in JSON within a text, after
--- a question mark, as name=value or Name: value, before the @ of an address, or show by their shape. A line may be cut anywhere, and
--- nest deeper than an expression sees: what is not closed is struck out to its end.
+-- Redaction of refused lines: secrets, bodies and query strings are replaced by ***, everything else stays. They occur
+-- in members
+-- with a sensitive name, whatever the value (text, number, list, object); in pairs of a name and a value; in JSON
+-- inside a string;
+-- after a question mark; as name=value or Name: value; before the @ of a URL; or are recognised by their form. A line
+-- may be
+-- truncated anywhere, or nest deeper than a regular expression can follow: an unclosed value is redacted to the end of
+-- the line.
 
--- Names that end like this hold a secret, a body or a query; names that hold the words of the second list do, whatever follows.
-CREATE OR REPLACE MACRO telling() AS '(?:[^"\\]*(?:token|signature|query|querystring|querystringparameters|uriwithargs|body|raw_request|raw_response|[_. -]key|apikey|accesskey|privatekey|secretkey|subscriptionkey|auth|sig|pwd|passphrase|jwt|assertion|samlresponse|credentials|session[_-]?id|sessid|csrf|xsrf|otp|request[_.-]?payload|response[_.-]?payload|headers?\[\])s?[0-9]*\)?|[^"\\]*(?:password|passwd|secret|authorization|cookie|api[_-]?key(?:value)?\b)[^"\\]*)';
-CREATE OR REPLACE MACRO telling_text() AS '(?:[a-z0-9_.-]*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|signature|sig|sessid|session[_-]?id|jwt|assertion|credential|csrf|xsrf|otp)s?[0-9]*)';
+-- Sensitive names: those that end with a word of the first list, or contain a word of the second.
+CREATE OR REPLACE MACRO sensitive_name() AS '(?:[^"\\]*(?:token|signature|query|querystring|querystringparameters|uriwithargs|body|raw_request|raw_response|[_. -]key|apikey|accesskey|privatekey|secretkey|subscriptionkey|auth|sig|pwd|passphrase|jwt|assertion|samlresponse|credentials|session[_-]?id|sessid|csrf|xsrf|otp|request[_.-]?payload|response[_.-]?payload|headers?\[\])s?[0-9]*\)?|[^"\\]*(?:password|passwd|secret|authorization|cookie|api[_-]?key(?:value)?\b)[^"\\]*)';
+CREATE OR REPLACE MACRO sensitive_text_name() AS '(?:[a-z0-9_.-]*(?:password|passwd|pwd|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|signature|sig|sessid|session[_-]?id|jwt|assertion|credential|csrf|xsrf|otp)s?[0-9]*)';
 
--- A JSON value: text, number, list or object, four levels deep; what is deeper, or not closed, goes on to the end.
+-- A JSON value: text, number, list or object, up to four levels; a deeper or unclosed value extends to the end.
 CREATE OR REPLACE MACRO closed_text() AS '"(?:[^"\\]|\\.)*"';
 CREATE OR REPLACE MACRO closed_1() AS '[\[{](?:[^"\[\]{}]|' || closed_text() || ')*[\]}]';
 CREATE OR REPLACE MACRO closed_2() AS '[\[{](?:[^"\[\]{}]|' || closed_text() || '|' || closed_1() || ')*[\]}]';
@@ -207,7 +218,7 @@ CREATE OR REPLACE MACRO one_value() AS '(?:"(?:[^"\\]|\\.)*"?|[^\s,"\[\]{}]+)';
 CREATE OR REPLACE MACRO some_values() AS '[\[{](?:[^"\[\]{}]|' || closed_text() || '|' || closed_3() || ')*(?:[\]}]|.*)';
 CREATE OR REPLACE MACRO any_value() AS '(?:' || one_value() || '|' || some_values() || ')';
 
--- Members of JSON: with a telling name, or with one that is written with escapes; and pairs of a name and a value, in either order.
+-- JSON members with a sensitive name or a name with escapes, and pairs of a name and a value in either order.
 CREATE OR REPLACE MACRO masked_members(line) AS
     regexp_replace(
         regexp_replace(
@@ -215,15 +226,16 @@ CREATE OR REPLACE MACRO masked_members(line) AS
                 regexp_replace(
                     regexp_replace(
                         regexp_replace(
-                            regexp_replace(line, '(?is)(\\+"' || telling() || '\\+"\s*[:,])(?:[^"\\]|\\.)*', '\1***', 'g'),
-                            '(?is)("' || telling() || '"\s*:\s*)' || one_value(), '\1"***"', 'g'),
-                        '(?is)"(' || telling() || ')"(\s*:\s*)' || some_values(), '"\1"\2"***"', 'g'),
+                            regexp_replace(line, '(?is)(\\+"' || sensitive_name() || '\\+"\s*[:,])(?:[^"\\]|\\.)*', '\1***', 'g'),
+                            '(?is)("' || sensitive_name() || '"\s*:\s*)' || one_value(), '\1"***"', 'g'),
+                        '(?is)"(' || sensitive_name() || ')"(\s*:\s*)' || some_values(), '"\1"\2"***"', 'g'),
                     '(?s)"[^"\\]*\\[^"\\](?:[^"\\]|\\[^"])*"(\s*:\s*)' || any_value(), '"***"\1"***"', 'g'),
-                '(?is)("(?:key|name|header|field|k|n)"\s*:\s*"' || telling() || '")(?:\s*,\s*' || closed_text() || '\s*:\s*' || any_value() || ')+', '\1,"***":"***"', 'g'),
-            '(?is)"(value|val|v)"(\s*:\s*)' || any_value() || '(\s*,\s*"(?:key|name|header|field|k|n)"\s*:\s*"' || telling() || '"|[^{}]*$)', '"\1"\2"***"\3', 'g'),
-        '(?is)([\[,]\s*"' || telling() || '"\s*,\s*)' || any_value(), '\1"***"', 'g');
+                '(?is)("(?:key|name|header|field|k|n)"\s*:\s*"' || sensitive_name() || '")(?:\s*,\s*' || closed_text() || '\s*:\s*' || any_value() || ')+', '\1,"***":"***"', 'g'),
+            '(?is)"(value|val|v)"(\s*:\s*)' || any_value() || '(\s*,\s*"(?:key|name|header|field|k|n)"\s*:\s*"' || sensitive_name() || '"|[^{}]*$)', '"\1"\2"***"\3', 'g'),
+        '(?is)([\[,]\s*"' || sensitive_name() || '"\s*,\s*)' || any_value(), '\1"***"', 'g');
 
--- What shows by its shape: a JWT, an Authorization header, tokens of well-known services and of Tollbook, and who is named in an address.
+-- Secrets recognised by their form: JWTs, Authorization headers, tokens of well-known services and of Tollbook, users
+-- in URLs.
 CREATE OR REPLACE MACRO masked_shapes(text) AS
     regexp_replace(
         regexp_replace(text, '(:(?:\\*/){2})[^/\s"?#\\]*@', '\1***@', 'g'),
@@ -239,10 +251,11 @@ CREATE OR REPLACE MACRO masked(line) AS
                         '\?(?:[^"\\\s]|\\.)*', '?***', 'g'),
                     '\t[^\t\n="]+=[^\t\n="][^\t\n"]*', chr(9) || '***', 'g'),
                 '(?i)\b((?:proxy-)?authorization|(?:set-)?cookie2?)(''?\s*[:=]\s*)(?:\\+")?[^"\\\r\n|}]*', '\1\2***', 'g'),
-            '(?i)\b(' || telling_text() || ')(''?\s*[:=]\s*)(?:\\+"[^"\\]*|"(?:[^"\\]|\\.)*"?|''[^''"]*''?|[^\s"'',;&|<>})\]\\]+)', '\1\2***', 'g'));
+            '(?i)\b(' || sensitive_text_name() || ')(''?\s*[:=]\s*)(?:\\+"[^"\\]*|"(?:[^"\\]|\\.)*"?|''[^''"]*''?|[^\s"'',;&|<>})\]\\]+)', '\1\2***', 'g'));
 
--- A text without whole client addresses, wherever they stand: each becomes the network that is kept of it elsewhere. What reads it
--- again sees a network, and takes it for no address. Also cuts what only looks like one, such as a version of four numbers.
+-- A text in which each client address is replaced by its network, as elsewhere in the lake. Decoding the text again
+-- gives
+-- the network, not an address. Also shortens text that only looks like an address, such as a version of four numbers.
 CREATE OR REPLACE MACRO cut_addresses(text) AS
     regexp_replace(
         regexp_replace(
@@ -250,12 +263,12 @@ CREATE OR REPLACE MACRO cut_addresses(text) AS
             '\b((?:[0-9a-fA-F]{1,4}:){3})(?:[0-9a-fA-F]{1,4}:){4}[0-9a-fA-F]{1,4}\b', '\1:/48', 'g'),
         '\b((?:[0-9a-fA-F]{1,4}:){1,3})(?:[0-9a-fA-F]{1,4}:){0,4}:(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,6})?(?:/48\b)?', '\1:/48', 'g');
 
--- The role behind an IAM principal: of an assumed-role session, which STS names without the role's path, and of a role with a
--- path, arn:aws:iam::ACCOUNT:role/NAME; of a session known by the role's unique id, that id. NULL for everything else: users,
--- roots, federated users and services are what they are. A role's name is unique in its account whatever its path ("IAM
--- identifiers", IAM user guide), so the path tells no two roles apart.
+-- The role of an IAM principal: arn:aws:iam::ACCOUNT:role/NAME for an assumed-role session, which STS names without the
+-- role's path, and for a role with a path; the role's unique id for a session that is named by it. NULL for users, root
+-- users, federated users and services. A role's name is unique in its account whatever its path ("IAM identifiers", IAM
+-- user guide), so that the path distinguishes no roles.
 CREATE OR REPLACE MACRO role_of(principal) AS CASE
-    -- Cut and put together: a regular expression took a quarter of the time of a whole CloudTrail record.
+    -- String functions: a regular expression took a quarter of the time of a whole CloudTrail record.
     WHEN principal LIKE 'arn:%:sts::%:assumed-role/%/%' THEN
         replace(replace(split_part(principal, '/', 1), ':sts::', ':iam::'), ':assumed-role', ':role') || '/' || split_part(principal, '/', 2)
     WHEN contains(principal, ':role/')

@@ -1,5 +1,7 @@
--- The entries of a source that has given its fields names of its own (Source.fields in the catalog): what those hold goes
--- before what the format found. Only JSON objects have fields; a line that a format did not know is one now, if it names a request.
+-- Entries of a source with field names of its own (Source.fields in the catalog). A mapped field takes precedence over
+-- the
+-- format's. Only JSON objects have fields. A line that the format refuses is an entry if the mapped fields name a
+-- request.
 -- in:  read: the entry columns of ingest/decode/sql/normalise.sql; given, one row: field_<target>, JSON path or NULL
 -- out: the same columns
 WITH named AS (
@@ -10,7 +12,7 @@ WITH named AS (
             time_text := own_field(line, given.field_time),
             method := own_field(line, given.field_method),
             target := own_field(line, given.field_path),
-            -- It may be the request's target: a query is stored nowhere.
+            -- It may be the request target: a query is never stored.
             route := nullif(split_part(split_part(own_field(line, given.field_route), '?', 1), '#', 1), ''),
             status := own_field(line, given.field_status),
             request_bytes := own_field(line, given.field_request_bytes),
@@ -33,7 +35,7 @@ SELECT
     line,
     CASE WHEN coalesce(own.method, own.target, own.route, own.status) IS NULL THEN format_reason END AS format_reason,
     coalesce(own.event_id, event_id) AS event_id,
-    -- Whoever maps an id says that a client cannot choose it.
+    -- By mapping an id the operator states that clients cannot choose it.
     own.event_id IS NOT NULL OR id_is_safe AS id_is_safe,
     coalesce(own.time_text, time_text) AS time_text,
     CASE WHEN own.time_text IS NOT NULL THEN any_time_us(own.time_text) ELSE time_us END AS time_us,

@@ -1,12 +1,14 @@
--- From a format's entries to typed values; what cannot be typed gets its reason. One row per entry.
+-- A format's entries to typed values. A value that cannot be typed gives the entry a reason. One row per entry.
 -- in:  entries(position, item, line, format_reason, event_id, id_is_safe, time_text, time_us, method, target, route,
 --      status_text, request_bytes_text, response_bytes_text, latency_ms_text, client_ip_text,
 --      identity_kind, identity_value, identity_client, service, host_text),
---      unreadable(position, reason, detail): lines whose bytes are no text, or too many, or half a line;
---      given, one row: strict, whether lines of JSON are usage events, of which nothing may be guessed
--- out: position, item, line, reason, detail, doubtful (whether ingest/decode/strict_json.py must have its say), event_id, id_is_safe, time_us, method, path, route, status, request_bytes,
---      response_bytes, latency_us, latency_ms_text, client_ip, identity_kind, identity_value, credential, wider (what else the
---      credential answers to: the issuer of a client, the role of a session), service, host
+--      unreadable(position, reason, detail): lines that are not text, too long, or incomplete;
+--      given, one row: strict, whether JSON lines are usage events, which are never guessed at
+-- out: position, item, line, reason, detail, doubtful (whether ingest/decode/strict_json.py must check it), event_id,
+--      id_is_safe, time_us, method, path, route, status, request_bytes, response_bytes, latency_us, latency_ms_text,
+--      client_ip, identity_kind, identity_value, credential, wider (a credential that covers it: the issuer of a
+-- client,
+--      the role of a session), service, host
 WITH typed AS (
     SELECT
         entries.position,
@@ -28,8 +30,9 @@ WITH typed AS (
         response_bytes_text,
         whole_number(response_bytes_text) AS response_bytes,
         latency_ms_text,
-        -- 15 digits, so that the product fits; the cast lets one more through where there is an exponent, and an overflow would be
-        -- an error of the whole statement.
+        -- 15 digits, so that the product fits. With an exponent the cast accepts one more, and an overflow would fail
+        -- the
+        -- whole statement.
         TRY_CAST(TRY(TRY_CAST(latency_ms_text AS DECIMAL(15, 3)) * 1000) AS BIGINT) AS latency_us,
         address_of(client_ip_text) AS client_ip,
         identity_kind,
@@ -47,7 +50,7 @@ judged AS (
         typed.*,
         CASE
             WHEN format_reason IS NOT NULL THEN format_reason
-            -- An id that is not used is not judged: a client could have its calls refused, and not billed, by sending a bad one.
+            -- An unused id is not checked: otherwise a client could avoid billing by sending a bad one.
             WHEN id_is_safe AND regexp_matches(event_id, '[\x00-\x1f\x7f]') THEN 'CONTROL_CHAR'
             WHEN id_is_safe AND (length(event_id) > 128 OR event_id < '!') THEN 'BAD_ID'
             WHEN time_text IS NULL THEN 'NO_TIME'
@@ -66,7 +69,7 @@ SELECT
     item,
     line,
     reason,
-    -- Asked first, since most lines have none, and each of twenty would be compared.
+    -- Tested first: most entries have no reason, and would be compared with twenty.
     CASE WHEN reason IS NOT NULL THEN
         CASE reason
             WHEN 'BAD_UTF8' THEN unreadable_detail

@@ -1,10 +1,15 @@
--- Which calls lie outside of what was agreed for their credential. A call that a grant allows in action, resource and network
--- lies inside; else the mark says how far the best grant goes. What is not known is never taken for allowed.
--- in:  calls(entry, policy, client_ip, action, resource); addresses(client_ip, key); policies(policy, bound: its credential has networks of its own, granted:
---      it has grants); grants(policy, grant_no, any_action, any_resource, any_network); networks(policy, grant_no, or -1: of the
---      credential itself, first_key, last_key); actions, resources(policy, grant_no, pattern of LIKE)
--- out: entry, outside: ACTION (no grant has the action), RESOURCE (none has it on this resource), NETWORK (none from this network, or
---      not one of the credential's own), UNKNOWN (address, action or resource is not known, and what is known is allowed)
+-- Calls outside the policy of their credential. A call is inside if one grant allows its action, resource and network;
+-- else
+-- the mark shows how far the best grant matches. An unknown value is never allowed.
+-- in:  calls(entry, policy, client_ip, action, resource); addresses(client_ip, key); policies(policy, bound: the credential
+--      has networks of its own, granted: it has grants); grants(policy, grant_no, any_action, any_resource,
+-- any_network);
+--      networks(policy, grant_no, -1: of the credential itself, first_key, last_key); actions,
+--      resources(policy, grant_no, pattern of LIKE)
+-- out: entry, outside: ACTION (no grant has the action), RESOURCE (none has it for this resource), NETWORK (none from this
+--      network, or outside the credential's own networks), UNKNOWN (address, action or resource is unknown, and the
+-- rest
+--      is allowed)
 WITH called AS MATERIALIZED (
     SELECT entry, policy, client_ip, action, resource
     FROM calls
@@ -33,7 +38,7 @@ on_resource AS (
     INNER JOIN resources AS p ON p.policy = c.policy AND c.resource LIKE p.pattern ESCAPE '\'
 ),
 
--- One row per call and grant: TRUE, FALSE, or NULL where it is not known.
+-- One row per call and grant: TRUE, FALSE, or NULL if unknown.
 compared AS (
     SELECT
         c.entry,

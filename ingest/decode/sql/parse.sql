@@ -1,10 +1,10 @@
--- What `python -m ingest parse` shows: the normalised fields, before truncation and attribution. Ordered.
+-- The output of `python -m ingest parse`: the normalised fields, before truncation and attribution. Ordered.
 -- in:  normalised
 -- out: position, item, doubted, reason, detail and the record's fields; time floored to ms, latency_ms to the nanosecond
 SELECT
     position,
     item,
-    -- The text of what ingest/decode/strict_json.py must have its say on. A statement of its own would take longer to plan than to run.
+    -- Text to be checked by ingest/decode/strict_json.py. A separate statement would take longer to plan than to run.
     CASE
         WHEN (doubtful OR reason IN ('NOT_JSON', 'WRONG_TYPE', 'NOT_INTEGER')) AND (starts_with(line, '{') OR starts_with(line, '[')) THEN line
     END AS doubted,

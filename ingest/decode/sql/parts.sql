@@ -1,5 +1,6 @@
--- The text of each entry of lines that hold several: a file of a thousand records on one line must not become a thousand
--- copies of the file. Asked for only where there are such lines: the statement takes longer to plan than to run.
+-- The text of each entry of lines with several entries, so that a file with a thousand records in one line does not
+-- become
+-- a thousand copies of the file. Runs only if there are such lines: it takes longer to plan than to run.
 -- in:  entries
 -- out: position, item, line
 SELECT position, item, line

@@ -1,10 +1,12 @@
--- The dead letters: refused entries with what a person needs to mend them.
--- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one row: source_partner, own_partner,
---      earliest_us, latest_us, max_age_days, max_future_minutes
--- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the whole line, or of a line that holds
---      several entries the entry's own text; masked, addresses cut), raw_sha256 (of the whole line, addresses
---      cut: by the hash of a line one could try which address it was), credential (kind and name of one that is unknown or not valid);
---      in log order
+-- Dead letters: refused entries with everything needed to fix them.
+-- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one
+--      row: source_partner, own_partner, earliest_us, latest_us, max_age_days, max_future_minutes
+-- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the line, or the entry's own text if
+--      the line has several; redacted, addresses shortened), raw_sha256 (of the whole line with addresses shortened,
+-- since
+--      the hash of the original would let one test addresses), credential (kind and name if unknown or not valid); in
+-- log
+--      order
 WITH whole AS MATERIALIZED (
     SELECT position, rtrim(line, chr(10) || chr(13)) AS line, sha256(cut_addresses(rtrim(line, chr(10) || chr(13)))) AS line_sha256
     FROM lines
@@ -22,7 +24,7 @@ SELECT
     masked_shapes(CASE
         WHEN r.detail IS NOT NULL THEN r.detail
         WHEN r.reason IN ('UNKNOWN_PARTNER', 'TAG_NOT_ALLOWED') THEN 'partner tag ' || left(r.tag, 64)
-        -- It may hold anything: what could act on a terminal or a log is not repeated.
+        -- The tag may contain anything: characters that affect terminals or logs are replaced.
         WHEN r.reason = 'BAD_PARTNER' THEN 'partner tag ' || regexp_replace(left(r.tag, 64), '[^ -~]', '?', 'g')
         WHEN r.reason = 'KEY_MISMATCH' THEN 'record key ' || regexp_replace(left(limits.key, 64), '[^ -~]', '?', 'g') || ', but the line is of ' || coalesce(r.partner_id, given.own_partner)
         WHEN r.reason = 'PARTNER_MISMATCH' AND given.source_partner IS NOT NULL
@@ -34,7 +36,7 @@ SELECT
             THEN 'partner tag ' || left(r.tag, 64) || ', but ' || r.identity_kind || ' ' || left(r.credential_logged, 200) || ' is of ' || r.partner_id
         WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN r.identity_kind || ' ' || left(r.credential_logged, 200)
         WHEN r.reason = 'NO_PARTNER' THEN 'no credential and no partner tag'
-        -- The limit, where it is set, and what may be done.
+        -- The limit, where it is set, and the remedy.
         WHEN r.reason = 'TOO_LATE'
             THEN 'request time ' || r.occurred_at || ', received '
                 || make_timestamptz(coalesce(limits.earliest_us, given.earliest_us) + given.max_age_days * 86_400_000_000)
@@ -53,8 +55,9 @@ SELECT
     r.occurred_at,
     encode(cut_addresses(masked(coalesce(p.line, w.line)))) AS raw,
     coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256,
-    -- What it would be stored as if it were known: a role, not each of its sessions. A client may choose how long it is, and a message
-    -- of refusals must not outgrow the record that they are of.
+    -- The name under which a known credential would be stored: a role, not its session. Clients may choose its length,
+    -- and the
+    -- refusals of a record must not outgrow it.
     CASE WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN
         r.credential_kind || ' ' || CASE WHEN strlen(r.credential) > 200 THEN sha256(r.credential) ELSE r.credential END
     END AS credential

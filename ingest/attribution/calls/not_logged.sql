@@ -1,4 +1,4 @@
--- A format that shows neither action nor resource: where a policy asks for one, the answer is that it is not known.
+-- Formats that log neither action nor resource: both are unknown to policies.
 -- in:  judged(entry, policy, client_ip, line)
 -- out: entry, policy, client_ip, action, resource
 SELECT entry, policy, client_ip, NULL::VARCHAR AS action, NULL::VARCHAR AS resource
