@@ -354,15 +354,15 @@ def test_a_log_that_is_cut_and_grows_past_the_offset_while_it_is_read_is_not_tak
     site.whole()
     site.look()
     site.whole()
-    pieces = file_log.pieces
+    pieces = file_log.read_blocks
 
     def cut_before(*args: Any) -> Iterator[ReadBlock]:
-        monkeypatch.setattr(file_log, "pieces", pieces)
+        monkeypatch.setattr(file_log, "read_blocks", pieces)
         shutil.copyfile(site.path, tmp_path / "access.log.1")
         site.path.write_bytes(b"".join(site.new_line() for _ in range(6)))
         return pieces(*args)
 
-    monkeypatch.setattr(file_log, "pieces", cut_before)
+    monkeypatch.setattr(file_log, "read_blocks", cut_before)
     site.look()
     assert site.read == ["r0", "r1"]
     site.look()

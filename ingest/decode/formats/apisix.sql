@@ -6,10 +6,8 @@
 -- apisix_latency
 --   and upstream_latency); sizes in bytes with headers.
 -- Id: none, always derived: the request-id plugin accepts ids from clients.
--- Varying: epoch start_time, time @timestamp, address client_ip, latency_ms latency, latency_part apisix_latency,
--- latency_part upstream_latency
--- Varying: unread request/uri, unread request/headers/host, unread host, request_bytes request/size, response_bytes
--- response/size
+-- Varying: epoch start_time, time @timestamp, address client_ip, latency_ms latency, latency_part apisix_latency, latency_part upstream_latency
+-- Varying: unread request/uri, unread request/headers/host, unread host, request_bytes request/size, response_bytes response/size
 -- Identity: consumer.username, in a custom log_format consumer_name (consumer); present only if a plugin has
 -- authenticated
 --   the request.

@@ -7,8 +7,7 @@
 -- Id: extendedRequestId. requestId is safe only on HTTP and WebSocket stages (routeKey), where it is the same. A client
 -- of
 --   a REST stage can set it by x-amzn-RequestId, and could hide its calls as duplicates: there the id is derived.
--- Varying: id extendedRequestId, id requestId, epoch requestTimeEpoch, unread requestTime, unread path, unread
--- domainName
+-- Varying: id extendedRequestId, id requestId, epoch requestTimeEpoch, unread requestTime, unread path, unread domainName
 -- Varying: response_bytes responseLength, latency_ms responseLatency, address ip, address sourceIp
 -- Identity: apiKeyId (api_key) > userArn > caller (iam) > iss (oidc, with azp, client_id or sub) > principalId
 -- (consumer).

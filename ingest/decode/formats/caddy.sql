@@ -6,8 +6,7 @@
 -- bytes_read
 --   and size in bytes of the bodies, without headers. Status 0: nothing was written.
 -- Id: uuid, if a site adds it (log_append uuid {http.request.uuid}): Caddy generates it. Otherwise derived.
--- Varying: time_cut ts, id uuid, latency_s duration, request_bytes bytes_read, response_bytes size, unread request/uri,
--- unread request/host
+-- Varying: time_cut ts, id uuid, latency_s duration, request_bytes bytes_read, response_bytes size, unread request/uri, unread request/host
 -- Varying: address request/client_ip, address request/remote_ip, address request/remote_addr
 -- Identity: user_id (consumer; not with status 401).
 -- in:  lines(position, line)

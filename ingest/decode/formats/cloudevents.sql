@@ -12,8 +12,7 @@
 -- Id: id is unique within its source, so the event id is "<source> <id>", or the SHA-256 of that if it exceeds 128
 --   characters. The producer chooses it, a new one for each event: accept events from your own producers, not from
 -- partners.
--- Varying: id_behind id, time time, unread data/path, request_bytes data/request_bytes, response_bytes
--- data/response_bytes
+-- Varying: id_behind id, time time, unread data/path, request_bytes data/request_bytes, response_bytes data/response_bytes
 -- Varying: latency_ms data/latency_ms
 -- Identity: subject, the customer (consumer). The service is the source.
 -- in:  lines(position, line); given, one row: event_types, or NULL for any

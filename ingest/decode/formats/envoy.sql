@@ -6,12 +6,9 @@
 -- Units: start time in ms, UTC; duration in ms, of the access log service in s ("0.0015s"); bytes of the bodies without
 --   headers. proto3 omits zeros: a missing size is 0. Status 0: the client disconnected.
 -- Id: derived. x-request-id is not safe: a client may set it, and all hops of a request share it.
--- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent, unread path,
--- unread :path
--- Varying: unread x-envoy-original-path, unread x-envoy-origin-path, unread x_envoy_original_path, unread authority,
--- unread :authority
--- Varying: unread x-request-id, unread x_request_id, unread request_id, address downstream_remote_address, address
--- x-forwarded-for
+-- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent, unread path, unread :path
+-- Varying: unread x-envoy-original-path, unread x-envoy-origin-path, unread x_envoy_original_path, unread authority, unread :authority
+-- Varying: unread x-request-id, unread x_request_id, unread request_id, address downstream_remote_address, address x-forwarded-for
 -- Varying: address x_forwarded_for
 -- Identity: x_api_key_id (api_key, set by ext_authz) > jwt_iss (oidc, with jwt_azp, jwt_client_id or jwt_sub, from the
 -- metadata

@@ -10,8 +10,7 @@
 -- log at
 --   the end of requests.
 -- Id: unique_id, which must be %ID with a unique-id-format of HAProxy's own fields. The HTTP log has none: derived.
--- Varying: time request_date, id unique_id, address client_ip, latency_ms time_active, request_bytes bytes_uploaded,
--- response_bytes bytes_read
+-- Varying: time request_date, id unique_id, address client_ip, latency_ms time_active, request_bytes bytes_uploaded, response_bytes bytes_read
 -- Varying: request request_line, unread uri, unread host
 -- Identity: JSON only, api_key_id (api_key) > iss (oidc) > consumer.
 -- Connections in TCP mode and failed handshakes are not requests.

@@ -7,8 +7,7 @@
 -- Id: request.id, else the response header x-kong-request-id. Kong generates both; a client cannot choose them. Older
 -- Kong
 --   has neither: derived. Correlation-id headers are not used, since a client may set them.
--- Varying: id request/id, id response/headers/x-kong-request-id, epoch started_at, unread request/uri, unread
--- request/headers/host
+-- Varying: id request/id, id response/headers/x-kong-request-id, epoch started_at, unread request/uri, unread request/headers/host
 -- Varying: request_bytes request/size, response_bytes response/size, latency_ms latencies/request, address client_ip
 -- Identity: consumer.id, else authenticated_entity.consumer_id (consumer); else authenticated_entity.id (api_key).
 -- in:  lines(position, line)

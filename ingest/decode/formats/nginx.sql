@@ -8,10 +8,8 @@
 -- Id: the JSON key request_id, which must be $request_id: NGINX generates it. ingress-nginx's req_id is not safe, since
 -- a
 --   client may set it by X-Request-ID: derived, as for combined, which has none.
--- Varying: time msec, time time_iso8601, time time_local, time time, time timestamp, time @timestamp, id request_id, id
--- req_id
--- Varying: address remote_addr, address client_ip, request request, unread request_uri, unread uri, unread path,
--- request_bytes request_length
+-- Varying: time msec, time time_iso8601, time time_local, time time, time timestamp, time @timestamp, id request_id, id req_id
+-- Varying: address remote_addr, address client_ip, request request, unread request_uri, unread uri, unread path, request_bytes request_length
 -- Varying: unread host, unread http_host, unread server_name
 -- Varying: response_bytes bytes_sent, response_bytes body_bytes_sent, latency_s request_time
 -- Identity: api_key_id (api_key) > jwt_claim_iss (oidc, with jwt_claim_azp, jwt_claim_client_id or jwt_claim_sub) >

@@ -6,8 +6,7 @@
 -- ms;
 --   content_length in bytes of the request's body, -1 unknown. The size of a response is not recorded.
 -- Id: none, derived.
--- Varying: time timestamp, request_bytes content_length, latency_ms request_time, latency_ms request_time_ms, address
--- ip_address
+-- Varying: time timestamp, request_bytes content_length, latency_ms request_time, latency_ms request_time_ms, address ip_address
 -- Varying: alike tyk-analytics-record, unread host
 -- Identity: api_key (api_key). With hash_keys it is a hash and is used unchanged; a plain key is replaced by its
 -- SHA-256 in
