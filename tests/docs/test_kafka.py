@@ -98,7 +98,7 @@ def test_every_halt_is_explained() -> None:
 def test_every_metric_is_explained() -> None:
     """By its name on the wire."""
     families = [(metric.describe()[0].name, isinstance(metric, Counter)) for metric in metrics.ALL]
-    assert sorted(names_in_first_column(section(PAGE, "Watching"))) == sorted(
+    assert sorted(names_in_first_column(section(PAGE, "Monitoring"))) == sorted(
         f"{name}_total" if counter else name for name, counter in families
     )
 
