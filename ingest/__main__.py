@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parse = commands.add_parser("parse", help="one JSON object per entry: its normalised fields, or why it is refused")
     parse.add_argument("--format", required=True, metavar="F", help=f"one of: {', '.join(formats.names())}")
     parse.add_argument(
-        "--source", default="", metavar="S", help="who wrote the log; shown in nothing, accepted as in `tollbook run`"
+        "--source", default="", metavar="S", help="who wrote the log; not shown, accepted as in `tollbook run`"
     )
     parse.add_argument("file", metavar="FILE", help="a log file, plain, gzip or zstd, or - for standard input")
     args = parser.parse_args(argv)

@@ -194,7 +194,7 @@ def _why(raw: bytes, *, is_half: bool) -> tuple[str, str]:
         return "PARTIAL_LINE", f"the log is at rest and ends inside a line, after {len(raw)} bytes of it"
     if raw.startswith(WIDE_BOMS):
         return "BAD_ENCODING", "the line is UTF-16 or UTF-32"
-    return "BAD_UTF8", "the line is no UTF-8"
+    return "BAD_UTF8", "the line is not UTF-8"
 
 
 def _set_apart(

@@ -55,8 +55,8 @@ def problem(text: str) -> JsonProblem | None:
 def _not_json(text: str, exc: json.JSONDecodeError) -> JsonProblem:
     place = len(text[: exc.pos].encode(errors="surrogatepass"))
     if exc.msg == "Extra data":
-        return JsonProblem(Reason.TRAILING_DATA, f"something follows the JSON at byte {place}")
-    return JsonProblem(Reason.NOT_JSON, f"no JSON at byte {place}: {exc.msg.lower()}")
+        return JsonProblem(Reason.TRAILING_DATA, f"trailing data after the JSON at byte {place}")
+    return JsonProblem(Reason.NOT_JSON, f"not JSON at byte {place}: {exc.msg.lower()}")
 
 
 class _Nesting(NamedTuple):
@@ -89,11 +89,11 @@ def _number(text: str) -> None:
     except (ValueError, InvalidOperation):
         beyond = True
     if beyond:
-        raise _NotStrict(Reason.NUMBER_RANGE, f"number {text[:_SHOWN]} is beyond what can be kept exactly")
+        raise _NotStrict(Reason.NUMBER_RANGE, f"number {text[:_SHOWN]} cannot be stored exactly")
 
 
 def _no_number(text: str) -> NoReturn:
-    raise _NotStrict(Reason.NOT_JSON, f"{text} is no number of JSON")
+    raise _NotStrict(Reason.NOT_JSON, f"{text} is not a JSON number")
 
 
 _DECODER = json.JSONDecoder(
@@ -107,7 +107,7 @@ def _twice(found: _Object) -> JsonProblem | None:
         names: set[str] = set()
         for name, _ in fields:
             if name in names:
-                return JsonProblem(Reason.DUPLICATE_KEY, f"field {name[:_SHOWN]!a} stands twice")
+                return JsonProblem(Reason.DUPLICATE_KEY, f"field {name[:_SHOWN]!a} occurs twice")
             names.add(name)
     return None
 
@@ -118,7 +118,7 @@ def _surrogate(found: object) -> JsonProblem | None:
         try:
             found.encode()
         except UnicodeEncodeError:
-            return JsonProblem(Reason.BAD_UTF8, "a text holds half a surrogate pair, which is no character")
+            return JsonProblem(Reason.BAD_UTF8, "a string has an unpaired surrogate, which is not a character")
     if isinstance(found, list):
         parts = (part for pair in found for part in pair) if isinstance(found, _Object) else found
         return next((bad for part in parts if (bad := _surrogate(part))), None)

@@ -44,7 +44,7 @@ def open_log(path: Path) -> BinaryIO:
     try:
         if path.exists() and not path.is_file():
             raise UnreadableFile(
-                f"{path}: this is no file but a folder, pipe or device; write its text to a file first"
+                f"{path}: not a regular file but a folder, pipe or device; write its content to a file first"
             )
         if (packing := _packing(path)) == "zstd":
             return _ZstdFile(path)  # type: ignore[return-value]

@@ -54,7 +54,7 @@ def identify(path: Path, known: Sequence[KnownFile]) -> IdentifiedFile:
         if size < candidate.offset:
             raise FileChanged(
                 f"{path} begins like a log that was read up to byte {candidate.offset}, but ends at byte {size}; "
-                f"if it was cut, bring back the whole file; if it is another log, give it a --source of its own"
+                f"if it was truncated, restore the whole file; if it is another log, give it a --source of its own"
             )
         if _sha256(tail) == candidate.tail_sha256:
             return IdentifiedFile(path, candidate.generation, candidate.head_bytes, candidate.head_sha256)
@@ -103,7 +103,7 @@ def check_unmoved(path: Path, text: BinaryIO, start: int, before: bytes, after: 
 
 def changed(path: Path) -> str:
     """The message for a file that changed during a read."""
-    return f"{path} was cut or written anew while it was read; what it held is read from its copy, if that is among the files"
+    return f"{path} was truncated or rewritten while it was read; its former content is read from its copy, if that is among the files"
 
 
 def _named_by(path: Path, head_bytes: int) -> IdentifiedFile:

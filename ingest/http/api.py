@@ -57,10 +57,10 @@ _FORBIDDEN_IN_KEYS = 0x20
 _SHAPES: Mapping[str, BodyShape | None] = {SINGLE: BodyShape.EVENT, BATCH: BodyShape.EVENTS, "application/json": None}
 _LINES = (LINES, "application/jsonl", "text/plain")
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_DESCRIPTION = """CloudEvents 1.0 in JSON (one event, an array, or binary mode), or log lines of any format the sender may send.
+_DESCRIPTION = """CloudEvents 1.0 in JSON (one event, an array, or binary mode), or log lines in any format that the sender may use.
 
-204 means that Kafka has confirmed every event. Send a request again whenever the answer is 408, 429, 5xx or none at all: an event
-is known by its id, and counted once. Log lines without ids need an `Idempotency-Key`, the same one each time."""
+204 means that Kafka has confirmed every event. Send a request again after 408, 429, 5xx or no response at all: an event
+is deduplicated by its id, and counted once. Log lines without ids need an `Idempotency-Key`, the same one each time."""
 _BEARER = "An API key, `tb_…`, or a JWT of an issuer that the installation trusts."
 _EVENT = {
     "type": "object", "required": ["specversion", "id", "source", "type", "time"],
@@ -81,7 +81,7 @@ _OPENAPI: dict[str, Any] = {
     },
     "parameters": [
         {"name": "format", "in": "query", "description": "Format of log lines.", "schema": {"type": "string", "default": CLOUDEVENTS}},
-        {"name": "Idempotency-Key", "in": "header", "description": "Names the request, so that log lines without ids are known again.",
+        {"name": "Idempotency-Key", "in": "header", "description": "Names the request, so that log lines without ids are deduplicated.",
          "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARACTERS_MAX, "pattern": "^[!-~]+$"}},
         {"name": "Content-Encoding", "in": "header", "schema": {"type": "string", "enum": ["identity", "gzip", "zstd"]}},
     ],
@@ -185,13 +185,15 @@ async def _received(context: ApiContext, request: Request, body: "_RequestBody",
                 outgoing = records(verdict.text, format_name=kind.format, source=producer.source, key=kind.key)
                 await context.delivery.send(outgoing)
     except RateLimited as exc:
-        raise ApiProblem(Code.RATE_LIMITED, "more than this sender's share", retry_after_s=exc.retry_after_s) from exc
+        raise ApiProblem(
+            Code.RATE_LIMITED, "more than this sender may send or have waiting", retry_after_s=exc.retry_after_s
+        ) from exc
     except Overloaded as exc:
-        raise ApiProblem(Code.BUSY, "too much is waiting at the moment", retry_after_s=1) from exc
+        raise ApiProblem(Code.BUSY, "too many requests are waiting at the moment", retry_after_s=1) from exc
     except NotDelivered as exc:
         raise ApiProblem(Code.NOT_DELIVERED, "Kafka has not confirmed it; send it again", retry_after_s=5) from exc
     except RecordTooLarge as exc:
-        raise ApiProblem(Code.TOO_LARGE, "Kafka does not take an event of this size") from exc
+        raise ApiProblem(Code.TOO_LARGE, "Kafka does not accept an event of this size") from exc
     return verdict
 
 
@@ -199,8 +201,8 @@ async def _authenticated(context: ApiContext, request: Request, state: _RequestS
     try:
         producer = await context.authenticator.producer(request.headers.getlist("authorization"), context.now())
     except KeysUnavailable as exc:
-        _warn(context, state, "the keys of an issuer cannot be had", Code.KEYS_UNAVAILABLE)
-        raise ApiProblem(Code.KEYS_UNAVAILABLE, "tokens cannot be checked at the moment", retry_after_s=60) from exc
+        _warn(context, state, "the keys of an issuer cannot be fetched", Code.KEYS_UNAVAILABLE)
+        raise ApiProblem(Code.KEYS_UNAVAILABLE, "tokens cannot be verified at the moment", retry_after_s=60) from exc
     except Unauthenticated as exc:
         try:
             context.failed_attempts.failed(state.address)
@@ -208,7 +210,7 @@ async def _authenticated(context: ApiContext, request: Request, state: _RequestS
             raise ApiProblem(
                 Code.RATE_LIMITED, "too many failed attempts", retry_after_s=limited.retry_after_s
             ) from exc
-        _warn(context, state, f"not let in: {exc}", Code.UNAUTHENTICATED)
+        _warn(context, state, f"authentication failed: {exc}", Code.UNAUTHENTICATED)
         raise ApiProblem(Code.UNAUTHENTICATED, "no valid credential", headers={"WWW-Authenticate": "Bearer"}) from exc
     state.producer = producer.id
     return producer
@@ -241,7 +243,7 @@ def _request_kind(request: Request, producer: Producer) -> _RequestKind:
         raise ApiProblem(Code.FORMAT_NOT_ALLOWED, f"this sender may send {', '.join(producer.formats)}")
     key = request.headers.get("idempotency-key")
     if key is not None and (not 0 < len(key) <= KEY_CHARACTERS_MAX or any(ord(c) <= _FORBIDDEN_IN_KEYS for c in key)):
-        raise ApiProblem(Code.BAD_KEY, f"Idempotency-Key must have 1 to {KEY_CHARACTERS_MAX} characters, no blanks")
+        raise ApiProblem(Code.BAD_KEY, f"Idempotency-Key must have 1 to {KEY_CHARACTERS_MAX} characters, no spaces")
     return _RequestKind(format_name, shape, key, attributes)
 
 
@@ -266,10 +268,12 @@ async def _text(request: Request, body: "_RequestBody", take: Callable[[int], No
     except BadEncoding as exc:
         raise ApiProblem(Code.BAD_ENCODING, str(exc)) from exc
     except TooLarge as exc:
-        raise ApiProblem(Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes, also unpacked") from exc
+        raise ApiProblem(
+            Code.TOO_LARGE, f"a body has at most {EXPANDED_BYTES_MAX} bytes, also after unpacking"
+        ) from exc
     except TimeoutError as exc:
         body.given_up = True
-        raise ApiProblem(Code.TOO_SLOW, f"the body did not come within {limit_s:g} s") from exc
+        raise ApiProblem(Code.TOO_SLOW, f"the body did not arrive within {limit_s:g} s") from exc
     return text
 
 
@@ -288,7 +292,7 @@ async def _judge(context: ApiContext, producer: Producer, kind: _RequestKind, te
         raise ApiProblem(Code.NOT_JSON, str(exc)) from exc
     except DecoderFailed as exc:
         context.log.error("a bug in Tollbook: a request that the decoder fails on", extra={"fields": {"error": str(exc)}})  # noqa: TRY400  # fmt: skip
-        raise ApiProblem(Code.INTERNAL, "this is a bug of ours; report the X-Request-Id") from exc
+        raise ApiProblem(Code.INTERNAL, "this is a bug in Tollbook; report the X-Request-Id") from exc
 
 
 @asynccontextmanager
@@ -413,7 +417,7 @@ async def _on_bug(request: Request, exc: Exception) -> Response:
     context: ApiContext = request.app.state.context
     state: _RequestState = request.scope["request_state"]
     context.log.error("a bug in Tollbook: please report this line", exc_info=exc, extra={"fields": {"request_id": state.request_id}})  # fmt: skip
-    return responses.of_problem(ApiProblem(Code.INTERNAL, "this is a bug of ours; report the X-Request-Id"))
+    return responses.of_problem(ApiProblem(Code.INTERNAL, "this is a bug in Tollbook; report the X-Request-Id"))
 
 
 def document() -> str:

@@ -51,7 +51,7 @@ class Authenticator:
         if api_keys.is_key(token):
             owner = api_keys.owner(token, index.keys, now)
             if owner is None:
-                raise Unauthenticated("no such key, or not at this time")
+                raise Unauthenticated("unknown key, or not valid now")
             return owner
         try:
             client = await index.verifier.client(token, now)

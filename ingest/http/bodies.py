@@ -102,7 +102,7 @@ class Unpacker:
     def text(self) -> bytes:
         """The whole text. Raises BadEncoding if the end is missing."""
         if self._stream is not None and not self._stream.eof:
-            raise BadEncoding("the packed body ends too early")
+            raise BadEncoding("the compressed body ends too early")
         return b"".join(self._pieces)
 
     def _unpacked(self, data: bytes, room: int) -> tuple[bytes, bytes]:
@@ -113,7 +113,7 @@ class Unpacker:
         try:
             piece = self._stream.decompress(data, max_length=room)
         except (zlib.error, zstd.ZstdError) as exc:
-            raise BadEncoding("the body is not packed as its Content-Encoding says") from exc
+            raise BadEncoding("the body is not compressed as its Content-Encoding says") from exc
         if self._stream.eof:
             return piece, self._stream.unused_data
         return piece, getattr(self._stream, "unconsumed_tail", b"")  # zstd keeps its rest internally
@@ -139,7 +139,7 @@ def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
             try:
                 attributes[name[3:]] = unquote(value, errors="strict")
             except UnicodeDecodeError as exc:
-                raise MalformedBody(f"the header {name} is no percent-encoded UTF-8") from exc
+                raise MalformedBody(f"the header {name} is not percent-encoded UTF-8") from exc
     return attributes
 
 
@@ -151,7 +151,7 @@ def event_of(attributes: Mapping[str, str], data: bytes) -> bytes:
     try:
         json.loads(data)
     except (ValueError, RecursionError) as exc:
-        raise MalformedBody("the data of the event is no JSON") from exc
+        raise MalformedBody("the data of the event is not JSON") from exc
     return f'{text[:-1]}, "data": '.encode() + data + b"}"
 
 
@@ -189,7 +189,7 @@ def _elements(
     closed = np.flatnonzero(depth == 0)
     text = raw.tobytes()
     if not text.lstrip().startswith(b"[") or not len(closed) or text[place[closed[0]] + 1 :].strip():
-        raise MalformedBody("the body is no JSON array, or its brackets do not match")
+        raise MalformedBody("the body is not a JSON array, or its brackets do not match")
     commas = place[(kind == _COMMA) & (depth == 1)]
     marks = np.concatenate([place[:1], commas, place[closed[:1]]])
     opened = np.append(place[_STEP[kind] > 0], len(raw))
@@ -200,7 +200,7 @@ def _elements(
         element = text[marks[i] + 1 : marks[i + 1]]
         begins[i] = marks[i + 1] - len(element.lstrip())
         if not element.strip() and len(commas):
-            raise MalformedBody(f"the array holds nothing at index {i}")
+            raise MalformedBody(f"the array has no element at index {i}")
     return marks, begins
 
 

@@ -120,7 +120,7 @@ class Producers(_Model):
         )
         for what, values in once:
             if twice := sorted(value for value, times in Counter(values).items() if times > 1):
-                raise ValueError(f"{what} {twice[0]!r} stands twice")
+                raise ValueError(f"{what} {twice[0]!r} occurs twice")
         known = {i.issuer for i in self.issuers}
         for producer in self.producers:
             for client in producer.clients:

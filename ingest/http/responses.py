@@ -56,9 +56,9 @@ class Row(BaseModel):
     """One event that was not taken."""
 
     index: int = Field(description="Which event of the request, from 0.")
-    item: int | None = Field(default=None, description="Which of a line that holds several, from 0.")
+    item: int | None = Field(default=None, description="Which event of a line with several, from 0.")
     code: str = Field(description="Reason, from a closed list.")
-    field: str | None = Field(default=None, description="What of the event it is about.")
+    field: str | None = Field(default=None, description="The field of the event that the reason is about.")
     message: str
 
 
@@ -78,7 +78,7 @@ class ProblemBody(BaseModel):
     status: int
     code: str
     detail: str
-    rows: list[Row] | None = Field(default=None, description="One for each event, where events were looked at.")
+    rows: list[Row] | None = Field(default=None, description="One for each event, if events were decoded.")
 
 
 class ApiProblem(Exception):
@@ -132,21 +132,23 @@ def _problem(status: int, code: str, detail: str, rows: Sequence[Mapping[str, An
 def documented() -> dict[int | str, dict[str, Any]]:
     """The responses for the OpenAPI document."""
     fields = {
-        204: "All events are taken: Kafka has confirmed them.",
-        207: "Some events are taken for good; the others are listed with their reasons.",
-        400: "Nothing is taken: the body, a parameter or every event is wrong.",
-        401: "Nothing is taken: no credential, or none that holds. The same answer whatever the reason.",
-        403: "Nothing is taken: the sender may not send this.",
-        408: "Nothing is taken: the body came too slowly.",
-        413: "Nothing is taken: too many bytes or events. Send less at once.",
-        415: "Nothing is taken: unknown Content-Type.",
-        429: "Nothing is taken: the sender asks for more than its share, or failed to prove itself too often.",
-        500: "A bug. Nothing is known to be taken; the header X-Request-Id names it.",
-        503: "Nothing is known to be taken: send it again after Retry-After. Events that did arrive are known by their ids.",
+        204: "All events are accepted: Kafka has confirmed them.",
+        207: "Some events are accepted for good; the others are listed with their reasons.",
+        400: "Nothing is accepted: the body, a parameter or every event is wrong.",
+        401: "Nothing is accepted: there is no valid credential. The response is the same whatever the reason.",
+        403: "Nothing is accepted: the sender may not send this.",
+        408: "Nothing is accepted: the body arrived too slowly.",
+        413: "Nothing is accepted: too many bytes or events. Send less at once.",
+        415: "Nothing is accepted: unknown Content-Type.",
+        429: "Nothing is accepted: the sender exceeds its limits, or failed to authenticate too often.",
+        500: "A bug. Nothing is known to be accepted; the header X-Request-Id identifies the request.",
+        503: "Nothing is known to be accepted: send it again after Retry-After. Events that did arrive are deduplicated by their ids.",
     }
     documented_responses: dict[int | str, dict[str, Any]] = {}
     for status, description in fields.items():
-        headers = {"X-Request-Id": {"description": "Names this request in the logs.", "schema": {"type": "string"}}}
+        headers = {
+            "X-Request-Id": {"description": "Identifies this request in the logs.", "schema": {"type": "string"}}
+        }
         if status in {429, 503}:
             headers["Retry-After"] = {"description": "Seconds.", "schema": {"type": "integer"}}
         documented_responses[status] = {"description": description, "headers": headers}

@@ -102,7 +102,7 @@ class Verifier:
     async def client(self, token: str, now: datetime) -> tuple[str, str]:
         """Issuer and client of a token that is valid at `now`. Raises BadToken, KeysUnavailable."""
         if len(token) > TOKEN_CHARACTERS_MAX:
-            raise BadToken("longer than a token may be")
+            raise BadToken("the token is too long")
         try:
             parts = jws.extract_compact(token.encode())
         except (JoseError, ValueError, RecursionError) as exc:
@@ -115,16 +115,16 @@ class Verifier:
         header = parts.protected
         algorithm, kid = header.get("alg"), _text(header.get("kid"))
         if algorithm not in issuer.algorithms:
-            raise BadToken("an algorithm that is not pinned")
+            raise BadToken("the algorithm is not allowed for the issuer")
         if kid is None or len(kid) > KID_CHARACTERS_MAX:
             raise BadToken("no kid")
         key = await keys.key(kid)
         if not fits(key, algorithm):
-            raise BadToken("a key that is not for this algorithm")
+            raise BadToken("the key does not fit the algorithm")
         try:
             jws.deserialize_compact(token.encode(), key, algorithms=[algorithm])
         except (JoseError, ValueError) as exc:
-            raise BadToken("a signature that does not hold") from exc
+            raise BadToken("the signature is invalid") from exc
         return issuer.issuer, _checked(claims, issuer, int(now.timestamp()))
 
 
@@ -176,18 +176,18 @@ def _checked(claims: Mapping[str, Any], issuer: Issuer, now_s: int) -> str:
     """The client that the claims name. Times are numbers of seconds."""
     audience = claims.get("aud")
     if issuer.audience not in (audience if isinstance(audience, list) else [audience]):
-        raise BadToken("another aud")
+        raise BadToken("wrong aud")
     expires = _seconds(claims, "exp")
     if expires is None:
         raise BadToken("no exp")
     if now_s >= expires + LEEWAY_S:
         raise BadToken("expired")
     if expires > now_s + issuer.lifetime_max_s + LEEWAY_S:
-        raise BadToken("an exp too far away")
+        raise BadToken("exp is too far in the future")
     for name in ("nbf", "iat"):
         begins = _seconds(claims, name)
         if begins is not None and begins > now_s + LEEWAY_S:
-            raise BadToken(f"{name} to come")
+            raise BadToken(f"{name} is in the future")
     client = _text(claims.get(issuer.client_claim))
     if not client:
         raise BadToken(f"no {issuer.client_claim}")
@@ -199,7 +199,7 @@ def _seconds(claims: Mapping[str, Any], name: str) -> int | float | None:
     if value is None and name not in claims:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadToken(f"{name} is no number")
+        raise BadToken(f"{name} is not a number")
     return value
 
 

@@ -21,10 +21,10 @@ DETAIL_CHARACTERS_MAX = 200
 _DERIVED = "\x01"  # the generation in derived ids; no id of a line may contain it
 _NEUTRAL_MESSAGES = {
     # The decoder's details of these reasons may contain data of others.
-    Reason.PARTNER_MISMATCH: "the event is of another partner than this sender may report for",
-    Reason.UNKNOWN_CREDENTIAL: "nobody is known by the key, consumer or principal that the event names",
-    Reason.CREDENTIAL_NOT_VALID: "the key, consumer or principal that the event names was not valid at that time",
-    Reason.UNKNOWN_PARTNER: "the event names a partner that is not known",
+    Reason.PARTNER_MISMATCH: "the event belongs to a partner that this sender may not report for",
+    Reason.UNKNOWN_CREDENTIAL: "the key, consumer or principal of the event is unknown",
+    Reason.CREDENTIAL_NOT_VALID: "the key, consumer or principal of the event was not valid at that time",
+    Reason.UNKNOWN_PARTNER: "the event names an unknown partner",
     Reason.TAG_NOT_ALLOWED: "this sender may not name partners",
 }
 _FIELDS = {
@@ -140,7 +140,7 @@ def judge(requests: Sequence[RequestLines], decoder: Decoder, max_age_us: int, m
 
 
 _REFUSED = ["position", "item", "reason", "detail"]
-_NO_ID = "the event has no id, and the request no Idempotency-Key: sent again, it would be counted again"
+_NO_ID = "the event has no id, and the request has no Idempotency-Key: a retry would be counted twice"
 _RefusedEntry = tuple[int, int, str, str | None]
 
 

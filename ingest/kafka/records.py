@@ -195,7 +195,7 @@ def refuse_records(
     records: Records, size: int, generation_of: Callable[[int], str], *, defaults: tuple[str, str] = ("", "")
 ) -> DecodedBatch:
     """The result of `read` with each record as one refusal, because its entries exceed the size of a message."""
-    detail = f"what it holds makes a message of {size} bytes; send fewer lines in a record"
+    detail = f"its entries make a message of {size} bytes; send fewer lines per record"
     (partition,) = np.unique(records.partitions).tolist()
     generation = generation_of(partition)
     rows = range(len(records.values))
@@ -279,7 +279,7 @@ def _grouped(
     letters: list[tuple[int, Reason, str, str]] = []
     for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
         if headers is UNREADABLE_HEADERS:
-            letters.append((row, Reason.BAD_HEADER, "the name of a header is no UTF-8", ""))
+            letters.append((row, Reason.BAD_HEADER, "the name of a header is not UTF-8", ""))
             continue
         fields: dict[str, bytes | None] = dict(headers) if headers else {}
         named = (fields.get("format"), fields.get("source"))
@@ -299,7 +299,7 @@ def _grouped(
                 (
                     row,
                     Reason.TOO_LARGE,
-                    f"a record holds at most {RECORD_BYTES_MAX} bytes",
+                    f"a record has at most {RECORD_BYTES_MAX} bytes",
                     _text(named[1]) or defaults[1],
                 )
             )
@@ -335,7 +335,7 @@ def _bad_header(fields: Mapping[str, bytes | None]) -> str | None:
             return f"header `{name}` has {len(fields[name] or b'')} bytes, at most {_NAME_CHARACTERS_MAX}"
     position = fields.get("position")
     if position and not (position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
-        return f"header `position` is no number of at most {_POSITION_DIGITS_MAX} digits"
+        return f"header `position` is not a number of at most {_POSITION_DIGITS_MAX} digits"
     return None
 
 

@@ -200,7 +200,8 @@ class Worker:
         """Wait until everything sent is delivered, and commit it. Raises Halted on timeout."""
         if self._producer.flush(timeout_s):
             raise Halted(
-                Halt.UNDELIVERED, f"the broker did not take all messages within {timeout_s:g} s; nothing was committed"
+                Halt.UNDELIVERED,
+                f"the broker did not accept all messages within {timeout_s:g} s; nothing was committed",
             )
         self._settle()
 

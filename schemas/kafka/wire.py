@@ -78,7 +78,7 @@ def headers_of(message: _WithHeaders) -> Headers | None:
     try:
         return message.headers()
     except (SystemError, UnicodeDecodeError) as exc:  # confluent-kafka 2 reports a name that is no UTF-8 as the former
-        raise UnreadableHeaders("the name of a header is no UTF-8") from exc
+        raise UnreadableHeaders("the name of a header is not UTF-8") from exc
 
 
 def decoded(value: bytes | None, given: Headers | None) -> Message:

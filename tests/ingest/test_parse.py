@@ -89,7 +89,7 @@ def test_an_array_gives_one_record_for_each_of_its_entries() -> None:
     [
         pytest.param(["--format", "punchcards", "-"], "unknown format 'punchcards'; there are: ", id="unknown format"),
         pytest.param(["--format", "kong", "/nowhere.log"], "/nowhere.log: No such file or directory; check the path", id="no file"),
-        pytest.param(["--format", "kong", "/dev"], "/dev: this is no file but a folder", id="a folder"),
+        pytest.param(["--format", "kong", "/dev"], "/dev: not a regular file but a folder", id="a folder"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_used_is_one_line_and_code_2(words: list[str], message: str) -> None:

@@ -64,7 +64,7 @@ def test_the_place_is_told_in_bytes() -> None:
     """Who mends a line finds it with tools that count bytes; characters beyond ASCII take several."""
     found = problem('{"ä":1} x')
     assert found is not None
-    assert found.detail == "something follows the JSON at byte 9"
+    assert found.detail == "trailing data after the JSON at byte 9"
 
 
 VALUES: st.SearchStrategy[Any] = st.recursive(

@@ -144,7 +144,7 @@ UNREADABLE: dict[str, tuple[Callable[[Here], Path], str]] = {
     "half a gzip": (half_gzip, r"half\.log\.gz: the gzip file ends too early; copy it again, then repeat the command"),
     "a damaged gzip": (damaged_gzip, r"damaged\.log\.gz: damaged gzip .*; copy it again, then repeat the command"),
     "half a zstd": (half_zstd, r"half\.log\.zst: the zstd file ends too early; copy it again, then repeat the command"),
-    "a pipe": (pipe, r"pipe\.log: this is no file but a folder, pipe or device; write its text to a file first"),
+    "a pipe": (pipe, r"pipe\.log: not a regular file but a folder, pipe or device; write its content to a file first"),
     "a file that cannot be read": (lambda _: Path("/proc/self/mem"), r"/proc/self/mem: Input/output error; "),
 }
 

@@ -76,10 +76,10 @@ SELECT
             WHEN 'BAD_ENCODING' THEN unreadable_detail
             WHEN 'PARTIAL_LINE' THEN unreadable_detail
             WHEN 'TOO_LARGE' THEN coalesce(unreadable_detail, strlen(line) || ' bytes, at most 65536')
-            WHEN 'NOT_JSON' THEN 'neither the JSON nor a text shape of this format'
+            WHEN 'NOT_JSON' THEN 'neither JSON nor a text form of this format'
             WHEN 'NOT_OBJECT' THEN 'JSON, but not an object'
             WHEN 'NOT_A_REQUEST' THEN 'a record without a request'
-            WHEN 'SCHEMA_UNKNOWN' THEN 'no specversion, or another than 1.0'
+            WHEN 'SCHEMA_UNKNOWN' THEN 'specversion is not 1.0'
             WHEN 'UNKNOWN_METER' THEN 'a type that is not among the event_types of the source'
             WHEN 'NO_ID' THEN 'no event id'
             WHEN 'BAD_ID' THEN 'event id ' || left(event_id, 40)
@@ -91,13 +91,13 @@ SELECT
             WHEN 'BAD_STATUS' THEN 'status ' || left(status_text, 40) || ' is not 0 or 100-599'
             WHEN 'NUMBER_RANGE' THEN 'request bytes ' || coalesce(left(request_bytes_text, 40), 'absent') || ', response bytes '
                 || coalesce(left(response_bytes_text, 40), 'absent') || ', latency ms ' || coalesce(left(latency_ms_text, 40), 'absent')
-                || ': one is no whole number in [0, 10^16]'
-            WHEN 'WRONG_TYPE' THEN 'a number that is no JSON number, or an id, source or subject that is no text'
+                || ': one is not a whole number in [0, 10^16]'
+            WHEN 'WRONG_TYPE' THEN 'a number is not a JSON number, or an id, source or subject is not a string'
             WHEN 'NOT_INTEGER' THEN 'request bytes ' || coalesce(left(request_bytes_text, 40), 'absent') || ', response bytes '
                 || coalesce(left(response_bytes_text, 40), 'absent') || ': one is not written as a whole number'
             WHEN 'NEGATIVE' THEN 'request bytes ' || coalesce(left(request_bytes_text, 40), 'absent') || ', response bytes '
                 || coalesce(left(response_bytes_text, 40), 'absent') || ', latency ms ' || coalesce(left(latency_ms_text, 40), 'absent')
-                || ': one is below zero'
+                || ': one is negative'
         END
     END AS detail,
     CASE WHEN given.strict AND unreadable_detail IS NULL AND starts_with(line, '{') THEN doubtful(line) ELSE FALSE END AS doubtful,
