@@ -70,7 +70,7 @@ class PolicyCheck:
     def __init__(self, con: duckdb.DuckDBPyConnection, format_name: str, policies: Policies) -> None:
         self._statements = Statements(con)
         con.execute(calls.macros())
-        self._statements.give(**policies._asdict(), judged=_JUDGED.empty_table())
+        self._statements.bind(**policies._asdict(), judged=_JUDGED.empty_table())
         con.execute(f"CREATE TEMP VIEW calls AS {calls.statement(format_name)}")
         con.execute(f"CREATE TEMP VIEW addresses AS {statements.text('addresses')}")
 
@@ -81,7 +81,7 @@ class PolicyCheck:
         if len(here):
             judged = rows.take(pa.array(here))
             columns = [pa.array(here), *(judged[n] for n in _JUDGED.names[1:])]
-            self._statements.give(judged=pa.table(columns, schema=_JUDGED))
+            self._statements.bind(judged=pa.table(columns, schema=_JUDGED))
             found = self._statements.run("outside")
             codes[found["entry"].to_numpy()] = pc.index_in(found["outside"], pa.array(OUTSIDE)).to_numpy()
         return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(OUTSIDE, pa.string()))

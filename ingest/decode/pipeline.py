@@ -151,7 +151,7 @@ class Decoder:
             "strict": formats.is_strict(format_name) or tagging,
             **{f"field_{name}": _json_path(field) for name, field in names.items()},
         }
-        self._statements.give(credentials=attribution.credentials, partners=attribution.partners)
+        self._statements.bind(credentials=attribution.credentials, partners=attribution.partners)
         self._rules = rules
         self._routing = Routing(rules.routes, rules.own, rules.own_routes)
         # Mapped fields have a statement of their own; policies and partner tags depend on the whole line.
@@ -195,7 +195,7 @@ class Decoder:
     def _read(self, framed: Lines, generation: str, layout: str | None, limits: pa.Table) -> Decoded:
         """Decode each line by the statement."""
         given = _given({**self._constants, "generation": generation, "layout": layout})
-        self._statements.give(given=given, limits=limits, lines=framed.lines, unreadable=framed.unreadable)
+        self._statements.bind(given=given, limits=limits, lines=framed.lines, unreadable=framed.unreadable)
         rows = self._routing.applied(_with_exact_reasons(_in_order(self._statements.run("events", self._steps))))
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
@@ -205,9 +205,9 @@ class Decoder:
             return Decoded(events, DEAD.schema.empty_table())
         refused = rows.filter(pc.invert(accepted))
         touched = pc.is_in(framed.lines["position"], value_set=pc.unique(refused["position"]))
-        self._statements.give(lines=framed.lines.filter(touched), refused=refused)
+        self._statements.bind(lines=framed.lines.filter(touched), refused=refused)
         several = bool((rows["item"].to_numpy() > 0).any())
-        self._statements.give(parts=self._statements.run("parts", self._steps) if several else _NO_PARTS)
+        self._statements.bind(parts=self._statements.run("parts", self._steps) if several else _NO_PARTS)
         letters = self._statements.run("refuse")
         return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
 
@@ -254,11 +254,11 @@ class Parser:
     def __init__(self, format_name: str) -> None:
         self._steps = _steps(format_name)
         self._statements = Statements(statements.connect())
-        self._statements.give(given=_given({"strict": formats.is_strict(format_name)}))
+        self._statements.bind(given=_given({"strict": formats.is_strict(format_name)}))
 
     def parse(self, framed: Lines) -> pa.Table:
         """The normalised fields of every entry, in order; columns of ingest/decode/sql/parse.sql."""
-        self._statements.give(lines=framed.lines, unreadable=framed.unreadable)
+        self._statements.bind(lines=framed.lines, unreadable=framed.unreadable)
         return _with_exact_reasons(self._statements.run("parse", self._steps))
 
 

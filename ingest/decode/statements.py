@@ -1,4 +1,4 @@
-"""The statements of `ingest/decode/sql`, and the database they run in."""
+"""The SQL statements of `ingest/decode/sql`, and the DuckDB connections that run them."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,12 +12,12 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A connection that knows the macros. What is registered, set or created as TEMP on it is seen there alone."""
+    """A connection with the macros. Registered tables, settings and TEMP objects are visible on this connection only."""
     return duck.connect(1, macros=text("macros"))
 
 
-class _Given:
-    """A table of Arrow's under a name that stays: what was planned over it is executed anew when it is exchanged."""
+class _ReplaceableTable:
+    """An Arrow table under a fixed name, so that a prepared statement reads whichever table is current."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
@@ -27,30 +27,30 @@ class _Given:
 
 
 class Statements:
-    """Of one connection, planned once each: to plan takes as long as to read some thousand lines.
+    """Prepared statements of one connection: planning takes as long as reading some thousand lines.
 
-    For that they have no variables: what is one value for all rows is a column of a table with one row, too.
+    Prepared statements have no parameters here: a value that holds for all rows is a column of a table with one row.
     """
 
     def __init__(self, con: duckdb.DuckDBPyConnection) -> None:
         self._con = con
-        self._given: dict[str, _Given] = {}
+        self._tables: dict[str, _ReplaceableTable] = {}
         self._planned: set[str] = set()
 
-    def give(self, **tables: pa.Table) -> None:
-        """What statements read from now on by these names, always with the same columns."""
+    def bind(self, **tables: pa.Table) -> None:
+        """Set the tables that statements read under these names, always with the same columns."""
         for name, table in tables.items():
-            if name in self._given:
-                self._given[name].table = table
+            if name in self._tables:
+                self._tables[name].table = table
             else:
-                self._given[name] = _Given(table)
-                self._con.register(name, self._given[name])
+                self._tables[name] = _ReplaceableTable(table)
+                self._con.register(name, self._tables[name])
 
     def run(self, name: str, over: Mapping[str, str] = _NONE) -> pa.Table:
-        """What the statement `name` gives. What it reads was given, or is among `over`.
+        """The result of the statement `name`. The tables it reads are bound, or are among `over`.
 
-        `over`: statements by the names under which it reads them, each after those that it reads itself. They are no
-        views, since each view is planned where it is created, with all that it reads.
+        `over`: statements by the names under which they are read, each after those it reads itself. They are not views:
+        DuckDB plans a view, with everything it reads, when it is created.
         """
         if name not in self._planned:
             named = ", ".join(f"{view} AS NOT MATERIALIZED (\n{statement})" for view, statement in over.items())
@@ -60,5 +60,5 @@ class Statements:
 
 
 def text(name: str) -> str:
-    """The file `name`.sql."""
+    """The text of the file `name`.sql."""
     return duck.statement("ingest.decode.sql", name)

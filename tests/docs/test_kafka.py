@@ -92,7 +92,9 @@ def test_every_halt_is_explained() -> None:
     named = names_in_first_column(section(PAGE, "Halts"))
     assert sorted(named) == sorted(Halt)
     for reason, _, remedy in (row for row in rows(section(PAGE, "Halts")) if row[0].startswith("`")):
-        assert Halt(reason.strip("`")).passes == bool(re.match(r"resolves itself|the supervisor restarts", remedy)), reason
+        assert Halt(reason.strip("`")).passes == bool(re.match(r"resolves itself|the supervisor restarts", remedy)), (
+            reason
+        )
 
 
 def test_every_metric_is_explained() -> None:

@@ -53,7 +53,7 @@ def _empty_batches(framed: Lines) -> set[int]:
 @pytest.mark.parametrize("format_name", formats.names())
 @pytest.mark.parametrize("text", [b"", b"\n", b"\r\n \n\t\n", b"\xef\xbb\xbf\n"], ids=repr)
 def test_a_block_without_lines_is_nothing_once_templates_are_warm(format_name: str, text: bytes) -> None:
-    """A blank line in a log that is followed is a block of its own: it ended the process in the formats that have templates."""
+    """A blank line in a log that is followed is a block of its own: it ended the process in the formats with templates."""
     decoded = warm(format_name).decode(split_lines(text, 0), GENERATION)
     assert (decoded.events.num_rows, decoded.refused.num_rows) == (0, 0)
 

@@ -83,7 +83,7 @@ def test_routes_get_the_name_of_the_first_pattern_that_matches() -> None:
 
 @pytest.mark.parametrize("templates_from", [1, 10**9], ids=["templates", "each by the statement"])
 def test_many_lines_are_named_like_few(templates_from: int) -> None:
-    """Twins of a line have its name, and what is claimed of one is claimed of all."""
+    """Lines of one template have one route name, and are claimed together."""
     book = catalog(routes=[{"logged": "export", "name": "/v1/export"}], own=SOME)
     routes = ["export", "orders", "/own/a", "/health", None]
     calls = [call(routes[n % 5], consumer=("c-acme", None, "nobody")[n % 3], started_at=T0_MS + n) for n in range(300)]

@@ -1,4 +1,4 @@
-"""Lines that are alike are worked out once, and every one of them comes out as the statement alone would have it."""
+"""The template cache and the JSON scan: every line gives what the statement alone would give."""
 
 import copy
 import json
@@ -327,7 +327,7 @@ def restructured(chance: random.Random, made: dict[str, Any], names: list[str]) 
 
 @pytest.mark.parametrize("seed", range(30 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
-def test_every_format_that_has_twins(format_name: str, seed: int) -> None:
+def test_every_format_that_has_templates(format_name: str, seed: int) -> None:
     """Its own lines, each many times with other ids, times and numbers; here and there with something else in one member, or in another shape."""
     chance = random.Random(seed)
     good = own_lines(format_name)
@@ -495,7 +495,7 @@ def test_of_two_latencies_the_one_that_counts_is_not_plain() -> None:
 
 
 def test_an_id_behind_its_source_is_hashed_where_both_are_too_long() -> None:
-    """The id of a usage event: the first lines are short, their templates are not all."""
+    """The id of a usage event: the first lines are short, later lines of the template are not."""
     made = [
         {
             "specversion": "1.0",
@@ -513,7 +513,7 @@ def test_an_id_behind_its_source_is_hashed_where_both_are_too_long() -> None:
 
 
 def test_a_hash_that_ends_as_the_id_does_is_no_id_behind_another_text() -> None:
-    """By chance, in the first line: its templates have hashes of their own."""
+    """By chance, in the first line: other lines of the template have hashes of their own."""
     source = next(
         s for s in (f"{'s' * 124}{n:03}" for n in range(1000)) if sha256(f"{s} a".encode()).hexdigest()[-1] == "a"
     )
@@ -540,7 +540,7 @@ def twice(chance: random.Random, raw: str) -> str:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_lines_that_want_to_do_harm_have_twins_that_do(format_name: str) -> None:
+def test_hostile_lines_have_templates_like_others(format_name: str) -> None:
     """Each thrice, among good ones."""
     good = line(kong() if format_name == "kong" else APIGW)
     same(pair(format_name), b"".join([good, *HOSTILE] * 3))
@@ -585,7 +585,7 @@ def test_times_and_keys_of_records_bind_their_own_lines() -> None:
     assert got.events.num_rows > 40
 
 
-def test_keys_that_are_nobody_s_have_no_twins() -> None:
+def test_unknown_keys_have_no_templates() -> None:
     raw = b"".join(line(kong(f"id-{n}")) for n in range(30))
     position = split_lines(raw, 0).lines["position"].to_pylist()
     keys = ["nobody", "no one", "acme", None, ""]
@@ -594,7 +594,7 @@ def test_keys_that_are_nobody_s_have_no_twins() -> None:
     assert got.refused["reason"].to_pylist() == ["KEY_MISMATCH"] * 18
 
 
-def test_the_limits_of_the_source_bind_twins_too() -> None:
+def test_the_limits_of_the_source_apply_to_templates_too() -> None:
     rules = SourceRules("edge", earliest_us=(T0_MS + 10) * 1000, latest_us=(T0_MS + 90) * 1000)
     raw = b"".join(line(kong(f"id-{n}", started_at=T0_MS + n)) for n in (50, *range(100)))
     assert same(pair("kong", rules), raw).refused.num_rows == 20
@@ -608,7 +608,7 @@ def test_years_that_no_request_is_of_are_refused() -> None:
     assert same(pair("kong"), raw).refused["reason"].to_pylist() == ["TIME_RANGE"] * 2
 
 
-def test_a_partner_field_tells_twins_apart() -> None:
+def test_a_partner_field_separates_templates() -> None:
     rules = SourceRules("edge", partner_field="meta/owner")
     raw = b"".join(line(kong(f"id-{n}") | {"meta": {"owner": ["acme", "bolt"][n % 2]}}) for n in range(20))
     assert same(pair("kong", rules), raw).refused["reason"].to_pylist() == ["PARTNER_MISMATCH"] * 10
@@ -641,7 +641,7 @@ def test_lines_that_are_no_text_or_half_are_left_to_the_statement() -> None:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_the_first_line_of_a_kind_has_one_id_twice(format_name: str) -> None:
-    """Of its templates both differ: which of them is the event's cannot be learnt from it."""
+    """Other lines of the template have two different ids: the first line does not tell which one is the event's."""
     if format_name == "kong":
         lines = [
             kong(f"a-{n or 'b'}")
@@ -724,7 +724,7 @@ def test_where_no_two_lines_are_alike_none_are_looked_for() -> None:
 
 
 def test_template_cache_are_found_in_small_blocks_too_once_there_were_many_lines() -> None:
-    """A worker that keeps up reads a few lines at a time. It goes on by the statement while what finds templates is loaded."""
+    """A worker that keeps up reads a few lines at a time. It goes on by the statement while the JSON scan is loaded."""
     counting = Counting("kong", SourceRules("edge"), OWNERS, templates_from=100)
 
     def asked(block: int) -> int:

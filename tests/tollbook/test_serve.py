@@ -188,7 +188,7 @@ def memory_kib(server: Door, name: str) -> int:
 def test_a_bomb_costs_little_memory(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
     """Row 73: 1 GiB that came as 33 KB; at most 20 MiB above what the server needs anyway.
 
-    A server of its own: one that has read 20,000 lines begins to load what finds templates, which takes memory, whatever is sent meanwhile.
+    A server of its own: one that has read 20,000 lines begins to load the JSON scan, which takes memory, whatever is sent meanwhile.
     """
     bomb = zstd.compress(bytes(1 << 30))
     headers = {"Content-Encoding": "zstd"}
