@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 
 from aggregate.landing import derived_commits
 from aggregate.landing import payloads as texts
-from lake import atomic_file, damage, duck, expire
-from lake import tables as lake
+from lake import damage, duck
+from lake.lake import Lake
 from lake.tables import Fenced, Part
 from schemas.tables import COPIED, TEXTS, TIME
 from schemas.windows import to_us
@@ -56,22 +56,20 @@ class Erased(NamedTuple):
 
 
 def erase(
-    root: Path, rule: Rule, *, dry_run: bool = False, progress: Callable[[Progress], None] = lambda _: None
+    lake: Lake, rule: Rule, *, dry_run: bool = False, progress: Callable[[Progress], None] = lambda _: None
 ) -> Erased:
     """Erase old texts. Safe to kill and to repeat, beside whatever lands and redrives. Raises LakeError, Fenced."""
     if dry_run:
-        found = _erase_rows(root, rule, progress, commit=False)
-        return found._replace(files=found.files + len(_orphans(root, rule.now)))
+        found = _erase_rows(lake, rule, progress, commit=False)
+        return found._replace(files=found.files + len(_orphans(lake, rule.now)))
     for attempt in texts.again():
         with attempt:
-            derived_commits.catch_up(root, duck.connect())  # what a worker that died has committed is in the table then
-    first = lake.open_table(root, TEXTS).version() + 1
-    found = _erase_rows(root, rule, progress, commit=True)
-    gone = expire.forget(root, TEXTS, since=first if found.files else None)
-    orphans = _orphans(root, rule.now)
-    for path in orphans:
-        path.unlink()
-    atomic_file.sync(root / TEXTS.name)
+            derived_commits.catch_up(lake, duck.connect())  # what a worker that died has committed is in the table then
+    first = lake.open(TEXTS).version + 1
+    found = _erase_rows(lake, rule, progress, commit=True)
+    gone = lake.forget(TEXTS, since=first if found.files else None)
+    orphans = _orphans(lake, rule.now)
+    lake.delete(TEXTS, orphans)
     return found._replace(files=gone + len(orphans))
 
 
@@ -90,9 +88,9 @@ def _old(rows: pa.Table, rule: Rule) -> pa.ChunkedArray:
     return pc.and_(pc.is_null(rows["erased_at"]), pc.less(rows["aged_from"], pa.scalar(rule.before, TIME)))
 
 
-def _erase_rows(root: Path, rule: Rule, progress: Callable[[Progress], None], *, commit: bool) -> Erased:
+def _erase_rows(lake: Lake, rule: Rule, progress: Callable[[Progress], None], *, commit: bool) -> Erased:
     """Look at every file, and replace those that hold an old text; `files`: how many those are."""
-    sizes = {file: Path(file).stat().st_size for file in lake.pinned_files(root, TEXTS)}
+    sizes = {file: Path(file).stat().st_size for file in lake.files(TEXTS)}
     total, parts = Erased(0, 0, 0), dict[str, Part]()
     done = 0
     for file, size in sizes.items():
@@ -102,26 +100,24 @@ def _erase_rows(root: Path, rule: Rule, progress: Callable[[Progress], None], *,
             total.texts + old, total.kept + ages["erased_at"].null_count - old, total.files + (1 if old else 0)
         )
         if old and commit:
-            parts[file] = lake.write_part(root, TEXTS, erased(_read(file), rule))
+            parts[file] = lake.write(TEXTS, erased(_read(file), rule))
         if len(parts) == COMMIT_FILES:
-            _replace(root, parts, rule)
+            _replace(lake, parts, rule)
             parts = {}
         done += size
         progress(Progress(done, sum(sizes.values()), total.texts))
     if parts:
-        _replace(root, parts, rule)
+        _replace(lake, parts, rule)
     return total
 
 
-def _replace(root: Path, parts: Mapping[str, Part], rule: Rule) -> None:
+def _replace(lake: Lake, parts: Mapping[str, Part], rule: Rule) -> None:
     """Commit parts in the place of files."""
     for attempt in texts.again():
         with attempt:
-            table = lake.open_table(root, TEXTS)
-            there = [file for file in lake.files(table) if file in parts]  # not what another erasure has replaced
-            lake.commit(
-                table,
-                TEXTS,
+            table = lake.open(TEXTS)
+            there = [file for file in table.files() if file in parts]  # not what another erasure has replaced
+            table.commit(
                 [parts[file] for file in there],
                 versions={_APP: (table.transaction_version(_APP) or 0) + 1},
                 info={"days": rule.days, "before": rule.before.isoformat()},
@@ -137,12 +133,6 @@ def _read(file: str, columns: Sequence[str] | None = None) -> pa.Table:
         raise Fenced(f"{file} was replaced by another erasure") from exc
 
 
-def _orphans(root: Path, now: datetime) -> list[Path]:
+def _orphans(lake: Lake, now: datetime) -> list[str]:
     """Files of the table's folder that are in no version, and were not written just now."""
-    live = {Path(file).name for file in lake.pinned_files(root, TEXTS)}
-    limit_us = to_us(now - ORPHANED_AFTER)
-    return [
-        path
-        for path in (root / TEXTS.name).glob("*.parquet")
-        if path.name not in live and path.stat().st_mtime_ns // 1_000 < limit_us
-    ]
+    return lake.orphans(TEXTS, written_before_us=to_us(now - ORPHANED_AFTER))

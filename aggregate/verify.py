@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
@@ -10,10 +9,10 @@ import duckdb
 from aggregate import engine
 from aggregate.engine import EVER
 from aggregate.landing import derived_commits
-from lake import commit_log, duck
-from lake import tables as lake
+from lake import duck
 from lake.commit_log import History
-from lake.derived_tables import FOLLOWERS, SUMMED, consistent_cut, taken_in
+from lake.derived_tables import FOLLOWERS, SUMMED, taken_in
+from lake.lake import Lake
 from lake.tables import LakeError
 from schemas import tables
 from schemas.tables import ALERTS, CLOSES, EVENTS, INVOICES, TEXTS, TOPICS, WITHDRAWN, TableShape
@@ -56,7 +55,7 @@ class Proof(NamedTuple):
 
 
 def prove(
-    root: Path,
+    lake: Lake,
     versions: Mapping[str, int] | None = None,
     *,
     start: datetime = EVER["start"],
@@ -64,31 +63,31 @@ def prove(
 ) -> Proof:
     """Check the whole lake, at its newest consistent cut or at the given table versions; identities and rollups between two instants."""
     try:
-        cut = versions or consistent_cut(root)
-        newest = lake.open_table(root, EVENTS).version()
-        pinned = {s.name: _pinned(root, s, cut) for s in _SUMMED if not lake.is_missing(root, s)}
+        cut = versions or lake.consistent_cut()
+        newest = lake.open(EVENTS).version
+        pinned = {s.name: _pinned(lake, s, cut) for s in _SUMMED if not lake.lacks(s)}
     except LakeError as exc:
         return Proof([Check(_WHOLE, [str(exc)])], [])
-    histories, problems = _histories(root, pinned)
-    checks = [Check(_WHOLE, [*problems, *_log(root, histories)]), Check(_WRITTEN, list(_changed(root, histories)))]
+    histories, problems = _histories(lake, pinned)
+    checks = [Check(_WHOLE, [*problems, *_log(lake, histories)]), Check(_WRITTEN, list(_changed(lake, histories)))]
     not_hashed = sum(not file.sha256 for found in histories.values() for file in found.files.values())
     left = newest - pinned[EVENTS.name]
     if checks[-1].problems or problems:
         return Proof(checks, [], left, not_hashed)
     try:
-        checks.append(Check("all tables have followed events", list(_followed(root, pinned, versions or pinned))))
-        summed, books = _summed(root, pinned, {"start": start, "end": end})
+        checks.append(Check("all tables have followed events", list(_followed(lake, pinned, versions or pinned))))
+        summed, books = _summed(lake, pinned, {"start": start, "end": end})
     except LakeError as exc:
         return Proof([*checks, Check("the books can be summed up", [str(exc)])], [], left, not_hashed)
     return Proof([*checks, *summed], books, left, not_hashed)
 
 
 def _summed(
-    root: Path, pinned: Mapping[str, int], span: Mapping[str, datetime]
+    lake: Lake, pinned: Mapping[str, int], span: Mapping[str, datetime]
 ) -> tuple[list[Check], list[dict[str, Any]]]:
     """What the rows of the tables say. Raises LakeError for a file that cannot be read."""
     con = duck.connect()
-    files = {s: lake.pinned_files(root, s, pinned[s.name]) if s.name in pinned else [] for s in _SUMMED}
+    files = {s: lake.files(s, pinned[s.name]) if s.name in pinned else [] for s in _SUMMED}
     for shape in _SUMMED:
         if shape not in (EVENTS, WITHDRAWN):
             duck.scan(con, shape.name, files[shape], shape)
@@ -106,57 +105,57 @@ def _summed(
     return checks, books
 
 
-def _pinned(root: Path, shape: TableShape, versions: Mapping[str, int]) -> int:
+def _pinned(lake: Lake, shape: TableShape, versions: Mapping[str, int]) -> int:
     """The version of a table to check. Versions from before there was table withdrawn are those of a lake where nothing was."""
     if shape == WITHDRAWN and EVENTS.name in versions:
         return versions.get(shape.name, 0)
-    return versions[shape.name] if shape.name in versions else lake.open_table(root, shape).version()
+    return versions[shape.name] if shape.name in versions else lake.open(shape).version
 
 
-def _histories(root: Path, pinned: Mapping[str, int]) -> tuple[dict[TableShape, History], list[str]]:
+def _histories(lake: Lake, pinned: Mapping[str, int]) -> tuple[dict[TableShape, History], list[str]]:
     """What the logs of all tables say that are kept, at the pinned versions or their newest; and which cannot be read."""
     found: dict[TableShape, History] = {}
     problems = []
     for shape in tables.KEPT.values():
-        if lake.is_missing(root, shape) or (shape not in _REQUIRED and not (root / shape.name).exists()):
+        if lake.lacks(shape) or (shape not in _REQUIRED and not lake.has_folder(shape)):
             continue  # a table that came after the lake was made; whatever writes to the lake next makes it
         try:
-            found[shape] = commit_log.read(root, shape, pinned.get(shape.name))
+            found[shape] = lake.history(shape, pinned.get(shape.name))
         except LakeError as exc:
             problems.append(str(exc))
     return found, problems
 
 
-def _log(root: Path, histories: Mapping[TableShape, History]) -> Iterator[str]:
+def _log(lake: Lake, histories: Mapping[TableShape, History]) -> Iterator[str]:
     for shape in (*histories, TEXTS):
         try:
-            lake.check_log(root, shape)
+            lake.check_log(shape)
             if shape in histories:
                 found = histories[shape]
-                yield from (*found.problems, *commit_log.problems_behind(root, shape, found.version))
-                yield from commit_log.opening(root, shape, found)
+                yield from (*found.problems, *lake.problems_behind(shape, found.version))
+                yield from lake.opening_problems(shape, found)
         except LakeError as exc:
             yield str(exc)
 
 
-def _changed(root: Path, histories: Mapping[TableShape, History]) -> Iterator[str]:
+def _changed(lake: Lake, histories: Mapping[TableShape, History]) -> Iterator[str]:
     for shape, found in histories.items():
-        yield from commit_log.changed(root, shape, found)
+        yield from lake.changed_files(shape, found)
     try:
         if EVENTS in histories:
-            yield from commit_log.changed_texts(root, histories[EVENTS])
+            yield from lake.changed_texts(histories[EVENTS])
     except LakeError as exc:
         yield str(exc)
 
 
-def _followed(root: Path, versions: Mapping[str, int], given: Mapping[str, int]) -> Iterator[str]:
+def _followed(lake: Lake, versions: Mapping[str, int], given: Mapping[str, int]) -> Iterator[str]:
     for shape in FOLLOWERS:
         if shape == WITHDRAWN and shape.name not in given and shape.name in versions:
             continue  # versions from before there was this table
-        ahead = 0 if lake.is_missing(root, shape) else taken_in(lake.open_table(root, shape))
-        if ahead > (newest := lake.open_table(root, EVENTS).version()):
+        ahead = 0 if lake.lacks(shape) else taken_in(lake.open(shape))
+        if ahead > (newest := lake.open(EVENTS).version):
             yield f"{shape.name} has followed events to version {ahead} of {newest}: commits of events were lost; restore the lake from a backup"
-        done = derived_commits.followed(root, shape, versions[EVENTS.name], versions.get(shape.name))
+        done = derived_commits.followed(lake, shape, versions[EVENTS.name], versions.get(shape.name))
         if done != versions[EVENTS.name]:
             yield f"{shape.name} has followed events to version {done} of {versions[EVENTS.name]}; `tollbook run` brings it up to date"
 

@@ -23,6 +23,7 @@ from billing.catalog import loading as catalogs
 from billing.invoicing import closing, issuing
 from billing.usage.warehouse import Warehouse
 from lake import tables as lake
+from lake.lake import Lake
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
 
@@ -48,21 +49,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         entity = book.legal_entities[0].id
 
         def books(versions: Any, start: datetime, end: datetime) -> list[str]:
-            return prove(root, versions, start=start, end=end).problems
+            return prove(Lake(root), versions, start=start, end=end).problems
 
         sums_s = timed(
             lambda: (
-                Warehouse(root, only=["rollups"])
+                Warehouse(Lake(root), only=["rollups"])
                 .con.sql("SELECT partner_id, sum(requests) FROM rollups GROUP BY ALL")
                 .fetchall()
             )
         )[1]
-        drafts, rate_s = timed(lambda: closing.bills_of(Warehouse(root), book, book.payers(), LABEL, root).drafts)
-        prove_s = timed(lambda: prove(root))[1]
-        made, close_s = timed(lambda: closing.close(root, book, LABEL, entity, prove=books, now=NOW))
-        report, issue_s = timed(lambda: issuing.issue(root, made, now=NOW))
-        again_s = timed(lambda: issuing.issue(root, made, now=NOW))[1]
-        checked, verify_s = timed(lambda: issuing.verify(root))
+        drafts, rate_s = timed(
+            lambda: closing.bills_of(Warehouse(Lake(root)), book, book.payers(), LABEL, Lake(root)).drafts
+        )
+        prove_s = timed(lambda: prove(Lake(root)))[1]
+        made, close_s = timed(lambda: closing.close(Lake(root), book, LABEL, entity, prove=books, now=NOW))
+        report, issue_s = timed(lambda: issuing.issue(Lake(root), made, now=NOW))
+        again_s = timed(lambda: issuing.issue(Lake(root), made, now=NOW))[1]
+        checked, verify_s = timed(lambda: issuing.verify(Lake(root)))
         assert not [p for c in checked for p in c.problems]
     rows = [
         "| step | seconds | beside |",
@@ -100,7 +103,7 @@ def landed(root: Path, ids: Sequence[str], events: int) -> None:
     lake.create(root)
     for start in range(0, events, 100_000):
         rows = list(_events(ids, range(start, min(start + 100_000, events))))
-        for _ in Land(root, MemoryLog(partition(rows, f"g{start}")), catalog_sha256="c", now=now).run():
+        for _ in Land(Lake(root), MemoryLog(partition(rows, f"g{start}")), catalog_sha256="c", now=now).run():
             pass
 
 

@@ -6,9 +6,7 @@ lands they stand at different commits. A reader that needs all of them at once p
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
-
-from deltalake import DeltaTable
+from typing import NamedTuple, Protocol
 
 from lake import tables as lake
 from schemas.tables import DUPLICATES, EVENTS, INGESTED, LETTERS, READS, REDRIVEN, ROLLUPS, TEXTS, WITHDRAWN, TableShape
@@ -18,7 +16,14 @@ FOLLOWERS = (READS, INGESTED, TEXTS, LETTERS, REDRIVEN, WITHDRAWN, DUPLICATES, R
 SUMMED = tuple(shape for shape in FOLLOWERS if not shape.erasable)  # no sum rests on texts, which may be cut off
 
 
-def taken_in(table: DeltaTable) -> int:
+class Versioned(Protocol):
+    """A table at one version."""
+
+    def transaction_version(self, app: str, /) -> int | None:
+        """How far `app` has come."""
+
+
+def taken_in(table: Versioned) -> int:
     """The commit of `events` up to which a version of a follower has taken in everything; 0: none."""
     return table.transaction_version(APP) or 0
 

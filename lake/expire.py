@@ -3,6 +3,7 @@
 No other table forgets anything: closes rest on their old versions.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lake import atomic_file
@@ -41,3 +42,22 @@ def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
             path.unlink()
     atomic_file.sync(log)
     return len(gone)
+
+
+def orphans(root: Path, shape: TableShape, written_before_us: int) -> list[str]:
+    """Files of a table's folder that are in no version, and were written before this time: a worker that died has left them."""
+    assert shape.erasable
+    live = {Path(file).name for file in lake.pinned_files(root, shape)}
+    return [
+        str(path)
+        for path in (root / shape.name).glob("*.parquet")
+        if path.name not in live and path.stat().st_mtime_ns // 1_000 < written_before_us
+    ]
+
+
+def delete(root: Path, shape: TableShape, files: Sequence[str]) -> None:
+    """Delete files that are in no version, durably."""
+    assert shape.erasable
+    for file in files:
+        Path(file).unlink()
+    atomic_file.sync(root / shape.name)

@@ -23,7 +23,7 @@ from billing.rating.periods import quota_period
 from billing.usage import quota_statement
 from billing.usage.warehouse import Span, Warehouse
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake
 from schemas import tables
 from schemas.catalog.records import Catalog, Partner, Quota
 from schemas.money import EXACT
@@ -59,7 +59,7 @@ class Analysis:
         """Define the views, then lock the connection: from here on it opens no other file and changes no setting."""
         self.catalog = catalog
         self.versions: Mapping[str, int] = dict(house.versions)
-        self._root = house.root
+        self._lake = house.lake
         self._house = house
         self._con = house.con
         house.define_metered(
@@ -71,7 +71,7 @@ class Analysis:
         for view in ("usage", "traffic", "metered_events", "invoice_lines"):
             self._con.sql(_sql(view)).create_view(view)
         pinned = [(shape, self.versions[name]) for name, shape in tables.KEPT.items() if name in self.versions]
-        files = [file for shape, version in pinned for file in lake.pinned_files(house.root, shape, version)]
+        files = [file for shape, version in pinned for file in house.lake.files(shape, version)]
         quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
         self._con.execute(f"SET allowed_paths = [{quoted}]")
         self._con.execute("SET enable_external_access = false")
@@ -95,9 +95,9 @@ class Analysis:
         found = self.frame("SELECT close_id FROM invoices WHERE number = $number", number=number)
         if found.empty:
             known = ", ".join(self.frame("SELECT number FROM invoices ORDER BY number")["number"]) or "none"
-            raise NotAnalysis(f"no invoice {number!r} in {self._root}; there are: {known}")
-        made = closing.close_by_id(self._root, found["close_id"].iloc[0])
-        return Analysis(closing.pinned(self._root, made), made.catalog())
+            raise NotAnalysis(f"no invoice {number!r} in {self._lake}; there are: {known}")
+        made = closing.close_by_id(self._lake, found["close_id"].iloc[0])
+        return Analysis(closing.pinned(self._lake, made), made.catalog())
 
     def burn_down(self, partner_id: str, meter: str, as_of: datetime) -> BurnDown:
         """How a partner's quota of a meter stood at `as_of`, by the alert's own rule. Raises NotAnalysis without a quota."""
@@ -140,7 +140,7 @@ def open_lake(path: Path | str, catalog: Path | str) -> Analysis:
 
     Raises lake.tables.LakeError if there is no lake, billing.catalog.loading.CatalogError if the catalog does not hold together.
     """
-    return Analysis(Warehouse(Path(path)), catalogs.load(Path(catalog)))
+    return Analysis(Warehouse(Lake(Path(path))), catalogs.load(Path(catalog)))
 
 
 def _ahead(rule: Rule, used: Decimal, seen_until: datetime, exhausted: datetime | None) -> pd.DataFrame:

@@ -4,20 +4,18 @@ import json
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from pathlib import Path
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from aggregate import engine
 from aggregate.landing import dedup
 from aggregate.landing.dedup import CONFLICT, DUPLICATE, Keys
 from kernels.dictionaries import without_unused
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake, Table
 from lake.tables import Part
 from schemas.tables import DEAD, DUPLICATES, EVENTS, TableShape
 
@@ -31,7 +29,7 @@ def writers() -> ThreadPoolExecutor:
 
 
 def write_events(
-    pool: ThreadPoolExecutor, root: Path, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
+    pool: ThreadPoolExecutor, lake: Lake, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
 ) -> tuple[pa.Table, Iterator[Part]]:
     """What is counted, in the order of its days, and one part for each day, which `pool` writes: to be had as they are ready."""
     rows = np.flatnonzero(counted)
@@ -42,17 +40,17 @@ def write_events(
     bounds = [*np.flatnonzero(np.diff(days[rows], prepend=-1)), len(rows)]
 
     def write_day(start: int, end: int) -> Part:
-        return lake.write_part(root, EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
+        return lake.write(EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
 
     return kept, pool.map(write_day, bounds[:-1], bounds[1:])
 
 
-def write(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
+def write(lake: Lake, shape: TableShape, rows: pa.Table) -> list[Part]:
     """`rows` as one part, or none."""
-    return [lake.write_part(root, shape, rows)] if rows.num_rows else []
+    return [lake.write(shape, rows)] if rows.num_rows else []
 
 
-def known_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, numbers: Collection[int]) -> Keys:
+def known_of_day(con: duckdb.DuckDBPyConnection, table: Table, day: int, numbers: Collection[int]) -> Keys:
     """The identities that a version of `events` holds of one event day, of some events partitions."""
     if not _scan_day(con, table, day):
         return dedup.NONE
@@ -60,7 +58,7 @@ def known_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, nu
     return dedup.keys(con, engine.run(con, "stored", own=own))
 
 
-def met_of_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int, fresh: pa.Table) -> Keys:
+def met_of_day(con: duckdb.DuckDBPyConnection, table: Table, day: int, fresh: pa.Table) -> Keys:
     """Of the identities in `fresh` (source, event_id), those that a version of `events` holds of one event day."""
     if not _scan_day(con, table, day):
         return dedup.NONE
@@ -95,10 +93,10 @@ def conflicting(events: pa.Table, detail: str) -> pa.Table:
     return pa.Table.from_pylist(rows, DEAD.schema)
 
 
-def _scan_day(con: duckdb.DuckDBPyConnection, table: DeltaTable, day: int) -> bool:
+def _scan_day(con: duckdb.DuckDBPyConnection, table: Table, day: int) -> bool:
     """Make `stored` the events of a day. False: there are none, as of every day of a month that is landed for the first time."""
     folder = f"/event_day={_day(day)}/"
-    files = [path for path in lake.files(table) if folder in path]
+    files = [path for path in table.files() if folder in path]
     if files:
         duck.scan(con, "stored", files, EVENTS)
     return bool(files)

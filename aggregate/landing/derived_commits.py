@@ -5,19 +5,17 @@ settlement took out. A follower holds, as its own transaction version, the last 
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
 from aggregate import engine
 from aggregate.landing import payloads
 from lake import duck
-from lake import tables as lake
 from lake.derived_tables import APP, FOLLOWERS, taken_in
+from lake.lake import Lake, Table
 from lake.tables import Fenced, Part
 from schemas.tables import EVENTS, ROLLUPS, TEXTS, WITHDRAWN, TableShape
 
@@ -25,46 +23,46 @@ _SUMS = ("requests", "request_bytes", "response_bytes", "latency_us")
 _TEXTLESS_COMMITS = 50  # fewer of them are looked through once more, which costs less than a commit
 
 
-def catch_up(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table] | None = None) -> int:
+def catch_up(lake: Lake, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table] | None = None) -> int:
     """Bring every follower up to the newest commit of `events`; that version.
 
     `folds` may hold the rollups of some commits, to save reading their events back. Safe to repeat, and for two
     processes at once: the slower one is fenced.
     """
-    newest = lake.open_table(root, EVENTS).version()
-    infos = _Infos(root)
+    newest = lake.open(EVENTS).version
+    infos = _Infos(lake)
     for shape in FOLLOWERS:
-        if lake.is_missing(root, shape):
-            lake.complete(root, shape)
+        if lake.lacks(shape):
+            lake.add_table(shape)
         if shape.erasable:
             for attempt in payloads.again():
                 with attempt:
-                    _follow_texts(root, infos, newest)
+                    _follow_texts(lake, infos, newest)
             continue
-        table, missing = _behind(root, shape, newest)
+        table, missing = _behind(lake, shape, newest)
         if not missing:
             continue
         known = {version: (folds or {}).get(version) for version in missing}
-        parts = _rollup_parts(root, con, known) if shape == ROLLUPS else _named(shape, infos, missing)
+        parts = _rollup_parts(lake, con, known) if shape == ROLLUPS else _named(shape, infos, missing)
         _commit(table, shape, parts, missing)
     return newest
 
 
-def settle(root: Path, con: duckdb.DuckDBPyConnection) -> None:
+def settle(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     """`catch_up` beside workers that are at the same: each turn one of the two is done."""
     while True:
         try:
-            catch_up(root, con)
+            catch_up(lake, con)
         except Fenced:
             continue
         return
 
 
-def followed(root: Path, shape: TableShape, newest: int, version: int | None = None) -> int:
+def followed(lake: Lake, shape: TableShape, newest: int, version: int | None = None) -> int:
     """The commit of `events`, `newest` if nothing is missing, up to which a version of a follower has taken in all there is for it."""
-    absent = version is None and lake.is_missing(root, shape)
-    missing = range(1, newest + 1) if absent else _behind(root, shape, newest, version)[1]
-    if (absent or shape.erasable) and not _named(shape, _Infos(root), missing):
+    absent = version is None and lake.lacks(shape)
+    missing = range(1, newest + 1) if absent else _behind(lake, shape, newest, version)[1]
+    if (absent or shape.erasable) and not _named(shape, _Infos(lake), missing):
         return newest
     return missing.start - 1
 
@@ -72,28 +70,28 @@ def followed(root: Path, shape: TableShape, newest: int, version: int | None = N
 class _Infos(dict[int, dict[str, Any]]):
     """What commits of `events` say, each read once."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, lake: Lake) -> None:
         super().__init__()
-        self._root = root
+        self._lake = lake
 
     def __missing__(self, version: int) -> dict[str, Any]:
-        return self.setdefault(version, lake.commit_info(self._root, EVENTS, version))
+        return self.setdefault(version, self._lake.commit_info(EVENTS, version))
 
 
-def _follow_texts(root: Path, infos: _Infos, newest: int) -> None:
+def _follow_texts(lake: Lake, infos: _Infos, newest: int) -> None:
     """Mostly there are none: then nothing is committed for many commits of `events`, and readers have all there is.
 
     Files may be missing, of a lake that came back from a backup without texts.
     """
-    table, missing = _behind(root, TEXTS, newest)
+    table, missing = _behind(lake, TEXTS, newest)
     parts = _named(TEXTS, infos, missing)
     if parts or len(missing) >= _TEXTLESS_COMMITS:
-        _commit(table, TEXTS, [part for part in parts if (root / TEXTS.name / part.path).exists()], missing)
+        _commit(table, TEXTS, [part for part in parts if lake.has_file(TEXTS, part.path)], missing)
 
 
-def _behind(root: Path, shape: TableShape, newest: int, version: int | None = None) -> tuple[DeltaTable, range]:
+def _behind(lake: Lake, shape: TableShape, newest: int, version: int | None = None) -> tuple[Table, range]:
     """A version of a follower, and the commits of `events` that it has not taken in."""
-    table = lake.open_table(root, shape, version)
+    table = lake.open(shape, version)
     return table, range(taken_in(table) + 1, newest + 1)
 
 
@@ -102,23 +100,23 @@ def _named(shape: TableShape, infos: _Infos, versions: range) -> list[Part]:
     return [Part(*part) for version in versions for part in infos[version].get(shape.name, [])]
 
 
-def _commit(table: DeltaTable, shape: TableShape, parts: list[Part], taken: range) -> None:
-    lake.commit(table, shape, parts, versions={APP: taken[-1]}, info={"events": [taken[0] - 1, taken[-1]]})
+def _commit(table: Table, shape: TableShape, parts: list[Part], taken: range) -> None:
+    table.commit(parts, versions={APP: taken[-1]}, info={"events": [taken[0] - 1, taken[-1]]})
 
 
-def _rollup_parts(root: Path, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table | None]) -> list[Part]:
+def _rollup_parts(lake: Lake, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table | None]) -> list[Part]:
     rows = pa.concat_tables(
-        [fold if fold is not None else folded(root, con, version) for version, fold in folds.items()]
+        [fold if fold is not None else folded(lake, con, version) for version, fold in folds.items()]
     )
-    return write_by_day(root, ROLLUPS, rows)
+    return write_by_day(lake, ROLLUPS, rows)
 
 
-def folded(root: Path, con: duckdb.DuckDBPyConnection, version: int) -> pa.Table:
+def folded(lake: Lake, con: duckdb.DuckDBPyConnection, version: int) -> pa.Table:
     """The rollups of one commit: the sums of the events that it added, less those of the events that it took out."""
-    duck.scan(con, "events", lake.added_files(root, EVENTS, version), EVENTS)
+    duck.scan(con, "events", lake.added_files(EVENTS, version), EVENTS)
     added = engine.run(con, "fold", engine.EVER)
     taken = [
-        str(root / WITHDRAWN.name / part.path) for part in _named(WITHDRAWN, _Infos(root), range(version, version + 1))
+        lake.address(WITHDRAWN, part.path) for part in _named(WITHDRAWN, _Infos(lake), range(version, version + 1))
     ]
     if not taken:
         return added
@@ -129,11 +127,11 @@ def folded(root: Path, con: duckdb.DuckDBPyConnection, version: int) -> pa.Table
     return pa.concat_tables([added, less])
 
 
-def write_by_day(root: Path, shape: TableShape, rows: pa.Table) -> list[Part]:
+def write_by_day(lake: Lake, shape: TableShape, rows: pa.Table) -> list[Part]:
     """One part per event day of `rows`."""
     days = rows["event_day"].unique().sort()
     parts = []
     for day in days:
         mask = pa.compute.equal(rows["event_day"], day)
-        parts.append(lake.write_part(root, shape, rows.filter(mask).drop_columns(["event_day"]), day.as_py()))
+        parts.append(lake.write(shape, rows.filter(mask).drop_columns(["event_day"]), day.as_py()))
     return parts

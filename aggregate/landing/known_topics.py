@@ -1,12 +1,11 @@
 """The topics that were landed, as the lake knows them: their ids and numbers of partitions must not change unnoticed."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Fenced
 from schemas.halts import Halt, Halted
 from schemas.tables import TOPICS
@@ -20,18 +19,18 @@ class Topic(NamedTuple):
     partitions: int
 
 
-def recognise(root: Path, found: Topic) -> None:
+def recognise(lake: Lake, found: Topic) -> None:
     """Enter a topic that is new to the lake; raise Halted for one that is not what was landed before."""
     con = duck.connect(1)
-    table = lake.open_table(root, TOPICS)  # looked at and committed to: a newer handle would hide who came in between
-    duck.scan(con, "topics", lake.files(table), TOPICS)
+    table = lake.open(TOPICS)  # looked at and committed to: a newer handle would hide who came in between
+    duck.scan(con, "topics", table.files(), TOPICS)
     known = {row["topic"]: Topic(**row) for row in duck.ask(con, "FROM topics").to_pylist()}
     if found.topic not in known:
-        part = lake.write_part(root, TOPICS, pa.Table.from_pylist([found._asdict()], TOPICS.schema))
+        part = lake.write(TOPICS, pa.Table.from_pylist([found._asdict()], TOPICS.schema))
         try:
-            lake.commit(table, TOPICS, [part], versions={f"topic/{found.topic}": 1}, info={})
+            table.commit([part], versions={f"topic/{found.topic}": 1}, info={})
         except Fenced:
-            recognise(root, found)  # workers that start together enter it together; one of them did
+            recognise(lake, found)  # workers that start together enter it together; one of them did
         return
     before = known[found.topic]
     if before.topic_id != found.topic_id:

@@ -8,7 +8,6 @@ commit, at once or after a crash.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +22,8 @@ from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, Identities, Ke
 from aggregate.landing.payloads import Seen
 from kernels.dictionaries import together
 from lake import duck
-from lake import tables as lake
 from lake.derived_tables import FOLLOWERS
+from lake.lake import Lake
 from lake.tables import Fenced, LakeError
 from schemas.log import Fetched, Log, Origin, Partition, redrive_app
 from schemas.tables import DUPLICATES, EVENTS, INGESTED, READS
@@ -69,7 +68,7 @@ class Land:
 
     def __init__(
         self,
-        root: Path,
+        lake: Lake,
         log: Log,
         *,
         catalog_sha256: str,
@@ -85,7 +84,7 @@ class Land:
 
         `on_assigned` is told of partitions that were taken over, when the tables hold all that is known of them.
         """
-        self._root = root
+        self._lake = lake
         self._log = log
         self._catalog_sha256 = catalog_sha256
         self._commit_entries = commit_entries
@@ -102,14 +101,14 @@ class Land:
         self._redrives: dict[int, int] = {}  # of each events partition: how many redrives its known identities include
         self._covered: dict[tuple[str, str], int] = {}  # (app id, origin) → taken in below this offset
         for shape in (EVENTS, *FOLLOWERS):
-            lake.check_log(root, shape)
-        self._table = lake.open_table(root, EVENTS)
+            lake.check_log(shape)
+        self._table = lake.open(EVENTS)
         self._identities = Identities(self._load_day)
         log.start(self)
 
     def assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
         """Take over partitions: where to go on comes from the lake, and so does everything known of them."""
-        self._table = lake.open_table(self._root, EVENTS)
+        self._table = self._lake.open(EVENTS)
         self._check_held()
         while not self.settle():
             pass  # another worker is at it; each turn one of the two is done
@@ -118,7 +117,7 @@ class Land:
             self._next[partition] = offset
             self._held[partition] = offset or 0
             self._redrives[partition.number] = self._table.transaction_version(redrive_app(partition.number)) or 0
-        self._covered = redelivery.covered(self._root, self._con)
+        self._covered = redelivery.covered(self._lake, self._con)
         self._identities = Identities(self._load_day)
         self._on_assigned(partitions)
         return {partition: self._next[partition] for partition in partitions}
@@ -169,7 +168,7 @@ class Land:
     def settle(self) -> bool:
         """Bring the followers up to the newest commit of `events`. False: another worker came first, with a part of it."""
         try:
-            derived_commits.catch_up(self._root, self._con, self._folds)
+            derived_commits.catch_up(self._lake, self._con, self._folds)
         except Fenced:
             return False
         self._folds.clear()
@@ -197,19 +196,19 @@ class Land:
             redrive_app(n): self._redrives[n] for n in sorted({f.partition.number for f in fresh if f.events.num_rows})
         }
         with outcomes.writers() as pool:  # which wait for the disk; what is left to do is done meanwhile
-            kept, parts = outcomes.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
+            kept, parts = outcomes.write_events(pool, self._lake, events, verdicts == COUNTED, new.day)
             refused = [f.refused for f in fresh if f.refused.num_rows]
             dead = pa.concat_tables([*refused, outcomes.conflicts(events, verdicts)])
             reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
             info = {
-                READS.name: outcomes.write(self._root, READS, pa.Table.from_pylist(reads, READS.schema)),
-                DUPLICATES.name: outcomes.write(self._root, DUPLICATES, outcomes.duplicates(events, verdicts)),
-                **payloads.write(self._root, dead, self._now),
-                INGESTED.name: outcomes.write(self._root, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
+                READS.name: outcomes.write(self._lake, READS, pa.Table.from_pylist(reads, READS.schema)),
+                DUPLICATES.name: outcomes.write(self._lake, DUPLICATES, outcomes.duplicates(events, verdicts)),
+                **payloads.write(self._lake, dead, self._now),
+                INGESTED.name: outcomes.write(self._lake, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
             }
             fold = engine.run(self._con, "fold", engine.EVER, events=kept)
-        before = self._table.version()
-        self._table = lake.commit(self._table, EVENTS, list(parts), versions=versions, info=info)
+        before = self._table.version
+        self._table = self._table.commit(list(parts), versions=versions, info=info)
         version = self._own(before, versions)
         self._held |= offsets
         self._check_held()
@@ -226,18 +225,18 @@ class Land:
             fold,
             offsets,
             _outside(kept),
-            payloads.by_credential(self._root, dead),
+            payloads.by_credential(self._lake, dead),
         )
 
     def _own(self, before: int, versions: Mapping[str, int]) -> int:
         """The version of the commit that set `versions`. Not always the newest: another worker may have committed since."""
-        newer = range(before + 1, self._table.version() + 1)
-        return next(v for v in newer if lake.commit_versions(self._root, EVENTS, v) == versions)
+        newer = range(before + 1, self._table.version + 1)
+        return next(v for v in newer if self._lake.commit_versions(EVENTS, v) == versions)
 
     def _look(self) -> None:
         """Notice a redrive though nothing comes: what it counted is to be published, and its ids are to be known."""
-        if not lake.is_newest(self._root, EVENTS, self._table):
-            self._table = lake.open_table(self._root, EVENTS)
+        if not self._lake.is_newest(self._table):
+            self._table = self._lake.open(EVENTS)
             self._check_held()
 
     def _check_held(self) -> None:

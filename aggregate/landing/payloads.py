@@ -5,7 +5,6 @@ Files of it are replaced and deleted while others read and append (aggregate/ret
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
@@ -15,7 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from aggregate.landing import batch_files
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Damaged, Fenced, Part
 from schemas.tables import DEAD, LETTERS, TEXTS, TIME
 from schemas.windows import to_us
@@ -24,7 +23,7 @@ _ATTEMPTS = 8
 _WAIT_FIRST_S, _WAIT_MAX_S = 0.02, 1.0
 
 
-def write(root: Path, letters: pa.Table, now: Callable[[], datetime]) -> Mapping[str, list[Part]]:
+def write(lake: Lake, letters: pa.Table, now: Callable[[], datetime]) -> Mapping[str, list[Part]]:
     """Dead letters (schemas.tables.DEAD) as files of `dead` and of `texts`, before any commit, by table."""
     if not letters.num_rows:
         return {LETTERS.name: [], TEXTS.name: []}
@@ -34,11 +33,11 @@ def write(root: Path, letters: pa.Table, now: Callable[[], datetime]) -> Mapping
         letters[f.name] if f.name in DEAD.schema.names else said.get(f.name, pa.nulls(letters.num_rows, f.type))
         for f in TEXTS.schema
     ]
-    hashes = lake.credential_hashes(root, letters["credential"].combine_chunks())
+    hashes = lake.credential_hashes(letters["credential"].combine_chunks())
     kept = letters.append_column("credential_hash", hashes).select(LETTERS.schema.names)
     return {
-        LETTERS.name: batch_files.write(root, LETTERS, kept),
-        TEXTS.name: batch_files.write(root, TEXTS, pa.table(columns, names=TEXTS.schema.names)),
+        LETTERS.name: batch_files.write(lake, LETTERS, kept),
+        TEXTS.name: batch_files.write(lake, TEXTS, pa.table(columns, names=TEXTS.schema.names)),
     }
 
 
@@ -54,20 +53,20 @@ class Seen(NamedTuple):
         return Seen(self.entries + other.entries, min(self.first_us, other.first_us), max(self.last_us, other.last_us))
 
 
-def by_credential(root: Path, letters: pa.Table) -> dict[str, Seen]:
+def by_credential(lake: Lake, letters: pa.Table) -> dict[str, Seen]:
     """Of dead letters those of credentials that are unknown or were not valid, by the hash of the credential."""
     some = letters.filter(pc.is_valid(letters["credential"]))
     if not some.num_rows:
         return {}
-    hashes = lake.credential_hashes(root, some["credential"].combine_chunks())
+    hashes = lake.credential_hashes(some["credential"].combine_chunks())
     times = pa.table({"credential": hashes, "us": some["occurred_at"].cast(pa.int64())})
     sums = times.group_by("credential").aggregate([("us", "count"), ("us", "min"), ("us", "max")]).to_pylist()
     return {row["credential"]: Seen(row["us_count"], row["us_min"], row["us_max"]) for row in sums}
 
 
-def scan(root: Path, con: duckdb.DuckDBPyConnection) -> None:
+def scan(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     """Make view `texts` the table as it is now."""
-    duck.scan(con, TEXTS.name, lake.pinned_files(root, TEXTS), TEXTS)
+    duck.scan(con, TEXTS.name, lake.files(TEXTS), TEXTS)
 
 
 def again() -> Retrying:

@@ -6,7 +6,6 @@ known by one number for each log partition and origin: all below it. Files are t
 """
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 
 from aggregate import engine
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import LakeError
 from schemas.log import Fetched, Partition
 from schemas.tables import READS
@@ -22,9 +21,9 @@ from schemas.tables import READS
 Covered = MutableMapping[tuple[str, str], int]
 
 
-def covered(root: Path, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
+def covered(lake: Lake, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
     """(app id of the log partition, origin) → the offset below which everything was taken in. `reads` must be up to date."""
-    duck.scan(con, "reads", lake.pinned_files(root, READS), READS)
+    duck.scan(con, "reads", lake.files(READS), READS)
     rows = engine.run(con, "covered").to_pylist()
     return {(Partition(r["source"], r["generation"], "").app_id, r["origin"]): r["covered_to"] for r in rows}
 

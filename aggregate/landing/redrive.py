@@ -8,20 +8,18 @@ done. A redrive that comes second looks at what was counted meanwhile, and commi
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable
 
 from aggregate import engine
 from aggregate.landing import batch_files, dedup, derived_commits, payloads
 from aggregate.landing.dedup import COUNTED, Identities
 from aggregate.landing.land import Counts
 from lake import duck
-from lake import tables as lake
 from lake.derived_tables import FOLLOWERS
+from lake.lake import Lake, Table
 from lake.tables import Fenced, LakeError, Part
 from schemas.kafka.partitions import partitions_of
 from schemas.kafka.topics import USAGE_EVENTS
@@ -44,21 +42,21 @@ class Wanted(NamedTuple):
 class Redrive:
     """One redrive over one state of the lake. Drop it after any exception: what is committed is settled, the rest stays refused."""
 
-    def __init__(self, root: Path, *, catalog_sha256: str, now: Callable[[], datetime], dry_run: bool = False) -> None:
+    def __init__(self, lake: Lake, *, catalog_sha256: str, now: Callable[[], datetime], dry_run: bool = False) -> None:
         """Brings the followers up to date. Raises lake.tables.LakeError, Fenced."""
-        self._root = root
+        self._lake = lake
         self._now = now
         self._catalog_sha256 = catalog_sha256
         self._dry_run = dry_run
         self._con = duck.connect()
         for shape in (EVENTS, *FOLLOWERS):
-            lake.check_log(root, shape)
+            lake.check_log(shape)
         # The handle first: what is committed after it fences the commit that rests on it, and what is read below is not older.
-        self._table = lake.open_table(root, EVENTS)
-        derived_commits.settle(root, self._con)
+        self._table = lake.open(EVENTS)
+        derived_commits.settle(lake, self._con)
         for shape in (LETTERS, REDRIVEN, READS, INGESTED, DUPLICATES, TOPICS):
-            duck.scan(self._con, shape.name, lake.pinned_files(root, shape), shape)
-        duck.scan(self._con, "events", lake.files(self._table), EVENTS)
+            duck.scan(self._con, shape.name, lake.files(shape), shape)
+        duck.scan(self._con, "events", self._table.files(), EVENTS)
         topics = duck.ask(self._con, "SELECT topic, partitions FROM topics ORDER BY topic").to_pylist()
         self.topics = [row["topic"] for row in topics]  # those that are landed in this lake
         self._partitions = self._numbers(
@@ -75,7 +73,7 @@ class Redrive:
         """The letters of one generation (columns of aggregate/sql/letters.sql), by position and item."""
         for attempt in payloads.again():
             with attempt:
-                payloads.scan(self._root, self._con)
+                payloads.scan(self._lake, self._con)
                 found = engine.run(self._con, "letters", {**wanted._asdict(), "generation": generation})
         return found
 
@@ -102,13 +100,13 @@ class Redrive:
         became = pa.array(OUTCOMES).take(pa.array(verdicts))
         if not self._dry_run:
             with batch_files.writers() as pool:
-                _, parts = batch_files.write_events(pool, self._root, events, verdicts == COUNTED, new.day)
+                _, parts = batch_files.write_events(pool, self._lake, events, verdicts == COUNTED, new.day)
                 info = {
-                    REDRIVEN.name: batch_files.write(self._root, REDRIVEN, self._settled(events, reasons, became)),
+                    REDRIVEN.name: batch_files.write(self._lake, REDRIVEN, self._settled(events, reasons, became)),
                     DUPLICATES.name: batch_files.write(
-                        self._root, DUPLICATES, batch_files.duplicates(events, verdicts)
+                        self._lake, DUPLICATES, batch_files.duplicates(events, verdicts)
                     ),
-                    **payloads.write(self._root, batch_files.conflicts(events, verdicts), self._now),
+                    **payloads.write(self._lake, batch_files.conflicts(events, verdicts), self._now),
                 }
             self._commit(fresh, list(parts), info)
         return became
@@ -116,13 +114,13 @@ class Redrive:
     def end(self) -> None:
         """Let readers see all of it."""
         if not self._dry_run:
-            derived_commits.settle(self._root, self._con)
+            derived_commits.settle(self._lake, self._con)
 
     def _commit(self, fresh: pa.Table, parts: Sequence[Part], info: Mapping[str, Any]) -> None:
         moved = {app: version + 1 for app, version in self._redrives.items()}
         for _ in range(ATTEMPTS):
             try:
-                self._table = lake.commit(self._table, EVENTS, parts, versions=moved, info=info)
+                self._table = self._table.commit(parts, versions=moved, info=info)
             except Fenced:
                 self._table = self._newer(fresh)
             else:
@@ -130,26 +128,26 @@ class Redrive:
                 return
         raise Fenced(f"land workers committed {ATTEMPTS} times in between")
 
-    def _newer(self, fresh: pa.Table) -> DeltaTable:
+    def _newer(self, fresh: pa.Table) -> Table:
         """A handle on what land has done meanwhile; the verdicts on `fresh` rest on it as well. Raises Fenced if they do not."""
-        table = lake.open_table(self._root, EVENTS)
+        table = self._lake.open(EVENTS)
         if self._versions(table) != self._redrives:
             raise Fenced("another redrive or a settlement came first")
-        newer = range(self._table.version() + 1, table.version() + 1)
-        files = [file for version in newer for file in lake.added_files(self._root, EVENTS, version)]
+        newer = range(self._table.version + 1, table.version + 1)
+        files = [file for version in newer for file in self._lake.added_files(EVENTS, version)]
         duck.scan(self._con, "stored", files, EVENTS)
         if engine.run(self._con, "met", fresh=fresh).num_rows:
             raise Fenced("land has counted one of these entries meanwhile")
         return table
 
-    def _versions(self, table: DeltaTable) -> dict[str, int]:
+    def _versions(self, table: Table) -> dict[str, int]:
         return {redrive_app(n): table.transaction_version(redrive_app(n)) or 0 for n in self._partitions}
 
     def _numbers(self, partitions: Collection[int]) -> range:
         """The events partitions: one where files are the log, else those of the topics of events, which all have the same."""
         if len(partitions) > 1:
             raise LakeError(
-                f"{self._root} was landed from topics of events with different numbers of partitions ({', '.join(self.topics)}): a resend "
+                f"{self._lake} was landed from topics of events with different numbers of partitions ({', '.join(self.topics)}): a resend "
                 f"would miss its first copy; go on with a new lake"
             )
         return range(*partitions)

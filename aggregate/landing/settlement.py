@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
 
 from aggregate import engine
 from aggregate.landing import batch_files, derived_commits, payloads
-from lake import damage, duck, lock
-from lake import tables as lake
+from lake import damage, duck
 from lake.derived_tables import FOLLOWERS
+from lake.lake import Lake, Table
 from lake.tables import Fenced
 from schemas.log import redrive_app
 from schemas.tables import EVENTS, WITHDRAWN
@@ -56,7 +55,7 @@ class Settled(NamedTuple):
 
 
 def settle(
-    root: Path,
+    lake: Lake,
     *,
     now: Callable[[], datetime],
     bucket_rows: int = BUCKET_ROWS,
@@ -69,13 +68,13 @@ def settle(
     so for each identity; the lake's own folder if it is not given. Nothing is written where nothing was landed since. Settlements on
     one machine wait for one another. Raises lake.tables.LakeError (Damaged for a file that cannot be read), and Fenced when others committed again and again in between.
     """
-    lake.check(root)
-    buckets = (folder or root) / _FOLDER
+    lake.check()
+    buckets = (folder or lake.root) / _FOLDER
     withdrawn = 0
-    with lock.held(root / _LOCK, wait=True):  # for the buckets' sake
+    with lake.lock(_LOCK, wait=True):  # for the buckets' sake
         for _ in range(ATTEMPTS):
             shutil.rmtree(buckets, ignore_errors=True)  # of one that died
-            worker = _Settlement(root, now, bucket_rows, commit_events, buckets)
+            worker = _Settlement(lake, now, bucket_rows, commit_events, buckets)
             try:
                 done = worker.run()
                 return done._replace(withdrawn=withdrawn + done.withdrawn)
@@ -106,30 +105,30 @@ class _Settlement:
     """One settlement over one state of the lake. Drop it after any exception."""
 
     def __init__(
-        self, root: Path, now: Callable[[], datetime], bucket_rows: int, commit_events: int, buckets: Path
+        self, lake: Lake, now: Callable[[], datetime], bucket_rows: int, commit_events: int, buckets: Path
     ) -> None:
-        self._root = root
+        self._lake = lake
         self._now = now
         self._bucket_rows = bucket_rows
         self._commit_events = commit_events
         self._buckets = buckets
         self._con = duck.connect()
         for shape in (EVENTS, *FOLLOWERS):
-            lake.check_log(root, shape)
+            lake.check_log(shape)
         # The handle first: what another settlement commits after it fences ours, and what is read below is not older.
-        self._table = lake.open_table(root, EVENTS)
-        derived_commits.settle(self._root, self._con)
+        self._table = lake.open(EVENTS)
+        derived_commits.settle(self._lake, self._con)
         self._number = self._table.transaction_version(_NUMBER) or 0
         self.withdrawn = 0  # that were taken out so far
 
     def run(self) -> Settled:
         """The whole of it. Raises Fenced when another settlement came first."""
-        version = self._table.version()
-        settled = lake.open_table(self._root, WITHDRAWN).transaction_version(_SETTLED) or 0
+        version = self._table.version
+        settled = self._lake.open(WITHDRAWN).transaction_version(_SETTLED) or 0
         files = self._files(settled)
         if not any(landed > settled for landed in files.landed):
             return Settled(0, 0, 0, version)
-        duck.scan(self._con, WITHDRAWN.name, lake.pinned_files(self._root, WITHDRAWN), WITHDRAWN)
+        duck.scan(self._con, WITHDRAWN.name, self._lake.files(WITHDRAWN), WITHDRAWN)
         with damage.named(lambda: files.paths):
             self._con.register("landed", self._con.read_parquet(list(files.paths), filename=True, file_row_number=True))
             self._con.register("files", files.table())
@@ -139,9 +138,9 @@ class _Settlement:
             some = slice(start, start + self._commit_events)
             self._take_out(files, taken[some], kept[some])
         if len(taken):
-            derived_commits.settle(self._root, self._con)
-        table = lake.open_table(self._root, WITHDRAWN)
-        lake.commit(table, WITHDRAWN, [], versions={_SETTLED: version}, info={"settled": [settled, version]})
+            derived_commits.settle(self._lake, self._con)
+        table = self._lake.open(WITHDRAWN)
+        table.commit([], versions={_SETTLED: version}, info={"settled": [settled, version]})
         recent = sum(row["recent"] + row["recent_derived"] for row in forms)
         earlier = sum(row["earlier"] + row["earlier_derived"] for row in forms)
         return Settled(recent, earlier, self.withdrawn, version)
@@ -150,10 +149,10 @@ class _Settlement:
         """Files that were compared before need no order among themselves: each of their identities counts once."""
         landed = {
             Path(path).name: version
-            for version in range(settled + 1, self._table.version() + 1)
-            for path in lake.added_files(self._root, EVENTS, version)
+            for version in range(settled + 1, self._table.version + 1)
+            for path in self._lake.added_files(EVENTS, version)
         }
-        ordered = sorted((landed.get(Path(path).name, 0), path) for path in lake.files(self._table))
+        ordered = sorted((landed.get(Path(path).name, 0), path) for path in self._table.files())
         return _Files([path for _, path in ordered], [version for version, _ in ordered])
 
     def _rivals(self, forms: Sequence[dict[str, int]], settled: int) -> tuple[I64, I64]:
@@ -170,7 +169,7 @@ class _Settlement:
             for when in ("recent", "earlier")
         )
         buckets = _Buckets(self._buckets, -(-(recent + earlier) // self._bucket_rows), recent)
-        for batch in self._identities(settled, self._table.version()):
+        for batch in self._identities(settled, self._table.version):
             buckets.add(batch)
         for batch in self._identities(-1, settled):
             buckets.add(buckets.met(batch))
@@ -197,14 +196,14 @@ class _Settlement:
         columns = [said[f.name] if f.name in said else events[f.name] for f in WITHDRAWN.schema]
         rows = pa.table(columns, schema=WITHDRAWN.schema)
         info = {
-            WITHDRAWN.name: batch_files.write(self._root, WITHDRAWN, rows),
-            **payloads.write(self._root, batch_files.conflicting(events, _DETAIL), self._now),
+            WITHDRAWN.name: batch_files.write(self._lake, WITHDRAWN, rows),
+            **payloads.write(self._lake, batch_files.conflicting(events, _DETAIL), self._now),
         }
         partitions = rows["events_partition"].unique().to_pylist()
         for _ in range(ATTEMPTS):
             versions = {redrive_app(n): (self._table.transaction_version(redrive_app(n)) or 0) + 1 for n in partitions}
             try:
-                self._table = lake.commit(self._table, EVENTS, [], versions={_NUMBER: number, **versions}, info=info)
+                self._table = self._table.commit([], versions={_NUMBER: number, **versions}, info=info)
             except Fenced:
                 self._table = self._newer()
             else:
@@ -213,9 +212,9 @@ class _Settlement:
                 return
         raise Fenced(f"others committed {ATTEMPTS} times in between")
 
-    def _newer(self) -> DeltaTable:
+    def _newer(self) -> Table:
         """A handle on what land and redrives have done meanwhile. Raises Fenced if another settlement has done the same."""
-        table = lake.open_table(self._root, EVENTS)
+        table = self._lake.open(EVENTS)
         if (table.transaction_version(_NUMBER) or 0) != self._number:
             raise Fenced("another settlement came first")
         return table

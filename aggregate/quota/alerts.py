@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from deltalake import DeltaTable
 
 from aggregate import engine
 from aggregate.quota.rule import Alert, Fired, Mark, Rule
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake, Table
 from schemas.tables import ALERTS
 
 _APP = "quota"
@@ -21,15 +19,15 @@ Key = tuple[str, str, str, str, datetime]  # partner, meter, plan, DAY | WEEK | 
 class Ledger(NamedTuple):
     """What has fired of each quota of each partner in each of its periods, and the version of the table that says so."""
 
-    table: DeltaTable
+    table: Table
     fired: Mapping[Key, Fired]
 
 
-def ledger(root: Path) -> Ledger:
+def ledger(lake: Lake) -> Ledger:
     """The ledger as it stands."""
     con = duck.connect()
-    table = lake.open_table(root, ALERTS)
-    duck.scan(con, ALERTS.name, lake.files(table), ALERTS, mixed=lake.is_mixed(table))
+    table = lake.open(ALERTS)
+    duck.scan(con, ALERTS.name, table.files(), ALERTS, mixed=table.is_mixed)
     return Ledger(table, _fired(engine.run(con, "fired").to_pylist()))
 
 
@@ -57,7 +55,7 @@ def key_of(rule: Rule) -> Key:
 
 
 def record(
-    root: Path, table: DeltaTable, alerts: Sequence[Alert], crossed_at: Mapping[str, datetime], *, events_version: int
+    lake: Lake, table: Table, alerts: Sequence[Alert], crossed_at: Mapping[str, datetime], *, events_version: int
 ) -> None:
     """Add alerts that are due, in one commit. `table`: the ledger's. `crossed_at`: alert id → event time of the crossing.
 
@@ -87,10 +85,8 @@ def record(
         }
         for a in alerts
     ]
-    part = lake.write_part(root, ALERTS, pa.Table.from_pylist(rows, ALERTS.schema))
-    lake.commit(
-        table,
-        ALERTS,
+    part = lake.write(ALERTS, pa.Table.from_pylist(rows, ALERTS.schema))
+    table.commit(
         [part],
         versions={_APP: (table.transaction_version(_APP) or 0) + 1},
         info={"events": events_version},

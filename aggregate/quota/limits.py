@@ -6,13 +6,12 @@ Written by whoever alerts, before it alerts, and read back from then on: whateve
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow as pa
 
 from aggregate import engine
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Fenced
 from schemas.catalog.records import Catalog
 from schemas.quotas import ALWAYS
@@ -22,17 +21,17 @@ _APP = "limits"
 Key = tuple[str, str, str]  # plan, meter, DAY | WEEK | MONTH
 
 
-def since(root: Path, catalog: Catalog, *, now: datetime) -> Mapping[Key, datetime]:
+def since(lake: Lake, catalog: Catalog, *, now: datetime) -> Mapping[Key, datetime]:
     """From when the limit of each quota of the catalog holds. One that is not the newest known holds from `now`, and is recorded.
 
     Raises LakeError. Two that record at the same time agree: the second reads what the first has written.
     """
-    lake.create(root)  # a lake of an earlier version has no such table
+    lake.create()  # a lake of an earlier version has no such table
     asked = {(p.id, q.meter, q.period): q.limit for p in catalog.plans for q in p.quotas}
     while True:
         con = duck.connect()
-        table = lake.open_table(root, LIMITS)
-        duck.scan(con, LIMITS.name, lake.files(table), LIMITS, mixed=lake.is_mixed(table))
+        table = lake.open(LIMITS)
+        duck.scan(con, LIMITS.name, table.files(), LIMITS, mixed=table.is_mixed)
         rows = engine.run(con, "limits").to_pylist()
         known = {(r["plan"], r["meter"], r["quota_period"]): (r["quota"], r["limit_since"]) for r in rows}
         new = {key: _from(known.get(key), now) for key, limit in asked.items() if _limit(known, key) != limit}
@@ -42,9 +41,9 @@ def since(root: Path, catalog: Catalog, *, now: datetime) -> Mapping[Key, dateti
             {**dict(zip(("plan", "meter", "quota_period"), key, strict=True)), "quota": asked[key], "limit_since": at}
             for key, at in sorted(new.items())
         ]
-        part = lake.write_part(root, LIMITS, pa.Table.from_pylist(records, LIMITS.schema))
+        part = lake.write(LIMITS, pa.Table.from_pylist(records, LIMITS.schema))
         try:
-            lake.commit(table, LIMITS, [part], versions={_APP: (table.transaction_version(_APP) or 0) + 1}, info={})
+            table.commit([part], versions={_APP: (table.transaction_version(_APP) or 0) + 1}, info={})
         except Fenced:
             continue
         return {key: new.get(key) or known[key][1] for key in asked}

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -26,8 +25,7 @@ from billing.rating.settled import Settled
 from billing.usage import refused
 from billing.usage.warehouse import Warehouse
 from lake import duck
-from lake import tables as lake
-from lake.derived_tables import consistent_cut
+from lake.lake import Lake
 from lake.tables import Damaged, LakeError
 from schemas.catalog.records import Catalog, Partner
 from schemas.tables import (
@@ -104,7 +102,7 @@ def _read(document: str) -> dict[str, Any]:
 
 
 def close(
-    root: Path,
+    lake: Lake,
     catalog: Catalog,
     label: str,
     legal_entity: str,
@@ -123,12 +121,12 @@ def close(
     those that cannot. Nothing is written when the newest close of the period already fixes the same input.
     """
     partners = due(catalog, label, legal_entity, now)
-    before = settled_periods(root)
+    before = settled_periods(lake)
     ends = settled.ends(before)
     unsettled = [p for p in partners if p.id not in ends or not is_settled(label, p.time_zone, ends[p.id])]
     if not unsettled:
-        return _closed_before(root, catalog, label, partners, before)
-    house = Warehouse(root, consistent_cut(root))
+        return _closed_before(lake, catalog, label, partners, before)
+    house = Warehouse(lake, lake.consistent_cut())
     reach = _reach(unsettled, label, ends)
     earlier = _newest(house, label, legal_entity)
     unknown = refused.accepted(house, *reach, accept_refused, None if earlier is None else earlier.content)
@@ -148,8 +146,8 @@ def close(
     )
     if wrong or not ready.periods:
         raise Refused([*wrong, *(problem for problems in blocked.values() for problem in problems)])
-    document = _canonical(_content(root, house, catalog, label, legal_entity, ready) | unknown.content())
-    return _record(root, Close(proofs.close_id_of(document), label, legal_entity, document, now))
+    document = _canonical(_content(lake, house, catalog, label, legal_entity, ready) | unknown.content())
+    return _record(lake, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 
 def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple[Partner, ...]:
@@ -164,57 +162,57 @@ def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple
     return partners
 
 
-def bills_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str, root: Path) -> Bills:
+def bills_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str, lake: Lake) -> Bills:
     """What a month would be billed as the lake stands, over or not: nothing is fixed by it."""
-    return bills(catalog, label, house.usage_of(catalog), settled.ends(settled_periods(root)), partners)
+    return bills(catalog, label, house.usage_of(catalog), settled.ends(settled_periods(lake)), partners)
 
 
-def settled_periods(root: Path) -> list[Settled]:
+def settled_periods(lake: Lake) -> list[Settled]:
     """Every settled billing period, of all legal entities."""
-    closes = closes_by_id(root)
+    closes = closes_by_id(lake)
 
     def partners_of(close_id: str) -> list[Partner]:
         return closes[close_id].partners()
 
-    return settled.settled(Warehouse(root, only=[INVOICES.name]), partners_of)
+    return settled.settled(Warehouse(lake, only=[INVOICES.name]), partners_of)
 
 
-def newest_close(root: Path, label: str, legal_entity: str) -> Close | None:
+def newest_close(lake: Lake, label: str, legal_entity: str) -> Close | None:
     """The close that counts, or None."""
-    return _newest(Warehouse(root, only=[CLOSES.name]), label, legal_entity)
+    return _newest(Warehouse(lake, only=[CLOSES.name]), label, legal_entity)
 
 
 class _ById(dict[str, Close]):
     """Closes by id; one that an invoice names and that is not there is damage."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__({made.close_id: made for made in all_closes(root)})
-        self._root = root
+    def __init__(self, lake: Lake) -> None:
+        super().__init__({made.close_id: made for made in all_closes(lake)})
+        self._lake = lake
 
     def __missing__(self, close_id: str) -> Close:
         raise LakeError(
-            f"close {close_id}, which an invoice names, is missing in {self._root}; restore table closes from a backup"
+            f"close {close_id}, which an invoice names, is missing in {self._lake}; restore table closes from a backup"
         )
 
 
-def closes_by_id(root: Path) -> Mapping[str, Close]:
+def closes_by_id(lake: Lake) -> Mapping[str, Close]:
     """Every close by its id, read and proved once. A look-up of one that is missing raises LakeError."""
-    return _ById(root)
+    return _ById(lake)
 
 
-def close_by_id(root: Path, close_id: str) -> Close:
+def close_by_id(lake: Lake, close_id: str) -> Close:
     """The close of that id, which an invoice names."""
-    return closes_by_id(root)[close_id]
+    return closes_by_id(lake)[close_id]
 
 
-def all_closes(root: Path) -> list[Close]:
+def all_closes(lake: Lake) -> list[Close]:
     """Every close, the newest of a period last."""
-    return _closes(Warehouse(root, only=[CLOSES.name]))
+    return _closes(Warehouse(lake, only=[CLOSES.name]))
 
 
-def pinned(root: Path, made: Close) -> Warehouse:
+def pinned(lake: Lake, made: Close) -> Warehouse:
     """The lake as it was when the period was closed."""
-    return Warehouse(root, made.content["versions"])
+    return Warehouse(lake, made.content["versions"])
 
 
 def _closes(house: Warehouse) -> list[Close]:
@@ -230,19 +228,19 @@ def _newest(house: Warehouse, label: str, legal_entity: str) -> Close | None:
 
 
 def _closed_before(
-    root: Path, catalog: Catalog, label: str, partners: Sequence[Partner], before: Sequence[Settled]
+    lake: Lake, catalog: Catalog, label: str, partners: Sequence[Partner], before: Sequence[Settled]
 ) -> Close:
     """The newest close of a month that is settled for all partners, if its input is what it was; else Refused."""
     ids = {p.id for p in partners}
     settling = {s.close_id for s in before if s.label == label and s.partner_id in ids}
-    closes = [c for c in all_closes(root) if c.close_id in settling]
+    closes = [c for c in all_closes(lake) if c.close_id in settling]
     if not closes:
         message = (
             f"{label} lies before the first month that is settled for {', '.join(sorted(ids)[:_SHOWN])}; months are issued in order, and "
             f"an earlier one cannot follow a later one: bill it by a correction"
         )
         raise Refused([message])
-    house = Warehouse(root, only=[ROLLUPS.name])
+    house = Warehouse(lake, only=[ROLLUPS.name])
     same_catalog = closes[-1].catalog().canonical_json() == catalog.canonical_json()
     for made in closes:
         if not same_catalog or not _same_usage(house, made, before):
@@ -348,7 +346,7 @@ def _undrawn(catalog: Catalog, legal_entity: str, drafts: Sequence[Draft]) -> di
 
 
 def _content(
-    root: Path, house: Warehouse, catalog: Catalog, label: str, legal_entity: str, ready: Bills
+    lake: Lake, house: Warehouse, catalog: Catalog, label: str, legal_entity: str, ready: Bills
 ) -> dict[str, Any]:
     refusals = house.query("refusals").to_pylist()
     canonical = catalog.canonical_json()
@@ -364,7 +362,7 @@ def _content(
         "versions": versions,
         # Without `reads`, which holds the names of log files: the same logs in another folder are the same input. What a close takes
         # of that table stands in the close.
-        "files_sha256": proofs.files_sha256(root, {name: n for name, n in versions.items() if name != READS.name}),
+        "files_sha256": proofs.files_sha256(lake, {name: n for name, n in versions.items() if name != READS.name}),
         "partners": {partner_id: period.as_json() for partner_id, period in ready.periods.items()},
         "blocked": ready.blocked,
         # Without the files' names, which are for people: the same logs in another folder are the same input.
@@ -384,9 +382,9 @@ def _content(
     }
 
 
-def _record(root: Path, made: Close) -> Close:
-    table = lake.open_table(root, CLOSES)
-    then = Warehouse(root, {CLOSES.name: table.version()}, only=[CLOSES.name])
+def _record(lake: Lake, made: Close) -> Close:
+    table = lake.open(CLOSES)
+    then = Warehouse(lake, {CLOSES.name: table.version}, only=[CLOSES.name])
     earlier = _newest(then, made.period, made.legal_entity)
     if earlier is not None and earlier.close_id == made.close_id:
         return earlier
@@ -394,10 +392,8 @@ def _record(root: Path, made: Close) -> Close:
     # The newest close is the one closed last: a clock that went back must not bring an older one up again.
     if earlier is not None:
         made = made._replace(closed_at=max(made.closed_at, earlier.closed_at + timedelta(microseconds=1)))
-    part = lake.write_part(root, CLOSES, pa.Table.from_pylist([made._asdict()], CLOSES.schema))
-    lake.commit(
-        table,
-        CLOSES,
+    part = lake.write(CLOSES, pa.Table.from_pylist([made._asdict()], CLOSES.schema))
+    table.commit(
         [part],
         versions={app: (table.transaction_version(app) or 0) + 1},
         info={"close_id": made.close_id},

@@ -26,11 +26,10 @@ from billing.rating.bills import bills
 from billing.rating.periods import BillingPeriod, local_day
 from billing.usage.warehouse import Span, Warehouse
 from lake import atomic_file
-from lake import tables as lake
+from lake.lake import Lake
 from schemas.catalog.records import LegalEntity
 from schemas.tables import INVOICES
 
-FOLDER = "documents"
 _KINDS = ("json", "csv", "pdf")
 _SETTLED = "settled"  # moved by every issue, of whichever legal entity: two at once meet here
 
@@ -82,58 +81,58 @@ class Explained(NamedTuple):
     blocked: list[str]
 
 
-def issue(root: Path, made: Close, *, now: datetime, progress: Progress = _silent) -> Report:
+def issue(lake: Lake, made: Close, *, now: datetime, progress: Progress = _silent) -> Report:
     """Issue all invoices of a close and settle the months of its partners; a repeat is a no-op with the same bytes.
 
     `progress` is told how many invoices of how many are rendered. Raises Refused, lake.tables.Fenced.
     """
-    with _Staged(root) as staged:
-        new = _number(root, made, staged, now, progress)
+    with _Staged(lake) as staged:
+        new = _number(lake, made, staged, now, progress)
     billed = {
-        c.close_id for c in closing.all_closes(root) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
+        c.close_id for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
     }
-    invoices = _exported(root, [row for row in _rows(root) if row["close_id"] in billed])
+    invoices = _exported(lake, [row for row in _rows(lake) if row["close_id"] in billed])
     paying = {i.partner_id for i in invoices}
     without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in paying]
     return Report(invoices, new, without)
 
 
-def listed(root: Path, period: str | None = None) -> list[Issued]:
+def listed(lake: Lake, period: str | None = None) -> list[Issued]:
     """All issued invoices, by number."""
-    return [_issued(root, row) for row in _rows(root) if period is None or row["period"] == period]
+    return [_issued(lake, row) for row in _rows(lake) if period is None or row["period"] == period]
 
 
-def verify(root: Path, progress: Progress = _silent) -> list[Checked]:
+def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
     """Rate every issued invoice again from its close and by its rules, render it again, compare bytes with the table and the files."""
     checked = []
-    closes = closing.closes_by_id(root)
+    closes = closing.closes_by_id(lake)
     rated: dict[str, dict[str, Drafted]] = {}
     damaged: list[str] = []
-    rows = _rows(root)
+    rows = _rows(lake)
     for done, row in enumerate(rows):
         progress(done, len(rows))
         made = closes[row["close_id"]]
         if row["close_id"] not in rated:
-            rated = {row["close_id"]: {d.partner.id: d for d in _drafts(root, made)}}
-            damaged = proofs.pinned_files(root, made.content)
+            rated = {row["close_id"]: {d.partner.id: d for d in _drafts(lake, made)}}
+            damaged = proofs.pinned_files(lake, made.content)
         draft = rated[row["close_id"]].get(row["partner_id"])
         problems = [*damaged, *proofs.invoice(row, made.content, made.rules.as_json)]
-        checked.append(Checked(row["number"], row["partner_id"], problems + _differences(root, row, made, draft)))
+        checked.append(Checked(row["number"], row["partner_id"], problems + _differences(lake, row, made, draft)))
     progress(len(rows), len(rows))
     return checked
 
 
-def explained(root: Path) -> list[Explained]:
+def explained(lake: Lake) -> list[Explained]:
     """What the rules of today would bill for each invoice that was issued by earlier ones, at its close's versions and prices."""
     found = []
-    periods = closing.settled_periods(root)
-    issued = _rows(root)
-    for made in closing.all_closes(root):
+    periods = closing.settled_periods(lake)
+    issued = _rows(lake)
+    for made in closing.all_closes(lake):
         rows = [row for row in issued if row["close_id"] == made.close_id]
         if not rows or made.content.get("rules", 1) == rules.NEWEST:
             continue
         before = settled.ends(s for s in periods if s.label < made.period)
-        house = closing.pinned(root, made)
+        house = closing.pinned(lake, made)
         outcome = bills(made.catalog(), made.period, house.usage_of(made.catalog()), before, made.partners())
         again = {draft.partner.id: draft for draft in outcome.drafts}
         for row in rows:
@@ -151,20 +150,20 @@ def issue_day(entity: LegalEntity, now: datetime) -> date:
     return local_day(now, entity.time_zone)
 
 
-def late_usage(root: Path) -> list[dict[str, Any]]:
+def late_usage(lake: Lake) -> list[dict[str, Any]]:
     """Usage that reached the lake after its month was settled: period, number, partner_id, requests. It is in no invoice yet.
 
     `number` is None for a partner that had nothing to bill when the month was settled.
     """
-    newest = Warehouse(root, only=["rollups"])
+    newest = Warehouse(lake, only=["rollups"])
     found = []
-    periods = closing.settled_periods(root)
-    closes = closing.closes_by_id(root)
+    periods = closing.settled_periods(lake)
+    closes = closing.closes_by_id(lake)
     for close_id in dict.fromkeys(s.close_id for s in periods):
         made = closes[close_id]
         mine = [s for s in periods if s.close_id == close_id]
         spans = [Span(s.partner_id, "", s.start, s.end) for s in mine]
-        then = {row["partner_id"]: row["requests"] for row in closing.pinned(root, made).used(spans)}
+        then = {row["partner_id"]: row["requests"] for row in closing.pinned(lake, made).used(spans)}
         now = {row["partner_id"]: row["requests"] for row in newest.used(spans)}
         found += [
             {"period": s.label, "number": s.number, "partner_id": s.partner_id, "requests": late}
@@ -174,25 +173,25 @@ def late_usage(root: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _drafts(root: Path, made: Close) -> Sequence[Drafted]:
+def _drafts(lake: Lake, made: Close) -> Sequence[Drafted]:
     """The drafts of a close, rated at its own versions, with its own catalog, by its own rules."""
-    return made.rules.drafts(closing.pinned(root, made), made.content, made.catalog())
+    return made.rules.drafts(closing.pinned(lake, made), made.content, made.catalog())
 
 
-def _number(root: Path, made: Close, staged: "_Staged", now: datetime, progress: Progress) -> int:
+def _number(lake: Lake, made: Close, staged: "_Staged", now: datetime, progress: Progress) -> int:
     """Give the drafts their numbers, in order of partner id, and settle the close's periods, in one commit. How many invoices are new.
 
     What was numbered and settled so far is read from the version that the commit is fenced on: a fresh handle would let a
     second issue pass (docs/decisions/002-commit-protocol.md). The fence stands over all legal entities, since a partner may
     move from one to another.
     """
-    lake.widen(root, INVOICES)
-    table = lake.open_table(root, INVOICES)
-    then = Warehouse(root, {INVOICES.name: table.version()}, only=[INVOICES.name])
+    lake.widen(INVOICES)
+    table = lake.open(INVOICES)
+    then = Warehouse(lake, {INVOICES.name: table.version}, only=[INVOICES.name])
     if any(row["close_id"] == made.close_id for row in then.query("settled").to_pylist()):
         return 0
-    periods = _still_open(root, made)
-    drafts = _proved_drafts(root, made, periods)
+    periods = _still_open(lake, made)
+    drafts = _proved_drafts(lake, made, periods)
     entity = made.catalog().legal_entity(made.legal_entity)
     issued_on = issue_day(entity, now)
     prefix = entity.invoice_prefix
@@ -231,30 +230,30 @@ def _number(root: Path, made: Close, staged: "_Staged", now: datetime, progress:
     for row in rows:
         period = bounds[row["partner_id"]]
         row.update(common, period_start=period.start, period_end=period.end)
-    part = lake.write_part(root, INVOICES, pa.Table.from_pylist(rows, INVOICES.schema))
+    part = lake.write(INVOICES, pa.Table.from_pylist(rows, INVOICES.schema))
     versions = {_SETTLED: (table.transaction_version(_SETTLED) or 0) + 1}
     if drafts:
         versions[f"issue/{series}"] = last + len(drafts)
-    lake.commit(table, INVOICES, [part], versions=versions, info={"close_id": made.close_id})
+    table.commit([part], versions=versions, info={"close_id": made.close_id})
     staged.publish()
     return len(drafts)
 
 
-def _proved_drafts(root: Path, made: Close, periods: Sequence[BillingPeriod]) -> list[Drafted]:
+def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod]) -> list[Drafted]:
     """The drafts of a close by partner id, once the lake was seen to hold what the close has pinned; else Refused."""
-    house = closing.pinned(root, made)
+    house = closing.pinned(lake, made)
     usage = made.content["usage"]
     spans = [(p.partner_id, p.start, p.end) for p in periods if p.partner_id in usage]
     hashed = made.rules.usage_sha256(house, spans)
-    if problems := proofs.pinned_files(root, made.content) + proofs.usage(made.content, hashed):
+    if problems := proofs.pinned_files(lake, made.content) + proofs.usage(made.content, hashed):
         raise Refused(problems)
     return sorted(made.rules.drafts(house, made.content, made.catalog()), key=lambda d: d.partner.id)
 
 
-def _still_open(root: Path, made: Close) -> list[BillingPeriod]:
+def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
     """The periods of a close, none of which may be settled; Refused for a close that does not count, or was made by earlier rules."""
-    same = [c for c in closing.all_closes(root) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
-    ends = settled.ends(closing.settled_periods(root))
+    same = [c for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
+    ends = settled.ends(closing.settled_periods(lake))
     if made.content.get("rules", 1) != rules.NEWEST:
         raise Refused(
             [
@@ -275,7 +274,7 @@ def _still_open(root: Path, made: Close) -> list[BillingPeriod]:
     return periods
 
 
-def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Drafted | None) -> list[str]:
+def _differences(lake: Lake, row: Mapping[str, Any], made: Close, draft: Drafted | None) -> list[str]:
     if draft is None:
         return [f"{row['number']}: the close no longer gives this invoice; restore the lake from a backup"]
     issued_on = date.fromisoformat(json.loads(row["document"])["issued_on"])
@@ -289,7 +288,7 @@ def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Drafted
         if _hashes(again)[f"{kind}_sha256"] != row[f"{kind}_sha256"]
     ]
     for kind in _KINDS:
-        path = root / FOLDER / f"{row['number']}.{kind}"
+        path = lake.documents / f"{row['number']}.{kind}"
         if not path.exists():
             problems.append(f"{path} is missing; `tollbook invoice issue` writes it again")
         elif hashlib.sha256(path.read_bytes()).hexdigest() != row[f"{kind}_sha256"]:
@@ -299,11 +298,11 @@ def _differences(root: Path, row: Mapping[str, Any], made: Close, draft: Drafted
     return problems
 
 
-def _exported(root: Path, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
+def _exported(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
     """Write the documents that are missing; a file that is there stays as it is."""
-    (root / FOLDER).mkdir(exist_ok=True)
-    there = {path.name for path in (root / FOLDER).iterdir()}
-    closes = closing.closes_by_id(root)
+    lake.documents.mkdir(exist_ok=True)
+    there = {path.name for path in lake.documents.iterdir()}
+    closes = closing.closes_by_id(lake)
     written = False
     for row in rows:
         missing = [k for k in _KINDS if f"{row['number']}.{k}" not in there]
@@ -319,15 +318,15 @@ def _exported(root: Path, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
                 ]
             )
         for kind in missing:
-            atomic_file.replace(root / FOLDER / f"{row['number']}.{kind}", getattr(again, kind), sync_name=False)
+            atomic_file.replace(lake.documents / f"{row['number']}.{kind}", getattr(again, kind), sync_name=False)
         written = True
     if written:
-        atomic_file.sync(root / FOLDER)
-    return [_issued(root, row) for row in rows]
+        atomic_file.sync(lake.documents)
+    return [_issued(lake, row) for row in rows]
 
 
-def _issued(root: Path, row: Mapping[str, Any]) -> Issued:
-    files = tuple(root / FOLDER / f"{row['number']}.{kind}" for kind in _KINDS)
+def _issued(lake: Lake, row: Mapping[str, Any]) -> Issued:
+    files = tuple(lake.documents / f"{row['number']}.{kind}" for kind in _KINDS)
     return Issued(
         row["number"],
         row["partner_id"],
@@ -340,8 +339,8 @@ def _issued(root: Path, row: Mapping[str, Any]) -> Issued:
     )
 
 
-def _rows(root: Path) -> list[dict[str, Any]]:
-    return Warehouse(root, only=[INVOICES.name]).query("invoices").to_pylist()  # type: ignore[no-any-return]
+def _rows(lake: Lake) -> list[dict[str, Any]]:
+    return Warehouse(lake, only=[INVOICES.name]).query("invoices").to_pylist()  # type: ignore[no-any-return]
 
 
 def _hashes(documents: Rendered) -> dict[str, str]:
@@ -354,8 +353,8 @@ class _Staged:
     What a process that died has left is no document, and is written again by the next issue.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._folder = root / FOLDER
+    def __init__(self, lake: Lake) -> None:
+        self._folder = lake.documents
         self._stage = self._folder / f".issuing-{uuid.uuid4().hex}"
 
     def __enter__(self) -> "_Staged":

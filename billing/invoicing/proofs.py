@@ -8,23 +8,23 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
 from billing.invoicing.render import as_json
 from lake import commit_log
+from lake.lake import Lake
 from lake.tables import LakeError
 from schemas import tables
 
 
-def files_sha256(root: Path, versions: Mapping[str, int]) -> dict[str, str]:
+def files_sha256(lake: Lake, versions: Mapping[str, int]) -> dict[str, str]:
     """Table → the digest of the files of its version (lake.commit_log.files_sha256): what a close keeps under `files_sha256`."""
     return {
-        name: commit_log.files_sha256(root, tables.ALL[name], version) for name, version in sorted(versions.items())
+        name: commit_log.digest(lake.history(tables.ALL[name], version)) for name, version in sorted(versions.items())
     }
 
 
-def pinned_files(root: Path, content: Mapping[str, Any]) -> list[str]:
+def pinned_files(lake: Lake, content: Mapping[str, Any]) -> list[str]:
     """Of a close's document: files of the pinned versions that are not what was written, or not those that were pinned.
 
     Reads every file. A close that was made before there were digests pins none: its files are compared with their commits alone.
@@ -34,14 +34,14 @@ def pinned_files(root: Path, content: Mapping[str, Any]) -> list[str]:
     for name, version in sorted(content["versions"].items()):
         shape = tables.ALL[name]
         try:
-            found = commit_log.read(root, shape, version)
+            found = lake.history(shape, version)
         except LakeError as exc:
             problems.append(str(exc))
             continue
-        problems += commit_log.changed(root, shape, found)
+        problems += lake.changed_files(shape, found)
         if name in digests and commit_log.digest(found) != digests[name]:
             problems.append(
-                f"table {name}: version {version} holds other files than the close has pinned; restore {root / name} from a backup made after the close"
+                f"table {name}: version {version} holds other files than the close has pinned; restore {lake.folder(tables.ALL[name])} from a backup made after the close"
             )
     return problems
 

@@ -6,7 +6,6 @@ A pure reading: the newest state of the lake against the versions that the close
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -18,6 +17,7 @@ from billing.rating import drafts as rating
 from billing.rating.periods import BillingPeriod, Period, billing_period, month
 from billing.rating.settled import Settled
 from billing.usage.warehouse import Span, Warehouse
+from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT
 from schemas.tables import ROLLUPS
@@ -49,33 +49,33 @@ class Unbilled(NamedTuple):
     currency: str | None
 
 
-def unbilled(root: Path, catalog: Catalog | None = None) -> list[Unbilled]:
+def unbilled(lake: Lake, catalog: Catalog | None = None) -> list[Unbilled]:
     """All of it, by partner, month and meter. `catalog`: the newest there is, which may know partners that no close knew.
 
     Without it the catalog of the newest close. Nothing is listed before a month is settled.
     """
-    periods = closing.settled_periods(root)
+    periods = closing.settled_periods(lake)
     if not periods:
         return []
-    closes = closing.closes_by_id(root)
+    closes = closing.closes_by_id(lake)
     newest = max(closes.values(), key=lambda made: made.closed_at)
     book = catalog or newest.catalog()
-    house = Warehouse(root, only=[ROLLUPS.name])
+    house = Warehouse(lake, only=[ROLLUPS.name])
     found: list[Unbilled] = []
     for close_id in dict.fromkeys(s.close_id for s in periods):
-        found += _late(root, house, closes[close_id], [s for s in periods if s.close_id == close_id])
+        found += _late(lake, house, closes[close_id], [s for s in periods if s.close_id == close_id])
     months = {(closes[s.close_id].legal_entity, s.label) for s in periods}
     found += _not_issued(house, book, periods, months)
     found += _unknown(house, book, periods, {label for _, label in months})
     return sorted(found, key=lambda row: (row.partner_id, row.start, row.meter))
 
 
-def _late(root: Path, house: Warehouse, made: Close, mine: Sequence[Settled]) -> Iterator[Unbilled]:
+def _late(lake: Lake, house: Warehouse, made: Close, mine: Sequence[Settled]) -> Iterator[Unbilled]:
     """What the lake counts now in the settled periods of a close, less what it counted at the versions that were billed."""
     catalog = made.catalog()
     meters = _billable(catalog)
     spans = [Span(s.partner_id, meter, s.start, s.end) for s in mine for meter in meters]
-    then = Warehouse(root, made.content["versions"], only=[ROLLUPS.name])
+    then = Warehouse(lake, made.content["versions"], only=[ROLLUPS.name])
     pairs = zip(spans, house.usage(catalog, spans), then.usage(catalog, spans), strict=True)
     more = {(span.partner_id, span.meter): EXACT.subtract(now, before) for span, now, before in pairs if now != before}
     if not more:

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 
 from billing.rating.periods import quota_periods
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake
 from schemas import tables
 from schemas.catalog.records import Catalog, Meter
 from schemas.catalog.routes import Calls
@@ -133,14 +132,14 @@ class Warehouse(Meters):
     """The lake: pinned versions of its tables; views are named like the tables. `events` holds those that count, `landed` all of them."""
 
     def __init__(
-        self, root: Path, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.KEPT)
+        self, lake: Lake, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.KEPT)
     ) -> None:
         """`versions`: table name → version; a table that is not named is pinned at its newest version. `only`: the tables to open.
 
         Versions that name `events` and not `withdrawn` are from before there was that table: nothing was withdrawn.
         """
         super().__init__()
-        self.root = root
+        self.lake = lake
         self.versions: dict[str, int] = {}
         given = dict(versions or {})
         if EVENTS.name in given:
@@ -156,12 +155,12 @@ class Warehouse(Meters):
 
     def _pin(self, shape: TableShape, version: int | None) -> None:
         view = "landed" if shape == EVENTS else shape.name
-        if lake.is_missing(self.root, shape):
+        if self.lake.lacks(shape):
             self.con.register(view, shape.schema.empty_table())
             return
-        table = lake.open_table(self.root, shape, version)
-        self.versions[shape.name] = table.version()
-        duck.scan(self.con, view, lake.files(table), shape, mixed=lake.is_mixed(table))
+        table = self.lake.open(shape, version)
+        self.versions[shape.name] = table.version
+        duck.scan(self.con, view, table.files(), shape, mixed=table.is_mixed)
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
         """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""

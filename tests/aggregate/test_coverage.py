@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aggregate.landing.land import Counts, Land
 from aggregate.verify import prove
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
@@ -64,7 +65,7 @@ def land(root: Path, ranges: Sequence[tuple[int, int]], *, commit_entries: int =
     lake.create(root)
     total, redelivered = Counts(), 0
     messages = [message(i, start, end) for i, (start, end) in enumerate(ranges)]
-    for landed in Land(root, Sent(messages), catalog_sha256="c", now=now, commit_entries=commit_entries).run():
+    for landed in Land(Lake(root), Sent(messages), catalog_sha256="c", now=now, commit_entries=commit_entries).run():
         total = total.plus(landed.counts)
         redelivered += landed.redelivered
     return total, redelivered
@@ -89,7 +90,7 @@ def test_ingest_may_begin_again_anywhere_before(
     total, redelivered = land(root, [*ranges, (reached, 10)], commit_entries=commit_entries)
     assert total == EXPECTED
     assert redelivered == sum(end - start for start, end in ranges) + 10 - reached - 10
-    proof = prove(root)
+    proof = prove(Lake(root))
     assert proof.problems == []
     assert proof.totals() == {"entries": 10, **EXPECTED._asdict(), "on_the_way": 0, "unexplained": 0}
 
@@ -106,14 +107,14 @@ def test_a_range_that_ingest_passed_over_halts(tmp_path: Path) -> None:
     with pytest.raises(LakeError, match=r"passed over gateway.access/0@id from 4 to 6.*Set it back to 4"):
         land(tmp_path / "lake", [(0, 4), (6, 10)])
     assert land(tmp_path / "lake", [(0, 4)]) == (Counts(), 0), "what came before it is there"
-    assert prove(tmp_path / "lake").problems == []
+    assert prove(Lake(tmp_path / "lake")).problems == []
 
 
 def test_two_origins_in_one_message_are_told_apart(tmp_path: Path) -> None:
     """A redelivered range of one partition takes nothing from the other."""
     lake.create(tmp_path / "lake")
     messages = [message(0, 0, 5), message(1, 3, 7, origins=[Origin("gateway.access/1@id", 40, 50)])]
-    landed = list(Land(tmp_path / "lake", Sent(messages), catalog_sha256="c", now=now).run())
+    landed = list(Land(Lake(tmp_path / "lake"), Sent(messages), catalog_sha256="c", now=now).run())
     assert [(one.counts.counted, one.redelivered) for one in landed] == [(7, 2)]
 
 
@@ -128,9 +129,11 @@ def test_a_partition_that_moved_while_the_handle_was_new_is_noticed(tmp_path: Pa
             reader.assigned([WHERE, other])
             self._left = deque([message(0, 0, 2), message(0, 2, 4)._replace(partition=other)])
 
-    zombie = Land(root, Two([]), catalog_sha256="c", now=now, commit_entries=2)
+    zombie = Land(Lake(root), Two([]), catalog_sha256="c", now=now, commit_entries=2)
     assert zombie.step() is not None
-    land_other = Land(root, Sent([message(0, 0, 2), message(1, 2, 5)]), catalog_sha256="c", now=now, commit_entries=2)
+    land_other = Land(
+        Lake(root), Sent([message(0, 0, 2), message(1, 2, 5)]), catalog_sha256="c", now=now, commit_entries=2
+    )
     assert land_other.step() is not None
     with pytest.raises(Fenced, match="another worker owns it"):
         zombie.step()

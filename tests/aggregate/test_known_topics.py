@@ -7,6 +7,7 @@ from deltalake import DeltaTable
 
 from aggregate.landing.known_topics import Topic, recognise
 from lake import tables as lake
+from lake.lake import Lake
 
 EVENTS = Topic("usage.events", "id-1", 12)
 
@@ -23,10 +24,10 @@ def test_workers_that_start_together_enter_a_topic_once(tmp_path: Path, monkeypa
         seen = files(table)
         if not entered:
             entered = True
-            recognise(root, EVENTS)
+            recognise(Lake(root), EVENTS)
         return seen
 
     monkeypatch.setattr(lake, "files", another_comes_first)
-    recognise(root, EVENTS)
+    recognise(Lake(root), EVENTS)
     rows = DeltaTable(root / "topics").to_pyarrow_table().to_pylist()
     assert rows == [EVENTS._asdict()]

@@ -15,6 +15,7 @@ from aggregate.landing.land import Counts, Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Fenced, LakeError
 from schemas.log import Fetched, Origin, Partition
 from schemas.tables import EVENTS, ROLLUPS, TableShape
@@ -42,7 +43,7 @@ def root(tmp_path: Path) -> Path:
 def land(root: Path, rows: list[dict[str, Any]] = MIXED, *, batch: int = 10, commit_entries: int = 25) -> Counts:
     total = Counts()
     worker = Land(
-        root, MemoryLog(partition(rows), batch=batch), catalog_sha256="c", now=now, commit_entries=commit_entries
+        Lake(root), MemoryLog(partition(rows), batch=batch), catalog_sha256="c", now=now, commit_entries=commit_entries
     )
     for landed in worker.run():
         total = total.plus(landed.counts)
@@ -50,7 +51,7 @@ def land(root: Path, rows: list[dict[str, Any]] = MIXED, *, batch: int = 10, com
 
 
 def stored(root: Path) -> dict[str, int]:
-    proof = prove(root)
+    proof = prove(Lake(root))
     assert proof.problems == []
     return proof.totals()
 
@@ -141,7 +142,7 @@ def test_any_sequence_of_deaths_and_cuts_gives_the_same_lake(
 
 def test_a_zombie_is_fenced_and_its_rows_are_nowhere(root: Path) -> None:
     """A worker that slept while another took over its partition must not commit, and the books stay whole."""
-    sleeper = Land(root, MemoryLog(partition(MIXED), batch=10), catalog_sha256="c", now=now, commit_entries=25)
+    sleeper = Land(Lake(root), MemoryLog(partition(MIXED), batch=10), catalog_sha256="c", now=now, commit_entries=25)
     waking = sleeper.run()
     next(waking)
     land(root)
@@ -153,7 +154,7 @@ def test_a_zombie_is_fenced_and_its_rows_are_nowhere(root: Path) -> None:
 def test_two_workers_on_one_partition_of_events_fence_each_other_whatever_they_read(root: Path) -> None:
     """Identities are told by partition: two that read different files at once would both count a line that stands in both."""
     first, second = (
-        Land(root, MemoryLog(partition(ROWS, name), batch=10), catalog_sha256="c", now=now, commit_entries=25)
+        Land(Lake(root), MemoryLog(partition(ROWS, name), batch=10), catalog_sha256="c", now=now, commit_entries=25)
         for name in ("one", "two")
     )
     assert first.step() is not None
@@ -168,7 +169,13 @@ def test_what_another_worker_commits_at_the_same_moment_is_not_taken_for_ones_ow
 ) -> None:
     """Between a commit and the look at the table another worker may commit, too: each fold belongs to its own version."""
     workers = [
-        Land(root, MemoryLog(partition(rows, name, number=n), batch=10), catalog_sha256="c", now=now, commit_entries=25)
+        Land(
+            Lake(root),
+            MemoryLog(partition(rows, name, number=n), batch=10),
+            catalog_sha256="c",
+            now=now,
+            commit_entries=25,
+        )
         for n, (rows, name) in enumerate(((ROWS[:50], "one"), (ROWS[50:], "two")))
     ]
     commit, others = lake.commit, iter([workers[1]])
@@ -198,7 +205,7 @@ def test_a_gap_in_the_log_halts(root: Path) -> None:
             return fetched and fetched._replace(from_offset=fetched.from_offset + self.polls // 4)
 
     with pytest.raises(LakeError, match=r"goes on at 30, the log gives 31.*bring the missing part"):
-        list(Land(root, Gapped(partition(MIXED), batch=10), catalog_sha256="c", now=now, commit_entries=20).run())
+        list(Land(Lake(root), Gapped(partition(MIXED), batch=10), catalog_sha256="c", now=now, commit_entries=20).run())
     assert DeltaTable(root / "events").version() == 1
 
 
@@ -208,7 +215,7 @@ def test_followers_catch_up_from_events_not_from_the_log(root: Path, monkeypatch
         patch.setattr(landing.derived_commits, "catch_up", lambda *_: None)
         land(root)
     assert DeltaTable(root / "rollups").version() == 0
-    behind = prove(root)
+    behind = prove(Lake(root))
     assert (behind.problems, behind.totals()["entries"]) == ([], 0)
     assert behind.commits_on_the_way == DeltaTable(root / "events").version()
     assert land(root, []) == Counts()
@@ -218,7 +225,7 @@ def test_followers_catch_up_from_events_not_from_the_log(root: Path, monkeypatch
 def test_the_first_copy_wins_in_log_order_over_partitions(root: Path) -> None:
     """First means first landed, by partition and offset."""
     log = partition([event("x", status=200)], "one") | partition([event("x", status=404)], "two")
-    total = [landed.counts for landed in Land(root, MemoryLog(log), catalog_sha256="c", now=now).run()]
+    total = [landed.counts for landed in Land(Lake(root), MemoryLog(log), catalog_sha256="c", now=now).run()]
     assert total == [Counts(counted=1, conflicts=1)]
     letters = DeltaTable(root / "dead").to_pyarrow_table().to_pylist()
     assert [(r["generation"], r["reason"], r["outcome"]) for r in letters] == [("two", "ID_CONFLICT", "conflict")]
@@ -240,7 +247,7 @@ def test_a_partition_without_entries_moves_its_offset(root: Path) -> None:
             self.given = True
             return Fetched(where, 0, 40, events, refused, [Origin("g", 0, 40)])
 
-    assert len(list(Land(root, Blank({where: (events, refused)}), catalog_sha256="c", now=now).run())) == 1
+    assert len(list(Land(Lake(root), Blank({where: (events, refused)}), catalog_sha256="c", now=now).run())) == 1
     assert DeltaTable(root / "events").transaction_version(where.app_id) == 40
 
 
@@ -268,7 +275,7 @@ def test_the_proof_bites(root: Path, harm: str) -> None:
         lake.open_table(root, shape).update(
             {"requests": "requests + 1"}, predicate="window_start < '2026-10-01T00:30:00Z'"
         )
-    assert prove(root).problems != []
+    assert prove(Lake(root)).problems != []
 
 
 @pytest.mark.parametrize("table", ["events", "rollups", "reads"])

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from aggregate.landing import batch_files
 from lake import tables as lake
+from lake.lake import Lake
 from schemas.tables import CODED, EVENTS
 from tests.aggregate.fixtures import event, partition
 from tests.canaries import seen
@@ -23,7 +24,7 @@ def test_files_hold_no_value_of_a_row_that_was_taken_out(tmp_path: Path) -> None
     events = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
     accepted = pa.concat_tables([events.slice(2, 2), events.slice(5), events.slice(0, 1)]).unify_dictionaries()
     with batch_files.writers() as pool:
-        kept, parts = batch_files.write_events(pool, tmp_path, accepted, np.ones(4, np.bool_), np.full(4, 20_727))
+        kept, parts = batch_files.write_events(pool, Lake(tmp_path), accepted, np.ones(4, np.bool_), np.full(4, 20_727))
     assert kept["credential"].to_pylist() == [None, "k-2", "k-1", "k-1"]
     assert kept.drop_columns("credential").equals(accepted.drop_columns("credential"))
     (part,) = parts

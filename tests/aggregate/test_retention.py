@@ -23,6 +23,7 @@ from aggregate.retention import Erased, Rule, erase
 from aggregate.verify import prove
 from lake import atomic_file, duck, expire
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Fenced, LakeError
 from schemas.tables import ALL, LETTERS, TEXTS, TableShape
 from schemas.windows import from_us
@@ -59,7 +60,7 @@ OLD, YOUNG = ({f"canary-{day:02}-" for day in days} for days in (range(11), rang
 def land(root: Path, entries: list[dict[str, Any]] = LOG, name: str = "g", commit_entries: int = 9) -> Counts:
     """Several commits, each with letters of several days."""
     worker = Land(
-        root, MemoryLog(rows.partition(entries, name), batch=3), catalog_sha256="c", now=rows.now, commit_entries=commit_entries
+        Lake(root), MemoryLog(rows.partition(entries, name), batch=3), catalog_sha256="c", now=rows.now, commit_entries=commit_entries
     )  # fmt: skip
     total = Counts()
     for landed in worker.run():
@@ -86,7 +87,7 @@ def found(root: Path) -> set[str]:
 
 def whole(root: Path, entries: int = 60) -> bool:
     """The books balance; every letter has one text, or a note that it was erased."""
-    proof = prove(root)
+    proof = prove(Lake(root))
     assert proof.problems == []
     con = duckdb.connect()
     for shape in (LETTERS, TEXTS):
@@ -105,7 +106,7 @@ def test_old_texts_are_gone_from_every_file_and_every_version(root: Path) -> Non
     """Compressed pages, statistics, the log, checkpoints: nothing holds them, and no version can be opened that would."""
     before = {shape.name: openable(root / shape.name) for shape in ALL.values()}
     assert found(root) == OLD | YOUNG
-    assert erase(root, RULE) == Erased(texts=11, kept=9, files=4)
+    assert erase(Lake(root), RULE) == Erased(texts=11, kept=9, files=4)
     assert found(root) == YOUNG
     for shape in ALL.values():
         versions = openable(root / shape.name)
@@ -118,16 +119,16 @@ def test_old_texts_are_gone_from_every_file_and_every_version(root: Path) -> Non
 
 def test_a_second_run_does_nothing(root: Path) -> None:
     """Not one byte: a schedule repeats it every night."""
-    erase(root, RULE)
+    erase(Lake(root), RULE)
     before = files(root)
-    assert erase(root, RULE) == Erased(texts=0, kept=9, files=0)
+    assert erase(Lake(root), RULE) == Erased(texts=0, kept=9, files=0)
     assert files(root) == before
 
 
 def test_a_dry_run_says_what_would_be_erased_and_writes_nothing(root: Path) -> None:
     """The day before the first run in earnest."""
     before = files(root)
-    assert erase(root, RULE, dry_run=True) == Erased(texts=11, kept=9, files=4)
+    assert erase(Lake(root), RULE, dry_run=True) == Erased(texts=11, kept=9, files=4)
     assert files(root) == before
 
 
@@ -136,7 +137,7 @@ def test_night_after_night_the_log_stays_short_and_no_old_version_comes_back(roo
     for night in range(8):
         rule = Rule(30, NOW + timedelta(days=2 * night - 8))
         could = openable(root / "texts")
-        if erase(root, rule).texts:
+        if erase(Lake(root), rule).texts:
             assert min(openable(root / "texts")) > max(could)
         land(root, [letter(19)], f"later-{night}")
         assert found(root) == {f"canary-{d:02}-" for d in range(20) if from_us(T0_US + d * DAY_US) >= rule.before} | {
@@ -156,9 +157,11 @@ def test_age_counts_from_the_request_or_from_the_landing_if_that_is_earlier(tmp_
     land(tmp_path, [told, untold])
     started = from_us(T0_US) if first == "request time" else LANDED_AT
     exactly = started + timedelta(days=30)
-    assert erase(tmp_path, Rule(30, exactly)).texts == 0
-    assert erase(tmp_path, Rule(30, exactly + timedelta(microseconds=1))).texts == (1 if first == "request time" else 2)
-    assert erase(tmp_path, Rule(30, LANDED_AT + timedelta(days=31))).kept == 0
+    assert erase(Lake(tmp_path), Rule(30, exactly)).texts == 0
+    assert erase(Lake(tmp_path), Rule(30, exactly + timedelta(microseconds=1))).texts == (
+        1 if first == "request time" else 2
+    )
+    assert erase(Lake(tmp_path), Rule(30, LANDED_AT + timedelta(days=31))).kept == 0
 
 
 def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_then(
@@ -170,7 +173,7 @@ def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_t
     land(tmp_path, [rows.event(f"e{n}", T0_US + n) for n in range(60)], commit_entries=1)
     versions = {name: DeltaTable(tmp_path / name).version() for name in ("events", "dead", "texts")}
     assert versions == {"events": 20, "dead": 3, "texts": 1}
-    assert prove(tmp_path).problems == []
+    assert prove(Lake(tmp_path)).problems == []
 
 
 # What dies.
@@ -189,17 +192,17 @@ def test_death_between_any_two_steps_is_made_good_by_the_next_run(
         with monkeypatch.context() as patch:
             patch.setattr(place, step, dying_at(getattr(place, step), call))
             try:
-                erase(copy, RULE)
+                erase(Lake(copy), RULE)
             except Killed:
                 deaths += 1
             else:
                 break
-        erase(copy, RULE)
+        erase(Lake(copy), RULE)
         assert found(copy) == YOUNG, f"death before {step} {call}"
         assert min(openable(copy / "texts")) > max(openable(root / "texts"))
         assert whole(copy)
         before = files(copy)
-        assert erase(copy, RULE) == Erased(0, 9, 0)
+        assert erase(Lake(copy), RULE) == Erased(0, 9, 0)
         assert files(copy) == before
     assert deaths >= {"write_part": 4, "commit": 2, "unlink": 5}.get(step, 1)
 
@@ -213,9 +216,9 @@ def test_files_of_a_land_worker_that_died_are_deleted_when_they_are_a_day_old(ro
     (orphan,) = {*(root / "texts").glob("*.parquet")} - {Path(file) for file in lake.pinned_files(root, TEXTS)}
     written = NOW - timedelta(hours=23)
     os.utime(orphan, (written.timestamp(), written.timestamp()))
-    erase(root, RULE)
+    erase(Lake(root), RULE)
     assert found(root) == YOUNG | {"canary-03-", "canary-04-"}
-    assert erase(root, Rule(31, NOW + timedelta(hours=2))) == Erased(0, 9, 1)
+    assert erase(Lake(root), Rule(31, NOW + timedelta(hours=2))) == Erased(0, 9, 1)
     assert found(root) == YOUNG
     assert whole(root)
 
@@ -227,8 +230,8 @@ def test_texts_of_a_commit_that_no_table_has_followed_yet_are_erased_too(
     with monkeypatch.context() as patch:
         patch.setattr(derived_commits, "catch_up", lambda *_: None)
         land(root, [letter(3)], "unfollowed")
-    assert prove(root).commits_on_the_way == 1
-    assert erase(root, RULE).texts == 12
+    assert prove(Lake(root)).commits_on_the_way == 1
+    assert erase(Lake(root), RULE).texts == 12
     assert found(root) == YOUNG
     assert whole(root, 61)
 
@@ -260,7 +263,7 @@ def test_a_land_worker_that_is_overtaken_by_erasures_commits_its_texts_after_the
 
     def overtake() -> None:
         for n in range(erasures):
-            erase(root, Rule(30 - n, NOW))
+            erase(Lake(root), Rule(30 - n, NOW))
 
     monkeypatch.setattr(lake, "commit", once(overtake, commits_texts, lake.commit))
     assert land(root, [letter(12), letter(19)], "beside").refused == 2
@@ -274,17 +277,17 @@ def test_an_erasure_that_is_overtaken_by_a_land_worker_erases_all_the_same(
 ) -> None:
     """What it brings was not looked at: the next run does that."""
     monkeypatch.setattr(lake, "commit", once(lambda: land(root, [letter(2)], "beside"), commits_texts, lake.commit))
-    assert erase(root, RULE).texts == 11
+    assert erase(Lake(root), RULE).texts == 11
     assert found(root) == YOUNG | {"canary-02-"}
-    assert erase(root, RULE).texts == 1
+    assert erase(Lake(root), RULE).texts == 1
     assert found(root) == YOUNG
     assert whole(root, 61)
 
 
 def test_of_two_erasures_at_once_each_text_is_kept_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On two machines with one lake: the slower one finds its files replaced, and adds nothing."""
-    monkeypatch.setattr(lake, "commit", once(lambda: erase(root, RULE), commits_texts, lake.commit))
-    erase(root, RULE)
+    monkeypatch.setattr(lake, "commit", once(lambda: erase(Lake(root), RULE), commits_texts, lake.commit))
+    erase(Lake(root), RULE)
     assert found(root) == YOUNG
     assert whole(root)
 
@@ -293,16 +296,16 @@ def test_files_that_go_away_while_they_are_looked_through_end_the_slower_erasure
     """It is told to begin again, not that the disk is broken."""
     (_, *others) = lake.pinned_files(root, TEXTS)
     with pytest.raises(Fenced, match="another erasure"):
-        erase(root, RULE, progress=lambda _: Path(others[-1]).unlink(missing_ok=True))
+        erase(Lake(root), RULE, progress=lambda _: Path(others[-1]).unlink(missing_ok=True))
 
 
 def test_a_redrive_reads_letters_whose_files_an_erasure_replaces_meanwhile(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The texts that are left are read; those that are gone are known as erased."""
-    worker = Redrive(root, catalog_sha256="c", now=rows.now)
+    worker = Redrive(Lake(root), catalog_sha256="c", now=rows.now)
     monkeypatch.setattr(
-        engine, "run", once(lambda: erase(root, RULE), lambda _, name, *__, **___: name == "letters", engine.run)
+        engine, "run", once(lambda: erase(Lake(root), RULE), lambda _, name, *__, **___: name == "letters", engine.run)
     )
     letters = worker.letters(Wanted("edge"), "g")
     assert letters["erased_by"].to_pylist() == ["older than 30 days"] * 11 + [None] * 9
@@ -323,7 +326,7 @@ def test_a_log_that_is_cut_off_while_a_table_is_opened_is_looked_at_again(
         finally:
             (path / "hidden").rename(log)
 
-    erase(root, RULE)
+    erase(Lake(root), RULE)
     for shape in (TEXTS, LETTERS):
         monkeypatch.setattr(lake, "DeltaTable", opened_too_early)
         if shape.erasable:
@@ -351,12 +354,12 @@ def test_landing_and_erasing_at_once_for_a_while(root: Path) -> None:
     thread.start()
     runs = 0
     while not ended.is_set():
-        erase(root, RULE)
+        erase(Lake(root), RULE)
         runs += 1
     thread.join()
     assert trouble == []
     assert runs > 1
-    erase(root, RULE)
+    erase(Lake(root), RULE)
     assert found(root) == YOUNG
     assert whole(root, 96)
 

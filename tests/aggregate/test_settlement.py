@@ -18,6 +18,7 @@ from aggregate.landing.settlement import Settled, settle
 from aggregate.verify import prove
 from billing.usage.warehouse import Warehouse
 from lake import tables as lake
+from lake.lake import Lake
 from schemas.log import Partition
 from schemas.tables import ALL, DEAD, EVENTS, FRESH_EVENTS, WITHDRAWN
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event, now, partition
@@ -39,7 +40,7 @@ def on(day: float, event_id: str, **changes: Any) -> dict[str, Any]:
 def land(root: Path, generation: str, *rows: dict[str, Any], number: int = 0, commit_entries: int = 1000) -> Land:
     """Rows as one log of their own."""
     log = MemoryLog(partition(list(rows), generation, number=number))
-    worker = Land(root, log, catalog_sha256="c", now=now, commit_entries=commit_entries)
+    worker = Land(Lake(root), log, catalog_sha256="c", now=now, commit_entries=commit_entries)
     for _ in worker.run():
         pass
     return worker
@@ -51,9 +52,9 @@ def versions(root: Path) -> dict[str, int]:
 
 def counted(root: Path) -> dict[str, int]:
     """What counts by events: id → days since the first. The rollups are proved to be its sums, and the books to balance."""
-    proof = prove(root)
+    proof = prove(Lake(root))
     assert proof.problems == []
-    house = Warehouse(root)
+    house = Warehouse(Lake(root))
     rows = house.con.sql("SELECT event_id, epoch_us(occurred_at) AS at FROM events ORDER BY ALL").to_arrow_table()
     assert proof.totals()["counted"] == rows.num_rows
     (stated,) = house.query("completeness").to_pylist() or [{"counted": 0, "unexplained": 0}]
@@ -65,13 +66,13 @@ def test_an_id_that_comes_again_days_later_counts_once_and_the_first_landed_stay
     """By what was landed first, not by what happened first; the later one is a conflict that a person can read."""
     land(root, "g", on(0, "a"), on(9, "late", status=500))
     land(root, "h", on(5, "a"), on(1, "late"), on(5, "b"))
-    assert [problem.partition(";")[0] for problem in prove(root).problems] == [
+    assert [problem.partition(";")[0] for problem in prove(Lake(root)).problems] == [
         "event a of source edge is counted 2 times",
         "event late of source edge is counted 2 times",
     ]
-    assert settle(root, now=now) == Settled(recent=5, earlier=0, withdrawn=2, version=2)
+    assert settle(Lake(root), now=now) == Settled(recent=5, earlier=0, withdrawn=2, version=2)
     assert counted(root) == {"a": 0, "late": 9, "b": 5}
-    totals = prove(root).totals()
+    totals = prove(Lake(root)).totals()
     assert (totals["entries"], totals["counted"], totals["conflicts"]) == (5, 3, 2)
     columns = "event_id, generation, position, kept_generation, kept_position, settlement"
     assert [tuple(row.values()) for row in table_rows(root, "withdrawn", f"SELECT {columns} FROM t ORDER BY ALL")] == [
@@ -91,14 +92,14 @@ def test_an_id_that_comes_again_days_later_counts_once_and_the_first_landed_stay
 def test_a_repeat_writes_nothing_and_only_what_is_new_is_recent(root: Path) -> None:
     """A close that is repeated has the same versions, and so the same name."""
     land(root, "g", on(0, "a"), on(0, "b"))
-    assert settle(root, now=now).recent == 2
+    assert settle(Lake(root), now=now).recent == 2
     before = versions(root)
-    assert settle(root, now=now) == Settled(0, 0, 0, 1)
+    assert settle(Lake(root), now=now) == Settled(0, 0, 0, 1)
     assert versions(root) == before
     land(root, "h", on(5, "a"), on(40, "c"))
-    assert settle(root, now=now) == Settled(recent=2, earlier=2, withdrawn=1, version=2)
+    assert settle(Lake(root), now=now) == Settled(recent=2, earlier=2, withdrawn=1, version=2)
     before = versions(root)
-    assert settle(root, now=now) == Settled(0, 0, 0, 3)
+    assert settle(Lake(root), now=now) == Settled(0, 0, 0, 3)
     assert versions(root) == before
     assert not (root / ".settlement").exists()
     assert counted(root) == {"a": 0, "b": 0, "c": 40}
@@ -107,7 +108,7 @@ def test_a_repeat_writes_nothing_and_only_what_is_new_is_recent(root: Path) -> N
 def test_an_empty_lake_is_settled(root: Path) -> None:
     """Nothing was landed: nothing is written."""
     before = versions(root)
-    assert settle(root, now=now) == Settled(0, 0, 0, 0)
+    assert settle(Lake(root), now=now) == Settled(0, 0, 0, 0)
     assert versions(root) == before
 
 
@@ -115,14 +116,14 @@ def test_a_resend_of_what_was_taken_out_does_not_count(root: Path) -> None:
     """Its own day knows it still; so it is a duplicate or a conflict where it was landed, and nothing for the next settlement."""
     land(root, "g", on(0, "a"))
     land(root, "h", on(5, "a"))
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     land(root, "i", on(5, "a"), on(5, "a", status=500), on(6, "a"), on(0, "a"))
-    assert settle(root, now=now).withdrawn == 0
+    assert settle(Lake(root), now=now).withdrawn == 0
     assert counted(root) == {"a": 0}
-    totals = prove(root).totals()
+    totals = prove(Lake(root)).totals()
     assert (totals["duplicates"], totals["conflicts"]) == (2, 3)
     land(root, "j", on(20, "a"))
-    assert settle(root, now=now) == Settled(recent=1, earlier=1, withdrawn=1, version=5)
+    assert settle(Lake(root), now=now) == Settled(recent=1, earlier=1, withdrawn=1, version=5)
     assert counted(root) == {"a": 0}
 
 
@@ -130,7 +131,7 @@ def test_partitions_that_do_not_know_each_other_are_compared(root: Path) -> None
     """A file and a topic brought the same event into one lake: each land worker knows the ids of its own partition alone."""
     land(root, "g", on(0, "a"))
     land(root, "h", on(0, "a"), on(0, "b"), number=3)
-    assert settle(root, now=now).withdrawn == 1
+    assert settle(Lake(root), now=now).withdrawn == 1
     assert counted(root) == {"a": 0, "b": 0}
     assert [row["events_partition"] for row in table_rows(root, "withdrawn")] == [3]
 
@@ -139,10 +140,10 @@ def test_sources_have_ids_of_their_own(root: Path) -> None:
     """An identity is a source and an id."""
     land(root, "g", on(0, "a"))
     rows = partition([on(5, "a")], "h", source="other")
-    for _ in Land(root, MemoryLog(rows), catalog_sha256="c", now=now).run():
+    for _ in Land(Lake(root), MemoryLog(rows), catalog_sha256="c", now=now).run():
         pass
-    assert settle(root, now=now).withdrawn == 0
-    assert prove(root).problems == []
+    assert settle(Lake(root), now=now).withdrawn == 0
+    assert prove(Lake(root)).problems == []
 
 
 # Memory.
@@ -152,7 +153,7 @@ def test_memory_is_bounded_by_the_rows_that_are_held(root: Path, monkeypatch: py
     """Many more identities than fit at a time: no batch and no bucket is much larger than was allowed."""
     ids = [f"e{n}" for n in range(2_000)]
     land(root, "g", *(on(0, name) for name in ids), commit_entries=300)
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     land(root, "h", *(on(9, name) for name in ids[:900]), *(on(9, f"new{n}") for n in range(600)))
     held: list[int] = []
     read, add = settlement._read, settlement._Buckets.add
@@ -168,7 +169,7 @@ def test_memory_is_bounded_by_the_rows_that_are_held(root: Path, monkeypatch: py
 
     monkeypatch.setattr(settlement, "_read", reading)
     monkeypatch.setattr(settlement._Buckets, "add", adding)
-    done = settle(root, now=now, bucket_rows=100, commit_events=250)
+    done = settle(Lake(root), now=now, bucket_rows=100, commit_events=250)
     assert done == Settled(recent=1_500, earlier=2_000, withdrawn=900, version=done.version)
     assert len(held) >= 30
     assert max(held) <= 200
@@ -180,7 +181,7 @@ def test_earlier_identities_that_cannot_meet_a_recent_one_are_not_written(
 ) -> None:
     """A year of them beside one new event: what is on disk follows what is new."""
     land(root, "g", *(on(0, f"e{n}") for n in range(5_000)))
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     land(root, "h", on(9, "e7"))
     sizes: list[int] = []
     add = settlement._Buckets.add
@@ -190,7 +191,7 @@ def test_earlier_identities_that_cannot_meet_a_recent_one_are_not_written(
         add(buckets, batch)
 
     monkeypatch.setattr(settlement._Buckets, "add", adding)
-    assert settle(root, now=now).withdrawn == 1
+    assert settle(Lake(root), now=now).withdrawn == 1
     assert sum(sizes) < 2_000
 
 
@@ -200,7 +201,7 @@ def test_buckets_lie_where_they_are_told_and_are_gone_afterwards(root: Path, tmp
     left = tmp_path / "elsewhere" / ".settlement" / "000000.arrows"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"of one that died")
-    settle(root, now=now, folder=tmp_path / "elsewhere")
+    settle(Lake(root), now=now, folder=tmp_path / "elsewhere")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -212,7 +213,7 @@ def derived(root: Path, generation: str, day: float, at: int = 0) -> None:
     place = Partition("edge", generation, f"{generation}.log")
     row = on(day, f"@{generation}:{at}", generation=generation, position=at)
     rows = pa.Table.from_pylist([row], PLAIN).cast(FRESH_EVENTS), DEAD.schema.empty_table()
-    for _ in Land(root, MemoryLog({place: rows}), catalog_sha256="c", now=now).run():
+    for _ in Land(Lake(root), MemoryLog({place: rows}), catalog_sha256="c", now=now).run():
         pass
 
 
@@ -221,9 +222,9 @@ def test_derived_ids_need_no_comparison(root: Path, monkeypatch: pytest.MonkeyPa
     for day, generation in enumerate(("g", "h", "i")):
         derived(root, generation, day * 5)
     monkeypatch.setattr(settlement, "_Buckets", None)
-    assert settle(root, now=now) == Settled(recent=3, earlier=0, withdrawn=0, version=3)
+    assert settle(Lake(root), now=now) == Settled(recent=3, earlier=0, withdrawn=0, version=3)
     derived(root, "j", 30)
-    assert settle(root, now=now) == Settled(recent=1, earlier=3, withdrawn=0, version=4)
+    assert settle(Lake(root), now=now) == Settled(recent=1, earlier=3, withdrawn=0, version=4)
 
 
 @pytest.mark.parametrize("settled", [False, True])
@@ -240,8 +241,8 @@ def test_an_id_that_only_looks_derived_dodges_nothing_and_hits_nobody(
     for step in steps if imitation == "first" else reversed(steps):
         step()
         if settled:
-            settle(root, now=now)
-    settle(root, now=now)
+            settle(Lake(root), now=now)
+    settle(Lake(root), now=now)
     assert counted(root) == {"x": 0, "@other:5": 0, "@g:0": 20}
     (taken,) = table_rows(root, "withdrawn")
     assert (taken["generation"], taken["kept_generation"]) == ("feed", "g")
@@ -251,7 +252,7 @@ def test_ids_that_look_derived_meet_each_other(root: Path) -> None:
     """A second load of a file into a topic brings the ids of the file again, in other records; nothing but the id says so."""
     land(root, "topic/0@id", on(0, "@file:10"), on(0, "@file:20"))
     land(root, "topic/1@id", on(7, "@file:20"), on(7, "@file:30"), number=1)
-    assert settle(root, now=now).withdrawn == 1
+    assert settle(Lake(root), now=now).withdrawn == 1
     assert counted(root) == {"@file:10": 0, "@file:20": 0, "@file:30": 7}
 
 
@@ -273,16 +274,16 @@ def test_death_between_any_two_steps_costs_nothing(
             dying = dying_after if when == "after" else dying_at
             patch.setattr(lake, step, dying(getattr(lake, step), call))
             try:
-                settle(copy, now=now, commit_events=2, bucket_rows=4)
+                settle(Lake(copy), now=now, commit_events=2, bucket_rows=4)
             except Killed:
                 deaths += 1
             else:
                 break
-        settle(copy, now=now)
+        settle(Lake(copy), now=now)
         assert counted(copy) == {"a": 0, "b": 0, "c": 0, "d": 0, "new": 40}, f"death at {step} {call}"
         assert len(table_rows(copy, "withdrawn")) == 3
         before = versions(copy)
-        settle(copy, now=now)
+        settle(Lake(copy), now=now)
         assert versions(copy) == before
     assert deaths >= 7
 
@@ -320,23 +321,23 @@ def test_a_run_completes_what_a_dead_settlement_has_committed(
 
         patch.setattr(lake, "commit", dies)
         with pytest.raises(Killed):
-            settle(root, now=now)
+            settle(Lake(root), now=now)
     land(root, "i", on(5, "b"))
     assert counted(root) == {"a": 0, "b": 5}
-    assert settle(root, now=now).withdrawn == 0
+    assert settle(Lake(root), now=now).withdrawn == 0
 
 
 def test_land_begins_again_after_a_settlement(root: Path) -> None:
     """Its running totals hold what was taken out: its commit is refused, and its successor sums up from the lake."""
     rows = [on(0, "a"), on(5, "a"), on(5, "b")]
-    worker = Land(root, MemoryLog(partition(rows), batch=1), catalog_sha256="c", now=now, commit_entries=1)
+    worker = Land(Lake(root), MemoryLog(partition(rows), batch=1), catalog_sha256="c", now=now, commit_entries=1)
     assert worker.step()
     land(root, "h", on(9, "a"))  # by another log
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     with pytest.raises(lake.Fenced):
         worker.step()
     land(root, "g", *rows)
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     assert counted(root) == {"a": 0, "b": 5}
 
 
@@ -344,7 +345,7 @@ def test_an_idle_land_worker_notices_a_settlement(root: Path) -> None:
     """Nothing comes, and quota must hear of it all the same."""
     worker = land(root, "g", on(0, "a"))
     land(root, "h", on(9, "a"))
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     with pytest.raises(lake.Fenced, match="settlement"):
         worker.step()
 
@@ -362,8 +363,8 @@ def test_a_settlement_beside_land_at_work_is_not_kept_out(root: Path, monkeypatc
         return real(table, shape, parts, **kwargs)
 
     monkeypatch.setattr(lake, "commit", overtaken)
-    assert settle(root, now=now).withdrawn == 1
-    assert settle(root, now=now) == Settled(recent=6, earlier=1, withdrawn=3, version=6)
+    assert settle(Lake(root), now=now).withdrawn == 1
+    assert settle(Lake(root), now=now) == Settled(recent=6, earlier=1, withdrawn=3, version=6)
     assert counted(root) == {"a": 0, "b1": 9, "b2": 9, "b3": 9}
 
 
@@ -371,17 +372,17 @@ def test_of_two_settlements_at_once_one_takes_it_out(root: Path, monkeypatch: py
     """Two machines, so no lock: the second is fenced, looks again, and finds nothing."""
     land(root, "g", on(0, "a"), on(0, "b"))
     land(root, "h", on(5, "a"), on(5, "b"))
-    monkeypatch.setattr(settlement, "_alone", lambda _: nullcontext())
+    monkeypatch.setattr(Lake, "lock", lambda *_, **__: nullcontext())
     real, times = lake.commit, []
 
     def overtaken(table: Any, shape: Any, parts: Any, **kwargs: Any) -> Any:
         if shape.name == "events" and not times:
             times.append(0)
-            assert settle(root, now=now, folder=root.parent).withdrawn == 2
+            assert settle(Lake(root), now=now, folder=root.parent).withdrawn == 2
         return real(table, shape, parts, **kwargs)
 
     monkeypatch.setattr(lake, "commit", overtaken)
-    assert settle(root, now=now).withdrawn == 0
+    assert settle(Lake(root), now=now).withdrawn == 0
     assert len(table_rows(root, "withdrawn")) == 2
     assert counted(root) == {"a": 0, "b": 0}
 
@@ -398,7 +399,7 @@ def test_a_lake_that_was_made_before_there_was_the_table_is_read_and_settled(roo
     land(root, "h", on(5, "a"))
     assert (root / "withdrawn").exists()
     shutil.rmtree(root / "withdrawn")
-    assert settle(root, now=now).withdrawn == 1
+    assert settle(Lake(root), now=now).withdrawn == 1
     assert counted(root) == {"a": 0, "b": 0}
 
 
@@ -406,16 +407,16 @@ def test_versions_from_before_a_settlement_are_what_they_were(root: Path) -> Non
     """A close of before names no version of the table, one of today its version: both give what they gave."""
     land(root, "g", on(0, "a"))
     land(root, "h", on(5, "a"))
-    today = Warehouse(root).versions
+    today = Warehouse(Lake(root)).versions
     older = {name: version for name, version in today.items() if name != "withdrawn"}
-    settle(root, now=now)
+    settle(Lake(root), now=now)
 
     def rows(given: Mapping[str, int] | None) -> int:
-        return Warehouse(root, given).con.table("events").to_arrow_table().num_rows
+        return Warehouse(Lake(root), given).con.table("events").to_arrow_table().num_rows
 
     assert (rows(today), rows(older), rows(None)) == (2, 2, 1)
     for given_ in (today, older):
-        assert [text.partition(";")[0] for text in prove(root, given_).problems] == [
+        assert [text.partition(";")[0] for text in prove(Lake(root), given_).problems] == [
             "event a of source edge is counted 2 times"
         ]
 
@@ -425,7 +426,7 @@ def test_the_proof_notices_what_was_withdrawn_wrongly(root: Path, harm: str) -> 
     """Behind the protocol's back: rows of the table that no settlement would have written, or that are gone."""
     land(root, "g", on(0, "a"), on(0, "b"))
     land(root, "h", on(5, "a"))
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     (row,) = table_rows(root, "withdrawn")
     rows = {
         "twice": [row],
@@ -438,7 +439,7 @@ def test_the_proof_notices_what_was_withdrawn_wrongly(root: Path, harm: str) -> 
     else:
         part = lake.write_part(root, WITHDRAWN, pa.Table.from_pylist(rows[harm], WITHDRAWN.schema))
         lake.commit(lake.open_table(root, WITHDRAWN), WITHDRAWN, [part], versions={}, info={})
-    found = prove(root)
+    found = prove(Lake(root))
     checks = {check.name for check in found.checks if check.problems}
     if harm == "lost":
         assert {"all tables have followed events", "no identity is counted twice"} <= checks
@@ -459,11 +460,11 @@ def test_a_damaged_file_is_named_and_nothing_is_written(root: Path, harm: str) -
         file.unlink()
     before = versions(root)
     with pytest.raises(lake.Damaged, match=file.name):
-        settle(root, now=now)
+        settle(Lake(root), now=now)
     assert versions(root) == before
     assert not (root / ".settlement").exists()
     file.write_bytes(whole)
-    assert settle(root, now=now).withdrawn == 1
+    assert settle(Lake(root), now=now).withdrawn == 1
     assert counted(root) == {"a": 0}
 
 
@@ -472,7 +473,7 @@ def test_the_negative_sums_are_those_of_the_event_whatever_its_size(root: Path) 
     large = {"response_bytes": 3 * 10**12, "request_bytes": None, "latency_us": None}
     land(root, "g", on(0, "a", **large), on(5, "c"))
     land(root, "h", on(5, "a", **large), on(5, "b", **large))
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     assert counted(root) == {"a": 0, "b": 5, "c": 5}
     sums = "SELECT sum(requests)::BIGINT AS n, sum(response_bytes)::BIGINT AS b FROM t"
     assert table_rows(root, "rollups", sums) == [{"n": 3, "b": 6 * 10**12 + 100}]
@@ -514,13 +515,13 @@ def test_of_each_identity_the_first_landed_counts(tmp_path_factory: pytest.TempP
                 if function != "settle":
                     patch.setattr(lake, function, dying_at(getattr(lake, function), call))
                 try:
-                    settle(root, now=now, bucket_rows=2, commit_events=2)
+                    settle(Lake(root), now=now, bucket_rows=2, commit_events=2)
                 except Killed:
                     continue
             assert counted(root) == {name: day for name, (day, _) in first.items()}
-    settle(root, now=now)
+    settle(Lake(root), now=now)
     assert counted(root) == {name: day for name, (day, _) in first.items()}
-    house = Warehouse(root)
+    house = Warehouse(Lake(root))
     statuses = house.con.sql("SELECT event_id, status FROM events").fetchall()
     assert dict(statuses) == {name: status for name, (_, status) in first.items()}
-    assert prove(root).totals()["entries"] == entries
+    assert prove(Lake(root)).totals()["entries"] == entries

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from billing.invoicing import closing, issuing
+from lake.lake import Lake
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land
 
@@ -26,8 +27,8 @@ def root(october: Path, tmp_path: Path) -> Path:
 def issued_october(october: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same month, closed and issued: to be read, not changed."""
     root = shutil.copytree(october, tmp_path_factory.mktemp("issued") / "lake")
-    made = closing.close(root, book(), "2026-10", "north", prove=books(root), now=NOW)
-    issuing.issue(root, made, now=NOW)
+    made = closing.close(Lake(root), book(), "2026-10", "north", prove=books(root), now=NOW)
+    issuing.issue(Lake(root), made, now=NOW)
     return root
 
 

@@ -9,6 +9,7 @@ from aggregate.landing.land import Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
 from lake import tables as lake
+from lake.lake import Lake
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
 
@@ -36,7 +37,7 @@ OCTOBER = [
 def land(root: Path, rows: list[dict[str, Any]], generation: str = "g") -> Path:
     """Land rows, as one log file of that generation; the lake is made if it is not there."""
     lake.create(root)
-    worker = Land(root, MemoryLog(partition(rows, generation)), catalog_sha256="c", now=now)
+    worker = Land(Lake(root), MemoryLog(partition(rows, generation)), catalog_sha256="c", now=now)
     for _ in worker.run():
         pass
     return root
@@ -46,6 +47,6 @@ def books(root: Path) -> Any:
     """The proof that a close asks for, as the command gives it."""
 
     def proved(versions: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
-        return prove(root, versions, start=start, end=end).problems
+        return prove(Lake(root), versions, start=start, end=end).problems
 
     return proved

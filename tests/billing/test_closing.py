@@ -13,6 +13,7 @@ from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Close, Refused
 from billing.rating.periods import BadPeriod
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import LakeError
 from schemas.catalog.records import Catalog
 from schemas.tables import INGESTED
@@ -23,7 +24,7 @@ from tests.billing.lakes import NOW, books, land, request
 def close(
     root: Path, catalog: Catalog | None = None, label: str = "2026-10", *, entity: str = "north", now: datetime = NOW
 ) -> Close:
-    return closing.close(root, catalog or book(), label, entity, prove=books(root), now=now)
+    return closing.close(Lake(root), catalog or book(), label, entity, prove=books(root), now=now)
 
 
 def refusals(root: Path, *args: Any, **kwargs: Any) -> list[str]:
@@ -88,7 +89,7 @@ def test_books_that_are_wrong_are_refused(root: Path) -> None:
         return [f"problem {n}" for n in range(30)]
 
     with pytest.raises(Refused) as refused:
-        closing.close(root, catalog, "2026-10", "north", prove=unbalanced, now=NOW)
+        closing.close(Lake(root), catalog, "2026-10", "north", prove=unbalanced, now=NOW)
     assert refused.value.problems[:2] == ["problem 0", "problem 1"]
     assert "problem 29" not in refused.value.problems
     assert any("acme has 12 requests and 1.2 GB" in p for p in refused.value.problems)
@@ -134,15 +135,15 @@ def test_usage_without_a_plan_blocks_its_partner_and_no_other(
 def test_a_blocked_partner_is_billed_from_a_later_close_of_its_own(root: Path) -> None:
     """What was issued meanwhile stays as it is, number by number; together the two closes bill each partner once."""
     first = close(root, changed(plans=[]))
-    issuing.issue(root, first, now=NOW)
+    issuing.issue(Lake(root), first, now=NOW)
     second = close(root)
     assert ([p.id for p in second.partners()], second.blocked) == (["acme"], {})
-    report = issuing.issue(root, second, now=NOW)
+    report = issuing.issue(Lake(root), second, now=NOW)
     assert [(i.number, i.partner_id, i.close_id) for i in report.invoices] == [
         ("NM-2026-000001", "zeta", first.close_id),
         ("NM-2026-000002", "acme", second.close_id),
     ]
-    assert [problem for checked in issuing.verify(root) for problem in checked.problems] == []
+    assert [problem for checked in issuing.verify(Lake(root)) for problem in checked.problems] == []
     assert close(root) == second
 
 
@@ -205,7 +206,7 @@ def test_the_same_input_gives_the_same_close_and_writes_nothing(root: Path) -> N
     again = close(root, now=NOW + timedelta(days=3))
     assert again == first
     assert versions(root) == before
-    assert len(closing.all_closes(root)) == 1
+    assert len(closing.all_closes(Lake(root))) == 1
 
 
 def test_other_input_supersedes_the_close(root: Path) -> None:
@@ -215,38 +216,38 @@ def test_other_input_supersedes_the_close(root: Path) -> None:
     second = close(root)
     third = close(root, changed(name="Acme AG"))
     assert len({first.close_id, second.close_id, third.close_id}) == 3
-    assert closing.newest_close(root, "2026-10", "north") == third
-    assert closing.newest_close(root, "2026-09", "north") is None
+    assert closing.newest_close(Lake(root), "2026-10", "north") == third
+    assert closing.newest_close(Lake(root), "2026-09", "north") is None
     back = close(root)
     assert back.close_id == second.close_id
-    assert closing.newest_close(root, "2026-10", "north") == back
+    assert closing.newest_close(Lake(root), "2026-10", "north") == back
 
 
 def test_the_last_close_counts_whatever_the_clock_said(root: Path) -> None:
     """A clock that went back, or two closes within its tick, must not bring an older close up again."""
     closes = [close(root, changed(name=f"Acme {n}"), now=NOW - timedelta(days=n // 2)) for n in range(6)]
-    newest = closing.newest_close(root, "2026-10", "north")
+    newest = closing.newest_close(Lake(root), "2026-10", "north")
     assert newest is not None
     assert newest.close_id == closes[-1].close_id
-    assert [c.close_id for c in closing.all_closes(root)] == [c.close_id for c in closes]
+    assert [c.close_id for c in closing.all_closes(Lake(root))] == [c.close_id for c in closes]
 
 
 def test_an_invoiced_close_is_not_superseded(root: Path) -> None:
     """What was sent stays; what came later is corrected by its own document, and the refusal says where to look."""
     made = close(root)
-    issuing.issue(root, made, now=NOW)
+    issuing.issue(Lake(root), made, now=NOW)
     land(root, [request("2026-10-02T00:00Z")], "late")
     for catalog in (book(), changed(name="Acme AG")):
         (problem,) = refusals(root, catalog)
         assert f"closed as {made.close_id} and invoiced" in problem
         assert "`tollbook invoice verify` lists late usage" in problem
-    assert closing.newest_close(root, "2026-10", "north") == made
+    assert closing.newest_close(Lake(root), "2026-10", "north") == made
 
 
 def test_another_months_usage_does_not_touch_an_invoiced_close(root: Path) -> None:
     """The tables grow every day; the October that was invoiced is still that October."""
     made = close(root)
-    issuing.issue(root, made, now=NOW)
+    issuing.issue(Lake(root), made, now=NOW)
     land(root, [request("2026-11-01T00:00Z")], "november")
     before = versions(root)
     assert close(root, now=NOW + timedelta(days=40)) == made
@@ -261,8 +262,8 @@ def test_closes_of_two_entities_and_months_do_not_meet(root: Path) -> None:
     catalog = book(**parts)
     north, south, november = close(root, catalog), close(root, catalog, entity="south"), close(root, catalog, "2026-09")
     assert [sorted(c.content["usage"]) for c in (north, south, november)] == [["acme"], ["zeta"], ["acme"]]
-    assert closing.newest_close(root, "2026-10", "north") == north
-    assert closing.newest_close(root, "2026-10", "south") == south
+    assert closing.newest_close(Lake(root), "2026-10", "north") == north
+    assert closing.newest_close(Lake(root), "2026-10", "south") == south
 
 
 def test_a_close_recorded_by_another_process_in_between_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +279,7 @@ def test_a_close_recorded_by_another_process_in_between_is_seen(root: Path, monk
     monkeypatch.setattr(lake, "write_part", meanwhile)
     with pytest.raises(lake.Fenced):
         close(root)
-    assert closing.all_closes(root) == done
+    assert closing.all_closes(Lake(root)) == done
 
 
 @pytest.mark.parametrize(
@@ -301,7 +302,7 @@ def test_the_first_instant_belongs_to_the_month_and_the_next_one_after_the_last_
     parts = document()["partners"][:1]
     parts[0]["time_zone"] = zone
     parts[0]["plans"][0]["valid_from"] = "2026-10-01"  # with a plan before, September is to be issued first
-    report = issuing.issue(root, close(root, book(partners=parts), now=NOW), now=NOW)
+    report = issuing.issue(Lake(root), close(root, book(partners=parts), now=NOW), now=NOW)
     (line,) = [line for line in report.invoices[0].document["lines"] if line["meter"] == "requests"]
     assert line["usage"]["sum"] == "2"
 
@@ -323,14 +324,14 @@ def test_the_month_before_is_to_be_issued_first(tmp_path: Path) -> None:
 
 def test_a_month_that_was_left_out_is_named_and_months_without_usage_count(root: Path) -> None:
     """An empty month is settled by its issue, like any other."""
-    issuing.issue(root, close(root), now=NOW)
+    issuing.issue(Lake(root), close(root), now=NOW)
     later = datetime(2027, 2, 1, 12, tzinfo=UTC)
     (problem, _) = refusals(root, label="2026-12", now=later)
     assert (
         "2026-11 is not issued yet, and months are issued in order; close and issue 2026-11 before 2026-12" in problem
     )
     for label in ("2026-11", "2026-12"):
-        report = issuing.issue(root, close(root, label=label, now=later), now=later)
+        report = issuing.issue(Lake(root), close(root, label=label, now=later), now=later)
         assert len(report.invoices) == 2  # the fee alone
     assert refusals(root, label="2026-09", now=later)[0].startswith(
         "2026-09 lies before the first month that is settled"

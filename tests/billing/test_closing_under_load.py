@@ -24,6 +24,7 @@ from billing.usage.warehouse import Warehouse
 from lake import duck
 from lake import tables as lake
 from lake.derived_tables import FOLLOWERS, consistent_cut, taken_in
+from lake.lake import Lake
 from lake.tables import Fenced
 from schemas.log import Fetched, Origin, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED, ROLLUPS
@@ -91,18 +92,18 @@ def close_often(root: Path, another: Callable[[], None]) -> list[closing.Close]:
     made = []
     for _ in range(CLOSES):
         another()
-        made.append(closing.close(root, book(), "2026-10", "north", prove=books(root), now=NOW))
+        made.append(closing.close(Lake(root), book(), "2026-10", "north", prove=books(root), now=NOW))
     return made
 
 
 def check_exact(root: Path, made: Sequence[closing.Close], expected: Path) -> None:
     """Each close pins a state in which the tables agree, and bills what the finished month alone would be billed."""
-    alone = bills(book(), "2026-10", Warehouse(expected).usage_of(book()), {}).drafts
+    alone = bills(book(), "2026-10", Warehouse(Lake(expected)).usage_of(book()), {}).drafts
     for each in made:
-        drafts = each.rules.drafts(closing.pinned(root, each), each.content, each.catalog())
+        drafts = each.rules.drafts(closing.pinned(Lake(root), each), each.content, each.catalog())
         assert list(drafts) == list(alone)
         assert each.blocked == {}
-        assert prove(root, each.content["versions"]).problems == []
+        assert prove(Lake(root), each.content["versions"]).problems == []
         assert all(row["unexplained"] == 0 for row in each.content["completeness"])
     assert len({each.content["versions"]["events"] for each in made}) > 1, "nothing landed beside the closes"
 
@@ -114,7 +115,7 @@ def test_a_finished_month_is_closed_while_files_land(root: Path, october: Path) 
         for generation in count():
             rows = [november(f"{generation}-{n}") for n in range(11)]
             log = MemoryLog(partition(rows, f"n{generation}"), batch=1)
-            for _ in Land(root, log, catalog_sha256="c", now=now, commit_entries=1).run():
+            for _ in Land(Lake(root), log, catalog_sha256="c", now=now, commit_entries=1).run():
                 told()
 
     with beside(work) as another:
@@ -164,9 +165,9 @@ HALVES = [OCTOBER[::2], OCTOBER[1::2]]
 def spread(tmp_path: Path) -> Path:
     root = tmp_path / "spread"
     lake.create(root)
-    recognise(root, Topic("usage.events", "e", 2))
+    recognise(Lake(root), Topic("usage.events", "e", 2))
     for number, rows in enumerate(HALVES):
-        for _ in Land(root, Spread(number, rows, stop=7), catalog_sha256="c", now=now).run():
+        for _ in Land(Lake(root), Spread(number, rows, stop=7), catalog_sha256="c", now=now).run():
             pass
     return root
 
@@ -179,7 +180,7 @@ def test_a_finished_month_is_closed_while_workers_land_from_a_topic(spread: Path
             while True:
                 try:
                     for _ in Land(
-                        spread, Spread(number, HALVES[number]), catalog_sha256="c", now=now, commit_entries=1
+                        Lake(spread), Spread(number, HALVES[number]), catalog_sha256="c", now=now, commit_entries=1
                     ).run():
                         told()
                 except Fenced:
@@ -194,25 +195,25 @@ def test_a_finished_month_is_closed_while_workers_land_from_a_topic(spread: Path
 
 def test_what_one_partition_has_brought_alone_is_on_its_way(spread: Path) -> None:
     """Ingest said that it read two entries of each record; the worker of the other partition has not come to three of them."""
-    for _ in Land(spread, Spread(1, HALVES[1], stop=10), catalog_sha256="c", now=now).run():
+    for _ in Land(Lake(spread), Spread(1, HALVES[1], stop=10), catalog_sha256="c", now=now).run():
         pass
-    (row,) = duck.rows(Warehouse(spread).query("completeness"))
+    (row,) = duck.rows(Warehouse(Lake(spread)).query("completeness"))
     assert {k: row[k] for k in ("entries", "counted", "on_the_way", "unexplained")} == {
         "entries": 20,
         "counted": 17,
         "on_the_way": 3,
         "unexplained": 0,
     }
-    assert closing.close(spread, book(), "2026-10", "north", prove=books(spread), now=NOW)
+    assert closing.close(Lake(spread), book(), "2026-10", "north", prove=books(spread), now=NOW)
 
 
 def test_what_is_landed_before_anybody_says_that_it_was_read_is_no_surplus(spread: Path) -> None:
     """The partition that says what was read may be the slower one."""
-    for _ in Land(spread, Spread(0, HALVES[0], stop=10), catalog_sha256="c", now=now).run():
+    for _ in Land(Lake(spread), Spread(0, HALVES[0], stop=10), catalog_sha256="c", now=now).run():
         pass
-    (row,) = duck.rows(Warehouse(spread).query("completeness"))
+    (row,) = duck.rows(Warehouse(Lake(spread)).query("completeness"))
     assert (row["entries"], row["counted"], row["on_the_way"], row["unexplained"]) == (17, 17, 0, 0)
-    assert closing.close(spread, book(), "2026-10", "north", prove=books(spread), now=NOW)
+    assert closing.close(Lake(spread), book(), "2026-10", "north", prove=books(spread), now=NOW)
 
 
 def test_what_both_partitions_should_have_brought_and_did_not_is_unexplained(spread: Path) -> None:
@@ -221,7 +222,7 @@ def test_what_both_partitions_should_have_brought_and_did_not_is_unexplained(spr
     part = lake.write_part(spread, INGESTED, pa.Table.from_pylist([said], INGESTED.schema))
     lake.commit(lake.open_table(spread, INGESTED), INGESTED, [part], versions={}, info={})
     with pytest.raises(closing.Refused, match="3 of 17 entries were taken in and are in no table"):
-        closing.close(spread, book(), "2026-10", "north", prove=lambda *_: [], now=NOW)
+        closing.close(Lake(spread), book(), "2026-10", "north", prove=lambda *_: [], now=NOW)
 
 
 def test_the_cut_is_the_newest_commit_that_all_tables_hold(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +234,7 @@ def test_the_cut_is_the_newest_commit_that_all_tables_hold(root: Path, monkeypat
             patch.setattr(derived_commits, "FOLLOWERS", FOLLOWERS[: [s.name for s in FOLLOWERS].index(table)])
             land(root, [november(generation)], generation)
     assert consistent_cut(root) == before
-    proof = prove(root)
+    proof = prove(Lake(root))
     assert (proof.problems, proof.commits_on_the_way) == ([], 2)
     land(root, [], "c")
     after = consistent_cut(root)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.usage.warehouse import Span, Warehouse
+from lake.lake import Lake
 from schemas.catalog import routes
 from schemas.catalog.records import Catalog
 from schemas.catalog.routes import BadPattern, Calls
@@ -29,7 +30,7 @@ def metered(**filters: Any) -> Catalog:
 def counted(root: Path, **filters: Any) -> int:
     """What the filter counts in October, by all who ask: invoices, and the search for an alert's event."""
     book, span = metered(**filters), Span("acme", "m", *OCTOBER)
-    house = Warehouse(root)
+    house = Warehouse(Lake(root))
     (used,) = house.usage(book, [span])
     assert (house.crossing(book, span, used) is not None) == (used > 0)
     assert house.crossing(book, span, used + 1) is None
@@ -149,4 +150,6 @@ def test_a_sum_over_many_routes_is_the_sum_of_the_chosen(tmp_path: Path) -> None
     mine = [request("2026-10-05T10:00Z", name=str(n), route=f"/v1/orders/{n}", source=f"s{n % 2}") for n in range(20)]
     root = land(tmp_path / "lake", [*mine, request("2026-10-05T10:00Z", "zeta", route="/v1/orders/1")])
     assert counted(root, routes=["/v1/orders/{id}"]) == 20
-    assert Warehouse(root).usage(metered(routes=["/v1/orders/1*"]), [Span("acme", "m", *OCTOBER)]) == [Decimal(11)]
+    assert Warehouse(Lake(root)).usage(metered(routes=["/v1/orders/1*"]), [Span("acme", "m", *OCTOBER)]) == [
+        Decimal(11)
+    ]

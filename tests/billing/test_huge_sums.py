@@ -9,6 +9,7 @@ from aggregate.verify import prove
 from billing.invoicing import closing, issuing, rules1
 from billing.usage.warehouse import Span, Warehouse
 from lake import tables as lake
+from lake.lake import Lake
 from schemas.tables import ROLLUPS
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, books, land, requests
@@ -34,25 +35,25 @@ def test_a_sum_that_no_column_holds_is_several_rollups_of_one_key(huge: Path) ->
     ):
         assert sum(row[name] for row in rows) == expected
         assert all(0 <= row[name] <= 2**62 for row in rows)
-    assert prove(huge).problems == []
+    assert prove(Lake(huge)).problems == []
 
 
 def test_the_month_is_closed_issued_and_verified(huge: Path) -> None:
     """Every step that sums: proof, close, hash of usage, invoice, verification, late usage."""
-    made = closing.close(huge, book(), "2026-10", "north", prove=books(huge), now=NOW)
-    assert closing.close(huge, book(), "2026-10", "north", prove=books(huge), now=NOW).close_id == made.close_id
-    report = issuing.issue(huge, made, now=NOW)
+    made = closing.close(Lake(huge), book(), "2026-10", "north", prove=books(huge), now=NOW)
+    assert closing.close(Lake(huge), book(), "2026-10", "north", prove=books(huge), now=NOW).close_id == made.close_id
+    report = issuing.issue(Lake(huge), made, now=NOW)
     (invoice,) = [each for each in report.invoices if each.partner_id == "acme"]
     used = [line["usage"]["sum"] for line in invoice.document["lines"] if line["meter"] == "egress"]
     assert used == [str(COUNT * SIZE)]
-    assert [problem for found in issuing.verify(huge) for problem in found.problems] == []
-    assert issuing.late_usage(huge) == []
+    assert [problem for found in issuing.verify(Lake(huge)) for problem in found.problems] == []
+    assert issuing.late_usage(Lake(huge)) == []
 
 
 def test_what_is_shown_of_it_are_whole_numbers(huge: Path) -> None:
     """Requests and bytes are printed as integers, and as JSON they are numbers."""
     start, end = closing.month("2026-10", "UTC")
-    (row,) = Warehouse(huge).used([Span("acme", "", start, end)])
+    (row,) = Warehouse(Lake(huge)).used([Span("acme", "", start, end)])
     assert (row["requests"], row["response_bytes"]) == (COUNT, COUNT * SIZE)
     assert all(type(row[name]) is int for name in ("requests", "response_bytes"))
 
@@ -60,4 +61,4 @@ def test_what_is_shown_of_it_are_whole_numbers(huge: Path) -> None:
 def test_the_hash_of_usage_that_fits_into_64_bits_is_the_one_it_was(october: Path) -> None:
     """Computed by the version that summed in 64 bits: closes that were made then are verified against it."""
     start, end = closing.month("2026-10", "Europe/Berlin")
-    assert rules1.usage_sha256(Warehouse(october), "acme", start, end) == HASH_OF_64_BITS
+    assert rules1.usage_sha256(Warehouse(Lake(october)), "acme", start, end) == HASH_OF_64_BITS

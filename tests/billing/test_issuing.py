@@ -21,6 +21,7 @@ from billing.invoicing.closing import Close, Refused
 from billing.invoicing.issuing import Report
 from lake import atomic_file
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Fenced, LakeError
 from schemas.catalog.records import Catalog
 from schemas.tables import INVOICES
@@ -32,23 +33,23 @@ def close(
     root: Path, catalog: Catalog | None = None, label: str = "2026-10", entity: str = "north", now: datetime = NOW
 ) -> Close:
     """Closed; that the books must be proved first is the business of test_closing."""
-    return closing.close(root, catalog or book(), label, entity, prove=lambda versions, start, end: [], now=now)
+    return closing.close(Lake(root), catalog or book(), label, entity, prove=lambda versions, start, end: [], now=now)
 
 
 def issue(root: Path, made: Close | None = None, now: datetime = NOW) -> Report:
-    return issuing.issue(root, made or close(root), now=now)
+    return issuing.issue(Lake(root), made or close(root), now=now)
 
 
 def documents(root: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted((root / issuing.FOLDER).iterdir())}
+    return {p.name: p.read_bytes() for p in sorted((root / "documents").iterdir())}
 
 
 def numbers(root: Path) -> list[str]:
-    return [invoice.number for invoice in issuing.listed(root)]
+    return [invoice.number for invoice in issuing.listed(Lake(root))]
 
 
 def problems(root: Path) -> list[str]:
-    return [problem for checked in issuing.verify(root) for problem in checked.problems]
+    return [problem for checked in issuing.verify(Lake(root)) for problem in checked.problems]
 
 
 def renamed() -> Catalog:
@@ -105,7 +106,11 @@ def test_numbers_are_gapless_over_months_years_and_entities(root: Path) -> None:
         "NM-2026-000001", "NM-2026-000002", "NM-2026-000003", "NM-2026-000004", "NM-2027-000001", "NM-2027-000002",
         "SO-2026-000001", "SO-2027-000001",
     ]  # fmt: skip
-    assert [i.number for i in issuing.listed(root, "2026-11")] == ["NM-2026-000003", "NM-2026-000004", "SO-2027-000001"]
+    assert [i.number for i in issuing.listed(Lake(root), "2026-11")] == [
+        "NM-2026-000003",
+        "NM-2026-000004",
+        "SO-2027-000001",
+    ]
     assert problems(root) == []
 
 
@@ -156,7 +161,7 @@ def test_an_invoice_is_pinned_to_its_close(root: Path) -> None:
     assert line["usage"]["sum"] == "12"
     land(root, requests(5, "2026-10-21T00:00Z"), "later")
     assert problems(root) == []
-    assert issuing.late_usage(root) == [
+    assert issuing.late_usage(Lake(root)) == [
         {"period": "2026-10", "number": "NM-2026-000001", "partner_id": "acme", "requests": 12}
     ]
 
@@ -170,13 +175,15 @@ def test_late_usage_of_a_partner_without_an_invoice_is_listed_too(tmp_path: Path
     issue(root, close(root, book(**parts)))
     land(root, requests(3, "2026-10-31T23:45Z", "zeta"), "late")
     land(root, requests(3, "2026-11-01T04:00Z", "zeta"), "november")
-    assert issuing.late_usage(root) == [{"period": "2026-10", "number": None, "partner_id": "zeta", "requests": 3}]
+    assert issuing.late_usage(Lake(root)) == [
+        {"period": "2026-10", "number": None, "partner_id": "zeta", "requests": 3}
+    ]
 
 
 def test_nothing_is_late_before_anything_was_invoiced(root: Path) -> None:
     """A close alone can be superseded."""
     close(root)
-    assert issuing.late_usage(root) == []
+    assert issuing.late_usage(Lake(root)) == []
 
 
 def test_prices_are_those_of_the_close(root: Path) -> None:
@@ -231,13 +238,13 @@ def test_a_number_that_another_entity_gave_is_refused(issued: Path) -> None:
 def test_documents_that_were_deleted_are_written_again(issued: Path) -> None:
     """They are renderings; the table holds the invoice. What is there is left alone."""
     before = documents(issued)
-    (issued / issuing.FOLDER / "NM-2026-000001.pdf").unlink()
+    (issued / "documents" / "NM-2026-000001.pdf").unlink()
     assert problems(issued) == [
-        f"{issued / issuing.FOLDER / 'NM-2026-000001.pdf'} is missing; `tollbook invoice issue` writes it again"
+        f"{issued / 'documents' / 'NM-2026-000001.pdf'} is missing; `tollbook invoice issue` writes it again"
     ]
     issue(issued)
     assert documents(issued) == before
-    shutil.rmtree(issued / issuing.FOLDER)
+    shutil.rmtree(issued / "documents")
     assert len(problems(issued)) == 6
     issue(issued)
     assert documents(issued) == before
@@ -247,7 +254,7 @@ def test_documents_that_were_deleted_are_written_again(issued: Path) -> None:
 @pytest.mark.parametrize("kind", ["json", "csv", "pdf"])
 def test_a_changed_document_is_noticed_and_not_written_over(issued: Path, kind: str) -> None:
     """One byte is enough. Issuing again leaves it for people to look at; deleting it brings the issued one back."""
-    path = issued / issuing.FOLDER / f"NM-2026-000002.{kind}"
+    path = issued / "documents" / f"NM-2026-000002.{kind}"
     original = path.read_bytes()
     path.write_bytes(original.replace(b"2", b"3", 1))
     assert problems(issued) == [
@@ -280,7 +287,7 @@ def test_a_document_that_would_come_out_otherwise_is_not_written(issued: Path) -
     rows = pq.ParquetFile(file).read()
     at = rows.schema.get_field_index("pdf_sha256")
     pq.write_table(rows.set_column(at, "pdf_sha256", pa.array(["0" * 64] * rows.num_rows)), file)
-    path = issued / issuing.FOLDER / "NM-2026-000001.pdf"
+    path = issued / "documents" / "NM-2026-000001.pdf"
     path.unlink()
     with pytest.raises(
         Refused, match=r"NM-2026-000001\.pdf is missing, and this version of Tollbook and its libraries"
@@ -385,7 +392,7 @@ def test_another_months_issue_in_between_takes_other_numbers(
     outcome(root, october)
     issue(root, october)
     assert numbers(root) == [f"NM-2026-00000{n}" for n in (1, 2, 3, 4)]
-    assert [i.period for i in issuing.listed(root)] == ["2026-09", "2026-09", "2026-10", "2026-10"]
+    assert [i.period for i in issuing.listed(Lake(root))] == ["2026-09", "2026-09", "2026-10", "2026-10"]
 
 
 def outcome(root: Path, made: Close) -> int:
@@ -449,7 +456,7 @@ def test_two_processes_issue_at_once(root: Path) -> None:
         min(results[:2]) <= 0
     )  # one fence stands over all entities: whoever is second finds nothing to do, or is to repeat
     for entity in ("north", "south"):
-        made = closing.newest_close(root, "2026-10", entity)
+        made = closing.newest_close(Lake(root), "2026-10", entity)
         assert made is not None
         issue(root, made)
     assert numbers(root) == ["NM-2026-000001", "SO-2026-000001"]
@@ -460,7 +467,7 @@ def test_the_table_holds_the_hashes_of_what_was_written(issued: Path) -> None:
     """What verify compares with is what finance was given."""
     for row in pq.ParquetFile(lake.pinned_files(issued, INVOICES)[0]).read().to_pylist():
         for kind in ("json", "csv", "pdf"):
-            path = issued / issuing.FOLDER / f"{row['number']}.{kind}"
+            path = issued / "documents" / f"{row['number']}.{kind}"
             assert hashlib.sha256(path.read_bytes()).hexdigest() == row[f"{kind}_sha256"]
 
 
@@ -470,4 +477,4 @@ def test_an_invoice_whose_close_is_gone_is_named(issued: Path) -> None:
     with pytest.raises(
         LakeError, match=r"which an invoice names, is missing in .*; restore table closes from a backup"
     ):
-        issuing.verify(issued)
+        issuing.verify(Lake(issued))

@@ -14,6 +14,7 @@ from billing.invoicing.closing import Close
 from billing.rating.periods import month
 from billing.usage.warehouse import Warehouse
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Damaged
 from schemas.tables import CLOSES, EVENTS, INVOICES, ROLLUPS, TableShape
 from tests.billing.catalogs import book
@@ -23,37 +24,41 @@ from tests.billing.tampering import partners_swapped, replaced, reworded, rewrit
 
 @pytest.fixture
 def closed(root: Path) -> tuple[Path, Close]:
-    return root, closing.close(root, book(), "2026-10", "north", prove=books(root), now=NOW)
+    return root, closing.close(Lake(root), book(), "2026-10", "north", prove=books(root), now=NOW)
 
 
 def content_of(root: Path, made: Close) -> dict[str, Any]:
     """The close's document, with the digests of its files."""
-    return {**made.content, "files_sha256": proofs.files_sha256(root, made.content["versions"])}
+    return {**made.content, "files_sha256": proofs.files_sha256(Lake(root), made.content["versions"])}
 
 
 def rows_of(root: Path) -> list[dict[str, Any]]:
-    return Warehouse(root, only=[INVOICES.name]).query("invoices").to_pylist()  # type: ignore[no-any-return]
+    return Warehouse(Lake(root), only=[INVOICES.name]).query("invoices").to_pylist()  # type: ignore[no-any-return]
 
 
 def invoice_problems(root: Path) -> list[str]:
-    return [p for row in rows_of(root) for p in proofs.invoice(row, closing.close_by_id(root, row["close_id"]).content)]
+    return [
+        p
+        for row in rows_of(root)
+        for p in proofs.invoice(row, closing.close_by_id(Lake(root), row["close_id"]).content)
+    ]
 
 
 def usage_problems(root: Path, made: Close) -> list[str]:
     spans = [(p.id, *month(made.period, p.time_zone)) for p in made.partners()]
-    return proofs.usage(made.content, made.rules.usage_sha256(closing.pinned(root, made), spans))
+    return proofs.usage(made.content, made.rules.usage_sha256(closing.pinned(Lake(root), made), spans))
 
 
 def test_a_lake_that_nobody_touched_has_no_problem(issued: Path) -> None:
     """Neither at once nor after more was landed, closed and issued."""
-    (made,) = closing.all_closes(issued)
+    (made,) = closing.all_closes(Lake(issued))
     content = content_of(issued, made)
     for _ in range(2):
-        assert proofs.pinned_files(issued, content) == []
+        assert proofs.pinned_files(Lake(issued), content) == []
         assert proofs.close_document(made.close_id, made.document) == []
         assert usage_problems(issued, made) == []
         assert invoice_problems(issued) == []
-        proof = prove(issued)
+        proof = prove(Lake(issued))
         assert (proof.problems, proof.files_not_hashed) == ([], 0)
         land(issued, [request("2026-11-02T12:00Z")], "later")
 
@@ -64,7 +69,7 @@ def test_a_file_that_was_changed_in_place_is_named(closed: tuple[Path, Close], s
     root, made = closed
     change: Callable[[pa.Table], pa.Table] = times_ten if shape == ROLLUPS else partners_swapped
     files = rewrite(root, shape, change, log=False)
-    for problems in (proofs.pinned_files(root, content_of(root, made)), prove(root).problems):
+    for problems in (proofs.pinned_files(Lake(root), content_of(root, made)), prove(Lake(root)).problems):
         assert len(problems) == len(files)
         assert all(any(str(file) in problem for problem in problems) for file in files)
         assert all("restore it from a backup" in problem for problem in problems)
@@ -75,10 +80,10 @@ def test_rollups_that_were_multiplied_between_close_and_issue(closed: tuple[Path
     root, made = closed
     content = content_of(root, made)
     rewrite(root, ROLLUPS, times_ten, log=True)
-    (problem,) = proofs.pinned_files(root, content)
+    (problem,) = proofs.pinned_files(Lake(root), content)
     assert problem.startswith("table rollups: version 1 holds other files than the close has pinned; restore")
     assert [p.split(":")[0] for p in usage_problems(root, made)] == ["partner acme", "partner zeta"]
-    assert any("requests by events" in p for p in prove(root).problems)
+    assert any("requests by events" in p for p in prove(Lake(root)).problems)
 
 
 def test_partners_that_were_swapped_in_events_and_rollups(closed: tuple[Path, Close]) -> None:
@@ -87,8 +92,8 @@ def test_partners_that_were_swapped_in_events_and_rollups(closed: tuple[Path, Cl
     content = content_of(root, made)
     for shape in (EVENTS, ROLLUPS):
         rewrite(root, shape, partners_swapped, log=True)
-    assert prove(root).problems == []
-    assert [p.split(":")[0] for p in proofs.pinned_files(root, content)] == ["table events", "table rollups"]
+    assert prove(Lake(root)).problems == []
+    assert [p.split(":")[0] for p in proofs.pinned_files(Lake(root), content)] == ["table events", "table rollups"]
     assert len(usage_problems(root, made)) == 2
 
 
@@ -97,16 +102,16 @@ def test_a_price_that_was_changed_in_a_close(closed: tuple[Path, Close]) -> None
     root, made = closed
     rewrite(root, CLOSES, reworded("document", "0.125", "0.25"), log=True)
     for read in (
-        lambda: closing.all_closes(root),
-        lambda: closing.close_by_id(root, made.close_id),
-        lambda: closing.newest_close(root, "2026-10", "north"),
+        lambda: closing.all_closes(Lake(root)),
+        lambda: closing.close_by_id(Lake(root), made.close_id),
+        lambda: closing.newest_close(Lake(root), "2026-10", "north"),
     ):
         with pytest.raises(
             Damaged, match=f"close {made.close_id}: its document in table closes was changed.*restore table closes"
         ):
             read()
     rewrite(root, CLOSES, reworded("document", "0.25", "0.125"), log=False)
-    assert any("closes" in p and "was changed after it was written" in p for p in prove(root).problems)
+    assert any("closes" in p and "was changed after it was written" in p for p in prove(Lake(root)).problems)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +152,8 @@ def test_a_file_that_is_gone_is_named(closed: tuple[Path, Close]) -> None:
     root, made = closed
     (path, *_) = lake.pinned_files(root, ROLLUPS)
     Path(path).unlink()
-    assert proofs.pinned_files(root, content_of(root, made)) == [f"{path} is missing; restore it from a backup"]
-    assert any(f"{path} is missing" in p for p in prove(root).problems)
+    assert proofs.pinned_files(Lake(root), content_of(root, made)) == [f"{path} is missing; restore it from a backup"]
+    assert any(f"{path} is missing" in p for p in prove(Lake(root)).problems)
 
 
 def test_files_of_before_hashes_were_recorded_are_no_damage(tmp_path: Path) -> None:
@@ -166,12 +171,15 @@ def test_files_of_before_hashes_were_recorded_are_no_damage(tmp_path: Path) -> N
                 }
                 action["commitInfo"]["tollbook"] = json.dumps(said)
         entry.write_text("".join(json.dumps(action) + "\n" for action in actions))
-    proof = prove(root)
+    proof = prove(Lake(root))
     assert (proof.problems, proof.files_not_hashed) == ([], 8)
-    made = closing.close(root, book(), "2026-10", "north", prove=books(root), now=NOW)
-    assert proofs.pinned_files(root, content_of(root, made)) == []
-    assert proofs.pinned_files(root, made.content) == []
+    made = closing.close(Lake(root), book(), "2026-10", "north", prove=books(root), now=NOW)
+    assert proofs.pinned_files(Lake(root), content_of(root, made)) == []
+    assert proofs.pinned_files(Lake(root), made.content) == []
     land(root, [request("2026-11-02T12:00Z")], "later")
-    assert (prove(root).problems, prove(root).files_not_hashed) == ([], 8)  # what was written since has hashes
+    assert (prove(Lake(root)).problems, prove(Lake(root)).files_not_hashed) == (
+        [],
+        8,
+    )  # what was written since has hashes
     rewrite(root, ROLLUPS, times_ten, log=False)
-    assert any("bytes" in p and "were written" in p for p in prove(root).problems)
+    assert any("bytes" in p and "were written" in p for p in prove(Lake(root)).problems)

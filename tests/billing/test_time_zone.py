@@ -17,14 +17,15 @@ from pathlib import Path
 from billing.invoicing import closing, issuing
 from billing.rating.periods import month
 from billing.usage.warehouse import Span, Warehouse
+from lake.lake import Lake
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land
 root = land(Path(sys.argv[1]) / "lake", OCTOBER)
-made = closing.close(root, book(), "2026-10", "north", prove=books(root), now=NOW)
-issuing.issue(root, made, now=NOW)
-for path in sorted((root / issuing.FOLDER).glob("*.csv")):
+made = closing.close(Lake(root), book(), "2026-10", "north", prove=books(root), now=NOW)
+issuing.issue(Lake(root), made, now=NOW)
+for path in sorted((root / "documents").glob("*.csv")):
     print(path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-for path in sorted((root / issuing.FOLDER).glob("*.json")):
+for path in sorted((root / "documents").glob("*.json")):
     document = json.loads(path.read_text())
     del document["evidence"]  # it names a close, which pins the names of this lake's own files
     print(path.name, document)
@@ -32,7 +33,7 @@ for path in sorted((root / "rollups").glob("event_day=*")):
     print(path.name)
 for partner in book().partners:
     span = Span(partner.id, "requests", *month("2026-10", partner.time_zone))
-    print(Warehouse(root).usage_by_day_and_route(book(), [span], partner.time_zone).to_pylist())
+    print(Warehouse(Lake(root)).usage_by_day_and_route(book(), [span], partner.time_zone).to_pylist())
 print([problem for checked in issuing.verify(root) for problem in checked.problems])
 """
 

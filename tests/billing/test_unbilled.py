@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from billing.invoicing import closing, issuing
 from billing.invoicing.unbilled import Unbilled, unbilled
+from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.money import plain
 from tests.billing.catalogs import book, document
@@ -22,8 +23,8 @@ D = Decimal
 
 def issue(root: Path, catalog: Catalog, label: str = "2026-10") -> dict[str, Any]:
     """Close and issue a month; partner → its document."""
-    made = closing.close(root, catalog, label, "north", prove=lambda *_: [], now=NOW)
-    return {i.partner_id: i.document for i in issuing.issue(root, made, now=NOW).invoices}
+    made = closing.close(Lake(root), catalog, label, "north", prove=lambda *_: [], now=NOW)
+    return {i.partner_id: i.document for i in issuing.issue(Lake(root), made, now=NOW).invoices}
 
 
 def only(*partners: str) -> Catalog:
@@ -40,25 +41,25 @@ def told(rows: list[Unbilled]) -> list[tuple[str, str, str, str | None, str, str
 
 def test_before_anything_is_settled_nothing_is_unbilled(root: Path) -> None:
     """Open months are no loss: they will be closed."""
-    assert unbilled(root, book()) == []
-    closing.close(root, book(), "2026-10", "north", prove=lambda *_: [], now=NOW)
-    assert unbilled(root, book()) == []
+    assert unbilled(Lake(root), book()) == []
+    closing.close(Lake(root), book(), "2026-10", "north", prove=lambda *_: [], now=NOW)
+    assert unbilled(Lake(root), book()) == []
 
 
 def test_an_issued_month_without_more_usage_has_nothing_unbilled(issued: Path) -> None:
     """Usage of other months is none of this one: November is open."""
     land(issued, requests(9, "2026-11-01T12:00Z"), "november")
-    assert unbilled(issued) == unbilled(issued, book()) == []
+    assert unbilled(Lake(issued)) == unbilled(Lake(issued), book()) == []
 
 
 def test_what_comes_late_costs_what_it_would_have_cost(issued: Path) -> None:
     """12 requests were 5.25 and are 19, which are 6.125: rounded as a line is, 6.13. And 700 bytes cost nothing that shows."""
     land(issued, requests(7, "2026-10-20T00:00Z"), "late")
-    assert told(unbilled(issued)) == [
+    assert told(unbilled(Lake(issued))) == [
         ("late", "acme", "egress", "NM-2026-000001", "0.0000007", "0.00"),
         ("late", "acme", "requests", "NM-2026-000001", "7", "0.88"),
     ]
-    (_, row) = unbilled(issued)
+    (_, row) = unbilled(Lake(issued))
     assert (row.period, row.unit, row.currency) == ("2026-10", "requests", "EUR")
     assert (row.start.isoformat(), row.end.isoformat()) == ("2026-09-30T22:00:00+00:00", "2026-10-31T23:00:00+00:00")
 
@@ -68,7 +69,7 @@ def test_what_comes_late_is_priced_by_the_close_and_not_by_the_newest_catalog(is
     card = document()["rate_cards"][0]
     card["versions"][0]["rates"][1]["price"] = {"model": "per_unit", "unit_price": "100"}
     land(issued, requests(7, "2026-10-20T00:00Z"), "late")
-    assert [r.amount for r in unbilled(issued, book(rate_cards=[card]))] == [D("0.00"), D("0.88")]
+    assert [r.amount for r in unbilled(Lake(issued), book(rate_cards=[card]))] == [D("0.00"), D("0.88")]
 
 
 def test_a_forgotten_partner_that_is_added_after_issue_is_listed_with_its_amount(tmp_path: Path) -> None:
@@ -76,16 +77,16 @@ def test_a_forgotten_partner_that_is_added_after_issue_is_listed_with_its_amount
     root = land(tmp_path / "lake", requests(12, "2026-10-10T00:00Z"))
     issue(root, only("acme"))
     land(root, requests(30, "2026-10-31T19:59-04:00", "zeta", response_bytes=10**8), "redriven")
-    assert told(unbilled(root, book())) == [
+    assert told(unbilled(Lake(root), book())) == [
         ("not_issued", "zeta", "egress", None, "3", "0.30"),
         ("not_issued", "zeta", "requests", None, "30", "7.50"),
     ]
-    assert told(unbilled(root)) == [
+    assert told(unbilled(Lake(root))) == [
         ("unknown", "zeta", "egress", None, "3", None),
         ("unknown", "zeta", "requests", None, "30", None),
     ]
     assert issue(root, book())["zeta"]["total"] == "38.80", "with the fee of 31"
-    assert unbilled(root, book()) == unbilled(root) == []
+    assert unbilled(Lake(root), book()) == unbilled(Lake(root)) == []
 
 
 def test_late_usage_of_a_partner_with_nothing_to_pay_names_no_invoice(tmp_path: Path) -> None:
@@ -96,7 +97,7 @@ def test_late_usage_of_a_partner_with_nothing_to_pay_names_no_invoice(tmp_path: 
     root = land(tmp_path / "lake", [request("2026-10-10T00:00Z")])
     issue(root, book(**parts))
     land(root, requests(3, "2026-10-31T23:45Z", "zeta", response_bytes=0), "late")
-    assert told(unbilled(root)) == [("late", "zeta", "requests", None, "3", "1.50")]
+    assert told(unbilled(Lake(root))) == [("late", "zeta", "requests", None, "3", "1.50")]
 
 
 def test_what_has_no_price_is_listed_without_an_amount(tmp_path: Path) -> None:
@@ -106,9 +107,9 @@ def test_what_has_no_price_is_listed_without_an_amount(tmp_path: Path) -> None:
     root = land(tmp_path / "lake", requests(12, "2026-10-10T00:00Z"))
     issue(root, book(**parts))
     land(root, requests(2, "2026-10-14T12:00Z", "zeta", response_bytes=0), "early")
-    assert told(unbilled(root)) == [("late", "zeta", "requests", "NM-2026-000002", "2", None)]
+    assert told(unbilled(Lake(root))) == [("late", "zeta", "requests", "NM-2026-000002", "2", None)]
     land(root, requests(2, "2026-10-15T12:00Z", "zeta", response_bytes=0), "later")
-    assert told(unbilled(root)) == [("late", "zeta", "requests", "NM-2026-000002", "4", None)]
+    assert told(unbilled(Lake(root))) == [("late", "zeta", "requests", "NM-2026-000002", "4", None)]
 
 
 def test_own_traffic_and_meters_that_are_not_billed_are_no_loss(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_own_traffic_and_meters_that_are_not_billed_are_no_loss(tmp_path: Path) 
     own = {"id": "own", "name": "Ourselves", "time_zone": "Etc/UTC", "status": "internal"}
     land(root, [*requests(5, "2026-10-20T00:00Z", "own"), *requests(1, "2026-10-20T00:00Z")], "late")
     parts["partners"].append(own)
-    assert told(unbilled(root, book(**parts))) == [("late", "acme", "requests", "NM-2026-000001", "1", "0.13")]
+    assert told(unbilled(Lake(root), book(**parts))) == [("late", "acme", "requests", "NM-2026-000001", "1", "0.13")]
 
 
 USES = st.lists(
@@ -149,7 +150,7 @@ def test_every_event_of_a_settled_month_is_invoiced_or_listed(
         land(root, landed([use for use in before if use not in first] + after, "b"), "late")
         whole = land(Path(folder) / "whole", landed(before + after, "c"))
         everything = issue(whole, book())
-        rows = unbilled(root, book())
+        rows = unbilled(Lake(root), book())
     quantities: dict[str, Decimal] = defaultdict(Decimal)
     amounts: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:

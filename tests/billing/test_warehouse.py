@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from billing.rating import drafts
 from billing.rating.periods import billing_period
 from billing.usage.warehouse import Meters, Span, Warehouse
+from lake.lake import Lake
 from schemas.tables import ROLLUPS
 from schemas.windows import WINDOW_US, from_us, to_us
 from tests.billing.catalogs import book
@@ -74,18 +75,18 @@ def test_a_meter_of_nothing_counts_nothing(tmp_path: Path) -> None:
     root = land(tmp_path / "lake", [])
     day = datetime(2026, 10, 1, tzinfo=UTC)
     spans = [Span("acme", "requests", day, day), Span("nobody", "egress", day, datetime(2026, 11, 1, tzinfo=UTC))]
-    assert Warehouse(root).usage(CATALOG, spans) == [0, 0]
+    assert Warehouse(Lake(root)).usage(CATALOG, spans) == [0, 0]
 
 
 def test_a_pinned_version_does_not_move(tmp_path: Path) -> None:
     """A reader sees one state of the lake while others write, and can come back to it."""
     root = land(tmp_path / "lake", requests(3, "2026-10-02T00:00Z"))
     span = Span("acme", "requests", datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
-    before = Warehouse(root)
+    before = Warehouse(Lake(root))
     land(root, requests(4, "2026-10-03T00:00Z"), "more")
     assert before.usage(CATALOG, [span]) == [3]
-    assert Warehouse(root).usage(CATALOG, [span]) == [7]
-    assert Warehouse(root, before.versions).usage(CATALOG, [span]) == [3]
+    assert Warehouse(Lake(root)).usage(CATALOG, [span]) == [7]
+    assert Warehouse(Lake(root), before.versions).usage(CATALOG, [span]) == [3]
 
 
 @pytest.mark.parametrize("name", ["with space", "hash#tag", "glob[1]*", "quote's", "Straße 日本", "a=b&c", "q?x"])
@@ -93,7 +94,7 @@ def test_a_lake_is_read_wherever_it_lies(october: Path, tmp_path: Path, name: st
     """A folder's name is a name: no pattern, no address, no SQL."""
     root = shutil.copytree(october, tmp_path / name / "lake")
     span = Span("acme", "requests", datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
-    assert Warehouse(root).usage(CATALOG, [span]) == [12]
+    assert Warehouse(Lake(root)).usage(CATALOG, [span]) == [12]
 
 
 def test_the_crossing_is_the_event_that_reaches_the_level(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_the_crossing_is_the_event_that_reaches_the_level(tmp_path: Path) -> Non
     ]
     root = land(tmp_path / "lake", [request(at, status=500 if at.endswith("14Z") else 200) for at in times])
     counted = [at for at in times if not at.endswith("14Z")]
-    house = Warehouse(root)
+    house = Warehouse(Lake(root))
     span = Span("acme", "requests", datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
     for level in range(1, len(counted) + 1):
         assert house.crossing(CATALOG, span, Decimal(level)) == datetime.fromisoformat(counted[level - 1])

@@ -14,6 +14,7 @@ import yaml
 
 from aggregate.verify import prove
 from billing.catalog import loading as catalog
+from lake.lake import Lake
 from tests.aggregate.fixtures import now
 from tests.deploy import compose
 from tests.deploy.dockerfile import ROOT, steps, words
@@ -214,8 +215,8 @@ def test_what_the_file_starts_does_the_job(
             assert loading.ended() == 0, loading.tail()
     book = catalog.load(CATALOG)
     for file in files:
-        run.run(tmp_path / "embedded", book, [file.path], format_name=file.format, source=file.source, now=now)
-    expected = prove(tmp_path / "embedded").totals()
+        run.run(Lake(tmp_path / "embedded"), book, [file.path], format_name=file.format, source=file.source, now=now)
+    expected = prove(Lake(tmp_path / "embedded")).totals()
     landers = [process for name, process in workers.items() if name.startswith("land-")]
     assert len(landers) == 2
     for process in landers:
@@ -232,6 +233,6 @@ def test_what_the_file_starts_does_the_job(
     assert posted(workers["serve"]) == 401
     for process in workers.values():
         assert process.stop() == 0, process.tail()
-    proof = prove(tmp_path / "lake")
+    proof = prove(Lake(tmp_path / "lake"))
     assert proof.problems == []
     assert proof.totals() == expected

@@ -9,6 +9,7 @@ import pytest
 
 from aggregate.verify import prove
 from billing.catalog import loading
+from lake.lake import Lake
 from lake.tables import LakeError, pinned_files
 from schemas.tables import TEXTS
 from tests.aggregate.fixtures import now
@@ -37,7 +38,7 @@ def lake(month: tuple[Path, sample_logs.DemoFile], tmp_path: Path) -> Path:
 
 
 def land(lake: Path, file: sample_logs.DemoFile) -> None:
-    run.run(lake, loading.load(CATALOG), [file.path], format_name=file.format, source=file.source, now=now)
+    run.run(Lake(lake), loading.load(CATALOG), [file.path], format_name=file.format, source=file.source, now=now)
 
 
 def newest(lake: Path, table: str) -> Path:
@@ -72,7 +73,7 @@ def test_a_cut_commit_is_repaired_as_the_page_says(
     month: tuple[Path, sample_logs.DemoFile], lake: Path, missing: str
 ) -> None:
     """Whoever needs this page has no time to find out that it is wrong."""
-    before = prove(lake)
+    before = prove(Lake(lake))
     assert not before.problems
     damaged = [newest(lake, table) for table in ("events", *FOLLOWERS)]
     for commit in damaged:
@@ -82,7 +83,7 @@ def test_a_cut_commit_is_repaired_as_the_page_says(
     for commit in damaged:
         repair(lake, commit)
     land(lake, month[1])
-    after = prove(lake)
+    after = prove(Lake(lake))
     assert after.problems == []
     assert after.totals() == before.totals()
 
@@ -91,7 +92,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
     month: tuple[Path, sample_logs.DemoFile], lake: Path, tmp_path: Path
 ) -> None:
     """What is kept for years must not hold what may be kept for months, and must still prove what was billed."""
-    before = prove(lake)
+    before = prove(Lake(lake))
     assert pinned_files(lake, TEXTS)
     (tmp_path / "bin").mkdir()  # neither is everywhere
     for name, does in (
@@ -106,7 +107,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
     assert (restored / "dead").is_dir()
     assert not (restored / "texts").exists()
     land(restored, month[1])
-    after = prove(restored)
+    after = prove(Lake(restored))
     assert after.problems == []
     assert after.totals() == before.totals()
     assert all(Path(file).exists() for file in pinned_files(restored, TEXTS)), "a table that nobody can read"
@@ -123,15 +124,15 @@ def test_later_commits_of_a_follower_are_taken_away_with_the_cut_one(
         land(lake, month[1])
     except LakeError as exc:
         noticed.append(str(exc))
-    assert noticed + prove(lake).problems
+    assert noticed + prove(Lake(lake)).problems
     for commit in sorted((c for c in damaged.parent.glob("*.json") if c >= damaged), reverse=True):
         repair(lake, commit)
     land(lake, month[1])
-    assert prove(lake).problems == []
+    assert prove(Lake(lake)).problems == []
 
 
 def test_a_commit_that_others_rest_on_is_told_apart(lake: Path) -> None:
     """The page sends such a lake to the backup, by what `tollbook verify` says of it."""
     cut(newest(lake, "events"), "half")
     repair(lake, newest(lake, "events"))
-    assert any("has followed events to version" in problem for problem in prove(lake).problems)
+    assert any("has followed events to version" in problem for problem in prove(Lake(lake)).problems)

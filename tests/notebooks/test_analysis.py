@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from billing.catalog import (loading as catalogs)
+from lake.lake import Lake
 from lake.tables import (LakeError)
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
@@ -110,7 +111,7 @@ def test_an_open_lake_does_not_move_and_an_invoice_keeps_its_own(demo_lake: Demo
     opened = open_lake(tmp_path / "lake", demo_lake.catalog)
     before = opened.frame(count)["n"].iloc[0]
     report = run.run(
-        tmp_path / "lake", catalogs.load(demo_lake.catalog), [tmp_path / "late.log"], format_name="aws_apigw", source="rest", now=now,
+        Lake(tmp_path / "lake"), catalogs.load(demo_lake.catalog), [tmp_path / "late.log"], format_name="aws_apigw", source="rest", now=now,
     )  # fmt: skip
     assert report.counts.counted == 1
     newest = open_lake(tmp_path / "lake", demo_lake.catalog)
@@ -150,7 +151,7 @@ def test_a_quota_counts_while_its_plan_holds(demo_lake: DemoLake, tmp_path: Path
     prices = (catalog / "prices.yaml").read_text()
     (catalog / "prices.yaml").write_text(prices.replace("limit: 15000", "limit: 6000"))
     burn = open_lake(lake, catalog).burn_down("northwind", "requests", datetime(2026, 10, 31, 23, tzinfo=UTC))
-    raised = [r.alert for r in alerting.alert(lake, catalogs.load(catalog), now=datetime(2026, 11, 5, tzinfo=UTC))]
+    raised = [r.alert for r in alerting.alert(Lake(lake), catalogs.load(catalog), now=datetime(2026, 11, 5, tzinfo=UTC))]
     fired = [alert for alert in raised if alert.rule._replace(limit_since=None) == burn.rule]
     assert fired
     assert {alert.used for alert in fired} == {Decimal(burn.windows["used"].iloc[-1])}

@@ -17,6 +17,7 @@ from billing.catalog import (loading as catalogs)
 from billing.invoicing import (issuing)
 from billing.rating.periods import (month)
 from billing.usage.warehouse import (Span, Warehouse)
+from lake.lake import Lake
 from lake import (tables as lakes)
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
@@ -109,7 +110,7 @@ def test_burn_down_rests_on_the_usage_up_to_that_moment(figures: dict[str, Any],
     as_of = datetime.fromisoformat(figures["as_of"])
     assert as_of == datetime(2026, 10, 17, tzinfo=ZoneInfo("Europe/London"))
     span = Span("northwind", "requests", start, as_of)
-    assert Decimal(figures["used"]) == Warehouse(demo_lake.lake).usage(catalogs.load(demo_lake.catalog), [span])[0]
+    assert Decimal(figures["used"]) == Warehouse(Lake(demo_lake.lake)).usage(catalogs.load(demo_lake.catalog), [span])[0]
     assert as_of < datetime.fromisoformat(figures["exhausted_at"]) < month("2026-10", "Europe/London").end
 
 
@@ -165,10 +166,10 @@ def own(folder: Path, *, quota: bool, issued: bool) -> tuple[Path, Path]:
     (folder / "a.log").write_bytes(b"".join(requests(20)))
     book = catalogs.load(catalog)
     lake = folder / "lake"
-    run.run(lake, book, [folder / "a.log"], format_name="kong", source="edge", now=now)
+    run.run(Lake(lake), book, [folder / "a.log"], format_name="kong", source="edge", now=now)
     if issued:
-        made = commands.closed(lake, book, "2026-10", "seller", now=datetime(2026, 11, 5, tzinfo=UTC))
-        issuing.issue(lake, made, now=datetime(2026, 11, 5, tzinfo=UTC))
+        made = commands.closed(Lake(lake), book, "2026-10", "seller", now=datetime(2026, 11, 5, tzinfo=UTC))
+        issuing.issue(Lake(lake), made, now=datetime(2026, 11, 5, tzinfo=UTC))
     return lake, catalog
 
 

@@ -15,6 +15,7 @@ from billing.invoicing import closing, issuing
 from billing.usage.warehouse import Warehouse
 from lake import damage, duck
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Damaged, LakeError
 from schemas.tables import EVENTS, READS, ROLLUPS, TEXTS, TableShape
 from tests.aggregate.fixtures import refusal
@@ -27,7 +28,9 @@ from tollbook.cli.errors import guarded
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = land(tmp_path_factory.mktemp("damage") / "lake", [*OCTOBER, refusal()])
-    issuing.issue(root, closing.close(root, book(), "2026-10", "north", prove=books(root), now=NOW), now=NOW)
+    issuing.issue(
+        Lake(root), closing.close(Lake(root), book(), "2026-10", "north", prove=books(root), now=NOW), now=NOW
+    )
     return root
 
 
@@ -75,7 +78,7 @@ def test_a_run_over_a_cut_file_names_it(whole: Path, cut: Callable[[TableShape],
         land(whole, [request(f"{day}T12:00Z", name="again")], "again")
     path = cut(TEXTS)
     with pytest.raises(Damaged, match=f"{path.name} is damaged and cannot be read .*; restore it from a backup"):
-        erase(whole, Rule(1, NOW))
+        erase(Lake(whole), Rule(1, NOW))
 
 
 @pytest.mark.parametrize("shape", [EVENTS, ROLLUPS, READS], ids=lambda shape: shape.name)
@@ -93,7 +96,7 @@ def test_any_flipped_bit_of_a_file_is_read_or_named(whole: Path, shape: TableSha
             try:
                 duck.scan(con, "events", [str(path)], shape)
                 duck.ask(con, "FROM events")
-                with Warehouse(whole, only=[shape.name]).con as other:
+                with Warehouse(Lake(whole), only=[shape.name]).con as other:
                     other.close()
             except Damaged as exc:
                 named.append(str(exc))
@@ -106,7 +109,7 @@ def test_any_flipped_bit_of_a_file_is_read_or_named(whole: Path, shape: TableSha
 def test_what_is_wrong_with_a_statement_is_no_damage(whole: Path) -> None:
     """All files can be read: the error is told as it is."""
     with pytest.raises(duckdb.BinderException):
-        Warehouse(whole).ask("SELECT nothing FROM events")
+        Warehouse(Lake(whole)).ask("SELECT nothing FROM events")
     with pytest.raises(OSError, match="elsewhere"), damage.named(lambda: lake.pinned_files(whole, EVENTS)):
         raise OSError("elsewhere")
     with pytest.raises(pa.ArrowInvalid, match="elsewhere"), damage.named(list):
@@ -148,7 +151,7 @@ def test_a_disk_that_is_full_at_any_step_is_to_be_tried_again(
     assert "repeat the command" in said
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
     land(root, [request("2026-11-02T12:00Z", name="after")], "after")
-    assert prove(root).problems == []
+    assert prove(Lake(root)).problems == []
 
 
 def test_a_checkpoint_that_cannot_be_written_is_named_and_nothing_is_lost(
@@ -168,5 +171,5 @@ def test_a_checkpoint_that_cannot_be_written_is_named_and_nothing_is_lost(
     in_the_way.rmdir()
     land(root, [request("2026-11-02T12:00Z")], "second")
     land(root, [request("2026-11-03T12:00Z")], "third")
-    assert prove(root).problems == []
-    assert prove(root).totals()["counted"] == len(OCTOBER) + 2
+    assert prove(Lake(root)).problems == []
+    assert prove(Lake(root)).totals()["counted"] == len(OCTOBER) + 2

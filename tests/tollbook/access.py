@@ -11,6 +11,7 @@ from billing.catalog import loading as catalogs
 from ingest.kafka import records
 from ingest.kafka.records import OutgoingMessage, Records
 from lake import tables as lake
+from lake.lake import Lake
 from schemas.kafka import wire
 from schemas.log import AccessPartition, Fetched, Partition, Reader
 from schemas.tables import DEAD, FRESH_EVENTS
@@ -40,8 +41,8 @@ class Access:
         self._read: dict[int, int] = {}
         self._messages: dict[Partition, list[OutgoingMessage]] = {}
         lake.create(self.lake)
-        recognise(self.lake, Topic("usage.events", "e", EVENTS_PARTITIONS))
-        recognise(self.lake, Topic("usage.dead", "d", 1))
+        recognise(Lake(self.lake), Topic("usage.events", "e", EVENTS_PARTITIONS))
+        recognise(Lake(self.lake), Topic("usage.dead", "d", 1))
 
     def send(
         self, *lines: bytes, headers: Headers = (), partition: int = 0, key: bytes | None = None, named: bool = True
@@ -70,7 +71,9 @@ class Access:
 
     def worker(self, *, commit_entries: int = 1000) -> Land:
         """A land worker of all partitions."""
-        return Land(self.lake, _Messages(self._messages), catalog_sha256="c", now=now, commit_entries=commit_entries)
+        return Land(
+            Lake(self.lake), _Messages(self._messages), catalog_sha256="c", now=now, commit_entries=commit_entries
+        )
 
     def land(self) -> list[Landed]:
         """Read and land what is new."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from billing.catalog import loading as catalogs
+from lake.lake import Lake
 from tests.aggregate.fixtures import now
 from tests.tollbook.fixtures import MINUTE_MS, PARTNERS, PRICES, T0_MS, Ended, Here, requests, write_catalog
 from tollbook.local_run import run
@@ -239,7 +240,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("landed")
     (folder / "a.log").write_bytes(b"".join(requests(10)))
     book = catalogs.load(write_catalog(folder / "catalog"))
-    run.run(folder / "lake", book, [folder / "a.log"], format_name="kong", source="edge", now=now)
+    run.run(Lake(folder / "lake"), book, [folder / "a.log"], format_name="kong", source="edge", now=now)
     return folder / "lake"
 
 

@@ -12,6 +12,7 @@ from billing.rating.periods import month
 from billing.usage.warehouse import Warehouse
 from lake import duck
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import MARKER
 from schemas.tables import KEPT, TEXTS
 from tests.aggregate.fixtures import event, refusal
@@ -31,8 +32,8 @@ def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lake, "CHECKPOINT_COMMITS", 2)
         land(root, [*OCTOBER, OCTOBER[0], event("x", status=200), event("x", status=404), refusal(), refusal(raw=b"y")])
-        made = closing.close(root, book(), "2026-10", "north", prove=books(root), now=NOW)
-        issuing.issue(root, made, now=NOW)
+        made = closing.close(Lake(root), book(), "2026-10", "north", prove=books(root), now=NOW)
+        issuing.issue(Lake(root), made, now=NOW)
         for n in range(3):
             land(root, [request(f"2026-11-0{n + 2}T12:00Z"), refusal(raw=b"z")], f"later-{n}")
     assert list((root / "events" / "_delta_log").glob("*.checkpoint.parquet"))
@@ -41,8 +42,8 @@ def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def results(root: Path) -> dict[str, Any]:
     """All that is read of a lake."""
-    house = Warehouse(root, only=[*KEPT, TEXTS.name])
-    proof = prove(root)
+    house = Warehouse(Lake(root), only=[*KEPT, TEXTS.name])
+    proof = prove(Lake(root))
     return {
         "books": (proof.books, proof.problems),
         "completeness": duck.rows(house.query("completeness")),
@@ -51,10 +52,10 @@ def results(root: Path) -> dict[str, Any]:
             for m in ("2026-10", "2026-11")
         ],
         "dead": house.query("dead_letters", EVERY).to_pylist(),
-        "closes": closing.all_closes(root),
-        "invoices": [found._replace(files=()) for found in issuing.listed(root)],
-        "late": issuing.late_usage(root),
-        "drafts": closing.bills_of(house, book(), book().partners, "2026-11", root),
+        "closes": closing.all_closes(Lake(root)),
+        "invoices": [found._replace(files=()) for found in issuing.listed(Lake(root))],
+        "late": issuing.late_usage(Lake(root)),
+        "drafts": closing.bills_of(house, book(), book().partners, "2026-11", Lake(root)),
     }
 
 

@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from billing.catalog import loading
 from billing.invoicing.issuing import Issued
+from lake.lake import Lake
 from tests.tollbook.fixtures import ROOT, Here
 from tollbook.demo import run as demonstration
 from tollbook.demo import sample_logs
@@ -42,8 +43,8 @@ def test_invoices_that_differ_are_told_with_where_to_look(here: Here, capsys: py
     """A comparison that always says yes is none: here one total is off by a cent."""
     book = loading.load(ROOT / "examples" / "catalog")
     files = sample_logs.write_month(here.folder / "logs", requests=1_000)
-    demonstration._landed(here.lake, book, files)
-    right = demonstration._issued(here.lake, book)
+    demonstration._landed(Lake(here.lake), book, files)
+    right = demonstration._issued(Lake(here.lake), book)
     assert len(right) == 3
     assert demonstration._compared(here.folder, book, files, right)
     wrong = [_off_by_a_cent(right[0]), *right[1:]]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from billing.catalog import loading as catalogs
+from lake.lake import Lake
 from tests.aggregate.fixtures import now
 from tests.long import long_only
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, held, process, requests
@@ -43,7 +44,7 @@ def follow(here: Here, *names: object, steps: list[Callable[[], object]]) -> lis
     """What each look found, and the sum of all."""
     looks: list[Report] = []
     total = run.follow(
-        here.lake, catalogs.load(here.catalog), [str(name) for name in names], format_name="kong", source="edge",
+        Lake(here.lake), catalogs.load(here.catalog), [str(name) for name in names], format_name="kong", source="edge",
         stop=Script(*steps), now=now, look_s=7, tell=looks.append,
     )  # fmt: skip
     return [*looks, total]

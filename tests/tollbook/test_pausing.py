@@ -8,6 +8,7 @@ import pytest
 from aggregate.landing.land import Counts
 from billing.catalog import loading as catalogs
 from ingest.decode.pausing import WINDOW_ENTRIES
+from lake.lake import Lake
 from tests.aggregate.fixtures import now
 from tests.tollbook.fixtures import MINUTE_MS, T0_MS, Here, requests
 from tollbook.local_run import run as embedded
@@ -92,7 +93,7 @@ def test_a_follower_ends_where_its_source_is_paused_and_has_taken_nothing_of_it(
 
     def follow(*, accept: bool) -> embedded.Report:
         return embedded.follow(
-            here.lake, book, [str(log.parent)], format_name="kong", source="edge", stop=never, now=now, look_s=0.01,
+            Lake(here.lake), book, [str(log.parent)], format_name="kong", source="edge", stop=never, now=now, look_s=0.01,
             accept_form_errors=accept, tell=(lambda _: never.set()) if accept else grow,
         )  # fmt: skip
 

@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from billing.usage.warehouse import Warehouse
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Part
 from schemas import tables
 from schemas.tables import EVENTS, TableShape
@@ -130,8 +131,8 @@ def test_rows_from_before_are_read_beside_new_ones(tmp_path: Path) -> None:
     table = lake.open_table(root, EVENTS)
     lake.commit(table, EVENTS, [part(root, EVENTS, "new", outside="NETWORK")], versions={}, info={})
     query = "SELECT event_id, outside FROM events ORDER BY event_id"
-    assert Warehouse(root).con.sql(query).fetchall() == [("new", "NETWORK"), ("old", None)]
-    assert Warehouse(root, {"events": pinned}, only=["events"]).con.sql(query).fetchall() == [("old", None)]
+    assert Warehouse(Lake(root)).con.sql(query).fetchall() == [("new", "NETWORK"), ("old", None)]
+    assert Warehouse(Lake(root), {"events": pinned}, only=["events"]).con.sql(query).fetchall() == [("old", None)]
     newest = lake.open_table(root, EVENTS).version()
     lake.create(root)
     assert lake.open_table(root, EVENTS).version() == newest

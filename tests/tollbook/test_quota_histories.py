@@ -26,6 +26,7 @@ from billing.rating.periods import billing_period, month
 from billing.usage import quota_statement
 from billing.usage.warehouse import Span, Warehouse
 from lake import tables as lake
+from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.kafka.totals import Total, decoded
 from schemas.windows import to_us
@@ -217,7 +218,7 @@ def test_both_ways_tell_what_the_reckoning_says(steps: list[tuple[str, Any]], pa
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "lake"
         lake.create(root)
-        totals = Totals(setup.catalog(), limits.since(root, setup.catalog(), now=now()))
+        totals = Totals(setup.catalog(), limits.since(Lake(root), setup.catalog(), now=now()))
         for number, (what, value) in enumerate([("use", []), *steps]):
             if what == "use":
                 uses = [u._replace(partition=u.partition % partitions) for u in value]
@@ -232,19 +233,19 @@ def test_both_ways_tell_what_the_reckoning_says(steps: list[tuple[str, Any]], pa
                     setup.plans = value
                 else:
                     setup.counts_500 = value
-                totals = Totals(setup.catalog(), limits.since(root, setup.catalog(), now=now()))
-                new = totals.reload(root, range(partitions))
+                totals = Totals(setup.catalog(), limits.since(Lake(root), setup.catalog(), now=now()))
+                new = totals.reload(Lake(root), range(partitions))
             due = reckoning.step(setup)
-            raised = [r.alert for r in alerting.alert(root, setup.catalog(), now=now())]
+            raised = [r.alert for r in alerting.alert(Lake(root), setup.catalog(), now=now())]
             assert told_of(root, raised) == Counter(due), (number, what, value)
             by_worker = worker.take(new)
             assert Counter(a.alert_id for a in by_worker) == Counter(a.alert_id for a in raised)
-            assert not alerting.alert(root, setup.catalog(), now=now())
+            assert not alerting.alert(Lake(root), setup.catalog(), now=now())
             sent += new
             assert not worker.take(sent[again.randrange(len(sent) + 1) :]), (
                 "a worker died before it had acknowledged these"
             )
-            assert not worker.take(totals.reload(root, range(partitions)))
+            assert not worker.take(totals.reload(Lake(root), range(partitions)))
             agrees(root, setup, reckoning)
 
 
@@ -258,7 +259,9 @@ def landed(root: Path, totals: Totals, uses: Sequence[Use], number: int) -> list
             if u.partition == part
             for n in range(u.count)
         ]  # fmt: skip
-        worker = Land(root, MemoryLog(partition(rows, f"g{number}-{part}", number=part)), catalog_sha256="c", now=now)
+        worker = Land(
+            Lake(root), MemoryLog(partition(rows, f"g{number}-{part}", number=part)), catalog_sha256="c", now=now
+        )
         for each in worker.run():
             new += totals.add(each.fold, each.version)
     return new
@@ -283,7 +286,7 @@ def told_of(root: Path, alerts: Sequence[sums.Alert]) -> Counter[Told]:
 def agrees(root: Path, setup: Setup, reckoning: Reckoning) -> None:
     """The statement of the month's invoice, and the table of `tollbook usage`, to the unit."""
     catalog, october = setup.catalog(), month("2026-10", "Etc/UTC")
-    house = Warehouse(root, only=["rollups"])
+    house = Warehouse(Lake(root), only=["rollups"])
     partner = catalog.partners[0]
     period = billing_period(catalog, partner, "2026-10", None)
     assert period is not None

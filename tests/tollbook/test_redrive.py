@@ -17,6 +17,7 @@ from aggregate.landing.redrive import Redrive, Wanted
 from aggregate.verify import prove
 from billing.catalog import loading as catalogs
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Fenced
 from schemas.tables import FRESH_EVENTS
 from tests.aggregate import fixtures as rows
@@ -292,7 +293,7 @@ def test_what_is_said_of_files_is_refused_where_kafka_is_the_log(here: Here, wor
     """Records say themselves when they were received; an option that does nothing would be believed."""
     log = here.log("a.log", *requests(3, consumer="c-new"))
     assert here.run(log).code == 0
-    recognise(here.lake, Topic("usage.events", "some-id", 4))
+    recognise(Lake(here.lake), Topic("usage.events", "some-id", 4))
     refused = redrive(here, *(log if word == "a.log" else word for word in words))
     assert refused.code == 2
     assert "landed from Kafka (usage.events): leave out logs, --received and --final" in refused.complaints[0]
@@ -329,7 +330,7 @@ def test_show_names_what_there_is_not(here: Here, letter: str, pattern: str) -> 
 
 
 def stored(root: Path, *, entries: int, counted: int) -> None:
-    proof = prove(root)
+    proof = prove(Lake(root))
     assert proof.problems == []
     assert (proof.totals()["entries"], proof.totals()["counted"]) == (entries, counted)
 
@@ -340,7 +341,7 @@ def refused_lake(tmp_path: Path) -> Path:
     root = tmp_path / "lake"
     lake.create(root)
     given_ = [*(rows.event(f"e{n}") for n in range(3)), *(rows.refusal(reason="UNKNOWN_CREDENTIAL") for _ in range(2))]
-    assert list(Land(root, MemoryLog(rows.partition(given_)), catalog_sha256="c", now=rows.now).run())
+    assert list(Land(Lake(root), MemoryLog(rows.partition(given_)), catalog_sha256="c", now=rows.now).run())
     return root
 
 
@@ -362,24 +363,24 @@ def settle(worker: Redrive, *ids: str) -> list[str]:
 
 def test_of_two_redrives_at_once_the_slower_one_is_fenced(refused_lake: Path) -> None:
     """Both have read the same letters; one of them may count them."""
-    first, second = (Redrive(refused_lake, catalog_sha256="c", now=rows.now) for _ in range(2))
+    first, second = (Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now) for _ in range(2))
     assert settle(first, "n1", "n2") == ["counted", "counted"]
     with pytest.raises(Fenced):
         settle(second, "n1", "n2")
     stored(refused_lake, entries=5, counted=5)
-    assert Redrive(refused_lake, catalog_sha256="c", now=rows.now).generations(Wanted("edge")) == {}
+    assert Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now).generations(Wanted("edge")) == {}
 
 
 def test_a_land_worker_that_does_not_know_of_a_redrive_is_fenced(refused_lake: Path) -> None:
     """Its identities lack what the redrive has counted: a resend of that would be counted again."""
     resend = rows.partition([rows.event("n1")], "later")
-    worker = Land(refused_lake, MemoryLog(resend), catalog_sha256="c", now=rows.now)
-    settle(Redrive(refused_lake, catalog_sha256="c", now=rows.now), "n1", "n2")
+    worker = Land(Lake(refused_lake), MemoryLog(resend), catalog_sha256="c", now=rows.now)
+    settle(Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now), "n1", "n2")
     with pytest.raises(Fenced):
         worker.step()
     assert [
         landed.counts.duplicates
-        for landed in Land(refused_lake, MemoryLog(resend), catalog_sha256="c", now=rows.now).run()
+        for landed in Land(Lake(refused_lake), MemoryLog(resend), catalog_sha256="c", now=rows.now).run()
     ] == [1]
     stored(refused_lake, entries=6, counted=5)
 
@@ -389,12 +390,12 @@ def test_a_land_worker_between_two_commits_notices_a_redrive(
 ) -> None:
     """The handle of its next commit is newer than the redrive, and would pass: the worker looks at what it restates."""
     worker = Land(
-        refused_lake, MemoryLog(rows.partition([rows.event("l1"), rows.event("n1")], "later"), batch=1),
+        Lake(refused_lake), MemoryLog(rows.partition([rows.event("l1"), rows.event("n1")], "later"), batch=1),
         catalog_sha256="c", now=rows.now, commit_entries=1,
     )  # fmt: skip
     commit, others = (
         lake.commit,
-        iter([lambda: settle(Redrive(refused_lake, catalog_sha256="c", now=rows.now), "n1", "n2")]),
+        iter([lambda: settle(Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now), "n1", "n2")]),
     )
 
     def overtaken(table: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
@@ -411,7 +412,7 @@ def test_a_land_worker_between_two_commits_notices_a_redrive(
         sum(
             1
             for _ in Land(
-                refused_lake,
+                Lake(refused_lake),
                 MemoryLog(rows.partition([rows.event("l1"), rows.event("n1")], "later")),
                 catalog_sha256="c",
                 now=rows.now,
@@ -424,25 +425,25 @@ def test_a_land_worker_between_two_commits_notices_a_redrive(
 
 def test_a_redrive_that_does_not_know_of_a_land_commit_is_fenced(refused_lake: Path) -> None:
     """The other way round: the worker has counted meanwhile what the redrive would count."""
-    late = Redrive(refused_lake, catalog_sha256="c", now=rows.now)
+    late = Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now)
     assert list(
         Land(
-            refused_lake, MemoryLog(rows.partition([rows.event("n1")], "later")), catalog_sha256="c", now=rows.now
+            Lake(refused_lake), MemoryLog(rows.partition([rows.event("n1")], "later")), catalog_sha256="c", now=rows.now
         ).run()
     )
     with pytest.raises(Fenced):
         settle(late, "n1", "n2")
-    assert settle(Redrive(refused_lake, catalog_sha256="c", now=rows.now), "n1", "n2") == ["duplicate", "counted"]
+    assert settle(Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now), "n1", "n2") == ["duplicate", "counted"]
     stored(refused_lake, entries=6, counted=5)
 
 
 @pytest.mark.parametrize("harm", ["twice", "never refused"])
 def test_the_proof_notices_a_letter_that_was_settled_wrongly(refused_lake: Path, harm: str) -> None:
     """Behind the protocol's back: the same letter once more, or a line that was counted all along."""
-    worker = Redrive(refused_lake, catalog_sha256="c", now=rows.now)
+    worker = Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now)
     settle(worker, "n1", "n2")
     if harm == "twice":
-        again = Redrive(refused_lake, catalog_sha256="c", now=rows.now)
+        again = Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now)
         settle(again, "n3", "n4")
     else:
         import pyarrow as pa
@@ -450,7 +451,7 @@ def test_the_proof_notices_a_letter_that_was_settled_wrongly(refused_lake: Path,
         worker.settle(mended("n5").set_column(
             FRESH_EVENTS.get_field_index("position"), "position", pa.array([0], pa.int64())), pa.array(["NOT_JSON"]))  # fmt: skip
         worker.end()
-    assert any("redriven" in problem for problem in prove(refused_lake).problems)
+    assert any("redriven" in problem for problem in prove(Lake(refused_lake)).problems)
 
 
 # What dies.
@@ -461,7 +462,7 @@ LINES = [*requests(4), *unnamed(requests(12, T0_MS + DAY_MS, consumer="c-new")),
 def run(folder: Path, log: Path) -> None:
     book = catalogs.load(folder / "catalog")
     embedded.run(
-        folder / "lake",
+        Lake(folder / "lake"),
         book,
         [log],
         format_name="kong",
@@ -478,7 +479,7 @@ def again(folder: Path) -> redriving.Redriven:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "DECODE_LINES", 5)
         return redriving.redrive(
-            folder / "lake", book, Wanted("edge"), redriving.How("kong"), now=rows.now, commit_entries=1
+            Lake(folder / "lake"), book, Wanted("edge"), redriving.How("kong"), now=rows.now, commit_entries=1
         )
 
 
@@ -584,7 +585,7 @@ def test_whatever_is_mended_in_whatever_order_each_line_counts_once(
                 continue
         known |= keys
         refused = {who for who in owners if who not in known}
-        proof = prove(folder / "lake")
+        proof = prove(Lake(folder / "lake"))
         assert proof.problems == []
         assert proof.totals()["entries"] == len(lines)
         assert (proof.totals()["refused"] == 0) >= (not refused)

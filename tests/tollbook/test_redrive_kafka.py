@@ -7,6 +7,7 @@ from confluent_kafka import Producer
 
 from aggregate.verify import prove
 from ingest.replay import refetch
+from lake.lake import Lake
 from schemas.kafka.topics import GATEWAY_ACCESS
 from schemas.log import AccessPartition
 from tests.kafka.installation import Installation
@@ -76,7 +77,7 @@ def test_a_key_that_was_unknown_for_a_day_is_counted_beside_workers_at_work(site
             site.send(GATEWAY_ACCESS, (b"".join(requests(5, T0_MS + 600_000)), HEADERS))
             until_sum(last, "counted", 5)
             assert (ingest.stop(), last.stop()) == (0, 0)
-    proof = prove(here.lake)
+    proof = prove(Lake(here.lake))
     assert (proof.problems, proof.totals()["entries"], proof.totals()["counted"]) == ([], 14, 14)
     derived = table_rows(here.lake, "events", "SELECT event_id FROM t WHERE event_id LIKE '@%' ORDER BY ALL")
     place = access_of(site, 1).generation

@@ -17,6 +17,7 @@ from billing.catalog import loading as catalogs
 from ingest.attribution.catalog_rules import attribution, reading
 from ingest.replay.records import from_text
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import Fenced, LakeError
 from tests.aggregate.fixtures import now
 from tests.aggregate.test_land import Killed, dying_at
@@ -69,7 +70,9 @@ def mend(access: Access) -> None:
 
 def redrive(access: Access, *, recall: Recall | None = None, reason: str | None = None, **more: Any) -> Redriven:
     book = catalogs.load(access.catalog)
-    return redriving.redrive(access.lake, book, Wanted("edge", reason), How("kong"), now=now, recall=recall, **more)
+    return redriving.redrive(
+        Lake(access.lake), book, Wanted("edge", reason), How("kong"), now=now, recall=recall, **more
+    )
 
 
 def became(done: Redriven) -> dict[tuple[str, str], int]:
@@ -361,7 +364,7 @@ def test_of_two_redrives_at_once_one_is_fenced_whichever_partitions_they_count_i
     access.land()
     mend(access)
     book = catalogs.load(access.catalog)
-    first, *others = (Redrive(access.lake, catalog_sha256="c", now=now) for _ in range(5))
+    first, *others = (Redrive(Lake(access.lake), catalog_sha256="c", now=now) for _ in range(5))
     letters = first.letters(Wanted("edge"), place().generation)
     events = from_text(letters, reading(book, attribution(book), "kong", "edge")).events
     reasons = letters["reason"].combine_chunks()
@@ -389,7 +392,7 @@ def test_a_land_worker_without_work_notices_a_redrive(access: Access) -> None:
 
 def test_topics_of_events_of_different_numbers_of_partitions_are_refused(access: Access) -> None:
     """Nobody could say which partition an id belongs into."""
-    recognise(access.lake, Topic("other-usage.events", "x", EVENTS_PARTITIONS + 1))
+    recognise(Lake(access.lake), Topic("other-usage.events", "x", EVENTS_PARTITIONS + 1))
     with pytest.raises(LakeError, match="different numbers of partitions"):
         redrive(access)
 

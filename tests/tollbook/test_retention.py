@@ -10,6 +10,7 @@ import pytest
 
 from billing.usage import warehouse
 from lake import tables as lake
+from lake.lake import Lake
 from lake.tables import MARKER
 from tests.aggregate.test_retention import files, once
 from tests.canaries import openable, seen
@@ -148,9 +149,9 @@ def retention_said(texts: int, deleted: int) -> dict[str, object]:
 def test_it_works_beside_a_run_that_follows_and_not_beside_another_erasure(invoiced: Here) -> None:
     """A run that follows holds its lock for weeks; two erasures would only get into each other's way."""
     here = invoiced
-    with run.alone(here.lake):
+    with run.alone(Lake(here.lake)):
         assert retention(here)["texts"] == 3
-    with run.alone(here.lake, ".retention.lock"):
+    with run.alone(Lake(here.lake), ".retention.lock"):
         second = here.tollbook("retention", "--lake", here.lake, "--days", 20)
     assert second.code == 75
     assert second.complaints == [f"another erasure is at work on {here.lake}; repeat the command when it has ended"]

@@ -8,6 +8,7 @@ import pytest
 
 from billing.catalog import loading as catalogs
 from billing.usage.warehouse import Span, Warehouse
+from lake.lake import Lake
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, process, requests, write_catalog
 from tests.tollbook.fixtures import ended as end_of
@@ -172,13 +173,13 @@ def test_every_reader_of_events_leaves_out_what_was_taken_out(here: Here) -> Non
     book = catalogs.load(here.catalog)
     span = Span("acme", "requests", datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
     period = {"start": span.start, "end": span.end}
-    before = Warehouse(here.lake)
+    before = Warehouse(Lake(here.lake))
     assert before.query("anomalies", period).num_rows == 4
     crossed = before.crossing(book, span, Decimal(11))
     assert crossed == datetime(2026, 10, 7, tzinfo=UTC)
     closed = here.close("--json")
     assert closed.code == 0, "what was taken out needs no release"
-    for house in (Warehouse(here.lake), Warehouse(here.lake, closed.json["versions"])):
+    for house in (Warehouse(Lake(here.lake)), Warehouse(Lake(here.lake), closed.json["versions"])):
         assert house.query("anomalies", period).num_rows == 0
         assert house.crossing(book, span, Decimal(11)) == crossed + timedelta(days=1)
         assert house.usage(book, [span]) == [14]

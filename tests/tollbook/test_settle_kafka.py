@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from aggregate.verify import prove
+from lake.lake import Lake
 from schemas.kafka.topics import GATEWAY_ACCESS, USAGE_TOTALS
 from schemas.kafka.totals import decoded
 from tests.kafka.installation import Installation
@@ -49,7 +50,7 @@ def test_land_begins_again_after_a_settlement_and_publishes_what_counts(site: In
             assert here.tollbook(*settle).json["withdrawn"] == 0
             assert (ingest.stop(), successor.stop()) == (0, 0)
     assert used(site) == 23
-    proof = prove(here.lake)
+    proof = prove(Lake(here.lake))
     totals = proof.totals()
     assert proof.problems == []
     assert {name: totals[name] for name in ("entries", "counted", "duplicates", "conflicts")} == {

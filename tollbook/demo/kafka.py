@@ -16,7 +16,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from lake import tables as lakes
+from lake.lake import Lake
 from lake.tables import LakeError
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
@@ -38,7 +38,7 @@ _ANSWER_S = 30
 
 def land(
     servers: str,
-    lake: Path,
+    lake: Lake,
     catalog: Path,
     files: Sequence[DemoFile],
     *,
@@ -82,7 +82,7 @@ def _topics(kafka: KafkaConfig) -> Iterator[None]:
 
 
 @contextmanager
-def _crew(kafka: KafkaConfig, lake: Path, catalog: Path, logs: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+def _crew(kafka: KafkaConfig, lake: Lake, catalog: Path, logs: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """The workers, by name; they are ended, and their ends awaited, before the topics go."""
     where = ("--bootstrap-servers", kafka.bootstrap_servers, "--prefix", kafka.prefix, "--catalog", str(catalog))
     # Without --instance, so that they leave their groups at their end. Nothing that happens to be set for other workers reaches these.
@@ -143,10 +143,10 @@ def _is_ingested(kafka: KafkaConfig) -> bool:
         return all(max(at.offset, 0) == _end(consumer, at) for at in committed)
 
 
-def _is_landed(kafka: KafkaConfig, lake: Path) -> bool:
+def _is_landed(kafka: KafkaConfig, lake: Lake) -> bool:
     """Whether the lake holds what ingest has sent, to the last message."""
     try:
-        table = lakes.open_table(lake, EVENTS)
+        table = lake.open(EVENTS)
     except LakeError:
         return False  # no worker has made it yet
     asked = [TopicPartition(kafka.prefix + topics.USAGE_EVENTS, p) for p in range(PARTITIONS)]

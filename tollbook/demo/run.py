@@ -20,7 +20,7 @@ from billing.invoicing import issuing
 from billing.invoicing.issuing import Issued
 from billing.rating.drafts import in_unit
 from billing.usage.warehouse import Span, Warehouse
-from lake import tables as lakes
+from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.money import EXACT, plain
 from tollbook.cli import extras, progress
@@ -91,7 +91,7 @@ def demo(
     if catalog is None:
         catalog = folder / "catalog"
         shutil.copytree(examples.folder() / "catalog", catalog)
-    lake = folder / "lake"
+    lake = Lake(folder / "lake")
     _made(lake)
     started = time.monotonic()
     sentence(("1", "bold"), f" Writing a month of gateway logs, about {requests:,} requests …")
@@ -110,7 +110,7 @@ def demo(
     proof = prove(lake)
     out.print()
     sentence(run_screens.books_line(proof.totals()))
-    out.print(f"Documents (PDF, JSON, CSV): {lake / issuing.FOLDER}", soft_wrap=True)
+    out.print(f"Documents (PDF, JSON, CSV): {lake.documents}", soft_wrap=True)
     same = bootstrap_servers is None or _compared(folder, book, files, issued)
     sentence(f"Total time: {time.monotonic() - started:.1f} s")
     out.print()
@@ -124,7 +124,7 @@ def demo(
     return 0 if same and complete and not proof.problems else REFUSED
 
 
-def _landed(lake: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
+def _landed(lake: Lake, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
     """Land the files in this process; the alerts that fired."""
     sentence(("2", "bold"), " Landing them: parse, attribute, deduplicate, sum up, commit …")
     landing = time.monotonic()
@@ -145,20 +145,20 @@ def _landed(lake: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised
     return alerts
 
 
-def _through_kafka(servers: str, lake: Path, catalog: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
+def _through_kafka(servers: str, lake: Lake, catalog: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
     """Land the files through topics and workers; the alerts that fired."""
     from tollbook.demo import kafka  # noqa: PLC0415  # the extra `kafka`
 
     sentence(("2", "bold"), f" Sending them through Kafka at {servers}: load → ingest → two land workers …")
     landing = time.monotonic()
     with progress.bar("load") as move:
-        lines = kafka.land(servers, lake, catalog, files, worker_logs=lake.parent / "workers", progress=move)
+        lines = kafka.land(servers, lake, catalog, files, worker_logs=lake.root.parent / "workers", progress=move)
     took = time.monotonic() - landing
     sentence(f"  {lines:,} lines in {took:.1f} s, with the start and the end of the workers", style="dim")
     return alerting.alert(lake, book, now=the_clock(None)())
 
 
-def _issued(lake: Path, book: Catalog) -> list[Issued]:
+def _issued(lake: Lake, book: Catalog) -> list[Issued]:
     made = commands.closed(lake, book, PERIOD, commands.entity(book, None), now=_CLOSED_AT, accept_refused=_ACCEPTED)
     return issuing.issue(lake, made, now=_CLOSED_AT).invoices
 
@@ -167,7 +167,7 @@ def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Se
     """Land the same logs in one process, issue, and say whether the invoices are the same: all of them but where they came from."""
     out.print()
     sentence(("4", "bold"), " The same logs in one process, without Kafka …")
-    lake = folder / "embedded"
+    lake = Lake(folder / "embedded")
     _made(lake)
     for format_name, source in dict.fromkeys((f.format, f.source) for f in files):
         run.run(
@@ -185,7 +185,7 @@ def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Se
         sentence(f"Same invoices to the cent, by Kafka and by one process: {numbers}, every line and total")
     else:
         complain(
-            f"the invoices differ: by Kafka {folder / 'lake'}, by one process {lake}; compare their {issuing.FOLDER}"
+            f"the invoices differ: by Kafka {folder / 'lake'}, by one process {lake}; compare their {lake.documents.name}"
         )
     return same
 
@@ -195,10 +195,10 @@ def _said(invoice: Issued) -> dict[str, Any]:
     return {name: value for name, value in invoice.document.items() if name != "evidence"}
 
 
-def _made(root: Path) -> None:
+def _made(lake: Lake) -> None:
     """A lake with the demonstration's own key, which is no secret: hashes of credentials stand in closes, whose ids stand in invoices."""
-    lakes.create(root)
-    (root / lakes.KEY).write_text(hashlib.sha256(b"tollbook demo").hexdigest() + "\n")
+    lake.create()
+    lake.give_key(hashlib.sha256(b"tollbook demo").digest())
 
 
 def _emptied(folder: Path) -> None:
@@ -213,7 +213,7 @@ def _emptied(folder: Path) -> None:
             part.unlink()
 
 
-def _summary(lake: Path, book: Catalog, issued: Sequence[Issued], alerts: Sequence[Raised]) -> None:
+def _summary(lake: Lake, book: Catalog, issued: Sequence[Issued], alerts: Sequence[Raised]) -> None:
     """What came out, with what the meters counted."""
     currencies = " or ".join(sorted({invoice.currency for invoice in issued}))
     view = table(None, "partner", ">requests", ">GB", ">of quota", ">alerts at %", "invoice", f">total {currencies}")
@@ -249,7 +249,7 @@ def _share(document: Mapping[str, Any]) -> str:
     return f"{EXACT.multiply(Decimal(quota['used']), Decimal(100)) / Decimal(quota['limit']):.1f} %"
 
 
-def _next_steps(lake: Path, invoice: Issued, catalog: Path) -> None:
+def _next_steps(lake: Lake, invoice: Issued, catalog: Path) -> None:
     there = catalog.relative_to(Path.cwd()) if catalog.is_relative_to(Path.cwd()) else catalog
     prices, place = shlex.quote(str(there)), shlex.quote(str(lake))
     steps = {

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import NamedTuple
 
 from aggregate.quota import alerts, limits
@@ -13,6 +12,7 @@ from billing.rating.periods import Period, quota_period
 from billing.usage import quota_statement
 from billing.usage.quota_statement import Promise
 from billing.usage.warehouse import Span, Warehouse
+from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.money import EXACT
 from schemas.quotas import level
@@ -41,15 +41,15 @@ class _Standing(NamedTuple):
     seen_until: datetime
 
 
-def alert(root: Path, catalog: Catalog, *, now: datetime) -> list[Raised]:
+def alert(lake: Lake, catalog: Catalog, *, now: datetime) -> list[Raised]:
     """Fire what is due at the newest state of the lake, once; the alerts that fired now. Late usage alerts in its own period.
 
     `now` is from when a limit holds that the lake has not seen before.
     """
-    since = limits.since(root, catalog, now=now)
-    house = Warehouse(root, only=["events", "rollups"])
+    since = limits.since(lake, catalog, now=now)
+    house = Warehouse(lake, only=["events", "rollups"])
     version = house.versions["events"]
-    ledger = alerts.ledger(root)
+    ledger = alerts.ledger(lake)
     new = [
         alert
         for rule, standing in _standings(house, catalog, since, ledger.fired).items()
@@ -58,7 +58,7 @@ def alert(root: Path, catalog: Catalog, *, now: datetime) -> list[Raised]:
         )
     ]
     crossed = _crossings(house, catalog, [a for a in new if a.kind == "quota"])
-    alerts.record(root, ledger.table, new, crossed, events_version=version)
+    alerts.record(lake, ledger.table, new, crossed, events_version=version)
     return [Raised(a, crossed.get(a.alert_id), version) for a in new]
 
 

@@ -22,7 +22,7 @@ from ingest.files.fingerprint import KnownFile
 from ingest.files.follow_log import FollowLog
 from ingest.files.watcher import WatchedFiles
 from lake import duck, lock
-from lake import tables as lake
+from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.log import Fetched, Reader
 from tollbook.local_run import alerting
@@ -64,7 +64,7 @@ class Report(NamedTuple):
 
 
 def run(
-    root: Path,
+    lake: Lake,
     catalog: Catalog,
     files: Sequence[Path],
     *,
@@ -85,16 +85,16 @@ def run(
     formats.statement(format_name)
     if sum(path.stat().st_size for path in files if path.is_file()) >= _MANY_BYTES:
         threading.Thread(target=prepare, args=(format_name,), daemon=True).start()
-    lake.create(root)
-    with alone(root):
+    lake.create()
+    with alone(lake):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
         # What a run that died has read is known only when its commits have been followed; else a file it began, that has
         # grown since, would be taken for another.
-        derived_commits.catch_up(root, duck.connect())
+        derived_commits.catch_up(lake, duck.connect())
         log = FileLog(
             files,
             source,
-            known_files(root, source),
+            known_files(lake, source),
             lambda: Decoder(format_name, rules, owners),
             final=final,
             block_bytes=block_bytes,
@@ -107,14 +107,14 @@ def run(
         )
         counts, outside = Counts(), Counter[str]()
         try:
-            land = Land(root, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
+            land = Land(lake, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
             for landed in land.run():
                 counts = counts.plus(landed.counts)
                 outside.update(landed.outside)
         finally:
             log.close()
         return Report(
-            counts, alerting.alert(root, catalog, now=now()), log.problems, log.waiting, dict(outside), judged.paused
+            counts, alerting.alert(lake, catalog, now=now()), log.problems, log.waiting, dict(outside), judged.paused
         )
 
 
@@ -131,7 +131,7 @@ class Stop(Protocol):
 
 
 def follow(
-    root: Path,
+    lake: Lake,
     catalog: Catalog,
     names: Sequence[str],
     *,
@@ -153,14 +153,14 @@ def follow(
     """
     formats.statement(format_name)
     found_files(names)
-    lake.create(root)
-    with alone(root):
+    lake.create()
+    with alone(lake):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
-        derived_commits.catch_up(root, duck.connect())
+        derived_commits.catch_up(lake, duck.connect())
         log = FollowLog(
             lambda: followed_files(names),
             source,
-            known_files(root, source),
+            known_files(lake, source),
             lambda: Decoder(format_name, rules, owners),
             block_bytes=block_bytes,
         )
@@ -169,7 +169,7 @@ def follow(
         )
         total = Report(Counts(), [], [], {}, {})
         try:
-            land = Land(root, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
+            land = Land(lake, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
             while not stop.is_set() and judged.paused is None:
                 counts, outside = Counts(), Counter[str]()
                 log.wake()
@@ -180,7 +180,7 @@ def follow(
                     pass  # a settlement is at it; each turn one of the two is done
                 look = Report(
                     counts,
-                    alerting.alert(root, catalog, now=now()) if counts.entries else [],
+                    alerting.alert(lake, catalog, now=now()) if counts.entries else [],
                     log.problems,
                     log.waiting,
                     dict(outside),
@@ -286,17 +286,17 @@ def _why_none(name: str) -> str:
     return "no such file, folder or pattern; check the path"
 
 
-def known_files(root: Path, source: str) -> list[KnownFile]:
+def known_files(lake: Lake, source: str) -> list[KnownFile]:
     """The generations of a source that the lake has read, with the offset each was read to."""
-    rows = Warehouse(root, only=["reads"]).query("generations", {"source": source}).to_pylist()
+    rows = Warehouse(lake, only=["reads"]).query("generations", {"source": source}).to_pylist()
     return [KnownFile(**row) for row in rows]
 
 
 @contextmanager
-def alone(root: Path, name: str = ".run.lock", who: str = "another run") -> Iterator[None]:
+def alone(lake: Lake, name: str = ".run.lock", who: str = "another run") -> Iterator[None]:
     """One run at a time, for a clear message; what protects the books is the fence in the lake's commits."""
     try:
-        with lock.held(root / name):
+        with lake.lock(name):
             yield
     except lock.Taken:
-        raise Busy(f"{who} is at work on {root}; repeat the command when it has ended") from None
+        raise Busy(f"{who} is at work on {lake}; repeat the command when it has ended") from None

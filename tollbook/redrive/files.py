@@ -13,6 +13,7 @@ from ingest.files import fingerprint
 from ingest.files.block_reader import UnreadableFile
 from ingest.files.fingerprint import FileChanged
 from ingest.replay.lines import replayed_lines
+from lake.lake import Lake
 from schemas.reasons import Reason
 from tollbook.local_run.run import known_files
 from tollbook.redrive.turn import DECODE_LINES, Turn, at_positions, entries_by_position
@@ -95,9 +96,9 @@ def _pieces(part: Lines) -> Iterator[Lines]:
         yield Lines(lines.slice(start, DECODE_LINES).combine_chunks(), unreadable)
 
 
-def given(root: Path, source: str, files: Sequence[Path], problems: list[str]) -> dict[str, Path]:
+def given(lake: Lake, source: str, files: Sequence[Path], problems: list[str]) -> dict[str, Path]:
     """The logs that were named: generation → path. What is none that was read becomes a problem."""
-    known = known_files(root, source)
+    known = known_files(lake, source)
     names = {k.generation for k in known}
     found = {}
     for path in files:
@@ -113,9 +114,9 @@ def given(root: Path, source: str, files: Sequence[Path], problems: list[str]) -
     return found
 
 
-def named(root: Path, source: str, logs: dict[str, str | None]) -> dict[str, Path]:
+def named(lake: Lake, source: str, logs: dict[str, str | None]) -> dict[str, Path]:
     """The logs where the lake saw them last, as far as they are still there."""
-    known = known_files(root, source)
+    known = known_files(lake, source)
     found = {}
     for name, file in logs.items():
         if file is None or not Path(file).is_file():

@@ -13,7 +13,7 @@ from aggregate.landing.redrive import Redrive, Wanted
 from ingest.attribution.catalog_rules import attribution, reading, source_rules
 from ingest.decode import formats
 from ingest.decode.pipeline import Decoder
-from lake import tables as lake
+from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.log import access_partition
 from tollbook.cli.errors import WrongUse
@@ -51,7 +51,7 @@ class How(NamedTuple):
 
 
 def redrive(
-    root: Path,
+    lake: Lake,
     catalog: Catalog,
     wanted: Wanted,
     how: How,
@@ -69,14 +69,14 @@ def redrive(
     lake is landed from Kafka. `counted` is given the events that are counted, or would be. Raises Busy, UnknownFormat, WrongUse, LakeError, Fenced.
     """
     formats.statement(how.format_name)
-    lake.check(root)
-    with alone(root):
+    lake.check()
+    with alone(lake):
         if not dry_run:
-            lake.create(root)  # columns that came later
-        worker = Redrive(root, catalog_sha256=catalog.sha256, now=now, dry_run=dry_run)
+            lake.create()  # columns that came later
+        worker = Redrive(lake, catalog_sha256=catalog.sha256, now=now, dry_run=dry_run)
         if worker.topics and (files or how.received_at or how.final):
             raise WrongUse(
-                f"{root} is landed from Kafka ({', '.join(worker.topics)}): leave out logs, --received and --final; "
+                f"{lake} is landed from Kafka ({', '.join(worker.topics)}): leave out logs, --received and --final; "
                 f"records tell by themselves when they were received"
             )
         # A dry run is one batch: what it would have counted is in no lake, where the next one would meet it.
@@ -84,10 +84,10 @@ def redrive(
         if worker.topics:
             _read_records(worker, turn, catalog, wanted, how, recall)
         else:
-            _read_files(worker, turn, catalog, wanted, how, root, files)
+            _read_files(worker, turn, catalog, wanted, how, lake, files)
         turn.settle()
         worker.end()
-        alerts = [] if dry_run or worker.topics else alerting.alert(root, catalog, now=now())
+        alerts = [] if dry_run or worker.topics else alerting.alert(lake, catalog, now=now())
         outcomes = [Became(*key, entries) for key, entries in sorted(turn.became.items())]
         return Redriven(outcomes, turn.counts, turn.problems, alerts)
 
@@ -109,10 +109,10 @@ def _read_records(
 
 
 def _read_files(
-    worker: Redrive, turn: Turn, catalog: Catalog, wanted: Wanted, how: How, root: Path, files: Sequence[Path]
+    worker: Redrive, turn: Turn, catalog: Catalog, wanted: Wanted, how: How, lake: Lake, files: Sequence[Path]
 ) -> None:
     logs = worker.generations(wanted)
-    paths = given(root, wanted.source, files, turn.problems) if files else named(root, wanted.source, logs)
+    paths = given(lake, wanted.source, files, turn.problems) if files else named(lake, wanted.source, logs)
     if not logs:
         return
     rules = source_rules(catalog, wanted.source, how.received_at)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ from billing.usage import refused
 from billing.usage.refused import Extra
 from billing.usage.warehouse import Meters, Warehouse
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner, Source
 from schemas.reasons import Reason
 from schemas.tables import FRESH_EVENTS
@@ -38,7 +37,7 @@ class Worth(NamedTuple):
 
 
 def worth(
-    root: Path,
+    lake: Lake,
     catalog: Catalog,
     partner: Partner,
     wanted: Wanted,
@@ -51,9 +50,9 @@ def worth(
 
     `credential`: how its hash begins; None: all that are unknown or were not valid. Raises as redriving.redrive does.
     """
-    events, problems = _reread(root, _given_to(catalog, wanted.source, partner), wanted, how, now)
-    events = _of_credential(root, events, credential)
-    house, more = Warehouse(root, only=["rollups"]), Meters()
+    events, problems = _reread(lake, _given_to(catalog, wanted.source, partner), wanted, how, now)
+    events = _of_credential(lake, events, credential)
+    house, more = Warehouse(lake, only=["rollups"]), Meters()
     numbered = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
     more.con.register("rollups", engine.run(duck.connect(), "fold", engine.EVER, events=numbered))
     months: dict[str, list[Extra]] = {}
@@ -71,28 +70,28 @@ def _given_to(catalog: Catalog, source_id: str, partner: Partner) -> Catalog:
 
 
 def _reread(
-    root: Path, catalog: Catalog, wanted: Wanted, how: How, now: Callable[[], datetime]
+    lake: Lake, catalog: Catalog, wanted: Wanted, how: How, now: Callable[[], datetime]
 ) -> tuple[pa.Table, list[str]]:
     """The events that entries of unknown credentials would be, and what is to be said of the others."""
     kept, problems = [FRESH_EVENTS.empty_table()], []
     for reason in _REASONS:
         taken: list[pa.Table] = []
         done = redrive.redrive(
-            root, catalog, wanted._replace(reason=reason.value), how, now=now, dry_run=True, counted=taken.append
+            lake, catalog, wanted._replace(reason=reason.value), how, now=now, dry_run=True, counted=taken.append
         )
         kept += taken
         problems += done.problems
     return pa.concat_tables(kept).unify_dictionaries(), problems
 
 
-def _of_credential(root: Path, events: pa.Table, credential: str | None) -> pa.Table:
+def _of_credential(lake: Lake, events: pa.Table, credential: str | None) -> pa.Table:
     if credential is None:
         return events
     kind, used = (events[name].cast(pa.string()).combine_chunks() for name in ("credential_kind", "credential"))
     coded = used.dictionary_encode()
     told = [_told(name) for name in coded.dictionary.to_pylist()]
     names = pc.binary_join_element_wise(kind, pa.array(told, pa.string()).take(coded.indices), " ")
-    hashes = lake.credential_hashes(root, names)
+    hashes = lake.credential_hashes(names)
     return events.filter(pc.starts_with(hashes, credential).fill_null(False))  # noqa: FBT003
 
 

@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -20,7 +19,7 @@ from aggregate.landing.known_topics import Topic, recognise
 from aggregate.landing.land import Land, Landed
 from aggregate.quota import limits
 from ingest.kafka.sending import produce
-from lake import tables as lake
+from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.halts import Halt, Halted
 from schemas.kafka.partitions import partitions_of_keys
@@ -45,7 +44,7 @@ class LandWorker:
 
     def __init__(
         self,
-        root: Path,
+        lake: Lake,
         catalog: Catalog,
         topics: LandTopics,
         consumer: Consumer,
@@ -56,21 +55,21 @@ class LandWorker:
         commit_entries: int,
         commit_s: float,
     ) -> None:
-        lake.create(root)
-        recognise(root, topics.events)
-        recognise(root, topics.dead)
-        self._root = root
+        lake.create()
+        recognise(lake, topics.events)
+        recognise(lake, topics.dead)
+        self._lake = lake
         self._topics = topics
         self._producer = producer
         self._log = log
-        self._totals = Totals(catalog, limits.since(root, catalog, now=now()))
+        self._totals = Totals(catalog, limits.since(lake, catalog, now=now()))
         self._unknown = UnknownCredentials()
         self._undelivered: list[str] = []
         self._shown: set[Partition] = set()  # partitions whose lag is in the metrics
         names = [topics.events.topic, topics.dead.topic]
         self._kafka = KafkaLog(consumer, names, poll_s=min(0.2, commit_s), on_halt=self._halted)
         self._land = Land(
-            root, self._kafka, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries, commit_s=commit_s, on_assigned=self._assigned
+            lake, self._kafka, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries, commit_s=commit_s, on_assigned=self._assigned
         )  # fmt: skip
 
     def step(self) -> Landed | None:
@@ -111,7 +110,7 @@ class LandWorker:
                 )
         events = [p.number for p in partitions if p.source == self._topics.events.topic]
         if events:
-            self._publish(self._totals.reload(self._root, events))
+            self._publish(self._totals.reload(self._lake, events))
         names = ", ".join(p.file for p in partitions)
         self._log.info("assigned %s", names, extra={"fields": {"partitions": len(partitions)}})
 

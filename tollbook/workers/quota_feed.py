@@ -7,7 +7,6 @@ between, is in the lake: the next owner of the partition publishes it.
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ from billing.rating.periods import Period
 from billing.usage import quota_statement
 from billing.usage.quota_statement import Counted
 from billing.usage.warehouse import Meters, Warehouse
+from lake.lake import Lake
 from schemas.catalog.records import Catalog, Filter
 from schemas.kafka.totals import Total
 from schemas.money import EXACT
@@ -46,14 +46,14 @@ class Totals:
         self._sums: dict[_Key, _Sum] = {}
         self._folds = Meters()
 
-    def reload(self, root: Path, partitions: Collection[int]) -> list[Total]:
+    def reload(self, lake: Lake, partitions: Collection[int]) -> list[Total]:
         """Forget these partitions, and sum them up from the lake. All their totals.
 
         Among them are those of nothing, where a partner has used something and its quota counts none of it: with the catalog of
         before it may have counted, and what was told of that must not stay.
         """
         self._sums = {key: total for key, total in self._sums.items() if key.events_partition not in partitions}
-        house = Warehouse(root, only=["events", "rollups"])
+        house = Warehouse(lake, only=["events", "rollups"])
         rows = [row for row in self._counted(house) if row.events_partition in partitions]
         changed = self._add([*rows, *(row for row in self._nothing(house) if row.events_partition in partitions)])
         return [self._total(key, house.versions["events"]) for key in changed]

@@ -17,6 +17,7 @@ from billing.invoicing.unbilled import Unbilled
 from billing.invoicing.unbilled import unbilled as unbilled_usage
 from billing.rating.periods import month
 from billing.usage.warehouse import Warehouse
+from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.money import plain
 from tollbook.cli.errors import REFUSED, UNBILLED, WrongUse
@@ -289,7 +290,7 @@ def _named_blocked(made: Close) -> int:
     return UNBILLED if made.blocked else 0
 
 
-def _explained(lake: Path, *, json: bool) -> int:
+def _explained(lake: Lake, *, json: bool) -> int:
     """What the rules of today would have billed for invoices of earlier rules. Nothing is changed by it."""
     found = issuing.explained(lake)
     if json:
@@ -308,7 +309,7 @@ def _explained(lake: Path, *, json: bool) -> int:
 
 
 def closed(
-    lake: Path, book: Catalog, period: str, legal_entity: str, *, now: datetime, accept_refused: str | None = None
+    lake: Lake, book: Catalog, period: str, legal_entity: str, *, now: datetime, accept_refused: str | None = None
 ) -> Close:
     """Settle, so that no identity is billed twice; then close with the proof of the books as the condition.
 
@@ -330,7 +331,7 @@ def entity(book: Catalog, named: str | None) -> str:
     return _one_of(ids, named, "the catalog has the legal entities")
 
 
-def _only_close(lake: Path, period: str, legal_entity: str | None) -> Close:
+def _only_close(lake: Lake, period: str, legal_entity: str | None) -> Close:
     month(period, "UTC")  # raises BadPeriod
     entities = sorted({c.legal_entity for c in closing.all_closes(lake) if c.period == period})
     if not entities:

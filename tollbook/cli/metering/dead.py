@@ -18,6 +18,7 @@ from billing.invoicing.render.cells import text_cell
 from billing.usage import refused
 from billing.usage.refused import Group
 from billing.usage.warehouse import Warehouse
+from lake.lake import Lake
 from schemas.reasons import REMEDY, Reason
 from tollbook.cli import extras
 from tollbook.cli.errors import REFUSED, WrongUse
@@ -274,7 +275,7 @@ class _Found(NamedTuple):
 
 
 def _worth(
-    lake: Path,
+    lake: Lake,
     catalog: Path,
     partner_id: str,
     wanted: Wanted,
@@ -290,7 +291,7 @@ def _worth(
     return worth_of(lake, book, partner, wanted, how, credential=credential, now=now)
 
 
-def _letters(lake: Path, asked: Mapping[str, Any]) -> _Found:
+def _letters(lake: Lake, asked: Mapping[str, Any]) -> _Found:
     """What is asked for: letters with their text and the name of their file."""
     for attempt in again():
         with attempt:

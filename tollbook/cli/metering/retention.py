@@ -6,7 +6,6 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from aggregate.retention import Erased, Rule, erase
-from lake import tables as lakes
 from tollbook.cli import progress
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import sentence, show_json
@@ -39,7 +38,7 @@ def retention(
 
     Example: tollbook retention --lake demo/lake --days 90 --dry-run
     """
-    lakes.check(lake)
+    lake.check()
     rule = Rule(days, the_time(now))
     with (
         run.alone(lake, ".retention.lock", "another erasure"),

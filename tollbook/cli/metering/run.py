@@ -14,7 +14,7 @@ from billing.rating.drafts import in_unit
 from billing.rating.periods import month
 from billing.usage.warehouse import Span, Warehouse
 from ingest.files.block_reader import BLOCK_BYTES
-from lake.tables import check as check_lake
+from lake.lake import Lake
 from schemas.catalog import checks
 from schemas.catalog.json_schema import catalog_schema_text
 from schemas.catalog.records import Catalog, Partner
@@ -161,7 +161,7 @@ def _complain_of_pause(report: embedded.Report) -> None:
         complain(run_screens.paused(report.paused))
 
 
-def _follow(lake: Path, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
+def _follow(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
     """Follow until SIGTERM; what each look found is shown at once."""
 
     def tell(look: embedded.Report) -> None:
@@ -256,7 +256,7 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
 
     Example: tollbook verify --lake demo/lake
     """
-    check_lake(lake)  # what is no lake has no books that could be wrong
+    lake.check()  # what is no lake has no books that could be wrong
     proof = prove(lake)
     if json:
         show_json(
