@@ -420,13 +420,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from billing.invoicing import closing, issuing
+from lake.lake import Lake
 from lake.tables import Fenced, LakeError
-root = Path(sys.argv[1])
-made = closing.newest_close(root, "2026-10", sys.argv[2])
+lake = Lake(Path(sys.argv[1]))
+made = closing.newest_close(lake, "2026-10", sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    print(issuing.issue(root, made, now=datetime(2026, 11, 5, tzinfo=UTC)).new)
+    print(issuing.issue(lake, made, now=datetime(2026, 11, 5, tzinfo=UTC)).new)
 except Fenced:
     print(-1)
 """

@@ -9,7 +9,6 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
-from lake.lake import Lake
 from lake.tables import LakeError, local
 from schemas.zones import in_utc
 from tollbook.cli.errors import WrongUse
@@ -30,16 +29,6 @@ def folder_path(_: object, given: Sequence[Token]) -> Path:
     return Path(text)
 
 
-def lake_folder(kind: object, given: Sequence[Token]) -> Lake:
-    """The lake in a folder as it was typed."""
-    return Lake(folder_path(kind, given))
-
-
-def plain_lake(_: object, lake: Lake) -> None:
-    """As `plain_path`, of the lake's folder."""
-    plain_path(_, lake.root)
-
-
 def plain_path(_: object, path: Path) -> None:
     """delta-rs takes a path for a URI: it would make a lake in one folder and look for it in another."""
     if found := _ESCAPE.search(str(path.absolute())):
@@ -50,9 +39,9 @@ def plain_path(_: object, path: Path) -> None:
 
 CATALOG_VARIABLE = "TOLLBOOK_CATALOG"
 LakeOption = Annotated[
-    Lake,
+    Path,
     Parameter(
-        "--lake", env_var="TOLLBOOK_LAKE", converter=lake_folder, validator=plain_lake, help="Folder of the lake."
+        "--lake", env_var="TOLLBOOK_LAKE", converter=folder_path, validator=plain_path, help="Folder of the lake."
     ),
 ]
 CatalogOption = Annotated[

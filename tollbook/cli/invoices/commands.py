@@ -112,7 +112,9 @@ def close(
     Example: tollbook invoice close --catalog examples/catalog --lake demo/lake --period 2026-10
     """
     book = catalogs.load(catalog)
-    made = closed(lake, book, period, entity(book, legal_entity), now=the_time(now), accept_refused=accept_refused)
+    made = closed(
+        Lake(lake), book, period, entity(book, legal_entity), now=the_time(now), accept_refused=accept_refused
+    )
     if json:
         content = made.content
         show_json(
@@ -145,8 +147,9 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
 
     Example: tollbook invoice rate --catalog examples/catalog --lake demo/lake --period 2026-10
     """
+    opened = Lake(lake)
     book = catalogs.load(catalog)
-    outcome = closing.bills_of(Warehouse(lake), book, book.payers(), period, lake)
+    outcome = closing.bills_of(Warehouse(opened), book, book.payers(), period, opened)
     drafts, problems = outcome.drafts, [problem for found in outcome.blocked.values() for problem in found]
     if json:
         show_json(
@@ -184,14 +187,15 @@ def issue(
 
     Example: tollbook invoice issue --lake demo/lake --period 2026-10
     """
+    opened = Lake(lake)
     moment = the_time(now)
     if catalog is not None:
         book = catalogs.load(catalog)
-        made = closed(lake, book, period, entity(book, legal_entity), now=moment, accept_refused=accept_refused)
+        made = closed(opened, book, period, entity(book, legal_entity), now=moment, accept_refused=accept_refused)
     else:
-        made = _only_close(lake, period, legal_entity)
+        made = _only_close(opened, period, legal_entity)
     with counter("invoices", quiet=json) as progress:
-        report = issuing.issue(lake, made, now=moment, progress=progress)
+        report = issuing.issue(opened, made, now=moment, progress=progress)
     if json:
         show_json(
             {
@@ -215,11 +219,12 @@ def show(
 
     Example: tollbook invoice show TW-2026-000001 --lake demo/lake
     """
-    there = issuing.listed(lake)
+    opened = Lake(lake)
+    there = issuing.listed(opened)
     found = [i for i in there if i.number == number]
     if not found:
         known = shortened(", ".join(i.number for i in there)) or "none"
-        raise WrongUse(f"no invoice {number!r} in {lake}; there are: {known}")
+        raise WrongUse(f"no invoice {number!r} in {opened}; there are: {known}")
     if json:
         show_json(found[0].document)
     else:
@@ -237,12 +242,13 @@ def verify(
 
     Example: tollbook invoice verify --lake demo/lake
     """
+    opened = Lake(lake)
     if explain:
-        return _explained(lake, json=json)
+        return _explained(opened, json=json)
     with counter("invoices", quiet=json) as progress:
-        checked = issuing.verify(lake, progress)
-    late = issuing.late_usage(lake)
-    left = unbilled_usage(lake, None if catalog is None else catalogs.load(catalog))
+        checked = issuing.verify(opened, progress)
+    late = issuing.late_usage(opened)
+    left = unbilled_usage(opened, None if catalog is None else catalogs.load(catalog))
     problems = [p for c in checked for p in c.problems]
     if json:
         invoices = [c._asdict() for c in checked]
@@ -266,7 +272,7 @@ def unbilled(*, lake: LakeOption, catalog: NewestCatalogOption = None, json: Jso
 
     Example: tollbook invoice unbilled --catalog examples/catalog --lake demo/lake
     """
-    left = unbilled_usage(lake, None if catalog is None else catalogs.load(catalog))
+    left = unbilled_usage(Lake(lake), None if catalog is None else catalogs.load(catalog))
     if json:
         show_json({"unbilled": list(map(_unbilled_row, left))})
     else:

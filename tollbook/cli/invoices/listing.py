@@ -8,6 +8,7 @@ from billing.invoicing import issuing
 from billing.invoicing.document import money
 from billing.invoicing.issuing import Issued
 from billing.rating.periods import month
+from lake.lake import Lake
 from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import JsonOption, LakeOption
 from tollbook.cli.terminal import out, sentence, show_json, table
@@ -26,7 +27,7 @@ def list_(
     """
     if period is not None:
         month(period, "UTC")  # raises BadPeriod
-    found = [each for each in issuing.listed(lake, period) if partner in {None, each.partner_id}]
+    found = [each for each in issuing.listed(Lake(lake), period) if partner in {None, each.partner_id}]
     if json:
         show_json([_row(each) for each in found])
         return 0

@@ -16,6 +16,7 @@ from ingest.attribution.catalog_rules import max_refused_percent
 from ingest.files.fingerprint import HEAD_BYTES, KnownFile
 from ingest.files.watcher import FileWatcher
 from ingest.kafka.worker import Route, Worker
+from lake.lake import Lake
 from schemas.kafka import topics
 from tollbook.cli import progress
 from tollbook.cli.errors import REFUSED, WrongUse
@@ -342,7 +343,7 @@ def land(
         logger=log,
     )
     worker = LandWorker(
-        lake, book, LandTopics(_topic(events), _topic(dead), totals.name, totals.partitions), consumer,
+        Lake(lake), book, LandTopics(_topic(events), _topic(dead), totals.name, totals.partitions), consumer,
         Producer(kafka.producer_options(linger_ms=5), logger=log), log, now=the_clock(None), commit_entries=commit_entries, commit_s=commit_s,
     )  # fmt: skip
     return land_worker.run(worker, log, loop.Options(metrics=metrics, watchdog_s=watchdog_s))

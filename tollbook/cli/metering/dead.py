@@ -136,18 +136,19 @@ def dead_list(
 
     Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
     """
+    opened = Lake(lake)
     _check_reason(reason)
     if credential is not None and not credential.isalnum():
         raise WrongUse(f"{credential!r} names no refused credential; `tollbook dead list` shows their names")
     asked = {"reason": reason, "source": source, "since": _utc(since), "until": _utc(until), "credential": credential}
-    found = _letters(lake, {**asked, "letter": None, "limit": limit})
+    found = _letters(opened, {**asked, "letter": None, "limit": limit})
     sums, rows = found.sums, found.rows
     worth = None
     if as_partner is not None:
         if catalog is None or format is None or source is None:
             raise WrongUse("--as reads lines again and rates them: give --catalog, --format and --source, too")
         wanted = Wanted(source, None, _utc(since), _utc(until))
-        worth = _worth(lake, catalog, as_partner, wanted, redriving.How(format), credential, the_clock(now))
+        worth = _worth(opened, catalog, as_partner, wanted, redriving.How(format), credential, the_clock(now))
     if json:
         by_credential = [{**group.row(), "detail": found.named.get(group)} for group in found.groups]
         shown_worth = {} if worth is None else {"worth": dead_screens.worth_row(worth)}
@@ -177,6 +178,7 @@ def dead_show(
 
     Example: tollbook dead show 5a0c41d2e8f7 --lake demo/lake
     """
+    opened = Lake(lake)
     if len(letter) < _LETTER_DIGITS_MIN or not letter.isalnum():
         raise WrongUse(
             f"{letter!r} names no entry; `tollbook dead list` shows their names, of which {_LETTER_DIGITS_MIN} digits will do"
@@ -190,9 +192,9 @@ def dead_show(
         "letter": letter,
         "limit": 2,
     }
-    rows = _letters(lake, asked).rows
+    rows = _letters(opened, asked).rows
     if not rows:
-        raise WrongUse(f"no entry {letter!r} in {lake}; `tollbook dead list` shows their names")
+        raise WrongUse(f"no entry {letter!r} in {opened}; `tollbook dead list` shows their names")
     if len(rows) > 1:
         raise WrongUse(
             f"several entries begin with {letter!r}: {rows[0]['letter']}, {rows[1]['letter']}; give more digits"
@@ -239,7 +241,7 @@ def redrive(
     source_name(source)
     _check_reason(reason)
     report = redriving.redrive(
-        lake,
+        Lake(lake),
         catalogs.load(catalog),
         Wanted(source, reason, _utc(since), _utc(until)),
         redriving.How(format, _utc(received), final),

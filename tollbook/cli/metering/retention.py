@@ -6,6 +6,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from aggregate.retention import Erased, Rule, erase
+from lake.lake import Lake
 from tollbook.cli import progress
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import sentence, show_json
@@ -38,13 +39,14 @@ def retention(
 
     Example: tollbook retention --lake demo/lake --days 90 --dry-run
     """
-    lake.check()
+    opened = Lake(lake)
+    opened.check()
     rule = Rule(days, the_time(now))
     with (
-        run.alone(lake, ".retention.lock", "another erasure"),
+        run.alone(opened, ".retention.lock", "another erasure"),
         progress.bar("retention", quiet=json) as move,
     ):
-        done = erase(lake, rule, dry_run=dry_run, progress=lambda at: move(run.Progress(*at)))
+        done = erase(opened, rule, dry_run=dry_run, progress=lambda at: move(run.Progress(*at)))
     if json:
         show_json({"dry_run": dry_run, "days": days, "before": rule.before, **done._asdict()})
     else:

@@ -129,6 +129,7 @@ def run(
 
     Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
     """
+    opened = Lake(lake)
     source_name(source)
     book = catalogs.load(catalog)
     if follow:
@@ -137,12 +138,12 @@ def run(
                 "--follow and --final contradict each other: the rest of an unfinished line is waited for, or it is not"
             )
         return _follow(
-            lake, book, files, json=json, format_name=format, source=source, look_s=look_s, now=the_clock(now), accept_form_errors=accept_form_errors,
+            opened, book, files, json=json, format_name=format, source=source, look_s=look_s, now=the_clock(now), accept_form_errors=accept_form_errors,
             received_at=None if received is None else utc(received), commit_entries=commit_entries, block_bytes=block_bytes,
         )  # fmt: skip
     with progress.bar(source, quiet=json) as move:
         report = embedded.run(
-            lake, book, embedded.found_files(files), format_name=format, source=source, now=the_clock(now),
+            opened, book, embedded.found_files(files), format_name=format, source=source, now=the_clock(now),
             received_at=None if received is None else utc(received), final=final, accept_form_errors=accept_form_errors,
             commit_entries=commit_entries, block_bytes=block_bytes, progress=move,
         )  # fmt: skip
@@ -198,7 +199,7 @@ def usage(
     """
     book = catalogs.load(catalog)
     who = None if partner is None else _partner(book, partner)
-    house = Warehouse(lake, only=["rollups"])
+    house = Warehouse(Lake(lake), only=["rollups"])
     sums = month_sums.of_month(house, book, book.partners if who is None else [who], period)
     rows = [] if who is None else _by_day_and_route(house, book, who, period)
     if json:
@@ -237,7 +238,7 @@ def outside(
     """
     who = _partner(catalogs.load(catalog), partner)
     start, end = month(period, who.time_zone)
-    found = Warehouse(lake, only=["events"]).query("outside", {"partner_id": who.id, "start": start, "end": end})
+    found = Warehouse(Lake(lake), only=["events"]).query("outside", {"partner_id": who.id, "start": start, "end": end})
     rows = found.to_pylist()
     if json:
         show_json(rows)
@@ -256,8 +257,9 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
 
     Example: tollbook verify --lake demo/lake
     """
-    lake.check()  # what is no lake has no books that could be wrong
-    proof = prove(lake)
+    opened = Lake(lake)
+    opened.check()  # what is no lake has no books that could be wrong
+    proof = prove(opened)
     if json:
         show_json(
             {

@@ -7,6 +7,7 @@ from cyclopts import Parameter, validators
 
 from aggregate.landing import settlement
 from aggregate.landing.settlement import Settled
+from lake.lake import Lake
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, folder_path, the_clock
 from tollbook.cli.terminal import sentence, show_json
 
@@ -42,7 +43,7 @@ def settle(
 
     Example: tollbook settle --lake demo/lake
     """
-    done = settlement.settle(lake, now=the_clock(now), bucket_rows=bucket_rows, folder=folder)
+    done = settlement.settle(Lake(lake), now=the_clock(now), bucket_rows=bucket_rows, folder=folder)
     if json:
         show_json(done._asdict())
     else:
