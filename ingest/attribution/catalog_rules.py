@@ -96,10 +96,10 @@ def limits_us(catalog: Catalog, source: str) -> tuple[int, int]:
 
 def time_limits(catalog: Catalog, source: str) -> TimeLimits:
     """The limits of a source, or the defaults. They are the same for files, Kafka and HTTP."""
-    said = _source(catalog, source)
+    own = _source(catalog, source)
     return TimeLimits(
-        MAX_AGE_DAYS if said.max_age_days is None else said.max_age_days,
-        MAX_FUTURE_MINUTES if said.max_future_minutes is None else said.max_future_minutes,
+        MAX_AGE_DAYS if own.max_age_days is None else own.max_age_days,
+        MAX_FUTURE_MINUTES if own.max_future_minutes is None else own.max_future_minutes,
     )
 
 

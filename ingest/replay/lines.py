@@ -31,7 +31,7 @@ class ReplayedLines(NamedTuple):
     """Lines by position; positions whose line needs the missing log; positions where the log has another line now."""
 
     parts: list[LinesOfLayout]
-    away: pa.Array
+    needs_log: pa.Array
     changed: pa.Array
 
 

@@ -116,8 +116,8 @@ def _other(letters: pa.Table, again: ReplayedRecords) -> npt.NDArray[np.int64]:
     found = np.isin(now, sought)
     of_letter, at = np.searchsorted(sought, now[found]), again.at[found]
     known = _hashes(again.framed, at)
-    told = letters["raw_sha256"].take(pa.array(of_letter)).to_pylist()
-    is_other = [sha not in known[position] for sha, position in zip(told, at.tolist(), strict=True)]
+    expected = letters["raw_sha256"].take(pa.array(of_letter)).to_pylist()
+    is_other = [sha not in known[position] for sha, position in zip(expected, at.tolist(), strict=True)]
     offsets: npt.NDArray[np.int64] = letters["position"].to_numpy()[of_letter[is_other]]
     return offsets
 

@@ -44,7 +44,7 @@ class FileReader:
         for erased_by, mine in _by_erasure(letters):
             text = f"their text was erased ({erased_by}) and " if erased_by else ""
             away = f"{file}: {text}the log is not at hand; name it at the end of the command"
-            self._turn.leave(at_positions(mine, again.away), away)
+            self._turn.leave(at_positions(mine, again.needs_log), away)
         changed = f"{file}: the lines that stand there now are others; bring back the log as it was read"
         self._turn.leave(at_positions(letters, again.changed), changed)
         for part in again.parts:
