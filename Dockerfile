@@ -1,5 +1,5 @@
 # The image of every Tollbook process: `docker compose build`, or `docker build -t tollbook .`
-# First stage: an environment of hashed packages, and Tollbook in it. Nothing is compiled, nothing unpinned is fetched.
+# First stage: an environment of hashed packages with Tollbook in it. Nothing is compiled, and nothing unpinned is fetched.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 COPY deploy/requirements.lock ./
@@ -17,7 +17,7 @@ COPY tollbook tollbook
 COPY examples examples
 RUN pip --python /opt/tollbook/bin/python install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation .
 
-# Second stage: that environment, a folder for the lake, and a user who owns nothing else.
+# Second stage: that environment, a folder for the lake, and a user that owns nothing else.
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/tollbook /opt/tollbook
 RUN mkdir /lake && chown 10001:10001 /lake
@@ -25,7 +25,7 @@ ENV PATH=/opt/tollbook/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 NU
 USER 10001:10001
 WORKDIR /tmp
 EXPOSE 8080 9464
-# For workers that were started with --metrics 0.0.0.0:9464; commands that end by themselves are over before it matters.
+# The check is for workers started with --metrics 0.0.0.0:9464. Commands that end by themselves end before the first check fails.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9464/healthz', timeout=4)"]
 ENTRYPOINT ["tollbook"]

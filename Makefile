@@ -1,9 +1,9 @@
-# The two commands: make demo, make test. Both set up .venv from the lock on first use and start at once afterwards.
+# The two main targets are make demo and make test. Both set up .venv from the lock on first use.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# A run of the tests starts hundreds of processes: what one has compiled is kept for the next, whatever is usual here.
+# The tests start hundreds of processes. Each uses the bytecode that an earlier one compiled, whatever the environment sets.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo demo-kafka test check faults bench lock clean help
@@ -14,17 +14,18 @@ help:
 	@echo "make test    all tests"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
-	@echo "make bench   benchmarks side by side, half an hour; writes land.md, ingest.md, http.md, kafka.md, alerts.md, catalog.md and billing.md in docs/results"
-	@echo "make lock    resolve the lock anew"
+	@echo "make bench   run the benchmarks, half an hour; writes docs/results"
+	@echo "make lock    resolve the locks of dependencies again"
+	@echo "make clean   delete the environment and the demonstrations"
 
 demo: $(READY)
 	@$(BIN)/tollbook demo
 
-# A broker for it: at KAFKA_BOOTSTRAP_SERVERS, or one of the tests' own, which needs Java 17 and Maven. REQUESTS=2000000: the whole month.
+# Uses the broker at KAFKA_BOOTSTRAP_SERVERS, or starts one, which needs Java 17 and Maven. REQUESTS=2000000 sends the whole month.
 demo-kafka: $(READY)
 	@$(BIN)/python -m tests.kafka $(BIN)/tollbook demo --folder demo-kafka --requests $(or $(REQUESTS),200000)
 
-# In several processes, each with a broker of its own (tests/conftest.py says how many); a test that waits does not keep the others waiting.
+# Runs in several processes, each with a broker of its own (tests/conftest.py says how many), so that a test that waits does not delay the others.
 test: $(READY)
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
@@ -49,8 +50,8 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.catalog
 	@$(BIN)/python -m benchmarks.billing
 
-# Hashes of everything that is installed: the same set on every machine. Our own packages are linked, not copied. Compiled by all
-# cores at the end (a package may hold files that are not for this Python), and with them the one loop that takes its time.
+# Installs by hash, so that every machine has the same packages. Our own packages are linked, not copied. Bytecode is compiled by all
+# cores at the end (a package may hold files that are not for this Python), together with the slowest kernel.
 $(READY): requirements.lock pyproject.toml
 	@echo "Setting up .venv (once) …"
 	@$(PYTHON) -c 'import sys; sys.exit("Tollbook needs Python 3.11 or newer; run: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
@@ -60,7 +61,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib & $(BIN)/python -c 'from ingest.decode.pipeline import prepare; prepare("kong")' && wait
 	@touch $(READY)
 
-# The second lock is the image's: what runs, and what builds our own package, in the versions of the first.
+# The second lock is for the image: the runtime packages and those that build our package, in the versions of the first.
 lock: $(READY)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -1,6 +1,6 @@
-"""Forgetting: what commits to an erasable table have replaced is deleted, and with it the log by which it could be found.
+"""Expire: deletes the files that commits to an erasable table have replaced, and the part of the log that names them.
 
-No other table forgets anything: closes rest on their old versions.
+No other table expires: closes rest on old versions.
 """
 
 from collections.abc import Sequence

@@ -685,7 +685,7 @@ def test_an_envelope_is_known_by_how_its_line_begins() -> None:
     assert same(pair("aws_apigw"), raw).events["event_id"].to_pylist() == ["outer", "outer", "x-1", "x-1"]
 
 
-def test_an_envelope_of_several_has_no_twin() -> None:
+def test_an_envelope_of_several_shares_no_template() -> None:
     """Its first entry is all that a line of that kind could have: same time, a derived id."""
     plain = {name: value for name, value in APIGW.items() if not name.endswith("equestId")}
     inside = {"message": line(plain).decode()}

@@ -1,4 +1,4 @@
-"""Receipts of HTTP requests: each event is accepted or refused once, told by its place, and only accepted lines are sent on."""
+"""Verdicts on HTTP requests: each event is accepted or refused once, told by its place, and only accepted lines are sent on."""
 
 import json
 from typing import Any

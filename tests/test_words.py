@@ -1,0 +1,101 @@
+"""Words that are not used any more: private words have given way to the usual terms, and do not come back.
+
+A word is looked for in names, comments, docstrings, messages, statements and pages. Where one is a public name, or stands in what
+is frozen, `ALLOWED` says so with the reason. A word enters the list when its last use is gone.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# The word as a pattern, and what is written instead.
+GONE = {
+    r"twins?": "lines of one template, template cache",
+    r"kin": "related records",
+    r"receipts": "results of a batch",
+    r"unfolding": "expansion of aliases",
+    r"forgetting": "expire",
+    r"from ever to ever": "for all time",
+}
+# In docs/, README.md, examples/ and deploy/ more words are gone than in the code.
+GONE_FROM_PAGES = {
+    r"doors?": "credential type, way in, HTTP server",
+    r"strangers?": "unknown partner, unknown caller",
+    r"mend(s|ed|ing)?": "fix",
+    r"struck out": "redacted",
+    r"followers": "derived tables",
+    r"embedded run": "local run",
+    r"heard": "received, read",
+    r"dear": "expensive",
+    r"recalls?": "refetch, replay",
+}
+SUFFIXES = {".py", ".sql", ".md", ".yml", ".yaml", ".toml", ".ipynb", ".typ"}
+PAGES = ("docs/", "README.md", "examples/", "deploy/", "docker-compose.yml", "Dockerfile", "Makefile", "pyproject.toml")
+# A path, or the beginning of one, and why a word may stand there.
+FROZEN = {
+    "CHANGELOG.md": "what was released is told in the words of then",
+    "docs/results/": "measurements are not written anew",
+    "billing/invoicing/rules1/": "frozen code: invoices of rules 1 are proved by it",
+    "tests/billing/lakes_kept/": "a lake of rules 1",
+    "tests/test_words.py": "the list itself",
+}
+ALLOWED: dict[tuple[str, str], str] = {}  # (path, pattern) → the public name that it is
+
+
+def files() -> list[Path]:
+    """The texts that git knows, without what is frozen."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    return [
+        ROOT / name
+        for name in listed
+        if (Path(name).suffix in SUFFIXES or name in PAGES)
+        and not name.startswith(tuple(FROZEN))
+        and (ROOT / name).is_file()
+    ]
+
+
+def uses(pattern: str, text: str) -> list[int]:
+    """The lines that hold a word: by itself in any case, between underscores, or as a part of the name of a class."""
+    word = pattern.replace(" ", r"\s+(?:#\s+|--\s+)?")
+    capital = word[0].upper() + word[1:]
+    found = re.compile(
+        rf"(?<![A-Za-z])(?i:{word})(?![A-Za-z])|(?<=[a-z]){capital}(?![a-z])|(?<![A-Za-z]){capital}(?=[A-Z][a-z])"
+    )
+    return [text.count("\n", 0, m.start()) + 1 for m in found.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        pytest.param("one\ntwo twins", [2], id="a word"),
+        pytest.param("Twins are read once.", [1], id="at the start of a sentence"),
+        pytest.param("WITH_TWINS = 1", [1], id="in a constant"),
+        pytest.param("class TwinCache:", [1], id="in the name of a class"),
+        pytest.param("class LineTwins:", [1], id="behind another word of it"),
+        pytest.param("twinset, entwined", [], id="another word"),
+    ],
+)
+def test_words_are_found_in_names_and_sentences(text: str, lines: list[int]) -> None:
+    """A word that hides in a name would come back."""
+    assert uses("twins?", text) == lines
+
+
+@pytest.mark.parametrize("pattern", [*GONE, *GONE_FROM_PAGES])
+def test_a_word_that_is_gone_stays_away(pattern: str) -> None:
+    """Who reads for the first time knows the usual word, and no other."""
+    instead = GONE.get(pattern) or GONE_FROM_PAGES[pattern]
+    everywhere = pattern in GONE
+    found = [
+        f"{name}:{line}"
+        for path in files()
+        if everywhere or str(path.relative_to(ROOT)).startswith(PAGES)
+        for name in [str(path.relative_to(ROOT))]
+        if (name, pattern) not in ALLOWED
+        for line in uses(pattern, path.read_text())
+    ]
+    assert not found, f"instead of {pattern!r} write: {instead}; {', '.join(found[:20])}"
