@@ -85,7 +85,7 @@ def layout_of(format_name: str, partner_field: str | None = None) -> FieldLayout
         if own in roles or any(_leads(own, path) or _leads(path, own) for path in [*members, *roles]):
             return None
         members[own] = None
-    return _shape(
+    return _layout(
         [*members, *roles],
         {path: _ROLES[role] for path, role in roles.items()},
         lists,
@@ -109,24 +109,26 @@ def _leads(path: _Path, to: _Path) -> bool:
 
 def _members(statement: str, wanted: Collection[_Path]) -> dict[_Path, None]:
     """The members of the `from_json` that has most of the `wanted` paths; objects are represented by their members."""
-    shapes = re.findall(r"from_json\((?:line|record), '(\{.*?\})'\)", statement, re.DOTALL)
-    read = [dict.fromkeys(_leaves(json.loads(shape), (), wanted)) for shape in shapes]
+    structures = re.findall(r"from_json\((?:line|record), '(\{.*?\})'\)", statement, re.DOTALL)
+    read = [dict.fromkeys(_leaves(json.loads(structure), (), wanted)) for structure in structures]
     return max(read, key=lambda members: sum(path in members for path in wanted))
 
 
-def _leaves(shape: Any, path: _Path, wanted: Collection[_Path]) -> Iterator[_Path]:
+def _leaves(structure: Any, path: _Path, wanted: Collection[_Path]) -> Iterator[_Path]:
     """The members that are not objects. A list is a leaf unless a wanted path leads into it."""
     holds_wanted = any(_leads(path, other) for other in wanted)
-    if isinstance(shape, list) and holds_wanted:
-        (shape,) = shape
-    if isinstance(shape, dict):
-        for name, value in shape.items():
+    if isinstance(structure, list) and holds_wanted:
+        (structure,) = structure
+    if isinstance(structure, dict):
+        for name, value in structure.items():
             yield from _leaves(value, (*path, name), wanted)
     elif not holds_wanted:
         yield path
 
 
-def _shape(paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[_Path], *, strict: bool) -> FieldLayout:
+def _layout(
+    paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[_Path], *, strict: bool
+) -> FieldLayout:
     tree: dict[str, Any] = {}
     for path in paths:
         inside = tree

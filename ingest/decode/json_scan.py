@@ -44,26 +44,26 @@ def empty_table(entries: int, key_bytes: int) -> TemplateTable:
     )
 
 
-def load(shape: FieldLayout) -> None:
+def load(layout: FieldLayout) -> None:
     """Load the kernel, which takes half a second, before there are lines to scan."""
-    text, of_none = np.zeros(0, np.uint8), np.zeros(0, np.int64)
+    text, empty = np.zeros(0, np.uint8), np.zeros(0, np.int64)
     text.flags.writeable = False
     scan(
         text,
         np.zeros(1, np.int64),
         np.zeros(0, bool),
-        of_none.reshape(0, 2),
-        of_none,
-        of_none,
-        shape,
+        empty.reshape(0, 2),
+        empty,
+        empty,
+        layout,
         empty_table(1, WORD),
     )
 
 
-def load_in_background(shape: FieldLayout) -> None:
+def load_in_background(layout: FieldLayout) -> None:
     """Load the kernel in a thread, once per process. If it is not compiled yet, this takes some ten seconds."""
     if not _loading:
-        _loading.append(threading.Thread(target=load, args=(shape,), name="load"))
+        _loading.append(threading.Thread(target=load, args=(layout,), name="load"))
         _loading[0].start()
 
 
@@ -74,8 +74,8 @@ def scan(
     spans: npt.NDArray[np.int64],
     context: npt.NDArray[np.int64],
     eras: npt.NDArray[np.int64],
-    shape: FieldLayout,
-    known: TemplateTable,
+    layout: FieldLayout,
+    table: TemplateTable,
 ) -> ScanResult:
     """Scan the lines text[offsets[i] : offsets[i + 1]] that are `usual`.
 
@@ -85,7 +85,7 @@ def scan(
     from kernels import json_scan  # noqa: PLC0415 takes half a second
 
     lines = len(offsets) - 1
-    found = ScanResult(
+    result = ScanResult(
         np.full(lines, -1, np.int32),
         np.zeros((lines, NUMBERS), np.int64),
         np.empty(offsets[-1] - offsets[0] + WORD, np.uint8),
@@ -94,19 +94,19 @@ def scan(
         np.zeros((lines, IDS_MAX), np.int32),
     )
     key = np.zeros(KEY_BYTES_MAX // 8, np.uint64)
-    room = ScanBuffers(key, key.view(np.uint8), np.zeros((STEPS_MAX + 1, STEP), np.int64))
-    json_scan.scan(text, offsets, usual, spans, context, eras, *shape, *known, *found, *room)
+    buffers = ScanBuffers(key, key.view(np.uint8), np.zeros((STEPS_MAX + 1, STEP), np.int64))
+    json_scan.scan(text, offsets, usual, spans, context, eras, *layout, *table, *result, *buffers)
     compiled.mark_loaded()
-    return found
+    return result
 
 
 def newlines(text: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.intp], bool]:
     """Offsets of all newlines, and whether all bytes are ASCII."""
     from kernels import newlines as kernel  # noqa: PLC0415 takes half a second
 
-    found = np.empty(len(text), np.intp)
-    lines, is_ascii = kernel.newlines(text, found)
-    return found[:lines], is_ascii
+    result = np.empty(len(text), np.intp)
+    lines, is_ascii = kernel.newlines(text, result)
+    return result[:lines], is_ascii
 
 
 def event_ids(

@@ -38,17 +38,17 @@ class _Object(list[tuple[str, Any]]):
 
 def problem(text: str) -> JsonProblem | None:
     """What is wrong with `text` as a usage event, or None. Positions are bytes from the start of the text."""
-    shape = _depth_and_fields(text)
-    if shape.depth > DEPTH_MAX:
-        return JsonProblem(Reason.TOO_DEEP, f"nested {shape.depth} deep, at most {DEPTH_MAX}")
+    nesting = _depth_and_fields(text)
+    if nesting.depth > DEPTH_MAX:
+        return JsonProblem(Reason.TOO_DEEP, f"nested {nesting.depth} deep, at most {DEPTH_MAX}")
     try:
         found = _DECODER.decode(text)
     except _NotStrict as exc:
         return exc.problem
     except json.JSONDecodeError as exc:
         return _not_json(text, exc)
-    if shape.fields > FIELDS_MAX:
-        return JsonProblem(Reason.TOO_MANY_FIELDS, f"{shape.fields} fields, at most {FIELDS_MAX}")
+    if nesting.fields > FIELDS_MAX:
+        return JsonProblem(Reason.TOO_MANY_FIELDS, f"{nesting.fields} fields, at most {FIELDS_MAX}")
     return _surrogate(found) or (_twice(found) if isinstance(found, _Object) else None)
 
 
