@@ -132,7 +132,7 @@ BYTES = b'"\\{}[],: 0a\x01\xe9\n'
 
 
 class Counting(Decoder):
-    """Counts the lines that the statement is given."""
+    """Counts the lines that the statement reads."""
 
     asked = 0
 
@@ -142,7 +142,7 @@ class Counting(Decoder):
 
 
 def pair(format_name: str, rules: SourceRules | None = None, owners: Attribution = OWNERS) -> tuple[Decoder, Counting]:
-    """The statement alone, and the one that asks it of some lines."""
+    """A decoder without templates, and one with templates that counts."""
     rules = rules or SourceRules("edge")
     alone = Decoder(format_name, rules, owners, templates_from=sys.maxsize)
     return alone, Counting(format_name, rules, owners, templates_from=0)
@@ -153,7 +153,7 @@ def some(chance: random.Random, usual: Any, odd: list[Any]) -> Any:
 
 
 def record(format_name: str, chance: random.Random, n: int) -> dict[str, Any]:
-    """Mostly like the others, in any member perhaps not."""
+    """A record that is mostly like the others, with random changes in any member."""
     time = some(chance, T0_MS + chance.randrange(-5_000, 5_000), TIMES)
     size, took = some(chance, chance.randrange(10_000), NUMBERS), some(chance, chance.randrange(900), NUMBERS)
     extra = {"note": some(chance, "n", EXTRA)} if chance.random() < 0.2 else {}
@@ -183,7 +183,7 @@ def record(format_name: str, chance: random.Random, n: int) -> dict[str, Any]:
 
 
 def text(format_name: str, chance: random.Random, n: int) -> bytes:
-    """A record, perhaps in another order, perhaps with a member twice, perhaps damaged."""
+    """A record as a line, sometimes in another order, with a duplicate member, or damaged."""
     made = record(format_name, chance, n)
     if chance.random() < 0.05:
         made = dict(chance.sample(list(made.items()), len(made)))
@@ -213,15 +213,15 @@ def same(decoders: tuple[Decoder, Decoder], raw: bytes, start: int = 0, limits: 
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Times as numbers: that of a refused line may be none that Python has."""
+    """Times as numbers: a refused line may have a time that Python cannot represent."""
     at = table.schema.get_field_index("occurred_at")
     return table.set_column(at, "occurred_at", table["occurred_at"].cast(pa.int64())).to_pylist()  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("seed", range(100 if LONG else 4))
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, seed: int) -> None:
-    """Several blocks, so that what was learnt from one is used in the next."""
+def test_any_lines_give_what_the_statement_gives(format_name: str, seed: int) -> None:
+    """Several blocks, so that templates of one block are used in the next."""
     chance = random.Random(seed)
     decoders = pair(format_name)
     for block in range(3):
@@ -231,7 +231,7 @@ def test_whatever_the_lines_they_are_read_as_by_the_statement(format_name: str, 
 
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES if LONG else [*FORMATS, "otlp"])
 def test_any_byte_of_a_line_is_another(format_name: str) -> None:
-    """The loop looks at eight at once: each stands once at every place of what it looks at, and behind a line that was good there."""
+    """The scan compares eight bytes at a time: every byte occurs at every offset, also after a line that matched."""
     decoders = pair(format_name)
     good = OWN[format_name] if format_name in OWN else LINES[format_name][0].rstrip("\n").encode() + b"\n"
     same(decoders, good * 3)
@@ -242,7 +242,7 @@ def test_any_byte_of_a_line_is_another(format_name: str) -> None:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_ids_of_any_length_that_hold_any_character(format_name: str) -> None:
-    """Also where the text ends with the line, and no eight bytes are left."""
+    """Also at the end of the text, where fewer than eight bytes are left."""
     member = "extendedRequestId" if format_name == "aws_apigw" else "request__id"
     own = ["i" * length for length in range(1, 131)]  # the first of a kind is good
     own += [
@@ -265,12 +265,12 @@ def own_lines(format_name: str) -> list[str]:
 
 
 def varying_names(format_name: str) -> set[str]:
-    """What its header says varies."""
+    """The varying members in the format's header."""
     return {path[-1] for path, _ in field_layout.header_paths(formats.statement(format_name), "Varying")}
 
 
 def leaves(made: Any, called: str = "") -> list[tuple[Any, Any, str]]:
-    """Each value that holds no other: what it lies in, its name or place there, and what it is called."""
+    """Each scalar: its container, its key there, and the name of its member."""
     found = []
     for name, value in list(made.items() if isinstance(made, dict) else enumerate(made)):
         own = called or str(
@@ -281,7 +281,7 @@ def leaves(made: Any, called: str = "") -> list[tuple[Any, Any, str]]:
 
 
 def varied(chance: random.Random, value: Any) -> Any:
-    """Another of the same form."""
+    """Another value of the same form."""
     if isinstance(value, str) and re.search(r"[+-]\d\d:\d\d$", value):
         return value[:17] + f"{chance.randrange(60):02}" + value[19:]
     if isinstance(value, str):
@@ -292,7 +292,7 @@ def varied(chance: random.Random, value: Any) -> Any:
 
 
 def somewhere(chance: random.Random, made: dict[str, Any]) -> tuple[Any, Any]:
-    """What a value lies in, and its name or place there."""
+    """A container and a key in it, chosen at random."""
     inside: list[tuple[Any, Any]] = [(made, name) for name in made]
     for _ in range(chance.randrange(4)):
         place, name = chance.choice(inside)
@@ -303,7 +303,7 @@ def somewhere(chance: random.Random, made: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def restructured(chance: random.Random, made: dict[str, Any], names: list[str]) -> None:
-    """One object or list of it is no longer what it was; a member may stand there by another of the `names`, too."""
+    """Change the structure of one object or list; a member may appear under another of the `names`."""
     place, name = somewhere(chance, made)
     value = place[name]
     what = chance.randrange(8)
@@ -328,7 +328,7 @@ def restructured(chance: random.Random, made: dict[str, Any], names: list[str]) 
 @pytest.mark.parametrize("seed", range(30 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_every_format_that_has_templates(format_name: str, seed: int) -> None:
-    """Its own lines, each many times with other ids, times and numbers; here and there with something else in one member, or in another shape."""
+    """The format's own lines, many times, with other ids, times and numbers, and sometimes another value or structure."""
     chance = random.Random(seed)
     good = own_lines(format_name)
     varying = varying_names(format_name)
@@ -359,8 +359,8 @@ def test_every_format_that_has_templates(format_name: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
-def test_a_line_goes_on_otherwise_than_the_one_before(format_name: str, seed: int) -> None:
-    """Each begins as its neighbours do, and where it is another its steps end; what they become serves the next."""
+def test_lines_that_begin_alike_and_then_differ(format_name: str, seed: int) -> None:
+    """Lines with a common beginning: where they differ the recorded steps end, and new ones serve the next line."""
     chance = random.Random(seed)
     good = [json.loads(text) for text in own_lines(format_name)]
     varying = sorted(varying_names(format_name))
@@ -377,8 +377,8 @@ def test_a_line_goes_on_otherwise_than_the_one_before(format_name: str, seed: in
         same(decoders, "\n".join(lines).encode() + b"\n")
 
 
-def test_steps_of_a_line_that_was_left_alone_end_where_it_was() -> None:
-    """What stood behind them was read of other objects: here a request's id, where a consumer's stands now."""
+def test_steps_end_where_the_scan_gave_up() -> None:
+    """Stale steps belong to other objects: here a request's id where a consumer's id is now."""
     given = kong()
     request = {"method": "GET"} | {name: value for name, value in given["request"].items() if name != "id"}
     latter = {name: value for name, value in given.items() if name not in ("request", "consumer")}
@@ -392,8 +392,8 @@ def test_steps_of_a_line_that_was_left_alone_end_where_it_was() -> None:
     same(pair("kong"), "\n".join(lines).encode() + b"\n")
 
 
-def test_a_name_twice_is_seen_behind_a_line_that_was_left_alone() -> None:
-    """The names of the line before stand for those of a line that follows it, as far as its steps do."""
+def test_a_duplicate_name_is_found_after_a_line_that_the_scan_gave_up() -> None:
+    """A line that follows recorded steps has the names of the previous line, as far as the steps go."""
     good = json.dumps({"note": 1} | json.loads(LINES["cloudevents"][0]))
     left_alone, twice = good.replace('"note": 1', '"nota": 1e0'), good[:-1] + ', "note": 2}'
     lines = [good, good, left_alone, twice, good]
@@ -403,7 +403,7 @@ def test_a_name_twice_is_seen_behind_a_line_that_was_left_alone() -> None:
 
 @pytest.mark.parametrize("names", [1, STEPS_MAX - 20, STEPS_MAX - 10, STEPS_MAX, 3 * STEPS_MAX])
 def test_a_line_of_any_number_of_names(names: int) -> None:
-    """More than are kept of it, too; and one name more than the line before had, or one less."""
+    """Also more than the recorded maximum, and one more or one less than in the previous line."""
     lines = []
     for n in range(40):
         headers = {f"x-{number}": "y" for number in range(names + n % 3 - 1)}
@@ -414,8 +414,8 @@ def test_a_line_of_any_number_of_names(names: int) -> None:
 
 
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
-def test_few_of_a_format_s_own_lines_are_read(format_name: str) -> None:
-    """Each with an id, a time, sizes and a latency of its own."""
+def test_the_statement_reads_few_of_a_formats_own_lines(format_name: str) -> None:
+    """Each line has its own id, time, sizes and latency."""
     chance = random.Random(1)
     good = next(text for text in own_lines(format_name) if "tyk-analytics-record" not in text)
     varying = varying_names(format_name)
@@ -432,15 +432,15 @@ def test_few_of_a_format_s_own_lines_are_read(format_name: str) -> None:
 
 
 def test_no_latency_has_no_unit() -> None:
-    """A gateway of version 1 logs milliseconds where others log seconds; its first line does not tell."""
+    """Version 1 gateways log milliseconds, others seconds; a first line with latency 0 does not tell which."""
     (good, *_) = [json.loads(text) for text in LINES["azure_appgw"] if "ApplicationGatewayRole_IN_" in text]
     raw = b"".join(line(changed(good, properties__timeTaken=took)) for took in (0, 5, 0, 7))
     got = same(pair("azure_appgw", SourceRules("edge", partner="acme")), raw)
     assert got.events["latency_us"].to_pylist() == [0, 5_000, 0, 7_000]
 
 
-def test_a_time_that_is_no_number_is_said_by_another_member() -> None:
-    """That both say the same in the first line is no reason to believe the first one in the next."""
+def test_a_time_that_is_not_a_number_is_given_by_another_member() -> None:
+    """Two members that agree in the first line may differ in the next."""
     times = ("2026-10-01T00:00:00.000+00:00", "2026-10-01T00:00:00.100+00:00", "2026-10-01T00:00:07.000+00:00")
     raw = b"".join(
         line(APIGW | {"extendedRequestId": f"x-{n}", "requestTimeEpoch": time}) for n, time in enumerate(times)
@@ -451,7 +451,7 @@ def test_a_time_that_is_no_number_is_said_by_another_member() -> None:
 
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_a_number_is_the_double_that_json_makes_of_it(quote: str) -> None:
-    """Which may be written by fewer digits, and so lie on the other side of a microsecond; a text is what it says."""
+    """A double may have a shorter text on the other side of a microsecond; a string keeps its digits."""
     good = LINES["caddy"][0].rstrip("\n")
     times = [f"179081280{n % 10}.{n:07}" for n in range(0, 10_000_000, 9_973)] + [
         f"1790812800.{'9' * n}" for n in range(1, 30)
@@ -483,7 +483,7 @@ def test_a_request_that_ended_before_it_began_is_refused() -> None:
 
 
 def test_of_two_latencies_the_one_that_counts_is_not_plain() -> None:
-    """By chance both say the same in the first line."""
+    """Both have the same value in the first line by chance."""
     made = []
     for seconds in ("0.0125", "0.5"):
         texts = {"http.request.method": "GET", "kong.latency.total": "1.25e1", "http.request.server.duration": seconds}
@@ -494,7 +494,7 @@ def test_of_two_latencies_the_one_that_counts_is_not_plain() -> None:
     assert got.events["latency_us"].to_pylist() == [12_500, 12_500]
 
 
-def test_an_id_behind_its_source_is_hashed_where_both_are_too_long() -> None:
+def test_an_id_after_its_source_is_hashed_if_both_are_too_long() -> None:
     """The id of a usage event: the first lines are short, later lines of the template are not."""
     made = [
         {
@@ -512,7 +512,7 @@ def test_an_id_behind_its_source_is_hashed_where_both_are_too_long() -> None:
     assert [len(event_id) for event_id in got.events["event_id"].to_pylist()] == [10, 95, 127, 128, 64, 64]
 
 
-def test_a_hash_that_ends_as_the_id_does_is_no_id_behind_another_text() -> None:
+def test_a_hash_that_ends_like_the_id_is_not_an_id_after_another_text() -> None:
     """By chance, in the first line: other lines of the template have hashes of their own."""
     source = next(
         s for s in (f"{'s' * 124}{n:03}" for n in range(1000)) if sha256(f"{s} a".encode()).hexdigest()[-1] == "a"
@@ -533,7 +533,7 @@ def test_a_hash_that_ends_as_the_id_does_is_no_id_behind_another_text() -> None:
 
 
 def twice(chance: random.Random, raw: str) -> str:
-    """A member of it stands there once more, with the same value or another."""
+    """The line with one member repeated, with the same value or another."""
     members = re.findall(r'"[^"]+"\s*:\s*(?:"[^"]*"|[0-9.]+)', raw)
     member = chance.choice(members or ["}"])
     return raw.replace(member, f"{member}, {chance.choice([member, varied(chance, member)])}", 1)
@@ -541,12 +541,12 @@ def twice(chance: random.Random, raw: str) -> str:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_hostile_lines_have_templates_like_others(format_name: str) -> None:
-    """Each thrice, among good ones."""
+    """Each three times, among valid lines."""
     good = line(kong() if format_name == "kong" else APIGW)
     same(pair(format_name), b"".join([good, *HOSTILE] * 3))
 
 
-def test_the_statement_is_asked_of_one_line_of_a_kind() -> None:
+def test_the_statement_reads_one_line_of_a_template() -> None:
     alone, counting = pair("kong")
     raw = b"".join(
         line(kong(f"id-{n}", started_at=T0_MS + n, request__method="GETPOST"[n % 2 * 3 :][:4])) for n in range(500)
@@ -557,7 +557,7 @@ def test_the_statement_is_asked_of_one_line_of_a_kind() -> None:
     assert counting.asked == 2
 
 
-def test_lines_of_a_kind_that_is_refused_are_each_read() -> None:
+def test_the_statement_reads_every_refused_line() -> None:
     """Each is a dead letter with its own text."""
     alone, counting = pair("kong")
     got = same((alone, counting), b"".join(line(kong(f"id-{n}", consumer__id="nobody")) for n in range(50)))
@@ -565,14 +565,14 @@ def test_lines_of_a_kind_that_is_refused_are_each_read() -> None:
 
 
 def test_an_owner_changes_between_two_lines() -> None:
-    """Alike but for the time; one is billed to acme, the next to bolt."""
+    """The lines differ only in time; one is billed to acme, the next to bolt."""
     raw = b"".join(line(kong(f"id-{n}", consumer__id="c-moved", started_at=T0_MS - 50 + n)) for n in range(100))
     got = same(pair("kong"), raw)
     assert got.events["partner_id"].to_pylist() == ["acme"] * 50 + ["bolt"] * 50
 
 
-def test_times_and_keys_of_records_bind_their_own_lines() -> None:
-    """Some lines have limits of their own, some a key that names another partner."""
+def test_time_limits_and_record_keys_apply_to_their_own_lines() -> None:
+    """Some lines have time limits of their own, some a record key that names another partner."""
     raw = b"".join(line(kong(f"id-{n}", started_at=T0_MS + n)) for n in range(90))
     position = split_lines(raw, 0).lines["position"].to_numpy()
     rows = [
@@ -600,7 +600,7 @@ def test_the_limits_of_the_source_apply_to_templates_too() -> None:
     assert same(pair("kong", rules), raw).refused.num_rows == 20
 
 
-def test_years_that_no_request_is_of_are_refused() -> None:
+def test_years_out_of_range_are_refused() -> None:
     raw = b"".join(
         line(kong(f"id-{n}", started_at=time))
         for n, time in enumerate([T0_MS, 4_102_444_799_999, 4_102_444_800_000, 631_152_000_000, 631_151_999_999])
@@ -616,21 +616,21 @@ def test_a_partner_field_separates_templates() -> None:
 
 @pytest.mark.parametrize("field", ["consumer", "consumer/id/x", "started_at"])
 def test_a_partner_field_among_the_members_of_the_format(field: str) -> None:
-    """It cannot be told apart there: the statement reads every line."""
+    """Such a field cannot separate templates: the statement reads every line."""
     assert field_layout.layout_of("kong", field) is None
     same(pair("kong", SourceRules("edge", partner_field=field)), b"".join(line(kong(f"id-{n}")) for n in range(20)))
 
 
-def test_a_member_twice_is_looked_at_where_partners_are_tagged() -> None:
-    """A source that may tag is read strictly: of two names the wrong one could be believed."""
+def test_duplicate_members_are_checked_where_partners_are_tagged() -> None:
+    """A source that may tag is read strictly: with a duplicate name, the wrong partner could be billed."""
     rules = SourceRules("edge", partner_field="owner", may_tag=True)
     good = line(kong("id-1") | {"owner": "acme"})
     raw = good + good.replace(b"id-1", b"id-2").replace(b"}\n", b', "note": 1, "note": 2}\n')
     assert same(pair("kong", rules), raw).refused["reason"].to_pylist() == ["DUPLICATE_KEY"]
 
 
-def test_lines_that_are_no_text_or_half_are_left_to_the_statement() -> None:
-    """What is shown of such a line may look like any other."""
+def test_unreadable_and_incomplete_lines_are_left_to_the_statement() -> None:
+    """The readable beginning of such a line may look like any other line."""
     good = line(kong("id-1"))
     raw = good + good.replace(b"svc", b"sv\xff") + good[:-1]
     framed = split_lines(raw, 0, is_cut=True)
@@ -640,8 +640,8 @@ def test_lines_that_are_no_text_or_half_are_left_to_the_statement() -> None:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_the_first_line_of_a_kind_has_one_id_twice(format_name: str) -> None:
-    """Other lines of the template have two different ids: the first line does not tell which one is the event's."""
+def test_the_first_line_of_a_template_has_one_id_twice(format_name: str) -> None:
+    """Other lines of the template have two different ids: the first line does not tell which one counts."""
     if format_name == "kong":
         lines = [
             kong(f"a-{n or 'b'}")
@@ -654,29 +654,29 @@ def test_the_first_line_of_a_kind_has_one_id_twice(format_name: str) -> None:
     assert [event_id[0] for event_id in decoded.events["event_id"].to_pylist()] == ["a", "a", "a"]
 
 
-def test_an_id_that_stands_in_a_line_twice_is_left_to_the_statement() -> None:
-    """Twice the same in the first line, two different ones in the next."""
+def test_an_id_that_occurs_twice_in_a_line_is_left_to_the_statement() -> None:
+    """The same id twice in the first line, two different ones in the next."""
     good = line(kong("id-1")).replace(b'"id": "id-1"', b'"id": "id-1", "id": "id-1"')
     decoded = same(pair("kong"), good + good.replace(b'"id-1", "id": "id-1"', b'"id-2", "id": "id-3"'))
     assert decoded.events["event_id"].to_pylist() == ["id-1", "id-2"]
 
 
-def test_policies_look_at_each_line() -> None:
-    """Alike but for the object that was read, and for the last number of the caller's address."""
+def test_policies_read_every_line() -> None:
+    """The lines differ only in the object that was read and the last number of the client address."""
     allowed = {"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::wholesale/a*"], "networks": ["203.0.113.0/25"]}
     raw = b"".join(got(key, ip) for key in "ab" for ip in ("203.0.113.7", "203.0.113.200"))
     decoded = same(pair("cloudtrail", owners=attribution(catalog(acme=[iam(ROLE, allow=[allowed])]))), raw)
     assert decoded.events["outside"].to_pylist() == [None, "NETWORK", "RESOURCE", "RESOURCE"]
 
 
-def test_a_name_of_the_source_s_own_tells_lines_apart() -> None:
+def test_mapped_fields_separate_lines() -> None:
     raw = b"".join(line(kong(f"id-{n}") | {"door": ["front", "back"][n % 2]}) for n in range(6))
     decoded = same(pair("kong", SourceRules("edge", fields={"route": "door"})), raw)
     assert decoded.events["route"].to_pylist() == ["front", "back"] * 3
 
 
-def test_an_envelope_is_known_by_how_its_line_begins() -> None:
-    """The same members, once behind another: there it is an access line that has an envelope's members, too."""
+def test_an_envelope_is_recognised_by_the_beginning_of_its_line() -> None:
+    """The same members, once after another one: then it is an access line with an envelope's members."""
     inside = line(APIGW).decode()
     envelope = (
         {"owner": "1", "logEvents": [{"message": inside}, {"message": inside}]} | APIGW | {"extendedRequestId": "outer"}
@@ -686,7 +686,7 @@ def test_an_envelope_is_known_by_how_its_line_begins() -> None:
 
 
 def test_an_envelope_of_several_shares_no_template() -> None:
-    """Its first entry is all that a line of that kind could have: same time, a derived id."""
+    """Its first entry looks like a line of the template: the same time, a derived id."""
     plain = {name: value for name, value in APIGW.items() if not name.endswith("equestId")}
     inside = {"message": line(plain).decode()}
     raw = line({"owner": "1", "logEvents": [inside, inside]} | plain)
@@ -694,8 +694,8 @@ def test_an_envelope_of_several_shares_no_template() -> None:
 
 
 @pytest.mark.parametrize("room", [1, 2, 64])
-def test_more_kinds_than_there_is_room_for(room: int) -> None:
-    """What finds no room is read; in the next block others have their turn."""
+def test_more_templates_than_fit(room: int) -> None:
+    """The statement reads lines that do not fit; the next block starts with an empty table."""
     alone, _ = pair("kong")
     found = field_layout.layout_of("kong")
     assert found is not None
@@ -713,8 +713,8 @@ def test_more_kinds_than_there_is_room_for(room: int) -> None:
         assert refused.num_rows == 0
 
 
-def test_where_no_two_lines_are_alike_none_are_looked_for() -> None:
-    """Eight blocks long; then once more."""
+def test_the_scan_pauses_if_few_lines_share_templates() -> None:
+    """No scan for eight blocks, then another attempt."""
     alone, counting = pair("kong")
     for block in range(10):
         raw = b"".join(line(kong(f"id-{n}", route__name=f"r{block}-{n}")) for n in range(50))
@@ -723,8 +723,8 @@ def test_where_no_two_lines_are_alike_none_are_looked_for() -> None:
     assert counting.asked == 550
 
 
-def test_template_cache_are_found_in_small_blocks_too_once_there_were_many_lines() -> None:
-    """A worker that keeps up reads a few lines at a time. It goes on by the statement while the JSON scan is loaded."""
+def test_templates_are_used_in_small_blocks_once_there_were_many_lines() -> None:
+    """A worker that keeps up reads few lines at a time. The statement reads them while the JSON scan is loaded."""
     counting = Counting("kong", SourceRules("edge"), OWNERS, templates_from=100)
 
     def asked(block: int) -> int:
@@ -741,8 +741,8 @@ def test_template_cache_are_found_in_small_blocks_too_once_there_were_many_lines
     assert sum(asked(block) for block in range(4, 8)) <= 1
 
 
-def test_what_is_prepared_is_what_lines_are_read_with() -> None:
-    """Compiled for other kinds of arrays it would have been loaded in vain."""
+def test_prepare_loads_the_kernel_that_lines_use() -> None:
+    """If the kernel were compiled for other array types, loading it early would be in vain."""
     prepare("kong")
     prepared = list(kernel.scan.signatures)
     same(pair("kong"), b"".join(line(kong(f"id-{n}")) for n in range(3)))
@@ -750,8 +750,8 @@ def test_what_is_prepared_is_what_lines_are_read_with() -> None:
     assert kernel.scan.signatures == prepared
 
 
-def test_where_nothing_can_be_written_the_loop_is_compiled_all_the_same() -> None:
-    """A service without a home, of a package that belongs to root. Only what is given by name may be kept here, and nothing is."""
+def test_kernels_compile_without_a_writable_cache() -> None:
+    """A service without a home directory, in a package owned by root: no cache can be written, and none is."""
     code = "from kernels import json_scan; print(json_scan._whole(memoryview(b'472'), 0, 3))"
     nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""}
     done = subprocess.run(
