@@ -145,3 +145,19 @@ def test_no_float_near_money(file: str) -> None:
                 assert not isinstance(node.value, float), f"{path}:{node.lineno}"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 assert node.func.id not in {"float", "round"}, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("package", sorted(ALL - {"lake"}))
+def test_the_lake_is_reached_through_its_object(package: str) -> None:
+    """Where the lake's files lie, how its log is kept and what makes a write durable is known to one package, so that it can be kept elsewhere."""
+    told = {"Damaged", "Fenced", "LakeError", "MARKER", "Part", "local"}  # what a caller catches, passes on, or asks before a lake is opened
+    for file in (ROOT / package).rglob("*.py"):
+        name, text = str(file.relative_to(ROOT)), file.read_text()
+        assert not imported(file) & {"deltalake", "fcntl"}, f"{name}: ask lake.lake.Lake"
+        for word in ("_delta_log", "fsync(", ".hardlink_to("):
+            assert word not in text, f"{name} spells {word}: ask lake.lake.Lake or lake.atomic_file"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and node.module in {"lake", "lake.tables"}:
+                names = {alias.name for alias in node.names}
+                wrong = names - told if node.module == "lake.tables" else names & {"tables", "expire", "derived_tables"}
+                assert not wrong, f"{name} imports {wrong} of {node.module}: they are methods of lake.lake.Lake"
