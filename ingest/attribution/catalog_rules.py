@@ -53,7 +53,7 @@ def attribution(catalog: Catalog) -> Attribution:
     return Attribution(
         pa.Table.from_pylist(credentials, CREDENTIALS),
         pa.Table.from_pylist(partners, PARTNERS),
-        policies.compiled([credential for _, credential in owned]),
+        policies.compile_policies([credential for _, credential in owned]),
     )
 
 
@@ -82,7 +82,7 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
     )
 
 
-def reading(catalog: Catalog, owners: Attribution, format_name: str, source: str) -> SourceDecoder:
+def source_decoder(catalog: Catalog, owners: Attribution, format_name: str, source: str) -> SourceDecoder:
     """The decoder of a format and source, with its limits. Raises UnknownFormat."""
     decoder = Decoder(format_name, source_rules(catalog, source, None), owners)
     return SourceDecoder(decoder, *limits_us(catalog, source), _source(catalog, source).key_is_partner)

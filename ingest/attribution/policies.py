@@ -42,7 +42,7 @@ class Policies(NamedTuple):
 NO_POLICIES = Policies()
 
 
-def compiled(credentials: Sequence[Credential]) -> Policies:
+def compile_policies(credentials: Sequence[Credential]) -> Policies:
     """The policies of all credentials that have one, numbered by the position of the credential."""
     ruled = [(number, c) for number, c in enumerate(credentials) if has_policy(c)]
     granted = [(p, g, grant) for p, c in ruled for g, grant in enumerate(c.allow or ())]

@@ -64,7 +64,7 @@ def _parser(name: str) -> Parser:
     return Parser(name)
 
 
-def proposed(framed: Lines, instead_of: str) -> str | None:
+def proposed_format(framed: Lines, instead_of: str) -> str | None:
     """Another format for these lines, if it accepts most of them and matches better than `instead_of`; else None."""
     found = matches(framed)
     if not found or found[0].format == instead_of:
@@ -75,7 +75,7 @@ def proposed(framed: Lines, instead_of: str) -> str | None:
     return first.format if is_sure else None
 
 
-def misread(framed: Lines, format_name: str) -> str | None:
+def better_format(framed: Lines, format_name: str) -> str | None:
     """The format to use instead of `format_name`, which accepts no more than half of the lines; else None."""
     mine = _match(format_name, framed)
-    return None if 2 * mine.accepted > mine.entries else proposed(framed, format_name)
+    return None if 2 * mine.accepted > mine.entries else proposed_format(framed, format_name)

@@ -50,11 +50,11 @@ def split_lines(text: Text, start: int, *, is_cut: bool = False) -> Lines:
     if not is_ascii and (marked := _marked(text, offsets[:-1])):
         return split_lines(_without_marks(text, marked), start, is_cut=is_cut)
     if (np.diff(offsets) > LINE_BYTES_MAX).any():
-        return _readable(*_unfolded(text, offsets, start), is_cut=is_cut)
+        return _readable(*_with_split_documents(text, offsets, start), is_cut=is_cut)
     return _readable(text, offsets, offsets[:-1] + start, is_cut=is_cut, is_ascii=is_ascii)
 
 
-def _unfolded(
+def _with_split_documents(
     text: Text, offsets: npt.NDArray[np.int64], start: int
 ) -> tuple[Text, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """`text` with documents that exceed a line replaced by their records, one per line; its offsets and positions."""
@@ -103,7 +103,7 @@ def whole_document(text: Text, start: int) -> Lines:
     lead = len(text) - len(bytes(text).removeprefix(BOM).lstrip())
     offsets = np.array([0, len(text) - lead], np.int64)
     if offsets[1] > LINE_BYTES_MAX:
-        return _readable(*_unfolded(text[lead:], offsets, start + lead))
+        return _readable(*_with_split_documents(text[lead:], offsets, start + lead))
     return _readable(text[lead:], offsets, offsets[:-1] + start + lead)
 
 
@@ -145,7 +145,7 @@ def _readable(
     table = pa.table({"position": pa.array(positions), "line": array}, schema=LINES)
     unreadable = UNREADABLE.empty_table()
     if len(bad):
-        table, unreadable = _set_apart(table, text, offsets, bad, half)
+        table, unreadable = _with_shortened(table, text, offsets, bad, half)
     blank = _blank(text, offsets, lengths)
     if blank.any():
         table = table.filter(pa.array(~blank))
@@ -186,7 +186,7 @@ def _decodes(line: bytes) -> bool:
     return True
 
 
-def _why(raw: bytes, *, is_half: bool) -> tuple[str, str]:
+def _unreadable_reason(raw: bytes, *, is_half: bool) -> tuple[str, str]:
     """Reason and detail of a line that never reaches a format."""
     if len(raw) > LINE_BYTES_MAX:
         return "TOO_LARGE", f"{len(raw)} bytes, at most {LINE_BYTES_MAX}"
@@ -197,7 +197,7 @@ def _why(raw: bytes, *, is_half: bool) -> tuple[str, str]:
     return "BAD_UTF8", "the line is not UTF-8"
 
 
-def _set_apart(
+def _with_shortened(
     table: pa.Table, text: Text, offsets: npt.NDArray[np.int64], bad: npt.NDArray[np.int64], half: int | None
 ) -> tuple[pa.Table, pa.Table]:
     """Replace each of the `bad` lines by readable text of its beginning, and list them with reason and hash."""
@@ -206,7 +206,7 @@ def _set_apart(
     for i in bad:
         raw = bytes(text[offsets[i] : offsets[i + 1]]).rstrip(b"\r\n")
         shown.append(raw[:_SHOWN_BYTES].decode(errors="backslashreplace") + "\n")
-        reason, detail = _why(raw, is_half=bool(i == half))
+        reason, detail = _unreadable_reason(raw, is_half=bool(i == half))
         rows.append(
             {
                 "position": table["position"][int(i)].as_py(),

@@ -61,7 +61,7 @@ class FormCheck:
             and self._entries_since_detection >= _DETECT_AGAIN_ENTRIES
         ):
             self._entries_since_detection = 0
-            self.fits = another(refused, self._format)
+            self.fits = matching_format(refused, self._format)
 
     @property
     def is_full(self) -> bool:
@@ -106,7 +106,7 @@ class FormChecks:
         return False
 
 
-def another(refused: pa.Table, format_name: str) -> str | None:
+def matching_format(refused: pa.Table, format_name: str) -> str | None:
     """The format of entries that `format_name` refused for their form; None if no format fits."""
     candidates = refused.filter(
         pc.is_in(refused["reason"].cast(pa.string()), value_set=pa.concat_arrays([_FORM, _DOUBTED]))
@@ -114,7 +114,7 @@ def another(refused: pa.Table, format_name: str) -> str | None:
     raw = candidates["raw"].slice(0, detection.SAMPLE_LINES).cast(pa.string())
     text = pc.binary_join_element_wise(pc.replace_substring_regex(raw, "[\r\n]+", " "), "\n", "")
     lines = pa.table([pa.array(np.arange(len(raw))), text], schema=LINES)
-    return detection.proposed(Lines(lines, UNREADABLE.empty_table()), format_name)
+    return detection.proposed_format(Lines(lines, UNREADABLE.empty_table()), format_name)
 
 
 def by_reason(refused: pa.Table) -> dict[str, int]:
@@ -193,6 +193,6 @@ class PausingLog:
             sum(fetched.entries for fetched in self._pending),
             sum(reasons.values()),
             reasons,
-            self._check.fits or another(refused, self._format),
+            self._check.fits or matching_format(refused, self._format),
         )
         self._pending.clear()

@@ -49,7 +49,7 @@ def problem(text: str) -> JsonProblem | None:
         return _not_json(text, exc)
     if nesting.fields > FIELDS_MAX:
         return JsonProblem(Reason.TOO_MANY_FIELDS, f"{nesting.fields} fields, at most {FIELDS_MAX}")
-    return _surrogate(found) or (_twice(found) if isinstance(found, _Object) else None)
+    return _unpaired_surrogate(found) or (_duplicate_name(found) if isinstance(found, _Object) else None)
 
 
 def _not_json(text: str, exc: json.JSONDecodeError) -> JsonProblem:
@@ -101,7 +101,7 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _twice(found: _Object) -> JsonProblem | None:
+def _duplicate_name(found: _Object) -> JsonProblem | None:
     """A duplicate name in the event or in its data. Deeper objects are not read."""
     for fields in (found, *(value for name, value in found if name == "data" and isinstance(value, _Object))):
         names: set[str] = set()
@@ -112,7 +112,7 @@ def _twice(found: _Object) -> JsonProblem | None:
     return None
 
 
-def _surrogate(found: object) -> JsonProblem | None:
+def _unpaired_surrogate(found: object) -> JsonProblem | None:
     """An unpaired surrogate: JSON allows it as an escape, but it is not a character."""
     if isinstance(found, str):
         try:
@@ -121,5 +121,5 @@ def _surrogate(found: object) -> JsonProblem | None:
             return JsonProblem(Reason.BAD_UTF8, "a string has an unpaired surrogate, which is not a character")
     if isinstance(found, list):
         parts = (part for pair in found for part in pair) if isinstance(found, _Object) else found
-        return next((bad for part in parts if (bad := _surrogate(part))), None)
+        return next((bad for part in parts if (bad := _unpaired_surrogate(part))), None)
     return None

@@ -166,7 +166,7 @@ def network(address: str) -> str:
     return str(ip)
 
 
-def shown(address: str) -> str:
+def logged_network(address: str) -> str:
     """What a log may contain of an address: /24, or /48 of IPv6."""
     try:
         ip = ip_address(address)

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingest.decode import formats
 from ingest.http import responses
-from ingest.http.admission import FailedAttempts, MemoryBudget, Overloaded, RateLimited, RateLimiter, shown
+from ingest.http.admission import FailedAttempts, MemoryBudget, Overloaded, RateLimited, RateLimiter, logged_network
 from ingest.http.authentication import Authenticator, Unauthenticated
 from ingest.http.batching import Batcher, DecoderFailed, IngestRequest
 from ingest.http.bodies import (
@@ -154,7 +154,7 @@ async def _post_events(request: Request) -> Response:
     state: _RequestState = request.scope["request_state"]
     body = _RequestBody(request)
     try:
-        verdict = await _received(context, request, body, state)
+        verdict = await _ingest(context, request, body, state)
     except ApiProblem as problem:
         if not await body.drained():
             problem.headers["Connection"] = "close"
@@ -163,7 +163,7 @@ async def _post_events(request: Request) -> Response:
     return responses.of_verdict(verdict)
 
 
-async def _received(context: ApiContext, request: Request, body: "_RequestBody", state: _RequestState) -> Verdict:
+async def _ingest(context: ApiContext, request: Request, body: "_RequestBody", state: _RequestState) -> Verdict:
     """Process a request up to Kafka's confirmation. Raises ApiProblem: then nothing of it is known to be in Kafka."""
     producer = await _authenticated(context, request, state)
     kind = _request_kind(request, producer)
@@ -365,7 +365,7 @@ class _RequestMiddleware:
         state = scope["request_state"] = _RequestState(secrets.token_hex(8), client[0] if client else "")
         began, status = context.clock(), 0
 
-        async def answer(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -376,9 +376,9 @@ class _RequestMiddleware:
         try:
             if _has_two_lengths(scope):
                 refused = ApiProblem(Code.BAD_REQUEST, _TWO_LENGTHS, headers={"Connection": "close"})
-                await responses.of_problem(refused)(scope, receive, answer)
+                await responses.of_problem(refused)(scope, receive, send_response)
             else:
-                await self._inner(scope, receive, answer)
+                await self._inner(scope, receive, send_response)
         finally:
             seconds = context.clock() - began
             context.on_outcome(RequestOutcome(status, seconds, state.producer, state.accepted, state.refused))
@@ -398,7 +398,7 @@ def _has_two_lengths(scope: Scope) -> bool:
 
 def _warn(context: ApiContext, state: _RequestState, message: str, code: str) -> None:
     """A log line for security monitoring."""
-    fields = {"security": True, "code": code, "producer": state.producer, "network": shown(state.address), "request_id": state.request_id}  # fmt: skip
+    fields = {"security": True, "code": code, "producer": state.producer, "network": logged_network(state.address), "request_id": state.request_id}  # fmt: skip
     context.log.warning(message, extra={"fields": fields})
 
 

@@ -28,7 +28,7 @@ def is_key(token: str) -> bool:
     return token.startswith("tb_")
 
 
-def made(random: Callable[[int], bytes], valid_from: datetime | None = None) -> NewKey:
+def new_key(random: Callable[[int], bytes], valid_from: datetime | None = None) -> NewKey:
     """A new key from a source of random bytes (secrets.token_bytes)."""
     prefix, secret = random(PREFIX_BYTES).hex(), random(SECRET_BYTES).hex()
     kept = ApiKey(prefix=prefix, sha256=_hash(secret), valid_from=valid_from)

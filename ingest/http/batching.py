@@ -104,7 +104,7 @@ class Batcher:
         while batch := self._next():
             self._busy_since_s = self._clock()
             for waiting, outcome in zip(batch, self._outcomes([w.work for w in batch]), strict=True):
-                waiting.loop.call_soon_threadsafe(_settle, waiting.future, outcome)
+                waiting.loop.call_soon_threadsafe(_set_outcome, waiting.future, outcome)
             self._busy_since_s = None
 
     def _next(self) -> list[_QueuedRequest]:
@@ -166,6 +166,6 @@ def _described(exc: Exception) -> str:
     return f"{type(exc).__name__} in {frame.name}, line {frame.lineno}"
 
 
-def _settle(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
+def _set_outcome(future: "asyncio.Future[Outcome]", outcome: Outcome) -> None:
     if not future.done():  # the request may have been cancelled
         future.set_result(outcome)

@@ -152,7 +152,9 @@ def parsed(text: str) -> Producers:
     try:
         return Producers.model_validate(document)
     except ValidationError as exc:
-        raise BadProducers("\n".join(_said(e["loc"], e["msg"]) for e in exc.errors(include_url=False))) from exc
+        raise BadProducers(
+            "\n".join(_located_message(e["loc"], e["msg"]) for e in exc.errors(include_url=False))
+        ) from exc
 
 
 def read(path: Path) -> Producers:
@@ -163,6 +165,6 @@ def read(path: Path) -> Producers:
         raise BadProducers("\n".join(f"{path}: {line}" for line in str(exc).splitlines())) from exc
 
 
-def _said(place: tuple[int | str, ...], message: str) -> str:
+def _located_message(place: tuple[int | str, ...], message: str) -> str:
     where = ".".join(map(str, place))
     return f"{where}: {message}" if where else message.removeprefix("Value error, ")

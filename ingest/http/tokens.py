@@ -207,14 +207,14 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _refused(constant: str) -> Any:
+def _refuse_constant(constant: str) -> Any:
     raise ValueError(constant)
 
 
 def _object(document: bytes | None) -> dict[str, Any]:
     try:
         value = json.loads(
-            document or b"", parse_constant=_refused
+            document or b"", parse_constant=_refuse_constant
         )  # an `exp` that is no number would never be reached
     except (ValueError, RecursionError) as exc:
         raise BadToken("no JSON") from exc

@@ -25,7 +25,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from ingest.decode.pausing import FormChecks, another, by_reason
+from ingest.decode.pausing import FormChecks, by_reason, matching_format
 from ingest.kafka import records
 from ingest.kafka.records import (
     UNREADABLE_HEADERS,
@@ -282,7 +282,7 @@ class Worker:
 
 def _paused(partition: str, offset: int, of: SourceResult) -> Halted:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in by_reason(of.refused).items())
-    other = another(of.refused, of.format)
+    other = matching_format(of.refused, of.format)
     return Halted(
         Halt.FORM,
         f"{partition} is not read on from offset {offset}: of {of.entries:,} entries of source {of.source} read as {of.format} were refused for their "

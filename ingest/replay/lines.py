@@ -53,7 +53,7 @@ def replayed_lines(letters: pa.Table, path: Path | None, layout_prefix: str | No
     return ReplayedLines(parts, _positions([]), _positions([p for p in sought if p not in there]))
 
 
-def places(rows: pa.Table) -> npt.NDArray[np.int64]:
+def entry_keys(rows: pa.Table) -> npt.NDArray[np.int64]:
     """Position and item of each row in one number, ascending in log order."""
     keys: npt.NDArray[np.int64] = rows["position"].to_numpy() << _ITEM_BITS | rows["item"].to_numpy().astype(np.int64)
     return keys

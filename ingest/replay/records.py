@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from ingest.decode.framing import LINES, UNREADABLE, Lines
 from ingest.kafka.records import DERIVED, Records, ReplayedRecords, SourceDecoder, decode_again
-from ingest.replay.lines import places, sha256
+from ingest.replay.lines import entry_keys, sha256
 from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS
 
@@ -111,8 +111,8 @@ def _placed(rows: pa.Table, letters: pa.Table) -> pa.Table:
 
 def _other(letters: pa.Table, again: ReplayedRecords) -> npt.NDArray[np.int64]:
     """The offsets of letters whose record has another line now."""
-    sought = places(letters)
-    now = np.concatenate([places(again.events), places(again.refused)])
+    sought = entry_keys(letters)
+    now = np.concatenate([entry_keys(again.events), entry_keys(again.refused)])
     found = np.isin(now, sought)
     of_letter, at = np.searchsorted(sought, now[found]), again.at[found]
     known = _hashes(again.framed, at)

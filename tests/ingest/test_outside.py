@@ -305,7 +305,9 @@ def test_an_address_lies_in_a_network_as_the_standard_library_says(
     networks = [ipaddress.ip_network((b, data.draw(st.integers(0, b.max_prefixlen))), strict=False) for b in bases]
     found = keys(con, texts)
     made = Credential.model_validate({"kind": "api_key", "id": "k", "networks": ["0.0.0.0/0"]})
-    compiled = policies.compiled([made.model_copy(update={"networks": tuple(map(str, networks))})]).networks.to_pylist()
+    compiled = policies.compile_policies(
+        [made.model_copy(update={"networks": tuple(map(str, networks))})]
+    ).networks.to_pylist()
     for text in texts:
         key, address = found[text], ipaddress.ip_address(text)
         plain = getattr(address, "ipv4_mapped", None) or address

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.decode.framing import split_lines
-from ingest.decode.pausing import WINDOW_ENTRIES, FormCheck, FormChecks, PausingLog, another
+from ingest.decode.pausing import WINDOW_ENTRIES, FormCheck, FormChecks, PausingLog, matching_format
 from ingest.decode.pipeline import Decoder, SourceRules
 from schemas.log import Fetched, Origin, Partition
 from schemas.reasons import FORM, FORM_IF_ANOTHER_FITS, Reason
@@ -83,7 +83,7 @@ def test_lines_that_are_no_requests_count_only_where_another_format_reads_them()
     form = FormCheck("cloudflare", 50)
     form.add(300, foreign)
     assert (form.is_bad, form.fits) == (True, "kong")
-    assert another(harmless, "kong") is None
+    assert matching_format(harmless, "kong") is None
 
 
 class Pieces:

@@ -69,12 +69,12 @@ def with_keys(*keys: ApiKey) -> Producers:
 
 def test_a_key_proves_its_producer_and_nothing_else_does() -> None:
     """S17. The file keeps a hash; the right secret under another prefix, a cut and a longer one prove nothing."""
-    mine, other = api_keys.made(secrets.token_bytes), api_keys.made(secrets.token_bytes)
+    mine, other = api_keys.new_key(secrets.token_bytes), api_keys.new_key(secrets.token_bytes)
     known = with_keys(mine.kept, other.kept).by_prefix()
     assert api_keys.owner(mine.text, known, NOW)
     _, prefix, secret = mine.text.split("_")
     assert mine.kept.sha256 == hashlib.sha256(secret.encode()).hexdigest()
-    stranger = api_keys.made(secrets.token_bytes).text
+    stranger = api_keys.new_key(secrets.token_bytes).text
     swapped = f"tb_{other.kept.prefix}_{secret}"
     for token in ("", "tb_", stranger, swapped, mine.text[:-1], mine.text + "0", mine.text.upper(), f"tb_{prefix}_{mine.kept.sha256}", mine.text + "\n"):  # fmt: skip
         assert api_keys.owner(token, known, NOW) is None, token
@@ -82,7 +82,7 @@ def test_a_key_proves_its_producer_and_nothing_else_does() -> None:
 
 def test_keys_overlap_and_end() -> None:
     """The old key and the new one hold for a while together; at its `valid_to` the old one is nobody's, to the microsecond."""
-    old, new = api_keys.made(secrets.token_bytes), api_keys.made(secrets.token_bytes, NOW)
+    old, new = api_keys.new_key(secrets.token_bytes), api_keys.new_key(secrets.token_bytes, NOW)
     end = NOW + timedelta(days=1)
     known = with_keys(old.kept.model_copy(update={"valid_to": end}), new.kept).by_prefix()
     step = timedelta(microseconds=1)
@@ -100,7 +100,7 @@ def test_two_keys_are_never_alike() -> None:
         drawn.append(size)
         return secrets.token_bytes(size)
 
-    made = {api_keys.made(random).text for _ in range(100)}
+    made = {api_keys.new_key(random).text for _ in range(100)}
     assert len(made) == 100
     assert drawn[:2] == [6, 32]
 
@@ -116,7 +116,7 @@ def test_two_keys_are_never_alike() -> None:
 )  # fmt: skip
 def test_a_key_is_written_into_the_file_as_a_person_would(text: str) -> None:
     """Comments and order stay: every line that was there is there."""
-    new = api_keys.made(secrets.token_bytes, NOW)
+    new = api_keys.new_key(secrets.token_bytes, NOW)
     changed = api_keys.with_key(text, "gate", new.kept)
     assert [line for line in changed.splitlines() if line in text.splitlines()] == text.splitlines()
     before, after = parsed(text), parsed(changed)
@@ -130,7 +130,7 @@ def test_a_key_is_written_into_the_file_as_a_person_would(text: str) -> None:
 )
 def test_a_key_is_added_to_records_in_brackets(text: str) -> None:
     """Both ways of writing YAML are the user's to choose."""
-    new = api_keys.made(secrets.token_bytes, NOW)
+    new = api_keys.new_key(secrets.token_bytes, NOW)
     (after,) = parsed(api_keys.with_key(text, "gate", new.kept)).producers
     assert after == parsed(text).producers[0].model_copy(update={"keys": (new.kept,)})
 
@@ -149,4 +149,4 @@ def test_a_key_is_added_to_records_in_brackets(text: str) -> None:
 def test_a_key_that_cannot_be_written_is_not_half_written(text: str, producer: str, complaint: str) -> None:
     """The message says what to do."""
     with pytest.raises(BadProducers, match=complaint.replace("?", ".")):
-        api_keys.with_key(text, producer, api_keys.made(secrets.token_bytes).kept)
+        api_keys.with_key(text, producer, api_keys.new_key(secrets.token_bytes).kept)

@@ -31,7 +31,7 @@ sources:
   - {id: slow, max_age_days: 36500, max_future_minutes: 50000000}
   - {id: acme-own, partner: acme, max_age_days: 36500, max_future_minutes: 50000000}
 """
-EDGE, OTHER, SLOW, OWN = (api_keys.made(lambda n, k=k: bytes([k]) * n) for k in range(1, 5))
+EDGE, OTHER, SLOW, OWN = (api_keys.new_key(lambda n, k=k: bytes([k]) * n) for k in range(1, 5))
 PRODUCERS = f"""
 producers:
   - id: gate

@@ -14,7 +14,7 @@ import pytest
 from aggregate.landing.known_topics import Topic, recognise
 from aggregate.landing.redrive import Redrive, Wanted
 from billing.catalog import loading as catalogs
-from ingest.attribution.catalog_rules import attribution, reading
+from ingest.attribution.catalog_rules import attribution, source_decoder
 from ingest.replay.records import from_text
 from lake import tables as lake
 from lake.lake import Lake
@@ -366,7 +366,7 @@ def test_of_two_redrives_at_once_one_is_fenced_whichever_partitions_they_count_i
     book = catalogs.load(access.catalog)
     first, *others = (Redrive(Lake(access.lake), catalog_sha256="c", now=now) for _ in range(5))
     letters = first.letters(Wanted("edge"), place().generation)
-    events = from_text(letters, reading(book, attribution(book), "kong", "edge")).events
+    events = from_text(letters, source_decoder(book, attribution(book), "kong", "edge")).events
     reasons = letters["reason"].combine_chunks()
     first.settle(events, reasons)
     column = events.schema.get_field_index("event_id")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from billing.catalog import loading as catalogs
-from ingest.attribution.catalog_rules import attribution, reading, source_rules
+from ingest.attribution.catalog_rules import attribution, source_decoder, source_rules
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Decoder
 from ingest.http import verdicts
@@ -38,7 +38,9 @@ def by_kafka(book: Catalog, received_ms: int) -> tuple[str, str] | None:
     headers = [[("format", b"kong"), ("source", b"edge")]]
     sent = Records([log()], headers, np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([received_ms * 1000]))
     owners = attribution(book)
-    refused = records.read(sent, lambda f, s: reading(book, owners, f, s), lambda p: f"access/{p}").refused.to_pylist()
+    refused = records.read(
+        sent, lambda f, s: source_decoder(book, owners, f, s), lambda p: f"access/{p}"
+    ).refused.to_pylist()
     return (refused[0]["reason"], refused[0]["detail"]) if refused else None
 
 

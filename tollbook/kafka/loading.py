@@ -184,7 +184,7 @@ def follow(
 
 def _check_format(path: Path, chunk: Chunk, format_name: str, *, accept: bool) -> None:
     """Raise WrongFormat for the first lines of a file."""
-    other = None if accept else detection.misread(detection.sample([split_lines(chunk.text, 0)]), format_name)
+    other = None if accept else detection.better_format(detection.sample([split_lines(chunk.text, 0)]), format_name)
     if other is not None:
         raise WrongFormat(
             f"{path}: most of its first lines are refused by {format_name} for their form, and look like {other}; nothing of it was sent. Repeat the "

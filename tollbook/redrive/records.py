@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from aggregate.landing.redrive import Redrive, Wanted
 from ingest.kafka.records import Records, SourceDecoder
-from ingest.replay.lines import places
+from ingest.replay.lines import entry_keys
 from ingest.replay.records import from_records, from_text
 from schemas.log import AccessPartition
 from tollbook.redrive.turn import DECODE_LINES, Turn, at_positions, entries_by_position
@@ -50,7 +50,7 @@ class RecordReader:
         """Take the letters whose text tells all; the others."""
         told = from_text(letters, self._reading)
         self._turn.take(letters, told.events, told.refused)
-        taken = np.isin(places(letters), np.concatenate([places(told.events), places(told.refused)]))
+        taken = np.isin(entry_keys(letters), np.concatenate([entry_keys(told.events), entry_keys(told.refused)]))
         return letters.filter(pa.array(~taken))
 
     def _known(self, letters: pa.Table, place: AccessPartition) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from aggregate.landing.land import COMMIT_ENTRIES, Counts
 from aggregate.landing.redrive import Redrive, Wanted
-from ingest.attribution.catalog_rules import attribution, reading, source_rules
+from ingest.attribution.catalog_rules import attribution, source_decoder, source_rules
 from ingest.decode import formats
 from ingest.decode.pipeline import Decoder
 from lake.lake import Lake
@@ -98,7 +98,7 @@ def _read_records(
     logs = worker.generations(wanted)
     if not logs:
         return
-    as_records = reading(catalog, attribution(catalog), how.format_name, wanted.source)
+    as_records = source_decoder(catalog, attribution(catalog), how.format_name, wanted.source)
     reader = RecordReader(worker, turn, wanted, as_records, how.format_name, recall)
     for name, file in logs.items():
         if place := access_partition(name):

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from aggregate.landing.dedup import COUNTED
 from aggregate.landing.land import Counts
 from aggregate.landing.redrive import OUTCOMES, Redrive, counts_of
-from ingest.replay.lines import places
+from ingest.replay.lines import entry_keys
 
 DECODE_LINES = 100_000  # that are read again at a time
 
@@ -33,10 +33,10 @@ class Turn:
 
     def take(self, letters: pa.Table, events: pa.Table, refused: pa.Table) -> None:
         """Sort entries: those that are among `letters`, which are in order, are judged; others were counted long ago."""
-        known, was = places(letters), letters["reason"].combine_chunks()
+        known, was = entry_keys(letters), letters["reason"].combine_chunks()
         for rows in (events, refused):
-            chosen = rows.filter(pa.array(np.isin(places(rows), known)))
-            reasons = was.take(pa.array(np.searchsorted(known, places(chosen))))
+            chosen = rows.filter(pa.array(np.isin(entry_keys(rows), known)))
+            reasons = was.take(pa.array(np.searchsorted(known, entry_keys(chosen))))
             if rows is refused:
                 self.became.update(zip(reasons.to_pylist(), chosen["reason"].to_pylist(), strict=True))
             elif chosen.num_rows:

@@ -24,7 +24,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from ingest.attribution.catalog_rules import attribution, limits_us, source_rules
 from ingest.decode.pipeline import Decoder
 from ingest.http import responses
-from ingest.http.admission import ConnectionLimits, Overloaded, RateLimited, shown
+from ingest.http.admission import ConnectionLimits, Overloaded, RateLimited, logged_network
 from ingest.http.api import RequestOutcome
 from ingest.http.authentication import Authenticator
 from ingest.http.batching import Batcher
@@ -190,7 +190,7 @@ class Server:
         now = asyncio.get_running_loop().time()
         if self._told_s is None or now - self._told_s >= _TELL_S:
             self._told_s = now
-            said = {"security": True, "code": Code.BUSY, "network": shown(address)}
+            said = {"security": True, "code": Code.BUSY, "network": logged_network(address)}
             self._log.warning("too many connections", extra={"fields": said})
 
     async def _serve(self) -> None:

@@ -26,7 +26,7 @@ def readings(catalog: Catalog) -> Callable[[str, str], SourceDecoder]:
         if key not in known:
             if len(known) >= _READINGS_MAX:
                 known.pop(next(iter(known)))
-            known[key] = catalog_rules.reading(catalog, owners, format_name, source)
+            known[key] = catalog_rules.source_decoder(catalog, owners, format_name, source)
         return known[key]
 
     return reading

@@ -58,7 +58,7 @@ def add_key(
 
     Example: tollbook producers add-key gateway-eu --producers producers.yaml
     """
-    key = api_keys.made(secrets.token_bytes, None if valid_from is None else utc(valid_from))
+    key = api_keys.new_key(secrets.token_bytes, None if valid_from is None else utc(valid_from))
     atomic_file.replace(
         producers, api_keys.with_key(producers.read_text(encoding="utf-8"), producer, key.kept).encode()
     )
