@@ -28,7 +28,7 @@ def catalog(**credentials: list[dict[str, Any]]) -> Catalog:
 
 
 def decoded(book: Catalog, format_name: str, *lines: bytes) -> list[tuple[str, str | None]]:
-    """(partner or reason, credential stored) of each line."""
+    """(partner or reason, stored credential) of each line."""
     decoder = Decoder(format_name, source_rules(book, "edge", None), attribution(book))
     got = decoder.decode(split_lines(b"".join(lines), 0), "g")
     rows = [(r["position"], r["partner_id"], r["credential"]) for r in got.events.to_pylist()]
@@ -117,7 +117,7 @@ SHOWN = {
 def test_a_principal_is_known_alike_in_every_format(
     format_name: str, listed: list[str], shown: str, outcome: tuple[str, str | None]
 ) -> None:
-    """Sessions come and go by the hour; the agreement is about the role."""
+    """Sessions change by the hour; the agreement is about the role."""
     assert decoded(catalog(acme=[iam(value) for value in listed]), format_name, SHOWN[format_name](shown)) == [outcome]
 
 
@@ -130,13 +130,13 @@ def test_a_session_known_by_the_unique_id_of_its_role_is_that_role() -> None:
 
 
 def test_a_role_that_was_replaced_by_a_listed_session_stands_in_when_that_is_over() -> None:
-    """Valid then goes before listed: the session's end does not take the role's calls away."""
+    """Validity comes before precedence: an expired session does not hide the role."""
     over = iam(SESSION, valid_to="2026-09-01")
     assert decoded(catalog(acme=[iam(ROLE)], bolt=[over]), "cloudtrail", cloudtrail(SESSION)) == [("acme", ROLE)]
 
 
 def test_a_role_that_is_known_but_not_valid_then_is_told_from_an_unknown_one() -> None:
-    """The remedy differs: mend a date, or add a credential."""
+    """The remedies differ: fix a date, or add a credential."""
     book = catalog(acme=[iam(ROLE, valid_from="2026-11-01")])
     assert decoded(book, "cloudtrail", cloudtrail(SESSION)) == [("CREDENTIAL_NOT_VALID", None)]
 
@@ -154,7 +154,7 @@ def test_a_role_that_is_known_but_not_valid_then_is_told_from_an_unknown_one() -
     ],
 )
 def test_keys_rotate_with_an_overlap(at: str, key: str, outcome: str) -> None:
-    """A week in which both count, each on its own [from, to): no call of a rotation is lost or given away."""
+    """For a week both keys count, each in its own [from, to): a rotation neither loses nor gives away calls."""
     book = catalog(
         acme=[
             {"kind": "api_key", "id": "old", "valid_to": "2026-10-08"},
@@ -168,7 +168,7 @@ def test_keys_rotate_with_an_overlap(at: str, key: str, outcome: str) -> None:
 
 
 def test_two_roles_of_one_name_are_one_credential() -> None:
-    """A role's name is unique in its account, whatever the path: two partners cannot own it at once."""
+    """A role's name is unique in its account, whatever the path: two partners cannot both own it."""
     book = catalog(
         acme=[iam("arn:aws:iam::1:role/a/reader")], bolt=[iam("arn:aws:iam::1:role/b/reader")], core=[iam("arn:aws:iam::2:role/a/reader")]
     )  # fmt: skip
@@ -195,7 +195,7 @@ CLAIMS = {
 def test_the_client_of_a_token_is_its_azp_or_client_id_or_sub(
     format_name: str, claims: dict[str, str], client: str | None
 ) -> None:
-    """In one order everywhere: the same token is the same credential behind any gateway."""
+    """In the same order everywhere: a token is the same credential at every gateway."""
     issuer, *names = CLAIMS[format_name]
     shown = {
         issuer: "https://id.example",

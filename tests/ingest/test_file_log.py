@@ -24,7 +24,7 @@ def lines(*ids: object) -> bytes:
 
 
 class Lake:
-    """A reader that goes on where `known` says."""
+    """A reader that continues at the offsets in `known`."""
 
     def __init__(self, known: Sequence[KnownFile]) -> None:
         self.offsets = {k.generation: k.offset for k in known}
@@ -33,7 +33,7 @@ class Lake:
         return {partition: self.offsets.get(partition.generation) for partition in partitions}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Files are never taken away."""
+        """Files are never revoked."""
         raise AssertionError(partitions)
 
 
@@ -44,7 +44,7 @@ def opened(files: Sequence[Path], known: Sequence[KnownFile] = (), **options: in
 
 
 def read(log: FileLog) -> tuple[list[str], list[KnownFile]]:
-    """All event ids, and what the lake would remember."""
+    """All event ids, and what the lake would record."""
     ids: list[str] = []
     known: dict[str, KnownFile] = {}
     while fetched := log.poll():
@@ -58,7 +58,7 @@ def read(log: FileLog) -> tuple[list[str], list[KnownFile]]:
 
 
 def test_a_file_is_read_once_and_a_grown_one_from_where_it_ended(tmp_path: Path) -> None:
-    """The lake's offset says where to go on."""
+    """The lake's offset is where reading continues."""
     path = tmp_path / "a.log"
     path.write_bytes(lines(1, 2))
     ids, known = read(opened([path]))
@@ -71,7 +71,7 @@ def test_a_file_is_read_once_and_a_grown_one_from_where_it_ended(tmp_path: Path)
 
 @pytest.mark.parametrize("length", [2, 40], ids=["shorter than the head", "longer than the head"])
 def test_rename_compression_and_growth_keep_the_generation(tmp_path: Path, length: int) -> None:
-    """Rotation: access.log becomes access.log.1, then access.log.1.gz; a copy that goes on elsewhere is still the same log."""
+    """access.log becomes access.log.1, then access.log.1.gz; a copy that grows under another name is the same log."""
     path = tmp_path / "access.log"
     path.write_bytes(lines(*range(length)))
     _, known = read(opened([path]))
@@ -82,7 +82,7 @@ def test_rename_compression_and_growth_keep_the_generation(tmp_path: Path, lengt
 
 
 def test_the_same_log_twice_in_one_run_is_read_once(tmp_path: Path) -> None:
-    """The plain file and its packed beginning: the longer one is read."""
+    """A plain file and its compressed prefix: the longer one is read."""
     (tmp_path / "a.log").write_bytes(lines(*range(50)))
     (tmp_path / "a.log.gz").write_bytes(gzip.compress(lines(*range(30))))
     ids, _ = read(opened([tmp_path / "a.log.gz", tmp_path / "a.log"]))
@@ -90,7 +90,7 @@ def test_the_same_log_twice_in_one_run_is_read_once(tmp_path: Path) -> None:
 
 
 def test_two_logs_with_the_same_beginning_are_told_apart(tmp_path: Path) -> None:
-    """More than the head is the same; what follows differs: both are read, now and in later runs."""
+    """More than the head is equal, the rest differs: both are read, now and in later runs."""
     one, other = tmp_path / "one.log", tmp_path / "other.log"
     one.write_bytes(lines(*range(30), "x1", "x2"))
     other.write_bytes(lines(*range(30), "y1", "y2"))
@@ -103,7 +103,7 @@ def test_two_logs_with_the_same_beginning_are_told_apart(tmp_path: Path) -> None
 
 
 def test_a_file_that_shrank_is_reported_and_not_read(tmp_path: Path) -> None:
-    """A cut file would shift every offset; the message says what to do."""
+    """A truncated file would shift every offset; the message names the remedy."""
     path = tmp_path / "a.log"
     path.write_bytes(lines(*range(40)))
     _, known = read(opened([path]))
@@ -114,7 +114,7 @@ def test_a_file_that_shrank_is_reported_and_not_read(tmp_path: Path) -> None:
 
 
 def test_half_a_gzip_gives_what_is_whole_and_a_problem_and_later_the_rest(tmp_path: Path) -> None:
-    """Nothing is guessed, nothing is read twice once the file is whole."""
+    """Nothing is guessed, and nothing is read twice once the file is complete."""
     packed = gzip.compress(lines(*range(2000)))
     path = tmp_path / "a.log.gz"
     path.write_bytes(packed[: len(packed) // 2])
@@ -149,7 +149,7 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 def test_blank_lines_line_ends_and_a_missing_last_one_change_no_count(
     tmp_path: Path, packing: str, newline: bytes
 ) -> None:
-    """However a shipper joins its lines, and however the log is packed: each request is one entry."""
+    """However lines are joined and compressed, each request is one entry."""
     text = newline.join(line(kong(str(i))).rstrip() for i in range(9))
     path = tmp_path / "a.log"
     path.write_bytes(PACKINGS[packing](text))
@@ -171,7 +171,7 @@ def test_blank_lines_line_ends_and_a_missing_last_one_change_no_count(
 def test_a_damaged_zstd_file_is_named_and_when_it_is_whole_again_read_once(
     tmp_path: Path, harm: Callable[[bytes], bytes], pattern: str
 ) -> None:
-    """What could be read of it may be counted; the rest comes with the whole file, and nothing twice."""
+    """The readable part may be counted; the rest follows with the intact file, and nothing is counted twice."""
     path = tmp_path / "a.log.zst"
     path.write_bytes(harm(CHECKED))
     log = opened([path], final=True)
@@ -192,7 +192,7 @@ CHECKED = bytes.fromhex("28b52ffd64803d850000406f6e650a74776f0a0100757e7ce10273b
 
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
 def test_a_file_that_ends_before_the_offset_to_go_on_from_is_named(tmp_path: Path, packing: str) -> None:
-    """A copy that is replaced while it is read: the message names the packing, whichever call meets the end."""
+    """A copy may be replaced while it is read: the message names the compression, whichever call meets the end."""
     path = tmp_path / "a.log"
     packed = PACKINGS[packing](lines(*range(2000)))
     path.write_bytes(packed[: len(packed) // 2])
@@ -215,7 +215,7 @@ def test_a_packed_file_that_expands_a_thousandfold_takes_the_memory_of_a_block(t
 
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
 def test_half_a_line_at_the_end_of_a_log_at_rest_is_refused(tmp_path: Path, packing: str) -> None:
-    """A line cut after two of four digits would still read as a request, of another size. JSON that closes is whole."""
+    """A line cut after two of four digits would still parse, with another size. Closed JSON is complete."""
     path = tmp_path / "a.log"
     half = b'203.0.113.9 - c-acme [01/Oct/2026:00:02:00 +0000] "GET /v1/a HTTP/1.1" 200 12'
     path.write_bytes(PACKINGS[packing](lines(1) + half))
@@ -231,7 +231,7 @@ def test_half_a_line_at_the_end_of_a_log_at_rest_is_refused(tmp_path: Path, pack
 
 
 def test_an_unfinished_last_line_waits_for_its_rest(tmp_path: Path) -> None:
-    """A half line is never guessed at; a JSON line that closes is whole without its newline."""
+    """An incomplete line is never guessed at; a closed JSON line is complete without its newline."""
     path = tmp_path / "a.log"
     whole = lines(1, 2)
     path.write_bytes(whole[:-20])
@@ -271,7 +271,7 @@ def kong_text(event_id: str) -> str:
 
 
 def test_small_blocks_and_large_blocks_give_the_same(tmp_path: Path) -> None:
-    """Cutting the text elsewhere changes no event and no offset."""
+    """The block size changes no event and no offset."""
     path = tmp_path / "a.log"
     path.write_bytes(lines(*range(500)))
     results = []
@@ -289,7 +289,7 @@ def test_small_blocks_and_large_blocks_give_the_same(tmp_path: Path) -> None:
 def test_a_line_as_long_as_a_document_may_be_and_a_longer_one_are_the_same_in_all_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
 ) -> None:
-    """Whether a line was held as a whole, or passed over, is seen in nothing; a redrive finds the line that was refused."""
+    """The result does not show whether a line was in memory as a whole; a redrive finds a refused line."""
     longest = 3 << 20
     monkeypatch.setattr(documents, "DOCUMENT_BYTES_MAX", longest)
 
@@ -324,7 +324,7 @@ def test_a_line_as_long_as_a_document_may_be_and_a_longer_one_are_the_same_in_al
 
 
 def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
-    """The one has nothing to say yet; the other is a problem with a name."""
+    """An empty file has no entries yet; a missing file is a problem with its name."""
     (tmp_path / "empty.log").touch()
     log = opened([tmp_path / "empty.log", tmp_path / "gone.log"])
     assert read(log)[0] == []
@@ -335,7 +335,7 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", range(1, 40))
 def test_a_last_line_without_newline_is_read_whatever_the_block(tmp_path: Path, size: int) -> None:
-    """Also when the file ends exactly where a block does, and when the line is longer than a block."""
+    """Also when the file ends exactly at the end of a block, and when the line is longer than a block."""
     path = tmp_path / "a.log"
     path.write_bytes(b"one\ntwo\nthree of them")
     log = opened([path], final=True, block_bytes=size)
@@ -357,7 +357,7 @@ def chosen(*ids: object) -> bytes:
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bool) -> None:
-    """However the file is cut into blocks, and where a later run goes on: the nearest header above decides, not the nearest read."""
+    """Whatever the blocks, and wherever a later run continues: the nearest header above a line applies."""
     swapped = CHOSEN.replace(b"cs-uri-stem cs-method", b"cs-method cs-uri-stem")
     rows = chosen(*range(300, 400)).replace(b"/v1/orders\tGET", b"GET\t/v1/orders")
     text = CHOSEN + chosen(*range(300)) + swapped + rows
@@ -382,7 +382,7 @@ def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bo
 
 
 def test_a_log_can_be_closed_while_it_is_read_ahead(tmp_path: Path) -> None:
-    """No thread waits for room that nobody makes: a run that ends early ends."""
+    """No thread waits for a slot that is never freed: a run that stops early stops."""
     path = tmp_path / "a.log"
     path.write_bytes(lines(*range(200)))
     log = opened([path], block_bytes=1_000)
@@ -391,7 +391,7 @@ def test_a_log_can_be_closed_while_it_is_read_ahead(tmp_path: Path) -> None:
 
 
 def test_what_goes_wrong_in_a_thread_is_raised_where_it_is_polled(tmp_path: Path) -> None:
-    """And the others end."""
+    """And the other threads stop."""
     path = tmp_path / "a.log"
     path.write_bytes(lines(*range(200)))
 

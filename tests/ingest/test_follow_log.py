@@ -26,12 +26,12 @@ from tests.ingest.fixtures import OWNERS, kong, line
 
 @functools.cache
 def decoders() -> tuple[Decoder, Decoder]:
-    """Made once: planning a format takes longer than reading a few lines."""
+    """Created once: planning a format takes longer than reading a few lines."""
     return Decoder("kong", SourceRules("edge"), OWNERS), Decoder("kong", SourceRules("edge"), OWNERS)
 
 
 class Site:
-    """A gateway's log with its rotations, and a reader that keeps its positions through deaths."""
+    """A gateway's log with its rotations, and a reader whose positions survive crashes."""
 
     def __init__(self, folder: Path, *, by_name: bool = False) -> None:
         self.folder = folder
@@ -173,7 +173,7 @@ STEPS = ["whole", "whole", "begun", "renamed", "copied", "packed", "archived", "
 def test_whatever_happens_to_the_files_each_line_is_read_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str], by_name: bool
 ) -> None:
-    """Growth, half lines, rotation by rename and by copytruncate, packing, renaming away, looks and deaths in any order."""
+    """Growth, incomplete lines, rotation by rename and copytruncate, compression, checks and crashes in any order."""
     site = Site(tmp_path_factory.mktemp("site"), by_name=by_name)
     for step in steps:
         if step == "die at work":
@@ -190,7 +190,7 @@ def test_whatever_happens_to_the_files_each_line_is_read_once(
 
 
 def test_a_log_that_is_renamed_before_its_first_line_is_whole_is_read_on(tmp_path: Path) -> None:
-    """Nothing of it is known but where it lies: the same inode under a name like its own, with the same beginning."""
+    """Only its inode, a similar name and the same beginning identify it."""
     site = Site(tmp_path, by_name=True)
     (tmp_path / "access.log.old").write_bytes(line(kong("stranger")))
     site.begun()
@@ -205,7 +205,7 @@ def test_a_log_that_is_renamed_before_its_first_line_is_whole_is_read_on(tmp_pat
 
 
 def test_a_log_is_read_to_its_end_wherever_it_was_renamed_to(tmp_path: Path) -> None:
-    """Lines that were written after the last look, and by a writer that still has it open; also before its first line was whole."""
+    """Also lines written after the last check, by a writer that still has the file open, or before the first line was complete."""
     site = Site(tmp_path, by_name=True)
     site.look()
     site.whole()
@@ -225,7 +225,7 @@ def test_a_log_is_read_to_its_end_wherever_it_was_renamed_to(tmp_path: Path) -> 
 
 
 def test_what_a_link_led_to_before_is_read_to_its_end(tmp_path: Path) -> None:
-    """Some gateways begin a file a day and turn a link to it."""
+    """Some gateways start a new file each day and move a symbolic link to it."""
     site = Site(tmp_path, by_name=True)
     site.path.unlink()
     days = [site.away / "day-1", site.away / "day-2"]
@@ -242,13 +242,13 @@ def test_what_a_link_led_to_before_is_read_to_its_end(tmp_path: Path) -> None:
 
 
 def held(folder: Path) -> list[str]:
-    """The files below a folder and those beside it that this process has open."""
+    """The files in a folder and next to it that this process has open."""
     links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     return sorted(name for name in (str(link.readlink()) for link in links) if name.startswith(str(folder)))
 
 
 def test_a_deleted_log_is_read_to_its_end_and_takes_no_room_afterwards(tmp_path: Path) -> None:
-    """A disk that a person frees must become free, while a follower that nobody restarts runs on."""
+    """Deleting a log must free its disk space while a follower keeps running."""
     site = Site(tmp_path, by_name=True)
     site.whole()
     site.look()
@@ -267,7 +267,7 @@ def test_a_deleted_log_is_read_to_its_end_and_takes_no_room_afterwards(tmp_path:
 
 
 def test_a_log_that_is_renamed_grows_and_is_deleted_between_two_looks_is_read_to_its_end(tmp_path: Path) -> None:
-    """Its writer comes late, and the archive packs it and takes it away at once."""
+    """Its writer is late, and the archive compresses and removes it at once."""
     site = Site(tmp_path, by_name=True)
     site.whole()
     site.look()
@@ -300,7 +300,7 @@ def test_of_one_name_two_logs_are_held_at_most_and_none_when_nobody_follows(tmp_
 
 
 def test_of_many_names_only_the_first_are_held(tmp_path: Path) -> None:
-    """A shell makes a thousand names of a glob; a process that has used up its descriptors reads nothing at all."""
+    """A shell may expand a glob to a thousand names; a process without descriptors cannot read anything."""
     names = [tmp_path / str(i) for i in range(NAMES_MAX + 5)]
     for name in names:
         name.touch()
@@ -312,7 +312,7 @@ def test_of_many_names_only_the_first_are_held(tmp_path: Path) -> None:
 
 
 def test_a_line_cut_by_rotation_waits_and_is_refused_when_its_log_is_packed(tmp_path: Path) -> None:
-    """Never guessed: neither half becomes a request. The books hold both."""
+    """Nothing is guessed: neither half becomes a request, and both are in the dead letters."""
     site = Site(tmp_path)
     site.whole()
     site.begun()
@@ -334,7 +334,7 @@ def test_a_line_cut_by_rotation_waits_and_is_refused_when_its_log_is_packed(tmp_
 
 
 def test_another_log_in_the_inode_of_the_first_is_read_from_its_beginning(tmp_path: Path) -> None:
-    """The file system gives a number away again; a tailer that goes by it would go on in the middle."""
+    """The file system reuses inode numbers; following by inode would continue in the middle of another log."""
     site = Site(tmp_path)
     site.whole()
     site.look()
@@ -348,7 +348,7 @@ def test_another_log_in_the_inode_of_the_first_is_read_from_its_beginning(tmp_pa
 def test_a_log_that_is_cut_and_grows_past_the_offset_while_it_is_read_is_not_taken_for_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look at what a file is and the reading of it lies a moment; copytruncate may fall into it."""
+    """copytruncate may happen between the identification of a file and the read."""
     site = Site(tmp_path)
     site.whole()
     site.whole()
@@ -371,7 +371,7 @@ def test_a_log_that_is_cut_and_grows_past_the_offset_while_it_is_read_is_not_tak
 
 
 def test_trouble_is_told_when_it_stays_and_only_once(tmp_path: Path) -> None:
-    """A copy that is being made looks damaged for a moment; a damaged file is damaged the next time, too."""
+    """A copy still being written looks damaged for a moment; a damaged file looks damaged again at the next check."""
     site = Site(tmp_path)
     packed = gzip.compress(b"".join(site.new_line() for _ in range(200)))
     half = tmp_path / "access.log.1.gz"
@@ -387,7 +387,7 @@ def test_trouble_is_told_when_it_stays_and_only_once(tmp_path: Path) -> None:
 
 
 def test_nothing_new_opens_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look at a thousand rotated logs costs a thousand stat calls, and nothing else."""
+    """Checking a thousand rotated logs takes a thousand stat calls, and nothing else."""
     site = Site(tmp_path)
     for _ in range(3):
         site.whole()

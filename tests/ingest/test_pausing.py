@@ -29,7 +29,7 @@ def decoded(*lines: bytes, format_name: str = "kong") -> tuple[pa.Table, pa.Tabl
 
 
 def test_what_a_stranger_can_bring_about_is_no_question_of_form() -> None:
-    """Credentials and tags of every kind, and the bytes, ids and sizes that a caller of a gateway chooses."""
+    """Unknown callers control credentials and tags, and the bytes, ids and sizes of their requests."""
     attribution = {
         Reason.NO_PARTNER, Reason.BAD_PARTNER, Reason.UNKNOWN_PARTNER, Reason.TAG_NOT_ALLOWED, Reason.UNKNOWN_CREDENTIAL,
         Reason.CREDENTIAL_NOT_VALID, Reason.PARTNER_MISMATCH, Reason.KEY_MISMATCH, Reason.UNKNOWN_METER, Reason.ID_CONFLICT,
@@ -56,7 +56,7 @@ def test_what_a_stranger_can_bring_about_is_no_question_of_form() -> None:
     [(50, 100, False), (50, 101, True), (0, 0, False), (0, 1, True), (99, 199, True), (100, 200, False)],
 )
 def test_the_share_is_measured_exactly(percent: int, bad: int, is_bad: bool) -> None:  # a case
-    """The agreed share itself is allowed; one entry more is too many. 100 never pauses."""
+    """The agreed share itself is allowed; one more entry is too many. 100 never pauses."""
     form = FormCheck("kong", percent)
     form.add(200, refused(*["NOT_JSON"] * bad))
     assert form.is_full
@@ -64,7 +64,7 @@ def test_the_share_is_measured_exactly(percent: int, bad: int, is_bad: bool) -> 
 
 
 def test_old_good_entries_do_not_outweigh_new_bad_ones() -> None:
-    """A gateway whose log format changes after ten million lines is noticed as soon as one that begins so."""
+    """A format that changes after ten million lines is noticed as soon as one that is wrong from the start."""
     form = FormCheck("kong", 50)
     form.add(10_000_000, refused())
     form.add(WINDOW_ENTRIES, refused(*["NOT_JSON"] * WINDOW_ENTRIES))
@@ -72,7 +72,7 @@ def test_old_good_entries_do_not_outweigh_new_bad_ones() -> None:
 
 
 def test_lines_that_are_no_requests_count_only_where_another_format_reads_them() -> None:
-    """Error logs and failed handshakes are harmless, and strangers can make many; the requests of another gateway are a wrong format."""
+    """Error logs and failed handshakes are harmless, and anyone can cause many; another gateway's requests are a wrong format."""
     _, harmless = decoded(*[b'{"level":"error","msg":"no request"}\n'] * 300)
     assert set(harmless["reason"].to_pylist()) == {"NOT_A_REQUEST"}
     form = FormCheck("kong", 50)
@@ -87,7 +87,7 @@ def test_lines_that_are_no_requests_count_only_where_another_format_reads_them()
 
 
 class Pieces:
-    """A log whose pieces are given: accepted and refused entries of each."""
+    """A log with given batches: accepted and refused entries of each."""
 
     def __init__(self, *pieces: tuple[int, int], partition: Partition = EDGE) -> None:
         self._pieces = [*pieces]
@@ -112,12 +112,12 @@ class Pieces:
 
 
 def handed(log: PausingLog) -> list[tuple[int, int]]:
-    """The offsets of what it hands on until it has nothing."""
+    """The offsets of all batches that it passes on."""
     return [(fetched.from_offset, fetched.to_offset) for fetched in iter(log.poll, None)]
 
 
 def test_nothing_is_handed_on_of_what_pauses_a_source() -> None:
-    """What came before is; so the next reader finds the rest new."""
+    """Earlier batches are passed on; the next reader gets the rest as new."""
     log = PausingLog(Pieces((500, 0), (100, 100), (0, 200), (500, 0)), "kong", 50, ends=True)
     assert handed(log) == [(0, 500), (500, 700)]
     assert log.paused is not None
@@ -132,14 +132,14 @@ def test_nothing_is_handed_on_of_what_pauses_a_source() -> None:
 
 
 def test_a_log_that_ends_is_judged_however_short_it_is() -> None:
-    """A file of three lines in another format is a wrong format, too."""
+    """A file with three lines in another format is a wrong format, too."""
     log = PausingLog(Pieces((1, 2)), "kong", 50, ends=True)
     assert handed(log) == []
     assert log.paused is not None
 
 
 def test_a_log_that_goes_on_holds_few_bad_entries_back_until_more_have_come() -> None:
-    """One bad line of one is no wrong format. It is handed on with the good ones that come, and pauses the source if none do."""
+    """One bad line alone is not a wrong format. It waits for more entries; if none come, it pauses the source."""
     pieces = Pieces((0, 1))
     log = PausingLog(pieces, "kong", 50, ends=False)
     assert handed(log) == []
@@ -153,7 +153,7 @@ def test_a_log_that_goes_on_holds_few_bad_entries_back_until_more_have_come() ->
 
 
 def test_what_is_held_of_a_partition_that_is_taken_away_is_dropped() -> None:
-    """Who gets it, or the same reader under another name, reads it again: it would be counted twice."""
+    """The next owner reads it again: keeping it would count it twice."""
 
     class Reader:
         def assigned(self, partitions: object) -> dict[Partition, int | None]:
@@ -175,7 +175,7 @@ def test_what_is_held_of_a_partition_that_is_taken_away_is_dropped() -> None:
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), max_size=12), st.integers(0, 100), st.booleans())
 def test_what_is_handed_on_is_whole_and_in_order(pieces: list[tuple[int, int]], percent: int, ends: bool) -> None:
-    """A prefix of the log, without a hole; all of it where nothing pauses and the log ends."""
+    """A prefix of the log without gaps; the whole log if nothing pauses and it ends."""
     log = PausingLog(Pieces(*pieces), "kong", percent, ends=ends)
     got = handed(log)
     total = sum(good + bad for good, bad in pieces)
@@ -187,7 +187,7 @@ def test_what_is_handed_on_is_whole_and_in_order(pieces: list[tuple[int, int]], 
 
 
 def test_sources_of_a_topic_are_judged_apart() -> None:
-    """One that is bad is paused for good, in this format; the others go on."""
+    """A bad source is paused for good in this format; the others continue."""
     forms = FormChecks(lambda source: 100 if source == "accepted" else 50)
     bad = refused(*["NOT_JSON"] * 200)
     assert forms.judge("kong", "edge", 200, bad)

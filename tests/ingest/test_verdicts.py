@@ -35,13 +35,13 @@ def cloud(event_id: str, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_good_request_is_sent_on_as_it_came() -> None:
-    """Not a byte is touched: what ingest reads is what the sender wrote."""
+    """No byte changes: ingest reads what the sender wrote."""
     text = line(kong("a")) + b"\n\r\n" + line(kong("b"))
     assert verdict(text) == Verdict(2, [], text)
 
 
 def test_refused_events_are_told_by_their_place_and_not_sent() -> None:
-    """Row 75. Blank lines are no events; the bytes behind a refused line stay where they were."""
+    """Row 75. Blank lines are no events; the bytes after a refused line keep their positions."""
     bad = line(kong("b", consumer__id="nobody"))
     text = b"\n" + line(kong("a")) + bad + line(kong("c", started_at=None)) + line(kong("d"))
     found = verdict(text)
@@ -56,14 +56,14 @@ def test_refused_events_are_told_by_their_place_and_not_sent() -> None:
 
 
 def test_requests_are_judged_apart_though_together() -> None:
-    """One sender's bad line is nobody else's: places count from each request's own first event."""
+    """One sender's bad line affects nobody else: places count from the first event of each request."""
     good, bad = line(kong("a")), b"not json\n"
     found = verdicts(good, bad + good, b"\n", good + bad + bad)
     assert [(r.accepted, [x.place for x in r.refused]) for r in found] == [(1, []), (1, [0]), (0, []), (1, [1, 2])]
 
 
 def test_limits_of_time_are_measured_from_each_request() -> None:
-    """Requests that are judged together came at different times."""
+    """Requests that are judged together arrived at different times."""
     text = line(kong("a"))
     late, early, good = (RequestLines(text, T0_US + d, has_key=False) for d in (36 * DAY_US, -6 * MINUTE_US, 0))
     found = judge([late, early, good], KONG, 35 * DAY_US, 5 * MINUTE_US)
@@ -71,7 +71,7 @@ def test_limits_of_time_are_measured_from_each_request() -> None:
 
 
 def test_a_line_with_several_events_is_sent_whole_where_one_is_good() -> None:
-    """Cut out of its line, a good event would be another line; the bad one becomes a dead letter as from any other door."""
+    """A good event without its line would be another line; the bad event becomes a dead letter."""
     text = line([kong("a"), kong("b", consumer__id="nobody")]) + line([kong("c", started_at=None)] * 2)
     found = verdict(text)
     assert found.accepted == 1
@@ -80,7 +80,7 @@ def test_a_line_with_several_events_is_sent_whole_where_one_is_good() -> None:
 
 
 def test_an_event_that_nobody_would_know_again_needs_a_named_request() -> None:
-    """Row 29: sent again after a lost answer it would be counted twice. With a name it has an id: the name, and its byte."""
+    """Row 29: a retry after a lost response would be counted twice. With a key, the event has an id: key and byte."""
     text = line(kong(None)) + line(kong("b"))
     found = verdict(text)
     assert (found.accepted, [(r.place, r.code) for r in found.refused]) == (1, [(0, Reason.NO_ID)])
@@ -88,14 +88,14 @@ def test_an_event_that_nobody_would_know_again_needs_a_named_request() -> None:
 
 
 def test_a_line_with_one_nameless_event_is_refused_whole() -> None:
-    """It is sent whole or not at all: its other events would bring the nameless one with them."""
+    """A line is sent as a whole or not at all: its other events would take the nameless one along."""
     found = verdict(line([kong("a"), kong(None)]))
     assert (found.accepted, [(r.item, r.code) for r in found.refused]) == (0, [(0, Reason.NO_ID), (1, Reason.NO_ID)])
     assert not found.text.strip()
 
 
 def test_too_many_events_are_counted_and_left_alone() -> None:
-    """Row 76, from both sides: the largest batch is taken, one more is not, and neither harms its neighbours."""
+    """Row 76, from both sides: the largest batch is accepted, one more event is not, and other requests are unaffected."""
     one = line(cloud("a"))
     most, more, good = verdicts(one * ROWS_MAX, one * (ROWS_MAX + 1), one, decoder=EVENTS)
     assert (most.accepted, most.too_many) == (ROWS_MAX, 0)
@@ -104,7 +104,7 @@ def test_too_many_events_are_counted_and_left_alone() -> None:
 
 
 def test_what_is_anothers_is_not_named() -> None:
-    """S44: a refusal says what is wrong with the event, not who else is there."""
+    """S44: a refusal says what is wrong with the event, and nothing about other senders."""
     moved = verdict(line(kong("a", consumer__id="c-ended", started_at=T0_MS + 1)))
     assert [r.code for r in moved.refused] == [Reason.CREDENTIAL_NOT_VALID]
     assert "acme" not in moved.refused[0].message
@@ -112,7 +112,7 @@ def test_what_is_anothers_is_not_named() -> None:
 
 
 def test_text_formats_are_judged_alike() -> None:
-    """NDJSON is a name for lines: any format may come so."""
+    """NDJSON only means lines: any format may be sent."""
     good = b'203.0.113.9 - c-acme [01/Oct/2026:00:00:00 +0000] "GET /x HTTP/1.1" 200 5 "-" "-"\n'
     found = verdict(good + b"scrambled\n", decoder=APACHE, has_key=True)
     assert (found.accepted, len(found.refused)) == (1, 1)
@@ -123,7 +123,7 @@ BAD = [b"x", b"{", b"[]", b"5", b"\xff", b'{"specversion":"1.0"}', json.dumps(cl
 
 @given(st.lists(st.lists(st.one_of(st.just(None), st.sampled_from(BAD)), max_size=6), min_size=1, max_size=4))
 def test_the_books_of_every_request_balance(wanted: list[list[bytes | None]]) -> None:
-    """However requests are put together: accepted and refused are what was sent, and the good lines are the ones sent on."""
+    """However requests are combined, accepted plus refused is what was sent, and the good lines are passed on."""
     texts = [
         lines_of(b"\n".join(json.dumps(cloud(f"{i}-{j}")).encode() if bad is None else bad for j, bad in enumerate(rows)), BodyShape.LINES)
         for i, rows in enumerate(wanted)
@@ -138,7 +138,7 @@ def test_the_books_of_every_request_balance(wanted: list[list[bytes | None]]) ->
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_can_be_told(reason: Reason) -> None:
-    """A code that the table of messages does not know must not become a failure of the whole batch."""
+    """A code without a message of its own must not fail the whole batch."""
     from ingest.http.verdicts import _message
 
     assert _message(reason, None)
