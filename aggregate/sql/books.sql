@@ -27,10 +27,14 @@ said AS (
     SELECT
         i.source,
         i.generation,
-        sum(CASE WHEN i.to_offset <= k.covered_to THEN i.records ELSE greatest(k.covered_to - i.from_offset, 0) END::HUGEINT * i.entries) AS entries,
+        -- Of an origin that no partition has told of (NULL) all is due: it is on no way, as in billing/sql/completeness.sql.
+        sum(CASE
+            WHEN k.covered_to IS NULL OR i.to_offset <= k.covered_to THEN i.records
+            ELSE greatest(k.covered_to - i.from_offset, 0)
+        END::HUGEINT * i.entries) AS entries,
         sum(i.records::HUGEINT * i.entries) AS all_entries
     FROM ingested AS i
-    INNER JOIN known AS k ON k.origin = i.generation
+    LEFT JOIN known AS k ON k.origin = i.generation
     GROUP BY i.source, i.generation
 ),
 

@@ -5,7 +5,7 @@ One change at a time: a comparison, a condition, a join, an aggregate, a number,
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from tests.sql.cases import CASES, STATEMENTS, compared, prepared
 
 _TOKEN = re.compile(r"--[^\n]*|'(?:[^']|'')*'|\"[^\"]*\"|::|<=|>=|!=|//|\|\||<<|\w+|\$\w+|.", re.DOTALL)
 _SWAPS = {
-    "=": ["!="], "!=": ["="], "<": ["<=", ">"], "<=": ["<"], ">": [">=", "<"], ">=": [">"],
+    "=": ["!="], "!=": ["="], "<": ["<=", ">"], "<=": ["<", ">"], ">": [">=", "<"], ">=": [">", "<"],
     "AND": ["OR"], "OR": ["AND"], "IN": ["NOT IN"], "DISTINCT": [""], "ANTI": ["SEMI"], "SEMI": ["ANTI"], "LEFT": ["INNER"],
     "INNER": ["LEFT"], "FULL": ["LEFT", "RIGHT"], "ALL": [""], "DESC": [""], "+": ["-"], "-": ["+"], "*": ["+"], "//": ["*"],
     "max": ["min"], "min": ["max"], "sum": ["max"], "arg_max": ["arg_min"], "greatest": ["least"], "least": ["greatest"],
@@ -42,6 +42,7 @@ class Mutant(NamedTuple):
 
     what: str
     text: str
+    token: str = ""  # that was changed; "": a list or a condition is shorter
 
 
 def mutants(statement: str) -> Iterator[Mutant]:
@@ -51,7 +52,7 @@ def mutants(statement: str) -> Iterator[Mutant]:
         token, (start, end) = found.group(), found.span()
         where = f"line {text.count(chr(10), 0, start) + 1}: {_around(text, start, end)}"
         for other in _others(token, text[:start], text[end:]):
-            yield Mutant(f"{where}: {token} → {other or 'nothing'}", text[:start] + other + text[end:])
+            yield Mutant(f"{where}: {token} → {other or 'nothing'}", text[:start] + other + text[end:], token)
     for found in _LIST.finditer(text):
         names = re.split(r",\s*", found[2])
         for name in names:
@@ -81,11 +82,11 @@ def _around(text: str, start: int, end: int) -> str:
     return " ".join((text[max(0, start - 25) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 25]).split())
 
 
-def unnoticed(name: str) -> tuple[int, list[str]]:
-    """How many mutants of a statement there are, and those that all its cases take for the statement."""
+def unnoticed(name: str, only: Collection[str] | None = None) -> tuple[int, list[str]]:
+    """How many mutants of a statement there are, and those that all its cases take for the statement. `only`: of these tokens."""
     text = STATEMENTS[name].read_text()
     cases = [(prepared(case, text), case) for case in CASES if case.parts[0] == name]
-    made = list(mutants(text))
+    made = [mutant for mutant in mutants(text) if only is None or mutant.token in only]
     return len(made), [one.what for one in made if not any(_notices(con, case, one.text) for con, case in cases)]
 
 
