@@ -48,7 +48,7 @@ BATCH_BYTES = 28 << 20
 BATCH_RECORDS = 100_000
 AHEAD_BATCHES = 2
 MESSAGE_BYTES = 4 << 20  # half of the topics' limit, which leaves room for headers
-_ONE_RECORD_BYTES = MESSAGE_BYTES_MAX - (64 << 10)  # without a generous allowance for the broker's framing
+_ONE_RECORD_BYTES = MESSAGE_BYTES_MAX - (64 << 10)  # minus a generous allowance for the broker's framing
 _FIRST_BATCH = 200
 COMMIT_AGAIN_S = (
     5.0  # a commit during a rebalance is lost: an idle worker repeats it, or its lag would never reach zero

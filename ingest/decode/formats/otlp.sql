@@ -3,7 +3,7 @@
 -- file exporter and sent by OTLP over HTTP; each log record is an entry.
 -- Fields: attributes of the HTTP semantic conventions, new and old names; of Kong's OpenTelemetry plugin (kong.…); and
 -- of the
---   collector's receivers for AWS and Google load balancer logs (aws.elb.…, gcp.…). A record without an HTTP method or
+--   collector's decoding of AWS and Google load balancer logs (aws.elb.…, gcp.…). A record without an HTTP method or
 -- status
 --   is refused.
 -- Units: timeUnixNano in ns, floored to us; if absent or 0, observedTimeUnixNano. Sizes in bytes. Latency:
