@@ -28,7 +28,7 @@ class Clock:
 
 @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 20_000)), min_size=1, max_size=60))
 def test_no_producer_gets_more_than_its_rate(requests: list[tuple[int, int]]) -> None:
-    """S22, as a law: what is let in until any moment is the burst, what has flowed since, and at most one request more."""
+    """S22, as a law: what is admitted up to any moment is the burst, the refill since, and at most one more request."""
     clock, per_s, burst = Clock(), 1000, 5000
     meter, let_in, largest = RateLimiter(clock), 0, 0
     for wait_ms, events in requests:
@@ -43,7 +43,7 @@ def test_no_producer_gets_more_than_its_rate(requests: list[tuple[int, int]]) ->
 
 
 def test_a_limited_producer_is_let_in_after_the_time_it_was_told() -> None:
-    """And not before: Retry-After is neither a lie nor a guess. Nobody else is touched."""
+    """And not before: Retry-After is exact. No other producer is affected."""
     clock = Clock()
     meter = RateLimiter(clock)
     meter.enter("a", 10, 5)
@@ -60,7 +60,7 @@ def test_a_limited_producer_is_let_in_after_the_time_it_was_told() -> None:
 
 
 def test_an_empty_request_costs_something() -> None:
-    """Else requests without events would be free for ever."""
+    """Otherwise requests without events would be free for ever."""
     meter = RateLimiter(Clock())
     for _ in range(3):
         meter.enter("a", 1, 3)
@@ -70,7 +70,7 @@ def test_an_empty_request_costs_something() -> None:
 
 
 def test_room_is_shared() -> None:
-    """One producer may hold a quarter; all together may not hold more than there is. What is given back can be had again."""
+    """One producer gets a quarter; all together no more than the total. Released memory can be reserved again."""
     room = MemoryBudget(64 * MIB)
     room.take("a", 16 * MIB)
     with pytest.raises(RateLimited):
@@ -85,7 +85,7 @@ def test_room_is_shared() -> None:
 
 
 def test_failed_attempts_of_an_address_are_counted() -> None:
-    """S17: twenty in a minute, then no more; after the minute again. An address costs nobody else's patience."""
+    """S17: twenty in a minute, then no more, and again after the minute. Other addresses are unaffected."""
     clock = Clock()
     attempts = FailedAttempts(clock)
     for _ in range(FAILURES_MAX):
@@ -99,7 +99,7 @@ def test_failed_attempts_of_an_address_are_counted() -> None:
 
 
 def test_addresses_of_one_customer_are_one() -> None:
-    """Whoever has an IPv6 address has 2^64 of them."""
+    """A customer with IPv6 has 2^64 addresses."""
     attempts = FailedAttempts(Clock())
     for i in range(FAILURES_MAX):
         attempts.failed(f"2001:db8:1:2::{i:x}")

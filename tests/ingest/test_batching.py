@@ -42,7 +42,7 @@ class Slow:
 
 
 def test_what_waits_is_judged_together_and_in_turn() -> None:
-    """S22: a producer with a thousand requests waiting delays another's only one by one of its own, not by a thousand."""
+    """S22: a producer with a thousand waiting requests delays another's request by one of its own, not by a thousand."""
     slow = Slow()
     batcher = slow.batcher()
 
@@ -63,7 +63,7 @@ def test_what_waits_is_judged_together_and_in_turn() -> None:
 
 
 def test_a_request_that_the_decoder_fails_on_fails_alone() -> None:
-    """F33: those that were judged with it are judged again without it."""
+    """F33: the other requests of the batch are judged again without it."""
     slow = Slow()
     slow.go.set()
     batcher = slow.batcher()
@@ -82,7 +82,7 @@ def test_a_request_that_the_decoder_fails_on_fails_alone() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_decode_thread_that_dies_is_seen() -> None:
-    """Whoever waits would wait for ever: the process must end, and be started again."""
+    """Waiting requests would wait for ever: the process must end and be restarted."""
 
     def unknown(*_: str) -> SourceDecoder:
         raise KeyError("a bug")

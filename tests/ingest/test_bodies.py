@@ -42,7 +42,7 @@ def unpacked(encoding: str, *pieces: bytes) -> bytes:
 
 @given(st.lists(VALUES, max_size=5), st.sampled_from([None, 1]), BLANKS)
 def test_an_array_becomes_its_elements_a_line_each(values: list[Any], indent: int | None, blanks: str) -> None:
-    """Whatever stands in texts: a bracket, a comma or a backslash in one would else cut an event in two."""
+    """Brackets, commas and backslashes in strings must not split an event."""
     body = blanks + json.dumps(values, indent=indent, ensure_ascii=False) + blanks
     found = [line for line in lines_of(body.encode(), BodyShape.EVENTS).split(b"\n") if line.strip()]
     assert [json.loads(line) for line in found] == values
@@ -51,7 +51,7 @@ def test_an_array_becomes_its_elements_a_line_each(values: list[Any], indent: in
 
 @given(VALUES, st.sampled_from([None, 2]), BLANKS)
 def test_one_event_becomes_one_line(value: Any, indent: int | None, blanks: str) -> None:
-    """A pretty-printed event is one event, not one for each of its lines."""
+    """A pretty-printed event is one event, not one per line."""
     body = blanks + json.dumps(value, indent=indent) + blanks
     found = [line for line in lines_of(body.encode(), BodyShape.EVENT).split(b"\n") if line.strip()]
     assert [json.loads(line) for line in found] == [value]
@@ -59,7 +59,7 @@ def test_one_event_becomes_one_line(value: Any, indent: int | None, blanks: str)
 
 @given(st.lists(VALUES, max_size=4), st.binary(max_size=30), st.data())
 def test_any_bytes_are_lines_or_broken(values: list[Any], noise: bytes, data: st.DataObject) -> None:
-    """Total: nothing else is raised, and no byte of the body moves."""
+    """Total: no other exception is raised, and no byte of the body moves."""
     whole = json.dumps(values).encode()
     at = data.draw(st.integers(0, len(whole)))
     body = whole[:at] + noise + whole[at:]
@@ -77,13 +77,13 @@ def test_any_bytes_are_lines_or_broken(values: list[Any], noise: bytes, data: st
     [b"", b"{}", b"[1,,2]", b"[,1]", b"[1,]", b"[1,%b,2]" % (b" " * 99), b"[1", b"[1]]", b"[1] x", b"x[1]", b"[[]", b'["]'],
 )  # fmt: skip
 def test_what_is_no_array_is_refused_as_a_whole(body: bytes) -> None:
-    """A hole would shift the index of every event behind it; what is cut may be cut anywhere."""
+    """A missing element would shift the index of every later event; a truncated body may end anywhere."""
     with pytest.raises(MalformedBody):
         lines_of(body, BodyShape.EVENTS)
 
 
 def test_a_newline_in_a_text_is_not_mended() -> None:
-    """JSON forbids it. Made a blank it would be another text, and valid."""
+    """JSON forbids it. Replaced by a space, the string would be another one, and valid."""
     (line,) = lines_of(b'{"id":"a\nb"}', BodyShape.EVENT).splitlines()
     with pytest.raises(ValueError, match="control character"):
         json.loads(line)
@@ -97,7 +97,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 def test_a_packed_body_is_unpacked_in_pieces(pack: Any) -> None:
-    """Row 72; several packed parts one after another are one text, as gzip and zstd have it."""
+    """Row 72; several compressed streams in a row are one text, as gzip and zstd define it."""
     name = "gzip" if pack is gzip.compress else "zstd"
     packed = pack(b"one") + pack(b"two")
     assert unpacked(name, *(packed[i : i + 1] for i in range(len(packed)))) == b"onetwo"
@@ -116,13 +116,13 @@ def test_a_packed_body_is_unpacked_in_pieces(pack: Any) -> None:
     ],
 )
 def test_a_damaged_body_is_refused(encoding: str, body: bytes) -> None:
-    """Half a body must not be taken for a short one."""
+    """A truncated body must not be taken for a short one."""
     with pytest.raises(BadEncoding):
         unpacked(encoding, body)
 
 
 def test_an_unknown_encoding_is_refused() -> None:
-    """Also two at once: what is packed twice is a bomb."""
+    """Also two at once: double compression is a bomb."""
     for encoding in ("br", "gzip, gzip", "deflate"):
         with pytest.raises(BadEncoding):
             Unpacker(encoding)
@@ -130,7 +130,7 @@ def test_an_unknown_encoding_is_refused() -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_a_bomb_stops_at_the_limit(encoding: str) -> None:
-    """Row 73, S21: 1 GiB of zeros in 1 MB. What is held stays below twice the limit."""
+    """Row 73, S21: 1 GiB of zeros in 1 MB. Memory stays below twice the limit."""
     packer: Any = zlib.compressobj(9, wbits=31) if encoding == "gzip" else zstd.ZstdCompressor()
     bomb = (
         b"".join(packer.compress(bytes(1 << 20)) for _ in range(200 if encoding == "gzip" else 1000)) + packer.flush()
@@ -158,7 +158,7 @@ def test_a_body_may_be_exactly_as_long_as_the_limit() -> None:
 
 
 def test_a_zstd_frame_may_not_ask_for_a_large_window() -> None:
-    """A header of ten bytes would else reserve 128 MiB for each request."""
+    """Otherwise a header of ten bytes would allocate 128 MiB per request."""
     header = struct.pack("<I", 0xFD2FB528) + bytes([0b0000_0000, (27 - 10) << 3])  # no size, window of 128 MiB
     with pytest.raises(BadEncoding):
         unpacked("zstd", header + bytes([1, 0, 0]))
@@ -182,6 +182,6 @@ def test_binary_mode_is_the_same_event() -> None:
 
 @pytest.mark.parametrize("data", [b'{}, "subject": "c-other"', b"{", b"[" * 100_000, b"\xff"])
 def test_data_of_binary_mode_cannot_leave_its_place(data: bytes) -> None:
-    """What is written into the event unseen could name another customer."""
+    """Data injected into the event could name another customer."""
     with pytest.raises(MalformedBody):
         event_of({"id": "a"}, data)

@@ -44,13 +44,13 @@ def producers(**changes: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_a_file_that_means_nothing_is_refused(document: Any, complaint: str) -> None:
-    """S7: two producers with one source could use up each other's ids. S11: a weak algorithm cannot even be configured."""
+    """S7: two producers with one source could use up each other's ids. S11: a weak algorithm cannot be configured."""
     with pytest.raises(BadProducers, match=complaint):
         parsed(yaml.safe_dump(document))
 
 
 def test_a_broken_file_says_where() -> None:
-    """A person mends it."""
+    """A person must be able to fix it."""
     with pytest.raises(BadProducers, match="line 3"):
         parsed("producers:\n  - {id: gate\n")
 
@@ -68,7 +68,7 @@ def with_keys(*keys: ApiKey) -> Producers:
 
 
 def test_a_key_proves_its_producer_and_nothing_else_does() -> None:
-    """S17. The file keeps a hash; the right secret under another prefix, a cut and a longer one prove nothing."""
+    """S17. The file has a hash; the right secret with another prefix, a shorter and a longer one prove nothing."""
     mine, other = api_keys.new_key(secrets.token_bytes), api_keys.new_key(secrets.token_bytes)
     known = with_keys(mine.kept, other.kept).by_prefix()
     assert api_keys.owner(mine.text, known, NOW)
@@ -81,7 +81,7 @@ def test_a_key_proves_its_producer_and_nothing_else_does() -> None:
 
 
 def test_keys_overlap_and_end() -> None:
-    """The old key and the new one hold for a while together; at its `valid_to` the old one is nobody's, to the microsecond."""
+    """The old and the new key are valid together for a while; the old one ends at `valid_to`, to the microsecond."""
     old, new = api_keys.new_key(secrets.token_bytes), api_keys.new_key(secrets.token_bytes, NOW)
     end = NOW + timedelta(days=1)
     known = with_keys(old.kept.model_copy(update={"valid_to": end}), new.kept).by_prefix()
@@ -93,7 +93,7 @@ def test_keys_overlap_and_end() -> None:
 
 
 def test_two_keys_are_never_alike() -> None:
-    """256 bits from the source of randomness, all of them used."""
+    """256 bits of randomness, all of them used."""
     drawn: list[int] = []
 
     def random(size: int) -> bytes:
@@ -115,7 +115,7 @@ def test_two_keys_are_never_alike() -> None:
     ],
 )  # fmt: skip
 def test_a_key_is_written_into_the_file_as_a_person_would(text: str) -> None:
-    """Comments and order stay: every line that was there is there."""
+    """Comments and order stay: every existing line stays."""
     new = api_keys.new_key(secrets.token_bytes, NOW)
     changed = api_keys.with_key(text, "gate", new.kept)
     assert [line for line in changed.splitlines() if line in text.splitlines()] == text.splitlines()
@@ -129,7 +129,7 @@ def test_a_key_is_written_into_the_file_as_a_person_would(text: str) -> None:
     "text", [MINIMAL + "    keys: []\n", "producers: [{id: gate, source: edge}]\n"], ids=["an empty list", "brackets"]
 )
 def test_a_key_is_added_to_records_in_brackets(text: str) -> None:
-    """Both ways of writing YAML are the user's to choose."""
+    """Users may write YAML in both styles."""
     new = api_keys.new_key(secrets.token_bytes, NOW)
     (after,) = parsed(api_keys.with_key(text, "gate", new.kept)).producers
     assert after == parsed(text).producers[0].model_copy(update={"keys": (new.kept,)})
@@ -147,6 +147,6 @@ def test_a_key_is_added_to_records_in_brackets(text: str) -> None:
     ],
 )
 def test_a_key_that_cannot_be_written_is_not_half_written(text: str, producer: str, complaint: str) -> None:
-    """The message says what to do."""
+    """The message names the remedy."""
     with pytest.raises(BadProducers, match=complaint.replace("?", ".")):
         api_keys.with_key(text, producer, api_keys.new_key(secrets.token_bytes).kept)

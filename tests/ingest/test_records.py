@@ -51,7 +51,7 @@ def rows(result: DecodedBatch) -> list[tuple[str, int, int, str]]:
 
 
 def test_entries_know_the_record_they_came_in() -> None:
-    """Several lines in a record, several records in a partition: offset and place in the record, whatever was refused."""
+    """Several lines per record and records per partition: offset and rank in the record, whatever was refused."""
     result = read(batch(line(kong("a")) + b"broken\n" + line(kong("b")), line(kong("c")), partitions=[3, 3]))
     where = "gateway.access/3@id"
     assert rows(result) == [
@@ -65,7 +65,7 @@ def test_entries_know_the_record_they_came_in() -> None:
 
 @pytest.mark.parametrize("cuts", [[1, 1, 1], [3], [2, 1]], ids=["a line each", "all in one", "two and one"])
 def test_derived_ids_of_a_file_are_those_of_the_file_however_it_is_sent(cuts: list[int]) -> None:
-    """`tollbook load` says which bytes a record holds: loaded again in other pieces, the lines are known."""
+    """`tollbook load` sends the byte position of each record: loaded again in other records, the lines have the same ids."""
     lines = [line(kong(None, client_ip=f"203.0.113.{n}")) for n in range(3)]
     values, headers, at, begun = [], [], 0, 0
     for cut in cuts:
@@ -78,7 +78,7 @@ def test_derived_ids_of_a_file_are_those_of_the_file_however_it_is_sent(cuts: li
 
 
 def test_entries_of_one_line_are_told_apart_in_a_file_and_by_their_place_without_one() -> None:
-    """A line with several entries: in a file its byte names the first, the others add their number; from elsewhere, all are counted."""
+    """In a file, the line's byte is the first entry's id, and the others add their number; elsewhere entries are counted."""
     several = b"[" + b",".join(line(kong(None, client_ip=f"203.0.113.{n}")).strip() for n in range(3)) + b"]\n"
     one = line(kong(None))
     of_file = [*HEADERS, ("generation", b"f00"), ("position", b"50")]
@@ -90,7 +90,7 @@ def test_entries_of_one_line_are_told_apart_in_a_file_and_by_their_place_without
 
 
 def test_derived_ids_of_a_named_request_are_those_of_the_request_wherever_it_lands() -> None:
-    """`tollbook serve` says which request a record is of: sent again, to another partition, the lines are known. Limits hold."""
+    """`tollbook serve` sends the request of each record: a retry to another partition has the same ids. Limits apply."""
     lines = [line(kong(None, client_ip=f"203.0.113.{n}")) for n in range(3)]
 
     def sent(*values: bytes, partition: int) -> DecodedBatch:
@@ -107,7 +107,7 @@ def test_derived_ids_of_a_named_request_are_those_of_the_request_wherever_it_lan
 
 
 def test_what_ingest_read_is_told_in_runs() -> None:
-    """Records that follow one another with the same source and number of entries are one row: the other side of the books."""
+    """Consecutive records with the same source and number of entries are one row, for the reconciliation with the topic."""
     one, two = line(kong("a")), line(kong("b")) + line(kong("c"))
     result = read(batch(one, one, two, one, partitions=[0, 0, 0, 1]))
     said = [tuple(row.values()) for row in result.ingested.to_pylist()]
@@ -171,7 +171,7 @@ def test_what_ingest_read_is_told_in_runs() -> None:
     ],
 )
 def test_a_record_that_cannot_be_read_is_one_refusal(value: bytes | None, headers: Any, reason: str) -> None:
-    """Nothing is skipped, and its neighbours count."""
+    """Nothing is skipped, and the other records count."""
     result = read(batch(line(kong("a")), value, line(kong("b")), headers=[HEADERS, headers, HEADERS]))
     assert result.events["event_id"].to_pylist() == ["a", "b"]
     assert result.refused["reason"].to_pylist() == [reason]
@@ -183,7 +183,7 @@ def test_a_record_that_cannot_be_read_is_one_refusal(value: bytes | None, header
     [(35 * 86_400_000, None), (35 * 86_400_000 + 1, "TOO_LATE"), (-299_999, None), (-300_000, "IN_FUTURE")],
 )
 def test_lateness_is_measured_against_the_time_of_receipt(age_ms: int, reason: str | None) -> None:
-    """The broker's append time, to the millisecond; never this machine's clock. A file has no such time."""
+    """The broker's append time, to the millisecond, never this machine's clock. A file has no such time."""
     late = read(batch(line(kong("a")), received_ms=T0_MS + age_ms))
     assert late.refused["reason"].to_pylist() == ([reason] if reason else [])
     of_file = [*HEADERS, ("generation", b"f00"), ("position", b"0")]
@@ -200,7 +200,7 @@ def test_a_byte_order_mark_at_the_start_of_a_record_does_no_harm() -> None:
     st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 12)
 )
 def test_messages_hold_every_event_once_in_its_partition(ids: list[list[str]], partitions: int) -> None:
-    """One message for each partition, rows or none; together they are the batch."""
+    """One message per partition, with rows or without; together they are the batch."""
     result = read(batch(*(b"".join(line(kong(i)) for i in record) for record in ids)))
     sent = [(m.partition, wire.decoded(m.value, m.headers)) for m in records.event_messages(result, partitions)]
     assert [p for p, _ in sent] == list(range(partitions))
@@ -212,7 +212,7 @@ def test_messages_hold_every_event_once_in_its_partition(ids: list[list[str]], p
 
 
 def test_a_record_whose_refusals_fit_into_no_message_is_refused_as_a_whole() -> None:
-    """3 MB of short lines become 80 MB of refusals: the topic would not take them, and no worker would get past the record."""
+    """3 MB of short lines become 80 MB of refusals: the topic would refuse them, and no worker would get past the record."""
     value = b"".join(b"%x\n" % (n * 7919 % 4096) for n in range(400_000))
     too_large = batch(value)
     assert records.dead_letter_message(read(too_large)).size > MESSAGE_BYTES_MAX
@@ -226,7 +226,7 @@ def test_a_record_whose_refusals_fit_into_no_message_is_refused_as_a_whole() -> 
 
 
 def test_the_size_of_a_message_counts_what_stands_in_its_headers() -> None:
-    """What was read is a header of the dead letters. Records of two sources in turn are a row each, and none of them is in the value."""
+    """The ranges are a header of the dead letters. Alternating sources give one row per record, none of it in the value."""
     two = [[("format", b"kong"), ("source", b"edge-%d" % (n % 2))] for n in range(2_000)]
     letter = records.dead_letter_message(read(batch(*([line(kong("a"))] * 2_000), headers=two)))
     assert len(letter.value) < 8_192 < letter.size

@@ -60,7 +60,7 @@ def call(route: str | None = "orders", consumer: str | None = "c-acme", method: 
 
 
 def test_routes_get_the_name_of_the_first_pattern_that_matches() -> None:
-    """Others keep the one that the log has; a pattern may ask for a method, also where the route itself names none."""
+    """Other routes keep the logged name; a pattern may require a method, even if the route itself has none."""
     book = catalog(
         routes=[
             {"logged": "POST /v1/orders", "name": "order"},
@@ -114,14 +114,14 @@ def test_many_lines_are_named_like_few(templates_from: int) -> None:
     ],
 )
 def test_who_is_given_a_line(own: dict[str, Any] | None, route: str | None, consumer: str | None, who: str) -> None:
-    """A credential that pays goes before any claim; one that is not known stays apart."""
+    """A partner's credential takes precedence over any claim; an unknown credential stays refused."""
     got = decode(catalog(own=own), call(route, consumer))
     assert became(got) == [(who, route if who in {"acme", "us"} else None)]
     assert got.events["suspended"].to_pylist() in ([], [False])
 
 
 def test_claims_see_the_name_that_a_route_is_given() -> None:
-    """Otherwise a claim would hold for one gateway and not for the next."""
+    """Otherwise a claim would apply to one gateway and not to the next."""
     book = catalog(own={"partner": "us", "routes": ["/health"]}, routes=[{"logged": "probe", "name": "/health"}])
     assert became(decode(book, call("probe", None), call("/health", None))) == [("us", "/health")] * 2
 
@@ -143,7 +143,7 @@ def test_a_tag_goes_before_a_claim(tag: str, may_tag: bool, who: str) -> None:
 
 @pytest.mark.parametrize(("key", "who"), [("acme", "KEY_MISMATCH"), ("us", "us"), (None, "us")])
 def test_a_records_key_that_names_a_partner_goes_before_a_claim(key: str | None, who: str) -> None:
-    """The key says whose the record is; the refusal says what contradicts it."""
+    """The key names the owner of the record; the refusal names what contradicts it."""
     got = decode(catalog(own=ALL, key_is_partner=True), call("orders", None), limits={"key": key})
     assert became(got)[0][0] == who
     if who == "KEY_MISMATCH":
@@ -151,7 +151,7 @@ def test_a_records_key_that_names_a_partner_goes_before_a_claim(key: str | None,
 
 
 def test_whatever_the_lines_are_none_is_lost() -> None:
-    """Claims take from what is refused, and add nothing."""
+    """Claims only take from refusals, and add nothing."""
     lines = [text if text.endswith(b"\n") else text + b"\n" for text in HOSTILE]
     plain, claimed = decode(catalog(), *lines), decode(catalog(own=ALL, routes=[{"logged": "**", "name": "x"}]), *lines)
     assert claimed.events.num_rows + claimed.refused.num_rows == plain.events.num_rows + plain.refused.num_rows

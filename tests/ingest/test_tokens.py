@@ -108,7 +108,7 @@ def hs256(secret: bytes, kid: str = "rsa") -> str:
 
 
 def test_good_tokens_name_their_client() -> None:
-    """Else the refusals below would prove nothing."""
+    """Otherwise the refusals below would prove nothing."""
     assert client(signed()) == (ISS, "client-1")
     assert client(signed({"alg": "ES256", "kid": "ec"}, EC)) == (ISS, "client-1")
     assert client(signed({"alg": "ES384", "kid": "ec384"}, EC384, iss=ISSUER_2.issuer)) == (ISSUER_2.issuer, "client-1")
@@ -191,7 +191,7 @@ def test_nobody_is_let_in_by(name: str) -> None:
 
 
 def test_a_key_is_for_its_own_algorithms() -> None:
-    """The library refuses the others, too; that does not rest on one release of it."""
+    """The library refuses other algorithms, too; this must not depend on one release of it."""
     said = RSAKey.import_key(public(RSA)[0] | {"alg": "PS256"})
     assert [a for a in ("RS256", "PS256", "ES256") if fits(RSA, a)] == ["RS256", "PS256"]
     assert [a for a in ("RS256", "ES256", "ES384") if fits(EC, a)] == ["ES256"]
@@ -199,13 +199,13 @@ def test_a_key_is_for_its_own_algorithms() -> None:
 
 
 def test_clocks_may_differ_by_the_leeway_and_no_more() -> None:
-    """The last moment at which a token holds; one second later is among the attacks."""
+    """The last moment at which a token is valid; one second later is among the attacks."""
     assert client(signed(exp=NOW_S - LEEWAY_S + 1))
     assert client(signed(nbf=NOW_S + LEEWAY_S, iat=NOW_S + LEEWAY_S))
 
 
 def test_a_token_chooses_no_address() -> None:
-    """S13: whatever it says, only the address in the configuration is asked."""
+    """S13: whatever it contains, only the configured address is requested."""
     published = Published()
     by = verifier(published)
     for name in ("jku in the header", "x5u in the header", "jwk in the header"):
@@ -217,7 +217,7 @@ def test_a_token_chooses_no_address() -> None:
 
 
 def test_a_flood_of_unknown_kids_asks_once_a_minute() -> None:
-    """S15: a stranger must not make us flood the issuer; nor must good tokens wait for it."""
+    """S15: an unknown client must not make us flood the issuer, nor delay valid tokens."""
     published, clock = Published(), Clock()
 
     async def flood() -> None:
@@ -236,7 +236,7 @@ def test_a_flood_of_unknown_kids_asks_once_a_minute() -> None:
 
 
 def test_a_new_key_is_found_when_it_is_first_used() -> None:
-    """S16, rotation: the issuer publishes a new key and signs with it at once; the old one goes with the next fetch."""
+    """S16, rotation: the issuer publishes a new key and uses it at once; the old one goes with the next fetch."""
     published, clock = Published(), Clock()
     new = RSAKey.generate_key(2048, {"kid": "new"})
 
@@ -254,7 +254,7 @@ def test_a_new_key_is_found_when_it_is_first_used() -> None:
 
 
 def test_keys_are_used_for_a_stated_time_without_their_issuer_and_then_no_more() -> None:
-    """S16: down for less than an hour, nobody notices; then nobody gets in, until the issuer is back."""
+    """S16: an outage of less than an hour has no effect; after that, all tokens are refused until the issuer is back."""
     published, clock = Published(), Clock()
 
     async def outage() -> None:
@@ -281,7 +281,7 @@ def test_keys_are_used_for_a_stated_time_without_their_issuer_and_then_no_more()
     ids=["nothing", "a list", "no keys", "a number", "no JSON", "101 keys", "deep"],
 )
 def test_what_is_no_key_set_changes_nothing(document: bytes) -> None:
-    """A proxy's error page in the place of the keys is an outage, not an empty set."""
+    """A proxy's error page instead of the keys is an outage, not an empty set."""
     published, clock = Published(), Clock()
 
     async def broken() -> None:
@@ -296,7 +296,7 @@ def test_what_is_no_key_set_changes_nothing(document: bytes) -> None:
 
 
 def test_keys_that_are_not_for_signatures_are_not_used() -> None:
-    """For encryption, symmetric, for another algorithm, or nonsense: passed over, and the good ones beside them stay."""
+    """Keys for encryption, symmetric keys, other algorithms and nonsense are ignored; valid keys beside them are used."""
     rsa = public(RSA)[0]
     odd = [
         rsa | {"kid": "enc", "use": "enc"},
@@ -316,7 +316,7 @@ def test_keys_that_are_not_for_signatures_are_not_used() -> None:
 
 
 def test_new_producers_keep_the_keys_of_issuers_that_stay() -> None:
-    """A reload of the file must not be a flood of fetches, nor forget what holds through an outage."""
+    """A reload of the file must neither cause a flood of fetches nor drop keys that bridge an outage."""
     published, clock = Published(), Clock()
 
     async def reload() -> None:
