@@ -150,7 +150,14 @@ def test_no_float_near_money(file: str) -> None:
 @pytest.mark.parametrize("package", sorted(ALL - {"lake"}))
 def test_the_lake_is_reached_through_its_object(package: str) -> None:
     """Where the lake's files lie, how its log is kept and what makes a write durable is known to one package, so that it can be kept elsewhere."""
-    told = {"Damaged", "Fenced", "LakeError", "MARKER", "Part", "local"}  # what a caller catches, passes on, or asks before a lake is opened
+    told = {
+        "Damaged",
+        "Fenced",
+        "LakeError",
+        "MARKER",
+        "Part",
+        "local",
+    }  # what a caller catches, passes on, or asks before a lake is opened
     for file in (ROOT / package).rglob("*.py"):
         name, text = str(file.relative_to(ROOT)), file.read_text()
         assert not imported(file) & {"deltalake", "fcntl"}, f"{name}: ask lake.lake.Lake"
