@@ -1,1 +1,1 @@
-"""Catalogs as YAML files: loaded, checked, and imported from what gateways know. Imports only `schemas`."""
+"""Loads and checks catalogs of YAML files, and imports records from gateway configuration. Imports only `schemas`."""

@@ -21,7 +21,7 @@ from billing.rating import settled
 from billing.rating.bills import Bills, bills
 from billing.rating.drafts import Draft
 from billing.rating.periods import BillingPeriod, Period, is_settled, month
-from billing.rating.settled import Settled
+from billing.rating.settled import SettledPeriod
 from billing.usage import refused
 from billing.usage.warehouse import Warehouse
 from lake import duck
@@ -122,7 +122,7 @@ def close(
     """
     partners = due(catalog, label, legal_entity, now)
     before = settled_periods(lake)
-    ends = settled.ends(before)
+    ends = settled.last_ends(before)
     unsettled = [p for p in partners if p.id not in ends or not is_settled(label, p.time_zone, ends[p.id])]
     if not unsettled:
         return _closed_before(lake, catalog, label, partners, before)
@@ -164,10 +164,10 @@ def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple
 
 def bills_of(house: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str, lake: Lake) -> Bills:
     """What a month would be billed as the lake stands, over or not: nothing is fixed by it."""
-    return bills(catalog, label, house.usage_of(catalog), settled.ends(settled_periods(lake)), partners)
+    return bills(catalog, label, house.usage_of(catalog), settled.last_ends(settled_periods(lake)), partners)
 
 
-def settled_periods(lake: Lake) -> list[Settled]:
+def settled_periods(lake: Lake) -> list[SettledPeriod]:
     """Every settled billing period, of all legal entities."""
     closes = closes_by_id(lake)
 
@@ -228,7 +228,7 @@ def _newest(house: Warehouse, label: str, legal_entity: str) -> Close | None:
 
 
 def _closed_before(
-    lake: Lake, catalog: Catalog, label: str, partners: Sequence[Partner], before: Sequence[Settled]
+    lake: Lake, catalog: Catalog, label: str, partners: Sequence[Partner], before: Sequence[SettledPeriod]
 ) -> Close:
     """The newest close of a month that is settled for all partners, if its input is what it was; else Refused."""
     ids = {p.id for p in partners}
@@ -253,7 +253,7 @@ def _closed_before(
     return closes[-1]
 
 
-def _same_usage(house: Warehouse, made: Close, before: Sequence[Settled]) -> bool:
+def _same_usage(house: Warehouse, made: Close, before: Sequence[SettledPeriod]) -> bool:
     """Whether the usage that a close billed is what it was. Which version of Tollbook made it does not matter."""
     usage = made.content["usage"]
     spans = [(s.partner_id, s.start, s.end) for s in before if s.close_id == made.close_id and s.partner_id in usage]

@@ -131,7 +131,7 @@ def explained(lake: Lake) -> list[Explained]:
         rows = [row for row in issued if row["close_id"] == made.close_id]
         if not rows or made.content.get("rules", 1) == rules.NEWEST:
             continue
-        before = settled.ends(s for s in periods if s.label < made.period)
+        before = settled.last_ends(s for s in periods if s.label < made.period)
         house = closing.pinned(lake, made)
         outcome = bills(made.catalog(), made.period, house.usage_of(made.catalog()), before, made.partners())
         again = {draft.partner.id: draft for draft in outcome.drafts}
@@ -253,7 +253,7 @@ def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod]) ->
 def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
     """The periods of a close, none of which may be settled; Refused for a close that does not count, or was made by earlier rules."""
     same = [c for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
-    ends = settled.ends(closing.settled_periods(lake))
+    ends = settled.last_ends(closing.settled_periods(lake))
     if made.content.get("rules", 1) != rules.NEWEST:
         raise Refused(
             [

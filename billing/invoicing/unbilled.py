@@ -15,7 +15,7 @@ from billing.invoicing.closing import Close
 from billing.rating import bills
 from billing.rating import drafts as rating
 from billing.rating.periods import BillingPeriod, Period, billing_period, month
-from billing.rating.settled import Settled
+from billing.rating.settled import SettledPeriod
 from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
@@ -70,7 +70,7 @@ def unbilled(lake: Lake, catalog: Catalog | None = None) -> list[Unbilled]:
     return sorted(found, key=lambda row: (row.partner_id, row.start, row.meter))
 
 
-def _late(lake: Lake, house: Warehouse, made: Close, mine: Sequence[Settled]) -> Iterator[Unbilled]:
+def _late(lake: Lake, house: Warehouse, made: Close, mine: Sequence[SettledPeriod]) -> Iterator[Unbilled]:
     """What the lake counts now in the settled periods of a close, less what it counted at the versions that were billed."""
     catalog = made.catalog()
     meters = _billable(catalog)
@@ -109,7 +109,7 @@ class _Open(NamedTuple):
 
 
 def _not_issued(
-    house: Warehouse, catalog: Catalog, periods: Sequence[Settled], months: Iterable[tuple[str, str]]
+    house: Warehouse, catalog: Catalog, periods: Sequence[SettledPeriod], months: Iterable[tuple[str, str]]
 ) -> Iterator[Unbilled]:
     """Usage of partners in months that their legal entity has settled without them, by the prices of the newest catalog."""
     held = _held(periods)
@@ -135,7 +135,7 @@ def _not_issued(
 
 
 def _unknown(
-    house: Warehouse, catalog: Catalog, periods: Sequence[Settled], labels: Iterable[str]
+    house: Warehouse, catalog: Catalog, periods: Sequence[SettledPeriod], labels: Iterable[str]
 ) -> Iterator[Unbilled]:
     """Usage in settled months of partners that the catalog does not have, but for what was settled for them. Months are those of UTC."""
     names = pa.array([p.id for p in catalog.partners], pa.string())
@@ -173,7 +173,7 @@ def _row(kind: Kind, catalog: Catalog, found: _Open, meter: str, quantity: Decim
     )  # fmt: skip
 
 
-def _held(periods: Iterable[Settled]) -> dict[str, list[Period]]:
+def _held(periods: Iterable[SettledPeriod]) -> dict[str, list[Period]]:
     held: dict[str, list[Period]] = {}
     for settled in periods:
         held.setdefault(settled.partner_id, []).append(Period(settled.start, settled.end))
@@ -225,7 +225,7 @@ def _without_price(house: Warehouse, catalog: Catalog, period: BillingPeriod | N
     """The meters that counted something in a period at a time without a plan, or where the rate card has no rate for them."""
     if period is None:
         return set()
-    asked = rating.ask(catalog, catalog.known_partner(period.partner_id), period)
+    asked = rating.outline(catalog, catalog.known_partner(period.partner_id), period)
     spans = [
         *(Span(period.partner_id, meter, part.start, part.end) for _, part, meter in asked.unrated),
         *(Span(period.partner_id, meter, part.start, part.end) for part, meter in asked.unplanned),
@@ -233,7 +233,7 @@ def _without_price(house: Warehouse, catalog: Catalog, period: BillingPeriod | N
     return {span.meter for span, counted in zip(spans, house.usage(catalog, spans), strict=True) if counted}
 
 
-def _stored(made: Close, catalog: Catalog, settled: Settled) -> BillingPeriod | None:
+def _stored(made: Close, catalog: Catalog, settled: SettledPeriod) -> BillingPeriod | None:
     """The period as the close stored it; one by earlier rules stored none."""
     if stored := made.content.get("partners", {}).get(settled.partner_id):
         return BillingPeriod.from_json(settled.partner_id, stored)

@@ -1,1 +1,4 @@
-"""From usage to drafts: billing periods, lines and bills, pure and exact. Imports `billing.usage`, `billing.pricing` and `schemas`."""
+"""Turns usage into drafts: billing periods, lines and bills, computed by pure functions with exact arithmetic.
+
+Imports `billing.usage`, `billing.pricing` and `schemas`.
+"""

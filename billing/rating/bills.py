@@ -1,7 +1,7 @@
-"""The bills of a month: which partner is billed what, who has nothing to pay, and whose invoice is blocked and why.
+"""The bills of a month: the draft of each partner, the partners with nothing to pay, and the blocked partners with the reasons.
 
-A pure function of the catalog, the usage and what is settled. Closing a month, showing it before it is over and proving
-what was issued all rate by it. A problem of one partner blocks the invoice of that partner alone.
+Bills are a pure function of the catalog, the usage and the settled periods. Closing a month, previewing it and proving issued
+invoices all use this function. A problem of one partner blocks only the invoice of that partner.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,27 +10,27 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from billing.rating import drafts as rating
-from billing.rating.drafts import Ask, Draft
+from billing.rating.drafts import Draft, DraftOutline
 from billing.rating.periods import BillingPeriod, billing_period, missing_month, month, month_before, month_of
 from billing.usage import quota_statement
 from billing.usage.warehouse import Span
 from schemas.catalog.records import Catalog, Partner
 
-_FIRST = "2000-01"  # no event lies before it (schemas.reasons: TIME_RANGE)
+_FIRST = "2000-01"  # no event is earlier (schemas.reasons: TIME_RANGE)
 
 
 class Usage(Protocol):
-    """What meters counted, wherever it is kept."""
+    """A source of metered usage."""
 
     def counted(self, spans: Sequence[Span]) -> list[Decimal]:
-        """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
+        """The usage of each span, in the unit of its meter's field (requests, bytes, microseconds). 0 if there is none."""
 
 
 class Bills(NamedTuple):
-    """The outcome of a month: `drafts` by partner id; `periods` of all partners that can be issued, also where nothing is to pay.
+    """The bills of a month: `drafts` ordered by partner id, and `periods` of all partners that can be issued, even with nothing to pay.
 
-    `blocked` names for each partner that cannot be issued everything in its way, each with its remedy. A partner whose month
-    is settled already is in none of them.
+    `blocked` maps the id of each other partner to its problems, each with a remedy. A partner whose month is already settled is in
+    none of the three.
     """
 
     drafts: tuple[Draft, ...]
@@ -39,7 +39,7 @@ class Bills(NamedTuple):
 
     @property
     def settled(self) -> dict[str, tuple[datetime, datetime]]:
-        """What issuing settles: partner id → [start, end)."""
+        """The periods that issuing settles: partner id → [start, end)."""
         return {partner_id: (period.start, period.end) for partner_id, period in self.periods.items()}
 
 
@@ -50,9 +50,9 @@ def bills(
     settled: Mapping[str, datetime],
     partners: Iterable[Partner] | None = None,
 ) -> Bills:
-    """The bills of the month `label` for `partners` (default: all that are invoiced).
+    """The bills of the month `label` for `partners` (default: all partners that are invoiced). Raises BadPeriod.
 
-    `settled`: partner id → where its last settled period ended; a partner that is not named had none. Raises BadPeriod.
+    `settled` maps a partner id to the end of its last settled period. A partner without an entry has no settled period.
     """
     periods: dict[str, BillingPeriod] = {}
     blocked: dict[str, list[str]] = {}
@@ -71,8 +71,8 @@ def bills(
             first.append(partner)
     for partner_id, missing in _earlier_usage(catalog, label, usage, first).items():
         blocked[partner_id] = [_out_of_order(catalog.known_partner(partner_id), label, missing)]
-    drafts, found = drafts_of(catalog, [periods[p.id] for p in chosen if p.id in periods], usage)
-    for partner_id, problems in found.items():
+    drafts, unpriced = drafts_of(catalog, [periods[p.id] for p in chosen if p.id in periods], usage)
+    for partner_id, problems in unpriced.items():
         blocked.setdefault(partner_id, []).extend(problems)
     ready = {partner_id: period for partner_id, period in periods.items() if partner_id not in blocked}
     return Bills(tuple(d for d in drafts if d.partner.id in ready), ready, blocked)
@@ -81,23 +81,23 @@ def bills(
 def drafts_of(
     catalog: Catalog, periods: Sequence[BillingPeriod], usage: Usage
 ) -> tuple[list[Draft], dict[str, list[str]]]:
-    """The drafts of periods, those with lines, in the order of partner ids; and what blocks which partner."""
-    asks: list[Ask] = [rating.ask(catalog, catalog.known_partner(p.partner_id), p) for p in periods]
-    spans = [asked.spans() for asked in asks]
+    """The drafts of all periods that have lines, ordered by partner id, and the problems of each blocked partner."""
+    outlines: list[DraftOutline] = [rating.outline(catalog, catalog.known_partner(p.partner_id), p) for p in periods]
+    spans = [outline.spans() for outline in outlines]
     counted = iter(usage.counted([span for some in spans for span in some]))
     drafts: list[Draft] = []
     blocked: dict[str, list[str]] = {}
-    for asked, some in zip(asks, spans, strict=True):
-        made, problems = rating.draft(catalog, asked, [next(counted) for _ in some])
+    for outline, some in zip(outlines, spans, strict=True):
+        draft, problems = rating.draft(catalog, outline, [next(counted) for _ in some])
         if problems:
-            blocked[asked.partner.id] = problems
-        if made is not None:
-            drafts.append(made)
+            blocked[outline.partner.id] = problems
+        if draft is not None:
+            drafts.append(draft)
     return sorted(drafts, key=lambda d: d.partner.id), blocked
 
 
 def _earlier_usage(catalog: Catalog, label: str, usage: Usage, partners: Sequence[Partner]) -> dict[str, str]:
-    """The first month before `label` in which a partner that was never billed has billable usage under a plan."""
+    """The first month before `label` with billable usage under a plan, for each partner that was never billed and has such a month."""
     billable = [meter.id for meter in catalog.meters if meter.billable]
     spans = [
         Span(partner.id, meter, *planned)
@@ -110,7 +110,7 @@ def _earlier_usage(catalog: Catalog, label: str, usage: Usage, partners: Sequenc
 
 
 def _planned_before(partner: Partner, end: datetime) -> list[tuple[datetime, datetime]]:
-    """The times before `end` at which a partner had a plan."""
+    """The intervals before `end` in which a partner had a plan."""
     bounds = [
         (partner.instant(a.valid_from), end if a.valid_to is None else min(end, partner.instant(a.valid_to)))
         for a in partner.plans
@@ -139,5 +139,5 @@ def _first_month(label: str, usage: Usage, partner: Partner, billable: Sequence[
 def _out_of_order(partner: Partner, label: str, missing: str) -> str:
     return (
         f"partner {partner.id}: {missing} is not issued yet, and months are issued in order; close and issue {missing} before {label}. "
-        f"If {missing} was billed elsewhere, let the partner's plan begin after it"
+        f"If {missing} was billed elsewhere, change the catalog so that the partner's plan starts after it"
     )

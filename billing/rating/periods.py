@@ -1,11 +1,11 @@
-"""Billing periods and quota periods: what is billed together, cut at every instant at which a contract changes.
+"""Billing periods and quota periods. A billing period is split at every instant at which the contract changes.
 
-A billing period is the calendar month in the partner's time zone, `[start, end)`. It begins where the partner's last
-settled period ended, so that a changed time zone leaves neither an overlap nor a hole. A month in any zone is a whole
-number of 15-minute windows, also where clocks change or a day is left out.
+A billing period is the calendar month in the partner's time zone, `[start, end)`. It starts at the end of the partner's last settled
+period, so that a change of the time zone causes neither an overlap nor a gap. In every zone a month is a whole number of 15-minute
+windows, even if clocks change or a day is skipped.
 
-Time zones are asked here, once, when a month is closed. The close stores what comes out; nothing that proves an invoice
-later asks a time zone again.
+The time zone rules are applied once, when a month is closed. The close stores the resulting instants. Later proofs of an invoice
+read them and need no time zone.
 """
 
 import itertools
@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 from schemas import zones
 from schemas.catalog.records import Catalog, Partner
 
-# Two zones are at most 26 hours apart: a settled period that ended so near to the first of a month ended with the month before.
+# Two zones differ by at most 26 hours. A settled period that ended this close to the start of a month ended with the previous month.
 _ZONES_APART = timedelta(hours=27)
 _TICK = timedelta(microseconds=1)
 
 
 class BadPeriod(ValueError):
-    """The text names no month. The message shows the form."""
+    """The text is not a month. The message shows the expected form."""
 
 
 class Period(NamedTuple):
@@ -35,7 +35,7 @@ class Period(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """[start, end): two instants with the offsets at which they are shown, and the first and last local day between them."""
+    """[start, end): two instants with the UTC offsets for display, and the first and last local day of the interval."""
 
     start: datetime
     end: datetime
@@ -43,7 +43,7 @@ class Interval(NamedTuple):
     last_day: date
 
     def as_json(self) -> dict[str, str]:
-        """The interval in a close: each instant in RFC 3339, each day as a date. It is shared: do not change it."""
+        """The interval as a close stores it: RFC 3339 instants and dates. The result is shared between callers; do not modify it."""
         return _interval_json(self, self.start.utcoffset(), self.end.utcoffset())
 
     @classmethod
@@ -58,10 +58,10 @@ class Interval(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """The part of a period in which one assignment of a plan held, and its parts by version of the plan's rate card.
+    """The part of a period in which one assignment of a plan was valid, divided by the versions of the plan's rate card.
 
-    `versions` holds (place of the version on the rate card, its part of the stay), in time order. The place is None for
-    the time before the rate card's first version.
+    `versions` holds pairs of the index of a version on the rate card and its part of the stay, in time order. The index is None for
+    the time before the first version.
     """
 
     plan: str
@@ -70,7 +70,7 @@ class Stay(NamedTuple):
 
 
 class HeldQuota(NamedTuple):
-    """A monthly quota that a plan gave, and the times of its month at which the partner had the plan; in time order."""
+    """A monthly quota of a plan, and the intervals of the month in which the partner had the plan, in time order."""
 
     meter: str
     plan: str
@@ -78,7 +78,7 @@ class HeldQuota(NamedTuple):
 
 
 class BillingPeriod(NamedTuple):
-    """What of a partner one invoice bills: its stays in plans, in time order, the times without a plan, and its monthly quotas."""
+    """The period that one invoice of a partner covers: its stays in time order, intervals without a plan, and monthly quotas."""
 
     partner_id: str
     interval: Interval
@@ -93,11 +93,11 @@ class BillingPeriod(NamedTuple):
 
     @property
     def end(self) -> datetime:
-        """The first instant after it."""
+        """The first instant after the period."""
         return self.interval.end
 
     def as_json(self) -> dict[str, Any]:
-        """The period in a close."""
+        """The period as a close stores it."""
         return {
             **self.interval.as_json(),
             "stays": [
@@ -137,29 +137,29 @@ class BillingPeriod(NamedTuple):
 @lru_cache(maxsize=4096)
 def month(label: str, zone: str) -> Period:
     """The month `YYYY-MM` in `zone`. Raises BadPeriod."""
-    if not re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", label):  # the years in which an event can lie
-        raise BadPeriod(f"{label!r} is no billing period; write a month from 2000-01 to 2099-12, such as 2026-10")
+    if not re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", label):  # the range of event times (schemas.reasons: TIME_RANGE)
+        raise BadPeriod(f"{label!r} is not a billing period; write a month from 2000-01 to 2099-12, such as 2026-10")
     first = date.fromisoformat(f"{label}-01")
     return Period(_midnight(first, zone), _midnight((first + timedelta(days=31)).replace(day=1), zone))
 
 
 def month_of(instant: datetime, zone: str) -> str:
-    """The label `YYYY-MM` of the month in `zone` that holds `instant`."""
+    """The label `YYYY-MM` of the month in `zone` that contains `instant`."""
     return f"{local_day(instant, zone):%Y-%m}"
 
 
 def month_before(label: str) -> str:
-    """The label of the month before."""
+    """The label of the previous month."""
     return f"{date.fromisoformat(f'{label}-01') - timedelta(days=1):%Y-%m}"
 
 
 def is_settled(label: str, zone: str, settled_until: datetime) -> bool:
-    """Whether the period that ended at `settled_until` was the month `label` or a later one, in whichever zone it was settled."""
+    """Whether the period that ended at `settled_until` was the month `label` or a later one, whatever zone was used for it."""
     return settled_until > month(label, zone).end - _ZONES_APART
 
 
 def missing_month(label: str, zone: str, settled_until: datetime) -> str | None:
-    """The first month before `label` that is not settled, where the last settled period ended at `settled_until`; None: there is none."""
+    """The first month before `label` that is not settled, or None. The last settled period ended at `settled_until`."""
     if settled_until > month(label, zone).start - _ZONES_APART:
         return None
     return month_of(settled_until + _ZONES_APART, zone)
@@ -168,7 +168,7 @@ def missing_month(label: str, zone: str, settled_until: datetime) -> str | None:
 def billing_period(
     catalog: Catalog, partner: Partner, label: str, settled_until: datetime | None
 ) -> BillingPeriod | None:
-    """What of the month `label` is to be billed; None where it is settled, up to `settled_until` or later."""
+    """The part of the month `label` that is not settled yet, or None. `settled_until` is the end of the last settled period."""
     start, end = month(label, partner.time_zone)
     if settled_until is not None:
         if is_settled(label, partner.time_zone, settled_until):
@@ -207,13 +207,13 @@ def _versions(
 
 @lru_cache(maxsize=4096)
 def _interval_json(shown: Interval, *_offsets: timedelta | None) -> dict[str, str]:
-    """Most partners of a month share a few intervals. The offsets tell apart what is shown otherwise: instants alone are equal."""
+    """Cached, because most partners share intervals. The offsets are part of the key: equal instants may have different offsets."""
     return {name: value.isoformat() for name, value in shown._asdict().items()}
 
 
 @lru_cache(maxsize=4096)
 def interval(start: datetime, end: datetime, zone: str) -> Interval:
-    """[start, end) as people in `zone` see it. The offsets are kept: it is the same text for ever, whatever becomes of the zone."""
+    """[start, end) as shown in `zone`. The offsets are fixed here, so that later changes of the zone's rules do not alter the text."""
     shown = [_with_offset(instant, zone) for instant in (start, end)]
     return Interval(shown[0], shown[1], local_day(start, zone), local_day(end - _TICK, zone))
 
@@ -223,7 +223,7 @@ def _with_offset(instant: datetime, zone: str) -> datetime:
 
 
 def quota_period(kind: str, instant: datetime, zone: str) -> Period:
-    """The DAY, WEEK (from Monday) or MONTH in `zone` that holds `instant`."""
+    """The DAY, WEEK (from Monday) or MONTH in `zone` that contains `instant`."""
     today = local_day(instant, zone)
     if kind == "MONTH":
         return month(f"{today:%Y-%m}", zone)
@@ -232,7 +232,7 @@ def quota_period(kind: str, instant: datetime, zone: str) -> Period:
 
 
 def quota_periods(kind: str, first: datetime, last: datetime, zone: str) -> Iterator[Period]:
-    """The quota periods in `zone` from the one that holds `first` to the one that holds `last`, in order."""
+    """The quota periods in `zone`, from the one that contains `first` to the one that contains `last`, in order."""
     period = quota_period(kind, first, zone)
     yield period
     while period.end <= last:
@@ -241,15 +241,15 @@ def quota_periods(kind: str, first: datetime, last: datetime, zone: str) -> Iter
 
 
 def days_between(gaps: Iterable[Interval]) -> str:
-    """Intervals as people write them: from the first day to before the day on which they end."""
+    """Intervals as text, such as `from 2026-10-01 to before 2026-10-05`."""
     return ", ".join(f"from {gap.first_day} to before {gap.end.date()}" for gap in gaps)
 
 
 def local_day(instant: datetime, zone: str) -> date:
-    """The date that people in `zone` write at `instant`."""
+    """The local date in `zone` at `instant`."""
     return zones.local_day(instant, zone)
 
 
 def _midnight(day: date, zone: str) -> datetime:
-    """The first instant of a local day; where midnight does not exist, the first instant after the gap."""
+    """The first instant of a local day. If midnight does not exist, the first instant after the gap."""
     return zones.midnight(day, zone)

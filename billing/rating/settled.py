@@ -1,4 +1,4 @@
-"""What is settled: the billing periods of partners that were issued, of all legal entities, also those with nothing to pay."""
+"""Settled periods: the billing periods that were issued, of all legal entities, including those with nothing to pay."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -10,8 +10,8 @@ from billing.usage.warehouse import Warehouse
 from schemas.catalog.records import Partner
 
 
-class Settled(NamedTuple):
-    """One settled period, [start, end). `number` is None where nothing was to pay."""
+class SettledPeriod(NamedTuple):
+    """A settled period, [start, end). `number` is the invoice number, or None if there was nothing to pay."""
 
     partner_id: str
     label: str
@@ -21,32 +21,32 @@ class Settled(NamedTuple):
     close_id: str
 
 
-def settled(house: Warehouse, partners_of: Callable[[str], Iterable[Partner]]) -> list[Settled]:
-    """Everything that is settled, in the order in which it was; `house` holds table `invoices`.
+def settled(warehouse: Warehouse, partners_of: Callable[[str], Iterable[Partner]]) -> list[SettledPeriod]:
+    """All settled periods, in the order in which they were settled. `warehouse` holds the table `invoices`.
 
-    Rows of before say only what was invoiced. With a close that was invoiced, the same month of its other partners was settled:
-    `partners_of` gives the partners of a close.
+    Rows of earlier versions exist only for partners with an invoice and hold no period. An invoiced close also settled the same month
+    of its other partners. `partners_of` gives the partners of such a close by its id.
     """
-    found: list[Settled] = []
-    old: dict[str, tuple[str, set[str]]] = {}
-    for row in house.query("settled").to_pylist():
+    periods: list[SettledPeriod] = []
+    old: dict[str, tuple[str, set[str]]] = {}  # close id → its label, and the partners with an invoice
+    for row in warehouse.query("settled").to_pylist():
         start, end = row["period_start"], row["period_end"]
         if start is None:
             period = json.loads(row["document"])["period"]
             start, end = datetime.fromisoformat(period["start"]), datetime.fromisoformat(period["end"])
             old.setdefault(row["close_id"], (row["period"], set()))[1].add(row["partner_id"])
-        found.append(Settled(row["partner_id"], row["period"], start, end, row["number"], row["close_id"]))
+        periods.append(SettledPeriod(row["partner_id"], row["period"], start, end, row["number"], row["close_id"]))
     for close_id, (label, billed) in old.items():
-        found += [
-            Settled(partner.id, label, *month(label, partner.time_zone), None, close_id)
+        periods += [
+            SettledPeriod(partner.id, label, *month(label, partner.time_zone), None, close_id)
             for partner in partners_of(close_id)
             if partner.id not in billed
         ]
-    return found
+    return periods
 
 
-def ends(periods: Iterable[Settled]) -> Mapping[str, datetime]:
-    """Where the last settled period of each partner ended."""
+def last_ends(periods: Iterable[SettledPeriod]) -> Mapping[str, datetime]:
+    """The end of each partner's last settled period, by partner id."""
     last: dict[str, datetime] = {}
     for period in periods:
         last[period.partner_id] = max(period.end, last.get(period.partner_id, period.end))

@@ -105,7 +105,7 @@ def worth(catalog: Catalog, partner: Partner, label: str, now: Meters, more: Met
     """
     period = billing_period(catalog, partner, label, None)
     assert period is not None  # nothing is settled here
-    asked = drafts.ask(catalog, partner, period)
+    asked = drafts.outline(catalog, partner, period)
     if not asked.lines:
         nothing = f"partner {partner.id} has no plan in {label}, so its usage has no price; assign one"
         return [], [*asked.problems, nothing]

@@ -93,7 +93,7 @@ def day_of(value: object) -> object:
 
 
 def _refused_day(value: str) -> object:
-    raise ValueError(f"{value!r} is no date; write it like 2026-01-31") from None
+    raise ValueError(f"{value!r} is not a date; write it like 2026-01-31") from None
 
 
 def instant_of(value: object) -> object:

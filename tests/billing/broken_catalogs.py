@@ -115,7 +115,7 @@ BROKEN = [
         "colour: red",
         5,
         "partners.acme.colour",
-        "no field of this record; correct its name",
+        "not a field of this record; correct its name",
     ),
     Broken(
         "a date before time zones",
@@ -205,7 +205,7 @@ BROKEN = [
         "id: key-a, valid_from: 01.01.2026",
         11,
         "partners.acme.credentials.0.valid_from",
-        "'01.01.2026' is no date; write it like",
+        "'01.01.2026' is not a date; write it like",
     ),
     Broken(
         "no open tier",
@@ -268,7 +268,7 @@ BROKEN = [
         "divide_by: 0",
         3,
         "meters.egress.divide_by",
-        "0 is too small; it must be more than 0",
+        "0 is too small; it must be greater than 0",
     ),
     Broken(
         "a sum of nothing",
@@ -322,7 +322,7 @@ BROKEN = [
         "unit_price: 0,12}",
         17,
         "rate_cards.standard.versions.0.rates.2.price.12",
-        "is no field of this record",
+        "is not a field of this record",
     ),
     Broken(
         "a number with a unit",
@@ -331,7 +331,7 @@ BROKEN = [
         "unit_price: 12 ct}",
         17,
         "rate_cards.standard.versions.0.rates.2.price.unit_price",
-        "'12 ct' is no number; write digits",
+        "'12 ct' is not a number; write digits",
     ),
     Broken(
         "not a number",
@@ -340,7 +340,7 @@ BROKEN = [
         "unit_price: .nan}",
         17,
         "rate_cards.standard.versions.0.rates.2.price.unit_price",
-        "is no number",
+        "is not a number",
     ),
     Broken(
         "without end",
@@ -349,7 +349,7 @@ BROKEN = [
         "unit_price: Infinity}",
         17,
         "rate_cards.standard.versions.0.rates.2.price.unit_price",
-        "is no number",
+        "is not a number",
     ),
     Broken(
         "unknown price model",
@@ -358,7 +358,7 @@ BROKEN = [
         "model: per_seat,",
         17,
         "rate_cards.standard.versions.0.rates.2.price",
-        "'per_seat' is no price model; use one of 'flat'",
+        "'per_seat' is not a price model; use one of 'flat'",
     ),
     Broken(
         "no price model",
@@ -367,7 +367,7 @@ BROKEN = [
         "",
         17,
         "rate_cards.standard.versions.0.rates.2.price",
-        "does not say its `model`",
+        "has no `model`",
     ),
     Broken(
         "thresholds that fall",
@@ -394,7 +394,7 @@ BROKEN = [
         "- valid_from: 2026-13-01\n",
         8,
         "rate_cards.standard.versions.0.valid_from",
-        "'2026-13-01' is no date",
+        "'2026-13-01' is not a date",
     ),
     Broken(
         "a word for a number",
@@ -403,7 +403,7 @@ BROKEN = [
         "payment_terms_days: soon",
         9,
         "legal_entities.north.payment_terms_days",
-        "'soon' is no whole number",
+        "'soon' is not a whole number",
     ),
     Broken(
         "two entities with one prefix",

@@ -19,8 +19,8 @@ def made(parts: dict[str, Any], usage: dict[str, int], label: str = "2026-10") -
     period = billing_period(catalog, catalog.partners[0], label, None)
     assert period is not None
     period = period._replace(quotas=held_quotas(catalog, catalog.partners[0], period))
-    asked = drafts.ask(catalog, catalog.partners[0], period)
-    draft, problems = drafts.draft(catalog, asked, [Decimal(usage.get(span.meter, 0)) for span in asked.spans()])
+    outline = drafts.outline(catalog, catalog.partners[0], period)
+    draft, problems = drafts.draft(catalog, outline, [Decimal(usage.get(span.meter, 0)) for span in outline.spans()])
     assert problems == []
     assert draft is not None
     content = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.catalog.loading import CatalogError, Located, load, of_close
+from billing.catalog.loading import CatalogError, CatalogProblem, load, of_close
 from schemas.catalog.checks import doubts
 from schemas.catalog.prices.graduated import Graduated
 from schemas.catalog.prices.per_unit import PerUnit
@@ -23,7 +23,7 @@ from tests.billing.catalogs import FILES, PARTNERS, PRICES, SELLER
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "catalog"
 
 
-def problems(folder: Path) -> list[Located]:
+def problems(folder: Path) -> list[CatalogProblem]:
     with pytest.raises(CatalogError) as refused:
         load(folder)
     return refused.value.problems
@@ -97,7 +97,7 @@ def test_a_missing_catalog_is_named_with_the_remedy(tmp_path: Path, made: bool) 
         folder.mkdir()
     (first,) = problems(folder)
     assert first.file == str(folder)
-    assert "name a folder with *.yaml files" in first.message
+    assert "pass a folder with *.yaml files" in first.message
 
 
 def test_nothing_is_a_float_and_no_word_is_a_boolean(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_what_is_no_date_is_refused_with_the_form(tmp_path: Path, value: str, fi
     )
     (found,) = problems(catalogs.written(tmp_path / "catalog", **changed))
     assert found.field.endswith("valid_from")
-    assert "is no date; write it like 2026-01-31" in found.message
+    assert "is not a date; write it like 2026-01-31" in found.message
 
 
 @pytest.mark.parametrize("there", ["id: acme", "id: plan-a", "id: standard", "id: north", "{id: egress"])

@@ -129,7 +129,7 @@ def test_usage_without_a_plan_blocks_its_partner_and_no_other(
     assert [p.id for p in made.partners()] == ["zeta"]
     (problem,) = made.blocked["acme"]
     assert f"acme has {count} requests and 1.2 GB while it has no plan ({days}" in problem
-    assert "assign one for that time in the catalog" in problem
+    assert "assign a plan for that time in the catalog" in problem
 
 
 def test_a_blocked_partner_is_billed_from_a_later_close_of_its_own(root: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.catalog.imports import deck
-from billing.catalog.imports.model import BadDocument, Found
+from billing.catalog.imports.model import BadDocument, ImportModel
 from billing.catalog.imports.reading import YAML_BYTES_MAX
 from tests.billing.import_documents import DECK, KEYS, VALUES, places, spoiled, written
 from tests.long import LONG
@@ -18,11 +18,11 @@ from tests.long import LONG
 HEAD = '_format_version: "3.0"\n'
 
 
-def read(folder: Path, text: str, tag: str = "tollbook_partner") -> Found:
+def read(folder: Path, text: str, tag: str = "tollbook_partner") -> ImportModel:
     return deck.read(written(folder, text, "kong.yaml"), tag=tag)
 
 
-def noted(found: Found) -> set[tuple[str, str]]:
+def noted(found: ImportModel) -> set[tuple[str, str]]:
     return {(n.address, n.attribute) for n in found.notes}
 
 
@@ -128,22 +128,22 @@ def laughs() -> str:
 
 # Files that are no configuration, and what the one line says.
 BROKEN: dict[str, tuple[str, str]] = {
-    "no version": ("consumers: []", "no _format_version that is known"),
-    "a version of tomorrow": ('_format_version: "9.0"', "no _format_version that is known"),
-    "a list": ("- a", "is no mapping"),
-    "nothing": ("", "is no mapping"),
-    "no YAML": (f"consumers: [\n{KEYS[0]}: *{KEYS[0]}", "is no YAML from there on|an alias of nothing"),
-    "a tab": (f"consumers:\n\t- {KEYS[0]}", r"kong\.yaml:2 is no YAML"),
-    "a key that looks like an alias": (f"consumers: [{{key: *{KEYS[0]}}}]", r"kong\.yaml:1: an alias of nothing"),
-    "aliases of aliases": (laughs(), "aliases make more than"),
-    "a part that contains itself": ("a: &a [*a]", "an alias of nothing"),
+    "no version": ("consumers: []", "has no supported _format_version"),
+    "a version of tomorrow": ('_format_version: "9.0"', "has no supported _format_version"),
+    "a list": ("- a", "is not a mapping"),
+    "nothing": ("", "is not a mapping"),
+    "no YAML": (f"consumers: [\n{KEYS[0]}: *{KEYS[0]}", "invalid YAML from this line on|the alias has no anchor"),
+    "a tab": (f"consumers:\n\t- {KEYS[0]}", r"kong\.yaml:2: invalid YAML"),
+    "a key that looks like an alias": (f"consumers: [{{key: *{KEYS[0]}}}]", r"kong\.yaml:1: the alias has no anchor"),
+    "aliases of aliases": (laughs(), "aliases expand to more than"),
+    "a part that contains itself": ("a: &a [*a]", "the alias has no anchor"),
     "a hundred thousand brackets": ("[" * 100_000, "nested deeper than"),
     "a hundred thousand levels": ("{a: " * 100_000, "nested deeper than"),
-    "a field twice": ('_format_version: "3.0"\n_format_version: "3.0"', "a field is given twice"),
-    "a field that is a list": ("? [a]\n: b", "a field's name is no text"),
+    "a field twice": ('_format_version: "3.0"\n_format_version: "3.0"', "the mapping has the same field twice"),
+    "a field that is a list": ("? [a]\n: b", "a field name is not text"),
     "two documents": (f"{HEAD}---\n{HEAD}", "several documents"),
     "too large": ("#" * (YAML_BYTES_MAX + 1), "is larger than 8 MiB"),
-    "a control character": (f"a: {KEYS[0]}\x07", "is no YAML"),
+    "a control character": (f"a: {KEYS[0]}\x07", "is not valid YAML"),
 }
 
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.catalog.imports.iam import grants, meet, policy
-from billing.catalog.imports.model import Allowed, BadDocument, Note
+from billing.catalog.imports.iam import grants, patterns_overlap, policy
+from billing.catalog.imports.model import BadDocument, ImportedGrant, Note
 from schemas.catalog.records import Grant
 from tests.billing.import_documents import POLICY, VALUES, places, spoiled
 
 BUCKET = "arn:aws:s3:::b/*"
 
 
-def read(*statements: dict[str, Any]) -> tuple[tuple[Allowed, ...], tuple[Note, ...]]:
+def read(*statements: dict[str, Any]) -> tuple[tuple[ImportedGrant, ...], tuple[Note, ...]]:
     found = policy({"Version": "2012-10-17", "Statement": list(statements)}, "p")
     return grants([found]), found.notes
 
@@ -35,12 +35,12 @@ def test_the_policy_of_a_partner_with_a_network_becomes_two_grants_and_nothing_i
     """Two actions on a bucket and its objects from one network, one function from anywhere: what issue 5 asks for, exactly."""
     found = policy(POLICY, "policy.json")
     assert grants([found]) == (
-        Allowed(
+        ImportedGrant(
             ("s3:GetObject", "s3:ListBucket"),
             ("arn:aws:s3:::wholesale-exports", "arn:aws:s3:::wholesale-exports/*"),
             ("203.0.113.0/24",),
         ),
-        Allowed(("lambda:InvokeFunction",), ("arn:aws:lambda:eu-central-1:111122223333:function:quote",), None),
+        ImportedGrant(("lambda:InvokeFunction",), ("arn:aws:lambda:eu-central-1:111122223333:function:quote",), None),
     )
     assert found.notes == ()
 
@@ -108,7 +108,7 @@ def test_an_allow_that_a_grant_cannot_say_is_left_out_and_named(name: str) -> No
     """Without its condition it would allow more than the policy: a check that is looser than AWS finds nothing."""
     statement, attribute = LEFT_OUT[name]
     found, notes = read(allow("sqs:SendMessage", "*"), statement)
-    assert found == (Allowed(("sqs:SendMessage",), ("*",)),)
+    assert found == (ImportedGrant(("sqs:SendMessage",), ("*",)),)
     assert attribute in {n.attribute.partition(".")[2] for n in notes}
     assert all(n.attribute.startswith("Statement[1]") and n.why and n.remedy for n in notes)
 
@@ -128,9 +128,9 @@ def test_a_deny_takes_away_what_it_touches_and_nothing_else() -> None:
         deny("s3:Put*", "arn:aws:s3:::b/closed/*"),
     )
     assert found == (
-        Allowed(("s3:GetObject",), ("arn:aws:s3:::b/open/*", "arn:aws:s3:::b/closed/*")),
-        Allowed(("s3:PutObject",), ("arn:aws:s3:::b/open/*",)),
-        Allowed(("sqs:SendMessage",), ("*",)),
+        ImportedGrant(("s3:GetObject",), ("arn:aws:s3:::b/open/*", "arn:aws:s3:::b/closed/*")),
+        ImportedGrant(("s3:PutObject",), ("arn:aws:s3:::b/open/*",)),
+        ImportedGrant(("sqs:SendMessage",), ("*",)),
     )
     assert [n.attribute for n in notes] == ["Statement[2].Effect Deny"]
 
@@ -147,8 +147,8 @@ def test_a_deny_of_all_other_networks_becomes_the_networks_of_the_grants() -> No
         deny(Condition=outside),
     )
     assert found == (
-        Allowed(("s3:GetObject",), (BUCKET,), ("203.0.113.0/24", "198.51.100.0/24")),
-        Allowed(("sqs:SendMessage",), ("*",), ("203.0.113.128/25",)),
+        ImportedGrant(("s3:GetObject",), (BUCKET,), ("203.0.113.0/24", "198.51.100.0/24")),
+        ImportedGrant(("sqs:SendMessage",), ("*",), ("203.0.113.128/25",)),
     )
 
 
@@ -189,10 +189,10 @@ def test_two_patterns_meet_if_some_text_fits_both(one: str, other: str) -> None:
     """A Deny that was thought not to touch a grant would leave it too wide. Checked against all short texts."""
     common = [t for t in TEXTS if re.fullmatch(as_regex(one), t) and re.fullmatch(as_regex(other), t)]
     if common:
-        assert meet(one, other)
+        assert patterns_overlap(one, other)
     elif len(one.replace("*", "")) + len(other.replace("*", "")) <= 5:  # else the shortest common text may be longer
-        assert not meet(one, other)
-    assert meet(one, other) == meet(other, one)
+        assert not patterns_overlap(one, other)
+    assert patterns_overlap(one, other) == patterns_overlap(other, one)
 
 
 ACTIONS = ["s3:GetObject", "s3:PutObject", "sqs:SendMessage"]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.catalog.imports import terraform
-from billing.catalog.imports.model import BadDocument, Found, FoundCredential, FoundPlan
+from billing.catalog.imports.model import BadDocument, ImportedCredential, ImportedPlan, ImportModel
 from tests.billing.import_documents import (
     POLICY,
     POLICY_ARN,
@@ -34,11 +34,11 @@ from tests.billing.import_documents import (
 )
 
 
-def read(folder: Path, document: Any, tag: str = "tollbook_partner") -> Found:
+def read(folder: Path, document: Any, tag: str = "tollbook_partner") -> ImportModel:
     return terraform.read(written(folder, document), tag=tag)
 
 
-def noted(found: Found) -> set[tuple[str, str]]:
+def noted(found: ImportModel) -> set[tuple[str, str]]:
     return {(n.address, n.attribute) for n in found.notes}
 
 
@@ -46,7 +46,7 @@ def test_a_usage_plan_tied_to_a_key_is_read_whole(tmp_path: Path) -> None:
     """1,000,000 requests a MONTH, rate 100, burst 50, one key: what issue 5 asks for, exactly, with nothing left out."""
     found = read(tmp_path, USAGE_PLAN)
     (usage,), (key,) = found.plans, found.credentials
-    assert usage == FoundPlan(
+    assert usage == ImportedPlan(
         "aws_api_gateway_usage_plan.wholesale", "Wholesale", {"MONTH": Decimal(1_000_000)}, Decimal(100), 50,
         ("u1p2l3", "Wholesale", "arn:aws:apigateway:eu-central-1::/usageplans/u1p2l3"),
     )  # fmt: skip
@@ -175,7 +175,7 @@ def policy_resources(how: str) -> list[dict[str, Any]]:
 GRANTS = ["s3:GetObject s3:ListBucket", "lambda:InvokeFunction"]
 
 
-def actions(credential: FoundCredential) -> list[str]:
+def actions(credential: ImportedCredential) -> list[str]:
     return [" ".join(g.actions) for g in credential.allow or ()]
 
 
@@ -307,20 +307,20 @@ def test_what_is_marked_as_sensitive_is_not_read(tmp_path: Path) -> None:
 
 # What is no output of `terraform show -json`, and what the one line says.
 BROKEN: dict[str, tuple[Any, str]] = {
-    "not JSON": ('resource "aws_iam_role" "x" {}', "is no JSON"),
-    "cut short": (json.dumps(USAGE_PLAN)[:300], "is no JSON"),
-    "empty": ("", "is no JSON"),
-    "a list": ("[]", "is no JSON object"),
+    "not JSON": ('resource "aws_iam_role" "x" {}', "is not valid JSON"),
+    "cut short": (json.dumps(USAGE_PLAN)[:300], "is not valid JSON"),
+    "empty": ("", "is not valid JSON"),
+    "a list": ("[]", "is not a JSON object"),
     "no format_version": ({"values": {}}, "has no format_version"),
-    "a state file itself": ({"version": 4, "serial": 3, "resources": []}, "this is a state file itself"),
-    "a format of tomorrow": ({**USAGE_PLAN, "format_version": "2.0"}, "format_version that is not known"),
-    "a format of yesterday": ({**USAGE_PLAN, "format_version": "0.2"}, "format_version that is not known"),
-    "a format that is none": ({**USAGE_PLAN, "format_version": 1}, "format_version that is not known"),
-    "a field twice": ('{"format_version": "1.0", "format_version": "1.0"}', "has a field twice"),
-    "a number that is none": ('{"format_version": "1.0", "values": NaN}', "holds a number that is none"),
+    "a state file itself": ({"version": 4, "serial": 3, "resources": []}, "this is a raw state file"),
+    "a format of tomorrow": ({**USAGE_PLAN, "format_version": "2.0"}, "unsupported format_version"),
+    "a format of yesterday": ({**USAGE_PLAN, "format_version": "0.2"}, "unsupported format_version"),
+    "a format that is none": ({**USAGE_PLAN, "format_version": 1}, "unsupported format_version"),
+    "a field twice": ('{"format_version": "1.0", "format_version": "1.0"}', "has the same field twice"),
+    "a number that is none": ('{"format_version": "1.0", "values": NaN}', "holds an invalid number"),
     "half of a character": (plan(api_key(key_id="\ud800")), "holds half of a character"),
-    "a hundred thousand brackets": ("[" * 100_000, "nested too deep"),
-    "a policy that is none": (state(role(), role_policy("x")), "is no JSON object"),
+    "a hundred thousand brackets": ("[" * 100_000, "nested too deeply"),
+    "a policy that is none": (state(role(), role_policy("x")), "is not a JSON object"),
 }
 
 
@@ -347,7 +347,7 @@ def test_powershell_writes_utf_16_and_that_is_read(tmp_path: Path) -> None:
     file.write_bytes(json.dumps(USAGE_PLAN).encode("utf-8-sig"))
     assert terraform.read(file, tag="tollbook_partner").plans
     file.write_bytes(b'{"format_version": "\xff\xfe"}')
-    with pytest.raises(BadDocument, match="no text"):
+    with pytest.raises(BadDocument, match="is not UTF-8"):
         terraform.read(file, tag="tollbook_partner")
 
 

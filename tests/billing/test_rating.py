@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rating import drafts
-from billing.rating.drafts import Ask, Draft
+from billing.rating.drafts import Draft, DraftOutline
 from billing.rating.periods import billing_period
 from schemas.catalog.records import Catalog
 from schemas.money import MINOR_UNITS
@@ -20,17 +20,17 @@ D = Decimal
 COUNTS = st.integers(0, 10**15).map(D)
 
 
-def asked_of(catalog: Catalog, label: str = "2026-10") -> Ask:
+def outline_of(catalog: Catalog, label: str = "2026-10") -> DraftOutline:
     """What acme's month asks for."""
     period = billing_period(catalog, catalog.partners[0], label, None)
     assert period is not None
-    return drafts.ask(catalog, catalog.partners[0], period)
+    return drafts.outline(catalog, catalog.partners[0], period)
 
 
 def drafted(catalog: Catalog, usage: dict[str, Decimal], label: str = "2026-10") -> tuple[Draft | None, list[str]]:
     """Acme's draft, if there is one, when each span of a meter counted what `usage` says."""
-    asked = asked_of(catalog, label)
-    return drafts.draft(catalog, asked, [usage.get(span.meter, D(0)) for span in asked.spans()])
+    outline = outline_of(catalog, label)
+    return drafts.draft(catalog, outline, [usage.get(span.meter, D(0)) for span in outline.spans()])
 
 
 def rated(catalog: Catalog, usage: dict[str, Decimal], label: str = "2026-10") -> tuple[Draft, list[str]]:
@@ -121,13 +121,13 @@ def test_a_plan_that_covers_a_part_of_the_month_carries_that_part_of_the_fee() -
 
 
 def test_usage_is_priced_by_the_version_that_held_when_it_happened() -> None:
-    """Each part of the month whose price differs has its own spans, and is asked for its own usage; equal prices are one."""
+    """Each part of the month whose price differs has its own spans, and is outline for its own usage; equal prices are one."""
     held = versions("2026-01-01", "2026-10-11", "2026-10-21")
     held[2]["rates"] = [
         {"meter": "requests", "price": {"model": "per_unit", "unit_price": "0.1"}},
         *held[2]["rates"][2:],
     ]
-    spans = [span for span in asked_of(priced(versions=held)).spans() if span.meter == "requests"][:2]
+    spans = [span for span in outline_of(priced(versions=held)).spans() if span.meter == "requests"][:2]
     hours = [(f"{s.start.astimezone(UTC):%d %H}", f"{s.end.astimezone(UTC):%d %H}") for s in spans]
     assert hours == [("30 22", "20 22"), ("20 22", "31 23")]
     assert spans[0].end == spans[1].start
@@ -150,7 +150,7 @@ def test_a_rate_card_that_begins_too_late_is_a_problem() -> None:
     """Nobody can say what the days before it cost."""
     _, problems = drafted(priced(versions=versions("2026-10-11")), {})
     assert len(problems) == 1
-    assert "standard has no version for 2026-10-01; give it one that is valid from then" in problems[0]
+    assert "standard has no version for 2026-10-01; add one that is valid from that day" in problems[0]
 
 
 def test_two_currencies_in_one_month_are_a_problem() -> None:
@@ -163,7 +163,7 @@ def test_two_currencies_in_one_month_are_a_problem() -> None:
         {"plan": "plan-b", "valid_from": "2026-10-11"},
     ]
     _, problems = rated(book(**parts), {})
-    assert problems == ["partner acme: plans of one month are priced in EUR and USD; use one currency a month"]
+    assert problems == ["partner acme: plans of one month are priced in EUR and USD; use one currency per month"]
 
 
 def test_a_price_with_too_many_digits_is_a_problem_and_no_crash() -> None:
@@ -187,10 +187,10 @@ def month_of_two_prices(
         {"valid_from": day, "rates": [*part, egress]}
         for day, part in zip(("2026-01-01", "2026-10-16"), rates, strict=True)
     ]
-    asked = asked_of(priced(versions=held))
+    outline = outline_of(priced(versions=held))
     amounts = iter(D(c) for c in counts)
-    usage = [next(amounts, D(0)) if span.meter == "requests" else D(0) for span in asked.spans()]
-    draft, problems = drafts.draft(priced(versions=held), asked, usage)
+    usage = [next(amounts, D(0)) if span.meter == "requests" else D(0) for span in outline.spans()]
+    draft, problems = drafts.draft(priced(versions=held), outline, usage)
     assert problems == []
     assert draft is not None
     return [(line.charge.billed_quantity, line.charge.amount) for line in draft.lines]

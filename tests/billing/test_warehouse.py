@@ -22,7 +22,7 @@ from tests.billing.lakes import land, request, requests
 CATALOG = book()
 OCTOBER = billing_period(CATALOG, CATALOG.partners[0], "2026-10", None)
 assert OCTOBER is not None
-ASKED = drafts.ask(CATALOG, CATALOG.partners[0], OCTOBER)
+OUTLINE = drafts.outline(CATALOG, CATALOG.partners[0], OCTOBER)
 METERS = Meters()
 START = to_us(datetime(2026, 9, 30, 22, tzinfo=UTC))  # October in Berlin
 WINDOWS = 745 * 4
@@ -48,9 +48,9 @@ def billed(pieces: list[tuple[int, int, int, int | None]]) -> Decimal:
         for window, count, size, status in pieces
     ]
     METERS.con.register("rollups", pa.Table.from_pylist(rows, ROLLUPS.schema))
-    METERS.define_metered(CATALOG, ASKED.spans())
+    METERS.define_metered(CATALOG, OUTLINE.spans())
     found = {row["span"]: row["quantity"] for row in METERS.query("by_span").to_pylist()}
-    draft, problems = drafts.draft(CATALOG, ASKED, [found.get(i, Decimal(0)) for i in range(len(ASKED.spans()))])
+    draft, problems = drafts.draft(CATALOG, OUTLINE, [found.get(i, Decimal(0)) for i in range(len(OUTLINE.spans()))])
     assert problems == []
     assert draft is not None
     return draft.total

@@ -7,7 +7,7 @@ import signal
 import duckdb
 import pytest
 
-from billing.catalog.loading import CatalogError, Located
+from billing.catalog.loading import CatalogError, CatalogProblem
 from billing.invoicing.closing import Refused
 from billing.rating.periods import BadPeriod
 from ingest.decode.formats import UnknownFormat
@@ -18,7 +18,10 @@ from tollbook.local_run.run import Busy, NoFiles
 # As deltalake words a full disk, colours included.
 FULL = "Generic LocalFileSystem error\n  \x1b[31m↳\x1b[0m Unable to copy data\n  \x1b[31m↳\x1b[0m No space left on device (os error 28)"
 GOES_ON = ", then repeat the command: it goes on where it stopped"
-PROBLEMS = [Located("a.yaml", 3, "x", "is wrong; mend it"), Located("b.yaml", 1, "", "is wrong, too; mend it")]
+PROBLEMS = [
+    CatalogProblem("a.yaml", 3, "x", "is wrong; mend it"),
+    CatalogProblem("b.yaml", 1, "", "is wrong, too; mend it"),
+]
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_everything_that_is_wrong_is_said_at_once(catalog: Here) -> None:
     ]
     tagged = terraform(catalog, USAGE_PLAN)
     assert tagged.code == 2
-    assert [re.findall(r"give (--[a-z-]+)", c) for c in tagged.complaints] == [["--rate-card"], ["--valid-from"]]
+    assert [re.findall(r"pass (--[a-z-]+)", c) for c in tagged.complaints] == [["--rate-card"], ["--valid-from"]]
 
 
 def test_partners_are_told_by_option_or_file(catalog: Here) -> None:
@@ -210,20 +210,20 @@ def test_partners_are_told_by_option_or_file(catalog: Here) -> None:
 WRONG: dict[str, tuple[list[object], str]] = {
     "no such file": (["terraform", "missing.json"], r"missing\.json: No such file"),
     "a folder": (["terraform", "."], r"Is a directory"),
-    "not JSON": (["terraform", "catalog/partners.yaml"], r"is no JSON .*; name what `terraform show -json` prints"),
+    "not JSON": (["terraform", "catalog/partners.yaml"], r"is not valid JSON .*; pass the output of `terraform show -json`"),
     "a policy for a plan": (["terraform", "policy.json"], r"has no format_version"),
-    "a plan for a policy": (["iam", "plan.json", "--principal", ROLE, "--partner", "globex"], r"is no IAM policy"),
-    "JSON that is no policy": (["iam", "list.json", "--principal", ROLE, "--partner", "globex"], r"list\.json is no JSON object"),
+    "a plan for a policy": (["iam", "plan.json", "--principal", ROLE, "--partner", "globex"], r"is not an IAM policy"),
+    "JSON that is no policy": (["iam", "list.json", "--principal", ROLE, "--partner", "globex"], r"list\.json is not a JSON object"),
     "no ARN": (["iam", "policy.json", "--principal", "export", "--partner", "globex"], r"--principal 'export' is no ARN"),
-    "a partner who is not there": (["iam", "policy.json", "--principal", ROLE, "--partner", "nobody"], r"partner 'nobody', who is not in the catalog"),
-    "JSON for YAML": (["deck", "list.json"], r"is no mapping"),
-    "no format": (["deck", "catalog/partners.yaml"], r"has no _format_version"),
-    "a rule without a partner": (["terraform", "plan.json", "--partner", "x"], r"--partner 'x' has not the form PATTERN=ID"),
-    "a plan's rule without a plan": (["terraform", "plan.json", "--plan", "x="], r"--plan 'x=' has not the form PATTERN=ID"),
-    "rules that are none": (["terraform", "plan.json", "--partners", "list.json"], r"is no mapping; name a mapping of patterns"),
+    "a partner who is not there": (["iam", "policy.json", "--principal", ROLE, "--partner", "nobody"], r"partner 'nobody', which is not in the catalog"),
+    "JSON for YAML": (["deck", "list.json"], r"is not a mapping"),
+    "no format": (["deck", "catalog/partners.yaml"], r"has no supported _format_version"),
+    "a rule without a partner": (["terraform", "plan.json", "--partner", "x"], r"--partner 'x' does not have the form PATTERN=ID"),
+    "a plan's rule without a plan": (["terraform", "plan.json", "--plan", "x="], r"--plan 'x=' does not have the form PATTERN=ID"),
+    "rules that are none": (["terraform", "plan.json", "--partners", "list.json"], r"is not a mapping; pass a mapping of patterns"),
     "a rule of a list": (["terraform", "plan.json", "--partners", "rules.yaml"], r"a needs the id of one partner"),
     "a day that is none": (["terraform", "plan.json", "--valid-from", "soon"], r"--valid-from.*\"soon\".* See `tollbook catalog import terraform --help`"),
-    "a name that leads away": (["terraform", "plan.json", "--name", "../x", *NEW], r"--name '\.\./x' is no name"),
+    "a name that leads away": (["terraform", "plan.json", "--name", "../x", *NEW], r"--name '\.\./x' is not valid"),
 }  # fmt: skip
 
 
@@ -246,7 +246,7 @@ def test_wrong_use_is_one_clear_line(catalog: Here, name: str) -> None:
 def test_a_catalog_that_is_not_there_or_a_file_is_refused(catalog: Here) -> None:
     """An import has a file of its own, which needs a folder."""
     written(catalog.folder, USAGE_PLAN)
-    for place, says in (("nowhere", "no folder"), ("catalog/partners.yaml", "no folder")):
+    for place, says in (("nowhere", "not a folder"), ("catalog/partners.yaml", "not a folder")):
         ended = catalog.tollbook("catalog", "import", "terraform", "plan.json", "--catalog", place, *NEW, "--yes")
         assert (ended.code, len(ended.complaints)) == (2, 1)
         assert says in ended.complaints[0]
@@ -260,7 +260,7 @@ def test_a_document_of_a_hundred_megabytes_is_not_read(catalog: Here) -> None:
     ended = catalog.tollbook("catalog", "import", "terraform", "plan.json", "--catalog", "catalog")
     assert (ended.code, ended.out) == (2, "")
     assert ended.complaints == [
-        f"plan.json is larger than {JSON_BYTES_MAX >> 20} MiB; name what `terraform show -json` prints of a plan or a state"
+        f"plan.json is larger than {JSON_BYTES_MAX >> 20} MiB; pass the output of `terraform show -json` for a plan or a state"
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from billing.catalog.imports.model import BadDocument, Unsettled
+from billing.catalog.imports.model import BadDocument, ImportConflict
 from billing.catalog.loading import CatalogError
 from billing.invoicing.closing import Refused
 from billing.rating.periods import BadPeriod
@@ -67,7 +67,7 @@ def guarded(command: Callable[[], int | None]) -> int:
         return code
 
 
-def _problems(exc: CatalogError | Refused | Unsettled) -> int:
+def _problems(exc: CatalogError | Refused | ImportConflict) -> int:
     for problem in exc.problems:
         complain(str(problem))
     return REFUSED if isinstance(exc, Refused) else USAGE
@@ -146,7 +146,7 @@ def _is_disk(number: int | None) -> bool:
 
 # The first that fits.
 _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], int]], ...] = (
-    ((CatalogError, Refused, Unsettled), _problems),
+    ((CatalogError, Refused, ImportConflict), _problems),
     ((UnknownFormat, NoFiles, BadPeriod, WrongUse, BadDocument, BadProducers), _wrong_use),
     (Damaged, _damaged),
     (LakeError, _lake),

@@ -1,5 +1,6 @@
-"""Catalog records from what gateways already know: Terraform, IAM policies, Kong. Read, merge, show, write.
+"""Imports catalog records from gateway configuration: Terraform, IAM policies and Kong.
 
-A reader (terraform, iam, deck) gives `Found`; `merge` settles it with the catalog and what an earlier import wrote; `edits`
-puts the difference into the files, where everything else keeps its bytes. Why so: docs/decisions/010-catalog-import.md.
+A reader (`terraform`, `iam` or `deck`) turns a document into an `ImportModel`. `merge` compares it with the catalog and with the
+import state, which records what an earlier import wrote. `proposal` applies the planned edits to the catalog files and leaves
+all other bytes unchanged. The reasons are in docs/decisions/010-catalog-import.md.
 """

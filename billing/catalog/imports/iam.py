@@ -1,7 +1,7 @@
-"""IAM policies as grants. What a grant cannot say is named, and never makes the check looser than the policy.
+"""Converts IAM policies to grants. A note names each part that a grant cannot express. The grants never allow more than the policy.
 
-An Allow that holds only under a condition which no grant knows is left out. A Deny takes away what it touches, whatever its
-conditions; only one that denies all networks but some is kept exactly, as networks.
+An Allow with a condition that no grant can express is left out. A Deny removes the grants that it affects, whatever its
+conditions. Only a Deny for all networks except some is converted exactly: its networks are added to the grants.
 """
 
 import re
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from billing.catalog.imports.model import Allowed, BadDocument, Note
+from billing.catalog.imports.model import BadDocument, ImportedGrant, Note
 from billing.catalog.imports.reading import objects, texts
 from schemas.catalog.records import Grant
 
 VERSIONS = ("2012-10-17", "2008-10-17")
-_ADD_BY_HAND = "add the grant to the credential by hand if it should count as allowed; it stays"
+_ADD_BY_HAND = "if it should count as allowed, add the grant to the credential by hand; later imports keep it"
 _EFFECTS = ("Allow", "Deny")
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 _KEYS = ("Action", "NotAction", "Resource", "NotResource", "Condition", "Effect", "Sid", "Principal", "NotPrincipal")
@@ -26,7 +26,7 @@ Networks = tuple[Network, ...]
 
 
 class Denied(NamedTuple):
-    """A Deny: action and resource patterns; `outside`: it holds for all networks but these."""
+    """A Deny: action and resource patterns. With `outside` it applies to all networks except these."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
@@ -34,28 +34,28 @@ class Denied(NamedTuple):
 
 
 class Policy(NamedTuple):
-    """What one policy says. Several of a principal are put together by `grants`."""
+    """The content of one policy. `grants` combines the policies of a principal."""
 
-    allowed: tuple[Allowed, ...]
+    allowed: tuple[ImportedGrant, ...]
     denied: tuple[Denied, ...]
     notes: tuple[Note, ...]
 
 
 def policy(document: dict[str, Any], address: str) -> Policy:
-    """A policy document as IAM takes it. Raises BadDocument when it is none."""
+    """Reads a policy document. Raises BadDocument if IAM would not accept it."""
     if document.get("Version", VERSIONS[0]) not in VERSIONS:
-        raise BadDocument(f"{address} has an unknown Version; a policy has {' or '.join(VERSIONS)}")
+        raise BadDocument(f"{address} has an unknown Version; use {' or '.join(VERSIONS)}")
     written = document.get("Statement")
     statements = objects(written)
     if not statements or (isinstance(written, list) and len(statements) != len(written)):
-        raise BadDocument(f"{address} is no IAM policy: it needs a list of objects as its Statement")
-    allowed: list[Allowed] = []
+        raise BadDocument(f"{address} is not an IAM policy: its Statement must be a list of objects")
+    allowed: list[ImportedGrant] = []
     denied: list[Denied] = []
     notes: list[Note] = []
     for place, statement in enumerate(statements):
         effect = statement.get("Effect")
         if effect not in _EFFECTS:
-            raise BadDocument(f"{address}: Statement[{place}] has no Effect of Allow or Deny")
+            raise BadDocument(f"{address}: the Effect of Statement[{place}] must be Allow or Deny")
         one = _Statement(statement, address, place)
         if effect == "Allow":
             allowed += one.allowed()
@@ -65,12 +65,12 @@ def policy(document: dict[str, Any], address: str) -> Policy:
     return Policy(tuple(allowed), tuple(denied), tuple(notes))
 
 
-def grants(policies: Sequence[Policy]) -> tuple[Allowed, ...]:
-    """What all policies of a principal allow together: every Allow, less what a Deny of any of them touches."""
-    found = [grant for each in policies for grant in each.allowed]
+def grants(policies: Sequence[Policy]) -> tuple[ImportedGrant, ...]:
+    """The grants of all policies of a principal: every Allow, without the parts that a Deny of any policy affects."""
+    remaining = [grant for each in policies for grant in each.allowed]
     for deny in (deny for each in policies for deny in each.denied):
-        found = [rest for grant in found for rest in _less(grant, deny)]
-    return tuple({grant.key: grant for grant in reversed(found)}.values())[::-1]
+        remaining = [rest for grant in remaining for rest in _without(grant, deny)]
+    return tuple({grant.key: grant for grant in reversed(remaining)}.values())[::-1]
 
 
 class _Statement:
@@ -78,43 +78,43 @@ class _Statement:
         sid = statement.get("Sid")
         self._where = f"Statement[{place}]" + (f" ({sid})" if isinstance(sid, str) and sid else "")
         self._statement, self._address = statement, address
-        self._held = False  # whether the statement may not be imported
+        self._is_blocked = False  # whether the statement must not be imported
         self.notes: list[Note] = []
 
-    def allowed(self) -> list[Allowed]:
-        """The grant of an Allow, or none."""
+    def allowed(self) -> list[ImportedGrant]:
+        """The grant of an Allow in a list. The list is empty if a grant cannot express the statement."""
         unknown = sorted(k for k in self._statement if k not in _KEYS)
         for name in ("NotAction", "NotResource", "Principal", "NotPrincipal", *unknown):
             if name in self._statement:
-                self._left_out(name, "a grant cannot say this, so the statement is not imported")
+                self._left_out(name, "a grant cannot express this, so the statement is not imported")
         actions = [a for a in self._texts("Action") if self._is_plain(a, "Action")]
         resources = [r for r in self._texts("Resource") if self._is_plain(r, "Resource")]
         for name in ("Action", "Resource"):
             if not self._texts(name) and f"Not{name}" not in self._statement:
-                self._left_out(name, "there is none, so the statement allows nothing")
+                self._left_out(name, "it is missing, so the statement allows nothing")
         networks = self._networks()
         if networks == ():
-            self._left_out("Condition", "it leaves no network, so the statement allows nothing")
-        if self._held or not actions or not resources:
+            self._left_out("Condition", "it matches no network, so the statement allows nothing")
+        if self._is_blocked or not actions or not resources:
             return []
         nets = None if networks is None else tuple(map(str, networks))
-        return [Allowed(tuple(dict.fromkeys(actions)), tuple(dict.fromkeys(resources)), nets)]
+        return [ImportedGrant(tuple(dict.fromkeys(actions)), tuple(dict.fromkeys(resources)), nets)]
 
     def denied(self) -> Denied:
-        """The Deny, widened where it cannot be said: NotAction and NotResource deny everything, conditions always hold."""
+        """The Deny, widened where a catalog cannot express it: NotAction and NotResource match everything, conditions always hold."""
         by_network = self._only_outside()
         how = (
-            "a catalog has no Deny; the networks that it leaves were put into every grant that it touches"
+            "a catalog has no Deny; the networks that it excepts were added to every grant that it affects"
             if by_network is not None
-            else "a catalog has no Deny; every grant that it touches was left out, whatever its conditions"
+            else "a catalog has no Deny; every grant that it affects was left out, whatever its conditions"
         )
         self._left_out("Effect Deny", how)
         for operator, key, _ in self._conditions():
             if not (operator == "NotIpAddress" and key.lower() == "aws:sourceip" and by_network is not None):
-                self._left_out(f"Condition.{operator}.{key}", "not looked at, as if the Deny always held")
+                self._left_out(f"Condition.{operator}.{key}", "ignored, as if the Deny always applied")
         for name in ("NotAction", "NotResource"):
             if name in self._statement:
-                self._left_out(name, "taken as everything, so more is left out than the policy denies")
+                self._left_out(name, "treated as everything, so more is left out than the policy denies")
         actions = ["*"] if "NotAction" in self._statement else self._texts("Action")
         resources = ["*"] if "NotResource" in self._statement else self._texts("Resource")
         return Denied(
@@ -124,21 +124,21 @@ class _Statement:
         )
 
     def _conditions(self) -> Iterable[tuple[str, str, Any]]:
-        found = self._statement.get("Condition")
-        if found is None:
+        conditions = self._statement.get("Condition")
+        if conditions is None:
             return
-        if not isinstance(found, dict) or any(not isinstance(keys, dict) for keys in found.values()):
-            raise BadDocument(f"{self._address}: {self._where} has a Condition that is no object of objects")
-        for operator, keys in found.items():
+        if not isinstance(conditions, dict) or any(not isinstance(keys, dict) for keys in conditions.values()):
+            raise BadDocument(f"{self._address}: the Condition of {self._where} must be an object of objects")
+        for operator, keys in conditions.items():
             for key, values in keys.items():
                 yield operator, key, values
 
     def _networks(self) -> Networks | None:
-        """The networks of an Allow: IpAddress of aws:SourceIp alone. Every other condition is a note."""
-        found: Networks | None = None
+        """The networks of an Allow, from IpAddress on aws:SourceIp. Every other condition adds a note and blocks the statement."""
+        networks: Networks | None = None
         for operator, key, values in self._conditions():
             if key.lower() != "aws:sourceip" or operator not in {"IpAddress", "IpAddressIfExists"}:
-                why = "the catalog knows no such condition; without it more would be allowed, so the statement is not imported"
+                why = "the catalog has no such condition; a grant without it would allow more, so the statement is not imported"
                 self._left_out(f"Condition.{operator}.{key}", why)
                 continue
             if operator == "IpAddressIfExists":
@@ -146,16 +146,16 @@ class _Statement:
                 self.notes.append(Note(self._address, f"{self._where}.Condition.{operator}.{key}", why, _ADD_BY_HAND))
             these = self._parsed(operator, key, values)
             if these is not None:
-                found = these if found is None else _both(found, these)
-        return found
+                networks = these if networks is None else _intersection(networks, these)
+        return networks
 
     def _only_outside(self) -> Networks | None:
-        """The networks that a Deny leaves in peace, if it is one of NotIpAddress. Its other conditions only narrow it."""
-        found: Networks | None = None
+        """The networks that a Deny excepts with NotIpAddress, or None. Its other conditions can only narrow the Deny."""
+        networks: Networks | None = None
         for operator, key, values in self._conditions():
             if operator == "NotIpAddress" and key.lower() == "aws:sourceip":
-                found = self._parsed(operator, key, values)
-        return found
+                networks = self._parsed(operator, key, values)
+        return networks
 
     def _parsed(self, operator: str, key: str, values: Any) -> Networks | None:
         try:
@@ -163,29 +163,29 @@ class _Statement:
             networks = tuple(dict.fromkeys(ip_network(str(v).strip(), strict=False) for v in listed))
             if networks:
                 Grant(actions=("*",), networks=tuple(map(str, networks)))
-        except ValueError:  # pydantic's is one
-            self._left_out(f"Condition.{operator}.{key}", "a value is no network, so the statement is not imported")
+        except ValueError:  # includes pydantic's ValidationError
+            self._left_out(f"Condition.{operator}.{key}", "a value is not a network, so the statement is not imported")
             return None
         return networks
 
     def _texts(self, name: str) -> list[str]:
         written = self._statement.get(name, [])
-        if len(found := texts(written)) != (len(written) if isinstance(written, list) else 1) or "" in found:
-            raise BadDocument(f"{self._address}: {self._where} has a {name} that is no text; IAM takes texts alone")
-        return found
+        if len(parsed := texts(written)) != (len(written) if isinstance(written, list) else 1) or "" in parsed:
+            raise BadDocument(f"{self._address}: every {name} of {self._where} must be non-empty text")
+        return parsed
 
     def _is_plain(self, written: str, name: str) -> bool:
         if "${" in written:
-            why = f"{written} has a variable, which a grant cannot have; it is not imported"
+            why = f"{written} contains a variable, which a grant cannot contain; it is not imported"
         elif not _is_grant({"actions": [written]} if name == "Action" else {"actions": ["*"], "resources": [written]}):
-            why = f"{written} does not have the form that a grant takes; it is not imported"
+            why = f"{written} does not have the form of a grant's {name.lower()}; it is not imported"
         else:
             return True
         self.notes.append(Note(self._address, f"{self._where}.{name}", why, _ADD_BY_HAND))
         return False
 
     def _left_out(self, attribute: str, why: str) -> None:
-        self._held = True
+        self._is_blocked = True
         self.notes.append(Note(self._address, f"{self._where}.{attribute}", why, _ADD_BY_HAND))
 
 
@@ -197,10 +197,10 @@ def _is_grant(record: dict[str, Any]) -> bool:
     return True
 
 
-def _less(grant: Allowed, deny: Denied) -> list[Allowed]:
-    """A grant without what a Deny touches, or with the networks that it leaves."""
-    hit = tuple(r for r in grant.resources if any(meet(r, d) for d in deny.resources))
-    denied = {a for a in grant.actions if any(meet(a.lower(), d.lower()) for d in deny.actions)}
+def _without(grant: ImportedGrant, deny: Denied) -> list[ImportedGrant]:
+    """The parts of a grant that a Deny does not affect. A Deny with `outside` keeps the affected part for those networks."""
+    hit = tuple(r for r in grant.resources if any(patterns_overlap(r, d) for d in deny.resources))
+    denied = {a for a in grant.actions if any(patterns_overlap(a.lower(), d.lower()) for d in deny.actions)}
     if not hit or not denied:
         return [grant]
     actions = tuple(a for a in grant.actions if a in denied)
@@ -210,15 +210,15 @@ def _less(grant: Allowed, deny: Denied) -> list[Allowed]:
     ]
     if deny.outside is not None:
         own = None if grant.networks is None else tuple(map(ip_network, grant.networks))
-        left = deny.outside if own is None else _both(own, deny.outside)
-        parts.append(Allowed(actions, hit, tuple(map(str, left))) if left else Allowed((), ()))
+        left = deny.outside if own is None else _intersection(own, deny.outside)
+        parts.append(ImportedGrant(actions, hit, tuple(map(str, left))) if left else ImportedGrant((), ()))
     return [part for part in parts if part.actions and part.resources]
 
 
-def _both(some: Networks, others: Networks) -> Networks:
-    """The addresses that are in one of `some` and in one of `others`. Of two networks that meet one holds the other."""
-    met = (a if a.prefixlen >= b.prefixlen else b for a in some for b in others if _overlap(a, b))
-    return tuple(dict.fromkeys(met))
+def _intersection(some: Networks, others: Networks) -> Networks:
+    """The addresses in both lists of networks. Of two networks that overlap, one contains the other."""
+    shared = (a if a.prefixlen >= b.prefixlen else b for a in some for b in others if _overlap(a, b))
+    return tuple(dict.fromkeys(shared))
 
 
 def _overlap(one: Network, other: Network) -> bool:
@@ -228,8 +228,8 @@ def _overlap(one: Network, other: Network) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def meet(one: str, other: str) -> bool:
-    """Whether some text fits both patterns, in which `*` is any text and `?` any character."""
+def patterns_overlap(one: str, other: str) -> bool:
+    """Whether any text matches both patterns. `*` stands for any text and `?` for any character."""
     reached = {0}
     for char in one:
         reached = _stars(other, reached)
@@ -244,14 +244,14 @@ def meet(one: str, other: str) -> bool:
 
 
 def _stars(pattern: str, reached: set[int]) -> set[int]:
-    """Also the places behind stars, which may be empty."""
-    found = set(reached)
+    """Adds the positions after stars, because a star may match the empty text."""
+    positions = set(reached)
     for at in sorted(reached):
         place = at
         while place < len(pattern) and pattern[place] == "*":
             place += 1
-            found.add(place)
-    return found
+            positions.add(place)
+    return positions
 
 
 def _fits(one: str, other: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a document says, whatever wrote it: plans, credentials, and what no catalog can express."""
+"""The import model: plans, credentials and unsupported settings of a document, independent of its format."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ Period = Literal["DAY", "WEEK", "MONTH"]
 
 
 class BadDocument(Exception):
-    """The document cannot be read. One line; it shows no value of the document, since any could be a secret."""
+    """The document cannot be read. The message is one line and shows no value of the document, which could be a secret."""
 
 
-class Unsettled(Exception):
-    """Something must be said by a person first. `problems` holds all of it; nothing was written."""
+class ImportConflict(Exception):
+    """The import needs a decision of the user. `problems` lists every open question; nothing was written."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(dict.fromkeys(problems))
@@ -21,7 +21,7 @@ class Unsettled(Exception):
 
 
 class Note(NamedTuple):
-    """Something that the catalog does not say now, or says otherwise: where it stands, what, why, and what to do."""
+    """A setting that the catalog cannot express, or that differs in the catalog: where it is, why, and what to do."""
 
     address: str
     attribute: str
@@ -33,8 +33,8 @@ class Note(NamedTuple):
         return f"{named}: {self.why}; {self.remedy}"
 
 
-class Allowed(NamedTuple):
-    """A grant: these actions on these resources, from these networks or (None) from anywhere."""
+class ImportedGrant(NamedTuple):
+    """A grant: actions on resources, from the given networks. `networks=None` means any network."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
@@ -42,13 +42,13 @@ class Allowed(NamedTuple):
 
     @property
     def key(self) -> tuple[frozenset[str], frozenset[str], frozenset[str] | None]:
-        """Equal for grants that mean the same in another order."""
+        """A key that is equal for grants that differ only in order or in the case of actions."""
         networks = None if self.networks is None else frozenset(self.networks)
         return frozenset(a.lower() for a in self.actions), frozenset(self.resources), networks
 
 
-class FoundPlan(NamedTuple):
-    """Limits that hold for some credentials. `names`: by what else a person may call it."""
+class ImportedPlan(NamedTuple):
+    """Limits that apply to some credentials. `names` lists the other names that a rule may use for the plan."""
 
     address: str
     name: str
@@ -58,24 +58,26 @@ class FoundPlan(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-class FoundCredential(NamedTuple):
-    """A credential as the log shows it. `id` None: not known yet. `plan`: the address of its plan."""
+class ImportedCredential(NamedTuple):
+    """A credential as the access log shows it. `id=None`: the id is not known yet. `plan` is the address of its plan."""
 
     kind: Literal["api_key", "iam", "consumer"]
     id: str | None
     address: str
     names: tuple[str, ...] = ()
-    partner: str | None = None  # as a tag says
+    partner: str | None = None  # from a tag
     plan: str | None = None
-    allow: tuple[Allowed, ...] | None = None  # None: nothing is known about it
+    allow: tuple[ImportedGrant, ...] | None = None  # None: the document holds no policy for it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """All of a document. `secrets` are values that must not show up anywhere, and are never printed themselves."""
+class ImportModel:
+    """The content of a document. `secrets` are values that must not be written or printed anywhere."""
 
-    plans: tuple[FoundPlan, ...] = ()
-    credentials: tuple[FoundCredential, ...] = ()
+    plans: tuple[ImportedPlan, ...] = ()
+    credentials: tuple[ImportedCredential, ...] = ()
     notes: tuple[Note, ...] = ()
-    others: Mapping[str, int] = field(default_factory=dict)  # kinds of things that no catalog is about, counted
+    others: Mapping[str, int] = field(
+        default_factory=dict
+    )  # number of objects of each kind that a catalog does not hold
     secrets: frozenset[str] = field(default=frozenset(), repr=False)

@@ -1,4 +1,4 @@
-"""The edits of a catalog's files while they are being collected: one for each place, so that a list is appended to once."""
+"""Planned edits of catalog files. They are collected by location, so that a list receives all new entries in one edit."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -8,47 +8,47 @@ from schemas.yaml.nodes import Path, composed
 from schemas.yaml.writing import Entry
 
 
-class Place(NamedTuple):
-    """Where a record stands."""
+class RecordLocation(NamedTuple):
+    """The file that holds a record, and the path within it."""
 
     file: str
     path: Path
 
 
-class Worksheet:
-    """Edits by file. `files`: the texts that a catalog was loaded from."""
+class PlannedEdits:
+    """Edits by file. `files` holds the texts from which the catalog was loaded."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self._edits: dict[str, dict[tuple[str, Path], Edit]] = {}
-        self._places: dict[tuple[str, str], Place] = {}
+        self._locations: dict[tuple[str, str], RecordLocation] = {}
         for file, text in files.items():
             document = composed(text)
             for section in ("plans", "partners"):
                 for i, record in enumerate(document.get(section) or ()):
-                    self._places[section, str(record["id"])] = Place(file, (section, i))
+                    self._locations[section, str(record["id"])] = RecordLocation(file, (section, i))
 
     @property
-    def edits(self) -> dict[str, list[Edit]]:
-        """All of them, by file."""
+    def by_file(self) -> dict[str, list[Edit]]:
+        """All edits of each file."""
         return {file: list(edits.values()) for file, edits in self._edits.items()}
 
-    def place(self, section: str, record_id: str) -> Place:
-        """Where a plan or partner of the catalog stands."""
-        return self._places[section, record_id]
+    def location(self, section: str, record_id: str) -> RecordLocation:
+        """The location of a plan or partner of the catalog."""
+        return self._locations[section, record_id]
 
     def append(self, file: str, where: Path, record: Mapping[str, Any], comment: str = "") -> None:
-        """An entry more, in the order of the calls."""
+        """Appends an entry to a list. Entries keep the order of the calls."""
         known = self._edits.get(file, {}).get(("append", where))
         before = known.entries if isinstance(known, Append) else ()
         self._put(file, ("append", where), Append(where, (*before, Entry(record, comment))))
 
     def set(self, file: str, where: Path, name: str, value: Any) -> None:
-        """A field of a record."""
+        """Sets a field of a record."""
         self._put(file, ("set", (*where, name)), Set(where, name, value))
 
-    def drop(self, file: str, where: Path, place: int) -> None:
-        """An entry less."""
-        self._put(file, ("drop", (*where, place)), Drop(where, place))
+    def drop(self, file: str, where: Path, index: int) -> None:
+        """Removes the entry at `index` from a list."""
+        self._put(file, ("drop", (*where, index)), Drop(where, index))
 
     def _put(self, file: str, key: tuple[str, Path], edit: Edit) -> None:
         self._edits.setdefault(file, {})[key] = edit

@@ -1,7 +1,7 @@
-"""An import from folder to files: what would change, shown before it is written, checked as a whole catalog before that.
+"""The proposal of an import: which files would change and how. The result is checked as a whole catalog before it is shown.
 
-`imported-NAME.yaml` takes plans that are new; credentials and assignments go to their partner's record, wherever it stands.
-`imported-NAME.json` holds the facts that the import wrote last, so that the next one can tell a person's work from its own.
+New plans go to `imported-NAME.yaml`. Credentials and assignments go to the record of their partner, in whichever file it is.
+`imported-NAME.json` holds the import state, from which the next import tells its own values from those that people edited.
 """
 
 import difflib
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from billing.catalog import loading as catalogs
-from billing.catalog.imports import state as facts
-from billing.catalog.imports.merge import Options, merge
-from billing.catalog.imports.model import BadDocument, Found, Note, Unsettled
-from billing.catalog.imports.owners import Rules
+from billing.catalog.imports import state
+from billing.catalog.imports.merge import ImportOptions, merge
+from billing.catalog.imports.model import BadDocument, ImportConflict, ImportModel, Note
+from billing.catalog.imports.owners import OwnershipRules
 from lake import atomic_file
 from schemas.yaml.edits import CannotEdit, edited
 
 _NAME = re.compile(r"[a-z0-9_-]{1,100}")
 _HEAD = "# Made by `tollbook catalog import`. Yours to extend: what is added or changed here by hand stays.\n"
-_SECRET_CHARACTERS_MIN = 8  # what is shorter may be a part of any word
+_SECRET_CHARACTERS_MIN = 8  # a shorter value could be part of an ordinary word
 
 
 class Change(NamedTuple):
-    """A file as it is (None: it is not there) and as it would be."""
+    """A file before and after the import. `old` is None for a new file."""
 
     file: Path
     old: str | None
@@ -32,62 +32,60 @@ class Change(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """What an import would write, and what it has to say. `facts`: the record of the import, the last file to be written."""
+    """The changes of an import and its notes. `state` is the change of the state file, which is written last."""
 
     changes: tuple[Change, ...]
-    facts: Change | None
+    state: Change | None
     notes: tuple[Note, ...]
     ignored: tuple[str, ...]
     others: Mapping[str, int]
 
     @property
     def is_nothing(self) -> bool:
-        """Whether the catalog has all of it."""
-        return not self.changes and self.facts is None
+        """Whether the import changes nothing."""
+        return not self.changes and self.state is None
 
 
-def propose(folder: Path, found: Found, *, name: str, rules: Rules, options: Options) -> Proposal:
-    """What importing `found` would change. Raises CatalogError, BadDocument, Unsettled. Writes nothing."""
+def propose(folder: Path, model: ImportModel, *, name: str, rules: OwnershipRules, options: ImportOptions) -> Proposal:
+    """The changes that importing `model` would make. Writes nothing. Raises CatalogError, BadDocument, ImportConflict."""
     if not _NAME.fullmatch(name):
-        raise BadDocument(f"--name {name!r} is no name: give 1 to 100 of a-z 0-9 _ -")
+        raise BadDocument(f"--name {name!r} is not valid; use 1 to 100 of the characters a-z 0-9 _ -")
     if not folder.is_dir():
-        raise BadDocument(f"--catalog {folder} is no folder; an import needs one, to put its own file in")
+        raise BadDocument(f"--catalog {folder} is not a folder; an import needs one, because it adds files of its own")
     catalog = catalogs.load(folder)
     texts = {file: _text(file) for file in catalogs.files_of(folder)}
-    new_file, record = folder / f"imported-{name}.yaml", folder / f"imported-{name}.json"
-    records = {file: facts.parsed(file.read_bytes(), str(file)) for file in sorted(folder.glob("imported-*.json"))}
+    new_file, state_file = folder / f"imported-{name}.yaml", folder / f"imported-{name}.json"
+    states = {file: state.parse(file.read_bytes(), str(file)) for file in sorted(folder.glob("imported-*.json"))}
     try:
         merged = merge(
-            found, catalog, {str(file): text for file, text in texts.items()}, new_file=str(new_file), base=records.get(record, {}),
-            others=[told for file, told in records.items() if file != record], rules=rules, options=options,
+            model, catalog, {str(file): text for file, text in texts.items()}, new_file=str(new_file), previous=states.get(state_file, {}),
+            others=[entries for file, entries in states.items() if file != state_file], rules=rules, options=options,
         )  # fmt: skip
-    except Unsettled as exc:
-        raise Unsettled(_struck(problem, found.secrets) for problem in exc.problems) from None
+    except ImportConflict as exc:
+        raise ImportConflict(_redacted(problem, model.secrets) for problem in exc.problems) from None
     changes = []
     for file, edits in merged.edits.items():
         old = texts.get(Path(file))
         try:
             changes.append(Change(Path(file), old, edited(_HEAD if old is None else old, edits)))
         except CannotEdit as exc:
-            raise Unsettled([f"{file}:{exc}; write it over several lines, then import again"]) from None
-    told = facts.text_of(merged.facts)
-    before = _text(record) if record in records else None
-    kept = None if told == before or (before is None and not merged.facts) else Change(record, before, told)
-    _keep_out(found.secrets, [*changes, *([kept] if kept else [])])
+            raise ImportConflict([f"{file}:{exc}; write it over several lines, then import again"]) from None
+    old_state, new_state = (_text(state_file) if state_file in states else None), state.render(merged.state)
+    is_same = new_state == old_state or (old_state is None and not merged.state)
+    state_change = None if is_same else Change(state_file, old_state, new_state)
+    _check_secrets(model.secrets, [*changes, *([state_change] if state_change else [])])
     catalogs.load(folder, {change.file: change.new for change in changes})
-    notes = tuple(Note(*(_struck(part, found.secrets) for part in note)) for note in merged.notes)
-    ignored = tuple(_struck(address, found.secrets) for address in merged.ignored)
-    return Proposal(tuple(changes), kept, notes, ignored, found.others)
+    notes = tuple(Note(*(_redacted(part, model.secrets) for part in note)) for note in merged.notes)
+    ignored = tuple(_redacted(address, model.secrets) for address in merged.ignored)
+    return Proposal(tuple(changes), state_change, notes, ignored, model.others)
 
 
 def write(proposal: Proposal) -> None:
-    """Put the files in place, each whole or not at all. Raises Unsettled if one changed since it was read."""
-    changes = [*proposal.changes, *([proposal.facts] if proposal.facts else [])]
+    """Writes the files, each atomically. Raises ImportConflict if a file changed after it was read."""
+    changes = [*proposal.changes, *([proposal.state] if proposal.state else [])]
     for change in changes:
         if (_text(change.file) if change.file.exists() else None) != change.old:
-            raise Unsettled(
-                [f"{change.file} was changed by somebody else meanwhile; nothing was written, import again"]
-            )
+            raise ImportConflict([f"{change.file} changed since it was read; nothing was written, import again"])
     for change in changes:
         atomic_file.replace(change.file, change.new.encode())
 
@@ -100,23 +98,21 @@ def difference(change: Change) -> Iterator[str]:
 
 
 def _text(file: Path) -> str:
-    """A file's text with its line ends as they are."""
+    """The text of a file, with its line ends unchanged."""
     return file.read_bytes().decode()
 
 
-def _keep_out(secrets: frozenset[str], changes: list[Change]) -> None:
-    """A name, tag or id that is a key itself must not come in by the back door."""
+def _check_secrets(secrets: frozenset[str], changes: list[Change]) -> None:
+    """Raises ImportConflict if a file would contain a secret that the document also uses as a name, tag or id."""
     for change in changes:
         for secret in secrets:
             if len(secret) >= _SECRET_CHARACTERS_MIN and secret in change.new and secret not in (change.old or ""):
-                raise Unsettled(
-                    [
-                        f"{change.file} would hold a key: some name, tag or id in the document is a key itself; rename it there"
-                    ]
+                raise ImportConflict(
+                    [f"{change.file} would hold a key: a name, tag or id in the document equals a key; rename it there"]
                 )
 
 
-def _struck(text: str, secrets: frozenset[str]) -> str:
+def _redacted(text: str, secrets: frozenset[str]) -> str:
     for secret in secrets:
         if len(secret) >= _SECRET_CHARACTERS_MIN:
             text = text.replace(secret, "***")

@@ -1,7 +1,7 @@
-"""`terraform show -json`, of a plan (`planned_values`) or a state (`values`), child modules too.
+"""Reads the output of `terraform show -json` for a plan (`planned_values`) or a state (`values`), including child modules.
 
-Only the attributes named here are read: the rest of a plan holds secrets. A value that is not known before `apply` is
-followed by the plan's own references, so that limits and owners are known where ids are not.
+Only the attributes named here are read, because other parts of a plan hold secrets. Where a value is unknown before
+`terraform apply`, the reader follows the references in the configuration. Limits and owners are then known even without ids.
 """
 
 import re
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from billing.catalog.imports import iam
-from billing.catalog.imports.model import BadDocument, Found, FoundCredential, FoundPlan, Note, Period
+from billing.catalog.imports.model import BadDocument, ImportedCredential, ImportedPlan, ImportModel, Note, Period
 from billing.catalog.imports.reading import json_document, json_object, number, objects, text, texts
 from billing.catalog.imports.terraform_resources import Resource, Resources
 
-WHAT = "what `terraform show -json` prints of a plan or a state"
+WHAT = "the output of `terraform show -json` for a plan or a state"
 _FORMAT = re.compile(r"1\.\d+")
 _PERIODS: Mapping[str, Period] = {"DAY": "DAY", "WEEK": "WEEK", "MONTH": "MONTH"}
 _READ = {
@@ -29,11 +29,11 @@ _SECRET = {
     "aws_api_gateway_usage_plan_key": ("value",),
     "aws_iam_access_key": ("secret", "ses_smtp_password_v4"),
 }
-# What bears on who may call, and is not read: why, and what to do.
+# Resource types that affect who may call and that are not read: the reason, and what to do.
 _GROUPS = "groups are not followed", "import their policies with `tollbook catalog import iam` for each member's ARN"
 _BY_RESOURCE = (
-    "it grants by resource; policies of principals alone are read",
-    "add what it grants a partner by hand; it stays",
+    "it is a resource-based policy; only policies of principals are read",
+    "add what it grants to a partner by hand; later imports keep it",
 )
 _NOT_READ = {
     "aws_iam_group_policy": _GROUPS,
@@ -43,27 +43,32 @@ _NOT_READ = {
     "aws_s3_bucket_policy": _BY_RESOURCE,
     "aws_lambda_permission": _BY_RESOURCE,
     "aws_api_gateway_rest_api_policy": _BY_RESOURCE,
-    "aws_cognito_user_pool_client": ("OIDC clients are not read", "add a credential of kind oidc by hand; it stays"),
+    "aws_cognito_user_pool_client": (
+        "OIDC clients are not read",
+        "add a credential of kind oidc by hand; later imports keep it",
+    ),
 }
 _AFTER_APPLY = (
     "not known before `terraform apply`",
-    "apply, then import what `terraform show -json` prints of the state",
+    "apply, then import the output of `terraform show -json` for the state",
 )
 
 
-def read(path: Path, *, tag: str) -> Found:
-    """What a plan or a state says. Raises BadDocument."""
+def read(path: Path, *, tag: str) -> ImportModel:
+    """The import model of a plan or a state. Raises BadDocument."""
     document = json_document(path, WHAT)
     version = document.get("format_version")
     if version is None:
-        hint = "this is a state file itself: name" if "serial" in document else "name"
+        hint = "this is a raw state file; pass" if "serial" in document else "pass"
         raise BadDocument(f"{path} has no format_version; {hint} {WHAT}")
     if not isinstance(version, str) or not _FORMAT.fullmatch(version):
-        raise BadDocument(f"{path} has a format_version that is not known; version 1 is, of Terraform 1.1 or newer")
-    return _Reader(document, tag).found()
+        raise BadDocument(
+            f"{path} has an unsupported format_version; the import reads version 1, of Terraform 1.1 or newer"
+        )
+    return _TerraformReader(document, tag).model()
 
 
-class _Reader:
+class _TerraformReader:
     def __init__(self, document: dict[str, Any], tag: str) -> None:
         self._tag = tag
         self._notes: list[Note] = []
@@ -71,7 +76,7 @@ class _Reader:
         if document.get("errored") is True:
             self._note("plan", "errored", "the plan is incomplete, because planning failed", "plan again, then import")
 
-    def found(self) -> Found:
+    def model(self) -> ImportModel:
         plans, plan_of = self._usage_plans()
         credentials = [*self._api_keys(plan_of), *self._principals()]
         for r in self._all.by_address.values():
@@ -82,7 +87,7 @@ class _Reader:
                     and r.hidden[attribute] is True
                 ):
                     self._note(
-                        r, attribute, "marked as sensitive, so it is not read", "take the mark away, or add it by hand"
+                        r, attribute, "marked as sensitive, so it is not read", "remove the mark, or add it by hand"
                     )
             if r.type in _NOT_READ and r.managed:
                 self._note(r, "", *_NOT_READ[r.type])
@@ -92,12 +97,12 @@ class _Reader:
         secrets = {
             v for r in self._all.by_address.values() for a in _SECRET.get(r.type, ()) if (v := text(r.values.get(a)))
         }
-        return Found(
+        return ImportModel(
             plans=tuple(plans), credentials=tuple(credentials), notes=tuple(dict.fromkeys(self._notes)), others=others, secrets=frozenset(secrets)
         )  # fmt: skip
 
-    def _usage_plans(self) -> tuple[list[FoundPlan], dict[str, list[Resource]]]:
-        """Usage plans that a key is tied to, and the plans of each key (its address, or its id where it has no resource)."""
+    def _usage_plans(self) -> tuple[list[ImportedPlan], dict[str, list[Resource]]]:
+        """The usage plans with at least one key, and the plans of each key by its address, or by its id if it has no resource."""
         plan_of: dict[str, list[Resource]] = {}
         keys_of: Counter[str] = Counter()
         for link in self._all.of("aws_api_gateway_usage_plan_key", managed=True):
@@ -109,7 +114,7 @@ class _Reader:
                     link, "usage_plan_id", "its usage plan is not in the document", "import the document that has it"
                 )
             if name is None:
-                self._note(link, "key_id", "which key it is about cannot be told", _AFTER_APPLY[1])
+                self._note(link, "key_id", "its key cannot be determined", _AFTER_APPLY[1])
             elif plan is not None:
                 plan_of.setdefault(name, []).append(plan)
                 keys_of[plan.address] += 1
@@ -120,10 +125,10 @@ class _Reader:
             if keys_of[r.address]:
                 plans.append(self._usage_plan(r))
             else:
-                self._note(r, "", "no key is tied to it, so it is not imported", "tie a key to it, or leave it")
+                self._note(r, "", "it has no key, so it is not imported", "add a key to it, or leave it as it is")
         return plans, plan_of
 
-    def _usage_plan(self, r: Resource) -> FoundPlan:
+    def _usage_plan(self, r: Resource) -> ImportedPlan:
         quotas: dict[Period, Decimal] = {}
         for settings in objects(r.get("quota_settings")):
             period, limit = _PERIODS.get(str(settings.get("period"))), number(settings.get("limit"))
@@ -137,7 +142,10 @@ class _Reader:
                 continue
             quotas[period] = limit
             if offset := number(settings.get("offset")):
-                why = f"the gateway takes {offset.normalize():f} off the first period; a catalog's quota is whole"
+                why = (
+                    f"the gateway reduces the quota of the first period by {offset.normalize():f}; "
+                    f"the catalog's quota applies in full"
+                )
                 self._note(r, "quota_settings.offset", why, "nothing to do once the first period is over")
         rate = burst = None
         for settings in objects(r.get("throttle_settings")):
@@ -149,30 +157,30 @@ class _Reader:
                 rate = burst = None
         for stage in objects(r.get("api_stages")):
             named = f"{text(stage.get('api_id')) or '?'}/{text(stage.get('stage')) or '?'}"
-            why = f"a plan of the catalog is not bound to a stage ({named}): its quota counts all requests that the meter counts"
+            why = f"a plan of the catalog is not bound to a stage ({named}): its quota applies to all requests that the meter counts"
             self._note(
-                r, "api_stages", why, "choose a meter with `filter: routes` by --meter if they must be told apart"
+                r, "api_stages", why, "to count stages separately, pass --meter with a meter that has `filter: routes`"
             )
             if objects(stage.get("throttle")):
                 self._note(
                     r,
                     "api_stages.throttle",
-                    "a catalog has no throttle for a single method",
+                    "a catalog has no throttle for single methods",
                     "nothing to do: the gateway throttles",
                 )
         names = (text(r.get("id")), text(r.get("name")), text(r.get("arn")))
         name = text(r.get("name")) or r.name
-        return FoundPlan(r.address, name, quotas, rate, None if burst is None else int(burst), _given(names))
+        return ImportedPlan(r.address, name, quotas, rate, None if burst is None else int(burst), _given(names))
 
-    def _api_keys(self, plan_of: dict[str, list[Resource]]) -> Iterator[FoundCredential]:
+    def _api_keys(self, plan_of: dict[str, list[Resource]]) -> Iterator[ImportedCredential]:
         keys = self._all.of("aws_api_gateway_api_key", managed=True)
         for r in keys:
             key_id = text(r.get("id"))
             if key_id is None:
                 self._note(r, "id", *_AFTER_APPLY)
             if r.get("enabled") is False:
-                self._note(r, "enabled", "the key is disabled; the catalog has no such state, and it is imported as if it were not",
-                           "end the credential with valid_to when its traffic ended")  # fmt: skip
+                why = "the key is disabled; the catalog has no such state, so it is imported as an enabled key"
+                self._note(r, "enabled", why, "end the credential with valid_to at the end of its traffic")
             names = _given((key_id, text(r.get("name")), text(r.get("arn"))))
             yield self._key(r.address, key_id, names, self._tagged(r), plan_of.get(r.address, []))
         for name, plans in plan_of.items():
@@ -181,16 +189,16 @@ class _Reader:
 
     def _key(
         self, address: str, key_id: str | None, names: tuple[str, ...], tagged: str | None, plans: Sequence[Resource]
-    ) -> FoundCredential:
+    ) -> ImportedCredential:
         if len(plans) > 1:
             listed = ", ".join(p.address for p in plans)
-            self._note(address, "usage plans", f"the key is in several ({listed}); a partner has one plan at a time, so none is assigned",
-                       "assign one by hand, it stays")  # fmt: skip
+            why = f"the key is in several usage plans ({listed}); a partner has one plan at a time, so none is assigned"
+            self._note(address, "usage plans", why, "assign one by hand; later imports keep it")
         plan = plans[0] if len(plans) == 1 else None
         owner = tagged or (self._tagged(plan) if plan else None)
-        return FoundCredential("api_key", key_id, address, names, owner, plan.address if plan else None)
+        return ImportedCredential("api_key", key_id, address, names, owner, plan.address if plan else None)
 
-    def _principals(self) -> Iterator[FoundCredential]:
+    def _principals(self) -> Iterator[ImportedCredential]:
         policies = self._policies()
         for r in [*self._all.of("aws_iam_role"), *self._all.of("aws_iam_user")]:
             if not r.managed and r.address not in policies:
@@ -199,64 +207,64 @@ class _Reader:
             if arn is None and r.managed:
                 self._note(r, "arn", *_AFTER_APPLY)
             if text(r.get("permissions_boundary")):
-                why = "the boundary limits the principal further; the check does not know it, and is looser than AWS there"
+                why = "the boundary restricts the principal further; the check ignores it and allows more than AWS"
                 self._note(r, "permissions_boundary", why, "narrow `allow` by hand if that matters")
             known = policies.get(r.address)
             if known is None:
-                why = "no policy of it is in the document, so what it asks for is not checked"
+                why = "the document has no policy for it, so its requests are not checked"
                 self._note(r, "policy", why, "import its policy with `tollbook catalog import iam`")
             allow = None if known is None else iam.grants(known)
             names = _given((arn, text(r.get("name")), text(r.get("id"))))
-            yield FoundCredential("iam", arn, r.address, names, self._tagged(r), None, allow)
+            yield ImportedCredential("iam", arn, r.address, names, self._tagged(r), None, allow)
 
     def _policies(self) -> dict[str, list[iam.Policy]]:
-        """What is known of each principal's policies, by its address. An empty list: it has one, which could not be read."""
-        found: dict[str, list[iam.Policy]] = {}
+        """The policies of each principal, by its address. An empty list means that its policies could not be read."""
+        policies: dict[str, list[iam.Policy]] = {}
         for kind in ("role", "user"):
             for r in self._all.of(f"aws_iam_{kind}_policy", managed=True):
-                self._inline(r, kind, found)
+                self._inline(r, kind, policies)
             for r in self._all.of(f"aws_iam_{kind}_policy_attachment", managed=True):
-                self._attached(r, self._principal(r, kind, kind), found)
+                self._attached(r, self._principal(r, kind, kind), policies)
         for r in self._all.of("aws_iam_policy_attachment", managed=True):
             for kind in ("role", "user"):
                 for name in texts(r.get(f"{kind}s")):
-                    self._attached(r, self._named(name, kind, r, f"{kind}s"), found)
+                    self._attached(r, self._named(name, kind, r, f"{kind}s"), policies)
             if texts(r.get("groups")):
                 self._note(r, "groups", *_GROUPS)
-        self._inside_roles(found)
-        return found
+        self._inside_roles(policies)
+        return policies
 
-    def _inside_roles(self, found: dict[str, list[iam.Policy]]) -> None:
-        """Policies that a role holds itself."""
+    def _inside_roles(self, policies: dict[str, list[iam.Policy]]) -> None:
+        """Adds the policies that are attributes of a role."""
         for r in self._all.of("aws_iam_role", managed=True):
             for block in objects(r.get("inline_policy")):
                 if text(block.get("policy")):
                     name = f"{r.address}: inline_policy {text(block.get('name')) or '?'}"
-                    found.setdefault(r.address, []).extend(self._document(block.get("policy"), name))
+                    policies.setdefault(r.address, []).extend(self._document(block.get("policy"), name))
             for arn in texts(r.get("managed_policy_arns")):
-                self._by_arn(r, arn, r, found)
+                self._by_arn(r, arn, r, policies)
 
-    def _inline(self, r: Resource, kind: str, found: dict[str, list[iam.Policy]]) -> None:
+    def _inline(self, r: Resource, kind: str, policies: dict[str, list[iam.Policy]]) -> None:
         principal = self._principal(r, kind, kind)
         if principal is not None:
-            found.setdefault(principal.address, []).extend(self._policy(r))
+            policies.setdefault(principal.address, []).extend(self._policy(r))
 
-    def _attached(self, r: Resource, principal: Resource | None, found: dict[str, list[iam.Policy]]) -> None:
+    def _attached(self, r: Resource, principal: Resource | None, policies: dict[str, list[iam.Policy]]) -> None:
         if principal is None:
             return
         policy = self._all.linked(r, "policy_arn", "aws_iam_policy", "arn")
         if policy is None:
-            self._by_arn(r, text(r.get("policy_arn")), principal, found)
+            self._by_arn(r, text(r.get("policy_arn")), principal, policies)
         else:
-            found.setdefault(principal.address, []).extend(self._policy(policy))
+            policies.setdefault(principal.address, []).extend(self._policy(policy))
 
-    def _by_arn(self, r: Resource, arn: str | None, principal: Resource, found: dict[str, list[iam.Policy]]) -> None:
+    def _by_arn(self, r: Resource, arn: str | None, principal: Resource, policies: dict[str, list[iam.Policy]]) -> None:
         policy = None if arn is None else self._all.by("aws_iam_policy", "arn", arn)
-        found.setdefault(principal.address, [])
+        policies.setdefault(principal.address, [])
         if policy is not None:
-            found[principal.address] += self._policy(policy)
+            policies[principal.address] += self._policy(policy)
             return
-        why = f"the policy {arn or '(not known before apply)'} is not in the document; what it allows is marked as outside"
+        why = f"the policy {arn or '(not known before apply)'} is not in the document; the usage that it allows is marked as outside"
         self._note(r, "policy_arn", why, f"import it with `tollbook catalog import iam` for {principal.address}")
 
     def _principal(self, r: Resource, attribute: str, kind: str) -> Resource | None:
@@ -265,7 +273,7 @@ class _Reader:
             return self._named(name, kind, r, attribute)
         principal = self._all.referred(r, attribute, f"aws_iam_{kind}")
         if principal is None:
-            self._note(r, attribute, f"which {kind} it is about cannot be told", _AFTER_APPLY[1])
+            self._note(r, attribute, f"its {kind} cannot be determined", _AFTER_APPLY[1])
         return principal
 
     def _named(self, name: str, kind: str, r: Resource, attribute: str) -> Resource | None:
@@ -277,7 +285,7 @@ class _Reader:
         return None
 
     def _policy(self, r: Resource) -> list[iam.Policy]:
-        """The policy of a resource: its own text, or the document that it refers to, or nothing and a note."""
+        """The policy of a resource: its text, or the policy document that it refers to. If both are unknown, adds a note."""
         if text(r.get("policy")):
             return self._document(r.get("policy"), r.address)
         data = self._all.referred(r, "policy", "aws_iam_policy_document")
@@ -285,14 +293,14 @@ class _Reader:
             if text(data.get("json")):
                 return self._document(data.get("json"), data.address)
             if objects(data.get("statement")):
-                return [self._kept(iam.policy(self._all.document(data), data.address))]
-        self._note(r, "policy", f"{_AFTER_APPLY[0]}; what it allows is marked as outside", _AFTER_APPLY[1])
+                return [self._with_notes(iam.policy(self._all.document(data), data.address))]
+        self._note(r, "policy", f"{_AFTER_APPLY[0]}; the usage that it allows is marked as outside", _AFTER_APPLY[1])
         return []
 
     def _document(self, written: Any, address: str) -> list[iam.Policy]:
-        return [self._kept(iam.policy(json_object(str(written), address, "a policy"), address))]
+        return [self._with_notes(iam.policy(json_object(str(written), address, "a policy"), address))]
 
-    def _kept(self, policy: iam.Policy) -> iam.Policy:
+    def _with_notes(self, policy: iam.Policy) -> iam.Policy:
         self._notes += policy.notes
         return policy
 

@@ -1,6 +1,6 @@
-"""The resources of `terraform show -json`, and which of them an attribute names.
+"""The resources of `terraform show -json`, and the references between them.
 
-Before `apply` an id is not known; the plan's own references say then what belongs together.
+Before `terraform apply` ids are not known. The references in the plan's configuration then connect resources.
 """
 
 import re
@@ -13,28 +13,28 @@ from billing.catalog.imports.reading import objects, text, texts
 _INDEX = re.compile(r"\[[^\]]*\]$")
 _REFERENCE = re.compile(r"((?:data\.)?[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)(\[[^\]]*\])?")
 _LISTS = {"actions": "Action", "not_actions": "NotAction", "resources": "Resource", "not_resources": "NotResource"}
-_LATER = "${known after apply}"  # written as a variable, which no grant can have
+_UNKNOWN = "${known after apply}"  # a policy variable, which no grant can contain
 
 
 class Resource(NamedTuple):
-    """A resource or data source: where it stands, and what is known of it."""
+    """A resource or data source, and its known values."""
 
     address: str
     module: str
     type: str
     name: str
-    instance: str  # [0] or ["a"], of count and for_each
+    instance: str  # [0] or ["a"], from count or for_each
     managed: bool
     values: dict[str, Any]
-    hidden: dict[str, Any]  # attribute → True where it is marked as sensitive
+    hidden: dict[str, Any]  # attribute → True if it is marked as sensitive
 
     def get(self, attribute: str) -> Any:
-        """An attribute; None if it is not known or marked as sensitive."""
+        """The value of an attribute. None if it is unknown or marked as sensitive."""
         return None if self.hidden.get(attribute) is True else self.values.get(attribute)
 
 
 class Resources:
-    """All resources of a plan or a state, child modules too."""
+    """All resources of a plan or a state, including those of child modules."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.by_address: dict[str, Resource] = {}
@@ -42,7 +42,7 @@ class Resources:
             self.by_address |= {r.address: r for r in _resources(document.get(part))}
         prior = document.get("prior_state")
         for r in _resources(prior.get("values") if isinstance(prior, dict) else None):
-            if not r.managed:  # what data sources gave stands there
+            if not r.managed:  # the prior state holds the results of data sources
                 self.by_address.setdefault(r.address, r)
         self._of_type: dict[str, list[Resource]] = {}
         for r in self.by_address.values():
@@ -50,23 +50,23 @@ class Resources:
         root = document.get("configuration")
         self._expressions = dict(_expressions(root.get("root_module"))) if isinstance(root, dict) else {}
         self._unknown = dict(_unknown_statements(document.get("resource_changes")))
-        self._found = cache(self._indexed)
+        self._index = cache(self._indexed)
 
     def of(self, kind: str, *, managed: bool = False) -> list[Resource]:
-        """The resources of a type; `managed`: not those that are only looked at."""
+        """The resources of a type. `managed` leaves out data sources."""
         return [r for r in self._of_type.get(kind, ()) if r.managed or not managed]
 
     def by(self, kind: str, attribute: str, value: str) -> Resource | None:
-        """The first resource of a type with this value."""
-        return self._found(kind, attribute).get(value)
+        """The first resource of a type whose attribute has this value."""
+        return self._index(kind, attribute).get(value)
 
     def linked(self, r: Resource, attribute: str, kind: str, by: str) -> Resource | None:
-        """The resource that an attribute names: by its value where that is known, else by the plan's reference."""
+        """The resource to which an attribute refers: by the value if it is known, or else by the reference in the configuration."""
         value = text(r.get(attribute))
         return self.referred(r, attribute, kind) if value is None else self.by(kind, by, value)
 
     def referred(self, r: Resource, attribute: str, kind: str) -> Resource | None:
-        """The one that the configuration refers to; of several instances that with the same index, none if that is unclear."""
+        """The resource that the configuration refers to. Of several instances, the one with the same index; None if that is ambiguous."""
         module = re.sub(r"\[[^\]]*\]", "", r.module)
         expression = self._expressions.get((module, f"{r.type}.{r.name}"), {}).get(attribute)
         for reference in texts(expression.get("references")) if isinstance(expression, dict) else ():
@@ -84,7 +84,7 @@ class Resources:
         return None
 
     def document(self, r: Resource) -> dict[str, Any]:
-        """The policy that the blocks of an aws_iam_policy_document make."""
+        """The policy that an aws_iam_policy_document defines by its blocks."""
         return _from_blocks(r.get("statement"), self._unknown.get(r.address, []))
 
     def _indexed(self, kind: str, attribute: str) -> dict[str, Resource]:
@@ -92,7 +92,7 @@ class Resources:
 
 
 def _resources(part: Any) -> Iterator[Resource]:
-    """All resources below `planned_values` or `values`, those of child modules too."""
+    """All resources under `planned_values` or `values`, including those of child modules."""
     waiting = objects(part.get("root_module")) if isinstance(part, dict) else []
     while waiting:
         module = waiting.pop(0)
@@ -109,7 +109,7 @@ def _resources(part: Any) -> Iterator[Resource]:
 
 
 def _expressions(root: Any) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
-    """(module without indices, type.name) → its expressions."""
+    """Pairs of a resource, as (module without indices, type.name), and its expressions."""
     waiting: list[tuple[str, Any]] = [("", root)]
     while waiting:
         place, module = waiting.pop(0)
@@ -125,7 +125,7 @@ def _expressions(root: Any) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
 
 
 def _unknown_statements(changes: Any) -> Iterator[tuple[str, list[Any]]]:
-    """Address of a policy document → which parts of its statements are not known before apply, in their order."""
+    """Pairs of a policy document's address and, for each of its statements in order, the parts that are unknown before apply."""
     for changed in objects(changes):
         change = changed.get("change")
         unknown = change.get("after_unknown") if isinstance(change, dict) else None
@@ -134,24 +134,27 @@ def _unknown_statements(changes: Any) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _from_blocks(blocks: Any, unknown: Sequence[Any]) -> dict[str, Any]:
-    """A policy from the blocks of aws_iam_policy_document. A condition that is not known yet keeps its statement out."""
+    """A policy from the blocks of an aws_iam_policy_document.
+
+    An unknown condition becomes a condition with an unknown key, so that its statement is not imported.
+    """
     statements = []
     for place, block in enumerate(objects(blocks)):
         statement: dict[str, Any] = {"Effect": block.get("effect") or "Allow", "Sid": text(block.get("sid")) or ""}
         for field, name in _LISTS.items():
             listed = block.get(field)
             if isinstance(listed, list) and listed:
-                statement[name] = [v if isinstance(v, str) else _LATER for v in listed]
+                statement[name] = [v if isinstance(v, str) else _UNKNOWN for v in listed]
         for field, name in (("principals", "Principal"), ("not_principals", "NotPrincipal")):
             if objects(block.get(field)):
                 statement[name] = "*"
         conditions: dict[str, dict[str, Any]] = {}
         for condition in objects(block.get("condition")):
             values = condition.get("values")
-            keys = conditions.setdefault(text(condition.get("test")) or _LATER, {})
-            keys[text(condition.get("variable")) or _LATER] = values if isinstance(values, list) else []
-        later = unknown[place] if place < len(unknown) else False
-        if later is True or (isinstance(later, dict) and later.get("condition") is True):
-            conditions.setdefault(_LATER, {})[_LATER] = []
+            keys = conditions.setdefault(text(condition.get("test")) or _UNKNOWN, {})
+            keys[text(condition.get("variable")) or _UNKNOWN] = values if isinstance(values, list) else []
+        unknown_parts = unknown[place] if place < len(unknown) else False
+        if unknown_parts is True or (isinstance(unknown_parts, dict) and unknown_parts.get("condition") is True):
+            conditions.setdefault(_UNKNOWN, {})[_UNKNOWN] = []
         statements.append({**statement, "Condition": conditions})
     return {"Statement": statements}

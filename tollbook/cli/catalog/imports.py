@@ -13,9 +13,9 @@ from billing.catalog.imports import deck as deck_files
 from billing.catalog.imports import iam as policies
 from billing.catalog.imports import owners
 from billing.catalog.imports import terraform as plans
-from billing.catalog.imports.merge import Options
-from billing.catalog.imports.model import Found, FoundCredential
-from billing.catalog.imports.owners import Rules
+from billing.catalog.imports.merge import ImportOptions
+from billing.catalog.imports.model import ImportedCredential, ImportModel
+from billing.catalog.imports.owners import OwnershipRules
 from billing.catalog.imports.proposal import Proposal, difference, propose, write
 from billing.catalog.imports.reading import json_document
 from tollbook.cli.catalog import screens
@@ -165,31 +165,39 @@ def iam(
     if not principal.startswith("arn:") or any(not c.isprintable() or c == " " for c in principal):
         raise WrongUse(f"--principal {principal!r} is no ARN; give one such as arn:aws:iam::444455556666:role/Export")
     name = common.name or owners.slug(f"iam-{principal.rpartition('/')[2][:40]}-{file.stem}")
-    rules = Rules(partners=((principal, partner),))
+    rules = OwnershipRules(partners=((principal, partner),))
     return _run(lambda: _policy(file, principal), name, rules, _options(common), common, json=json)
 
 
-def _policy(file: Path, principal: str) -> Found:
+def _policy(file: Path, principal: str) -> ImportModel:
     read = policies.policy(json_document(file, "an IAM policy"), str(file))
-    credential = FoundCredential("iam", principal, principal, allow=policies.grants([read]))
-    return Found(credentials=(credential,), notes=read.notes)
+    credential = ImportedCredential("iam", principal, principal, allow=policies.grants([read]))
+    return ImportModel(credentials=(credential,), notes=read.notes)
 
 
 def _rules(
     partner: list[str] | None, file: Path | None, ignore: list[str] | None, plan: list[str] | None, tag: str
-) -> Rules:
+) -> OwnershipRules:
     whose: list[tuple[str, str | None]] = [*owners.pairs(partner or (), "--partner")]
     whose += owners.partners_file(file) if file else []
     whose += [(pattern, None) for pattern in ignore or ()]
-    return Rules(tuple(whose), tuple(owners.pairs(plan or (), "--plan")), tag)
+    return OwnershipRules(tuple(whose), tuple(owners.pairs(plan or (), "--plan")), tag)
 
 
-def _options(common: Common, rate_card: str | None = None, meter: str | None = None) -> Options:
+def _options(common: Common, rate_card: str | None = None, meter: str | None = None) -> ImportOptions:
     start = None if common.valid_from is None else common.valid_from.date()
-    return Options(rate_card, meter, start, common.overwrite)
+    return ImportOptions(rate_card, meter, start, common.overwrite)
 
 
-def _run(read: Callable[[], Found], name: str, rules: Rules, options: Options, common: Common, *, json: bool) -> int:
+def _run(
+    read: Callable[[], ImportModel],
+    name: str,
+    rules: OwnershipRules,
+    options: ImportOptions,
+    common: Common,
+    *,
+    json: bool,
+) -> int:
     """Read, show, ask, write."""
     proposal = propose(common.catalog, read(), name=name, rules=rules, options=options)
     if not json:
@@ -223,7 +231,7 @@ def _told(proposal: Proposal, *, written: bool) -> dict[str, object]:
     return {
         "changed": not proposal.is_nothing,
         "written": written,
-        "files": [str(c.file) for c in (*proposal.changes, *([proposal.facts] if proposal.facts else []))],
+        "files": [str(c.file) for c in (*proposal.changes, *([proposal.state] if proposal.state else []))],
         "diff": ["\n".join(difference(c)) for c in proposal.changes],
         "not_expressed": [note._asdict() for note in proposal.notes],
         "ignored": list(proposal.ignored),

@@ -16,9 +16,9 @@ def proposal(found: Proposal) -> None:
                 style=next((s for start, s in _STYLES.items() if line.startswith(start)), ""),
                 soft_wrap=True,
             )
-    if found.facts is not None:
-        new = "a new file" if found.facts.old is None else "changes, too"
-        sentence(f"{found.facts.file}: {new}, which tells this import from what people write.", style="dim")
+    if found.state is not None:
+        new = "a new file" if found.state.old is None else "changes, too"
+        sentence(f"{found.state.file}: {new}, which tells this import from what people write.", style="dim")
     if found.is_nothing:
         sentence("Nothing to change.")
     if found.notes:
@@ -39,7 +39,7 @@ def proposal(found: Proposal) -> None:
 
 def written(found: Proposal) -> None:
     """What was done."""
-    files = [str(c.file) for c in (*found.changes, *([found.facts] if found.facts else []))]
+    files = [str(c.file) for c in (*found.changes, *([found.state] if found.state else []))]
     sentence(("Written: ", "bold"), f"{', '.join(files)}.")
 
 
