@@ -18,7 +18,7 @@ from aggregate.landing import payloads as texts
 from lake import damage, duck
 from lake.lake import Lake
 from lake.tables import Fenced, Part
-from schemas.tables import COPIED, TEXTS, TIME
+from schemas.tables import COPIED, PAYLOADS, TIME
 from schemas.windows import to_us
 
 COMMIT_FILES = 200  # replaced by one commit: what a kill costs
@@ -65,11 +65,11 @@ def erase(
     for attempt in texts.again():
         with attempt:
             derived_commits.catch_up(lake, duck.connect())  # what a worker that died has committed is in the table then
-    first = lake.open(TEXTS).version + 1
+    first = lake.open(PAYLOADS).version + 1
     found = _erase_rows(lake, rule, progress, commit=True)
-    gone = lake.forget(TEXTS, since=first if found.files else None)
+    gone = lake.forget(PAYLOADS, since=first if found.files else None)
     orphans = _orphans(lake, rule.now)
-    lake.delete(TEXTS, orphans)
+    lake.delete(PAYLOADS, orphans)
     return found._replace(files=gone + len(orphans))
 
 
@@ -90,7 +90,7 @@ def _old(rows: pa.Table, rule: Rule) -> pa.ChunkedArray:
 
 def _erase_rows(lake: Lake, rule: Rule, progress: Callable[[Progress], None], *, commit: bool) -> Erased:
     """Look at every file, and replace those that hold an old text; `files`: how many those are."""
-    sizes = {file: Path(file).stat().st_size for file in lake.files(TEXTS)}
+    sizes = {file: Path(file).stat().st_size for file in lake.files(PAYLOADS)}
     total, parts = Erased(0, 0, 0), dict[str, Part]()
     done = 0
     for file, size in sizes.items():
@@ -100,7 +100,7 @@ def _erase_rows(lake: Lake, rule: Rule, progress: Callable[[Progress], None], *,
             total.texts + old, total.kept + ages["erased_at"].null_count - old, total.files + (1 if old else 0)
         )
         if old and commit:
-            parts[file] = lake.write(TEXTS, erased(_read(file), rule))
+            parts[file] = lake.write(PAYLOADS, erased(_read(file), rule))
         if len(parts) == COMMIT_FILES:
             _replace(lake, parts, rule)
             parts = {}
@@ -115,7 +115,7 @@ def _replace(lake: Lake, parts: Mapping[str, Part], rule: Rule) -> None:
     """Commit parts in the place of files."""
     for attempt in texts.again():
         with attempt:
-            table = lake.open(TEXTS)
+            table = lake.open(PAYLOADS)
             there = [file for file in table.files() if file in parts]  # not what another erasure has replaced
             table.commit(
                 [parts[file] for file in there],
@@ -135,4 +135,4 @@ def _read(file: str, columns: Sequence[str] | None = None) -> pa.Table:
 
 def _orphans(lake: Lake, now: datetime) -> list[str]:
     """Files of the table's folder that are in no version, and were not written just now."""
-    return lake.orphans(TEXTS, written_before_us=to_us(now - ORPHANED_AFTER))
+    return lake.orphans(PAYLOADS, written_before_us=to_us(now - ORPHANED_AFTER))

@@ -15,7 +15,7 @@ from lake.derived_tables import FOLLOWERS, SUMMED, taken_in
 from lake.lake import Lake
 from lake.tables import LakeError
 from schemas import tables
-from schemas.tables import ALERTS, CLOSES, EVENTS, INVOICES, TEXTS, TOPICS, WITHDRAWN, TableShape
+from schemas.tables import ALERTS, CLOSES, EVENTS, INVOICES, PAYLOADS, TOPICS, WITHDRAWN, TableShape
 
 _WHOLE, _WRITTEN = "the log of the lake is whole", "files are what was written"
 _SUMMED = (EVENTS, *SUMMED, TOPICS)
@@ -127,7 +127,7 @@ def _histories(lake: Lake, pinned: Mapping[str, int]) -> tuple[dict[TableShape, 
 
 
 def _log(lake: Lake, histories: Mapping[TableShape, History]) -> Iterator[str]:
-    for shape in (*histories, TEXTS):
+    for shape in (*histories, PAYLOADS):
         try:
             lake.check_log(shape)
             if shape in histories:

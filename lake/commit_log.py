@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from lake import tables as lake
 from lake.hashing import sha256_of
 from lake.tables import Damaged, Part
-from schemas.tables import TEXTS, TableShape
+from schemas.tables import PAYLOADS, TableShape
 
 
 class File(NamedTuple):
@@ -67,7 +67,7 @@ def _commit(root: Path, shape: TableShape, number: int) -> History:
     try:
         added = {a["path"]: File(a["path"], a["size"], hashes.get(a["path"], "")) for a in _actions(entry, "add")}
         moved = {a["appId"]: a["version"] for a in _actions(entry, "txn")}
-        named = [Part(*part) for part in told.get("info", {}).get(TEXTS.name, [])]
+        named = [Part(*part) for part in told.get("info", {}).get(PAYLOADS.name, [])]
     except (KeyError, TypeError) as exc:
         raise Damaged(f"{where} holds what cannot be read ({exc}); restore it from a backup") from exc
     problems = []
@@ -108,14 +108,14 @@ def changed(root: Path, shape: TableShape, found: History) -> Iterator[str]:
 def changed_texts(root: Path, events: History) -> Iterator[str]:
     """The same of `texts`, of which an erasure may replace files meanwhile: as they are now, by the hashes that are still recorded."""
     hashes = dict(events.texts)
-    for entry in sorted((root / TEXTS.name / "_delta_log").glob("*.json")):
+    for entry in sorted((root / PAYLOADS.name / "_delta_log").glob("*.json")):
         with contextlib.suppress(Damaged):  # it is gone, or the table cannot be opened, and that is told
-            hashes.update(lake.said(lake.log_entry(root, TEXTS, int(entry.stem)), entry).get("sha256", {}))
-    folder = root.absolute() / TEXTS.name
-    for path in lake.pinned_files(root, TEXTS):
+            hashes.update(lake.said(lake.log_entry(root, PAYLOADS, int(entry.stem)), entry).get("sha256", {}))
+    folder = root.absolute() / PAYLOADS.name
+    for path in lake.pinned_files(root, PAYLOADS):
         file = File(str(Path(path).relative_to(folder)), None, hashes.get(str(Path(path).relative_to(folder)), ""))
         problem = _wrong(folder, file)
-        if problem and path in lake.pinned_files(root, TEXTS):
+        if problem and path in lake.pinned_files(root, PAYLOADS):
             yield problem
 
 

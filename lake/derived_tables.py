@@ -9,10 +9,21 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lake import tables as lake
-from schemas.tables import DUPLICATES, EVENTS, INGESTED, LETTERS, READS, REDRIVEN, ROLLUPS, TEXTS, WITHDRAWN, TableShape
+from schemas.tables import (
+    DUPLICATES,
+    EVENTS,
+    INGESTED,
+    LETTERS,
+    PAYLOADS,
+    READS,
+    REDRIVEN,
+    ROLLUPS,
+    WITHDRAWN,
+    TableShape,
+)
 
 APP = "follow/events"
-FOLLOWERS = (READS, INGESTED, TEXTS, LETTERS, REDRIVEN, WITHDRAWN, DUPLICATES, ROLLUPS)
+FOLLOWERS = (READS, INGESTED, PAYLOADS, LETTERS, REDRIVEN, WITHDRAWN, DUPLICATES, ROLLUPS)
 SUMMED = tuple(shape for shape in FOLLOWERS if not shape.erasable)  # no sum rests on texts, which may be cut off
 
 

@@ -1,1 +1,1 @@
-"""What data is: table shapes, catalog records, reason codes, money. Imports nothing of ours."""
+"""The shapes of data: tables, catalog records, messages, reason codes, money. Imports no other package but `kernels`."""

@@ -1,7 +1,7 @@
-"""The log: what `land` reads from, whether it is Kafka, the log files themselves, or memory.
+"""The log that the land worker reads: Kafka, log files, or memory.
 
-A log has partitions; a partition is an ordered run of entries with offsets that only grow. The reader owns its position:
-the log asks it where to begin, whenever a partition becomes its own, and nothing is ever acknowledged to the log.
+A log has partitions. A partition is an ordered sequence of entries with increasing offsets. The reader owns its position:
+when a partition is assigned, the log asks the reader where to begin. Nothing is ever acknowledged to the log.
 """
 
 import re
@@ -16,29 +16,30 @@ _ACCESS_PARTITION = re.compile(r"([^/]+)/(\d+)@(.+)")
 
 
 class Partition(NamedTuple):
-    """One ordered run of entries. `(source, generation)` names it for good; `file` is its present name, for people."""
+    """One partition of a log. `(source, generation)` identifies it permanently; `file` is its current name, for people."""
 
-    source: str  # who wrote the file; of Kafka the topic
-    generation: str  # which file; of Kafka the partition's number
+    source: str  # who wrote the file, or the Kafka topic
+    generation: str  # the file's fingerprint, or the number of the Kafka partition
     file: str
-    number: int = 0  # what rows carry as events_partition
+    number: int = 0  # the value of its rows in `events_partition`
 
     @property
     def app_id(self) -> str:
-        """The name under which the lake keeps this partition's next offset."""
+        """The Delta application id under which the lake stores this partition's next offset."""
         return f"land/{self.source}/{self.generation}"
 
 
 def redrive_app(number: int) -> str:
-    """Under this name the lake counts the redrives and settlements of an events partition. Every commit of its events restates it.
+    """The Delta application id under which the lake counts the redrives and settlements of an events partition.
 
-    So two commits to one partition never pass each other unseen, whatever they read: identities are told by partition.
+    Every commit of the partition's events writes it again, so two concurrent commits to one partition always conflict,
+    whatever they read. Dedup is by partition.
     """
     return f"redrive/{number}"
 
 
 class AccessPartition(NamedTuple):
-    """A partition of `gateway.access`, told apart from that of another topic which had the same name."""
+    """A partition of `gateway.access`. `topic_id` distinguishes it from partitions of a deleted topic of the same name."""
 
     topic: str
     number: int
@@ -46,23 +47,23 @@ class AccessPartition(NamedTuple):
 
     @property
     def generation(self) -> str:
-        """How rows name it."""
+        """Its value in the column `generation`."""
         return f"{self.topic}/{self.number}@{self.topic_id}"
 
     @property
     def file(self) -> str:
-        """How people call it."""
+        """Its name for people."""
         return f"{self.topic}/{self.number}"
 
 
 def access_partition(generation: str) -> AccessPartition | None:
-    """The partition that a generation names; None: it names a file."""
+    """The partition of `gateway.access` that a generation names; None if it names a file."""
     found = _ACCESS_PARTITION.fullmatch(generation)
     return AccessPartition(found[1], int(found[2]), found[3]) if found else None
 
 
 class Origin(NamedTuple):
-    """The entries of one generation between two of its offsets: where what a log gives came from in the first place."""
+    """A range of offsets of a file or of a partition of `gateway.access`: where entries of a log were first read."""
 
     generation: str
     from_offset: int
@@ -72,8 +73,8 @@ class Origin(NamedTuple):
 class Fetched(NamedTuple):
     """Entries of one partition between two offsets, in order.
 
-    It holds every entry of its origins that belongs into this partition. Rows carry their origin's generation, and its
-    offset as `position`: what was taken in before is known by them.
+    It holds every entry of its origins that belongs to this partition. Rows carry the generation of their origin, and their
+    offset in it as `position`. Redelivered entries are recognized by these two columns.
     """
 
     partition: Partition
@@ -82,36 +83,36 @@ class Fetched(NamedTuple):
     events: pa.Table  # schemas.tables.FRESH_EVENTS: accepted, not yet deduplicated
     refused: pa.Table  # schemas.tables.DEAD
     origins: Sequence[Origin]  # of different generations
-    ingested: pa.Table = INGESTED.schema.empty_table()  # what was read to make this, where the partition tells it
-    tail_sha256: str = ""  # of the bytes before to_offset; "" where the log proves itself
+    ingested: pa.Table = INGESTED.schema.empty_table()  # what ingest read, if the partition reports it
+    tail_sha256: str = ""  # of the last bytes before to_offset; "" if the log guarantees its own integrity
     head_bytes: int = 0
     head_sha256: str = ""
 
     @property
     def entries(self) -> int:
-        """All entries between the offsets."""
+        """The number of entries between the offsets."""
         return int(self.events.num_rows + self.refused.num_rows)
 
 
-class Reader(Protocol):
-    """Who reads a log: says where to begin, and lets go."""
+class LogReader(Protocol):
+    """The reader of a log. It decides where to begin, and drops its state for revoked partitions."""
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:
-        """These are yours from now on; the offset to read each from, None: from its beginning."""
+        """Take over these partitions. Returns the offset to read each from; None means from the beginning."""
         ...
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """These are no longer yours: forget what of them is not in the lake."""
+        """Give up these partitions, and drop everything of them that is not in the lake."""
         ...
 
 
 class Log(Protocol):
-    """Gives batches of one partition, in offset order. Calls `reader` from within `start` and `poll`, never between."""
+    """Returns batches of one partition each, in offset order. Calls `reader` only from within `start` and `poll`."""
 
-    def start(self, reader: Reader) -> None:
-        """Assign the partitions there are, or begin to ask for them."""
+    def start(self, reader: LogReader) -> None:
+        """Assign the existing partitions, or join the group that assigns them."""
         ...
 
     def poll(self) -> Fetched | None:
-        """The next batch, or None when there is nothing now."""
+        """The next batch, or None if there is none now."""
         ...

@@ -1,9 +1,9 @@
-"""Money: currencies and their minor units, and the one place where an amount is rounded."""
+"""Money: the currencies with their minor units, and the only function that rounds an amount."""
 
 from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
 from typing import Final
 
-# ISO 4217 minor units. A currency that is not listed is refused, never guessed at.
+# ISO 4217 minor units. A currency that is not listed is refused.
 MINOR_UNITS: Final = {
     "AUD": 2, "BHD": 3, "BRL": 2, "CAD": 2, "CHF": 2, "CLF": 4, "CLP": 0, "CNY": 2, "CZK": 2, "DKK": 2, "EUR": 2,
     "GBP": 2, "HKD": 2, "HUF": 2, "IDR": 2, "ILS": 2, "INR": 2, "ISK": 0, "JPY": 0, "KRW": 0, "KWD": 3, "MXN": 2,
@@ -11,7 +11,7 @@ MINOR_UNITS: Final = {
     "TRY": 2, "TWD": 2, "UAH": 2, "USD": 2, "VND": 0, "ZAR": 2,
 }  # fmt: skip
 
-# Wide enough for 10^15 units at a price of 12 decimals; a result that would not fit raises instead of being rounded.
+# Wide enough for 10^15 units at a price of 12 decimals. A result that does not fit raises Inexact instead of being rounded.
 EXACT: Final = Context(prec=60, traps=[*Context().traps, Inexact])
 _ROUNDING: Final = Context(prec=60, rounding=ROUND_HALF_UP)
 
@@ -29,12 +29,12 @@ def to_minor(amount: Decimal, currency: str) -> Decimal:
 
 
 def plain(number: Decimal) -> str:
-    """A number as people and JSON write it: no exponent, no trailing zeros, no minus before nothing."""
+    """A number in plain notation: without exponent, trailing zeros or negative zero."""
     text = f"{abs(number) if number == 0 else number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def grouped(number: Decimal) -> str:
-    """A number with thin groups of three: 1 000 000.5 in people's eyes."""
+    """A number for display, with groups of three digits separated by narrow no-break spaces: 1 000 000.5."""
     whole, point, fraction = plain(abs(number)).partition(".")
     return ("-" if number < 0 else "") + f"{int(whole):,}".replace(",", "\u202f") + point + fraction

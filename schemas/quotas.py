@@ -1,4 +1,4 @@
-"""When a quota is reached: used >= its share. Alerts, the state that gateways read and the statement on an invoice all ask here."""
+"""The rule for when a quota's threshold is reached. Alerts, `quota.state` and invoice statements all use it."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 from schemas.money import EXACT
 
 WHOLE = Decimal(100)  # percent
-ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)  # from when the first limit that was seen of a quota holds: before any event
+ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)  # before any event: the start of the first known limit of a quota
 
 
 def level(limit: Decimal, threshold_percent: Decimal) -> Decimal:
@@ -15,5 +15,5 @@ def level(limit: Decimal, threshold_percent: Decimal) -> Decimal:
 
 
 def is_reached(used: Decimal, limit: Decimal, threshold_percent: Decimal = WHOLE) -> bool:
-    """Whether usage has come to a threshold of a limit; without one: whether the quota is used up."""
+    """Whether usage has reached a threshold of a limit. The default threshold is the whole limit."""
     return used >= level(limit, threshold_percent)

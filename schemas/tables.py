@@ -1,7 +1,7 @@
-"""The tables of the lake: Arrow schemas, keys, partitions. Writers cast to these or fail; readers ask by name.
+"""The tables of the lake: Arrow schemas, keys, partitions. Writers cast to these schemas or fail; readers select by name.
 
-Times are UTC microseconds. Quantities are integers in the log's own unit (requests, bytes, microseconds); money and
-billed quantities are decimals. Every table is a Delta table at `<lake>/<name>`; `event_day` is the UTC day of the event.
+Times are UTC microseconds. Quantities are integers in the log's own unit (requests, bytes, microseconds). Money and
+billed quantities are decimals. Every table is a Delta table at `<lake>/<name>`. `event_day` is the UTC day of the event.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ QUANTITY = pa.decimal128(38, 9)
 
 
 class TableShape(NamedTuple):
-    """One table of the lake. `partition_by` columns live in the path, not in the Parquet file.
+    """One table of the lake. The columns in `partition_by` are stored in the path, not in the Parquet files.
 
-    `later`: columns that a lake made by an earlier version lacks; they are added when it is next written to, null in old files.
-    `erasable`: its rows may be erased, out of all its versions. Nothing rests on it: no close pins it, no sum reads it.
-    `newer`: a lake made by an earlier version lacks the whole table; it is made when the lake is next written to, and is empty until then.
+    `later` lists columns that lakes of earlier versions lack. The next write adds them; they are null in older files.
+    `erasable` rows may be erased from all versions of the table. No close pins such a table, and no sum reads it.
+    `newer` tables are missing in lakes of earlier versions. The next write creates them; until then they count as empty.
     """
 
     name: str
@@ -30,14 +30,17 @@ class TableShape(NamedTuple):
 
 
 _COORDINATES = [
-    ("generation", pa.string()),  # which file, or partition of gateway.access, the entry was read from
+    (
+        "generation",
+        pa.string(),
+    ),  # fingerprint of the file, or partition of gateway.access, that the entry was read from
     ("position", pa.int64()),  # byte offset of the line in the decompressed text, or offset of the record
-    ("item", pa.int32()),  # place in a line or record that holds several entries, from 0
+    ("item", pa.int32()),  # index within a line or record of several entries, from 0
 ]
-# Which partition of the log of events brought the row: that of usage.events, 0 where files are the log. Partial sums and
-# known identities are told apart by it, since each is one worker's at a time.
+# The partition of the log of events that the row came from: of usage.events, or 0 if the log is files. Partial sums and
+# dedup are separate per partition, as each partition has one worker at a time.
 _EVENTS_PARTITION = ("events_partition", pa.int16())
-# Columns with few different values: in memory and on the wire they are coded by dictionary (`coded`).
+# Columns with few distinct values, which are dictionary-encoded in memory and on the wire (`coded`).
 _FEW = frozenset(
     [
         "source",
@@ -54,14 +57,14 @@ _FEW = frozenset(
 )
 
 EVENTS = TableShape(
-    # One row per entry that was counted when it was landed. Key (source, event_id), unique among the rows that are not in `withdrawn`.
+    # One row per entry that was counted when it was landed. Key (source, event_id), unique among rows not in `withdrawn`.
     "events",
     pa.schema(
         [
             ("source", pa.string()),
             ("event_id", pa.string()),
             ("partner_id", pa.string()),
-            ("credential_kind", pa.string()),  # api_key, iam, oidc, consumer; null: named by tag
+            ("credential_kind", pa.string()),  # api_key, iam, oidc, consumer; null: the partner was named by tag
             ("credential", pa.string()),
             ("occurred_at", TIME),
             ("service", pa.string()),
@@ -72,9 +75,9 @@ EVENTS = TableShape(
             ("response_bytes", pa.int64()),
             ("latency_us", pa.int64()),
             ("client_network", pa.string()),  # /24 or /48, never the address
-            ("suspended", pa.bool_()),  # the partner was suspended: counted, and flagged
-            # What of its credential's policy it lies outside of: ACTION, RESOURCE, NETWORK, or UNKNOWN: it cannot be told.
-            # Counted, and marked. Null: nothing was agreed, or it lies inside.
+            ("suspended", pa.bool_()),  # the partner was suspended; the event is counted and flagged
+            # The part of the credential's policy that does not allow it: ACTION, RESOURCE or NETWORK; UNKNOWN if that cannot
+            # be decided. The event is counted all the same. Null: it is allowed, or there is no policy.
             ("outside", pa.string()),
             *_COORDINATES,
             _EVENTS_PARTITION,
@@ -86,8 +89,8 @@ EVENTS = TableShape(
 )
 
 ROLLUPS = TableShape(
-    # Partial sums: several rows may share a key (partner_id, window_start, source, service, method, route, status,
-    # events_partition); readers sum. window_start is the start of a 15-minute window.
+    # Partial sums of 15-minute windows. Several rows may share a key (partner_id, window_start, source, service, method,
+    # route, status, events_partition), so readers must sum them. window_start is the start of the window.
     "rollups",
     pa.schema(
         [
@@ -110,7 +113,7 @@ ROLLUPS = TableShape(
 )
 
 DUPLICATES = TableShape(
-    # One row per dropped resend: same identity and payload as an event.
+    # One row per dropped resend, which has the same (source, event_id) and payload as an event.
     "duplicates",
     pa.schema(
         [
@@ -124,8 +127,8 @@ DUPLICATES = TableShape(
 )
 
 DEAD = TableShape(
-    # An entry that was refused, or that conflicts with an event of the same identity, as a log gives it. In the lake it is two rows:
-    # one of LETTERS, which the books rest on, and one of TEXTS, which can be erased.
+    # One row per entry that was refused, or that conflicts with an event of the same (source, event_id), as the log returns
+    # it. In the lake it becomes two rows: one in LETTERS, which the books rely on, and one in PAYLOADS, which can be erased.
     "dead",
     pa.schema(
         [
@@ -135,39 +138,39 @@ DEAD = TableShape(
             ("source", pa.string()),
             *_COORDINATES,
             ("event_id", pa.string()),
-            ("partner_id", pa.string()),  # null where attribution failed
-            ("occurred_at", TIME),  # null where the time could not be read
-            (
-                "raw",
-                pa.binary(),
-            ),  # the line as it came, secrets and query strings struck out, client addresses cut; of a conflict the normalised row
-            ("raw_sha256", pa.string()),  # of the line with client addresses cut; null for a conflict
-            # Kind and name of a credential that is unknown or not valid; null for every other reason. In the lake its keyed hash.
+            ("partner_id", pa.string()),  # null if attribution failed
+            ("occurred_at", TIME),  # null if the time could not be read
+            # The line with secrets and query strings redacted and client addresses truncated. For a conflict, the normalized row.
+            ("raw", pa.binary()),
+            ("raw_sha256", pa.string()),  # of the line with client addresses truncated; null for a conflict
+            # Kind and name of a credential that is unknown or not valid. The lake stores its keyed hash. Null for other reasons.
             ("credential", pa.string()),
         ]
     ),
 )
 
-# What of a dead letter was copied from its line.
+# The columns of a dead letter that were copied from its line.
 COPIED = ("event_id", "detail", "raw")
 
 LETTERS = TableShape(
-    # One row per entry that was refused, or that conflicts with an event of the same identity. Nothing that was copied from the line.
+    # One row per entry that was refused, or that conflicts with an event of the same (source, event_id), without the columns
+    # copied from its line.
     "dead",
     pa.schema(
         [
             *(f for f in DEAD.schema if f.name not in {*COPIED, "credential"}),
-            # Which credential was refused as unknown or not valid, as a hash with the lake's own key (lake.tables.credential_hashes):
-            # it tells them apart also when their texts are erased. Null: another reason, or landed before there was this column.
+            # The credential that was refused as unknown or not valid, as a hash with the lake's own key
+            # (lake.tables.credential_hashes). It distinguishes credentials even after their payloads are erased. Null: another
+            # reason, or landed before this column existed.
             ("credential_hash", pa.string()),
         ]
     ),
     later=("credential_hash",),
 )
 
-TEXTS = TableShape(
-    # One row per row of `dead`: what was copied from its line; key (outcome, source, generation, position, item). The columns of COPIED
-    # are null once they were erased.
+PAYLOADS = TableShape(
+    # The payload of each row of `dead`: what was copied from its line. Key (outcome, source, generation, position, item).
+    # The columns of COPIED are null after erasure.
     "texts",
     pa.schema(
         [
@@ -175,20 +178,17 @@ TEXTS = TableShape(
             ("source", pa.string()),
             *_COORDINATES,
             *((f.name, f.type) for f in DEAD.schema if f.name in COPIED),
-            (
-                "aged_from",
-                TIME,
-            ),  # its age counts from here: the time of the request, or when it was landed if that is earlier
-            ("erased_at", TIME),  # null: it was not
-            ("erased_by", pa.string()),  # the rule, for people
+            ("aged_from", TIME),  # the start of its age: the time of the request or of landing, whichever is earlier
+            ("erased_at", TIME),  # null: not erased
+            ("erased_by", pa.string()),  # the retention rule, for people
         ]
     ),
     erasable=True,
 )
 
 REDRIVEN = TableShape(
-    # One row per refused entry that was read again and is refused no more; key (source, generation, position, item), that of its
-    # row in `dead`, which stays. What it became stands in events, duplicates or, as a conflict, in dead.
+    # One row per refused entry that a redrive accepted. Key (source, generation, position, item), that of its row in `dead`,
+    # which stays. Its outcome is a row in events or duplicates, or a conflict in dead.
     "redriven",
     pa.schema(
         [
@@ -199,15 +199,15 @@ REDRIVEN = TableShape(
             ("event_id", pa.string()),
             ("partner_id", pa.string()),
             ("occurred_at", TIME),
-            ("catalog_sha256", pa.string()),  # the catalog that it was read again with
+            ("catalog_sha256", pa.string()),  # the catalog of the redrive
         ]
     ),
 )
 
 WITHDRAWN = TableShape(
-    # One row per event that a settlement has taken out, because an event of the same identity was landed before it; key (source,
-    # generation, position, item), that of its row in `events`, which stays. Its conflict stands in `dead`. Counted events are the rows of
-    # `events` less these. The columns of ROLLUPS are here so that their negative sums follow from these rows alone.
+    # One row per event that a settlement withdrew, because an event of the same (source, event_id) was landed before it. Key
+    # (source, generation, position, item), that of its row in `events`, which stays. Its conflict is in `dead`. The counted
+    # events are the rows of `events` minus these. The columns of ROLLUPS allow negative sums from these rows alone.
     "withdrawn",
     pa.schema(
         [
@@ -224,49 +224,49 @@ WITHDRAWN = TableShape(
             ("latency_us", pa.int64()),
             *_COORDINATES,
             _EVENTS_PARTITION,
-            # The event that stays: where it stood, and when it happened.
+            # The event that is kept: its coordinates and time.
             ("kept_generation", pa.string()),
             ("kept_position", pa.int64()),
             ("kept_item", pa.int32()),
             ("kept_occurred_at", TIME),
-            ("settlement", pa.int64()),  # which of the settlements of the lake that took something out, from 1
+            ("settlement", pa.int64()),  # number of the settlement, from 1, among those that withdrew events
         ]
     ),
     newer=True,
 )
 
 READS = TableShape(
-    # One row per commit, log partition and origin: how far each was read, and what became of the entries. The ranges
-    # of a log partition follow one another without a gap; so do those of one origin within one log partition.
-    # entries = counted + duplicates + conflicts + refused. Of files the log partition is its own origin.
+    # One row per commit, log partition and origin: the range that was read, and the outcomes of its entries. The ranges of a
+    # log partition are contiguous, and so are those of one origin within a log partition.
+    # entries = counted + duplicates + conflicts + refused. The log partition of a file is its own origin.
     "reads",
     pa.schema(
         [
             ("source", pa.string()),  # of the log partition: who wrote the file, or the topic
-            ("generation", pa.string()),  # of the log partition: which file, or the partition's number
+            ("generation", pa.string()),  # of the log partition: the file's fingerprint, or the partition's number
             ("file", pa.string()),  # the file's name when it was read, for people
-            ("head_bytes", pa.int64()),  # the generation is known by the first head_bytes of the text; 0: no file
+            ("head_bytes", pa.int64()),  # length of the text's head that identifies the file; 0: the log is not a file
             ("head_sha256", pa.string()),
             ("from_offset", pa.int64()),
             ("to_offset", pa.int64()),
-            ("tail_sha256", pa.string()),  # of the last bytes before to_offset: a changed file is noticed
-            ("origin", pa.string()),  # the generation that the entries came from
-            ("origin_from", pa.int64()),  # all entries of [origin_from, origin_to) that this log partition is to hold
-            ("origin_to", pa.int64()),  # have been taken in
+            ("tail_sha256", pa.string()),  # of the last bytes before to_offset, to detect a changed file
+            ("origin", pa.string()),  # the generation that the entries were first read from
+            ("origin_from", pa.int64()),  # all entries of [origin_from, origin_to) that belong to this log partition
+            ("origin_to", pa.int64()),  # have been landed
             ("entries", pa.int64()),
             ("counted", pa.int64()),
             ("duplicates", pa.int64()),
             ("conflicts", pa.int64()),
             ("refused", pa.int64()),
-            ("redelivered", pa.int64()),  # taken in before: sent again by ingest after a crash, and no entries
+            ("redelivered", pa.int64()),  # rows that ingest sent again after a crash; not part of entries
             ("catalog_sha256", pa.string()),
         ]
     ),
 )
 
 INGESTED = TableShape(
-    # What ingest says it read: `records` of a topic, or one range of a file, with `entries` in each. The other side of the
-    # books.
+    # What ingest reports to have read: `records` of a topic, or one range of a file, with their `entries`. It is the other
+    # side of the books.
     "ingested",
     pa.schema(
         [
@@ -281,7 +281,7 @@ INGESTED = TableShape(
 )
 
 TOPICS = TableShape(
-    # One row per topic that was ever landed: what it must not change without our knowing.
+    # One row per topic that was ever landed, with the properties whose change must be detected.
     "topics",
     pa.schema([("topic", pa.string()), ("topic_id", pa.string()), ("partitions", pa.int32())]),
 )
@@ -306,15 +306,15 @@ ALERTS = TableShape(
             ("crossed_at", TIME),  # event time of the crossing
             ("projected_exhaustion_at", TIME),  # null when used >= quota or it ends after the period
             ("events_version", pa.int64()),  # the commit this is based on
-            ("limit_since", TIME),  # from when `quota` holds (table limits); null: an earlier version wrote the row
-            ("withdraws", pa.string()),  # the alert that a withdrawal takes back; null: that of the same threshold
+            ("limit_since", TIME),  # from when `quota` applies (table limits); null: written by an earlier version
+            ("withdraws", pa.string()),  # the alert that a withdrawal cancels; null: that of the same threshold
         ]
     ),
     later=("limit_since", "withdraws"),
 )
 
 LIMITS = TableShape(
-    # One row each time that the limit of a plan's quota was seen to be another one. The newest of (plan, meter, quota_period) holds.
+    # One row per change of the limit of a plan's quota. The newest row of (plan, meter, quota_period) applies.
     "limits",
     pa.schema(
         [
@@ -322,13 +322,13 @@ LIMITS = TableShape(
             ("meter", pa.string()),
             ("quota_period", pa.string()),  # DAY | WEEK | MONTH
             ("quota", QUANTITY),
-            ("limit_since", TIME),  # of the first one that was seen: 2000-01-01, always
+            ("limit_since", TIME),  # 2000-01-01 for the first known limit
         ]
     ),
 )
 
 CLOSES = TableShape(
-    # One row per close of a (legal entity, period): what fixes the invoices' input. `document` is canonical JSON.
+    # One row per close of a (legal entity, period). A close fixes the input of the invoices. `document` is canonical JSON.
     "closes",
     pa.schema(
         [
@@ -342,8 +342,8 @@ CLOSES = TableShape(
 )
 
 INVOICES = TableShape(
-    # What of each partner is settled: one row per partner and billing period, an issued invoice or, where there was nothing to pay,
-    # a row without number, series, sequence and document. `document` is the invoice's canonical JSON; PDF and CSV are functions of it.
+    # One row per partner and billing period that is settled: an issued invoice or, if there was nothing to pay, a row without
+    # number, series, sequence and document. `document` is the invoice's canonical JSON, which PDF and CSV are derived from.
     "invoices",
     pa.schema(
         [
@@ -360,10 +360,8 @@ INVOICES = TableShape(
             ("json_sha256", pa.string()),
             ("csv_sha256", pa.string()),
             ("pdf_sha256", pa.string()),
-            (
-                "legal_entity",
-                pa.string(),
-            ),  # this and the period: null in rows of before; the document and its close say them
+            # This and the period are null in rows of earlier versions. Their document and close contain them.
+            ("legal_entity", pa.string()),
             ("period_start", TIME),  # [start, end)
             ("period_end", TIME),
         ]
@@ -379,7 +377,7 @@ ALL: Mapping[str, TableShape] = {
         ROLLUPS,
         DUPLICATES,
         LETTERS,
-        TEXTS,
+        PAYLOADS,
         REDRIVEN,
         READS,
         INGESTED,
@@ -390,18 +388,18 @@ ALL: Mapping[str, TableShape] = {
         INVOICES,
     )
 }
-# From these nothing is ever taken away. Whoever reads the lake reads them; texts are only for whoever looks at dead letters, and
-# limits for whoever alerts: a lake that an earlier version has made lacks the table until then.
+# Nothing is ever removed from these tables, and every reader of the lake opens them. PAYLOADS and LIMITS are not among them:
+# only commands for dead letters and alerts read these two, and lakes of earlier versions lack them until then.
 KEPT: Mapping[str, TableShape] = {
     name: shape for name, shape in ALL.items() if not shape.erasable and shape is not LIMITS
 }
 
 
 def coded(schema: pa.Schema) -> pa.Schema:
-    """`schema` as tables are held in memory and sent: columns of few values coded by dictionary. On disk they are text."""
+    """`schema` for tables in memory and on the wire: columns of few values are dictionary-encoded. On disk they are text."""
     return pa.schema([pa.field(f.name, CODED) if f.name in _FEW else f for f in schema])
 
 
 CODED = pa.dictionary(pa.int32(), pa.string())
-# What a log gives: events before the land worker has added the partition they came by and their day.
+# Events as a log returns them, before the land worker adds their partition and day.
 FRESH_EVENTS = coded(pa.schema([f for f in EVENTS.schema if f.name not in {"events_partition", "event_day"}]))

@@ -19,13 +19,13 @@ class Window(NamedTuple):
 
 
 def window_for(occurred_us: int) -> Window:
-    """The one window that holds `occurred_us`. Negative times floor, too."""
+    """The window that contains `occurred_us`. Negative times round down as well."""
     start = occurred_us // WINDOW_US * WINDOW_US
     return Window(start, start + WINDOW_US)
 
 
 def to_us(instant: datetime) -> int:
-    """Microseconds since the epoch, exact; `instant` must be aware."""
+    """Microseconds since the epoch, exact. `instant` must be aware."""
     return (instant - EPOCH) // _US
 
 

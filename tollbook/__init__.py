@@ -1,1 +1,1 @@
-"""The composition root: the one command `tollbook`. Imports the four packages; imported by none."""
+"""The composition root: the command `tollbook`. Imports all other packages and is imported by none."""

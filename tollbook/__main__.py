@@ -1,4 +1,4 @@
-"""The command `tollbook`: a light start. Loading the libraries takes most of a second, in which Ctrl-C is answered, too."""
+"""The entry point of the command `tollbook`. It handles Ctrl-C while the libraries load, which takes most of a second."""
 
 import gc
 import os
@@ -13,7 +13,7 @@ _AGAIN = 75  # tollbook.cli.errors.AGAIN, before it is loaded
 
 
 class _WithoutPandas(MetaPathFinder):
-    """No command uses pandas; PyArrow would load it, for half of the start, to see whether a list is one of its kinds."""
+    """Hides pandas, which no command uses. PyArrow would import it to check the type of lists, for half of the start time."""
 
     def find_spec(self, name: str, *_: object) -> None:
         if name == "pandas":
@@ -24,16 +24,16 @@ _WITHOUT_PANDAS = _WithoutPandas()
 
 
 def command() -> NoReturn:
-    """The whole process. It ends at once: a command leaves nothing open, and to take down all that was loaded takes up to a second."""
+    """Run the command as the whole process. It exits at once, as Python's teardown of the libraries takes up to a second."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        # Closed: the next file that is opened would get its number, and what is written to it.
+        # A closed stream's number would go to the next opened file, which would then receive the output.
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
     run, close = _load()
-    from tollbook.memory import keep_freed  # noqa: PLC0415 loaded with the rest
+    from tollbook.memory import keep_freed  # noqa: PLC0415 loaded with the other libraries
 
     keep_freed()
-    gc.freeze()  # what was loaded stays; to look through it again and again takes half a second of a long command
+    gc.freeze()  # scanning the loaded modules repeatedly costs a long command half a second
     code = run(sys.argv[1:])
     close()
     for stream in (sys.stdout, sys.stderr):
@@ -43,17 +43,17 @@ def command() -> NoReturn:
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """The command within another process: raises SystemExit with its code."""
+    """Run the command within another process. Raises SystemExit with the exit code."""
     run, _ = _load()
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
 def _load() -> tuple[Callable[[list[str]], int], Callable[[], None]]:
-    """What runs a command, and what lets go of all that one may have open; Ctrl-C is answered meanwhile."""
+    """The functions that run a command and close its resources. Ctrl-C is handled while they load."""
     before = {each: signal.signal(each, _stopped) for each in (signal.SIGINT, signal.SIGTERM)}
     if _WITHOUT_PANDAS not in sys.meta_path:
         sys.meta_path.insert(0, _WITHOUT_PANDAS)
-    gc.disable()  # there is nothing to collect yet, and to look for it takes a tenth of the start
+    gc.disable()  # nothing to collect yet, and collections take a tenth of the start time
     from tollbook.cli.app import close, run  # noqa: PLC0415  # see above
 
     gc.enable()

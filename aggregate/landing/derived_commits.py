@@ -17,7 +17,7 @@ from lake import duck
 from lake.derived_tables import APP, FOLLOWERS, taken_in
 from lake.lake import Lake, Table
 from lake.tables import Fenced, Part
-from schemas.tables import EVENTS, ROLLUPS, TEXTS, WITHDRAWN, TableShape
+from schemas.tables import EVENTS, PAYLOADS, ROLLUPS, WITHDRAWN, TableShape
 
 _SUMS = ("requests", "request_bytes", "response_bytes", "latency_us")
 _TEXTLESS_COMMITS = 50  # fewer of them are looked through once more, which costs less than a commit
@@ -83,10 +83,10 @@ def _follow_texts(lake: Lake, infos: _Infos, newest: int) -> None:
 
     Files may be missing, of a lake that came back from a backup without texts.
     """
-    table, missing = _behind(lake, TEXTS, newest)
-    parts = _named(TEXTS, infos, missing)
+    table, missing = _behind(lake, PAYLOADS, newest)
+    parts = _named(PAYLOADS, infos, missing)
     if parts or len(missing) >= _TEXTLESS_COMMITS:
-        _commit(table, TEXTS, [part for part in parts if lake.has_file(TEXTS, part.path)], missing)
+        _commit(table, PAYLOADS, [part for part in parts if lake.has_file(PAYLOADS, part.path)], missing)
 
 
 def _behind(lake: Lake, shape: TableShape, newest: int, version: int | None = None) -> tuple[Table, range]:

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from schemas.halts import Halt, Halted
 from schemas.kafka import wire
 from schemas.kafka.wire import BadMessage, UnreadableHeaders
-from schemas.log import Fetched, Partition, Reader
+from schemas.log import Fetched, LogReader, Partition
 from schemas.tables import DEAD, FRESH_EVENTS
 
 CONSUME_MESSAGES = 64
@@ -43,7 +43,7 @@ class KafkaLog:
         self.assigned: set[Partition] = set()
         self.halted: dict[Partition, Halted] = {}
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         """Join the group; `reader` is asked as partitions come and go."""
 
         def assigned(_: Consumer, partitions: Sequence[TopicPartition]) -> None:
@@ -88,7 +88,7 @@ class KafkaLog:
         """Leave the group."""
         self._consumer.close()
 
-    def _begin(self, reader: Reader, partitions: Sequence[Partition]) -> None:
+    def _begin(self, reader: LogReader, partitions: Sequence[Partition]) -> None:
         self.assigned.update(partitions)
         begin = []
         for partition, offset in reader.assigned(partitions).items():

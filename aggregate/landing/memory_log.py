@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from schemas.log import Fetched, Origin, Partition, Reader
+from schemas.log import Fetched, LogReader, Origin, Partition
 from schemas.tables import INGESTED
 
 
@@ -17,7 +17,7 @@ class MemoryLog:
         self._batch = batch
         self._next: dict[Partition, int] = {}
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         """Assign all partitions."""
         for partition, offset in reader.assigned(list(self._entries)).items():
             self._next[partition] = offset or 0

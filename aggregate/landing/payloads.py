@@ -16,7 +16,7 @@ from aggregate.landing import batch_files
 from lake import duck
 from lake.lake import Lake
 from lake.tables import Damaged, Fenced, Part
-from schemas.tables import DEAD, LETTERS, TEXTS, TIME
+from schemas.tables import DEAD, LETTERS, PAYLOADS, TIME
 from schemas.windows import to_us
 
 _ATTEMPTS = 8
@@ -26,18 +26,18 @@ _WAIT_FIRST_S, _WAIT_MAX_S = 0.02, 1.0
 def write(lake: Lake, letters: pa.Table, now: Callable[[], datetime]) -> Mapping[str, list[Part]]:
     """Dead letters (schemas.tables.DEAD) as files of `dead` and of `texts`, before any commit, by table."""
     if not letters.num_rows:
-        return {LETTERS.name: [], TEXTS.name: []}
+        return {LETTERS.name: [], PAYLOADS.name: []}
     aged_us = pc.min_element_wise(letters["occurred_at"].cast(pa.int64()), to_us(now()))  # nulls are passed over
     said = {"aged_from": aged_us.cast(TIME)}
     columns = [
         letters[f.name] if f.name in DEAD.schema.names else said.get(f.name, pa.nulls(letters.num_rows, f.type))
-        for f in TEXTS.schema
+        for f in PAYLOADS.schema
     ]
     hashes = lake.credential_hashes(letters["credential"].combine_chunks())
     kept = letters.append_column("credential_hash", hashes).select(LETTERS.schema.names)
     return {
         LETTERS.name: batch_files.write(lake, LETTERS, kept),
-        TEXTS.name: batch_files.write(lake, TEXTS, pa.table(columns, names=TEXTS.schema.names)),
+        PAYLOADS.name: batch_files.write(lake, PAYLOADS, pa.table(columns, names=PAYLOADS.schema.names)),
     }
 
 
@@ -66,7 +66,7 @@ def by_credential(lake: Lake, letters: pa.Table) -> dict[str, Seen]:
 
 def scan(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
     """Make view `texts` the table as it is now."""
-    duck.scan(con, TEXTS.name, lake.files(TEXTS), TEXTS)
+    duck.scan(con, PAYLOADS.name, lake.files(PAYLOADS), PAYLOADS)
 
 
 def again() -> Retrying:

@@ -7,7 +7,7 @@ from typing import Any
 
 from billing.rating.drafts import Draft, Line
 from billing.rating.periods import Interval
-from schemas.catalog.prices.price import Part
+from schemas.catalog.prices.price import ChargePart
 from schemas.catalog.records import Catalog, Meter
 from schemas.money import MINOR_UNITS, plain
 
@@ -97,7 +97,7 @@ def _days(interval: Interval) -> dict[str, str]:
     return {"first_day": interval.first_day.isoformat(), "last_day": interval.last_day.isoformat()}
 
 
-def _part(meter: Meter | None, line: Line, part: Part) -> dict[str, str | None]:
+def _part(meter: Meter | None, line: Line, part: ChargePart) -> dict[str, str | None]:
     return {
         "label": part.label,
         "explanation": line.rate.price.explanation(part, line.share),
@@ -108,7 +108,7 @@ def _part(meter: Meter | None, line: Line, part: Part) -> dict[str, str | None]:
     }
 
 
-def _unit(meter: Meter | None, part: Part) -> str | None:
+def _unit(meter: Meter | None, part: ChargePart) -> str | None:
     """What a part's quantity counts: the meter's unit, packages, or nothing for a fee."""
     if meter is None or part.counts == "fee":
         return None

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from billing.pricing.charge import PricingError, charged
-from schemas.catalog.prices.price import ZERO, Part, Portion, Price, begun
+from schemas.catalog.prices.price import ZERO, ChargePart, Portion, Price, begun
 from schemas.catalog.prices.registry import MODELS
 from schemas.catalog.prices.tiers import Tier, Tiered
 from schemas.money import EXACT, plain, rounded
@@ -72,7 +72,7 @@ def _supported(model: str, params: Mapping[str, Any]) -> bool:
     return all(value in _CHOICES[key] for key, value in chosen if key in _CHOICES)
 
 
-def _priced(model: str, params: Mapping[str, Any], quantity: Decimal) -> tuple[Sequence[Part], Decimal]:
+def _priced(model: str, params: Mapping[str, Any], quantity: Decimal) -> tuple[Sequence[ChargePart], Decimal]:
     """The parts of a case's charge, and its amount after rounding."""
     if quantity < 0 and params.get("negative_policy") == "zero":
         quantity = ZERO
@@ -91,14 +91,14 @@ def _priced(model: str, params: Mapping[str, Any], quantity: Decimal) -> tuple[S
         return made.parts, sum((rounded(part.amount, places) for part in made.parts), ZERO)
 
 
-def _parts(model: str, params: Mapping[str, Any]) -> Callable[[Portion], Sequence[Part]]:
+def _parts(model: str, params: Mapping[str, Any]) -> Callable[[Portion], Sequence[ChargePart]]:
     """The parts that a case's price asks for; its parameters are read now, so that what cannot be read is no pricing error."""
     price, end = _price(model, params)
     units = Decimal(params["billing_units"]) if "billing_units" in params else None
     if "beyond_last" in params:
         end = None
 
-    def parts(portion: Portion) -> Sequence[Part]:
+    def parts(portion: Portion) -> Sequence[ChargePart]:
         quantity = portion.end if units is None else begun(portion.end, units) * units
         if end is not None and quantity > end:
             raise PricingError(

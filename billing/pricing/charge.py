@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal, Inexact, InvalidOperation, Rounded, localcontext
 from typing import NamedTuple
 
-from schemas.catalog.prices.price import ZERO, Part, Portion, Price, Share
+from schemas.catalog.prices.price import ZERO, ChargePart, Portion, Price, Share
 from schemas.money import EXACT, rounded
 
 
@@ -19,7 +19,7 @@ class Charge(NamedTuple):
     """A priced line: what was billed, its addends, their exact sum, and the amount after rounding."""
 
     billed_quantity: Decimal
-    parts: tuple[Part, ...]
+    parts: tuple[ChargePart, ...]
     exact: Decimal
     amount: Decimal
 
@@ -50,7 +50,7 @@ def charge(
 
 
 def charged(
-    parts: Callable[[Portion], Sequence[Part]],
+    parts: Callable[[Portion], Sequence[ChargePart]],
     quantity: Decimal,
     *,
     free_units: Decimal = ZERO,

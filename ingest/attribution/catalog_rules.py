@@ -8,7 +8,8 @@ import pyarrow as pa
 from ingest.attribution import policies
 from ingest.decode.pipeline import CREDENTIALS, PARTNERS, Attribution, Decoder, SourceRules
 from ingest.kafka.records import SourceDecoder
-from schemas.catalog.records import Catalog, Source
+from schemas.catalog.records import Catalog
+from schemas.catalog.sources import Source
 from schemas.windows import to_us
 
 # Defaults of a source: how old, and how far in the future, a request may be on receipt.

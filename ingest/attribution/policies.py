@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from ingest.attribution import calls
 from ingest.decode import statements
 from ingest.decode.statements import Statements
-from schemas.catalog.records import Credential
+from schemas.catalog.credentials import Credential
 
 OUTSIDE = ("ACTION", "RESOURCE", "NETWORK", "UNKNOWN")
 _OWN = -1  # in the place of a grant's number: the networks of the credential itself

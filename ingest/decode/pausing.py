@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ingest.decode import detection
 from ingest.decode.framing import LINES, UNREADABLE, Lines
-from schemas.log import Fetched, Log, Partition, Reader
+from schemas.log import Fetched, Log, LogReader, Partition
 from schemas.reasons import FORM, FORM_IF_ANOTHER_FITS
 
 WINDOW_ENTRIES = 100  # fewer are not judged while more may come
@@ -146,7 +146,7 @@ class PausingLog:
         self._pending: list[Fetched] = []
         self._accepted: deque[Fetched] = deque()
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         """Start the log with this object as its reader."""
         self._reader = reader
         self._log.start(self)

@@ -33,7 +33,7 @@ from ingest.files.block_reader import (
 )
 from ingest.files.buffers import Buffers
 from ingest.files.fingerprint import FileChanged, IdentifiedFile, KnownFile
-from schemas.log import Fetched, Origin, Partition, Reader
+from schemas.log import Fetched, LogReader, Origin, Partition
 from schemas.tables import INGESTED
 
 THREADS = 2
@@ -105,7 +105,7 @@ class FileLog:
         self._reader = ThreadPoolExecutor(1, "read")
         self._undecoded = threading.Semaphore(THREADS)  # texts are large: no more than are being decoded
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         """Assign one partition per file, in reading order; each is read from the reader's offset."""
         for partition, offset in reader.assigned(list(self._files)).items():
             self._offsets[partition] = offset or 0

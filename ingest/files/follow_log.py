@@ -11,7 +11,7 @@ from ingest.files.block_reader import BLOCK_BYTES
 from ingest.files.file_log import THREADS, FileLog
 from ingest.files.fingerprint import KnownFile
 from ingest.files.watcher import FileWatcher, WatchedFiles
-from schemas.log import Fetched, Partition, Reader
+from schemas.log import Fetched, LogReader, Partition
 
 
 class FollowLog:
@@ -48,7 +48,7 @@ class FollowLog:
         """Files that end inside a line, and the bytes of that line."""
         return dict(self._waiting)
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         """Nothing is read before `wake`."""
         self._reader = reader
 

@@ -1,1 +1,1 @@
-"""The catalog's records, what a single value may be, and what must hold between records. Imports only `schemas`."""
+"""The catalog: its records, their field types, and the checks between records. Imports only `schemas`."""

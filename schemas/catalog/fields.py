@@ -1,6 +1,6 @@
-"""The single values of a catalog: ids, text, zones, currencies, amounts. Each refuses what no record could mean.
+"""The field types of a catalog: ids, text, zones, currencies, amounts. Each type rejects values that no record may hold.
 
-`Record` is what the records that are made of them share.
+`CatalogRecord` is the base of all catalog records.
 """
 
 import ipaddress
@@ -15,7 +15,7 @@ from schemas import zones
 from schemas.catalog import routes
 from schemas.money import MINOR_UNITS
 
-# Control characters; and explicit embeddings, overrides and isolates: what follows these is shown in another order than it is stored.
+# Control characters, and the Unicode embeddings, overrides and isolates, which display text in another order than it is stored.
 _NOT_IN_A_LINE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -23,15 +23,15 @@ _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:")
 _MAPPED_BITS = 96  # ::ffff:0:0/96 holds the addresses of IPv4
 
 
-class Record(BaseModel):
-    """What all catalog records share: frozen, no unknown fields."""
+class CatalogRecord(BaseModel):
+    """The base of all catalog records: frozen, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def _one_line(text: str) -> str:
     if bad := _NOT_IN_A_LINE.search(text):
-        raise ValueError(f"the character {bad[0]!a} would change how the line is shown; remove it")
+        raise ValueError(f"the character {bad[0]!a} would change how the line is displayed; remove it")
     return text
 
 
@@ -47,17 +47,17 @@ def _currency(code: str) -> str:
 
 
 def _network(text: str) -> str:
-    """The network as everybody writes it: 203.0.113.0/24, 2001:db8::/32. A single address is a network of one."""
+    """The network in its usual form, such as 203.0.113.0/24 or 2001:db8::/32. A single address is a network of one."""
     try:
         address = ipaddress.ip_interface(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no network; write it like 203.0.113.0/24 or 2001:db8::/32") from None
+        raise ValueError(f"{text!r} is not a network; write it like 203.0.113.0/24 or 2001:db8::/32") from None
     network = address.network
     if "%" in text:
-        raise ValueError(f"{text!r} names an interface of one machine; leave out the % and what follows")
+        raise ValueError(f"{text!r} names an interface of one machine; remove the % and what follows")
     if address.ip != network.network_address:
         raise ValueError(
-            f"{text!r} is an address within a network; write {network}, or {address.ip} for the one address"
+            f"{text!r} is an address within a network; write {network}, or {address.ip} for the single address"
         )
     if (
         isinstance(network, ipaddress.IPv6Network)
@@ -65,15 +65,13 @@ def _network(text: str) -> str:
         and network.prefixlen >= _MAPPED_BITS
     ):
         inside = f"{network.network_address.ipv4_mapped}/{network.prefixlen - _MAPPED_BITS}"
-        raise ValueError(f"{text!r} is an IPv4 network in the dress of IPv6; write {inside}")
+        raise ValueError(f"{text!r} is an IPv4 network written as IPv6; write {inside}")
     return str(network)
 
 
 def _resource(arn: str) -> str:
     if "${" in arn:
-        raise ValueError(
-            f"{arn!r} holds a policy variable, which no log shows the value of; write what it stands for, or *"
-        )
+        raise ValueError(f"{arn!r} contains a policy variable, whose value no log shows; write its value, or *")
     return arn
 
 
@@ -83,7 +81,7 @@ def _pattern(text: str) -> str:
 
 
 def day_of(value: object) -> object:
-    """A date as it is written: 20260131 would else be taken for seconds since 1970. Raises ValueError with the form."""
+    """A date in the form 2026-01-31. Otherwise 20260131 would be read as seconds since 1970. Raises ValueError."""
     if not isinstance(value, str):
         return value
     try:
@@ -97,36 +95,38 @@ def _refused_day(value: str) -> object:
 
 
 def instant_of(value: object) -> object:
-    """An instant as it is written, for the constructor to read. Raises ValueError with the form."""
+    """The text of an instant, for the constructor to parse. Raises ValueError if it is not in the expected form."""
     if isinstance(value, str) and not _INSTANT.match(value):
-        raise ValueError(f"{value!r} is no instant; write it like 2026-01-31T00:00:00Z")
+        raise ValueError(f"{value!r} is not an instant; write it like 2026-01-31T00:00:00Z")
     return value
 
 
 def _with_zone(instant: datetime) -> datetime:
     if instant.tzinfo is None:
-        raise ValueError("an instant needs its zone: write 2026-01-01T00:00:00Z")
+        raise ValueError("an instant needs a time zone; write it like 2026-01-01T00:00:00Z")
     return instant
 
 
 Day = Annotated[date, BeforeValidator(day_of)]
 Instant = Annotated[datetime, BeforeValidator(instant_of), AfterValidator(_with_zone)]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
-Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2}|0)$")]  # 0: none was logged
-Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands on invoices
-Code = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_one_line)]  # a number given by somebody else
-Note = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]  # the same, or nothing
+Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2}|0)$")]  # 0: no status was logged
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # printed on invoices
+Code = Annotated[
+    str, Field(min_length=1, max_length=64), AfterValidator(_one_line)
+]  # an identifier assigned by a third party
+Note = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]  # like Text, but may be empty
 Address = Annotated[tuple[Text, ...], Field(max_length=10)]
 Zone = Annotated[str, AfterValidator(_zone)]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}(/[A-Za-z0-9_.@-]{1,64}){0,3}$")]
 EventId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_one_line)]
 EventType = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line)]
 RoutePattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_one_line), AfterValidator(_pattern)]
-RouteText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stands in rollups
+RouteText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stored in rollups
 Currency = Annotated[str, AfterValidator(_currency)]
 Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
 NotNegative = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 Network = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_network)]
-Action = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9*?-]{1,64}:[A-Za-z0-9*?]{1,128})$")]  # as IAM writes it
+Action = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9*?-]{1,64}:[A-Za-z0-9*?]{1,128})$")]  # in IAM's syntax
 Resource = Annotated[str, Field(pattern=r"^(\*|arn:.{1,2044})$"), AfterValidator(_one_line), AfterValidator(_resource)]

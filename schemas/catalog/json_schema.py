@@ -1,8 +1,8 @@
-"""The published JSON Schema of the catalog: for editors and other programs. schemas/catalog.schema.json is made from it.
+"""The published JSON Schema of the catalog, for editors and other programs. It is the source of schemas/catalog.schema.json.
 
-The records say what is allowed, the table here what each field means; the fields of prices are described where they are
-defined. `tollbook catalog check` knows more than a schema can say: references between records, validity without overlap,
-tiers that grow.
+The records define what is allowed, and the table below describes each field. The fields of prices are described where
+they are defined. `tollbook catalog check` also checks what a schema cannot express: references between records,
+overlapping validity periods, ascending tiers.
 """
 
 import json
@@ -12,89 +12,89 @@ from schemas.catalog.records import Catalog
 from schemas.money import MINOR_UNITS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_ID = "Its name in references: small letters, digits, _ and -. Never changed once it was billed by."
-_DESCRIPTION = "What the invoice calls it."
+_ID = "Name that other records refer to: lowercase letters, digits, _ and -. Never change it once it has been used for billing."
+_DESCRIPTION = "Text on the invoice."
 _DATE_FROM = "First day, from midnight in the partner's time zone."
 
 DESCRIPTIONS: dict[str, dict[str, str]] = {
     "Catalog": {
-        "legal_entities": "Who issues invoices.",
-        "sources": "What sources of logs are allowed. A source needs no entry for its credentials to count.",
+        "legal_entities": "The companies that issue invoices.",
+        "sources": "Settings of log sources. A source without an entry is attributed by credentials.",
         "meters": "What is counted.",
         "rate_cards": "Prices.",
-        "plans": "What a partner can agree to: a rate card, quotas, a throttle.",
-        "partners": "Who pays, and how each is known in a log.",
+        "plans": "What a partner can subscribe to: a rate card, quotas, a throttle.",
+        "partners": "The customers, and how each is identified in a log.",
     },
     "LegalEntity": {
         "id": _ID,
-        "name": "As it stands on the invoice.",
-        "address": "Its lines, as they stand on the invoice.",
-        "vat_id": "Tax number, as it stands on the invoice.",
-        "email": "Where questions about an invoice go.",
-        "iban": "The account to pay to.",
-        "invoice_prefix": "What its invoice numbers begin with: TW gives TW-2026-000001.",
-        "time_zone": "IANA name, such as Europe/Berlin: the date of an invoice, and the year in its number, are the date there.",
-        "payment_terms_days": "Days after the date of the invoice until it is due.",
-        "tax_note": "The sentence about tax that stands below the total.",
+        "name": "Name on the invoice.",
+        "address": "Lines of the address on the invoice.",
+        "vat_id": "Tax number on the invoice.",
+        "email": "Contact for questions about an invoice.",
+        "iban": "Account to pay to.",
+        "invoice_prefix": "Prefix of its invoice numbers: TW gives TW-2026-000001.",
+        "time_zone": "IANA name, such as Europe/Berlin. It decides the date of an invoice and the year in its number.",
+        "payment_terms_days": "Days from the invoice date to the due date.",
+        "tax_note": "Sentence about tax below the total.",
     },
     "Source": {
         "id": "As given to `tollbook run --source`.",
-        "partner": "Id of the partner whose own source this is: all of it is the partner's, and what names another is refused.",
+        "partner": "Id of the partner that owns this source. All its usage is the partner's; a line that names another partner is refused.",
         "may_tag": "Whether its lines may name a partner without a credential.",
-        "partner_field": "Name of the top-level field of the JSON line that holds a partner's id.",
-        "fields": "How its JSON lines call what is read from them, where the format knows other names.",
-        "key_is_partner": "Whether the keys of its records in a topic name partners. A line of another partner is then refused.",
-        "released": "Ids of events of an unlikely size (10^15 or more bytes) that may be billed after all.",
-        "event_types": "Which types of usage events are known. An event of another type is refused; absent: any type is read.",
-        "max_age_days": "Refuse what is older than this when it is received; 35 without it. Files have a time of receipt only if --received says it.",
-        "max_future_minutes": "Refuse what lies so far, or further, ahead of the time of receipt; 5 without it.",
-        "max_refused_percent": "Pause the source when more of a hundred entries are refused for their form, such as by a wrong format; 100: never.",
-        "routes": "Other names for the routes of its log, given when a line is read; the first entry that matches counts.",
-        "own": "Which of its lines without a credential are the operator's own traffic.",
+        "partner_field": "Top-level field of the JSON line that holds the partner's id.",
+        "fields": "Names of fields in its JSON lines, where they differ from the names of the format.",
+        "key_is_partner": "Whether the keys of its records in a topic name partners. A line that names another partner is then refused.",
+        "released": "Ids of implausibly large events (10^15 bytes or more) that have been reviewed and may be billed.",
+        "event_types": "Accepted types of usage events. Events of other types are refused. Without it, all types are accepted.",
+        "max_age_days": "Refuse entries that are older than this on receipt (default 35). Files have a time of receipt only if --received sets it.",
+        "max_future_minutes": "Refuse entries that are this far, or further, ahead of the time of receipt (default 5).",
+        "max_refused_percent": "Pause the source when more than this percentage of entries is refused for its form, as with a wrong format. 100: never.",
+        "routes": "Names for the routes of its log, applied when a line is read. The first matching entry applies.",
+        "own": "Which lines without a credential are the operator's own traffic.",
     },
     "RouteName": {
-        "logged": "Pattern of the route as the log names it, such as `GET /v1/export`.",
-        "name": "What it is called from then on.",
+        "logged": "Pattern of the route in the log, such as `GET /v1/export`.",
+        "name": "Name that replaces it.",
     },
     "Own": {
         "partner": "Id of a partner of status internal.",
-        "routes": "Lines without a credential on these routes (patterns) are its own.",
-        "without_credential": "True: all lines without a credential are its own.",
+        "routes": "Patterns of routes. Lines without a credential on these routes are own traffic.",
+        "without_credential": "If true, all lines without a credential are own traffic.",
     },
     "Fields": {
-        "partner": "Field with the partner's id; used as `partner_field` is.",
-        "request_id": "Field with an id of the request that a client cannot choose: resends are known by it.",
+        "partner": "Field with the partner's id; an alternative to `partner_field`.",
+        "request_id": "Field with a request id that clients cannot choose. Duplicates are detected by it.",
         "time": "Field with the time: RFC 3339, CLF, or seconds or milliseconds since 1970.",
         "method": "Field with the HTTP method.",
-        "path": "Field with the request's target; its query is dropped.",
-        "route": "Field with the route, which meters filter by.",
+        "path": "Field with the request target. Its query string is dropped.",
+        "route": "Field with the route, which meters can filter by.",
         "status": "Field with the HTTP status.",
         "request_bytes": "Field with the size of the request.",
         "response_bytes": "Field with the size of the response.",
         "latency_ms": "Field with the duration in milliseconds.",
         "latency_s": "Field with the duration in seconds.",
-        "client_ip": "Field with the client's address, of which the network is kept.",
-        "api_key": "Field with the id of the API key: never the key itself.",
-        "consumer": "Field with the consumer.",
-        "iam": "Field with the principal.",
+        "client_ip": "Field with the client's address. Only its network is stored.",
+        "api_key": "Field with the id of the API key, never the key itself.",
+        "consumer": "Field with the gateway's consumer.",
+        "iam": "Field with the IAM principal.",
         "service": "Field with the API or service behind the gateway.",
-        "host": "Field with the host that was asked.",
+        "host": "Field with the requested host.",
     },
     "Meter": {
         "id": _ID,
         "description": _DESCRIPTION,
         "aggregate": "`count` counts requests, `sum` adds up `field`.",
-        "field": "What `sum` adds up: request_bytes, response_bytes or latency_us.",
-        "unit": "What one of it is called on the invoice, after division by `divide_by`: GB, requests.",
-        "divide_by": "From the field's own unit to `unit`: 1000000000 from bytes to GB. Powers of 2 and 5 alone, so that it is exact.",
-        "filter": "Which requests it counts; without it all.",
-        "billable": "Whether usage of it must have a rate. Other meters are for quotas and analysis.",
+        "field": "Field that `sum` adds up: request_bytes, response_bytes or latency_us.",
+        "unit": "Unit on the invoice, after division by `divide_by`, such as GB or requests.",
+        "divide_by": "Divisor from the field's own unit to `unit`: 1000000000 from bytes to GB. Only factors of 2 and 5, so that division is exact.",
+        "filter": "Which requests it counts. Without it, all requests.",
+        "billable": "Whether its usage must have a rate. Meters that are not billable serve quotas and analysis.",
     },
     "Filter": {
-        "methods": "These HTTP methods alone, in any case.",
-        "routes": "These routes alone: names or paths, with * within a segment, {name} for one, ** for any; a method may stand before a path.",
-        "status": "These HTTP statuses alone, or classes such as 2xx.",
-        "exclude_status": "Not these, taken off last: 429 and 5xx are often not billed.",
+        "methods": "Count only these HTTP methods. Case does not matter.",
+        "routes": "Count only these routes: names or paths. * matches within a segment, {name} one segment, ** anything; a path may follow a method.",
+        "status": "Count only these HTTP statuses, or classes such as 2xx.",
+        "exclude_status": "Do not count these statuses. Applied last; 429 and 5xx are often not billed.",
     },
     "RateCard": {
         "id": _ID,
@@ -102,74 +102,76 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "versions": "Its prices over time, oldest first.",
     },
     "RateCardVersion": {
-        "valid_from": "First day of these prices, from midnight in the partner's time zone, until the next version.",
-        "rates": "One line of the invoice each.",
+        "valid_from": "First day of these prices, from midnight in the partner's time zone. They apply until the next version.",
+        "rates": "The rates. Each is one line of the invoice.",
     },
     "Rate": {
-        "meter": "Id of the meter that is priced. A flat fee needs none.",
-        "description": f"{_DESCRIPTION} Without it the meter's description.",
+        "meter": "Id of the meter to price. A flat fee needs none.",
+        "description": f"{_DESCRIPTION} The default is the meter's description.",
         "price": "How the quantity becomes an amount.",
-        "free_units": "Units that cost nothing, taken off before pricing.",
+        "free_units": "Units that cost nothing, subtracted before pricing.",
     },
     "Plan": {
         "id": _ID,
         "rate_card": "Id of the rate card.",
-        "quotas": "How much is agreed, and when to alert.",
-        "throttle": "The rate that the gateway grants.",
+        "quotas": "Agreed limits, and when to alert.",
+        "throttle": "Request rate that the gateway grants.",
     },
     "Quota": {
         "meter": "Id of the meter.",
         "period": "DAY, WEEK (from Monday) or MONTH, in the partner's time zone.",
-        "limit": "How much of the meter's unit; used up at exactly so much.",
-        "thresholds": "Percent of the limit at which to alert, ascending.",
+        "limit": "Limit in the meter's unit. The quota is used up when usage reaches it.",
+        "thresholds": "Percentages of the limit at which to alert, ascending.",
     },
     "Throttle": {
-        "rate_per_s": "Sustained requests a second.",
-        "burst": "Requests above the rate that are let through at once.",
+        "rate_per_s": "Sustained requests per second.",
+        "burst": "Requests above the rate that are allowed at once.",
     },
     "Partner": {
         "id": _ID,
-        "name": "As it stands on the invoice.",
-        "address": "Its lines, as they stand on the invoice.",
-        "vat_id": "Tax number, as it stands on the invoice.",
-        "reference": "What the partner wants to read on the invoice: an order number.",
-        "legal_entity": "Id of the legal entity that invoices it; not for status internal, for every other.",
-        "time_zone": "IANA name, such as Europe/Berlin: its months and days begin at midnight there.",
-        "status": "Usage of a suspended partner is counted all the same, and flagged; usage of an internal one is never invoiced.",
-        "plans": "Which plan holds when; they must not overlap.",
-        "credentials": "How its requests are known in a log.",
+        "name": "Name on the invoice.",
+        "address": "Lines of the address on the invoice.",
+        "vat_id": "Tax number on the invoice.",
+        "reference": "The partner's own reference on the invoice, such as an order number.",
+        "legal_entity": "Id of the legal entity that invoices it. Required, except for status internal, which must not have one.",
+        "time_zone": "IANA name, such as Europe/Berlin. Its months and days begin at midnight there.",
+        "status": "Usage of a suspended partner is counted and flagged. Usage of an internal partner is never invoiced.",
+        "plans": "Its plans over time. They must not overlap.",
+        "credentials": "The credentials that identify its requests in a log.",
     },
     "PlanAssignment": {
         "plan": "Id of the plan.",
         "valid_from": _DATE_FROM,
-        "valid_to": "The day after the last; without it the plan has no end.",
+        "valid_to": "Day after the last day. Without it, the plan has no end.",
     },
     "Grant": {
-        "actions": "service:Action as IAM names them, such as s3:GetObject; * and ? stand for any characters and for one.",
-        "resources": "ARNs, with * and ? as in IAM; without it any resource.",
-        "networks": "Networks from which (CIDR); without it from anywhere.",
+        "actions": "Actions as IAM names them (service:Action), such as s3:GetObject. * matches any characters, ? one.",
+        "resources": "ARNs, with * and ? as in IAM. Without it, any resource.",
+        "networks": "Networks (CIDR) to allow requests from. Without it, any network.",
     },
     "Credential": {
         "kind": "api_key, iam (an ARN), consumer (of a gateway) or oidc (an issuer and its client).",
-        "id": "As the log shows it. Never the secret itself. Not for oidc.",
-        "issuer": "The token's `iss`; for oidc alone.",
-        "client_id": "The token's client; without it every client of the issuer.",
-        "networks": "Networks it is agreed to be used from (CIDR). Usage from elsewhere is counted, marked and reported. Without it any.",
-        "allow": "What its policy lets it do; for iam alone. Usage outside is counted, marked and reported. Without it anything.",
-        "valid_from": "Day or instant from which it belongs to this partner; without it from ever.",
-        "valid_to": "Day or instant from which it no longer does; without it for ever.",
+        "id": "Id as the log shows it, never the secret itself. Not for oidc.",
+        "issuer": "The token's `iss`. Only for oidc.",
+        "client_id": "The token's client. Without it, every client of the issuer.",
+        "networks": "Networks (CIDR) that it may be used from. Usage from elsewhere is counted, marked and reported. Without it, any network.",
+        "allow": "What its policy allows. Only for iam. Usage outside the policy is counted, marked and reported. Without it, anything.",
+        "valid_from": "Day or instant from which it belongs to this partner. Without it, there is no beginning.",
+        "valid_to": "Day or instant from which it no longer belongs to this partner. Without it, there is no end.",
     },
 }
 
 
 def catalog_schema() -> dict[str, Any]:
-    """The schema of one catalog file, with a description of every field."""
+    """The JSON Schema of one catalog file, with a description of every field."""
     schema: dict[str, Any] = {"$schema": _DIALECT, **Catalog.model_json_schema()}
     schema["title"] = "A Tollbook catalog"
-    schema["description"] = "A file of a catalog: any of its sections. All files of a folder together are the catalog."
+    schema["description"] = (
+        "One file of a catalog, with any of its sections. All files of a folder together form the catalog."
+    )
     for name, record in (("Catalog", schema), *schema["$defs"].items()):
         for field, found in record["properties"].items():
-            found.pop("title", None)  # the name again
+            found.pop("title", None)  # it repeats the name
             found["description"] = found.pop("description", None) or DESCRIPTIONS[name][field]
     schema["$defs"]["RateCard"]["properties"]["currency"]["enum"] = sorted(MINOR_UNITS)
     for field in ("status", "exclude_status"):
@@ -183,7 +185,7 @@ def catalog_schema_text() -> str:
 
 
 def _as_text_or_number(lists: dict[str, Any]) -> None:
-    """Let a list of codes hold numbers as well: YAML reads 429 as one, and the catalog takes every scalar as text."""
+    """Allow numbers in a list of status codes: YAML reads 429 as a number, while the catalog reads every scalar as text."""
     for found in (lists, *lists.get("anyOf", ())):
         if "items" in found:
             found["items"] = {"anyOf": [found["items"], {"type": "integer", "minimum": 0, "maximum": 599}]}

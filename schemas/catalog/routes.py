@@ -1,13 +1,13 @@
-"""Routes and the patterns that name them: in a meter's filter, in a source's `routes`, in what an operator claims as its own.
+"""Route patterns, as used in a meter's filter, in a source's `routes` and in its `own` traffic.
 
-A pattern is text with wildcards: `*` stands for any characters but `/`, `{name}` for at least one of them, `**` and `{name+}` for
-anything. As a whole segment `**` also stands for no segment: `/v1/**` matches `/v1`. A method and a space may stand before a path:
-`GET /v1/export`.
+A pattern is text with wildcards. `*` matches any characters except `/`, `{name}` at least one such character, `**` and
+`{name+}` anything. As a whole segment, `**` also matches no segment: `/v1/**` matches `/v1`. A path may follow a method
+and a space: `GET /v1/export`.
 
-A route that begins with `/` is a path, and a client may have written it. Paths are therefore compared by what a server takes them for:
-without query, case, percent-encoding, doubled and trailing slashes, dot segments and `;parameters`. Other routes are names that a
-gateway gives, and are compared as they stand. A pattern without a method matches a route with one. Regular expressions are RE2's, which
-take linear time; no pattern becomes SQL.
+A route that begins with `/` is a path, which a client may have chosen. Paths are therefore compared in canonical form, as
+a server would read them: without query, case, percent-encoding, repeated and trailing slashes, dot segments and
+`;parameters`. Other routes are names given by a gateway, and are compared literally. A pattern without a method matches a
+route with any method. Patterns are compiled to RE2, which takes linear time, and never to SQL.
 """
 
 import re
@@ -21,28 +21,28 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-ANY = "ANY"  # what API Gateway writes as the method of a route for all methods
+ANY = "ANY"  # the method that API Gateway logs for a route that accepts all methods
 LENGTH_MAX = 1000
-_DECODINGS = 4  # of percent-encodings of percent-encodings; a server decodes once
+_DECODINGS = 4  # of nested percent-encodings; a server decodes once
 _WITH_METHOD = re.compile(r"([A-Za-z]{1,20}) +(?=[/*])(.*)", re.DOTALL)
 _WILDCARD = re.compile(r"\*\*|\*|\{[^{}/]*\+\}|\{[^{}/]*\}")
 _EXPRESSIONS = {"**": ".*", "*": "[^/]*", "{}": "[^/]+"}
-_MARKS = {"**": "\ufdd0", "*": "\ufdd1", "{}": "\ufdd2"}  # no characters of any text
+_MARKS = {"**": "\ufdd0", "*": "\ufdd1", "{}": "\ufdd2"}  # Unicode noncharacters, which no text contains
 
 
 class BadPattern(ValueError):
-    """The text can match no route. The message says why, and what to write."""
+    """The pattern cannot match any route. The message says why, and what to write instead."""
 
 
 class Pattern(NamedTuple):
-    """A pattern, read. `method` in capitals, None: any; `expression` for RE2, of the whole route in canonical form."""
+    """A parsed pattern. `method` is in upper case, or None for any; `expression` is RE2 for a whole canonical route."""
 
     method: str | None
     expression: str
 
 
 class Calls:
-    """Different (method, route) pairs, made ready to be compared with many patterns. Null: the log had none."""
+    """Distinct (method, route) pairs in canonical form, to be matched against many patterns. Null: the log had none."""
 
     def __init__(self, methods: Sequence[str | None], routes: Sequence[str | None]) -> None:
         read = [canonical(method, route) for method, route in zip(methods, routes, strict=True)]
@@ -50,12 +50,12 @@ class Calls:
         self._routes = pa.array([route for _, route in read], pa.string())
 
     def of_methods(self, methods: Iterable[str]) -> npt.NDArray[np.bool_]:
-        """Which have one of the methods, compared without case."""
+        """Which pairs have one of the methods, compared case-insensitively."""
         wanted = pa.array([method.upper() for method in methods], pa.string())
         return _bools(pc.is_in(self._methods, value_set=wanted))
 
     def matching(self, pattern: str) -> npt.NDArray[np.bool_]:
-        """Which a pattern matches. Raises BadPattern."""
+        """Which pairs a pattern matches. Raises BadPattern."""
         read = parsed(pattern)
         found = _bools(pc.match_substring_regex(self._routes, read.expression))
         if read.method is not None:
@@ -63,7 +63,7 @@ class Calls:
         return found
 
     def matching_any(self, patterns: Iterable[str]) -> npt.NDArray[np.bool_]:
-        """Which any of the patterns matches."""
+        """Which pairs at least one of the patterns matches. Raises BadPattern."""
         found = np.zeros(len(self._routes), bool)
         for pattern in patterns:
             found |= self.matching(pattern)
@@ -72,31 +72,29 @@ class Calls:
 
 @lru_cache(maxsize=4096)
 def parsed(text: str) -> Pattern:
-    """The pattern of a text. Raises BadPattern for one that nothing could match."""
+    """The parsed pattern. Raises BadPattern if it cannot match any route."""
     method, route = _split(text)
     if not route.strip():
         raise BadPattern("is empty; write a route, or `**` for any")
     if route != route.strip():
-        raise BadPattern(f"{text!r} begins or ends with a space, which no route does; remove it")
+        raise BadPattern(f"{text!r} begins or ends with a space, and no route does; remove it")
     if len(text) > LENGTH_MAX:
-        raise BadPattern(f"has {len(text)} characters, at most {LENGTH_MAX}; shorten it by `*`")
+        raise BadPattern(f"has {len(text)} characters, but at most {LENGTH_MAX} are allowed; shorten it with `*`")
     if route.startswith(("/", "*")) and (found := re.search(r"[?#]", route)):
-        raise BadPattern(
-            f"{text!r} holds a {found[0]!r}, which no route does: a query is dropped; write what stands before it"
-        )
+        raise BadPattern(f"{text!r} contains a {found[0]!r}, but routes have no query; remove it and what follows")
     literals = _WILDCARD.split(route)
     if any("{" in literal or "}" in literal for literal in literals):
-        raise BadPattern(f"{text!r} has a brace without its other; write {{name}} for one segment of a path")
+        raise BadPattern(f"{text!r} has an unbalanced brace; write {{name}} for one segment of a path")
     if any(mark in text for mark in _MARKS.values()):
-        raise BadPattern(f"{text!a} holds a character that is set aside; write `*` for it")
+        raise BadPattern(f"{text!a} contains a reserved character; write `*` instead")
     marked = _marked(route)
     return Pattern(method, f"(?s)^(?:{_expression(_path(marked) if route.startswith('/') else marked)})$")
 
 
 def canonical(method: str | None, route: str | None) -> tuple[str | None, str | None]:
-    """A logged method in capitals, and the route in the form in which it is compared.
+    """A logged method in upper case, and the canonical form of the route.
 
-    A route that names a method itself (`GET /v1/export`) gives it where the log has none.
+    If the log has no method, the one in the route (`GET /v1/export`) is used.
     """
     if route is None:
         return method and method.upper(), None
@@ -105,7 +103,7 @@ def canonical(method: str | None, route: str | None) -> tuple[str | None, str | 
 
 
 def _split(text: str) -> tuple[str | None, str]:
-    """The method before a path, in capitals, None where there is none or it is any; and the rest."""
+    """The method before a path in upper case, or None if there is none or it is ANY; and the rest of the text."""
     found = _WITH_METHOD.fullmatch(text)
     if found is None:
         return None, text
@@ -114,7 +112,7 @@ def _split(text: str) -> tuple[str | None, str]:
 
 
 def _path(path: str) -> str:
-    """What a server takes a path for."""
+    """The canonical form of a path, as a server would read it."""
     path = re.split(r"[?#]", path, maxsplit=1)[0]
     for _ in range(_DECODINGS):
         if "%" not in path:
@@ -131,7 +129,7 @@ def _path(path: str) -> str:
 
 
 def _expression(route: str) -> str:
-    """The expression for a pattern's canonical form, in which marks stand for wildcards."""
+    """The regular expression of a canonical pattern in which marks stand for wildcards."""
     parts = re.split(f"(/?(?:{_MARKS['**']})+(?=/|$)|[{''.join(_MARKS.values())}])", route)
     expressions = {mark: _EXPRESSIONS[wildcard] for wildcard, mark in _MARKS.items()}
     made = []
@@ -144,7 +142,7 @@ def _expression(route: str) -> str:
 
 
 def _marked(route: str) -> str:
-    """A pattern with one character for each wildcard, so that the rest can be read like a route."""
+    """The pattern with each wildcard replaced by one mark, so that the rest can be parsed like a route."""
     return _WILDCARD.sub(lambda found: _MARKS[_kind(found[0])], route)
 
 

@@ -1,37 +1,37 @@
-"""What a secret looks like that was put where an id belongs. A catalog is kept in git and goes into every close: too late to take back.
+"""Detection of secrets in fields for ids. A catalog is stored in git and in every close, so a secret cannot be removed later.
 
-Two lists: what can be nothing but a secret is refused; what is random enough to be one is doubted, since some gateways make ids
-like that, and the check says so.
+Text that can only be a secret is refused. Text that is random enough to be one only gets a warning, as some gateways
+generate such ids.
 """
 
 import re
 
-# Form → what it is, and what belongs there instead.
+# Pairs of a form, and what it is and what to write instead.
 _REFUSED = (
-    (r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(\..*)?", "a JWT; give its issuer and client, as kind oidc"),
-    (r"(?i:bearer|basic)\s.+", "an Authorization header; give the id of what was authorised"),
-    (r"tb_[0-9a-f]{12}_.+", "a key of Tollbook's own; give the partner's source, or the key's prefix"),
-    (r"(sk|rk)_(live|test)_\w+|gh[pousr]_\w{20,}|github_pat_\w+|glpat-[\w-]{16,}|xox[abprs]-[\w-]+", "an access token; give its owner's id"),
-    (r"(?s:-----BEGIN.*)", "a key or certificate in PEM; give the id it is registered by"),
-    (r"[a-z][a-z0-9+.-]*://[^/\s:@]+:[^/\s@]+@.*", "an address with a password in it; leave the password out"),
-    # Mixed case and digits in 40 characters of base64; ids of this length (SHA-1) are hexadecimal.
+    (r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(\..*)?", "a JWT; give its issuer and client, with kind oidc"),
+    (r"(?i:bearer|basic)\s.+", "an Authorization header; give the id of the credential"),
+    (r"tb_[0-9a-f]{12}_.+", "a Tollbook key; give the partner's source, or the key's prefix"),
+    (r"(sk|rk)_(live|test)_\w+|gh[pousr]_\w{20,}|github_pat_\w+|glpat-[\w-]{16,}|xox[abprs]-[\w-]+", "an access token; give the id of its owner"),
+    (r"(?s:-----BEGIN.*)", "a PEM key or certificate; give the id that it is registered under"),
+    (r"[a-z][a-z0-9+.-]*://[^/\s:@]+:[^/\s@]+@.*", "a URL with a password; remove the password"),
+    # 40 characters of base64 with both cases and digits. Ids of this length are SHA-1, which is hexadecimal.
     (
         r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9/+]{40}",
         "an AWS secret access key, or the value of an API key; give the access key's principal, or the API key's id",
     ),
 )  # fmt: skip
 _ANY = re.compile("|".join(f"(?:{form})" for form, _ in _REFUSED))
-# Random text in mixed case, with digits: 24 characters hold more than any name does.
+# Random text with both cases and digits. Names of 24 characters do not mix them like this.
 _DOUBTED = re.compile(r"(?=(?:.*[A-Z]){3})(?=(?:.*[a-z]){3})(?=(?:.*[0-9]){3})[A-Za-z0-9_-]{24,}")
 
 
 def refused(text: str) -> str | None:
-    """What secret this is, and what to write instead; None for what may be an id."""
-    if not _ANY.fullmatch(text):  # almost always
+    """The kind of secret, and what to write instead; None if the text may be an id."""
+    if not _ANY.fullmatch(text):  # the usual case, decided by one match
         return None
     return next(what for form, what in _REFUSED if re.fullmatch(form, text))
 
 
 def is_doubted(text: str) -> bool:
-    """Whether this may be a key itself: random, and none of the ids that are made at random."""
+    """Whether the text is random enough to be a key itself."""
     return _DOUBTED.fullmatch(text) is not None

@@ -1,1 +1,1 @@
-"""What stands in the topics of Kafka: their settings, messages and headers. Imports `schemas` and `kernels`."""
+"""The Kafka topics: their settings, messages and headers. Imports `schemas` and `kernels`."""

@@ -1,8 +1,7 @@
-"""Which partition of a topic a key belongs into: Kafka's own murmur2, computed in one place and in columns.
+"""The partition of a key: Kafka's murmur2, computed on columns.
 
-The key of an event is `source`, a zero byte, `event_id`, in UTF-8; the partition is the one that Java's default
-partitioner and librdkafka's `murmur2_random` choose for it. So a resend always meets the worker that holds the first copy,
-whatever else changed about it.
+The key of an event is `source`, a zero byte and `event_id`, in UTF-8. Its partition is the one that Java's default
+partitioner and librdkafka's `murmur2_random` choose. A resend therefore always reaches the worker that has the first copy.
 """
 
 import numpy as np
@@ -15,21 +14,21 @@ from kernels import compiled
 _SEED, _M = np.uint32(0x9747B28C), np.uint32(0x5BD1E995)
 _SIGN = np.uint32(0x7FFFFFFF)
 _WORD_BYTES = 4
-_REST_MASK = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF], np.uint32)  # of a word, the bytes that belong to the key
-_BLOCK_ROWS = 16_384  # stays in the processor's cache
+_REST_MASK = np.array([0, 0xFF, 0xFFFF, 0xFFFFFF], np.uint32)  # the bytes of a last word that belong to the key
+_BLOCK_ROWS = 16_384  # fits into the processor's cache
 U32 = npt.NDArray[np.uint32]
 I64 = npt.NDArray[np.int64]
 
 
 def partitions_of(source: pa.ChunkedArray, event_id: pa.ChunkedArray, partitions: int) -> I64:
-    """The partition of each event, of `partitions`. Strings, coded or not; no nulls."""
+    """The partition of each event, from 0 to `partitions` - 1. The columns hold plain or dictionary strings, without nulls."""
     return partitions_of_keys(
         pc.binary_join_element_wise(source.cast(pa.string()), event_id.cast(pa.string()), "\0"), partitions
     )
 
 
 def partitions_of_keys(keys: pa.ChunkedArray | pa.Array, partitions: int) -> I64:
-    """The partition of each key, of `partitions`. Strings or bytes, no nulls: a null key has no partition."""
+    """The partition of each key, from 0 to `partitions` - 1. Keys are strings or bytes; a null key has no partition."""
     return (murmur2(keys) & _SIGN).astype(np.int64) % partitions
 
 
@@ -39,10 +38,10 @@ def partition_of_key(key: str, partitions: int) -> int:
 
 
 def murmur2(keys: pa.ChunkedArray | pa.Array) -> U32:
-    """Kafka's murmur2 of each string."""
+    """Kafka's murmur2 of each key. Raises ValueError if a key is null."""
     if keys.null_count:
         raise ValueError(f"{keys.null_count} keys of {len(keys)} are null")
-    keys = keys.cast(pa.binary())  # 32-bit offsets, whatever they came as
+    keys = keys.cast(pa.binary())  # with 32-bit offsets
     if isinstance(keys, pa.ChunkedArray):
         keys = keys.combine_chunks()
     hashes = np.empty(len(keys), np.uint32)
@@ -54,7 +53,7 @@ def murmur2(keys: pa.ChunkedArray | pa.Array) -> U32:
     for first in range(0, len(keys), _BLOCK_ROWS):
         data, offsets = _bytes_of(keys[first : first + _BLOCK_ROWS])
         ends = offsets.astype(np.int64)
-        # Copied, with a word of zeros behind the last key: its last bytes are read as a whole word, too.
+        # A copy with a word of zeros after the last key, whose last bytes are also read as a whole word.
         padded = np.zeros(ends[-1] - ends[0] + _WORD_BYTES, np.uint8)
         padded[:-_WORD_BYTES] = data[ends[0] : ends[-1]]
         hashes[first : first + _BLOCK_ROWS] = _hashed(padded, ends[:-1] - ends[0], np.diff(ends))
@@ -62,19 +61,17 @@ def murmur2(keys: pa.ChunkedArray | pa.Array) -> U32:
 
 
 def _bytes_of(keys: pa.BinaryArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-    """The bytes that keys lie in, and where each begins and the last one ends."""
+    """The data buffer of the keys, and their offsets: the start of each key, and the end of the last one."""
     _, offsets, data = keys.buffers()
     both = np.frombuffer(data or b"", np.uint8), np.frombuffer(offsets, np.int32)[keys.offset :][: len(keys) + 1]
     for each in both:
-        each.flags.writeable = False  # the one kind of array that the loop is compiled for
+        each.flags.writeable = False  # the loop is compiled for read-only arrays only
     return both
 
 
 def _hashed(data: npt.NDArray[np.uint8], starts: I64, lengths: I64) -> U32:
-    """The keys' hashes. Longest first, so that those with a word left are always the first ones: one step a word for all."""
-    words = np.ndarray(
-        len(data) - _WORD_BYTES + 1, "<u4", data, strides=(1,)
-    )  # at each byte the word that begins there
+    """The hashes of the keys. Keys are sorted by length, longest first, so each step mixes one word of all remaining keys."""
+    words = np.ndarray(len(data) - _WORD_BYTES + 1, "<u4", data, strides=(1,))  # the word that starts at each byte
     order = np.argsort(-lengths, kind="stable")
     starts, lengths = starts[order], lengths[order]
     whole, rest = lengths // _WORD_BYTES, lengths % _WORD_BYTES
@@ -85,9 +82,9 @@ def _hashed(data: npt.NDArray[np.uint8], starts: I64, lengths: I64) -> U32:
         k *= _M
         h[:rows] *= _M
         h[:rows] ^= k
-    torn = np.flatnonzero(rest)
-    h[torn] ^= words[starts[torn] + whole[torn] * _WORD_BYTES] & _REST_MASK[rest[torn]]
-    h[torn] *= _M
+    partial = np.flatnonzero(rest)
+    h[partial] ^= words[starts[partial] + whole[partial] * _WORD_BYTES] & _REST_MASK[rest[partial]]
+    h[partial] *= _M
     h ^= h >> np.uint32(13)
     h *= _M
     h ^= h >> np.uint32(15)

@@ -1,7 +1,7 @@
-"""The topics of Kafka: the closed list, what each holds, and the settings without which numbers would not be exact.
+"""The closed list of Kafka topics, what each holds, and the settings that exact results require.
 
-Names may bear a prefix, so that several installations share a cluster. Every topic is made by `tollbook topics create`
-before anything runs; nothing here is made by a broker or by Faust at first use.
+A prefix on the names lets several installations share a cluster. `tollbook topics create` creates every topic before any
+worker runs; neither the broker nor Faust creates a topic on first use.
 """
 
 from typing import NamedTuple
@@ -17,25 +17,25 @@ USAGE_DEAD = "usage.dead"
 USAGE_TOTALS = "usage.totals"
 USAGE_ALERTS = "usage.alerts"
 QUOTA_STATE = "quota.state"
-# Faust names a table's changelog after its application and the table. Tables: latest totals, alerts that fired.
+# Faust names a table's changelog after its application and the table. The tables hold the latest totals and the fired alerts.
 QUOTA_APP = "tollbook-quota"
 QUOTA_TABLES = ("latest", "fired")
 
-ACCESS_BYTES_MAX = 4 * MIB  # a record of raw lines
-MESSAGE_BYTES_MAX = 8 * MIB  # what our own processes write: a refused record and what is said about it must fit
+ACCESS_BYTES_MAX = 4 * MIB  # of a record of raw lines
+MESSAGE_BYTES_MAX = 8 * MIB  # of our own messages: a refused record and its columns must fit
 
-_RESENDS = "a resend would be met in another partition than its first copy, and be billed twice"
-_TOGETHER = "what belongs to one partner would be in partitions of different numbers, and quota could not add it up"
-_BOOKS = "the books compare what was read and what became of it where this partition has told of it"
+_RESENDS = "a resend would go to another partition than its first copy, and be billed twice"
+_TOGETHER = "the data of one partner would be in partitions of different numbers, and quota could not add it up"
+_BOOKS = "the books balance what was read only as far as this one partition reports it"
 _LEADER = "Faust elects its leader by this one partition"
 
 
 class Topic(NamedTuple):
-    """One topic. `retention_ms` is None where the newest value of each key is kept for good (compacted)."""
+    """One topic. `retention_ms` is None for a compacted topic, which keeps the newest value of each key forever."""
 
     name: str
     partitions: int
-    partitions_fixed: str | None  # why the number must be this one; None: any number will do
+    partitions_fixed: str | None  # why the number must not differ; None: any number is allowed
     retention_ms: int | None
     message_bytes_max: int
     key: str
@@ -43,18 +43,18 @@ class Topic(NamedTuple):
 
     @property
     def is_compacted(self) -> bool:
-        """Whether only the newest value of each key stays."""
+        """Whether only the newest value of each key is kept."""
         return self.retention_ms is None
 
 
-_MANY = 0  # as many partitions as the installation has
+_MANY = 0  # stands for the installation's number of partitions
 _LOGS = (
     Topic(
         GATEWAY_ACCESS, _MANY, None, 7 * DAY_MS, ACCESS_BYTES_MAX,
         key="any, or none",
-        value="one or many raw log lines; headers `format` and `source`",
+        value="one or more raw log lines; headers `format` and `source`",
     ),
-    # Land may lag as long as this: what is deleted before it was landed is a RETENTION_GAP.
+    # The land worker may lag by this much. Deletion of a message that was not landed is a RETENTION_GAP.
     Topic(
         USAGE_EVENTS, _MANY, _RESENDS, 14 * DAY_MS, MESSAGE_BYTES_MAX,
         key="none; the partition is murmur2 of source, zero byte, event_id",
@@ -65,7 +65,7 @@ _LOGS = (
         key="none",
         value="refused entries as an Arrow IPC stream, and what was read",
     ),
-    # As many partitions as totals have: one worker holds totals, ledger and alerts of a partner.
+    # The same number of partitions as for totals: one worker holds the totals, ledger and alerts of a partner.
     Topic(
         USAGE_ALERTS, _MANY, _TOGETHER, 30 * DAY_MS, MIB,
         key="partner",
@@ -76,7 +76,7 @@ _STATES = (
     Topic(
         USAGE_TOTALS, _MANY, _TOGETHER, None, MIB,
         key="partner, meter, quota period, events partition; the partition is murmur2 of the partner",
-        value="usage so far: cumulative, so that reading it twice is harmless",
+        value="usage so far; cumulative, so reading it twice is harmless",
     ),
     Topic(
         QUOTA_STATE, _MANY, _TOGETHER, None, MIB,
@@ -91,19 +91,19 @@ _STATES = (
 )  # fmt: skip
 
 
-class Rule(NamedTuple):
-    """A setting that a topic must have. `at_least`: more will do, too (-1 is without end)."""
+class RequiredSetting(NamedTuple):
+    """A setting that a topic must have. With `at_least`, larger values are allowed, and so is -1 (no limit)."""
 
     setting: str
     value: str
     why: str
     at_least: bool = False
-    # Whether it can be mended by setting it: else what is in the topic may have suffered already.
+    # Whether setting it is a fix. Otherwise the data in the topic may already be damaged.
     settable: bool = True
 
 
 def table(prefix: str = "", partitions: int = PARTITIONS) -> tuple[Topic, ...]:
-    """All topics of one installation."""
+    """All topics of an installation."""
     return tuple(
         topic._replace(name=prefix + topic.name, partitions=topic.partitions or partitions)
         for topic in (*_LOGS, *_STATES)
@@ -111,52 +111,58 @@ def table(prefix: str = "", partitions: int = PARTITIONS) -> tuple[Topic, ...]:
 
 
 def quota_app(prefix: str = "") -> str:
-    """The id of the Faust application, which begins the names of its topics."""
+    """The id of the Faust application. The names of its topics begin with it."""
     return prefix + QUOTA_APP
 
 
-def rules(topic: Topic, replication: int) -> tuple[Rule, ...]:
-    """What the settings of a topic must be, with `replication` copies of it."""
+def required_settings(topic: Topic, replication: int) -> tuple[RequiredSetting, ...]:
+    """The settings that a topic with `replication` replicas must have."""
     cleanup = (
-        Rule(
+        RequiredSetting(
             "cleanup.policy",
             "compact",
-            "totals and alerts that were not repeated lately would be forgotten",
+            "totals and alerts that were not repeated recently would be deleted",
             settable=False,
         )
         if topic.is_compacted
-        else Rule("cleanup.policy", "delete", "compaction drops records that were not read yet", settable=False)
+        else RequiredSetting("cleanup.policy", "delete", "compaction drops unread records", settable=False)
     )
-    kept = (
-        (Rule("segment.ms", str(DAY_MS), "the newest segment is never compacted, and would grow for a week"),)
+    retention = (
+        (
+            RequiredSetting(
+                "segment.ms", str(DAY_MS), "the active segment is never compacted, and would grow for a week"
+            ),
+        )
         if topic.is_compacted
         else (
-            Rule("retention.ms", str(topic.retention_ms), "a worker that lags would find a gap", at_least=True),
-            Rule("retention.bytes", str(FOREVER), "a busy day would delete what was not read yet", at_least=True),
+            RequiredSetting(
+                "retention.ms", str(topic.retention_ms), "a lagging worker would find a gap", at_least=True
+            ),
+            RequiredSetting("retention.bytes", str(FOREVER), "a busy day would delete unread records", at_least=True),
         )
     )
     return (
         cleanup,
-        *kept,
-        Rule(
+        *retention,
+        RequiredSetting(
             "message.timestamp.type",
             "LogAppendTime",
-            "what is late, and what is deleted, would go by the clocks of those who write",
+            "lateness and deletion would depend on the producers' clocks",
             settable=False,
         ),
-        Rule(
-            "max.message.bytes", str(topic.message_bytes_max), "a batch would be refused by the broker", at_least=True
+        RequiredSetting(
+            "max.message.bytes", str(topic.message_bytes_max), "the broker would refuse large batches", at_least=True
         ),
-        Rule("compression.type", "producer", "the broker would pack each batch anew"),
-        Rule(
+        RequiredSetting("compression.type", "producer", "the broker would recompress each batch"),
+        RequiredSetting(
             "min.insync.replicas",
             str(min(2, replication)),
-            "what one broker alone has acknowledged is lost with it",
+            "a message acknowledged by a single broker is lost with that broker",
             at_least=True,
         ),
-        Rule(
+        RequiredSetting(
             "unclean.leader.election.enable",
             "false",
-            "a broker that lags could become leader and drop what others hold",
+            "a lagging broker could become leader and drop acknowledged messages",
         ),
     )

@@ -1,6 +1,7 @@
-"""What stands in `usage.totals`: how much of a quota one partition of events has seen used. Cumulative, so that the newest counts.
+"""Messages of `usage.totals`: the usage of a quota in one partition of events. Totals are cumulative; the newest one counts.
 
-Key: what the total is of. Value: JSON, numbers as text. Everything the alert rule needs is in it; its reader needs no catalog.
+The key identifies the total. The value is JSON with numbers as text. It has everything that the alert rule needs, so
+readers need no catalog.
 """
 
 import json
@@ -14,7 +15,7 @@ SCHEMA = "tollbook.totals/1"
 
 
 class Total(NamedTuple):
-    """Usage of one quota in one of its periods, as one partition of `usage.events` brought it. In the meter's unit."""
+    """The usage of one quota in one period, from one partition of `usage.events`. In the meter's unit."""
 
     partner_id: str
     meter: str
@@ -28,31 +29,32 @@ class Total(NamedTuple):
     events_partition: int
     used: Decimal
     seen_until: datetime  # the end of the newest window with usage
-    events_version: int  # the commit this rests on
-    limit_since: datetime | None = None  # from when the limit holds; None: an earlier version wrote it, and did not say
-    held: tuple[
-        tuple[datetime, datetime], ...
-    ] = ()  # when the partner has the plan in the period; none said: all of it
+    events_version: int  # the commit of `events` that it was computed from
+    limit_since: datetime | None = (
+        None  # from when the limit applies; None: written by a version that did not record it
+    )
+    # The intervals of the period in which the partner has the plan. Earlier versions did not write it: the whole period.
+    held: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
     def key(self) -> str:
-        """What the total is of; the topic is compacted by it."""
+        """The identity of the total. The topic is compacted by it."""
         return "|".join(
             [self.partner_id, self.meter, self.plan, self.kind, self.start.isoformat(), str(self.events_partition)]
         )
 
     def encoded(self) -> bytes:
         """The value of the message."""
-        said = {"schema": SCHEMA, **self._asdict(), "thresholds": _texts(self.thresholds)}
-        return json.dumps(said, default=_text).encode()
+        document = {"schema": SCHEMA, **self._asdict(), "thresholds": _texts(self.thresholds)}
+        return json.dumps(document, default=_text).encode()
 
 
 class BadTotal(Exception):
-    """The message is no total, or of a version this program does not know."""
+    """The message is not a total, or of an unknown version."""
 
 
 def decoded(value: bytes | None) -> Total:
-    """The total of a message's value. Raises BadTotal."""
+    """The total in a message's value. Raises BadTotal."""
     try:
         said: Mapping[str, Any] = json.loads(value or b"")
         if said.get("schema") != SCHEMA:
@@ -79,12 +81,12 @@ def decoded(value: bytes | None) -> Total:
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:
-        raise BadTotal(f"it is no total: {exc!r}") from exc
+        raise BadTotal(f"the message is not a total: {exc!r}") from exc
 
 
 @lru_cache(1024)
 def _texts(thresholds: tuple[Decimal, ...]) -> list[str]:
-    """The same for all totals of a plan."""
+    """The thresholds as text. Cached, as all totals of a plan share them."""
     return [str(threshold) for threshold in thresholds]
 
 

@@ -1,9 +1,9 @@
-"""What stands in a message of `usage.events` and `usage.dead`: an Arrow table as an IPC stream, and headers about it.
+"""Messages of `usage.events` and `usage.dead`: an Arrow table as an IPC stream, with headers.
 
-Headers: `schema` names shape and version; `origins` lists as JSON `[generation, from, to]` the ranges of `gateway.access`
-that the message covers: it holds everything of them that belongs into its partition. `usage.dead` has a header `ingested`,
-too: what was read, entries counted before parsing (schemas.tables.INGESTED). A reader knows the versions in READABLE, and
-gives the rows of each the columns of today: what an older version has not is null.
+The header `schema` names shape and version. The header `origins` is a JSON list of `[generation, from, to]`: the ranges of
+`gateway.access` that the message covers. The message holds all their entries that belong to its partition. `usage.dead`
+also has a header `ingested`: what was read, with entries counted before parsing (schemas.tables.INGESTED). Readers accept
+the versions in READABLE; columns that an older version lacks are null.
 """
 
 import json
@@ -24,12 +24,13 @@ READABLE: Mapping[str, pa.Schema] = {
     DEAD_1: DEAD.schema,
     DEAD_2: DEAD.schema,
 }
+# Columns that were added after a version.
 _LATER: Mapping[str, tuple[str, ...]] = {
     EVENTS_1: ("outside",),
     DEAD_1: ("credential",),
-}  # columns that came after a version
-# In a stream every column is packed by itself, which takes thrice as long as all else of a small one: those Kafka packs, as a whole.
-# A large one must fit into a message, whatever it holds.
+}
+# Arrow compresses each column separately, which would triple the time to encode a small table. Kafka compresses small
+# messages as a whole. A large table is compressed here, so that it fits into a message.
 _SMALL, _LARGE = pa.ipc.IpcWriteOptions(), pa.ipc.IpcWriteOptions(compression="lz4")
 _LARGE_BYTES = 1 << 20
 _OFFSET_MAX = (1 << 63) - 1
@@ -38,11 +39,11 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class BadMessage(Exception):
-    """The message is none of ours, or of a version this program does not know. It is never passed over: halt, and say so."""
+    """The message is not a batch of Tollbook, or of an unknown version. Never skip it: halt."""
 
 
 class UnreadableHeaders(Exception):
-    """The name of a header is no UTF-8: the client library cannot say what the headers are."""
+    """The name of a header is not UTF-8, so the client library cannot return the headers."""
 
 
 class _WithHeaders(Protocol):
@@ -50,7 +51,7 @@ class _WithHeaders(Protocol):
 
 
 class Message(NamedTuple):
-    """A message, read."""
+    """A decoded message."""
 
     schema: str
     rows: pa.Table
@@ -59,7 +60,7 @@ class Message(NamedTuple):
 
 
 def encoded(rows: pa.Table) -> bytes:
-    """A table as the value of a message. The producer packs messages (`compression.type`)."""
+    """A table as the value of a message. The producer compresses messages (`compression.type`)."""
     sink = pa.BufferOutputStream()
     options = _LARGE if rows.nbytes >= _LARGE_BYTES else _SMALL
     with pa.ipc.new_stream(sink, rows.schema, options=options) as writer:
@@ -68,43 +69,43 @@ def encoded(rows: pa.Table) -> bytes:
 
 
 def headers(schema: str, origins: Sequence[Origin], ingested: pa.Table | None = None) -> list[tuple[str, bytes]]:
-    """The headers of a message."""
+    """The headers for a new message."""
     made = [("schema", schema.encode()), ("origins", json.dumps(origins).encode())]
     return made if ingested is None else [*made, ("ingested", encoded(ingested))]
 
 
 def headers_of(message: _WithHeaders) -> Headers | None:
-    """The headers of a message of Kafka. Raises UnreadableHeaders."""
+    """The headers of a Kafka message. Raises UnreadableHeaders."""
     try:
         return message.headers()
-    except (SystemError, UnicodeDecodeError) as exc:  # confluent-kafka 2 reports a name that is no UTF-8 as the former
+    except (SystemError, UnicodeDecodeError) as exc:  # confluent-kafka 2 raises SystemError for such a name
         raise UnreadableHeaders("the name of a header is not UTF-8") from exc
 
 
 def decoded(value: bytes | None, given: Headers | None) -> Message:
-    """The message of a value and its headers. Raises BadMessage, which says what is wrong with it."""
+    """The message decoded from a value and headers. Raises BadMessage, which says what is wrong."""
     named = dict(given or [])
     schema = (named.get("schema") or b"").decode(errors="backslashreplace")
     if schema not in READABLE:
         raise BadMessage(
-            f"schema {schema[:40]!r} is not known (known: {', '.join(READABLE)}); if a newer ingest wrote it, upgrade this worker; "
-            f"if something else writes to this topic, stop it"
+            f"schema {schema[:40]!r} is unknown (known: {', '.join(READABLE)}); if a newer ingest wrote it, upgrade this worker; "
+            f"if another program writes to this topic, stop it"
         )
     try:
-        origins = tuple(_origin(*said) for said in json.loads(named.get("origins") or b""))
+        origins = tuple(_origin(*fields) for fields in json.loads(named.get("origins") or b""))
         rows = _table(value or b"", READABLE[schema], _LATER.get(schema, ()))
         ingested = _table(named["ingested"], INGESTED.schema) if "ingested" in named else INGESTED.schema.empty_table()
     except (ValueError, TypeError, OverflowError, RecursionError, pa.ArrowException, OSError) as exc:
-        raise BadMessage(f"it is no batch ({exc}); stop what else writes to this topic") from exc
+        raise BadMessage(f"the message is not a batch ({exc}); stop other programs that write to this topic") from exc
     return Message(schema, rows, origins, ingested)
 
 
 def _origin(name: object, start: object, end: object) -> Origin:
-    """Raises TypeError, ValueError: a name and two offsets, and nothing that only looks like them."""
+    """The origin of a name and two offsets. Raises TypeError or ValueError for anything else."""
     if not (isinstance(name, str) and type(start) is int and type(end) is int):
-        raise TypeError("an origin is a name and two numbers")
+        raise TypeError("an origin must be a name and two numbers")
     if not 0 <= start <= end <= _OFFSET_MAX:
-        raise ValueError(f"an origin from {start} to {end}")
+        raise ValueError(f"an origin cannot range from {start} to {end}")
     return Origin(name, start, end)
 
 

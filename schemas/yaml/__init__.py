@@ -1,1 +1,1 @@
-"""YAML as text: read without surprises, written as people write it, and edited without touching anything else. Imports only `schemas.money`."""
+"""YAML as text: reading with bounds, writing in a readable style, and edits that keep the rest. Imports only `schemas.money`."""

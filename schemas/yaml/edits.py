@@ -1,7 +1,7 @@
-"""Edits of YAML text that leave all else as it is: comments, order, quotes, blank lines keep their bytes.
+"""Edits of YAML text that keep everything else byte for byte: comments, order, quotes and blank lines.
 
-An edit names a place by its path (keys and indices from the top). The text is cut at the marks of the parser and what is new
-is put in between; then it is read again, and unless it says exactly what was meant, nothing is changed (`CannotEdit`).
+An edit names its place by a path (keys and indices from the top). New text is inserted at the marks of the parser. The
+result is then parsed again: unless its value is exactly the intended one, nothing is changed (`CannotEdit`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,18 @@ from schemas.yaml.writing import WIDTH, Entry, block, entry, flow, record
 
 
 class CannotEdit(Exception):
-    """The text is written in a way that this cannot change without touching more than it should. The line, and why."""
+    """The text cannot be edited without changing more than intended. The message has the line, and the reason."""
 
 
 class Append(NamedTuple):
-    """At the end of the list at `where`, which is made if it is not there."""
+    """Append entries to the list at `where`. A missing list is created."""
 
     where: Path
     entries: tuple[Entry, ...]
 
 
 class Set(NamedTuple):
-    """A field of the record at `where`, new or in place of its value."""
+    """Set a field of the record at `where`, whether or not it exists."""
 
     where: Path
     name: str
@@ -35,7 +35,7 @@ class Set(NamedTuple):
 
 
 class Drop(NamedTuple):
-    """One entry of a list."""
+    """Remove one entry of the list at `where`."""
 
     where: Path
     place: int
@@ -46,7 +46,7 @@ _OPENING = {yaml.MappingNode: "{", yaml.SequenceNode: "["}
 
 
 def edited(text: str, edits: Sequence[Edit]) -> str:
-    """The text with all edits. Raises CannotEdit."""
+    """The text with all edits applied. Raises CannotEdit."""
     wanted = composed(text)
     for edit in sorted(edits, key=lambda e: (isinstance(e, Drop), -e.place if isinstance(e, Drop) else 0)):
         _apply(wanted, edit)
@@ -55,11 +55,11 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
     node = yaml.compose(before, Loader=yaml.BaseLoader)
     splices = _first(before, edits) if node is None else [_splice(before, node, e) for e in edits]
     new = _spliced(before, splices)
-    if not _says(new, wanted):
+    if not _has_value(new, wanted):
         pairs = enumerate(zip(text.splitlines(), new.splitlines(), strict=False), 1)
         line = next((i for i, (old, other) in pairs if old != other), 1)
         raise CannotEdit(
-            f"{line}: is written in a way that cannot be changed here (an alias, or brackets over several lines)"
+            f"{line}: uses YAML that cannot be edited automatically (an alias, or brackets over several lines)"
         )
     return new
 
@@ -67,11 +67,11 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
 class _Splice(NamedTuple):
     start: int
     end: int
-    depth: int  # what is deeper comes first where two begin at one place
+    depth: int  # of two splices that start at the same place, the deeper one comes first
     new: str
 
 
-def _says(text: str, wanted: Any) -> bool:
+def _has_value(text: str, wanted: Any) -> bool:
     try:
         return bool(composed(text) == wanted)
     except yaml.YAMLError:
@@ -79,7 +79,7 @@ def _says(text: str, wanted: Any) -> bool:
 
 
 def _is_long(root: yaml.Node | None, edit: Append | Set) -> bool:
-    """Whether a record in brackets would make its line too long: then it is written over several lines first."""
+    """Whether the edit would make the line of a record in brackets too long. Such a record is first unfolded."""
     values = [e.value for e in edit.entries] if isinstance(edit, Append) else [edit.value]
     there = (node_at(root, edit.where[:depth]) for depth in range(len(edit.where), 0, -1))
     innermost = next((node for node in there if node is not None), None)
@@ -106,14 +106,14 @@ def _appended(text: str, target: yaml.SequenceNode, edit: Append) -> _Splice:
         items = "".join(f", {flow(e.value)}" for e in edit.entries)
         return _inserted(end_of(text, target.value[-1]), depth, items)
     if not text.startswith("-", target.start_mark.index):
-        raise CannotEdit(f"{target.start_mark.line + 1}: a list with an anchor cannot be changed here")
+        raise CannotEdit(f"{target.start_mark.line + 1}: a list with an anchor cannot be edited automatically")
     make = record if depth == 1 else entry
     lines = [line for e in edit.entries for line in make(e)]
     return _inserted(line_end(text, end_of(text, target)), depth, _on_lines(target.start_mark.column, lines))
 
 
 def _set(text: str, target: yaml.Node | None, edit: Set) -> _Splice:
-    """A field, new or in place of its value: in brackets on the same line, else on lines of its own."""
+    """The splice that sets a field: on the same line inside brackets, otherwise on lines of its own."""
     if not isinstance(target, yaml.MappingNode):
         raise CannotEdit(f"{target.start_mark.line + 1 if target else 1}: must be a record")
     depth, make = len(edit.where), record if not edit.where else entry
@@ -137,17 +137,17 @@ def _set(text: str, target: yaml.Node | None, edit: Set) -> _Splice:
 
 
 def _dropped(text: str, target: yaml.Node | None, edit: Drop) -> _Splice:
-    """An entry with its lines, and with the line end before them: so another change may begin where it ends."""
+    """The splice that removes an entry with its lines and the line end before them, so that another edit may start after it."""
     if not isinstance(target, yaml.SequenceNode) or target.flow_style:
         line = target.start_mark.line + 1 if target else 1
-        raise CannotEdit(f"{line}: an entry of a list in brackets cannot be taken out here")
+        raise CannotEdit(f"{line}: an entry of a list in brackets cannot be removed automatically")
     item = target.value[edit.place]
     start = line_end(text, text.rfind("\n", 0, item.start_mark.index))
     return _Splice(start, line_end(text, end_of(text, item)), len(edit.where), "")
 
 
 def _first(text: str, edits: Sequence[Edit]) -> list[_Splice]:
-    """Sections of a file that holds nothing but comments."""
+    """The splice that adds sections to a file that has only comments."""
     lines: list[str] = []
     for edit in edits:
         if isinstance(edit, Append):
@@ -170,7 +170,7 @@ def _spliced(text: str, splices: Sequence[_Splice]) -> str:
     at = 0
     for splice in sorted(splices, key=lambda s: (s.start, -s.depth)):
         if splice.start < at:
-            raise CannotEdit(f"{text.count(newline, 0, at) + 1}: two changes meet here")
+            raise CannotEdit(f"{text.count(newline, 0, at) + 1}: two edits overlap here")
         parts += [text[at : splice.start], splice.new.replace("\n", newline)]
         at = splice.end
     new = "".join(parts) + text[at:]
@@ -178,7 +178,7 @@ def _spliced(text: str, splices: Sequence[_Splice]) -> str:
 
 
 def _apply(document: Any, edit: Edit) -> None:
-    """The same edit on what the text says."""
+    """Apply the edit to the parsed value of the text."""
     target = document
     for step in edit.where[:-1] if isinstance(edit, Append) else edit.where:
         target = target[step]
@@ -193,7 +193,7 @@ def _apply(document: Any, edit: Edit) -> None:
 
 
 def _meant(value: Any) -> Any:
-    """A value as it is read back."""
+    """The value that parsing will return for a written value."""
     if isinstance(value, Mapping):
         return {k: _meant(v) for k, v in value.items()}
     if isinstance(value, Entry):
@@ -208,9 +208,9 @@ def _are_records(value: Any) -> bool:
 
 
 def _unfolded(text: str, places: Sequence[Path]) -> str:
-    """The text in which no record or list on the way to one of `places` is in brackets, where that is possible.
+    """The text with the collections in brackets on the paths to `places` written as blocks, where that is possible.
 
-    Every value keeps its own text. What is in brackets over several lines, has an anchor, or is empty stays as it is.
+    Every value keeps its own text. Collections over several lines, with an anchor, or without values stay as they are.
     """
     newline = "\r\n" if "\r\n" in text else "\n"
     while places:
@@ -224,7 +224,7 @@ def _unfolded(text: str, places: Sequence[Path]) -> str:
 
 
 def _unfold_step(text: str, root: yaml.Node | None, where: Path) -> tuple[int, int, tuple[str, ...]] | None:
-    """The first collection in brackets on the way, and what to put in its place. Of two places it is the same, or apart."""
+    """The first collection in brackets on the path, and its replacement. Those of two paths are the same or disjoint."""
     for depth in range(1, len(where) + 1):
         node, parent = node_at(root, where[:depth]), node_at(root, where[: depth - 1])
         if not isinstance(node, yaml.CollectionNode) or not node.flow_style or not node.value:

@@ -1,4 +1,4 @@
-"""Where things stand in YAML text, by the marks of the parser."""
+"""Positions of values in YAML text, by the marks of the parser."""
 
 from typing import Any
 
@@ -8,22 +8,22 @@ Path = tuple[str | int, ...]  # keys and indices, from the top
 
 
 def composed(text: str) -> Any:
-    """What the text says; scalars as text, null as None. For texts that a catalog was loaded from."""
+    """The value of a text that a catalog was loaded from. Scalars are text, null is None."""
     node = yaml.compose(text, Loader=yaml.BaseLoader)
-    return {} if node is None else said(node)
+    return {} if node is None else value_of(node)
 
 
-def said(node: yaml.Node) -> Any:
-    """What a node says: scalars as text, null as None."""
+def value_of(node: yaml.Node) -> Any:
+    """The value of a node. Scalars are text, null is None."""
     if isinstance(node, yaml.MappingNode):
-        return {key.value: said(value) for key, value in node.value}
+        return {key.value: value_of(value) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
-        return [said(item) for item in node.value]
+        return [value_of(item) for item in node.value]
     return None if is_null(node) else node.value
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Whether a scalar says nothing."""
+    """Whether a node is a null scalar."""
     return isinstance(node, yaml.ScalarNode) and node.style not in {"'", '"'} and node.value in {"", "~", "null"}
 
 
@@ -41,7 +41,7 @@ def node_at(root: yaml.Node | None, where: Path) -> yaml.Node | None:
 
 
 def end_of(text: str, node: yaml.Node) -> int:
-    """Where a node's own text ends; the parser counts comments and blank lines after a block to it."""
+    """Where a node's own text ends. The parser's end mark of a block includes the comments and blank lines after it."""
     if isinstance(node, yaml.ScalarNode):
         end = int(node.end_mark.index)
         return len(text[:end].rstrip()) if node.style in {"|", ">"} else end
@@ -52,7 +52,7 @@ def end_of(text: str, node: yaml.Node) -> int:
 
 
 def line_end(text: str, at: int) -> int:
-    """Where the line ends in which `at` is: before its line end, of one character or two."""
+    """The end of the line that contains `at`, before its line break, which has one or two characters."""
     end = text.find("\n", at)
     if end < 0:
         return len(text)

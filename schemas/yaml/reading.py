@@ -1,7 +1,7 @@
-"""YAML as our own files use it: every scalar is text, null is None, and what YAML allows beyond plain data is refused.
+"""A bounded YAML reader: every scalar is text, null is None, and anything beyond plain data is refused.
 
-Read from events without recursion, and bounded: brackets by the thousand and aliases of aliases end at once, with a line and a
-remedy. Text stays text, since YAML's own guesses would make floats of prices and booleans of `no`.
+It builds values from parser events without recursion. Deep nesting and nested aliases are refused early, with a line and a
+remedy. Scalars stay text, as YAML's type rules would turn prices into floats and `no` into a boolean.
 """
 
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ from typing import Any, NamedTuple
 
 import yaml
 
-DEPTH_MAX = 64  # the deepest field of a catalog lies eight levels down
-FAULTS_MAX = 1_000  # reading ends there
-# What aliases may add to a file: twenty times what is written in it, and as much as a short file needs.
+DEPTH_MAX = 64  # the deepest field of a catalog is at level eight
+FAULTS_MAX = 1_000  # reading stops at this number
+# The values that aliases may add: twenty times the written ones, plus an allowance for short files.
 ALIASED_MAX, ALIASED_TIMES_MAX = 100_000, 20
 
-# libyaml, where it is built in: ten thousand partners take twenty seconds without.
+# libyaml if it is available. Without it, reading ten thousand partners takes twenty seconds.
 _LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _NULLS = {"", "~", "null"}
 _QUOTES = {"'", '"'}
 
 
 class Fault(NamedTuple):
-    """What is wrong: in which line (from 1), at which field if one has a name, and what to do."""
+    """An error: its line (from 1), its field ("" if it has none), and a message that says what to do."""
 
     line: int
     field: str
@@ -29,7 +29,7 @@ class Fault(NamedTuple):
 
 
 class BadYaml(ValueError):
-    """The text cannot be used. `faults` holds every reason that was found, in the order of lines."""
+    """The text cannot be used. `faults` holds all errors, sorted by line."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = sorted(set(faults))
@@ -37,11 +37,11 @@ class BadYaml(ValueError):
 
 
 def read(text: str) -> Any:
-    """What the text says: mappings, lists, texts and None; an empty text says None. Raises BadYaml.
+    """The value of a text, of mappings, lists, text and None. An empty text is None. Raises BadYaml.
 
-    What an alias names is the same object in each place: nothing that is read here may be changed.
+    Aliases of one anchor share one object, so the result must not be modified.
     """
-    builder = _Builder()
+    builder = _ValueBuilder()
     try:
         builder.take(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as exc:
@@ -57,17 +57,17 @@ def read(text: str) -> Any:
 
 
 def composed(text: str) -> yaml.Node | None:
-    """The nodes of a text that `read` has taken, for the lines they stand in."""
+    """The nodes of a text that `read` accepted, for their line numbers."""
     node: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
     return node
 
 
 def _unreadable(line: int, problem: str) -> Fault:
-    return Fault(line, "", f"no valid YAML: {problem}; correct the indentation or quoting there")
+    return Fault(line, "", f"invalid YAML: {problem}; correct the indentation or quoting there")
 
 
-class _Open:
-    """A collection that is not closed yet. `size`: how many values it holds, those of aliases counted anew."""
+class _OpenCollection:
+    """A collection that is not closed yet. `size` is the number of its values, including those that aliases repeat."""
 
     __slots__ = ("anchor", "is_key", "key", "line", "size", "value")
 
@@ -77,19 +77,19 @@ class _Open:
         self.size = 1
 
 
-class _Builder:
-    """Puts events together. Stops at what would take time or memory without end, and collects every other fault."""
+class _ValueBuilder:
+    """Builds a value from parser events. It stops when a bound is exceeded, and collects all other errors."""
 
     def __init__(self) -> None:
         self.root: Any = None
         self.faults: list[Fault] = []
-        self._open: list[_Open] = []
-        self._anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while it is open
+        self._open: list[_OpenCollection] = []
+        self._anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while the collection is open
         self._written = self._aliased = 0
         self._is_over = False
 
     def take(self, events: Iterator[Any]) -> None:
-        """Everything. A text that holds several documents, or breaks a bound, ends with its fault."""
+        """Consume all events. Stops with an error at a second document or an exceeded bound."""
         steps = {
             yaml.DocumentStartEvent: self._document,
             yaml.ScalarEvent: self._scalar,
@@ -108,7 +108,7 @@ class _Builder:
 
     def _document(self, event: Any) -> None:
         if self._written:
-            self.faults.append(_unreadable(event.start_mark.line + 1, "another document begins"))
+            self.faults.append(_unreadable(event.start_mark.line + 1, "a second document begins"))
             self._is_over = True
 
     def _scalar(self, event: Any) -> None:
@@ -131,7 +131,7 @@ class _Builder:
         if event.anchor is not None:
             self._name(event, None)
         value: Any = {} if type(event) is yaml.MappingStartEvent else []
-        self._open.append(_Open(value, event.start_mark.line, event.anchor, is_key=is_key))
+        self._open.append(_OpenCollection(value, event.start_mark.line, event.anchor, is_key=is_key))
 
     def _end(self, event: Any) -> None:
         done = self._open.pop()
@@ -145,7 +145,9 @@ class _Builder:
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self._anchors:
-            self._fault(event, "", f"no valid YAML: nothing before it is named &{event.anchor}; write the value out")
+            self._fault(
+                event, "", f"invalid YAML: no earlier value has the anchor &{event.anchor}; write the value out"
+            )
             self._is_over = True
             return
         found = self._anchors[event.anchor]
@@ -158,14 +160,14 @@ class _Builder:
             self._fault(
                 event,
                 "",
-                f"the aliases up to here stand for {self._aliased:,} values, and the file up to here holds {self._written:,}; write them out",
+                f"the aliases up to here expand to {self._aliased:,} values, but the file has only {self._written:,} up to here; write them out",
             )
             self._is_over = True
             return
         self._add(value, value if isinstance(value, str) else None, size, event)
 
     def _add(self, value: Any, text: str | None, size: int, event: Any) -> None:
-        """Put a value where it belongs; `text`: what a scalar is as a field's name."""
+        """Add a value to the open collection. `text` is the value as a field's name, None if it cannot be one."""
         if not self._open:
             self.root = value
             return
@@ -187,7 +189,7 @@ class _Builder:
 
     def _name(self, event: Any, found: tuple[Any, int] | None) -> None:
         if event.anchor in self._anchors:
-            self._fault(event, "", f"no valid YAML: two values are named &{event.anchor}; rename one")
+            self._fault(event, "", f"invalid YAML: two values have the anchor &{event.anchor}; rename one")
         self._anchors[event.anchor] = found
 
     def _fault(self, event: Any, field: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""How records are written in YAML: short ones on one line, text in quotes where another reader would take it for something else."""
+"""Writes records as YAML: short ones on one line, and text in quotes where a YAML reader would parse it as another type."""
 
 import re
 import sys
@@ -11,13 +11,13 @@ import yaml
 
 from schemas.money import plain as plain_number
 
-WIDTH = 110  # up to here a record stands on one line
+WIDTH = 110  # columns; a longer record is written over several lines
 _SAFE = re.compile(r"[A-Za-z0-9_/.][A-Za-z0-9_/.@+*:-]*")
 _RESOLVER: Any = yaml.resolver.Resolver()
 
 
 class Entry(NamedTuple):
-    """Something new in a list, and the comment that says where it comes from."""
+    """A new list entry, with a comment on its origin."""
 
     value: Any
     comment: str = ""
@@ -37,7 +37,7 @@ def flow(value: Any) -> str:
 
 
 def block(value: Mapping[str, Any]) -> list[str]:
-    """A record over several lines, short parts of it on one."""
+    """A record over several lines, with one line for each short field."""
     lines: list[str] = []
     for name, part in value.items():
         records = isinstance(part, (list, tuple)) and part and isinstance(part[0], Mapping)
@@ -51,7 +51,7 @@ def block(value: Mapping[str, Any]) -> list[str]:
 
 
 def entry(new: Entry) -> list[str]:
-    """An entry of a list: on one line if it is short and flat, its comment behind it or above."""
+    """A list entry: on one line if it is short and flat. Its comment follows on the same line, or stands above."""
     comment = f"# {_harmless(new.comment)}" if new.comment else ""
     one = flow(new.value)
     flat = not isinstance(new.value, Mapping) or not any(
@@ -64,13 +64,13 @@ def entry(new: Entry) -> list[str]:
 
 
 def record(new: Entry) -> list[str]:
-    """A record of a section: always over several lines."""
+    """A record of a section, always over several lines."""
     first, *rest = block(new.value)
     return [*([f"# {_harmless(new.comment)}"] if new.comment else []), f"- {first}", *(f"  {line}" for line in rest)]
 
 
 def _quoted(value: str) -> str:
-    """Plain where every reader of YAML takes it for the same text, else in quotes."""
+    """Plain text if every YAML reader parses it as the same text, otherwise quoted text."""
     if _SAFE.fullmatch(value) and not value.endswith(":"):
         tag = _RESOLVER.resolve(yaml.ScalarNode, value, (True, False))
         if tag == "tag:yaml.org,2002:str":

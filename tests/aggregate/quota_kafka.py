@@ -62,7 +62,10 @@ class Quotas:
         there = cluster.found([self.name(t.name) for t in made])
         made = [t for t in made if self.name(t.name) not in there]
         cluster.make(
-            {self.name(t.name): (t.partitions, {r.setting: r.value for r in topics.rules(t, 1)}) for t in made},
+            {
+                self.name(t.name): (t.partitions, {r.setting: r.value for r in topics.required_settings(t, 1)})
+                for t in made
+            },
             replication=1,
         )
         self.described(cluster, [t.name for t in made])

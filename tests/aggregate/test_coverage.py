@@ -15,7 +15,7 @@ from aggregate.verify import prove
 from lake import tables as lake
 from lake.lake import Lake
 from lake.tables import Fenced, LakeError
-from schemas.log import Fetched, Origin, Partition, Reader
+from schemas.log import Fetched, LogReader, Origin, Partition
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 from tests.aggregate.fixtures import PLAIN, event, now, refusal
 from tests.long import LONG
@@ -53,7 +53,7 @@ class Sent:
         self._messages = messages
         self._left: deque[Fetched] = deque()
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         offset = reader.assigned([WHERE])[WHERE] or 0
         self._left = deque(self._messages[offset:])
 
@@ -125,7 +125,7 @@ def test_a_partition_that_moved_while_the_handle_was_new_is_noticed(tmp_path: Pa
     other = Partition("usage.events", "1", "usage.events/1", 1)
 
     class Two(Sent):
-        def start(self, reader: Reader) -> None:
+        def start(self, reader: LogReader) -> None:
             reader.assigned([WHERE, other])
             self._left = deque([message(0, 0, 2), message(0, 2, 4)._replace(partition=other)])
 

@@ -25,7 +25,7 @@ from lake import atomic_file, duck, expire
 from lake import tables as lake
 from lake.lake import Lake
 from lake.tables import Fenced, LakeError
-from schemas.tables import ALL, LETTERS, TEXTS, TableShape
+from schemas.tables import ALL, LETTERS, PAYLOADS, TableShape
 from schemas.windows import from_us
 from tests.aggregate import fixtures as rows
 from tests.aggregate.fixtures import DAY_US, LANDED_AT, T0_US
@@ -90,7 +90,7 @@ def whole(root: Path, entries: int = 60) -> bool:
     proof = prove(Lake(root))
     assert proof.problems == []
     con = duckdb.connect()
-    for shape in (LETTERS, TEXTS):
+    for shape in (LETTERS, PAYLOADS):
         duck.scan(con, shape.name, lake.pinned_files(root, shape), shape)
     keys = "outcome, source, generation, position, item"
     assert con.sql(f"SELECT {keys} FROM dead ORDER BY ALL").fetchall() == con.sql(f"SELECT {keys} FROM texts ORDER BY ALL").fetchall()  # fmt: skip
@@ -213,7 +213,7 @@ def test_files_of_a_land_worker_that_died_are_deleted_when_they_are_a_day_old(ro
         patch.setattr(lake, "commit", dying_at(lake.commit, 1))
         with pytest.raises(Killed):
             land(root, [letter(3), letter(4)], "dead")
-    (orphan,) = {*(root / "texts").glob("*.parquet")} - {Path(file) for file in lake.pinned_files(root, TEXTS)}
+    (orphan,) = {*(root / "texts").glob("*.parquet")} - {Path(file) for file in lake.pinned_files(root, PAYLOADS)}
     written = NOW - timedelta(hours=23)
     os.utime(orphan, (written.timestamp(), written.timestamp()))
     erase(Lake(root), RULE)
@@ -252,7 +252,7 @@ def once(before: Callable[..., Any], when: Callable[..., bool], function: Callab
 
 
 def commits_texts(_: DeltaTable, shape: TableShape, *__: Any, **___: Any) -> bool:
-    return shape is TEXTS
+    return shape is PAYLOADS
 
 
 @pytest.mark.parametrize("erasures", [1, 2, 3])
@@ -294,7 +294,7 @@ def test_of_two_erasures_at_once_each_text_is_kept_once(root: Path, monkeypatch:
 
 def test_files_that_go_away_while_they_are_looked_through_end_the_slower_erasure(root: Path) -> None:
     """It is told to begin again, not that the disk is broken."""
-    (_, *others) = lake.pinned_files(root, TEXTS)
+    (_, *others) = lake.pinned_files(root, PAYLOADS)
     with pytest.raises(Fenced, match="another erasure"):
         erase(Lake(root), RULE, progress=lambda _: Path(others[-1]).unlink(missing_ok=True))
 
@@ -327,7 +327,7 @@ def test_a_log_that_is_cut_off_while_a_table_is_opened_is_looked_at_again(
             (path / "hidden").rename(log)
 
     erase(Lake(root), RULE)
-    for shape in (TEXTS, LETTERS):
+    for shape in (PAYLOADS, LETTERS):
         monkeypatch.setattr(lake, "DeltaTable", opened_too_early)
         if shape.erasable:
             assert lake.pinned_files(root, shape)
@@ -386,7 +386,7 @@ def test_only_old_rows_lose_what_was_copied() -> None:
             {"position": 2, "raw": b"b", "detail": "b", "event_id": "b", "aged_from": RULE.before},
             {"position": 3, "aged_from": RULE.before - timedelta(days=9), "erased_at": before, "erased_by": "older than 1 days"},
         ],
-        TEXTS.schema,
+        PAYLOADS.schema,
     )  # fmt: skip
     first, second, third = retention.erased(given, RULE).to_pylist()
     assert (first["raw"], first["detail"], first["event_id"]) == (None, None, None)

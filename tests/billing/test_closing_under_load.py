@@ -26,7 +26,7 @@ from lake import tables as lake
 from lake.derived_tables import FOLLOWERS, consistent_cut, taken_in
 from lake.lake import Lake
 from lake.tables import Fenced
-from schemas.log import Fetched, Origin, Partition, Reader
+from schemas.log import Fetched, LogReader, Origin, Partition
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED, ROLLUPS
 from tests.aggregate.fixtures import PLAIN, now, partition
 from tests.billing.catalogs import book
@@ -132,7 +132,7 @@ class Spread:
         self._left: deque[Fetched] = deque()
         self._next = 0
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         self._next = reader.assigned([self._where])[self._where] or 0
 
     def poll(self) -> Fetched | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from billing.catalog.imports.iam import grants, patterns_overlap, policy
 from billing.catalog.imports.model import BadDocument, ImportedGrant, Note
-from schemas.catalog.records import Grant
+from schemas.catalog.credentials import Grant
 from tests.billing.import_documents import POLICY, VALUES, places, spoiled
 
 BUCKET = "arn:aws:s3:::b/*"

@@ -26,7 +26,8 @@ from billing.catalog.imports.model import (
 from billing.catalog.imports.owners import OwnershipRules
 from billing.catalog.imports.proposal import Proposal, propose, write
 from billing.catalog.loading import CatalogError
-from schemas.catalog.records import Catalog, Credential, Grant
+from schemas.catalog.credentials import Credential, Grant
+from schemas.catalog.records import Catalog
 
 SELLER = """\
 legal_entities:

@@ -18,7 +18,7 @@ from aggregate.landing.memory_log import MemoryLog
 from ingest.decode.pipeline import Decoder, SourceRules
 from ingest.files.file_log import FileLog
 from schemas.kafka import wire
-from schemas.log import Fetched, Log, Partition, Reader
+from schemas.log import Fetched, Log, LogReader, Partition
 from tests.aggregate.fixtures import event, partition, refusal
 from tests.conftest import topic_maker
 from tests.ingest.fixtures import OWNERS, kong, line
@@ -35,7 +35,7 @@ class World(Protocol):
         """Append so many pieces to each partition, refusals among them; how many entries that was."""
         ...
 
-    def open(self, reader: Reader) -> Log:
+    def open(self, reader: LogReader) -> Log:
         """A log that is started, and so has asked `reader`, or will."""
         ...
 
@@ -80,7 +80,7 @@ class Memory:
             self._entries |= partition(rows, name)
         return 2 * pieces * PIECE
 
-    def open(self, reader: Reader) -> Log:
+    def open(self, reader: LogReader) -> Log:
         log = MemoryLog(self._entries, batch=PIECE)
         log.start(reader)
         return log
@@ -108,7 +108,7 @@ class Files:
                 log.writelines(lines)
         return 2 * pieces * PIECE
 
-    def open(self, reader: Reader) -> Log:
+    def open(self, reader: LogReader) -> Log:
         rules = SourceRules("edge")
         piece = PIECE * len(line(kong("a000000")))
         log = FileLog(list(self._paths.values()), "edge", [], lambda: Decoder("kong", rules, OWNERS), block_bytes=piece)
@@ -143,7 +143,7 @@ class Kafka:
         assert self._producer.flush(30) == 0
         return 3 * pieces * PIECE
 
-    def open(self, reader: Reader) -> Log:
+    def open(self, reader: LogReader) -> Log:
         options = self._config.consumer_options("land", protocol="classic", session_timeout_ms=6000)
         # Members hear at a heartbeat that another has come; every 3 s would be a long test.
         log = KafkaLog(Consumer({**options, "heartbeat.interval.ms": 200}), [self._events, self._dead], poll_s=0.02)

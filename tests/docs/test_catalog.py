@@ -6,15 +6,12 @@ import pytest
 from pydantic import BaseModel
 
 from billing.catalog import loading
+from schemas.catalog.credentials import Credential, Grant
 from schemas.catalog.records import (
     Catalog,
-    Credential,
-    Fields,
     Filter,
-    Grant,
     LegalEntity,
     Meter,
-    Own,
     Partner,
     Plan,
     PlanAssignment,
@@ -22,10 +19,9 @@ from schemas.catalog.records import (
     Rate,
     RateCard,
     RateCardVersion,
-    RouteName,
-    Source,
     Throttle,
 )
+from schemas.catalog.sources import Fields, Own, RouteName, Source
 from tests.docs.pages import PAGES, ROOT, blocks, rows, section
 
 PAGE = "docs/catalog.md"

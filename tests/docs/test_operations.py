@@ -11,7 +11,7 @@ from aggregate.verify import prove
 from billing.catalog import loading
 from lake.lake import Lake
 from lake.tables import LakeError, pinned_files
-from schemas.tables import TEXTS
+from schemas.tables import PAYLOADS
 from tests.aggregate.fixtures import now
 from tests.docs.pages import ROOT, block
 from tollbook.demo import sample_logs
@@ -93,7 +93,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
 ) -> None:
     """What is kept for years must not hold what may be kept for months, and must still prove what was billed."""
     before = prove(Lake(lake))
-    assert pinned_files(lake, TEXTS)
+    assert pinned_files(lake, PAYLOADS)
     (tmp_path / "bin").mkdir()  # neither is everywhere
     for name, does in (
         ("flock", 'shift; exec "$@"'),
@@ -110,7 +110,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
     after = prove(Lake(restored))
     assert after.problems == []
     assert after.totals() == before.totals()
-    assert all(Path(file).exists() for file in pinned_files(restored, TEXTS)), "a table that nobody can read"
+    assert all(Path(file).exists() for file in pinned_files(restored, PAYLOADS)), "a table that nobody can read"
 
 
 def test_later_commits_of_a_follower_are_taken_away_with_the_cut_one(

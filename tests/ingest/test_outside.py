@@ -15,7 +15,7 @@ from ingest.attribution import policies
 from ingest.attribution.catalog_rules import attribution
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Decoder, SourceRules
-from schemas.catalog.records import Credential
+from schemas.catalog.credentials import Credential
 from tests.ingest.fixtures import kong, line
 from tests.ingest.test_credential_types import ROLE, SESSION, catalog, iam
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import FIELDS, Decoded, Decoder, SourceRules
-from schemas.catalog.records import Fields, Source
+from schemas.catalog.sources import Fields, Source
 from schemas.windows import from_us
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
 

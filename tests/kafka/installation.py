@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
 from schemas.kafka import topics
-from schemas.kafka.topics import USAGE_EVENTS, rules
+from schemas.kafka.topics import USAGE_EVENTS, required_settings
 from schemas.kafka.wire import Headers
 from tests.kafka.messages import events_message
 from tests.kafka.processes import Process
@@ -37,7 +37,7 @@ class Installation:
     def make(self, *names: str) -> None:
         """Topics as `tollbook topics create` makes them: the broker has heard of them then."""
         demanded = [t for t in topics.table(self.prefix, self.partitions) if t.name.removeprefix(self.prefix) in names]
-        new = {t.name: (t.partitions, {r.setting: r.value for r in rules(t, 1)}) for t in demanded}
+        new = {t.name: (t.partitions, {r.setting: r.value for r in required_settings(t, 1)}) for t in demanded}
         cluster = Cluster(self.config)
         cluster.make(new, replication=1)
         assert not cluster.settled(lambda: sorted(new.keys() - cluster.found(list(new)).keys()))

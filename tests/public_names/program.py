@@ -75,7 +75,7 @@ def _topics() -> Iterator[str]:
     for topic in topics.table():
         kept = "compacted" if topic.is_compacted else f"{topic.retention_ms} ms"
         yield f"{topic.name}: {topic.partitions} partitions, {kept}"
-        yield from (f"{topic.name}: {rule.setting}={rule.value}" for rule in topics.rules(topic, 3))
+        yield from (f"{topic.name}: {rule.setting}={rule.value}" for rule in topics.required_settings(topic, 3))
     yield from sorted(
         f"group of consumers: {re.sub('{.*?}', '*', group)}" for group in _named(r'consumer_options\(\s*f?"([^"]+)"')
     )

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.catalog.checks import problems
+from schemas.catalog.credentials import Credential, Grant
 from schemas.catalog.prices.tiers import Tier
-from schemas.catalog.records import Credential, Filter, Grant, Meter, Partner, PlanAssignment
+from schemas.catalog.records import Filter, Meter, Partner, PlanAssignment
 from schemas.windows import to_us
 from tests.billing.catalogs import book, document
 

@@ -17,7 +17,7 @@ from lake import damage, duck
 from lake import tables as lake
 from lake.lake import Lake
 from lake.tables import Damaged, LakeError
-from schemas.tables import EVENTS, READS, ROLLUPS, TEXTS, TableShape
+from schemas.tables import EVENTS, PAYLOADS, READS, ROLLUPS, TableShape
 from tests.aggregate.fixtures import refusal
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
@@ -76,7 +76,7 @@ def test_a_run_over_a_cut_file_names_it(whole: Path, cut: Callable[[TableShape],
     day = path.parent.name.removeprefix("event_day=")
     with pytest.raises(Damaged, match=f"{path.name} is damaged and cannot be read .*; restore it from a backup"):
         land(whole, [request(f"{day}T12:00Z", name="again")], "again")
-    path = cut(TEXTS)
+    path = cut(PAYLOADS)
     with pytest.raises(Damaged, match=f"{path.name} is damaged and cannot be read .*; restore it from a backup"):
         erase(Lake(whole), Rule(1, NOW))
 

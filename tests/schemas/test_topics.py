@@ -7,7 +7,7 @@ import pytest
 from faust.assignor.leader_assignor import LeaderAssignor
 
 from schemas.kafka import topics
-from schemas.kafka.topics import DAY_MS, Topic, rules, table
+from schemas.kafka.topics import DAY_MS, Topic, required_settings, table
 
 ALL = {t.name: t for t in table()}
 PARTNERS = [
@@ -20,7 +20,7 @@ PARTNERS = [
 
 
 def settings(topic: Topic, replication: int = 3) -> dict[str, str]:
-    return {rule.setting: rule.value for rule in rules(topic, replication)}
+    return {rule.setting: rule.value for rule in required_settings(topic, replication)}
 
 
 def test_the_table_is_closed() -> None:

@@ -13,7 +13,7 @@ from ingest.kafka.records import OutgoingMessage, Records
 from lake import tables as lake
 from lake.lake import Lake
 from schemas.kafka import wire
-from schemas.log import AccessPartition, Fetched, Partition, Reader
+from schemas.log import AccessPartition, Fetched, LogReader, Partition
 from schemas.tables import DEAD, FRESH_EVENTS
 from tests.aggregate.fixtures import now
 from tollbook.workers import ingest as ingest_worker
@@ -105,7 +105,7 @@ class _Messages:
         self._messages = messages
         self._next: dict[Partition, int] = {}
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         self._next = {p: offset or 0 for p, offset in reader.assigned(list(self._messages)).items()}
 
     def poll(self) -> Fetched | None:

@@ -14,7 +14,7 @@ from lake import duck
 from lake import tables as lake
 from lake.lake import Lake
 from lake.tables import MARKER
-from schemas.tables import KEPT, TEXTS
+from schemas.tables import KEPT, PAYLOADS
 from tests.aggregate.fixtures import event, refusal
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
@@ -42,7 +42,7 @@ def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def results(root: Path) -> dict[str, Any]:
     """All that is read of a lake."""
-    house = Warehouse(Lake(root), only=[*KEPT, TEXTS.name])
+    house = Warehouse(Lake(root), only=[*KEPT, PAYLOADS.name])
     proof = prove(Lake(root))
     return {
         "books": (proof.books, proof.problems),

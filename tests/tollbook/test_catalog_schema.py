@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from schemas.catalog import records as catalog
-from schemas.catalog.fields import Record
+from schemas.catalog.fields import CatalogRecord
 from schemas.catalog.json_schema import DESCRIPTIONS, catalog_schema
 from schemas.catalog.prices import registry as prices
 from schemas.catalog.prices.tiers import Tier
@@ -23,7 +23,7 @@ EXAMPLES = sorted((ROOT / "examples" / "catalog").glob("*.yaml"))
 MODELS = {
     model.__name__: model
     for model in (*vars(catalog).values(), Tier, *prices.MODELS.values())
-    if isinstance(model, type) and issubclass(model, Record)
+    if isinstance(model, type) and issubclass(model, CatalogRecord)
 }
 
 

@@ -1,1 +1,1 @@
-"""The command `tollbook`: options, errors and exit codes, and what every screen shares. Imports all packages."""
+"""The command `tollbook`: options, errors, exit codes, and the base of all screens. Imports all packages."""

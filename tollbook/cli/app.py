@@ -1,4 +1,4 @@
-"""All commands under one name."""
+"""The application: all commands, and how one is run."""
 
 import gc
 import sys
@@ -25,25 +25,25 @@ app = App(
     help_format="plaintext",
     version=version("tollbook"),
 )
-_QUOTA = """Watch usage.totals, alert when quotas are reached, tell gateways who is over. Runs until SIGTERM.
+_QUOTA = """Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.
 
-Kill it at any moment: alerts that it sends again have the same id.
+It is safe to kill at any time: an alert that is sent again has the same id.
 
 Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
 """
-_SERVE = """Take events over HTTP, POST /api/v1/events, and write them to gateway.access. Runs until SIGTERM.
+_SERVE = """Accept events over HTTP (POST /api/v1/events) and write them to gateway.access. Runs until SIGTERM.
 
-An answer of 2xx means that Kafka has confirmed the events. The producers file is read again when it changes, or on SIGHUP.
+A 2xx response means that Kafka has confirmed the events. The producers file is reloaded when it changes, or on SIGHUP.
 
 Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
 """
 
 
 def _without(extra: str, *names: str, first: int) -> None:
-    """Have the commands of an extra that is not installed say so, whatever stands behind their names."""
+    """Register commands of a missing extra, so that each tells how to install it, whatever its arguments are."""
     for place, name in enumerate(names, first):
-        said = f"Needs the extra `{extra}`, which is not installed: pip install 'tollbook[{extra}]'"
-        app.command(_refusal(extra, name), name=name, sort_key=place, help=said, help_epilogue="")
+        text = f"Needs the extra `{extra}`, which is not installed: pip install 'tollbook[{extra}]'"
+        app.command(_refusal(extra, name), name=name, sort_key=place, help=text, help_epilogue="")
 
 
 def _refusal(extra: str, name: str) -> Callable[..., None]:
@@ -55,7 +55,7 @@ def _refusal(extra: str, name: str) -> Callable[..., None]:
 
 run_commands.catalog.command(imports.app)
 commands.app.command(listing.list_, name="list")
-# Listed in the order of the work, not of the alphabet.
+# In the order of use, not alphabetically.
 _first: tuple[Callable[..., int], ...] = (
     demo,
     run_commands.run,
@@ -80,7 +80,7 @@ if extras.is_installed("kafka"):
     _stages: tuple[Callable[..., int], ...] = (pipeline.load, pipeline.ingest, pipeline.land)
     for place, command in enumerate(_stages, 13):
         app.command(command, sort_key=place, help_epilogue="")
-    # Named, not imported: Faust takes as long to load as half of all else, and only this command needs it.
+    # Registered by name, not imported: only this command needs Faust, which adds half to the time to load everything else.
     app.command("tollbook.workers.quota:quota", name="quota", sort_key=16, help=_QUOTA, help_epilogue="")
 else:
     _without("kafka", "topics", "load", "ingest", "land", "quota", first=12)
@@ -92,23 +92,21 @@ if extras.is_installed("http"):
     app.command(producers.app)
 else:
     _without("http", "serve", "producers", first=17)
-app.register_install_completion_command(
-    help="Write completion for this shell (bash, zsh, fish), and have the shell load it.", help_epilogue=""
-)
+app.register_install_completion_command(help="Install shell completion for bash, zsh or fish.", help_epilogue="")
 
 
 def run(tokens: list[str]) -> int:
-    """Run a command; its exit code."""
+    """Run a command, and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends nothing
+            stream.reconfigure(errors="backslashreplace")  # characters outside the terminal's encoding must not fail
     return guarded(lambda: _run(tokens))
 
 
 def close() -> None:
-    """Let go of all databases, before an end that asks nobody: what they have on disk for want of memory goes with them."""
+    """Close all databases before the process exits without teardown, which deletes their temporary files."""
     duck.close()
-    gc.collect()  # a connection may be left in a cycle
+    gc.collect()  # a reference cycle may still hold a connection
 
 
 def _run(tokens: list[str]) -> int | None:
@@ -116,8 +114,8 @@ def _run(tokens: list[str]) -> int | None:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as exc:
         place = " ".join(("tollbook", *(exc.command_chain or ())))
-        said = str(exc)
-        complain(f"{said}{'' if said[-1:] in {'.', '?', '!'} else '.'} See `{place} --help`.")
+        message = str(exc)
+        complain(f"{message}{'' if message[-1:] in {'.', '?', '!'} else '.'} See `{place} --help`.")
         return USAGE
     code: int | None = command(*bound.args, **bound.kwargs)
     return code

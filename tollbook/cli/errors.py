@@ -1,6 +1,7 @@
-"""Exit codes, and the one place where errors become messages.
+"""The exit codes, and the one place where errors become messages.
 
-The codes, also in `tollbook --help`: 0 done · 1 refused · 2 wrong use · 3 not billed · 70 a bug in Tollbook · 75 try again · 141 nobody reads the output.
+0 done · 1 refused · 2 wrong use · 3 not billed · 70 a bug in Tollbook · 75 try again · 141 the output has no reader.
+`tollbook --help` lists them, too.
 """
 
 import errno
@@ -30,16 +31,16 @@ from tollbook.local_run.run import Busy, NoFiles
 
 OK, REFUSED, USAGE, UNBILLED, BUG, AGAIN, UNREAD = 0, 1, 2, 3, 70, 75, 141
 EXIT_CODES = {
-    OK: "done, or nothing was left to do",
+    OK: "done, or nothing to do",
     REFUSED: "refused: the books or a rule forbid it, or a file could not be read",
-    USAGE: "wrong use: an option, a path, a name, the catalog",
-    UNBILLED: "done, but usage or a partner is not billed; nothing is damaged",
-    BUG: "a bug in Tollbook; what was committed is whole",
-    AGAIN: "try again: another run is at work, disk full, Kafka away, interrupted",
-    UNREAD: "the reader of the output went away",
+    USAGE: "wrong use: an invalid option, path, name or catalog",
+    UNBILLED: "done, but some usage or a partner is not billed; nothing is damaged",
+    BUG: "a bug in Tollbook; committed data is intact",
+    AGAIN: "try again: another run is active, disk full, Kafka unreachable, interrupted",
+    UNREAD: "the reader of the output closed it",
 }
 
-# What a path, not the machine, is to blame for: repeating the command does not help.
+# Errors caused by the path, not by the machine: repeating the command does not help.
 _WRONG_PATH = {
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS,
 }  # fmt: skip
@@ -48,20 +49,20 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m|↳")
 
 
 class WrongUse(Exception):
-    """Something was named that is not there. The message says what there is."""
+    """An option or argument is invalid. The message says which values are possible."""
 
 
 def guarded(command: Callable[[], int | None]) -> int:
-    """Run a command; turn what may go wrong into one clear message for each problem, and an exit code."""
+    """Run a command, and turn its errors into one message per problem and an exit code."""
     with stoppable() as came:
         try:
             code = command() or OK
             sys.stdout.flush()
         except KeyboardInterrupt:
             return _stopped()
-        except SystemExit:  # Rich's answer when nobody reads what it prints
+        except SystemExit:  # raised by Rich when the reader of the output has closed it
             return UNREAD
-        except Exception as exc:  # the top loop: what the table does not know is a bug, or was cut short by a signal
+        except Exception as exc:  # the top loop: an unknown error is a bug, unless a signal interrupted the command
             known = next((answer for kinds, answer in _ANSWERS if isinstance(exc, kinds)), None)
             return known(exc) if known else _stopped() if came else _bug()
         return code
@@ -89,7 +90,7 @@ def _busy(exc: Exception) -> int:
 
 
 def _fenced(exc: Exception) -> int:
-    complain(f"another process wrote to the lake at the same time; nothing was lost, repeat the command ({exc})")
+    complain(f"another process wrote to the lake at the same time; nothing was lost, so repeat the command ({exc})")
     return AGAIN
 
 
@@ -104,7 +105,7 @@ def _damaged(exc: Damaged) -> int:
 
 
 def _unread(_: Exception) -> int:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be written goes nowhere
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the remaining output
     return UNREAD
 
 
@@ -112,7 +113,7 @@ def _disk(exc: OSError) -> int:
     number = _number(exc)
     reason = os.strerror(number) if number else _COLOUR.sub("", str(exc))
     remedy = "free or repair it" if _is_disk(number) else "check the path and its permissions"
-    complain(f"{exc.filename or 'disk'}: {reason}; {remedy}, then repeat the command: it goes on where it stopped")
+    complain(f"{exc.filename or 'disk'}: {reason}; {remedy}, then repeat the command: it continues where it stopped")
     return AGAIN if _is_disk(number) else USAGE
 
 
@@ -124,18 +125,18 @@ def _unreadable_lake(exc: Exception) -> int:
 
 
 def _stopped() -> int:
-    complain("interrupted; what was committed is kept: repeat the command, and it goes on where it stopped")
+    complain("interrupted; committed data is kept. Repeat the command: it continues where it stopped")
     return AGAIN
 
 
 def _bug() -> int:
     traceback.print_exc()
-    complain("this is a bug in Tollbook: please report the lines above; what was committed before is whole")
+    complain("this is a bug in Tollbook; please report the lines above. Committed data is intact")
     return BUG
 
 
 def _number(exc: Exception) -> int | None:
-    """The operating system's number of an error; libraries give it in the text, if at all."""
+    """The operating system's number of an error. Libraries give it only in the text, if at all."""
     found = _ERRNO.search(str(exc))
     return getattr(exc, "errno", None) or (int(found[1]) if found else None)
 
@@ -144,7 +145,7 @@ def _is_disk(number: int | None) -> bool:
     return number is not None and number not in _WRONG_PATH
 
 
-# The first that fits.
+# The first match applies.
 _ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], int]], ...] = (
     ((CatalogError, Refused, ImportConflict), _problems),
     ((UnknownFormat, NoFiles, BadPeriod, WrongUse, BadDocument, BadProducers), _wrong_use),

@@ -1,4 +1,4 @@
-"""Options that many commands share: the lake, the catalog, the month, JSON output, and the clock."""
+"""The options that several commands share: the lake, the catalog, the month, JSON output, and the clock."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 def folder_path(_: object, given: Sequence[Token]) -> Path:
-    """A folder as it was typed. An address is none, and nothing is not this folder: a variable that is empty names no lake."""
+    """A folder as typed. URLs are refused, and so is an empty value, which usually comes from an unset variable."""
     text = given[0].value
     if not text.strip():
-        raise ValueError("it is empty; name a folder (. is this one)")
+        raise ValueError("it is empty; name a folder (. for the current one)")
     try:
         local(Path(text))
     except LakeError as exc:
@@ -30,10 +30,10 @@ def folder_path(_: object, given: Sequence[Token]) -> Path:
 
 
 def plain_path(_: object, path: Path) -> None:
-    """delta-rs takes a path for a URI: it would make a lake in one folder and look for it in another."""
+    """Refuse percent-escapes. delta-rs reads a path as a URI, so it would create and open the lake in different folders."""
     if found := _ESCAPE.search(str(path.absolute())):
         raise ValueError(
-            f"{path.absolute()} holds {found[0]}, which stands for another character in a URI; name a folder without it"
+            f"{path.absolute()} contains {found[0]}, which is an escape in a URI; use a folder without it in its path"
         )
 
 
@@ -59,37 +59,37 @@ CommitEntriesOption = Annotated[
         "--commit-entries",
         env_var="TOLLBOOK_COMMIT_ENTRIES",
         validator=AT_LEAST_ONE,
-        help="Commit after so many entries.",
+        help="Commit after this many entries.",
     ),
 ]
-NowOption = Annotated[datetime | None, Parameter("--now", show=False)]  # for tests and demonstrations; else the clock
+NowOption = Annotated[datetime | None, Parameter("--now", show=False)]  # for tests and demos; the default is the clock
 
 _SOURCE_CHARACTERS_MAX = 128  # as in the catalog
 
 
 def source_name(source: str) -> None:
-    """Raise WrongUse unless `source` can name a source: it is part of identities and of names in the lake."""
+    """Raise WrongUse unless `source` is a valid name. It is part of event ids and of names in the lake."""
     if (
         not source.strip()
         or len(source) > _SOURCE_CHARACTERS_MAX
         or any(not c.isprintable() or c == "/" for c in source)
     ):
         raise WrongUse(
-            f"--source {shortened(source)!r} is no name: give one of at most {_SOURCE_CHARACTERS_MAX} characters, "
+            f"--source {shortened(source)!r} is not a valid name; use 1 to {_SOURCE_CHARACTERS_MAX} characters "
             "without slashes and control characters, such as edge"
         )
 
 
 def the_time(given: datetime | None) -> datetime:
-    """The instant a command acts at: the one given, or the clock, read once."""
+    """The time of a command: the given instant, or the current time."""
     return datetime.now(UTC) if given is None else utc(given)
 
 
 def the_clock(given: datetime | None) -> Callable[[], datetime]:
-    """The clock of a command that goes on: one that stands at the instant given, or the clock."""
+    """The clock of a long-running command: fixed at the given instant, or the real clock."""
     return lambda: the_time(given)
 
 
 def utc(instant: datetime) -> datetime:
-    """An instant as it was typed: without a zone it is UTC."""
+    """An instant as typed. Without a time zone it is UTC."""
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else in_utc(instant)

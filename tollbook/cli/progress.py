@@ -1,4 +1,4 @@
-"""How far the work is: a bar with remaining time on a terminal, nothing elsewhere."""
+"""Progress bars with the remaining time, shown only on a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from tollbook.local_run.run import Progress
 
 @contextmanager
 def bar(what: str, *, quiet: bool = False) -> Iterator[Callable[[Progress], None]]:
-    """A function that moves the bar; the bar goes away when the work ends."""
+    """A function that updates the bar. The bar disappears when the work ends."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -38,7 +38,7 @@ def bar(what: str, *, quiet: bool = False) -> Iterator[Callable[[Progress], None
 
 @contextmanager
 def counter(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A function that is told how many of how many are done; the bar goes away when the work ends."""
+    """A function that updates the bar with (done, total). The bar disappears when the work ends."""
     if quiet or not sys.stderr.isatty():
         yield lambda _done, _of: None
         return

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first ends a command in order, the second ends the process at once."""
+"""SIGINT and SIGTERM: the first one stops a command gracefully, the second one ends the process at once."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stoppable() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, once; the signals that came. A second one ends the process at once."""
+    """Raise KeyboardInterrupt at the first SIGINT or SIGTERM. Yields the list of received signals."""
     came: list[int] = []
 
     def stop(number: int) -> None:
@@ -21,21 +21,21 @@ def stoppable() -> Iterator[list[int]]:
 
 @contextmanager
 def asked_to_stop() -> Iterator[threading.Event]:
-    """For commands that run until they are told to end: set at the first SIGINT or SIGTERM; a second one ends the process at once."""
-    asked = threading.Event()
-    with _first_signal(lambda _: asked.set()):
-        yield asked
+    """Yield an event that the first SIGINT or SIGTERM sets, for commands that run until they are stopped."""
+    stop = threading.Event()
+    with _first_signal(lambda _: stop.set()):
+        yield stop
 
 
 @contextmanager
-def _first_signal(heard: Callable[[int], None]) -> Iterator[None]:
-    """`heard` is given the first SIGINT or SIGTERM; a second one ends the process at once."""
+def _first_signal(on_signal: Callable[[int], None]) -> Iterator[None]:
+    """Call `on_signal` with the first SIGINT or SIGTERM. A second one ends the process at once."""
     ends = (signal.SIGINT, signal.SIGTERM)
 
     def handle(number: int, _: object) -> None:
         for each in ends:
             signal.signal(each, signal.SIG_DFL)
-        heard(number)
+        on_signal(number)
 
     before = {each: signal.signal(each, handle) for each in ends}
     try:

@@ -1,1 +1,1 @@
-"""The demonstration: a month of sample logs, from access log to invoice. Imports all packages."""
+"""The demo: a month of sample logs, from access log to invoice. Imports all packages."""

@@ -67,7 +67,7 @@ def land(
 def _topics(kafka: KafkaConfig) -> Iterator[None]:
     """Topics under the prefix; they and the groups are gone afterwards."""
     new = topics.table(kafka.prefix, PARTITIONS)
-    settings = {t.name: (t.partitions, {r.setting: r.value for r in topics.rules(t, 1)}) for t in new}
+    settings = {t.name: (t.partitions, {r.setting: r.value for r in topics.required_settings(t, 1)}) for t in new}
     Cluster(kafka).make(settings, replication=1)
     try:
         yield

@@ -1,1 +1,1 @@
-"""The Kafka cluster: how it is reached, its topics as they are, and files sent to it. Imports all packages but `tollbook.cli`."""
+"""The Kafka cluster: connection options, existing topics, and loading of files. Imports all packages but `tollbook.cli`."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from schemas.kafka.topics import FOREVER, Rule, Topic, rules
+from schemas.kafka.topics import FOREVER, RequiredSetting, Topic, required_settings
 from tollbook.kafka.cluster import Found
 
 
@@ -64,7 +64,7 @@ def _in_topic(topic: Topic, found: Found, replication: int) -> Iterator[Differen
             f"replication is {found.replication}, not {replication} or more: what it holds is lost with so many disks",
             f"reassign its partitions (kafka-reassign-partitions), or give --replication {found.replication}",
         )
-    for rule in rules(topic, min(replication, found.replication)):
+    for rule in required_settings(topic, min(replication, found.replication)):
         value = found.settings.get(rule.setting, "unknown")
         if not _is_met(rule, value):
             yield Difference(
@@ -75,7 +75,7 @@ def _in_topic(topic: Topic, found: Found, replication: int) -> Iterator[Differen
             )
 
 
-def _is_met(rule: Rule, value: str) -> bool:
+def _is_met(rule: RequiredSetting, value: str) -> bool:
     if not rule.at_least:
         return value == rule.value
     return value.lstrip("-").isdigit() and (
@@ -83,7 +83,7 @@ def _is_met(rule: Rule, value: str) -> bool:
     )
 
 
-def _by_hand(rule: Rule, name: str) -> str:
+def _by_hand(rule: RequiredSetting, name: str) -> str:
     return (
         f"if nothing was written to it yet: kafka-configs --alter --entity-type topics --entity-name {name} "
         f"--add-config {rule.setting}={rule.value}; otherwise begin anew under another --prefix"

@@ -1,1 +1,1 @@
-"""The run on one machine without a broker: log files to the lake, alerts in the terminal. Imports all packages but `tollbook.cli`."""
+"""The local run without a broker: from log files to the lake, with alerts. Imports all packages but `tollbook.cli`."""

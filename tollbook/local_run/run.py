@@ -24,7 +24,7 @@ from ingest.files.watcher import WatchedFiles
 from lake import duck, lock
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
-from schemas.log import Fetched, Reader
+from schemas.log import Fetched, LogReader
 from tollbook.local_run import alerting
 from tollbook.local_run.alerting import Raised
 
@@ -212,7 +212,7 @@ class _Watched:
         self._tell = tell
         self._entries = 0
 
-    def start(self, reader: Reader) -> None:
+    def start(self, reader: LogReader) -> None:
         self._tell(Progress(self._log.bytes_read, self._log.bytes_total, 0))
         self._log.start(reader)
 

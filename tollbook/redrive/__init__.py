@@ -1,1 +1,1 @@
-"""Refused entries read again and counted, or valued. Imports all packages but `tollbook.cli`."""
+"""Redrive of refused entries, and estimates of their worth. Imports all packages but `tollbook.cli`."""

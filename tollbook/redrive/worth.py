@@ -16,7 +16,8 @@ from billing.usage.refused import Extra
 from billing.usage.warehouse import Meters, Warehouse
 from lake import duck
 from lake.lake import Lake
-from schemas.catalog.records import Catalog, Partner, Source
+from schemas.catalog.records import Catalog, Partner
+from schemas.catalog.sources import Source
 from schemas.reasons import Reason
 from schemas.tables import FRESH_EVENTS
 from schemas.zones import zone

@@ -1,1 +1,1 @@
-"""The worker processes and what they share: the loop, the watchdog, metrics, logs. Imports all packages but `tollbook.cli`."""
+"""The worker processes, with their loop, watchdog, metrics and logs. Imports all packages but `tollbook.cli`."""

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from billing.catalog.imports.model import BadDocument, ImportedGrant, Note
 from billing.catalog.imports.reading import objects, texts
-from schemas.catalog.records import Grant
+from schemas.catalog.credentials import Grant
 
 VERSIONS = ("2012-10-17", "2008-10-17")
 _ADD_BY_HAND = "if it should count as allowed, add the grant to the credential by hand; later imports keep it"

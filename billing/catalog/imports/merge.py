@@ -22,7 +22,8 @@ from billing.catalog.imports.model import (
 )
 from billing.catalog.imports.owners import OwnershipRules
 from billing.catalog.imports.planned_edits import PlannedEdits
-from schemas.catalog.records import Catalog, Credential, Partner, Plan
+from schemas.catalog.credentials import Credential
+from schemas.catalog.records import Catalog, Partner, Plan
 from schemas.money import EXACT, plain
 from schemas.yaml.edits import Edit
 

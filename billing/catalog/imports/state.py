@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from billing.catalog.imports.model import BadDocument, ImportedGrant
-from schemas.catalog.records import Catalog, Grant
+from schemas.catalog.credentials import Grant
+from schemas.catalog.records import Catalog
 
 FORMAT = 1
 _PARTS = {"quota": 3, "throttle": 2, "assignment": 2, "credential": 3, "grants": 2}

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.catalog.fields import Amount
-from schemas.catalog.prices.price import MODEL, Part, Portion, Price, Share, counted_on, used
+from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share, counted_on, used
 
 
 class PerUnit(Price):
@@ -15,13 +15,13 @@ class PerUnit(Price):
     model: Literal["per_unit"] = Field(description=MODEL)
     unit_price: Amount = Field(description="Price of one unit.")
 
-    def parts(self, portion: Portion) -> list[Part]:
+    def parts(self, portion: Portion) -> list[ChargePart]:
         """One part."""
         return counted_on(self._of_month, portion)
 
-    def explanation(self, part: Part, share: Share) -> str:
-        """The same for every part."""
+    def explanation(self, part: ChargePart, share: Share) -> str:
+        """The same text for every part."""
         return "per unit"
 
-    def _of_month(self, quantity: Decimal) -> list[Part]:
+    def _of_month(self, quantity: Decimal) -> list[ChargePart]:
         return used("usage", quantity, self.unit_price, "units")

@@ -1,4 +1,4 @@
-"""The price models there are. Who prices, explains, describes or reads a price asks this list; nobody names a model."""
+"""The list of price models. Code that prices, explains, describes or parses a price uses this list and names no model."""
 
 from collections.abc import Mapping
 from typing import Annotated, get_args
@@ -23,7 +23,7 @@ PriceModel = Annotated[
 
 
 def _models() -> Mapping[str, type[Price]]:
-    """By the names that a catalog writes as `model`."""
+    """The models by their names in a catalog's `model` field."""
     union, _ = get_args(PriceModel)
     return {get_args(kind.model_fields["model"].annotation)[0]: kind for kind in get_args(union)}
 

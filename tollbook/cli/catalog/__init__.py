@@ -1,1 +1,1 @@
-"""Commands that edit the catalog, beside their screens. Imports all packages."""
+"""The commands that edit the catalog, with their screens. Imports all packages."""

@@ -1,4 +1,4 @@
-"""`tollbook catalog import terraform|iam|deck`: what gateways know already, shown as a diff, then written into the catalog."""
+"""`tollbook catalog import terraform|iam|deck`: configuration of other systems as a diff, then written into the catalog."""
 
 import sys
 from collections.abc import Callable
@@ -25,8 +25,8 @@ from tollbook.cli.terminal import complain, show_json
 
 app = App(
     name="import",
-    help="Bring usage plans, keys and policies from other systems into a catalog.\n\n"
-    "Shows a diff first; keeps what was added by hand; names what it cannot express.\n\n"
+    help="Import usage plans, keys and policies from other systems into a catalog.\n\n"
+    "The import shows a diff first, keeps manual changes, and lists what a catalog cannot express.\n\n"
     "Example: tollbook catalog import terraform plan.json --catalog examples/catalog --dry-run",
     help_epilogue="",
 )
@@ -34,18 +34,18 @@ PartnersOption = Annotated[
     list[str] | None,
     Parameter(
         "--partner", negative="",
-        help="PATTERN=ID: whose a credential is, by its address, id, ARN or name; * and ? stand for any text and character. Repeatable.",
+        help="PATTERN=ID: partner of credentials whose address, id, ARN or name matches; * matches any text, ? one character. Repeatable.",
     ),
 ]  # fmt: skip
 PartnersFileOption = Annotated[
-    Path | None, Parameter("--partners", help="YAML file of such rules: `pattern: id`, null to ignore.")
+    Path | None, Parameter("--partners", help="YAML file of --partner rules: `pattern: id`, or null to ignore.")
 ]
 IgnoreOption = Annotated[
     list[str] | None,
     Parameter(
         "--ignore",
         negative="",
-        help="PATTERN of credentials that are nobody's; what is tagged is imported all the same. Repeatable.",
+        help="PATTERN of credentials that belong to no partner. Tagged credentials are still imported. Repeatable.",
     ),
 ]
 TagOption = Annotated[str, Parameter("--tag", help="Name of the tag that holds the partner's id.")]
@@ -54,33 +54,33 @@ PlansOption = Annotated[
     Parameter(
         "--plan",
         negative="",
-        help="PATTERN=ID: which plan of the catalog a plan is; without it its name says so. Repeatable.",
+        help="PATTERN=ID: plan of the catalog for a matching plan. By default, it is derived from the name. Repeatable.",
     ),
 ]
 RateCardOption = Annotated[
-    str | None, Parameter("--rate-card", help="Rate card of plans that are new. A plan that exists keeps its own.")
+    str | None, Parameter("--rate-card", help="Rate card of new plans. Existing plans keep theirs.")
 ]
 MeterOption = Annotated[
     str | None,
-    Parameter("--meter", help="Meter that quotas are on; without it `requests`, or the only one that counts requests."),
+    Parameter("--meter", help="Meter of quotas. By default `requests`, or the only meter that counts requests."),
 ]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What every import takes."""
+    """The options of every import."""
 
     catalog: CatalogOption
     name: Annotated[
         str | None,
         Parameter(
-            "--name", help="Name of this import, part of its own files' names. Keep it the same for the same document."
+            "--name", help="Name of this import, used in its file names. Keep it the same for the same document."
         ),
     ] = None
     valid_from: Annotated[
         datetime | None,
-        Parameter("--valid-from", help="First day of what is new, YYYY-MM-DD; the documents do not say it."),
+        Parameter("--valid-from", help="First day of new records, YYYY-MM-DD. The documents do not contain it."),
     ] = None
     overwrite: Annotated[
         bool,
@@ -88,7 +88,7 @@ class Common:
             "--overwrite",
             negative="",
             show_default=False,
-            help="Take the document's values over those changed by hand.",
+            help="Replace manual changes with the values of the document.",
         ),
     ] = False
     dry_run: Annotated[
@@ -100,7 +100,7 @@ class Common:
 
 @app.command
 def terraform(
-    file: Annotated[Path, Parameter(help="What `terraform show -json` prints of a plan or a state.")],
+    file: Annotated[Path, Parameter(help="Output of `terraform show -json` for a plan or a state.")],
     /,
     common: Common,
     *,
@@ -113,7 +113,7 @@ def terraform(
     meter: MeterOption = None,
     json: JsonOption = False,
 ) -> int:
-    """API Gateway's keys and usage plans, and the policies of IAM roles and users.
+    """Import API Gateway's keys and usage plans, and the policies of IAM roles and users.
 
     Example: tollbook catalog import terraform plan.json --catalog examples/catalog --rate-card wholesale --valid-from 2026-11-01
     """
@@ -124,7 +124,7 @@ def terraform(
 
 @app.command
 def deck(
-    file: Annotated[Path, Parameter(help="Kong's configuration, as `deck gateway dump --with-id` writes it.")],
+    file: Annotated[Path, Parameter(help="Kong's configuration, written by `deck gateway dump --with-id`.")],
     /,
     common: Common,
     *,
@@ -137,7 +137,7 @@ def deck(
     meter: MeterOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Kong's consumers, the ids of their keys, and their rate limits. A consumer's tag is written `tollbook_partner:ID`.
+    """Import Kong's consumers, the ids of their keys, and their rate limits. The tag of a consumer is `tollbook_partner:ID`.
 
     Example: tollbook catalog import deck kong.yaml --catalog examples/catalog --partner 'northwind-*=northwind' --ignore 'internal-*'
     """
@@ -152,18 +152,18 @@ def iam(
     /,
     common: Common,
     *,
-    principal: Annotated[str, Parameter("--principal", help="ARN of the role or user whose policy it is.")],
-    partner: Annotated[str, Parameter("--partner", help="Id of the partner whose the principal is.")],
+    principal: Annotated[str, Parameter("--principal", help="ARN of the role or user that has the policy.")],
+    partner: Annotated[str, Parameter("--partner", help="Id of the partner that the principal belongs to.")],
     json: JsonOption = False,
 ) -> int:
-    """What a policy allows its principal, as grants of that credential.
+    """Import what a policy allows its principal, as grants of that credential.
 
-    Several policies of one principal are imported one by one, each under its own name.
+    Import several policies of one principal one by one, each with its own --name.
 
     Example: tollbook catalog import iam policy.json --catalog examples/catalog --principal arn:aws:iam::444455556666:role/Export --partner globex
     """
     if not principal.startswith("arn:") or any(not c.isprintable() or c == " " for c in principal):
-        raise WrongUse(f"--principal {principal!r} is no ARN; give one such as arn:aws:iam::444455556666:role/Export")
+        raise WrongUse(f"--principal {principal!r} is not an ARN; write one like arn:aws:iam::444455556666:role/Export")
     name = common.name or owners.slug(f"iam-{principal.rpartition('/')[2][:40]}-{file.stem}")
     rules = OwnershipRules(partners=((principal, partner),))
     return _run(lambda: _policy(file, principal), name, rules, _options(common), common, json=json)
@@ -198,7 +198,7 @@ def _run(
     *,
     json: bool,
 ) -> int:
-    """Read, show, ask, write."""
+    """Read the document, show the proposal, ask for confirmation, and write it."""
     proposal = propose(common.catalog, read(), name=name, rules=rules, options=options)
     if not json:
         screens.proposal(proposal)
@@ -209,17 +209,17 @@ def _run(
             write(proposal)
             written = True
         else:
-            complain("nothing was written; say --yes to write, or --dry-run to look only")
+            complain("nothing was written; add --yes to write, or --dry-run to only show the changes")
             code = REFUSED
     if json:
-        show_json(_told(proposal, written=written))
+        show_json(_row(proposal, written=written))
     elif written:
         screens.written(proposal)
     return code
 
 
 def _agreed() -> bool:
-    """What the person at the terminal says; nobody there says no."""
+    """Whether the user confirms. Without a terminal it is False."""
     if not sys.stdin.isatty():
         return False
     sys.stdout.write("Write this? [y/N] ")
@@ -227,7 +227,7 @@ def _agreed() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _told(proposal: Proposal, *, written: bool) -> dict[str, object]:
+def _row(proposal: Proposal, *, written: bool) -> dict[str, object]:
     return {
         "changed": not proposal.is_nothing,
         "written": written,

@@ -1,4 +1,4 @@
-"""What people see of an import: the diff, what it cannot express, what it left alone."""
+"""Screens of an import: the diff, what it cannot express, and what it ignored."""
 
 from billing.catalog.imports.proposal import Proposal, difference
 from tollbook.cli.terminal import out, sentence, words
@@ -8,7 +8,7 @@ _NAMES_MAX = 8
 
 
 def proposal(found: Proposal) -> None:
-    """All of it, before anything is written."""
+    """The whole proposal, shown before anything is written."""
     for change in found.changes:
         for line in difference(change):
             out.print(
@@ -18,11 +18,11 @@ def proposal(found: Proposal) -> None:
             )
     if found.state is not None:
         new = "a new file" if found.state.old is None else "changes, too"
-        sentence(f"{found.state.file}: {new}, which tells this import from what people write.", style="dim")
+        sentence(f"{found.state.file}: {new}; it separates imported values from manual changes.", style="dim")
     if found.is_nothing:
         sentence("Nothing to change.")
     if found.notes:
-        sentence(("Not expressed, or otherwise in the catalog:", "bold yellow"))
+        sentence(("Not expressible, or different in the catalog:", "bold yellow"))
         for note in found.notes:
             sentence(
                 "- ",
@@ -31,14 +31,14 @@ def proposal(found: Proposal) -> None:
                 f": {note.why}; {note.remedy}",
             )
     if found.ignored:
-        sentence(f"Ignored, as you said: {_listed(found.ignored)}.", style="dim")
+        sentence(f"Ignored by your rules: {_listed(found.ignored)}.", style="dim")
     if found.others:
         kinds = tuple(f"{count} {kind}" for kind, count in sorted(found.others.items()))
-        sentence(f"Not looked at, no catalog is about it: {_listed(kinds)}.", style="dim")
+        sentence(f"Skipped, as a catalog does not describe them: {_listed(kinds)}.", style="dim")
 
 
 def written(found: Proposal) -> None:
-    """What was done."""
+    """The files that were written."""
     files = [str(c.file) for c in (*found.changes, *([found.state] if found.state else []))]
     sentence(("Written: ", "bold"), f"{', '.join(files)}.")
 

@@ -1,1 +1,1 @@
-"""Finance's commands, beside their screens. Imports all packages."""
+"""The invoice commands, with their screens. Imports all packages."""

@@ -1,4 +1,4 @@
-"""`tollbook invoice close|rate|issue|show|verify`: finance's month."""
+"""`tollbook invoice close|rate|issue|show|verify|unbilled`: from a finished month to invoices."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -46,19 +46,19 @@ app = App(
 
 def _reason(_: type, text: str | None) -> None:
     if text is not None and not (text.strip() and text.isprintable() and len(text) <= _REASON_CHARACTERS):
-        raise ValueError(f"must say why, in one line of at most {_REASON_CHARACTERS} characters")
+        raise ValueError(f"must be a reason, in one line of at most {_REASON_CHARACTERS} characters")
 
 
-# No variable: one that is set for other commands must not close a month.
+# It has no environment variable: a variable set for other commands must not close a month.
 ClosingOption = Annotated[
-    Path | None, Parameter("--catalog", converter=folder_path, help="Close the month first, with this catalog.")
+    Path | None, Parameter("--catalog", converter=folder_path, help="Close the month first, using this catalog.")
 ]
 ExplainOption = Annotated[
     bool,
     Parameter(
         "--explain",
         negative="",
-        help="Show what the rules of today would have billed for invoices that earlier rules issued, and verify nothing.",
+        help="Only show what the current rules would bill for invoices that were issued under earlier rules.",
     ),
 ]
 NewestCatalogOption = Annotated[
@@ -67,17 +67,17 @@ NewestCatalogOption = Annotated[
         "--catalog",
         env_var=CATALOG_VARIABLE,
         converter=folder_path,
-        help="The newest catalog, for partners that no close knew. Without it, that of the newest close.",
+        help="Current catalog, for partners that no close contains. By default, the catalog of the newest close.",
     ),
 ]
-# What to do about usage that no issued invoice holds.
+# The remedy for each kind of usage that is in no issued invoice.
 _REMEDIES = {
-    "late": "came after its month was settled and changes no invoice that was issued; keep `tollbook invoice unbilled --json` for its correction",
-    "not_issued": "is of partners that had no part in a month; `tollbook invoice issue --catalog …` issues the month for them",
-    "unknown": "is of partners that are not in the catalog; name the newest one with --catalog, or bring them back",
+    "late": "arrived after its month was settled, and issued invoices do not change; save the output of `tollbook invoice unbilled --json` for a correction",
+    "not_issued": "belongs to partners whose month was not issued; run `tollbook invoice issue --catalog …` to issue it",
+    "unknown": "belongs to partners that are not in the catalog; give the current catalog with --catalog, or add the partners again",
 }
 EntityOption = Annotated[
-    str | None, Parameter("--legal-entity", help="Who invoices; needed when the catalog has several.")
+    str | None, Parameter("--legal-entity", help="Legal entity that invoices. Required if the catalog has several.")
 ]
 
 AcceptOption = Annotated[
@@ -85,7 +85,7 @@ AcceptOption = Annotated[
     Parameter(
         "--accept-refused",
         validator=_reason,
-        help="Why entries of unknown credentials may stay refused; kept in the close. `tollbook dead list` shows them.",
+        help="Reason why refused entries of unknown credentials may stay unbilled, stored in the close. `tollbook dead list` shows them.",
     ),
 ]
 
@@ -101,11 +101,12 @@ def close(
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
-    """Fix the input of a month's invoices: table versions, offsets, completeness, catalog. Refused while anything is unexplained.
+    """Fix the input of a month's invoices: table versions, offsets, completeness, catalog. Refused while entries are unexplained.
 
-    A problem of one partner blocks the invoice of that partner alone. It is named, and the exit code is 3; close again when it is solved.
+    A problem of one partner blocks only that partner's invoice. It is reported, and the exit code is 3. Close again when it is solved.
 
-    Refused entries of credentials that are in no catalog may be a forgotten partner's: the month is closed without them only for a reason.
+    Refused entries of unknown credentials may belong to a partner missing from the catalog. To close without them, give a reason with
+    --accept-refused.
 
     Closing again with the same input changes nothing.
 
@@ -143,7 +144,7 @@ def close(
 
 @app.command
 def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json: JsonOption = False) -> int:
-    """Show what would be billed for a month now, line by line. Writes nothing; the month need not be over.
+    """Show what would be billed for a month now, line by line. The month need not be over. Writes nothing.
 
     Example: tollbook invoice rate --catalog examples/catalog --lake demo/lake --period 2026-10
     """
@@ -181,9 +182,9 @@ def issue(
     *, lake: LakeOption, period: PeriodOption, catalog: ClosingOption = None,
     legal_entity: EntityOption = None, accept_refused: AcceptOption = None, json: JsonOption = False, now: NowOption = None,
 ) -> int:  # fmt: skip
-    """Give a closed month's invoices their numbers and write PDF, JSON and CSV. Issuing again changes nothing.
+    """Number the invoices of a closed month, and write them as PDF, JSON and CSV. Issuing again changes nothing.
 
-    Partners that the close has blocked are named again, and the exit code is 3. They are issued from a later close.
+    Partners that the close blocked are reported again, and the exit code is 3. A later close issues them.
 
     Example: tollbook invoice issue --lake demo/lake --period 2026-10
     """
@@ -215,7 +216,7 @@ def issue(
 def show(
     number: Annotated[str, Parameter(help="Invoice number.")], /, *, lake: LakeOption, json: JsonOption = False
 ) -> int:
-    """Show an issued invoice: every line, how it is made up, and what it rests on.
+    """Show an issued invoice: every line, its parts, and the evidence.
 
     Example: tollbook invoice show TW-2026-000001 --lake demo/lake
     """
@@ -224,7 +225,7 @@ def show(
     found = [i for i in there if i.number == number]
     if not found:
         known = shortened(", ".join(i.number for i in there)) or "none"
-        raise WrongUse(f"no invoice {number!r} in {opened}; there are: {known}")
+        raise WrongUse(f"no invoice {number!r} in {opened}; known invoices: {known}")
     if json:
         show_json(found[0].document)
     else:
@@ -236,9 +237,9 @@ def show(
 def verify(
     *, lake: LakeOption, catalog: NewestCatalogOption = None, explain: ExplainOption = False, json: JsonOption = False
 ) -> int:
-    """Rate and render every issued invoice again from its close, and compare the bytes. Lists usage that no issued invoice holds.
+    """Rate and render every issued invoice again from its close, and compare the bytes. Lists usage that is in no issued invoice.
 
-    Exit code 1 if a byte differs or a document is missing; else 3 if usage of settled months is in no invoice.
+    The exit code is 1 if a byte differs or a document is missing, otherwise 3 if usage of settled months is in no invoice.
 
     Example: tollbook invoice verify --lake demo/lake
     """
@@ -260,15 +261,15 @@ def verify(
         screens.unbilled(left)
     for problem in problems:
         complain(problem)
-    return REFUSED if problems else _told(left)
+    return REFUSED if problems else _complain_of_unbilled(left)
 
 
 @app.command
 def unbilled(*, lake: LakeOption, catalog: NewestCatalogOption = None, json: JsonOption = False) -> int:
-    """List all usage of settled months that no issued invoice holds, with what it costs by the prices of its close.
+    """List all usage of settled months that is in no issued invoice, with its amount at the prices of its close.
 
-    It came after its month was settled, or its partner had no part in the month, or no catalog knows the partner. Exit code 3 if
-    there is any.
+    Such usage arrived after its month was settled, or the partner's month was not issued, or the partner is in no catalog. The exit
+    code is 3 if there is any.
 
     Example: tollbook invoice unbilled --catalog examples/catalog --lake demo/lake
     """
@@ -277,19 +278,19 @@ def unbilled(*, lake: LakeOption, catalog: NewestCatalogOption = None, json: Jso
         show_json({"unbilled": list(map(_unbilled_row, left))})
     else:
         screens.unbilled(left, nothing="All usage of settled months is in issued invoices.")
-    return _told(left)
+    return _complain_of_unbilled(left)
 
 
-def _told(left: Sequence[Unbilled]) -> int:
-    """Say what to do about it; the exit code."""
+def _complain_of_unbilled(left: Sequence[Unbilled]) -> int:
+    """Print the remedies, and return the exit code."""
     for kind, remedy in _REMEDIES.items():
         if partners := sorted({row.partner_id for row in left if row.kind == kind}):
-            complain(f"usage that no invoice holds, of {shortened(', '.join(partners))}, {remedy}")
+            complain(f"unbilled usage of {shortened(', '.join(partners))} {remedy}")
     return UNBILLED if left else 0
 
 
 def _named_blocked(made: Close) -> int:
-    """Say what blocks which partner; the exit code."""
+    """Print what blocks which partner, and return the exit code."""
     for problems in made.blocked.values():
         for problem in problems:
             complain(problem)
@@ -297,7 +298,7 @@ def _named_blocked(made: Close) -> int:
 
 
 def _explained(lake: Lake, *, json: bool) -> int:
-    """What the rules of today would have billed for invoices of earlier rules. Nothing is changed by it."""
+    """Show what the current rules would bill for invoices of earlier rules. Changes nothing."""
     found = issuing.explained(lake)
     if json:
         rows = [
@@ -317,10 +318,10 @@ def _explained(lake: Lake, *, json: bool) -> int:
 def closed(
     lake: Lake, book: Catalog, period: str, legal_entity: str, *, now: datetime, accept_refused: str | None = None
 ) -> Close:
-    """Settle, so that no identity is billed twice; then close with the proof of the books as the condition.
+    """Settle, so that no event id is billed twice, then close on the condition that the books are proven.
 
-    What a run that was killed has committed is in it: a settlement brings the tables up to date first. A month that nobody is due to be
-    billed for is refused before anything is written.
+    The settlement first brings the derived tables up to date, so the commits of a killed run are included. A month without
+    partners to bill is refused before anything is written.
     """
 
     def books(versions: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
@@ -332,7 +333,7 @@ def closed(
 
 
 def entity(book: Catalog, named: str | None) -> str:
-    """The legal entity that was named, or the only one. Raises WrongUse."""
+    """The named legal entity, or the only one. Raises WrongUse."""
     ids = [e.id for e in book.legal_entities]
     return _one_of(ids, named, "the catalog has the legal entities")
 

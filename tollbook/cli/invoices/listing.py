@@ -1,4 +1,4 @@
-"""`tollbook invoice list`: the issued invoices, one a line."""
+"""`tollbook invoice list`: the issued invoices, one per line."""
 
 from typing import Annotated, Any
 
@@ -18,10 +18,10 @@ def list_(
     *,
     lake: LakeOption,
     period: Annotated[str | None, Parameter("--period", help="Only this billing month, YYYY-MM.")] = None,
-    partner: Annotated[str | None, Parameter("--partner", help="Only this partner's, by its id.")] = None,
+    partner: Annotated[str | None, Parameter("--partner", help="Only invoices of this partner.")] = None,
     json: JsonOption = False,
 ) -> int:
-    """List the issued invoices: number, partner, period, total, currency and date of issue, by number.
+    """List the issued invoices by number, with partner, period, total, currency and issue date.
 
     Example: tollbook invoice list --lake demo/lake --period 2026-10
     """
@@ -32,8 +32,8 @@ def list_(
         show_json([_row(each) for each in found])
         return 0
     if not found:
-        asked = ("" if period is None else f" for {period}") + ("" if partner is None else f" to {partner}")
-        sentence(f"No invoice was issued{asked}.")
+        filters = ("" if period is None else f" for {period}") + ("" if partner is None else f" to {partner}")
+        sentence(f"No invoice was issued{filters}.")
         return 0
     view = table(None, "number", "partner", "period", ">total", "currency", "issued on")
     for each in found:

@@ -1,4 +1,4 @@
-"""Invoices, closes and drafts on a terminal."""
+"""Screens of invoices, closes and drafts."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -21,7 +21,7 @@ _FIGURES = ("entries", "counted", "duplicates", "conflicts", "refused", "unexpla
 
 
 def close_summary(made: Close) -> None:
-    """What was closed, and the statement of completeness."""
+    """A close, with its statement of completeness."""
     content = made.content
     sentence((made.period, "bold"), f" of {made.legal_entity} is closed: {made.close_id}")
     view = table("Completeness", "source", *(f">{name}" for name in _FIGURES))
@@ -36,13 +36,13 @@ def close_summary(made: Close) -> None:
     if left := content.get("accepted_refused"):
         entries = sum(group["entries"] for group in left["groups"])
         sentence(
-            f"{entries:,} refused entries of {len(left['groups'])} unknown credentials were accepted: {left['reason']}"
+            f"{entries:,} refused entries of {len(left['groups'])} unknown credentials stay unbilled: {left['reason']}"
         )
     sentence(f"catalog sha256 {content['catalog_sha256']}", style="dim")
 
 
 def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
-    """What would be billed."""
+    """The lines and totals that would be billed."""
     for draft in found:
         view = table(f"{draft.partner.name} ({draft.partner.id})", "line", ">quantity", f">{draft.currency}")
         for line in draft.lines:
@@ -58,11 +58,11 @@ def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
 
 
 def issued(report: Report) -> None:
-    """Numbers, totals, documents."""
+    """The issued invoices, and the folders of their documents."""
     title = (
         f"{report.new} invoice{'' if report.new == 1 else 's'} issued"
         if report.new
-        else "Already issued: nothing changed"
+        else "Already issued; nothing changed"
     )
     view = table(title, "number", "partner", ">total")
     for found in report.invoices:
@@ -76,7 +76,7 @@ def issued(report: Report) -> None:
 
 
 def invoice(found: Issued) -> None:
-    """An invoice with every addend."""
+    """An invoice with every line and its parts."""
     doc = found.document
     sentence(
         (f"Invoice {doc['number']}", "bold"),
@@ -91,7 +91,7 @@ def invoice(found: Issued) -> None:
         view.row(words((line["description"], "bold"), part), quantity, "", words((total, "bold")))
         figures = ([Decimal(part[name]) for part in line["parts"]] for name in ("quantity", "unit_price", "amount"))
         for part, *cells in zip(line["parts"], *map(aligned, figures), strict=True):
-            explained = part["explanation"].replace("\u202f", ",")  # thin spaces are for print
+            explained = part["explanation"].replace("\u202f", ",")  # narrow spaces are for print
             view.add_row(Padding(words((explained, "dim")), (0, 0, 0, 2), expand=False), *cells)
     view.add_section()
     view.row("total", "", "", amount(Decimal(doc["total"]), doc["currency"]), style="bold")
@@ -103,28 +103,28 @@ def invoice(found: Issued) -> None:
 
 
 def verified(checked: Sequence[Checked], late: Sequence[Mapping[str, Any]]) -> None:
-    """Which invoices came out again byte for byte, and what came too late for them."""
+    """Which invoices were reproduced byte for byte, and which usage arrived too late for them."""
     for item in checked:
         sentence(
             ("  ok  ", "bold green") if not item.problems else (" FAIL ", "bold red"),
             f"{item.number}  {item.partner_id}",
         )
     if not checked:
-        sentence("No invoice was issued from this lake yet.")
+        sentence("No invoice has been issued from this lake yet.")
     for row in late:
         sentence(
-            f"{row['requests']:+,} requests of {row['partner_id']} came after {row['number'] or row['period']} was closed; they are in no invoice yet",
+            f"{row['requests']:+,} requests of {row['partner_id']} arrived after {row['number'] or row['period']} was closed; they are in no invoice yet",
             style="yellow",
         )
 
 
 def explained(found: Sequence[Explained]) -> None:
-    """Invoices of earlier rules beside what the rules of today would bill."""
+    """Invoices of earlier rules, compared with what the current rules would bill."""
     if not found:
-        sentence("Every invoice was issued by the rules of today.")
+        sentence("Every invoice was issued under the current rules.")
         return
     view = table(
-        "Invoices of earlier rules", "number", "partner", "period", ">issued", ">by today's rules", ">difference", ""
+        "Invoices of earlier rules", "number", "partner", "period", ">issued", ">current rules", ">difference", ""
     )
     for e in found:
         would = "" if e.would_be is None else amount(e.would_be, e.currency)
@@ -134,11 +134,11 @@ def explained(found: Sequence[Explained]) -> None:
     for e in found:
         for problem in e.blocked:
             sentence(f"{e.number}: {problem}", style="dim")
-    sentence("Issued invoices stay as they are. A difference is corrected by a document of its own.")
+    sentence("Issued invoices never change. Correct a difference with a separate document.")
 
 
 def unbilled(found: Sequence[Unbilled], *, nothing: str = "") -> None:
-    """Usage of settled months that no issued invoice holds, by what to do about it."""
+    """Usage of settled months that is in no issued invoice, with the reason."""
     if not found:
         if nothing:
             sentence(nothing)
@@ -148,30 +148,30 @@ def unbilled(found: Sequence[Unbilled], *, nothing: str = "") -> None:
         cost = "no price"
         if row.amount is not None and row.currency is not None:
             cost = f"{amount(row.amount, row.currency)} {row.currency}"
-        why = f"came after {row.number or row.period}" if row.kind == "late" else _WHY[row.kind]
+        why = f"arrived after {row.number or row.period}" if row.kind == "late" else _WHY[row.kind]
         view.row(row.partner_id, row.period, row.meter, f"{number(row.quantity)} {row.unit}", cost, why)
     out.print(view)
 
 
 def amount(value: Decimal, currency: str) -> str:
-    """An amount with the decimals of its currency, in groups of three."""
+    """An amount with the decimals of its currency, in groups of three digits."""
     whole, point, cents = money(value, currency).partition(".")
     return f"{int(whole):,}{point}{cents}" if not whole.startswith("-") else f"-{int(whole[1:]):,}{point}{cents}"
 
 
 def days(interval: Interval) -> tuple[str, str]:
-    """The first and the last day of it, by the partner's clock."""
+    """The first and the last day of the interval, in the partner's time zone."""
     return interval.first_day.isoformat(), interval.last_day.isoformat()
 
 
 def _part_of(days: tuple[str, str], period: tuple[str, str]) -> str:
-    """The days of a line that covers less than the period, to stand behind its name."""
+    """The days of a line that covers a part of the period, as a suffix of its name."""
     first, last = days
     return "" if days == period else f" ({first})" if first == last else f" ({first} to {last})"
 
 
 def _named(catalog: Catalog, line: Line) -> tuple[str, str]:
-    """What a line is called, and its unit with a space before it."""
+    """The name of a line, and its unit with a leading space."""
     if line.rate.meter is None:
         return line.rate.description or "Fee", ""
     meter = catalog.meter(line.rate.meter)

@@ -1,1 +1,1 @@
-"""Commands that start workers and look after topics. Imports all packages."""
+"""The commands that start workers and manage topics. Imports all packages."""

@@ -1,4 +1,4 @@
-"""Where `tollbook serve` listens, and what a request may take: one frozen record from flags and environment."""
+"""The options of `tollbook serve`: its address, and the limits of a request. One frozen record from flags and environment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,14 @@ from tollbook.workers.http_server import CONNECTIONS_OF_ONE_MAX, Address
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class HttpConfig:
-    """The door, as it was asked for."""
+    """The options of the HTTP server."""
 
     listen: Annotated[
         str,
         Parameter(
-            "--listen", env_var="TOLLBOOK_LISTEN", help="Address to listen on, host:port; port 0 takes any and logs it."
+            "--listen",
+            env_var="TOLLBOOK_LISTEN",
+            help="Address to listen on, host:port. With port 0, a free port is chosen and logged.",
         ),
     ] = "127.0.0.1:8080"
     certificate: Annotated[
@@ -27,12 +29,14 @@ class HttpConfig:
         Parameter(
             "--certificate",
             env_var="TOLLBOOK_CERTIFICATE",
-            help="Certificate chain, PEM: then TLS is spoken. Else put a proxy in front that does.",
+            help="Certificate chain in PEM; enables TLS. Without it, run the server behind a TLS proxy.",
         ),
     ] = None
     certificate_key: Annotated[
         Path | None,
-        Parameter("--certificate-key", env_var="TOLLBOOK_CERTIFICATE_KEY", help="Key of the certificate, PEM."),
+        Parameter(
+            "--certificate-key", env_var="TOLLBOOK_CERTIFICATE_KEY", help="Private key of the certificate, in PEM."
+        ),
     ] = None
     trusted_proxies: Annotated[
         str,
@@ -40,7 +44,7 @@ class HttpConfig:
             "--trusted-proxies",
             env_var="TOLLBOOK_TRUSTED_PROXIES",
             show_default=False,
-            help="Addresses or networks of proxies, with commas between, whose X-Forwarded-For is believed.",
+            help="Comma-separated addresses or networks of proxies whose X-Forwarded-For header is trusted.",
         ),
     ] = ""
     buffer_mib: Annotated[
@@ -49,7 +53,7 @@ class HttpConfig:
             "--buffer-mib",
             env_var="TOLLBOOK_BUFFER_MIB",
             validator=Number(gte=64),
-            help="Memory for requests that are read, decoded or sent; beyond it the answer is 503. One producer may have a quarter.",
+            help="Memory for requests in progress. Beyond it, requests get a 503 response. One producer may use a quarter of it.",
         ),
     ] = 256
     request_s: Annotated[
@@ -58,7 +62,7 @@ class HttpConfig:
             "--request-s",
             env_var="TOLLBOOK_REQUEST_S",
             validator=Number(gt=0),
-            help="So long the head of a request may take to come, and so long its body.",
+            help="Timeout in seconds to receive the head of a request, and again for its body.",
         ),
     ] = 30.0
 
@@ -68,17 +72,17 @@ class HttpConfig:
             "--connections-of-address",
             env_var="TOLLBOOK_CONNECTIONS_OF_ADDRESS",
             validator=Number(gte=1),
-            help="So many connections one address may have at once, of IPv6 a /64; one more is answered with 503. Trusted proxies have no such limit.",
+            help="Maximum number of concurrent connections of one address (IPv6: a /64). Others get a 503 response. Trusted proxies are exempt.",
         ),
     ] = CONNECTIONS_OF_ONE_MAX
 
     def address(self) -> Address:
-        """Where to listen. Raises WrongUse when that cannot be an address."""
+        """The address to listen on. Raises WrongUse if it is invalid."""
         host, _, port = self.listen.rpartition(":")
         if not port.isdigit():
-            raise WrongUse(f"--listen {self.listen!r} is no address; write host:port, such as 127.0.0.1:8080")
+            raise WrongUse(f"--listen {self.listen!r} is not an address; write host:port, such as 127.0.0.1:8080")
         if (self.certificate is None) != (self.certificate_key is None):
-            raise WrongUse("--certificate and --certificate-key belong together; give both, or neither")
+            raise WrongUse("--certificate and --certificate-key belong together; give both or neither")
         return Address(
             host=host.strip("[]") or "127.0.0.1",
             port=int(port),

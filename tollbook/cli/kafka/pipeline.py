@@ -1,4 +1,4 @@
-"""`tollbook load`, `ingest`, `land`: the job on Kafka, each stage a process of its own. The lake stays the truth."""
+"""`tollbook load`, `ingest`, `land`: the pipeline on Kafka. Each stage is a process of its own."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -46,8 +46,8 @@ from tollbook.workers import logs, loop
 from tollbook.workers.land import LandTopics, LandWorker
 
 _ABOVE_ZERO = Number(gt=0)
-# No message ever times out: one that did, while the next one arrived, would leave a hole in its
-# partition. A broker that is away is waited for, and the watchdog ends a worker that waits too long: then nothing is sent.
+# Messages never time out: if one did while the next one was delivered, its partition would have a hole. The producer waits
+# for an unreachable broker, and the watchdog ends a worker that waits too long. Then nothing more is sent.
 _EVENTS_PRODUCER = {"delivery.timeout.ms": 0}
 
 InstanceOption = Annotated[
@@ -55,7 +55,7 @@ InstanceOption = Annotated[
     Parameter(
         "--instance",
         env_var="TOLLBOOK_INSTANCE",
-        help="A name of this worker's own, kept over restarts: started again in time, it keeps its partitions.",
+        help="Unique name of this worker, the same after a restart. A worker that restarts in time keeps its partitions.",
     ),
 ]
 ProtocolOption = Annotated[
@@ -63,7 +63,7 @@ ProtocolOption = Annotated[
     Parameter(
         "--group-protocol",
         env_var="TOLLBOOK_GROUP_PROTOCOL",
-        help="How the group shares partitions: classic (cooperative), or consumer, where the broker sets the session.",
+        help="How the group shares partitions: classic (cooperative), or consumer, where the broker sets the session timeout.",
     ),
 ]
 SessionOption = Annotated[
@@ -72,7 +72,7 @@ SessionOption = Annotated[
         "--session-timeout-ms",
         env_var="TOLLBOOK_SESSION_TIMEOUT_MS",
         validator=AT_LEAST_ONE,
-        help="So long a silent worker keeps its partitions (classic).",
+        help="How long a silent worker keeps its partitions (classic only).",
     ),
 ]
 MetricsOption = Annotated[
@@ -80,7 +80,7 @@ MetricsOption = Annotated[
     Parameter(
         "--metrics",
         env_var="TOLLBOOK_METRICS",
-        help="Address of /metrics and /healthz, host:port; port 0 takes any and logs it.",
+        help="Address of /metrics and /healthz, host:port. With port 0, a free port is chosen and logged.",
     ),
 ]
 WatchdogOption = Annotated[
@@ -89,23 +89,25 @@ WatchdogOption = Annotated[
         "--watchdog-s",
         env_var="TOLLBOOK_WATCHDOG_S",
         validator=_ABOVE_ZERO,
-        help="End the process when it makes no progress for so long; a supervisor starts it again.",
+        help="End the process when it makes no progress for this many seconds. A supervisor must restart it.",
     ),
 ]
 
 
 def load(
-    files: Annotated[list[str], Parameter(negative="", help="Log files, plain, gzip or zstd; folders and globs, too.")],
+    files: Annotated[list[str], Parameter(negative="", help="Log files (plain, gzip or zstd), folders and globs.")],
     /,
     *,
     kafka: KafkaConfig,
     format: Annotated[str, Parameter("--format", help="Log format; `tollbook formats` lists them.")],  # noqa: A002
-    source: Annotated[str, Parameter("--source", help="Who wrote these logs. Part of every event's identity.")],
+    source: Annotated[
+        str, Parameter("--source", help="Name of the gateway that wrote these logs. Part of every event's key.")
+    ],
     lines: Annotated[
-        int, Parameter("--lines", validator=AT_LEAST_ONE, help="At most so many lines in a record.")
+        int, Parameter("--lines", validator=AT_LEAST_ONE, help="Maximum number of lines in a record.")
     ] = 500,
     final: Annotated[
-        bool, Parameter("--final", negative="", show_default=False, help="Send an unfinished last line as it stands.")
+        bool, Parameter("--final", negative="", show_default=False, help="Send an unfinished last line as it is.")
     ] = False,
     spread: Annotated[
         bool,
@@ -113,7 +115,7 @@ def load(
             "--spread",
             negative="",
             show_default=False,
-            help="Deal the lines out over all partitions, for many ingest workers; their order is then not kept.",
+            help="Distribute the lines over all partitions, for several ingest workers. Their order is not kept.",
         ),
     ] = False,
     accept_form_errors: Annotated[
@@ -122,7 +124,7 @@ def load(
             "--accept-form-errors",
             negative="",
             show_default=False,
-            help="Send files though another format reads their first lines, and the given one does not.",
+            help="Send files even if the given format cannot read their first lines and another format can.",
         ),
     ] = False,
     positions: Annotated[
@@ -130,7 +132,8 @@ def load(
         Parameter(
             "--positions",
             env_var="TOLLBOOK_POSITIONS",
-            help="A file that keeps how far each log was sent; the next load begins there. Without it all is sent again, and known if no log below 4 KiB has grown.",
+            help="File that stores how far each log was sent, where the next load continues. Without it, all lines are sent again; they are "
+            "recognized as duplicates unless a log below 4 KiB has grown.",
         ),
     ] = None,
     follow: Annotated[
@@ -139,7 +142,7 @@ def load(
             "--follow",
             negative="",
             show_default=False,
-            help="Go on sending as the files grow and are rotated, until SIGTERM. Needs --positions.",
+            help="Keep sending as the files grow and are rotated, until SIGTERM. Needs --positions.",
         ),
     ] = False,
     look_s: Annotated[
@@ -148,14 +151,14 @@ def load(
             "--look-s",
             env_var="TOLLBOOK_LOOK_S",
             validator=_ABOVE_ZERO,
-            help="With --follow: look for new lines so often.",
+            help="With --follow: interval in seconds to check for new lines.",
         ),
     ] = 1.0,
     json: JsonOption = False,
 ) -> int:
-    """Send log files to gateway.access, many lines in a record. Sent twice, the lines are known and counted once.
+    """Send log files to gateway.access, several lines per record. Lines that are sent twice are counted once.
 
-    With --follow and --json each look that found something prints one JSON object a line.
+    With --follow and --json, each check that found new lines prints a line with one JSON object.
 
     Example: tollbook load --bootstrap-servers 127.0.0.1:9092 --format kong --source edge logs/*.gz
     """
@@ -164,7 +167,7 @@ def load(
         _check_following(positions, final=final)
     paths = run.found_files(files)
     (access,) = required(kafka, topics.GATEWAY_ACCESS)
-    # Errors only: what goes wrong is said in one line by the command itself.
+    # Errors only, as the command itself reports each failure in one line.
     producer = Producer({**kafka.producer_options(compression="zstd"), "log_level": 3})
 
     def send(
@@ -178,7 +181,7 @@ def load(
             progress=lambda done, sent: move(Progress(done, total, sent)),
         )  # fmt: skip
 
-    def tell(look: Loaded) -> None:
+    def show(look: Loaded) -> None:
         if json:
             show_json_line(_loaded_row(look))
         elif look.records:
@@ -189,7 +192,7 @@ def load(
 
     with kept_positions(positions, source) as kept:
         if follow:
-            report = _following(files, send, kept, tell, look_s)
+            report = _following(files, send, kept, show, look_s)
         else:
             with progress.bar(source, quiet=json) as move:
                 report = send(paths, kept, kept.known, move)
@@ -198,7 +201,7 @@ def load(
     if not json:
         for file, size in report.waiting.items():
             out.print(
-                f"{file} ends inside a line ({size} bytes); it is sent when the rest has come, or now with --final"
+                f"{file} ends with an unfinished line ({size} bytes); it is sent when the line is complete, or now with --final"
             )
     _warn_of_short([] if positions else report.short)
     return REFUSED if report.problems else 0
@@ -207,8 +210,8 @@ def load(
 def _warn_of_short(paths: Sequence[Path]) -> None:
     for path in paths:
         complain(
-            f"{path}: sent, but a log below {HEAD_BYTES:,} bytes has another name once it has grown: if it is still written to, "
-            f"load it with --positions from now on, or lines without ids of their own count twice",
+            f"{path}: sent, but a log below {HEAD_BYTES:,} bytes changes its fingerprint when it grows. If it is still written to, "
+            f"load it with --positions from now on; otherwise lines without their own ids are counted twice",
             level="warning",
         )
 
@@ -216,11 +219,11 @@ def _warn_of_short(paths: Sequence[Path]) -> None:
 def _check_following(positions: Path | None, *, final: bool) -> None:
     if positions is None:
         raise WrongUse(
-            "--follow needs --positions: started again without, a log that was short when it was first seen has another name"
+            "--follow needs --positions; without it, a log that was short when it was first read is sent again after a restart"
         )
     if final:
         raise WrongUse(
-            "--follow and --final contradict each other: the rest of an unfinished line is waited for, or it is not"
+            "--follow and --final contradict each other; --follow waits for the rest of an unfinished line, --final does not"
         )
 
 
@@ -228,13 +231,13 @@ _Send = Callable[[Sequence[Path], Positions, Mapping[str, KnownFile], Callable[[
 
 
 def _following(
-    files: Sequence[str], send: _Send, kept: Positions, tell: Callable[[Loaded], None], look_s: float
+    files: Sequence[str], send: _Send, kept: Positions, show: Callable[[Loaded], None], look_s: float
 ) -> Loaded:
-    """Send what is new until SIGTERM."""
+    """Send new lines until SIGTERM."""
     with asked_to_stop() as stop:
         return loading.follow(
             FileWatcher(lambda: run.followed_files(files)), lambda paths, known: send(paths, kept, known, lambda _: None), kept.known,
-            stop=stop, look_s=look_s, keep=kept.keep, tell=tell,
+            stop=stop, look_s=look_s, keep=kept.keep, tell=show,
         )  # fmt: skip
 
 
@@ -248,7 +251,7 @@ def _show_loaded(report: Loaded, topic: str, *, json: bool) -> None:
 
 
 def _loaded_row(report: Loaded) -> dict[str, Any]:
-    """A load for programs."""
+    """A load as JSON."""
     return {
         "lines": report.lines, "records": report.records, "problems": report.problems, "waiting": report.waiting
     }  # fmt: skip
@@ -270,7 +273,7 @@ def ingest(
             "--accept-form-errors",
             env_var="TOLLBOOK_ACCEPT_FORM_ERRORS",
             negative="",
-            help="A source whose entries are taken as they are, however many are refused for their form; repeat it for several.",
+            help="Source that is never paused, however many of its entries are refused for their form. Repeatable.",
         ),
     ] = None,
     instance: InstanceOption = None,
@@ -279,9 +282,9 @@ def ingest(
     metrics: MetricsOption = "127.0.0.1:0",
     watchdog_s: WatchdogOption = 60.0,
 ) -> int:
-    """Read raw records from gateway.access, write events to usage.events and refusals to usage.dead. Runs until SIGTERM.
+    """Read raw records from gateway.access; write events to usage.events and refused entries to usage.dead. Runs until SIGTERM.
 
-    Kill it at any moment: what it sends again is known by where it stood.
+    It is safe to kill at any time: entries that it sends again are recognized by their offsets.
 
     Example: tollbook ingest --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog
     """
@@ -320,7 +323,10 @@ def land(
     commit_s: Annotated[
         float,
         Parameter(
-            "--commit-s", env_var="TOLLBOOK_COMMIT_S", validator=_ABOVE_ZERO, help="Commit at the latest after so long."
+            "--commit-s",
+            env_var="TOLLBOOK_COMMIT_S",
+            validator=_ABOVE_ZERO,
+            help="Maximum time between commits, in seconds.",
         ),
     ] = 1.0,
     instance: InstanceOption = None,
@@ -329,7 +335,7 @@ def land(
     metrics: MetricsOption = "127.0.0.1:0",
     watchdog_s: WatchdogOption = 60.0,
 ) -> int:
-    """Land usage.events in the lake, exactly once, and publish usage.totals. Start as many as you like. Runs until SIGTERM.
+    """Land usage.events in the lake exactly once, and publish usage.totals. Several workers may run. Runs until SIGTERM.
 
     Example: tollbook land --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --lake lake
     """

@@ -1,4 +1,4 @@
-"""`tollbook producers`: who may send over HTTP. A key is shown once, when it is made; the file keeps its hash."""
+"""`tollbook producers`: the producers that may send over HTTP. A new key is shown once; the file stores its hash."""
 
 import secrets
 from datetime import datetime
@@ -14,18 +14,19 @@ from tollbook.cli.options import JsonOption, utc
 from tollbook.cli.terminal import out, show_json
 
 ProducersOption = Annotated[
-    Path, Parameter("--producers", env_var="TOLLBOOK_PRODUCERS", help="YAML file of who may send over HTTP.")
+    Path,
+    Parameter("--producers", env_var="TOLLBOOK_PRODUCERS", help="YAML file of the producers that may send over HTTP."),
 ]
 
 app = App(
     name="producers",
-    help="Who may send over HTTP: list them, make keys.\n\nExample: tollbook producers list --producers producers.yaml",
+    help="The producers that may send over HTTP: list them, create keys.\n\nExample: tollbook producers list --producers producers.yaml",
 )
 
 
 @app.command(name="list")
 def list_(*, producers: ProducersOption, json: JsonOption = False) -> int:
-    """Check the producers file, and show who may send what. Nothing secret is in it, and nothing secret is shown.
+    """Check the producers file, and show who may send what. Neither the file nor the output contains secrets.
 
     Example: tollbook producers list --producers producers.yaml
     """
@@ -36,7 +37,7 @@ def list_(*, producers: ProducersOption, json: JsonOption = False) -> int:
         for row in _rows(found):
             out.print(f"{row['id']}  source {row['source']}  {', '.join(row['formats'])}", markup=False)
             for key in row["keys"]:
-                out.print(f"  key {key['prefix']}  from {key['valid_from'] or 'ever'} to {key['valid_to'] or 'ever'}")
+                out.print(f"  key {key['prefix']}  valid {_validity(key['valid_from'], key['valid_to'])}")
             for client in row["clients"]:
                 out.print(f"  client {client['client']} of {client['issuer']}", markup=False)
     return 0
@@ -49,12 +50,12 @@ def add_key(
     *,
     producers: ProducersOption,
     valid_from: Annotated[
-        datetime | None, Parameter("--valid-from", help="Not valid before; without a zone it is UTC.")
+        datetime | None, Parameter("--valid-from", help="Start of validity. Without a time zone it is UTC.")
     ] = None,
 ) -> int:
-    """Make an API key for a producer, write its hash into the file, and show the key this once.
+    """Create an API key for a producer, write its hash into the file, and show the key once.
 
-    To change a key: make the new one, give it out, then set `valid_to` of the old one in the file.
+    To rotate a key, create the new one, distribute it, then set `valid_to` of the old one in the file.
 
     Example: tollbook producers add-key gateway-eu --producers producers.yaml
     """
@@ -64,6 +65,12 @@ def add_key(
     )
     out.print(key.text, soft_wrap=True)
     return 0
+
+
+def _validity(start: str | None, end: str | None) -> str:
+    if start is None and end is None:
+        return "for all time"
+    return " ".join(([f"from {start}"] if start else []) + ([f"until {end}"] if end else []))
 
 
 def _rows(found: Producers) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`tollbook serve`: events over HTTP, confirmed by Kafka. `serve` needs the extra `http`."""
+"""`tollbook serve`: events over HTTP, confirmed by Kafka. It needs the extra `http`."""
 
 import logging
 import time
@@ -20,11 +20,11 @@ from tollbook.cli.options import CatalogOption, the_time
 from tollbook.kafka.options import KafkaConfig, Options
 from tollbook.workers import http_server, logs, loop, metrics
 
-# A request waits for the broker, so it is given up early, and the sender sends it again. Requests are in no order, so that one
-# that is given up, or refused, leaves the others alone.
+# A request waits for the broker, so it times out early and the sender retries. Requests are unordered, so the failure of one
+# does not affect the others.
 PRODUCER: Options = {"delivery.timeout.ms": 10_000, "request.timeout.ms": 5_000, "enable.gapless.guarantee": False}
 _LINGER_MS = 2
-_DOOR = HttpConfig()
+_DEFAULTS = HttpConfig()
 
 
 def serve(
@@ -32,13 +32,13 @@ def serve(
     kafka: KafkaConfig,
     catalog: CatalogOption,
     producers: ProducersOption,
-    http: HttpConfig = _DOOR,
+    http: HttpConfig = _DEFAULTS,
     metrics_address: MetricsOption = "127.0.0.1:0",
     watchdog_s: WatchdogOption = 60.0,
 ) -> int:
-    """Take events over HTTP, POST /api/v1/events, and write them to gateway.access. Runs until SIGTERM.
+    """Accept events over HTTP (POST /api/v1/events) and write them to gateway.access. Runs until SIGTERM.
 
-    An answer of 2xx means that Kafka has confirmed the events. The producers file is read again when it changes, or on SIGHUP.
+    A 2xx response means that Kafka has confirmed the events. The producers file is reloaded when it changes, or on SIGHUP.
 
     Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
     """  # fmt: skip
@@ -60,7 +60,7 @@ def serve(
 
 
 def _context(parts: http_server.Parts, http: HttpConfig, log: logging.Logger) -> http_api.ApiContext:
-    """What the application works with: the running parts, its bounds and the clocks."""
+    """The context of the application: the running components, the limits and the clocks."""
     memory = MemoryBudget(http.buffer_mib << 20)
     metrics.HTTP_HELD.set_function(lambda: memory.used)
     return http_api.ApiContext(

@@ -1,1 +1,1 @@
-"""Commands about entries and usage, beside their screens. Imports all packages."""
+"""The commands for entries and usage, with their screens. Imports all packages."""

@@ -1,4 +1,4 @@
-"""`tollbook dead list`, `show`, `redrive`: what was not counted, why, and how it is counted after all."""
+"""`tollbook dead list`, `show`, `redrive`: entries that were not counted, the reasons, and how to count them."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ from tollbook.redrive.worth import worth as worth_of
 
 app = App(
     name="dead",
-    help="Entries that were refused or conflict with a counted one.\n\nExample: tollbook dead list --lake demo/lake",
+    help="Entries that were refused, or that conflict with a counted one.\n\nExample: tollbook dead list --lake demo/lake",
     help_epilogue="",
 )
 _LETTER_DIGITS_MIN = 4
@@ -58,7 +58,7 @@ SourceOption = Annotated[str | None, Parameter("--source", help="Only this sourc
 SinceOption = Annotated[
     datetime | None,
     Parameter(
-        "--since", help="Only requests from this time on (UTC); entries without a readable time are then left out."
+        "--since", help="Only requests from this time on (UTC). Entries without a readable time are then omitted."
     ),
 ]
 UntilOption = Annotated[datetime | None, Parameter("--until", help="Only requests before this time (UTC).")]
@@ -66,36 +66,37 @@ LogsArgument = Annotated[
     list[str] | None,
     Parameter(
         negative="",
-        help="The logs, where they are now: files, folders, globs. Without any those are tried that the lake names.",
+        help="The logs at their current place: files, folders, globs. By default, the paths stored in the lake are tried.",
     ),
 ]
 FormatOption = Annotated[
-    str, Parameter("--format", help="Log format that the lines are read in now; `tollbook formats` lists them.")
+    str, Parameter("--format", help="Log format to read the lines with; `tollbook formats` lists them.")
 ]
 ReceivedOption = Annotated[
     datetime | None,
     Parameter(
         "--received",
-        help="When the logs were received. Entries that were TOO_LATE or IN_FUTURE are judged against it, and left without it.",
+        help="Time of receipt of the logs. TOO_LATE and IN_FUTURE entries are checked against it; without it, they are not redriven.",
     ),
 ]
 FinalOption = Annotated[
-    bool, Parameter("--final", negative="", show_default=False, help="Read half lines (PARTIAL_LINE) as they stand.")
+    bool,
+    Parameter("--final", negative="", show_default=False, help="Read incomplete lines (PARTIAL_LINE) as they are."),
 ]
 CredentialOption = Annotated[
     str | None,
-    Parameter("--credential", help="Only entries of this refused credential: its name in the list, or how it begins."),
+    Parameter("--credential", help="Only entries of this refused credential: its name in the list, or a prefix of it."),
 ]
 AsOption = Annotated[
     str | None,
     Parameter(
         "--as",
-        help="Also say what the entries of unknown credentials would be worth if they were this partner's; needs --catalog, --format and --source.",
+        help="Also estimate what entries of unknown credentials would be worth if they belonged to this partner. Needs --catalog, --format and --source.",
     ),
 ]
 DryRunOption = Annotated[
     bool,
-    Parameter("--dry-run", negative="", show_default=False, help="Show what would become of them; write nothing."),
+    Parameter("--dry-run", negative="", show_default=False, help="Show the outcome of each entry; write nothing."),
 ]
 
 
@@ -111,42 +112,44 @@ def dead_list(
     as_partner: AsOption = None,
     catalog: Annotated[
         Path | None,
-        Parameter("--catalog", env_var=CATALOG_VARIABLE, converter=folder_path, help="The prices for --as."),
+        Parameter(
+            "--catalog", env_var=CATALOG_VARIABLE, converter=folder_path, help="Catalog with the prices for --as."
+        ),
     ] = None,
     format: Annotated[  # noqa: A002
-        str | None, Parameter("--format", help="The log format that lines are read in again for --as.")
+        str | None, Parameter("--format", help="Log format to read lines with for --as.")
     ] = None,
     limit: Annotated[
-        int, Parameter(validator=validators.Number(gte=0), help="At most so many entries, in the order of the logs.")
+        int, Parameter(validator=validators.Number(gte=0), help="Maximum number of entries, in the order of the logs.")
     ] = 20,
     csv: Annotated[
         bool,
         Parameter(
-            "--csv", negative="", show_default=False, help="Print the entries as CSV; no cell of it is a formula."
+            "--csv", negative="", show_default=False, help="Print the entries as CSV, without spreadsheet formulas."
         ),
     ] = False,
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
-    """Entries that are not counted, with reason, place and what mends them. Secrets in raw lines are struck out.
+    """List entries that were not counted, with reason, place and remedy. Secrets in raw lines are redacted.
 
-    Entries of credentials that are unknown or were not valid are also summed up by credential. Entries that a redrive has counted are no
-    longer among them. --as PARTNER reads those of a source again, as if their credentials were the partner's, rates them by the catalog
-    beside the partner's own usage, and writes nothing.
+    Entries of credentials that are unknown or were not valid are also summed by credential. Entries that a redrive has counted are
+    omitted. --as PARTNER reads the entries of a source again as if their credentials were the partner's, and rates them by the catalog
+    together with the partner's own usage. It writes nothing.
 
     Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
     """
     opened = Lake(lake)
     _check_reason(reason)
     if credential is not None and not credential.isalnum():
-        raise WrongUse(f"{credential!r} names no refused credential; `tollbook dead list` shows their names")
-    asked = {"reason": reason, "source": source, "since": _utc(since), "until": _utc(until), "credential": credential}
-    found = _letters(opened, {**asked, "letter": None, "limit": limit})
+        raise WrongUse(f"{credential!r} is not the name of a refused credential; `tollbook dead list` shows the names")
+    filters = {"reason": reason, "source": source, "since": _utc(since), "until": _utc(until), "credential": credential}
+    found = _letters(opened, {**filters, "letter": None, "limit": limit})
     sums, rows = found.sums, found.rows
     worth = None
     if as_partner is not None:
         if catalog is None or format is None or source is None:
-            raise WrongUse("--as reads lines again and rates them: give --catalog, --format and --source, too")
+            raise WrongUse("--as reads lines again and rates them, so it also needs --catalog, --format and --source")
         wanted = Wanted(source, None, _utc(since), _utc(until))
         worth = _worth(opened, catalog, as_partner, wanted, redriving.How(format), credential, the_clock(now))
     if json:
@@ -168,22 +171,24 @@ def dead_list(
 
 @app.command(name="show")
 def dead_show(
-    letter: Annotated[str, Parameter(help="The entry's name, or how it begins; `tollbook dead list` shows it.")],
+    letter: Annotated[
+        str, Parameter(help="Name of the entry, or a prefix of it. `tollbook dead list` shows the names.")
+    ],
     /,
     *,
     lake: LakeOption,
     json: JsonOption = False,
 ) -> int:
-    """One entry that is not counted, whole: reason, place, the line with its secrets struck out, and what to do about it.
+    """Show an entry that was not counted: reason, place, remedy, and the line with redacted secrets.
 
     Example: tollbook dead show 5a0c41d2e8f7 --lake demo/lake
     """
     opened = Lake(lake)
     if len(letter) < _LETTER_DIGITS_MIN or not letter.isalnum():
         raise WrongUse(
-            f"{letter!r} names no entry; `tollbook dead list` shows their names, of which {_LETTER_DIGITS_MIN} digits will do"
+            f"{letter!r} is not the name of an entry; give at least {_LETTER_DIGITS_MIN} digits of a name in `tollbook dead list`"
         )
-    asked = {
+    filters = {
         "reason": None,
         "source": None,
         "since": None,
@@ -192,9 +197,9 @@ def dead_show(
         "letter": letter,
         "limit": 2,
     }
-    rows = _letters(opened, asked).rows
+    rows = _letters(opened, filters).rows
     if not rows:
-        raise WrongUse(f"no entry {letter!r} in {opened}; `tollbook dead list` shows their names")
+        raise WrongUse(f"no entry {letter!r} in {opened}; `tollbook dead list` shows the names")
     if len(rows) > 1:
         raise WrongUse(
             f"several entries begin with {letter!r}: {rows[0]['letter']}, {rows[1]['letter']}; give more digits"
@@ -216,7 +221,7 @@ def redrive(
     catalog: CatalogOption,
     lake: LakeOption,
     format: FormatOption,  # noqa: A002
-    source: Annotated[str, Parameter("--source", help="The source whose entries are read again.")],
+    source: Annotated[str, Parameter("--source", help="Source whose entries are read again.")],
     reason: ReasonOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -228,13 +233,13 @@ def redrive(
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
-    """Read refused entries again, after the catalog, the format or a limit was mended, and count each of them once.
+    """Read refused entries again after the catalog, the format or a limit was fixed, and count each of them once.
 
-    Ids are those that the first reading would have given. Safe to kill and to repeat, also beside `tollbook ingest` and `land`. A
-    line from which secrets were struck out, or whose text was erased, is taken from the log where it stood, or, with
-    --bootstrap-servers, from the topic; it must still be what it was. Exit code 1 when entries had to be left, with the reason.
+    Events get the same ids as at the first reading. It is safe to kill and to repeat, also while `tollbook ingest` and `land` run. A
+    line with redacted secrets or an erased payload is read from its log or, with --bootstrap-servers, from the topic. It must be
+    unchanged there. The exit code is 1 if entries could not be redriven; the reasons are listed.
 
-    Usage of a month that was invoiced already is in no issued invoice: `tollbook invoice verify` lists it as late.
+    Usage of a month that is already invoiced is in no issued invoice. `tollbook invoice verify` lists it as late.
 
     Example: tollbook dead redrive --catalog examples/catalog --lake demo/lake --format kong --source edge --reason UNKNOWN_CREDENTIAL
     """
@@ -267,8 +272,8 @@ def _records_at(brokers: KafkaConfig) -> Recall:
     return AccessRecords(brokers)
 
 
-class _Found(NamedTuple):
-    """Sums by reason, refused credentials, what these are called (where that is not erased), and letters."""
+class _DeadLetters(NamedTuple):
+    """Sums by reason, refused credentials, the names of those that are not erased, and the dead letters."""
 
     sums: list[dict[str, Any]]
     groups: list[Group]
@@ -289,26 +294,26 @@ def _worth(
     partner = book.partner(partner_id)
     if partner is None or partner.is_internal:
         known = ", ".join(p.id for p in book.payers())
-        raise WrongUse(f"no partner that pays is called {partner_id!r}; there are: {known}")
+        raise WrongUse(f"no invoiced partner has the id {partner_id!r}; known ids: {known}")
     return worth_of(lake, book, partner, wanted, how, credential=credential, now=now)
 
 
-def _letters(lake: Lake, asked: Mapping[str, Any]) -> _Found:
-    """What is asked for: letters with their text and the name of their file."""
+def _letters(lake: Lake, filters: Mapping[str, Any]) -> _DeadLetters:
+    """The dead letters that match the filters, with their payloads and file names."""
     for attempt in again():
         with attempt:
-            found = _read(Warehouse(lake, only=_TABLES), asked)
+            found = _read(Warehouse(lake, only=_TABLES), filters)
     return found
 
 
-def _read(house: Warehouse, asked: Mapping[str, Any]) -> _Found:
-    some = {k: asked[k] for k in ("reason", "source", "since", "until", "credential")}
-    sums = house.query("dead_by_reason", some).to_pylist()
+def _read(house: Warehouse, filters: Mapping[str, Any]) -> _DeadLetters:
+    shared = {k: filters[k] for k in ("reason", "source", "since", "until", "credential")}
+    sums = house.query("dead_by_reason", shared).to_pylist()
     groups = (
         []
-        if asked["letter"]
+        if filters["letter"]
         else refused.groups(
-            house, asked["since"], asked["until"], source=asked["source"], credential=asked["credential"]
+            house, filters["since"], filters["until"], source=filters["source"], credential=filters["credential"]
         )
     )
     texts = {
@@ -316,24 +321,24 @@ def _read(house: Warehouse, asked: Mapping[str, Any]) -> _Found:
         for row in (house.query("credential_texts").to_pylist() if groups else [])
     }
     files = {(row["source"], row["generation"]): row["file"] for row in house.query("offsets").to_pylist()}
-    rows: list[dict[str, Any]] = house.query("dead_letters", asked).to_pylist()
+    rows: list[dict[str, Any]] = house.query("dead_letters", filters).to_pylist()
     for row in rows:
         row["raw"] = (row["raw"] or b"").decode(errors="backslashreplace")
         row["file"] = files.get((row["source"], row["generation"]))
     named = {group: texts[key] for group in groups if (key := (group.source, group.reason, group.credential)) in texts}
-    return _Found(sums, groups, named, rows)
+    return _DeadLetters(sums, groups, named, rows)
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """RFC 4180; text is disarmed for spreadsheets, and control characters are shown as escapes for terminals."""
+    """The rows as CSV (RFC 4180). Text cannot be a spreadsheet formula, and control characters are escaped."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(_CSV_COLUMNS)
     for row in rows:
-        given = {**row, "remedy": REMEDY[Reason(row["reason"])]}
+        cells = {**row, "remedy": REMEDY[Reason(row["reason"])]}
         for name in ("occurred_at", "erased_at"):
-            given[name] = None if row[name] is None else row[name].isoformat()
-        writer.writerow([_cell(given[name]) for name in _CSV_COLUMNS])
+            cells[name] = None if row[name] is None else row[name].isoformat()
+        writer.writerow([_cell(cells[name]) for name in _CSV_COLUMNS])
     return out.getvalue()
 
 
@@ -343,7 +348,7 @@ def _cell(value: object) -> object:
 
 def _check_reason(reason: str | None) -> None:
     if reason is not None and reason not in Reason.__members__:
-        raise WrongUse(f"unknown reason {reason!r}; there are: {', '.join(Reason)}")
+        raise WrongUse(f"unknown reason {reason!r}; known reasons: {', '.join(Reason)}")
 
 
 def _utc(instant: datetime | None) -> datetime | None:

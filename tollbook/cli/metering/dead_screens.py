@@ -1,4 +1,4 @@
-"""Dead letters, refused credentials and redrives on a terminal."""
+"""Screens of dead letters, refused credentials and redrives."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
@@ -30,7 +30,7 @@ _BECAME = {
 def dead_tables(
     sums: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], remedies: Mapping[str, str]
 ) -> None:
-    """Sums by reason with the remedy, then the entries."""
+    """Sums by reason with their remedies, then the entries."""
     if not sums:
         sentence("No dead letters.")
         return
@@ -51,10 +51,10 @@ def dead_tables(
 
 
 def refused_credentials(groups: Sequence[Group], named: Mapping[Group, str]) -> None:
-    """Refused credentials, each with how often and when; what it is called unless that was erased."""
+    """Refused credentials with their names (unless erased), numbers of entries, and first and last days."""
     view = table("Unknown credentials", "name", "credential", "source", ">entries", "first", "last")
     for group in groups[:_GROUPS_SHOWN]:
-        name = named.get(group) or ("erased" if group.credential else "before there were names")
+        name = named.get(group) or ("erased" if group.credential else "not recorded by earlier versions")
         reason = "" if group.reason == Reason.UNKNOWN_CREDENTIAL else " (not valid)"
         view.row(
             group.name, shortened(name) + reason, group.source, f"{group.entries:,}", f"{group.first_at:%Y-%m-%d}", f"{group.last_at:%Y-%m-%d}"
@@ -66,8 +66,8 @@ def refused_credentials(groups: Sequence[Group], named: Mapping[Group, str]) -> 
 
 
 def worth(found: Worth) -> None:
-    """What refused entries would be worth."""
-    sentence((f"{found.entries:,}", "bold"), f" entries, if they were of {found.partner_id}, would be worth:")
+    """The worth of refused entries for a partner."""
+    sentence((f"{found.entries:,}", "bold"), f" entries would be worth, as usage of {found.partner_id}:")
     view = table(None, "month", "meter", ">quantity", ">amount")
     for month, rows in found.months.items():
         for extra in rows:
@@ -84,7 +84,7 @@ def worth(found: Worth) -> None:
 
 
 def worth_row(found: Worth) -> dict[str, Any]:
-    """The same as data."""
+    """The worth as JSON."""
     return {
         "partner_id": found.partner_id,
         "entries": found.entries,
@@ -99,10 +99,10 @@ def worth_row(found: Worth) -> dict[str, Any]:
 
 
 def dead_letter(row: Mapping[str, Any], remedy: str) -> None:
-    """One letter, whole."""
+    """One dead letter with all its fields and its payload."""
     where = row["file"] or row["generation"]
     item = f", entry {row['item']} of the line" if row["item"] else ""
-    said = {
+    fields = {
         "reason": f"{row['reason']} ({row['outcome']})",
         "detail": row["detail"],
         "source": row["source"],
@@ -117,7 +117,7 @@ def dead_letter(row: Mapping[str, Any], remedy: str) -> None:
     }
     view = table(f"Dead letter {row['letter']}", "", "")
     view.show_header = False
-    for name, value in said.items():
+    for name, value in fields.items():
         if value is not None:
             view.add_row(name, words(value.replace("\n", "\\n")))
     out.print(view)
@@ -128,7 +128,7 @@ def dead_letter(row: Mapping[str, Any], remedy: str) -> None:
 
 
 def redriven_row(report: Redriven) -> dict[str, Any]:
-    """A redrive for programs."""
+    """A redrive as JSON."""
     return {
         **report.counts._asdict(),
         "outcomes": [o._asdict() for o in report.outcomes],
@@ -138,18 +138,18 @@ def redriven_row(report: Redriven) -> dict[str, Any]:
 
 
 def _text(row: Mapping[str, Any]) -> str:
-    """The text of a letter, or what became of it."""
+    """The payload of a dead letter, or a note that it is missing or erased."""
     if row["erased_at"] is None:
-        return str(row["raw"]) or "(no text is kept)"
-    return f"(text erased at {row['erased_at'].astimezone(UTC):%Y-%m-%dT%H:%MZ}: {row['erased_by']})"
+        return str(row["raw"]) or "(no payload is stored)"
+    return f"(payload erased at {row['erased_at'].astimezone(UTC):%Y-%m-%dT%H:%MZ}: {row['erased_by']})"
 
 
 def redriven(report: Redriven, *, dry_run: bool) -> None:
-    """What became of refused entries."""
+    """The outcomes of a redrive."""
     if not report.outcomes:
-        sentence("No refused entry to read again.")
+        sentence("No refused entries to redrive.")
         return
-    view = table("What would become of them" if dry_run else "Read again", "was refused for", "is now", ">entries")
+    view = table("Outcome of a redrive" if dry_run else "Redriven", "was refused for", "is now", ">entries")
     for row in report.outcomes:
         now = _BECAME.get(row.became) or ("left as it is" if row.became == "left" else f"still refused: {row.became}")
         view.row(row.reason, now, f"{row.entries:,}")

@@ -1,4 +1,4 @@
-"""Log formats on a terminal: the list, one format, and the likely formats of a log."""
+"""Screens of log formats: the list, one format, and the likely formats of a log."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,26 +8,26 @@ from tollbook.cli.terminal import out, sentence, table
 
 
 def formats_table(formats: Sequence[Format]) -> None:
-    """All formats, a line each."""
+    """All formats, one per line."""
     view = table(None, "format", "what it reads")
     for f in formats:
         view.row(f.name, title(f))
     out.print(view)
-    sentence("`tollbook formats NAME` shows a format's fields, units and id rule. Try one on a file:")
+    sentence("`tollbook formats NAME` shows the fields, units and id rule of a format. To try one on a file:")
     sentence("python -m ingest parse --format NAME FILE")
 
 
 def readings_table(likely: Sequence[Detected], found: Sequence[Detected]) -> None:
-    """Which formats read a sample of a log, how much of it and in it, and what to do next."""
+    """The formats that can read a sample of a log, how many lines and fields they read, and the next step."""
     if not found:
-        sentence("The file holds no line.")
+        sentence("The file has no lines.")
         return
     if not likely:
         reasons = ", ".join(sorted({r.refused for r in found}))
         sentence(
-            f"No format reads any of these lines ({reasons}). `tollbook formats` lists what is read.", style="yellow"
+            f"No format can read these lines ({reasons}). `tollbook formats` lists the known formats.", style="yellow"
         )
-        sentence("A format of your own is one SQL file: docs/formats.md shows how to write it.")
+        sentence("A custom format is one SQL file; docs/formats.md shows how to write it.")
         return
     view = table(None, "format", ">lines read", ">of", ">fields in each", "most refused for")
     for r in likely:
@@ -35,17 +35,17 @@ def readings_table(likely: Sequence[Detected], found: Sequence[Detected]) -> Non
     out.print(view)
     first = [r.format for r in likely if r.rank == likely[0].rank]
     if len(first) == 1:
-        sentence((first[0], "bold"), " reads most of it. Look at what it reads:")
+        sentence((first[0], "bold"), " reads the most lines. To see what it reads:")
     else:
         sentence(
             (" and ".join((", ".join(first[:-1]), first[-1])), "bold"),
-            " read it equally well: take the gateway that wrote it.",
+            " read it equally well; choose the gateway that wrote it.",
         )
     sentence(f"python -m ingest parse --format {first[0]} FILE")
 
 
 def format_text(found: Format) -> None:
-    """The header of a format, a paragraph for each of its topics."""
+    """The header of a format, with one paragraph per topic."""
     for paragraph in _paragraphs(found.header):
         if not paragraph.startswith(("in:", "out:")):
             sentence(paragraph)
@@ -58,7 +58,7 @@ def title(found: Format) -> str:
 
 
 def _paragraphs(header: str) -> Iterator[str]:
-    """A header's comment, unwrapped: a line that begins with `Word:` begins a paragraph."""
+    """The unwrapped paragraphs of a header. A line that begins with `Word:` starts a new paragraph."""
     text = ""
     for line in header.splitlines():
         label, colon, _ = line.partition(":")

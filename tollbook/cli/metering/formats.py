@@ -1,4 +1,4 @@
-"""`tollbook formats` and `tollbook formats detect`: which logs are read, and which format one's own log is in."""
+"""`tollbook formats` and `tollbook formats detect`: the known log formats, and the format of a given log."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +18,12 @@ app = App(name="formats", help_epilogue="")
 
 @app.default
 def formats(
-    name: Annotated[str | None, Parameter(help="Show this format whole.")] = None, /, *, json: JsonOption = False
+    name: Annotated[str | None, Parameter(help="Show the details of this format.")] = None,
+    /,
+    *,
+    json: JsonOption = False,
 ) -> int:
-    """The log formats: fields, units and how each event gets its id.
+    """List the log formats, or show one: its fields, units and id rule.
 
     Example: tollbook formats kong
     """
@@ -36,14 +39,14 @@ def formats(
 
 @app.command(help_epilogue="")
 def detect(
-    file: Annotated[Path, Parameter(help="A log file, plain or packed. Its first 200 lines are read.")],
+    file: Annotated[Path, Parameter(help="Log file, plain or compressed. Its first 200 lines are read.")],
     /,
     *,
     json: JsonOption = False,
 ) -> int:
-    """Propose the format of a log: every format reads its first lines, the one that reads most of them comes first.
+    """Propose the format of a log. Every format tries its first lines; the one that reads the most is listed first.
 
-    Exit code 1 when no format reads any of them.
+    The exit code is 1 if no format can read any line.
 
     Example: tollbook formats detect access.log
     """

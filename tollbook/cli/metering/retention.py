@@ -1,4 +1,4 @@
-"""`tollbook retention`: the text of dead letters is erased when it is old."""
+"""`tollbook retention`: erases old dead-letter payloads."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ def retention(
         int,
         Parameter(
             validator=Number(gte=0, lte=_DAYS_MAX),
-            help="Keep texts for so many days from the request; from when it was landed if that is earlier, or the only time known.",
+            help="Keep payloads for this many days after the request, or after landing if that is earlier or the time of the request is unknown.",
         ),
     ],
     dry_run: Annotated[
@@ -31,11 +31,11 @@ def retention(
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
-    """Erase what was copied from refused and conflicting lines (text, detail, id) when it is older than a limit, for good.
+    """Permanently erase old payloads of dead letters: what was copied from refused and conflicting lines (text, detail, id).
 
-    Gone from every version and every file of the lake. Counts, reasons, places and hashes stay: the books balance, issued invoices
-    are the same, and `tollbook dead redrive` takes an erased line from its log. Safe to kill and to repeat, and beside a run, land
-    workers and a redrive. Backups and logs are not reached: docs/operations.md.
+    They are removed from all versions and files of the lake. Counts, reasons, places and hashes stay, so the books balance, issued
+    invoices do not change, and `tollbook dead redrive` reads an erased line from its log. It is safe to kill and to repeat, also
+    during a run, a redrive, or while land workers run. It does not erase backups and logs: see docs/operations.md.
 
     Example: tollbook retention --lake demo/lake --days 90 --dry-run
     """
@@ -55,12 +55,12 @@ def retention(
 
 
 def erased(rule: Rule, done: Erased, *, dry_run: bool) -> None:
-    """What was erased of the text of dead letters."""
+    """The screen of an erasure."""
     if not (done.texts or done.files):
-        sentence(f"Nothing to erase: no text is from before {rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
+        sentence(f"Nothing to erase: no payload is from before {rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
         return
-    said = " to erase, from before " if dry_run else " erased, from before "
-    sentence((f"{done.texts:,}", "bold"), f" texts{said}{rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
+    action = " to erase, from before " if dry_run else " erased, from before "
+    sentence((f"{done.texts:,}", "bold"), f" payloads{action}{rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")
     sentence(f"{done.files:,} files {'to delete' if dry_run else 'deleted'}.", style="dim")
     if dry_run:
         sentence("Nothing was written.", style="dim")

@@ -1,4 +1,4 @@
-"""`tollbook run`, `usage`, `verify`, `catalog check`: the lake's commands."""
+"""`tollbook run`, `usage`, `outside`, `verify`, `catalog check` and `catalog schema`."""
 
 import sys
 from datetime import datetime
@@ -39,7 +39,7 @@ from tollbook.cli.options import (
 )
 from tollbook.cli.signals import asked_to_stop
 from tollbook.cli.terminal import complain, show_json, show_json_line, write
-from tollbook.local_run import run as embedded
+from tollbook.local_run import run as local_run
 
 catalog = App(
     name="catalog",
@@ -51,7 +51,7 @@ catalog = App(
 def run(
     files: Annotated[
         list[str],
-        Parameter(negative="", help="Log files, plain, gzip or zstd; folders and globs, too. Read in the given order."),
+        Parameter(negative="", help="Log files (plain, gzip or zstd), folders and globs, read in the given order."),
     ],
     /,
     *,
@@ -62,14 +62,14 @@ def run(
         str,
         Parameter(
             "--source",
-            help="Who wrote these logs. Part of every event's identity: keep it the same for the same gateway.",
+            help="Name of the gateway that wrote these logs. Part of every event's key, so keep it the same for the same gateway.",
         ),
     ],
     received: Annotated[
         datetime | None,
         Parameter(
             "--received",
-            help="When the logs were received: the source's time limits (35 days old, 5 minutes ahead) are measured against it. Without it there are none.",
+            help="Time of receipt of the logs. The source's time limits (35 days old, 5 minutes ahead) are relative to it; without it, none apply.",
         ),
     ] = None,
     final: Annotated[
@@ -78,7 +78,7 @@ def run(
             "--final",
             negative="",
             show_default=False,
-            help="Read an unfinished last line as it stands instead of waiting for its rest.",
+            help="Read an unfinished last line as it is, instead of waiting for its rest.",
         ),
     ] = False,
     accept_form_errors: Annotated[
@@ -87,7 +87,7 @@ def run(
             "--accept-form-errors",
             negative="",
             show_default=False,
-            help="Take entries that are refused for their form as they are, however many; without it the run ends before them.",
+            help="Continue however many entries are refused for their form. Without it, the run stops before them.",
         ),
     ] = False,
     commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
@@ -97,7 +97,7 @@ def run(
             "--block-bytes",
             env_var="TOLLBOOK_BLOCK_BYTES",
             validator=AT_LEAST_ONE,
-            help="Read so much text at a time; bounds memory.",
+            help="Bytes of text to read at a time. Limits memory.",
         ),
     ] = BLOCK_BYTES,
     follow: Annotated[
@@ -106,7 +106,7 @@ def run(
             "--follow",
             negative="",
             show_default=False,
-            help="Go on reading as the files grow and are rotated, until SIGTERM. The catalog is read at the start.",
+            help="Keep reading as the files grow and are rotated, until SIGTERM. The catalog is read once, at the start.",
         ),
     ] = False,
     look_s: Annotated[
@@ -115,17 +115,17 @@ def run(
             "--look-s",
             env_var="TOLLBOOK_LOOK_S",
             validator=validators.Number(gt=0),
-            help="With --follow: look for new lines so often. Each look that finds some is a commit.",
+            help="With --follow: interval in seconds to check for new lines. Each check that finds some makes a commit.",
         ),
-    ] = embedded.LOOK_S,
+    ] = local_run.LOOK_S,
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
-    """Read gateway logs into the lake: new lines only, each counted once. Safe to kill and to repeat.
+    """Read new lines of gateway logs into the lake, and count each once. Safe to kill and to repeat.
 
-    The lake is made if it is not there. Exit code 1 when a file could not be read to its end; the others were. Exit code 1, too, where more
-    entries than the source's max_refused_percent are refused for their form: nothing of them is taken, and the format they are in is proposed. With --follow each
-    look that found something prints its counts, and with --json one JSON object a line.
+    A missing lake is created. The exit code is 1 if a file could not be read to its end; the other files are still read. It is also 1
+    if a larger share of entries than the source's max_refused_percent is refused for its form: none of these entries is landed, and the
+    likely format is proposed. With --follow, each check that finds new lines prints its counts, or with --json one JSON object per line.
 
     Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
     """
@@ -135,15 +135,15 @@ def run(
     if follow:
         if final:
             raise WrongUse(
-                "--follow and --final contradict each other: the rest of an unfinished line is waited for, or it is not"
+                "--follow and --final contradict each other; --follow waits for the rest of an unfinished line, --final does not"
             )
         return _follow(
             opened, book, files, json=json, format_name=format, source=source, look_s=look_s, now=the_clock(now), accept_form_errors=accept_form_errors,
             received_at=None if received is None else utc(received), commit_entries=commit_entries, block_bytes=block_bytes,
         )  # fmt: skip
     with progress.bar(source, quiet=json) as move:
-        report = embedded.run(
-            opened, book, embedded.found_files(files), format_name=format, source=source, now=the_clock(now),
+        report = local_run.run(
+            opened, book, local_run.found_files(files), format_name=format, source=source, now=the_clock(now),
             received_at=None if received is None else utc(received), final=final, accept_form_errors=accept_form_errors,
             commit_entries=commit_entries, block_bytes=block_bytes, progress=move,
         )  # fmt: skip
@@ -157,25 +157,25 @@ def run(
     return REFUSED if report.problems or report.paused else 0
 
 
-def _complain_of_pause(report: embedded.Report) -> None:
+def _complain_of_pause(report: local_run.Report) -> None:
     if report.paused is not None:
         complain(run_screens.paused(report.paused))
 
 
 def _follow(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
-    """Follow until SIGTERM; what each look found is shown at once."""
+    """Follow until SIGTERM, and show the report of each check at once."""
 
-    def tell(look: embedded.Report) -> None:
+    def show(look: local_run.Report) -> None:
         if json:
             show_json_line(run_screens.run_row(look))
         elif look.counts.entries:
-            run_screens.run_report(book, look._replace(waiting={}))  # what waits is told at the end
+            run_screens.run_report(book, look._replace(waiting={}))  # unfinished lines are shown at the end
         for problem in look.problems:
             complain(problem)
         sys.stdout.flush()
 
     with asked_to_stop() as stop:
-        report = embedded.follow(lake, book, files, stop=stop, tell=tell, **how)
+        report = local_run.follow(lake, book, files, stop=stop, tell=show, **how)
     if not json:
         run_screens.waiting(report)
     _complain_of_pause(report)
@@ -183,7 +183,7 @@ def _follow(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: A
 
 
 def usage(
-    partner: Annotated[str | None, Parameter(help="Partner id; without it the sums of all partners.")] = None,
+    partner: Annotated[str | None, Parameter(help="Partner id. Without it, the sums of all partners.")] = None,
     /,
     *,
     catalog: CatalogOption,
@@ -191,9 +191,9 @@ def usage(
     period: PeriodOption,
     json: JsonOption = False,
 ) -> int:
-    """What was used in a month: sums and quotas by partner and meter, and of one partner every day and route.
+    """Show the usage of a month: sums and quotas by partner and meter, and for a single partner also by day and route.
 
-    Quantities are in each meter's unit. Of a quota by day or week the fullest day or week of the month is shown.
+    Quantities are in the unit of each meter. For a quota by day or week, the day or week with the highest usage is shown.
 
     Example: tollbook usage northwind --catalog examples/catalog --lake demo/lake --period 2026-10
     """
@@ -203,8 +203,8 @@ def usage(
     sums = month_sums.of_month(house, book, book.partners if who is None else [who], period)
     rows = [] if who is None else _by_day_and_route(house, book, who, period)
     if json:
-        said = [{**row, "quantity": plain(row["quantity"])} for row in rows]
-        show_json({"sums": [month_sums.row(book, each) for each in sums], "by_day_and_route": said})
+        by_day = [{**row, "quantity": plain(row["quantity"])} for row in rows]
+        show_json({"sums": [month_sums.row(book, each) for each in sums], "by_day_and_route": by_day})
     else:
         usage_screens.sums(book, period, sums, who)
         if who is not None:
@@ -229,10 +229,10 @@ def outside(
     period: PeriodOption,
     json: JsonOption = False,
 ) -> int:
-    """A partner's usage in a month outside of what was agreed for its credentials: counted, marked, and listed here.
+    """List a partner's usage in a month that its credentials' networks and policies do not allow. It is counted and marked.
 
-    By mark, credential, network and action: NETWORK is from elsewhere, ACTION and RESOURCE are not in the policy, UNKNOWN
-    could not be told.
+    Rows are by mark, credential, network and action. NETWORK means another network, ACTION and RESOURCE are not in the policy, and
+    UNKNOWN could not be decided.
 
     Example: tollbook outside northwind --catalog examples/catalog --lake demo/lake --period 2026-10
     """
@@ -248,17 +248,17 @@ def outside(
 
 
 def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
-    """Prove the books from the lake alone: lines = counted + duplicates + conflicts + refused, no identity twice, rollups = events.
+    """Prove the books from the lake: lines = counted + duplicates + conflicts + refused, unique event ids, rollups = events.
 
-    Every file is read and compared with the hash in the commit that added it. Beside running workers it proves the newest state in which
-    all tables tell the same.
+    Every file is read and compared with the hash in the commit that added it. While workers run, it proves the newest state in which
+    all tables agree.
 
-    Exit code 1 if anything does not hold.
+    The exit code is 1 if a check fails.
 
     Example: tollbook verify --lake demo/lake
     """
     opened = Lake(lake)
-    opened.check()  # what is no lake has no books that could be wrong
+    opened.check()  # a folder that is not a lake is wrong use, not a failed proof
     proof = prove(opened)
     if json:
         show_json(
@@ -279,13 +279,14 @@ def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
 def _partner(book: Catalog, partner_id: str) -> Partner:
     who = book.partner(partner_id)
     if who is None:
-        raise WrongUse(f"no partner {partner_id!r} in the catalog; there are: {', '.join(p.id for p in book.partners)}")
+        known = ", ".join(p.id for p in book.partners)
+        raise WrongUse(f"no partner {partner_id!r} in the catalog; known ids: {known}")
     return who
 
 
 @catalog.command(name="schema")
 def catalog_schema() -> int:
-    """Print the JSON Schema of a catalog file, for editors and other programs. It is published as schemas/catalog.schema.json.
+    """Print the JSON Schema of a catalog file, for editors and other programs. schemas/catalog.schema.json has the same content.
 
     Example: tollbook catalog schema
     """
@@ -302,9 +303,9 @@ def catalog_check(
     *,
     json: JsonOption = False,
 ) -> int:
-    """Check a catalog as a whole: every problem at once, with file, line and remedy. Exit code 2 if there is one.
+    """Check a whole catalog, and list all problems with file, line and remedy. The exit code is 2 if there are any.
 
-    What looks like a secret in the place of an id is a problem; what only might be one is told, and the exit code is 0.
+    A secret in place of an id is a problem. Text that might be a secret is only a warning, and the exit code is 0.
 
     Example: tollbook catalog check examples/catalog
     """

@@ -1,4 +1,4 @@
-"""What a run, its alerts and the proof of the books look like on a terminal."""
+"""Screens of a run, its alerts, the proof of the books, and the catalog."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def run_report(catalog: Catalog, report: Report) -> None:
     """Counts, alerts and unfinished lines of a run."""
     counts = report.counts
     if not counts.entries and report.paused is not None:
-        sentence("Nothing was taken.")
+        sentence("Nothing was landed.")
     elif not counts.entries:
         sentence("Nothing new to read.")
     else:
@@ -31,11 +31,12 @@ def run_report(catalog: Catalog, report: Report) -> None:
             f" counted, {counts.duplicates:,} duplicates, {counts.conflicts:,} conflicts, {counts.refused:,} refused",
         )  # fmt: skip
     if counts.refused or counts.conflicts:
-        sentence("`tollbook dead list` shows what was not counted, and what mends it.", style="dim")
+        sentence("`tollbook dead list` shows the entries that were not counted, with remedies.", style="dim")
     if report.outside:
         marks = ", ".join(f"{number:,} {mark}" for mark, number in sorted(report.outside.items()))
         sentence(
-            f"Outside of what was agreed, and counted: {marks}. `tollbook outside PARTNER` lists them.", style="yellow"
+            f"Not allowed by the credential's networks or policy, but counted: {marks}. `tollbook outside PARTNER` lists them.",
+            style="yellow",
         )
     if report.alerts:
         alerts_table(catalog, report.alerts)
@@ -43,16 +44,16 @@ def run_report(catalog: Catalog, report: Report) -> None:
 
 
 def waiting(report: Report) -> None:
-    """The files that end inside a line."""
+    """The files that end with an unfinished line."""
     for file, size in report.waiting.items():
         sentence(
-            f"{shortened(file)} ends inside a line ({size:,} bytes); it is read when the rest has come, or now with --final",
+            f"{shortened(file)} ends with an unfinished line ({size:,} bytes); it is read when the line is complete, or now with --final",
             style="yellow",
         )
 
 
 def run_row(report: Report) -> dict[str, Any]:
-    """A run for programs."""
+    """A run as JSON."""
     return {
         **report.counts._asdict(),
         "entries": report.counts.entries,
@@ -64,34 +65,34 @@ def run_row(report: Report) -> dict[str, Any]:
     }
 
 
-def _paused_row(said: Paused) -> dict[str, Any]:
+def _paused_row(pause: Paused) -> dict[str, Any]:
     return {
-        "file": said.partition.file,
-        "from_offset": said.from_offset,
-        "entries": said.entries,
-        "refused": said.refused,
-        "reasons": dict(said.reasons),
-        "format": said.format,
+        "file": pause.partition.file,
+        "from_offset": pause.from_offset,
+        "entries": pause.entries,
+        "refused": pause.refused,
+        "reasons": dict(pause.reasons),
+        "format": pause.format,
     }
 
 
-def paused(said: Paused) -> str:
-    """Why a source is paused, in one line, and what to do."""
-    reasons = ", ".join(f"{count:,} {reason}" for reason, count in said.reasons.items())
-    other = (
-        f"They look like {said.format}: repeat the command with --format {said.format}"
-        if said.format
+def paused(pause: Paused) -> str:
+    """Why a source is paused and what to do, in one line."""
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in pause.reasons.items())
+    remedy = (
+        f"They look like {pause.format}: repeat the command with --format {pause.format}"
+        if pause.format
         else "Compare the lines with the format (`tollbook formats detect FILE`), and repeat the command with the right --format"
     )
     return (
-        f"source {said.partition.source} is paused: {said.refused:,} of {said.entries:,} entries of {shortened(said.partition.file)} "
-        f"from byte {said.from_offset:,} on were refused for their form ({reasons}), and none of these entries was taken. {other}, "
-        "or with --accept-form-errors to take them as they are"
+        f"source {pause.partition.source} is paused: {pause.refused:,} of {pause.entries:,} entries of {shortened(pause.partition.file)} "
+        f"from byte {pause.from_offset:,} on were refused for their form ({reasons}), and none of these entries was landed. {remedy}, "
+        "or with --accept-form-errors to land them all the same"
     )
 
 
 def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:
-    """Alerts that fired now, and when a quota will be used up at the average rate so far."""
+    """The alerts of this run, and when quotas will be used up at the average rate so far."""
     view = table("Alerts (times in UTC)", "partner", "meter", ">at", ">used", ">quota", "period", ">crossed", "")
     ahead = []
     for alert, crossed_at, _ in alerts:
@@ -112,7 +113,7 @@ def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:
 
 
 def alert_row(raised: Raised) -> dict[str, Any]:
-    """An alert for programs."""
+    """An alert as JSON."""
     alert = raised.alert
     return {
         "alert_id": alert.alert_id,
@@ -136,19 +137,19 @@ def alert_row(raised: Raised) -> dict[str, Any]:
 
 
 def proof(found: Proof) -> None:
-    """Every check, and the books."""
+    """Every check, and the balance of the books."""
     for check in found.checks:
         sentence(("  ok  ", "bold green") if not check.problems else (" FAIL ", "bold red"), check.name)
         for problem in check.problems:
             out.print(Padding(words(problem), (0, 0, 0, 8), expand=False))
     sentence(books_line(found.totals()))
     if found.files_not_hashed:
-        files = "1 file is" if found.files_not_hashed == 1 else f"{found.files_not_hashed:,} files are"
-        sentence(f"{files} not hashed: written before hashes were recorded; only names and sizes were compared")
+        files = "1 file has" if found.files_not_hashed == 1 else f"{found.files_not_hashed:,} files have"
+        sentence(f"{files} no recorded hash, as an earlier version wrote them; only names and sizes were compared")
     if found.commits_on_the_way:
         commits = "1 commit" if found.commits_on_the_way == 1 else f"{found.commits_on_the_way:,} commits"
         sentence(
-            f"{commits} of table events came later and are not in these books yet; the next `tollbook run` or land worker brings them in"
+            f"{commits} of table events are newer and not in these books yet; the next `tollbook run` or land worker adds them"
         )
 
 
@@ -161,8 +162,8 @@ def books_line(totals: Mapping[str, int]) -> str:
 
 
 def catalog_summary(catalog: Catalog, doubts: Sequence[str]) -> None:
-    """What is in a catalog that holds together, and what a person should look at."""
-    view = table("The catalog holds together", "partner", "status", "plan", "rate card", "credentials")
+    """The content of a valid catalog, with its warnings."""
+    view = table("The catalog is valid", "partner", "status", "plan", "rate card", "credentials")
     for p in catalog.partners:
         plans = ", ".join(a.plan for a in p.plans) or "none"
         cards = ", ".join(sorted({catalog.plan(a.plan).rate_card for a in p.plans}))

@@ -1,4 +1,4 @@
-"""`tollbook settle`: an identity that was counted twice, days apart, counts once."""
+"""`tollbook settle`: an event id that was counted twice, days apart, counts once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ def settle(
             "--bucket-rows",
             env_var="TOLLBOOK_BUCKET_ROWS",
             validator=validators.Number(gte=1),
-            help="Hold so many identities in memory at a time, 200 bytes each or so; bounds memory.",
+            help="Number of event ids in memory at a time, about 200 bytes each. Limits memory.",
         ),
     ] = settlement.BUCKET_ROWS,
     folder: Annotated[
@@ -29,17 +29,17 @@ def settle(
         Parameter(
             "--folder",
             converter=folder_path,
-            help="Keep identities here while they are compared, 100 bytes each or so; without it in the lake's folder.",
+            help="Folder for event ids while they are compared, about 100 bytes each. By default in the lake's folder.",
         ),
     ] = None,
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
-    """Take out events whose id was landed before, at a time that is days away. `tollbook invoice close` does it first of all.
+    """Withdraw events whose id was landed before with a time that is days away. `tollbook invoice close` runs it first.
 
-    The event that was landed first stays; each later one becomes a conflict, which `tollbook dead list` shows, and is not billed. Only what
-    was landed since the last settlement is compared, with everything before it. Safe to kill and to repeat, also beside a run and land
-    workers: those end with exit code 75 if something of theirs was taken out, and go on when they are started again.
+    The event that was landed first stays. Each later one becomes a conflict, which `tollbook dead list` shows, and is not billed. Events
+    landed since the last settlement are compared with all earlier ones. It is safe to kill and to repeat, also while a run or land
+    workers are active: these exit with code 75 if one of their events is withdrawn, and continue after a restart.
 
     Example: tollbook settle --lake demo/lake
     """
@@ -52,13 +52,13 @@ def settle(
 
 
 def settled(done: Settled) -> None:
-    """What a settlement compared and took out."""
+    """The screen of a settlement: the events it compared and withdrew."""
     if not done.recent:
         sentence("Nothing was landed since the last settlement.")
         return
     sentence(
         (f"{done.recent:,}", "bold"), f" events landed since the last settlement, {done.earlier:,} before it: ",
-        (f"{done.withdrawn:,}", "bold"), " taken out as conflicts.",
+        (f"{done.withdrawn:,}", "bold"), " withdrawn as conflicts.",
     )  # fmt: skip
     if done.withdrawn:
         sentence("`tollbook dead list --reason ID_CONFLICT` shows them.", style="dim")

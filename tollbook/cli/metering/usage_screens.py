@@ -1,4 +1,4 @@
-"""A month's sums and quotas on a terminal."""
+"""Screens of a month's sums, quotas and usage."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -15,10 +15,10 @@ _PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "week {:%G-W%V}", "MONTH": "month"}
 
 
 def sums(catalog: Catalog, label: str, found: Sequence[MeterSum], partner: Partner | None) -> None:
-    """One line for each partner and meter, or for each of its quotas. `partner`: the only one that was asked for."""
+    """One line per partner and meter, or per quota of it. `partner` is set if only one was requested."""
     if not found:
         if partner is None:
-            sentence(f"Nobody used anything in {label}.")
+            sentence(f"There is no usage in {label}.")
         return
     name = "" if partner is None else f"{partner.name}, "
     view = table(
@@ -44,7 +44,7 @@ def _quota(catalog: Catalog, each: MeterSum, quota: QuotaUse | None) -> list[Cel
     used, limit = aligned([quota.used, quota.limit])
     share = f"{quota.share_percent:,} %"
     partner = catalog.partner(each.partner_id)
-    assert partner is not None  # it is the catalog's own
+    assert partner is not None  # the sums are of partners in the catalog
     zone = zones.zone(partner.time_zone)
     when = "nothing" if quota.start is None else _PERIODS[quota.kind].format(quota.start.astimezone(zone))
     return [
@@ -57,10 +57,10 @@ def _quota(catalog: Catalog, each: MeterSum, quota: QuotaUse | None) -> list[Cel
 
 
 def usage_table(catalog: Catalog, partner: Partner, period: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line per day and route, one column per meter, and the month's sums."""
+    """One line per day and route with one column per meter, and the sums of the month."""
     meters = [m.id for m in catalog.meters if any(r["meter"] == m.id for r in rows)]
     if not rows:
-        sentence(f"{partner.id} used nothing in {period}.")
+        sentence(f"{partner.id} has no usage in {period}.")
         return
     title = f"{partner.name}, {period} ({partner.time_zone})"
     view = table(title, "day", "route", *(f">{metered(catalog, m)}" for m in meters))
@@ -76,11 +76,11 @@ def usage_table(catalog: Catalog, partner: Partner, period: str, rows: Sequence[
 
 
 def outside_table(partner: Partner, period: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One line per mark, credential, network and action, the most frequent first, each with its first events."""
+    """One line per mark, credential, network and action with its first events, the most frequent first."""
     if not rows:
-        sentence(f"All usage of {partner.id} in {period} lies inside of what was agreed, as far as anything was.")
+        sentence(f"All usage of {partner.id} in {period} is allowed by its credentials' networks and policies, if any.")
         return
-    title = f"{partner.name}, {period}: counted, outside of what was agreed (times in UTC)"
+    title = f"{partner.name}, {period}: counted, but not allowed by network or policy (times in UTC)"
     view = table(title, "mark", "network", "service", "action", ">requests", ">first", ">last")
     for row in rows:
         view.row(
@@ -94,7 +94,7 @@ def outside_table(partner: Partner, period: str, rows: Sequence[Mapping[str, Any
 
 
 def _column(meter: str, lines: Sequence[tuple[str, str]], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A meter's cells for each line, empty where it counted nothing, and its sum."""
+    """A meter's cell for each line, empty if it counted nothing, and its sum."""
     found = {(str(r["day"]), r["route"]): r["quantity"] for r in rows if r["meter"] == meter}
     *cells, total = aligned([*found.values(), sum(found.values(), Decimal(0))])
     by_line = dict(zip(found, cells, strict=True))
