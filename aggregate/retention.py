@@ -27,7 +27,7 @@ ORPHANED_AFTER = timedelta(days=1)
 _APP = "retention"
 
 
-class Rule(NamedTuple):
+class RetentionRule(NamedTuple):
     """Texts are kept for so many days, at a moment."""
 
     days: int
@@ -39,7 +39,7 @@ class Rule(NamedTuple):
         return self.now - timedelta(days=self.days)
 
 
-class Progress(NamedTuple):
+class ErasureProgress(NamedTuple):
     """How far it is: bytes of the files of `texts` that were looked at, and texts that were erased."""
 
     bytes_done: int
@@ -56,7 +56,11 @@ class Erased(NamedTuple):
 
 
 def erase(
-    lake: Lake, rule: Rule, *, dry_run: bool = False, progress: Callable[[Progress], None] = lambda _: None
+    lake: Lake,
+    rule: RetentionRule,
+    *,
+    dry_run: bool = False,
+    progress: Callable[[ErasureProgress], None] = lambda _: None,
 ) -> Erased:
     """Erase old texts. Safe to kill and to repeat, beside whatever lands and redrives. Raises LakeError, Fenced."""
     if dry_run:
@@ -73,7 +77,7 @@ def erase(
     return found._replace(files=gone + len(orphans))
 
 
-def erased(rows: pa.Table, rule: Rule) -> pa.Table:
+def erased(rows: pa.Table, rule: RetentionRule) -> pa.Table:
     """Rows of `texts`, the old ones of them without what was copied."""
     old = _old(rows, rule)
     said = {"erased_at": pa.scalar(rule.now, TIME), "erased_by": pa.scalar(f"older than {rule.days} days", pa.string())}
@@ -84,11 +88,13 @@ def erased(rows: pa.Table, rule: Rule) -> pa.Table:
     return rows
 
 
-def _old(rows: pa.Table, rule: Rule) -> pa.ChunkedArray:
+def _old(rows: pa.Table, rule: RetentionRule) -> pa.ChunkedArray:
     return pc.and_(pc.is_null(rows["erased_at"]), pc.less(rows["aged_from"], pa.scalar(rule.before, TIME)))
 
 
-def _erase_rows(lake: Lake, rule: Rule, progress: Callable[[Progress], None], *, commit: bool) -> Erased:
+def _erase_rows(
+    lake: Lake, rule: RetentionRule, progress: Callable[[ErasureProgress], None], *, commit: bool
+) -> Erased:
     """Look at every file, and replace those that hold an old text; `files`: how many those are."""
     sizes = {file: Path(file).stat().st_size for file in lake.files(PAYLOADS)}
     total, parts = Erased(0, 0, 0), dict[str, Part]()
@@ -105,13 +111,13 @@ def _erase_rows(lake: Lake, rule: Rule, progress: Callable[[Progress], None], *,
             _replace(lake, parts, rule)
             parts = {}
         done += size
-        progress(Progress(done, sum(sizes.values()), total.texts))
+        progress(ErasureProgress(done, sum(sizes.values()), total.texts))
     if parts:
         _replace(lake, parts, rule)
     return total
 
 
-def _replace(lake: Lake, parts: Mapping[str, Part], rule: Rule) -> None:
+def _replace(lake: Lake, parts: Mapping[str, Part], rule: RetentionRule) -> None:
     """Commit parts in the place of files."""
     for attempt in texts.again():
         with attempt:

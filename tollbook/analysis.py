@@ -1,7 +1,7 @@
-"""The lake as an analyst opens it: SQL over pinned versions, pandas frames that keep decimals. docs/analysis.md.
+"""The lake for analysis: SQL over pinned versions, and pandas frames with exact decimals. See docs/analysis.md.
 
-The connection only reads, and only the files of the pinned versions: an analysis sees one state of the lake while others
-write. Usage comes from the SQL that the invoice sums, so a figure here is the figure there.
+The connection is read-only and can open only the files of the pinned versions, so an analysis sees one state of the lake
+while others write. Usage comes from the same SQL as invoices, so its figures are those of the invoice.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aggregate.engine import EVER
-from aggregate.quota.rule import Rule, projection, time_held
+from aggregate.quota.rule import AlertRule, projection, time_held
 from billing.catalog import loading as catalogs
 from billing.invoicing import closing
 from billing.rating.periods import quota_period
@@ -34,29 +34,29 @@ _US = timedelta(microseconds=1)
 
 
 class NotAnalysis(Exception):
-    """What was asked is no reading query, or names something the catalog does not have. The message says what to write."""
+    """The query does not only read, or it names something unknown. The message says what to write instead."""
 
 
 class BurnDown(NamedTuple):
-    """One quota at one moment. Quantities in the meter's unit, times UTC.
+    """The state of a quota at an instant. Quantities are in the meter's unit, times are UTC.
 
-    windows: used_until, used; the whole period as far as the lake has it, also after `as_of`.
-    ahead: two rows of the same columns, from where usage stood to where it goes at the average rate so far.
+    windows: columns used_until and used, for the whole period as far as the lake has it, also after `as_of`.
+    ahead: two rows with the same columns, from the usage at `as_of` to its projection at the average rate so far.
     """
 
-    rule: Rule
+    rule: AlertRule
     used: Decimal
     seen_until: datetime
-    exhausted_at: datetime | None  # projected, or None: used up already, or not before the period ends
+    exhausted_at: datetime | None  # projected; None: already used up, or not before the period ends
     windows: pd.DataFrame
     ahead: pd.DataFrame
 
 
 class Analysis:
-    """A lake at pinned versions. `frame` is the way in; the views are listed in docs/analysis.md."""
+    """A lake at pinned versions, queried with `frame`. docs/analysis.md lists the views."""
 
     def __init__(self, house: Warehouse, catalog: Catalog) -> None:
-        """Define the views, then lock the connection: from here on it opens no other file and changes no setting."""
+        """Define the views, then lock the connection, so that it can open no other file and change no setting."""
         self.catalog = catalog
         self.versions: Mapping[str, int] = dict(house.versions)
         self._lake = house.lake
@@ -78,32 +78,32 @@ class Analysis:
         self._con.execute("SET lock_configuration = true")
 
     def frame(self, sql: str, **params: object) -> pd.DataFrame:
-        """The result of one SELECT, `$name` bound to `name=…`. Columns are Arrow-backed.
+        """The result of one SELECT, with `$name` bound to `name=…`. Columns are Arrow-backed.
 
-        Whole numbers come as int64 and decimals in the narrowest decimal128 that holds them, because pandas cannot
-        calculate with 38 digits. Nothing is rounded. Raises NotAnalysis for anything but one SELECT, and duckdb.Error.
+        Whole numbers are int64, and decimals have the narrowest decimal128 that fits, as pandas cannot calculate with 38
+        digits. Nothing is rounded. Raises NotAnalysis unless the text is one SELECT, and duckdb.Error.
         """
         found = [statement.type for statement in self._con.extract_statements(sql)]
         if found != [duckdb.StatementType.SELECT]:
             raise NotAnalysis(
-                "an analysis is one SELECT: it reads and changes nothing; export with the frame's own to_csv"
+                "an analysis must be one SELECT, which changes nothing; to export, use to_csv of the frame"
             )
         return _frame(self._house.ask(sql, params))
 
     def as_invoiced(self, number: str) -> "Analysis":
-        """The lake and the catalog as they were when this invoice's month was closed: what the invoice rests on."""
+        """The lake and the catalog at the close of this invoice's month: the input of the invoice."""
         found = self.frame("SELECT close_id FROM invoices WHERE number = $number", number=number)
         if found.empty:
             known = ", ".join(self.frame("SELECT number FROM invoices ORDER BY number")["number"]) or "none"
-            raise NotAnalysis(f"no invoice {number!r} in {self._lake}; there are: {known}")
+            raise NotAnalysis(f"no invoice {number!r} in {self._lake}; known invoices: {known}")
         made = closing.close_by_id(self._lake, found["close_id"].iloc[0])
         return Analysis(closing.pinned(self._lake, made), made.catalog())
 
     def burn_down(self, partner_id: str, meter: str, as_of: datetime) -> BurnDown:
-        """How a partner's quota of a meter stood at `as_of`, by the alert's own rule. Raises NotAnalysis without a quota."""
+        """The state of a partner's quota of a meter at `as_of`, by the rule of alerts. Raises NotAnalysis without a quota."""
         partner = self.catalog.partner(partner_id)
         if partner is None:
-            raise NotAnalysis(f"no partner {partner_id!r}; there are: {', '.join(p.id for p in self.catalog.partners)}")
+            raise NotAnalysis(f"no partner {partner_id!r}; known ids: {', '.join(p.id for p in self.catalog.partners)}")
         plan, quota = self._quota(partner, meter, as_of)
         period = quota_period(quota.period, as_of, partner.time_zone)
         (promise,) = (
@@ -112,13 +112,13 @@ class Analysis:
             if (p.plan, p.quota.meter, p.quota.period) == (plan, meter, quota.period)
         )
         held = promise.held_in(period)
-        rule = Rule(partner_id, meter, plan, quota.period, *period, quota.limit, quota.thresholds, None, held)
+        rule = AlertRule(partner_id, meter, plan, quota.period, *period, quota.limit, quota.thresholds, None, held)
         starts, ends = [list(times) for times in zip(*held, strict=True)]
         windows = self.frame(_sql("burn_down"), partner_id=partner_id, meter=meter, starts=starts, ends=ends)
         seen = windows[windows["used_until"] <= as_of]
         if seen.empty:
             raise NotAnalysis(
-                f"{partner_id} used nothing of {meter} between {period.start:%Y-%m-%dT%H:%MZ} and {as_of}"
+                f"{partner_id} has no usage of {meter} between {period.start:%Y-%m-%dT%H:%MZ} and {as_of}"
             )
         used, seen_until = Decimal(seen["used"].iloc[-1]), seen["used_until"].iloc[-1].to_pydatetime()
         exhausted = projection(rule, used, seen_until)
@@ -132,24 +132,24 @@ class Analysis:
                 for quota in self.catalog.plan(assigned.plan).quotas:
                     if quota.meter == meter:
                         return assigned.plan, quota
-        raise NotAnalysis(f"{partner.id} has no quota of {meter!r} at {as_of}; quotas stand in the catalog's plans")
+        raise NotAnalysis(f"{partner.id} has no quota of {meter!r} at {as_of}; add one to its plan in the catalog")
 
 
 def open_lake(path: Path | str, catalog: Path | str) -> Analysis:
     """The newest state of the lake at `path`, with the catalog in folder `catalog`.
 
-    Raises lake.tables.LakeError if there is no lake, billing.catalog.loading.CatalogError if the catalog does not hold together.
+    Raises lake.tables.LakeError if there is no lake, and billing.catalog.loading.CatalogError if the catalog is invalid.
     """
     return Analysis(Warehouse(Lake(Path(path))), catalogs.load(Path(catalog)))
 
 
-def _ahead(rule: Rule, used: Decimal, seen_until: datetime, exhausted: datetime | None) -> pd.DataFrame:
-    """The straight line on: to the quota where it is going to be reached, else to the end of the period or plan."""
+def _ahead(rule: AlertRule, used: Decimal, seen_until: datetime, exhausted: datetime | None) -> pd.DataFrame:
+    """The linear projection: to the limit if it will be reached, otherwise to the end of the period or plan."""
     until, then = exhausted or rule.held[-1][1], rule.limit
     if exhausted is None:
         whole, passed = time_held(rule, until), time_held(rule, seen_until)
         with localcontext(prec=60):
-            then = (used * (whole // _US) / (passed // _US)).quantize(used)  # for the eye
+            then = (used * (whole // _US) / (passed // _US)).quantize(used)  # only for display
     return _frame(pa.table({"used_until": pa.array([seen_until, until], tables.TIME), "used": pa.array([used, then])}))
 
 
@@ -160,7 +160,7 @@ def _partners(catalog: Catalog) -> pa.Table:
 
 
 def _units(catalog: Catalog) -> pa.Table:
-    """Each meter's unit, and how much of it one of the log's own units is: 1 byte = 0.000000001 GB."""
+    """Each meter's unit, and the factor from the log's own unit: 1 byte = 0.000000001 GB."""
     factors = [EXACT.divide(Decimal(1), meter.divide_by) for meter in catalog.meters]
     scale = max((-int(f.as_tuple().exponent) for f in factors), default=0)
     return pa.table(
@@ -179,7 +179,7 @@ def _frame(rows: pa.Table) -> pd.DataFrame:
 
 
 def _narrowed(rows: pa.Table) -> pa.Table:
-    """Decimals in the type that fits their values: int64 where they are whole by type, else as few digits as hold them."""
+    """Decimals in the narrowest type for their values: int64 if the scale is 0, otherwise decimal128 with few digits."""
     for i, field in enumerate(rows.schema):
         if not pa.types.is_decimal(field.type):
             continue

@@ -1,21 +1,21 @@
-"""Memory that was freed stays with the process: its next block needs as much.
+"""Keeps freed memory in the process, as its next block needs the same amount.
 
-By default the C library and Arrow give large blocks back to the system at once, and are given cleared ones for the next: a page at a
-time, in a fifth of all time that decoding takes (docs/decisions/017-memory.md).
+By default the C library and Arrow return large blocks to the system at once and get zeroed pages for the next block, which
+takes a fifth of the decoding time (docs/decisions/017-memory.md).
 """
 
 import ctypes
 
 import pyarrow as pa
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the names of mallopt(3) for its first argument
-_KEPT_BYTES_MAX = 256 << 20  # as much lies free at the end of the heap before it is given back
-_THREAD_HEAP_BYTES = 64 << 20  # glibc's heaps of other threads: a free one is kept where so much is left at an end
-_OWN_BYTES_MIN = 32 << 20  # the most that glibc takes; larger blocks come from the system, and return there
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # parameters of mallopt(3)
+_KEPT_BYTES_MAX = 256 << 20  # free bytes at the end of the heap before they are returned
+_THREAD_HEAP_BYTES = 64 << 20  # the size of glibc's heaps of other threads; with this padding, free ones are kept
+_OWN_BYTES_MIN = 32 << 20  # glibc's maximum; larger blocks are mapped from the system and returned to it
 
 
 def keep_freed() -> None:
-    """For this process. Where the C library is not glibc it keeps its ways."""
+    """Keep freed memory in this process. Has no effect on C libraries other than glibc."""
     pa.set_memory_pool(pa.system_memory_pool())
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""A month in sums: what each meter of a partner counted, and how far each quota is. The numbers of alerts and invoices."""
+"""The sums of a month: the usage of each partner and meter, and of each quota. They equal those of alerts and invoices."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ _INSTANT = timedelta(microseconds=1)
 
 
 class QuotaUse(NamedTuple):
-    """One quota of one plan in the period of the month in which most of it was used; quantities in the meter's unit."""
+    """The use of a plan's quota in the period of the month with the highest usage. Quantities are in the meter's unit."""
 
     plan: str
     kind: str  # DAY | WEEK | MONTH
-    start: datetime | None  # of that period; None: nothing was used
+    start: datetime | None  # of that period; None: no usage
     used: Decimal
     limit: Decimal
 
     @property
     def share_percent(self) -> Decimal:
-        """How much of the limit was used, cut to a tenth: 100.0 means that it is reached."""
+        """The used percentage of the limit, truncated to a tenth. 100.0 means that the limit is reached."""
         with localcontext(prec=60, rounding=ROUND_DOWN):
             return (self.used * 100 / self.limit).quantize(_TENTH)
 
 
 class MeterSum(NamedTuple):
-    """What one meter of one partner counted in the month, in the meter's unit."""
+    """The usage of one partner and meter in the month, in the meter's unit."""
 
     partner_id: str
     meter: str
@@ -44,9 +44,9 @@ class MeterSum(NamedTuple):
 
 
 def of_month(house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str) -> list[MeterSum]:
-    """The sums of a month, by partner and meter in catalog order, without meters that counted nothing and have no quota.
+    """The sums of a month by partner and meter, in catalog order. Meters without usage and quota are omitted.
 
-    A quota counts what the alert rule counts: the usage under its plan, in its whole day, week or month. Raises BadPeriod.
+    Like an alert, a quota counts the usage under its plan in its whole day, week or month. Raises BadPeriod.
     """
     spans = [Span(p.id, m.id, *month(label, p.time_zone)) for p in partners for m in book.meters]
     quotas = _quotas(house, book, partners, label)
@@ -59,7 +59,7 @@ def of_month(house: Warehouse, book: Catalog, partners: Sequence[Partner], label
 
 
 def row(book: Catalog, found: MeterSum) -> dict[str, Any]:
-    """A sum for programs; numbers as decimal strings."""
+    """A sum as JSON, with numbers as decimal strings."""
     return {
         "partner_id": found.partner_id,
         "meter": found.meter,
@@ -82,7 +82,7 @@ def row(book: Catalog, found: MeterSum) -> dict[str, Any]:
 def _quotas(
     house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str
 ) -> dict[tuple[str, str], list[QuotaUse]]:
-    """Every quota of a plan that a partner had in the month, by partner and meter: the sums of alerts and invoices."""
+    """The quotas of all plans that a partner had in the month, by partner and meter."""
     promised: list[Promise] = []
     for promise in quota_statement.promises(book, partners):
         zone, kind = promise.partner.time_zone, promise.quota.period
@@ -98,6 +98,6 @@ def _quotas(
     for promise, sums in zip(promised, used, strict=True):
         quota = promise.quota
         start, most = max(sums.items(), key=lambda each: each[1], default=(None, Decimal(0)))
-        said = QuotaUse(promise.plan, quota.period, start, in_unit(book, quota.meter, most), quota.limit)
-        result[promise.partner.id, quota.meter].append(said)
+        use = QuotaUse(promise.plan, quota.period, start, in_unit(book, quota.meter, most), quota.limit)
+        result[promise.partner.id, quota.meter].append(use)
     return result

@@ -11,7 +11,7 @@ from schemas.halts import Halt, Halted
 from schemas.tables import TOPICS
 
 
-class Topic(NamedTuple):
+class KnownTopic(NamedTuple):
     """A topic as the broker describes it now."""
 
     topic: str
@@ -19,12 +19,12 @@ class Topic(NamedTuple):
     partitions: int
 
 
-def recognise(lake: Lake, found: Topic) -> None:
+def recognise(lake: Lake, found: KnownTopic) -> None:
     """Enter a topic that is new to the lake; raise Halted for one that is not what was landed before."""
     con = duck.connect(1)
     table = lake.open(TOPICS)  # looked at and committed to: a newer handle would hide who came in between
     duck.scan(con, "topics", table.files(), TOPICS)
-    known = {row["topic"]: Topic(**row) for row in duck.ask(con, "FROM topics").to_pylist()}
+    known = {row["topic"]: KnownTopic(**row) for row in duck.ask(con, "FROM topics").to_pylist()}
     if found.topic not in known:
         part = lake.write(TOPICS, pa.Table.from_pylist([found._asdict()], TOPICS.schema))
         try:

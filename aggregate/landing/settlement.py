@@ -45,7 +45,7 @@ _DETAIL = (
 I64 = npt.NDArray[np.int64]
 
 
-class Settled(NamedTuple):
+class SettlementResult(NamedTuple):
     """What a settlement did. `recent`: events landed since the last one; `earlier`: those landed before; `withdrawn`: those taken out."""
 
     recent: int
@@ -61,7 +61,7 @@ def settle(
     bucket_rows: int = BUCKET_ROWS,
     commit_events: int = COMMIT_EVENTS,
     folder: Path | None = None,
-) -> Settled:
+) -> SettlementResult:
     """Compare what was landed since the last settlement, and take out what was counted before. Safe to kill and to repeat.
 
     `bucket_rows`: how many identities are held in memory at a time. `folder`: where buckets lie meanwhile, on a disk with 100 bytes or
@@ -121,13 +121,13 @@ class _Settlement:
         self._number = self._table.transaction_version(_NUMBER) or 0
         self.withdrawn = 0  # that were taken out so far
 
-    def run(self) -> Settled:
+    def run(self) -> SettlementResult:
         """The whole of it. Raises Fenced when another settlement came first."""
         version = self._table.version
         settled = self._lake.open(WITHDRAWN).transaction_version(_SETTLED) or 0
         files = self._files(settled)
         if not any(landed > settled for landed in files.landed):
-            return Settled(0, 0, 0, version)
+            return SettlementResult(0, 0, 0, version)
         duck.scan(self._con, WITHDRAWN.name, self._lake.files(WITHDRAWN), WITHDRAWN)
         with damage.named(lambda: files.paths):
             self._con.register("landed", self._con.read_parquet(list(files.paths), filename=True, file_row_number=True))
@@ -143,7 +143,7 @@ class _Settlement:
         table.commit([], versions={_SETTLED: version}, info={"settled": [settled, version]})
         recent = sum(row["recent"] + row["recent_derived"] for row in forms)
         earlier = sum(row["earlier"] + row["earlier_derived"] for row in forms)
-        return Settled(recent, earlier, self.withdrawn, version)
+        return SettlementResult(recent, earlier, self.withdrawn, version)
 
     def _files(self, settled: int) -> _Files:
         """Files that were compared before need no order among themselves: each of their identities counts once."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from aggregate import engine
-from aggregate.quota.rule import Alert, Fired, Mark, Rule
+from aggregate.quota.rule import Alert, AlertRule, Fired, Mark
 from lake import duck
 from lake.lake import Lake, Table
 from schemas.tables import ALERTS
@@ -49,7 +49,7 @@ def _fired(rows: Sequence[Mapping[str, Any]]) -> dict[Key, Fired]:
     return fired
 
 
-def key_of(rule: Rule) -> Key:
+def key_of(rule: AlertRule) -> Key:
     """Under what the ledger holds a rule: a day and a month can begin at the same instant."""
     return rule.partner_id, rule.meter, rule.plan, rule.kind, rule.start
 

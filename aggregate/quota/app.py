@@ -1,4 +1,4 @@
-"""Quota on Faust: an agent over `usage.totals` that adds up the newest total of each partition and applies the alert rule.
+"""QuotaWorker on Faust: an agent over `usage.totals` that adds up the newest total of each partition and applies the alert rule.
 
 The order is the promise: totals known and alerts sent, all acknowledged by the broker; then the ledger and the state; then the
 offsets. A worker that dies anywhere in between sends the same alert again under the same id, and never another. Whatever goes
@@ -53,7 +53,7 @@ class Record(NamedTuple):
     partition: int | None = None
 
 
-class Quota:
+class QuotaWorker:
     """The Faust application and its one agent. `failure`: what stopped the agent; `failed` is set with it."""
 
     def __init__(self, settings: QuotaSettings, *, on_alert: Callable[[Alert], None] = lambda _: None) -> None:

@@ -6,7 +6,7 @@ Numbers are text, as in `usage.totals`: exact, whatever reads them. Times are of
 import json
 from typing import Any
 
-from aggregate.quota.rule import Alert, Rule
+from aggregate.quota.rule import Alert, AlertRule
 from aggregate.quota.sums import Standing
 from schemas.money import plain
 from schemas.quotas import is_reached
@@ -38,14 +38,14 @@ def cloud_event(alert: Alert, at: Standing) -> bytes:
     return json.dumps(event).encode()
 
 
-def state(rule: Rule, at: Standing) -> bytes:
+def state(rule: AlertRule, at: Standing) -> bytes:
     """How much of a quota is used, for a gateway that blocks who is over. `as_of`: the end of the newest window with usage."""
     return json.dumps(
         {**_quota(rule, at), "over": is_reached(at.used, rule.limit), "as_of": at.seen_until.isoformat()}
     ).encode()
 
 
-def _quota(rule: Rule, at: Standing) -> dict[str, Any]:
+def _quota(rule: AlertRule, at: Standing) -> dict[str, Any]:
     return {
         "partner": rule.partner_id,
         "meter": rule.meter,

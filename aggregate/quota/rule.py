@@ -17,7 +17,7 @@ from schemas.quotas import ALWAYS, is_reached
 _US = timedelta(microseconds=1)
 
 
-class Rule(NamedTuple):
+class AlertRule(NamedTuple):
     """One quota of one partner in one quota period, [start, end). `limit` is in the meter's unit."""
 
     partner_id: str
@@ -47,7 +47,7 @@ class Alert(NamedTuple):
 
     alert_id: str
     kind: Literal["quota", "withdrawn"]
-    rule: Rule
+    rule: AlertRule
     threshold_percent: Decimal
     used: Decimal
     passed: bool
@@ -67,7 +67,7 @@ class Fired(NamedTuple):
     withdrawn: Collection[Mark] = ()
 
 
-def due(rule: Rule, used: Decimal, fired: Fired, *, seen_until: datetime) -> list[Alert]:
+def due(rule: AlertRule, used: Decimal, fired: Fired, *, seen_until: datetime) -> list[Alert]:
     """The alerts that `used` calls for and the ledger does not hold yet; thresholds ascending.
 
     `seen_until` is the end of the newest window with usage: the projection goes on from there at the average so far.
@@ -104,14 +104,14 @@ def order(mark: Mark) -> tuple[Decimal, bool, datetime, Decimal]:
     return mark.threshold_percent, mark.limit_since is not None, mark.limit_since or ALWAYS, limit
 
 
-def _is_under(rule: Rule, mark: Mark) -> bool:
+def _is_under(rule: AlertRule, mark: Mark) -> bool:
     """Whether an alert fired under the limit that holds, since it holds."""
     if mark.limit_since is None:
         return mark.limit in {None, rule.limit} and rule.limit_since in {None, ALWAYS}
     return (mark.limit, mark.limit_since) == (rule.limit, rule.limit_since)
 
 
-def projection(rule: Rule, used: Decimal, seen_until: datetime) -> datetime | None:
+def projection(rule: AlertRule, used: Decimal, seen_until: datetime) -> datetime | None:
     """When the quota will be used up at the average rate so far; None if it is, or will not be before period or plan end.
 
     Only time in which the partner has the plan counts, behind and ahead.
@@ -129,12 +129,12 @@ def projection(rule: Rule, used: Decimal, seen_until: datetime) -> datetime | No
     return None
 
 
-def time_held(rule: Rule, until: datetime) -> timedelta:
+def time_held(rule: AlertRule, until: datetime) -> timedelta:
     """How long the partner has had the plan in the period, up to an instant."""
     return sum((min(end, until) - start for start, end in rule.held if start < until), timedelta())
 
 
-def alert_id(rule: Rule, mark: Mark, kind: str) -> str:
+def alert_id(rule: AlertRule, mark: Mark, kind: str) -> str:
     """The same alert always has the same id; what an earlier version sent keeps the one it had."""
     limit = () if mark.limit_since is None else (plain(mark.limit or Decimal(0)), mark.limit_since.isoformat())
     parts: Sequence[str] = (

@@ -12,7 +12,7 @@ from decimal import Decimal, localcontext
 from functools import reduce
 from typing import Any, NamedTuple
 
-from aggregate.quota.rule import Alert, Fired, Mark, Rule, due, order
+from aggregate.quota.rule import Alert, AlertRule, Fired, Mark, due, order
 from schemas.kafka.totals import Total
 from schemas.money import EXACT
 from schemas.quotas import ALWAYS
@@ -27,7 +27,7 @@ class Terms(NamedTuple):
     held: tuple[tuple[datetime, datetime], ...]
 
 
-class Part(NamedTuple):
+class PartitionTotal(NamedTuple):
     """What one partition of events has brought, in the meter's unit, and the newest terms that came with it."""
 
     used: Decimal
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     terms: Terms | None = None  # None: an earlier version kept it
 
 
-Parts = Mapping[int, Part]  # by partition of events
+Parts = Mapping[int, PartitionTotal]  # by partition of events
 NOTHING = Fired()
 
 
@@ -44,7 +44,7 @@ class Standing(NamedTuple):
     """A quota after one more total: what is known, and the alerts that are due now."""
 
     total: Total  # the one that was taken in
-    rule: Rule
+    rule: AlertRule
     parts: Parts
     fired: Fired
     alerts: tuple[Alert, ...]
@@ -61,7 +61,7 @@ def key_of(total: Total) -> str:
 def standing(parts: Parts, fired: Fired, total: Total) -> Standing | None:
     """Take in a total. None: it is old news, and changes nothing. The same total again gives the same answer."""
     terms = Terms(total.limit, total.thresholds, total.limit_since, total.held)
-    said = Part(total.used, total.seen_until, total.events_version, terms)
+    said = PartitionTotal(total.used, total.seen_until, total.events_version, terms)
     known = parts.get(total.events_partition)
     part = newer(known, said)
     if part == known != said:
@@ -76,10 +76,10 @@ def standing(parts: Parts, fired: Fired, total: Total) -> Standing | None:
     return Standing(total, rule, parts, with_alerts(fired, alerts), tuple(alerts), used, seen_until, version)
 
 
-def rule_of(total: Total, terms: Terms) -> Rule:
+def rule_of(total: Total, terms: Terms) -> AlertRule:
     """The quota that a total is of, on the newest terms."""
     t = total
-    return Rule(
+    return AlertRule(
         t.partner_id,
         t.meter,
         t.plan,
@@ -101,7 +101,7 @@ def with_alerts(fired: Fired, alerts: list[Alert]) -> Fired:
     )
 
 
-def newer(known: Part | None, said: Part) -> Part:
+def newer(known: PartitionTotal | None, said: PartitionTotal) -> PartitionTotal:
     """Which of two counts. Less usage at an earlier commit is old news; less at a later one is a correction. Terms never go back.
 
     So is what a catalog of before made of the same commit, or of an earlier one, however much it is.
@@ -150,7 +150,7 @@ def parts_encoded(parts: Parts) -> bytes:
 def parts_decoded(value: bytes) -> Parts:
     """Raises ValueError, or what else Python says of a value that is none. An earlier version kept no terms."""
     return {
-        int(p): Part(Decimal(used), datetime.fromisoformat(seen), int(version), _terms(*terms))
+        int(p): PartitionTotal(Decimal(used), datetime.fromisoformat(seen), int(version), _terms(*terms))
         for p, (used, seen, version, *terms) in json.loads(value).items()
     }
 

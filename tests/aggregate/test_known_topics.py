@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.known_topics import KnownTopic, recognise
 from lake import tables as lake
 from lake.lake import Lake
 
-EVENTS = Topic("usage.events", "id-1", 12)
+EVENTS = KnownTopic("usage.events", "id-1", 12)
 
 
 def test_workers_that_start_together_enter_a_topic_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregate.quota.rule import Fired, Mark, Rule, due, projection
+from aggregate.quota.rule import AlertRule, Fired, Mark, due, projection
 from schemas.quotas import ALWAYS, level
 
 D = Decimal
 START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
 THRESHOLDS = tuple(D(t) for t in (50, 80, 90, 100, 120))
-RULE = Rule("acme", "requests", "plan", "MONTH", START, END, D(1000), THRESHOLDS, ALWAYS, ((START, END),))
+RULE = AlertRule("acme", "requests", "plan", "MONTH", START, END, D(1000), THRESHOLDS, ALWAYS, ((START, END),))
 NOON = START + timedelta(days=10)
 NOTHING = Fired()
 OLD_ID = "27ad8d525804c038a273b9db"  # of 50 percent of RULE, as the version that did not tell limits apart gave it
@@ -25,11 +25,11 @@ def mark(threshold: int, limit: int | None = 1000, since: datetime | None = ALWA
     return Mark(D(threshold), None if limit is None else D(limit), since)
 
 
-def fired(used: str, held: Fired = NOTHING, rule: Rule = RULE) -> list[tuple[str, str, bool]]:
+def fired(used: str, held: Fired = NOTHING, rule: AlertRule = RULE) -> list[tuple[str, str, bool]]:
     return [(a.kind, str(a.threshold_percent), a.passed) for a in due(rule, D(used), held, seen_until=NOON)]
 
 
-def under(limit: int, since: datetime | None) -> Rule:
+def under(limit: int, since: datetime | None) -> AlertRule:
     return RULE._replace(limit=D(limit), limit_since=since)
 
 

@@ -16,8 +16,8 @@ from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from faust.types import TP
 from standardwebhooks import Webhook
 
-from aggregate.quota.app import Quota, QuotaSettings, changelogs
-from aggregate.quota.sums import NOTHING, Part, fired_encoded, key_of, parts_encoded
+from aggregate.quota.app import QuotaSettings, QuotaWorker, changelogs
+from aggregate.quota.sums import NOTHING, PartitionTotal, fired_encoded, key_of, parts_encoded
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
 from schemas.kafka.partitions import partition_of_key
@@ -127,7 +127,7 @@ def test_rebuilt_from_its_changelogs_it_fires_nothing_again(quotas: Quotas) -> N
         quotas.await_committed(2)
         killed.kill()
     key, at = key_of(total(500, 1)), partition_of_key("acme", PARTITIONS)
-    quotas.put(LATEST, [(key, parts_encoded({0: Part(Decimal(100), START, 0)}), at)])  # by a worker that
+    quotas.put(LATEST, [(key, parts_encoded({0: PartitionTotal(Decimal(100), START, 0)}), at)])  # by a worker that
     quotas.put(FIRED, [(key, fired_encoded(NOTHING), at)])  # lost the partition and did not know yet
     quotas.send(total(500, 1), total(300, 1, part=1), total(310, 2, part=1))
     with quotas.worker():
@@ -254,7 +254,7 @@ def test_where_nothing_is_committed_what_was_fetched_comes_again(quotas: Quotas)
 
     async def gone_back() -> None:
         fetched = asyncio.Event()
-        quota = Quota(settings, on_alert=lambda _: fetched.set())
+        quota = QuotaWorker(settings, on_alert=lambda _: fetched.set())
         starting = asyncio.ensure_future(quota.app.start())
         try:
             async with asyncio.timeout(ANSWER_S):
@@ -277,7 +277,7 @@ def test_what_was_fetched_is_kept_when_flow_resumes_after_a_rebalance() -> None:
     """Faust empties its queues a moment after it began to fetch: totals were lost in it, and one alone would be committed over."""
 
     async def left() -> tuple[int, int]:
-        quota = Quota(QuotaSettings(app_id="q", brokers="x:1", totals="t", alerts="a", state="s", partitions=1))
+        quota = QuotaWorker(QuotaSettings(app_id="q", brokers="x:1", totals="t", alerts="a", state="s", partitions=1))
         fetched = quota.totals.clone(is_iterator=True).queue
         changes = quota.app.tables.changelog_queue
         for queue in (fetched, changes):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aggregate.quota.rule import Fired, Mark
 from aggregate.quota.sums import (
     NOTHING,
-    Part,
+    PartitionTotal,
     Parts,
     Standing,
     Terms,
@@ -40,7 +40,7 @@ terms = st.none() | st.builds(
     st.lists(st.tuples(times, times), max_size=2).map(tuple),
 )
 part_maps = st.dictionaries(
-    st.integers(0, 11), st.builds(Part, quantities, times, st.integers(0, 9), terms), max_size=5
+    st.integers(0, 11), st.builds(PartitionTotal, quantities, times, st.integers(0, 9), terms), max_size=5
 )
 marks = st.sets(
     st.builds(
@@ -77,8 +77,8 @@ def test_old_news_changes_nothing_and_the_same_news_says_the_same() -> None:
     newest = total(900, 5)
     _, said = after(total(400, 2), newest, total(400, 2))
     assert said == ["quota 50 passed", "quota 80 passed", "quota 90"]
-    assert standing({0: Part(D(900), START, 5)}, NOTHING, total(400, 2)) is None
-    again = standing({0: Part(D(900), newest.seen_until, 5)}, NOTHING, newest)
+    assert standing({0: PartitionTotal(D(900), START, 5)}, NOTHING, total(400, 2)) is None
+    again = standing({0: PartitionTotal(D(900), newest.seen_until, 5)}, NOTHING, newest)
     assert again is not None
     assert [a.alert_id for a in again.alerts] == [a.alert_id for a in standing({}, NOTHING, newest).alerts]  # type: ignore[union-attr]
 

@@ -19,7 +19,7 @@ from aggregate.landing import derived_commits, payloads
 from aggregate.landing.land import Counts, Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.redrive import Redrive, Wanted
-from aggregate.retention import Erased, Rule, erase
+from aggregate.retention import Erased, RetentionRule, erase
 from aggregate.verify import prove
 from lake import atomic_file, duck, expire
 from lake import tables as lake
@@ -33,7 +33,7 @@ from tests.aggregate.test_land import Killed, dying_at
 from tests.canaries import openable, seen
 
 NOW = LANDED_AT + timedelta(days=1)
-RULE = Rule(30, NOW)  # before 2026-10-12
+RULE = RetentionRule(30, NOW)  # before 2026-10-12
 
 
 def letter(day: int, **changes: Any) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def test_a_dry_run_says_what_would_be_erased_and_writes_nothing(root: Path) -> N
 def test_night_after_night_the_log_stays_short_and_no_old_version_comes_back(root: Path) -> None:
     """The log of a table that is rewritten every night would grow without bound, and would name what is gone."""
     for night in range(8):
-        rule = Rule(30, NOW + timedelta(days=2 * night - 8))
+        rule = RetentionRule(30, NOW + timedelta(days=2 * night - 8))
         could = openable(root / "texts")
         if erase(Lake(root), rule).texts:
             assert min(openable(root / "texts")) > max(could)
@@ -157,11 +157,11 @@ def test_age_counts_from_the_request_or_from_the_landing_if_that_is_earlier(tmp_
     land(tmp_path, [told, untold])
     started = from_us(T0_US) if first == "request time" else LANDED_AT
     exactly = started + timedelta(days=30)
-    assert erase(Lake(tmp_path), Rule(30, exactly)).texts == 0
-    assert erase(Lake(tmp_path), Rule(30, exactly + timedelta(microseconds=1))).texts == (
+    assert erase(Lake(tmp_path), RetentionRule(30, exactly)).texts == 0
+    assert erase(Lake(tmp_path), RetentionRule(30, exactly + timedelta(microseconds=1))).texts == (
         1 if first == "request time" else 2
     )
-    assert erase(Lake(tmp_path), Rule(30, LANDED_AT + timedelta(days=31))).kept == 0
+    assert erase(Lake(tmp_path), RetentionRule(30, LANDED_AT + timedelta(days=31))).kept == 0
 
 
 def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_then(
@@ -218,7 +218,7 @@ def test_files_of_a_land_worker_that_died_are_deleted_when_they_are_a_day_old(ro
     os.utime(orphan, (written.timestamp(), written.timestamp()))
     erase(Lake(root), RULE)
     assert found(root) == YOUNG | {"canary-03-", "canary-04-"}
-    assert erase(Lake(root), Rule(31, NOW + timedelta(hours=2))) == Erased(0, 9, 1)
+    assert erase(Lake(root), RetentionRule(31, NOW + timedelta(hours=2))) == Erased(0, 9, 1)
     assert found(root) == YOUNG
     assert whole(root)
 
@@ -263,7 +263,7 @@ def test_a_land_worker_that_is_overtaken_by_erasures_commits_its_texts_after_the
 
     def overtake() -> None:
         for n in range(erasures):
-            erase(Lake(root), Rule(30 - n, NOW))
+            erase(Lake(root), RetentionRule(30 - n, NOW))
 
     monkeypatch.setattr(lake, "commit", once(overtake, commits_texts, lake.commit))
     assert land(root, [letter(12), letter(19)], "beside").refused == 2

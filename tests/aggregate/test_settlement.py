@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aggregate.landing import settlement
 from aggregate.landing.land import Land
 from aggregate.landing.memory_log import MemoryLog
-from aggregate.landing.settlement import Settled, settle
+from aggregate.landing.settlement import SettlementResult, settle
 from aggregate.verify import prove
 from billing.usage.warehouse import Warehouse
 from lake import tables as lake
@@ -70,7 +70,7 @@ def test_an_id_that_comes_again_days_later_counts_once_and_the_first_landed_stay
         "event a of source edge is counted 2 times",
         "event late of source edge is counted 2 times",
     ]
-    assert settle(Lake(root), now=now) == Settled(recent=5, earlier=0, withdrawn=2, version=2)
+    assert settle(Lake(root), now=now) == SettlementResult(recent=5, earlier=0, withdrawn=2, version=2)
     assert counted(root) == {"a": 0, "late": 9, "b": 5}
     totals = prove(Lake(root)).totals()
     assert (totals["entries"], totals["counted"], totals["conflicts"]) == (5, 3, 2)
@@ -94,12 +94,12 @@ def test_a_repeat_writes_nothing_and_only_what_is_new_is_recent(root: Path) -> N
     land(root, "g", on(0, "a"), on(0, "b"))
     assert settle(Lake(root), now=now).recent == 2
     before = versions(root)
-    assert settle(Lake(root), now=now) == Settled(0, 0, 0, 1)
+    assert settle(Lake(root), now=now) == SettlementResult(0, 0, 0, 1)
     assert versions(root) == before
     land(root, "h", on(5, "a"), on(40, "c"))
-    assert settle(Lake(root), now=now) == Settled(recent=2, earlier=2, withdrawn=1, version=2)
+    assert settle(Lake(root), now=now) == SettlementResult(recent=2, earlier=2, withdrawn=1, version=2)
     before = versions(root)
-    assert settle(Lake(root), now=now) == Settled(0, 0, 0, 3)
+    assert settle(Lake(root), now=now) == SettlementResult(0, 0, 0, 3)
     assert versions(root) == before
     assert not (root / ".settlement").exists()
     assert counted(root) == {"a": 0, "b": 0, "c": 40}
@@ -108,7 +108,7 @@ def test_a_repeat_writes_nothing_and_only_what_is_new_is_recent(root: Path) -> N
 def test_an_empty_lake_is_settled(root: Path) -> None:
     """Nothing was landed: nothing is written."""
     before = versions(root)
-    assert settle(Lake(root), now=now) == Settled(0, 0, 0, 0)
+    assert settle(Lake(root), now=now) == SettlementResult(0, 0, 0, 0)
     assert versions(root) == before
 
 
@@ -123,7 +123,7 @@ def test_a_resend_of_what_was_taken_out_does_not_count(root: Path) -> None:
     totals = prove(Lake(root)).totals()
     assert (totals["duplicates"], totals["conflicts"]) == (2, 3)
     land(root, "j", on(20, "a"))
-    assert settle(Lake(root), now=now) == Settled(recent=1, earlier=1, withdrawn=1, version=5)
+    assert settle(Lake(root), now=now) == SettlementResult(recent=1, earlier=1, withdrawn=1, version=5)
     assert counted(root) == {"a": 0}
 
 
@@ -170,7 +170,7 @@ def test_memory_is_bounded_by_the_rows_that_are_held(root: Path, monkeypatch: py
     monkeypatch.setattr(settlement, "_read", reading)
     monkeypatch.setattr(settlement._Buckets, "add", adding)
     done = settle(Lake(root), now=now, bucket_rows=100, commit_events=250)
-    assert done == Settled(recent=1_500, earlier=2_000, withdrawn=900, version=done.version)
+    assert done == SettlementResult(recent=1_500, earlier=2_000, withdrawn=900, version=done.version)
     assert len(held) >= 30
     assert max(held) <= 200
     assert counted(root) == {**dict.fromkeys(ids, 0), **{f"new{n}": 9 for n in range(600)}}
@@ -222,9 +222,9 @@ def test_derived_ids_need_no_comparison(root: Path, monkeypatch: pytest.MonkeyPa
     for day, generation in enumerate(("g", "h", "i")):
         derived(root, generation, day * 5)
     monkeypatch.setattr(settlement, "_Buckets", None)
-    assert settle(Lake(root), now=now) == Settled(recent=3, earlier=0, withdrawn=0, version=3)
+    assert settle(Lake(root), now=now) == SettlementResult(recent=3, earlier=0, withdrawn=0, version=3)
     derived(root, "j", 30)
-    assert settle(Lake(root), now=now) == Settled(recent=1, earlier=3, withdrawn=0, version=4)
+    assert settle(Lake(root), now=now) == SettlementResult(recent=1, earlier=3, withdrawn=0, version=4)
 
 
 @pytest.mark.parametrize("settled", [False, True])
@@ -364,7 +364,7 @@ def test_a_settlement_beside_land_at_work_is_not_kept_out(root: Path, monkeypatc
 
     monkeypatch.setattr(lake, "commit", overtaken)
     assert settle(Lake(root), now=now).withdrawn == 1
-    assert settle(Lake(root), now=now) == Settled(recent=6, earlier=1, withdrawn=3, version=6)
+    assert settle(Lake(root), now=now) == SettlementResult(recent=6, earlier=1, withdrawn=3, version=6)
     assert counted(root) == {"a": 0, "b1": 9, "b2": 9, "b3": 9}
 
 

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from aggregate.landing import derived_commits
 from aggregate.landing import land as landing
-from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
@@ -165,7 +165,7 @@ HALVES = [OCTOBER[::2], OCTOBER[1::2]]
 def spread(tmp_path: Path) -> Path:
     root = tmp_path / "spread"
     lake.create(root)
-    recognise(Lake(root), Topic("usage.events", "e", 2))
+    recognise(Lake(root), KnownTopic("usage.events", "e", 2))
     for number, rows in enumerate(HALVES):
         for _ in Land(Lake(root), Spread(number, rows, stop=7), catalog_sha256="c", now=now).run():
             pass

@@ -115,7 +115,7 @@ def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
     assert service.read_only == {target for target in service.mounts if target in {"/catalog", "/producers"}}
     named = compose.read()["volumes"]
     assert all(source in named for target, source in service.mounts.items() if target not in service.read_only)
-    # A worker that was ended on request stays ended, everything else begins again, also after the machine did.
+    # A worker that was stopped on request stays ended, everything else begins again, also after the machine did.
     assert service.said["restart"] == ("no" if name == "topics" else "unless-stopped")
     assert service.said["stop_grace_period"] == "20s"
 

@@ -37,7 +37,7 @@ def write(seed: int, ledger: oracle.Ledger, fleet: Fleet, seconds: float, quota:
         "of these with work at hand": fleet.kills_at_work,
         "brokers killed and started again": fleet.broker_kills,
         "land workers stopped past their session, woken and fenced": fleet.heard(
-            "another worker owns what this one held"
+            "another worker owns this worker's partitions"
         ),
         "ends that workers asked for themselves (75)": sum(n for (_, code), n in fleet.exits.items() if code == 75),
         "ends by any other code": sum(n for (_, code), n in fleet.exits.items() if code != 75),

@@ -287,7 +287,7 @@ class Faults:
         fleet.until(lambda: sleeper.is_asleep)
         fleet.settled()
         sleeper.signal(signal.SIGCONT)
-        sleeper.until_said("another worker owns what this one held")
+        sleeper.until_said("another worker owns this worker's partitions")
         assert sleeper.ended() == AGAIN
 
     def _reset(self) -> None:

@@ -178,15 +178,15 @@ def _going_on() -> None:
 
 def _forgetful_alerts() -> None:
     """M11: what has fired is known in memory alone."""
-    from aggregate.quota.app import Quota
+    from aggregate.quota.app import QuotaWorker
 
-    send = Quota._send
+    send = QuotaWorker._send
 
-    async def unsaid(self: Quota, records: Sequence[Any]) -> None:
+    async def unsaid(self: QuotaWorker, records: Sequence[Any]) -> None:
         ledger = self._fired.changelog_topic_name
         await send(self, [record for record in records if record.topic != ledger])
 
-    Quota._send = unsaid  # type: ignore[method-assign]
+    QuotaWorker._send = unsaid  # type: ignore[method-assign]
 
 
 def _without_coverage() -> None:

@@ -16,7 +16,7 @@ from cyclopts import App
 from standardwebhooks import Webhook
 
 from aggregate.quota import messages
-from aggregate.quota.rule import Alert, Mark, Rule
+from aggregate.quota.rule import Alert, AlertRule, Mark
 from aggregate.quota.sums import Standing
 from aggregate.webhooks import endpoints
 from aggregate.webhooks.delivery import Notice, posted
@@ -97,7 +97,7 @@ def _messages() -> Iterator[str]:
     )  # fmt: skip
     yield f"usage.totals: schema {totals.SCHEMA}, key {total.key}"
     yield from (f"usage.totals.{name}" for name in shape([json.loads(total.encoded())]))
-    rule = Rule("acme", "requests", "small", "MONTH", AT, AT, Decimal(1), (Decimal(50),), AT, ((AT, AT),))
+    rule = AlertRule("acme", "requests", "small", "MONTH", AT, AT, Decimal(1), (Decimal(50),), AT, ((AT, AT),))
     alerts = [
         Alert("id", kind, rule, Decimal(50), Decimal(1), False, exhausted, Mark(Decimal(50), Decimal(1), AT))
         for kind in messages.TYPES

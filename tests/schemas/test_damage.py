@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from aggregate.retention import Rule, erase
+from aggregate.retention import RetentionRule, erase
 from aggregate.verify import prove
 from billing.invoicing import closing, issuing
 from billing.usage.warehouse import Warehouse
@@ -78,7 +78,7 @@ def test_a_run_over_a_cut_file_names_it(whole: Path, cut: Callable[[TableShape],
         land(whole, [request(f"{day}T12:00Z", name="again")], "again")
     path = cut(PAYLOADS)
     with pytest.raises(Damaged, match=f"{path.name} is damaged and cannot be read .*; restore it from a backup"):
-        erase(Lake(whole), Rule(1, NOW))
+        erase(Lake(whole), RetentionRule(1, NOW))
 
 
 @pytest.mark.parametrize("shape", [EVENTS, ROLLUPS, READS], ids=lambda shape: shape.name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land, Landed
 from billing.catalog import loading as catalogs
 from ingest.kafka import records
@@ -41,8 +41,8 @@ class Access:
         self._read: dict[int, int] = {}
         self._messages: dict[Partition, list[OutgoingMessage]] = {}
         lake.create(self.lake)
-        recognise(Lake(self.lake), Topic("usage.events", "e", EVENTS_PARTITIONS))
-        recognise(Lake(self.lake), Topic("usage.dead", "d", 1))
+        recognise(Lake(self.lake), KnownTopic("usage.events", "e", EVENTS_PARTITIONS))
+        recognise(Lake(self.lake), KnownTopic("usage.dead", "d", 1))
 
     def send(
         self, *lines: bytes, headers: Headers = (), partition: int = 0, key: bytes | None = None, named: bool = True

@@ -56,7 +56,7 @@ class Running(NamedTuple):
 
     api: FastAPI
     batcher: Batcher
-    server: http_server.Server
+    server: http_server.HttpServer
 
     def is_well(self) -> bool:
         """Whether it goes on: its threads run, and a good event is taken."""
@@ -97,7 +97,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         log=log,
         on_outcome=lambda _: None,
     )
-    server = http_server.Server(api, Address("127.0.0.1", 0, of_one_max=OF_ONE_MAX), log)
+    server = http_server.HttpServer(api, Address("127.0.0.1", 0, of_one_max=OF_ONE_MAX), log)
     made = Running(api, batcher, server)
     for name in ("kong", http_api.CLOUDEVENTS):
         prepare(name)

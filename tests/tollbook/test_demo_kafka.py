@@ -66,4 +66,4 @@ def test_a_broker_that_is_away_is_told_in_one_line(here: Here, tmp_path: Path, a
     ended = here.tollbook("demo", "--requests", 1_000, "--folder", tmp_path / "d", "--bootstrap-servers", address)
     assert ended.code == 75, ended
     (complaint,) = ended.complaints
-    assert "nobody answers there" in complaint
+    assert "no broker answers there" in complaint

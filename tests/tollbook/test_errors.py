@@ -17,7 +17,7 @@ from tollbook.local_run.run import Busy, NoFiles
 
 # As deltalake words a full disk, colours included.
 FULL = "Generic LocalFileSystem error\n  \x1b[31m↳\x1b[0m Unable to copy data\n  \x1b[31m↳\x1b[0m No space left on device (os error 28)"
-GOES_ON = ", then repeat the command: it goes on where it stopped"
+GOES_ON = ", then repeat the command: it continues where it stopped"
 PROBLEMS = [
     CatalogProblem("a.yaml", 3, "x", "is wrong; mend it"),
     CatalogProblem("b.yaml", 1, "", "is wrong, too; mend it"),

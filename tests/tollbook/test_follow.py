@@ -15,7 +15,7 @@ from tests.long import long_only
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, held, process, requests
 from tests.tollbook.gateway import Gateway
 from tollbook.local_run import run
-from tollbook.local_run.run import NoFiles, Report
+from tollbook.local_run.run import NoFiles, RunReport
 
 SEED = 20261031
 
@@ -40,9 +40,9 @@ class Script:
         return self._over
 
 
-def follow(here: Here, *names: object, steps: list[Callable[[], object]]) -> list[Report]:
+def follow(here: Here, *names: object, steps: list[Callable[[], object]]) -> list[RunReport]:
     """What each look found, and the sum of all."""
-    looks: list[Report] = []
+    looks: list[RunReport] = []
     total = run.follow(
         Lake(here.lake), catalogs.load(here.catalog), [str(name) for name in names], format_name="kong", source="edge",
         stop=Script(*steps), now=now, look_s=7, tell=looks.append,

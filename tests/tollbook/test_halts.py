@@ -197,7 +197,7 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(site: Installat
     with getattr(site, command)() as worker:
         assert worker.ended() == 2
         assert [line["message"] for line in worker.said] == [
-            f"error: {site.prefix}usage.dead: is not there; `tollbook topics create` makes it"
+            f"error: {site.prefix}usage.dead: does not exist; `tollbook topics create` creates it"
         ]
 
 
@@ -225,7 +225,7 @@ def test_a_broker_that_is_away_is_worth_another_try(tmp_path: Path, command: str
     with Process([*words, *(["--lake", tmp_path / "lake"] if command == "land" else [])]) as worker:
         assert worker.ended(30) == 75
         assert [line["message"] for line in worker.said if "FAIL" not in line["message"]] == [
-            f"error: 127.0.0.1:{port}: connecting: nobody answers there; start the brokers or correct --bootstrap-servers, then repeat"
+            f"error: 127.0.0.1:{port}: connecting: no broker answers there; start the brokers or correct --bootstrap-servers, then repeat the command"
         ]
 
 

@@ -94,7 +94,7 @@ def test_two_loads_do_not_share_positions_at_once(here: Here, site: Installation
         assert said(running) == 5
         second = here.tollbook(*words(site, *kept, log))
         assert second.code == 75
-        assert "another load is at work" in second.complaints[0]
+        assert "another load is using" in second.complaints[0]
         running.terminate()
         done = ended(running)
     assert (done.code, done.err) == (0, "")

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aggregate.landing.payloads import Seen
 from tollbook.workers import metrics
-from tollbook.workers.loop import Options
+from tollbook.workers.loop import WorkerOptions
 from tollbook.workers.unknown_metrics import UnknownCredentials
 
 BASE_UNITS = ("seconds", "bytes", "ratio", "celsius")
@@ -113,7 +113,7 @@ def test_there_are_two_pages(get: Get, path: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 is nobody's address")
 def test_it_is_open_to_this_machine_alone_unless_told_otherwise() -> None:
     """An address without a host is loopback, not everybody; a port that is taken is an error, not another port."""
-    assert Options().metrics == "127.0.0.1:0"
+    assert WorkerOptions().metrics == "127.0.0.1:0"
     port = metrics.serve(":0", list)
     with pytest.raises(ConnectionRefusedError):  # what listens everywhere answers there, too
         socket.create_connection(("127.0.0.2", port), timeout=5)

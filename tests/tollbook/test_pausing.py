@@ -11,7 +11,7 @@ from ingest.decode.pausing import WINDOW_ENTRIES
 from lake.lake import Lake
 from tests.aggregate.fixtures import now
 from tests.tollbook.fixtures import MINUTE_MS, T0_MS, Here, requests
-from tollbook.local_run import run as embedded
+from tollbook.local_run import run as local_run
 
 GARBAGE = [b"%d: not a log line of any gateway\n" % n for n in range(WINDOW_ENTRIES * 3)]
 
@@ -87,12 +87,12 @@ def test_a_follower_ends_where_its_source_is_paused_and_has_taken_nothing_of_it(
     book = catalogs.load(here.catalog)
     never = threading.Event()
 
-    def grow(_: embedded.Report) -> None:
+    def grow(_: local_run.RunReport) -> None:
         with log.open("ab") as file:
             file.writelines(GARBAGE)
 
-    def follow(*, accept: bool) -> embedded.Report:
-        return embedded.follow(
+    def follow(*, accept: bool) -> local_run.RunReport:
+        return local_run.follow(
             Lake(here.lake), book, [str(log.parent)], format_name="kong", source="edge", stop=never, now=now, look_s=0.01,
             accept_form_errors=accept, tell=(lambda _: never.set()) if accept else grow,
         )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.redrive import Redrive, Wanted
@@ -39,7 +39,7 @@ from tests.tollbook.fixtures import (
 )
 from tests.tollbook.fixtures import ended as end_of
 from tests.tollbook.test_runs import KILL_AFTER_COMMIT
-from tollbook.local_run import run as embedded
+from tollbook.local_run import run as local_run
 from tollbook.redrive import files
 from tollbook.redrive import redrive as redriving
 
@@ -293,7 +293,7 @@ def test_what_is_said_of_files_is_refused_where_kafka_is_the_log(here: Here, wor
     """Records say themselves when they were received; an option that does nothing would be believed."""
     log = here.log("a.log", *requests(3, consumer="c-new"))
     assert here.run(log).code == 0
-    recognise(Lake(here.lake), Topic("usage.events", "some-id", 4))
+    recognise(Lake(here.lake), KnownTopic("usage.events", "some-id", 4))
     refused = redrive(here, *(log if word == "a.log" else word for word in words))
     assert refused.code == 2
     assert "landed from Kafka (usage.events): leave out logs, --received and --final" in refused.complaints[0]
@@ -461,7 +461,7 @@ LINES = [*requests(4), *unnamed(requests(12, T0_MS + DAY_MS, consumer="c-new")),
 
 def run(folder: Path, log: Path) -> None:
     book = catalogs.load(folder / "catalog")
-    embedded.run(
+    local_run.run(
         Lake(folder / "lake"),
         book,
         [log],

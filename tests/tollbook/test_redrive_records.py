@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.redrive import Redrive, Wanted
 from billing.catalog import loading as catalogs
 from ingest.attribution.catalog_rules import attribution, source_decoder
@@ -392,7 +392,7 @@ def test_a_land_worker_without_work_notices_a_redrive(access: Access) -> None:
 
 def test_topics_of_events_of_different_numbers_of_partitions_are_refused(access: Access) -> None:
     """Nobody could say which partition an id belongs into."""
-    recognise(Lake(access.lake), Topic("other-usage.events", "x", EVENTS_PARTITIONS + 1))
+    recognise(Lake(access.lake), KnownTopic("other-usage.events", "x", EVENTS_PARTITIONS + 1))
     with pytest.raises(LakeError, match="different numbers of partitions"):
         redrive(access)
 

@@ -154,7 +154,7 @@ def test_it_works_beside_a_run_that_follows_and_not_beside_another_erasure(invoi
     with run.alone(Lake(here.lake), ".retention.lock"):
         second = here.tollbook("retention", "--lake", here.lake, "--days", 20)
     assert second.code == 75
-    assert second.complaints == [f"another erasure is at work on {here.lake}; repeat the command when it has ended"]
+    assert second.complaints == [f"another erasure is active on {here.lake}; repeat the command when it has ended"]
 
 
 def test_a_list_whose_files_go_away_meanwhile_is_read_again(invoiced: Here, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def test_two_runs_at_once_the_second_says_so_and_the_first_is_not_disturbed(here
         first.send_signal(signal.SIGCONT)
     assert second.code == 75
     [complaint] = second.complaints
-    assert re.search(r"another run is at work on .*lake; repeat the command when it has ended", complaint)
+    assert re.search(r"another run is active on .*lake; repeat the command when it has ended", complaint)
     assert ended(first).code == 0
     assert here.run(log).out == NOTHING_NEW
     assert here.balanced(1000)
@@ -91,7 +91,7 @@ def test_a_stopped_run_says_so_and_the_next_goes_on(here: Here, stop: signal.Sig
     running.send_signal(stop)
     stopped = ended(running)
     assert stopped.complaints == [
-        "interrupted; what was committed is kept: repeat the command, and it goes on where it stopped"
+        "interrupted; committed data is kept. Repeat the command: it continues where it stopped"
     ]
     assert stopped.code == 75
     again = here.run(log)

@@ -420,7 +420,7 @@ def test_a_revoked_key_ends_and_a_broken_file_changes_nothing(kafka: str, kafka_
             process.until(lambda _: sum(said in line["message"] for line in process.said) > seen)
 
         assert opened.post(good).status_code == 204
-        changed(PRODUCERS.replace(EDGE.kept.prefix, "0" * 12), "producers read again")
+        changed(PRODUCERS.replace(EDGE.kept.prefix, "0" * 12), "producers reloaded")
         assert opened.post(good).status_code == 401
         assert opened.post(good, key=OTHER.text).status_code == 204
         changed("producers: [", "cannot be used")

@@ -23,7 +23,7 @@ from tests.kafka.jars import Unavailable
 from tests.tollbook.fixtures import Ended, Here
 from tollbook.cli.errors import AGAIN, OK, REFUSED, USAGE, guarded
 from tollbook.cli.kafka import topics
-from tollbook.kafka.cluster import Cluster, Found
+from tollbook.kafka.cluster import Cluster, ExistingTopic
 from tollbook.kafka.errors import KafkaRefused
 from tollbook.kafka.options import PASSWORD, KafkaConfig
 
@@ -44,7 +44,7 @@ class Cli:
     def __call__(self, command: str, *words: object, replication: int = 1) -> Ended:
         return self._here.tollbook("topics", command, *self._words, "--replication", replication, *words)
 
-    def found(self) -> dict[str, Found]:
+    def found(self) -> dict[str, ExistingTopic]:
         """The topics of this prefix, by their names without it."""
         known = Cluster(self.config).found([t.name for t in table.table(self.prefix)])
         return {name.removeprefix(self.prefix): found for name, found in known.items()}
@@ -69,7 +69,7 @@ def test_create_makes_every_topic_as_the_table_says_and_repeating_it_changes_not
     before = cli("check")
     assert before.code == REFUSED
     assert cli.complaints(before) == [
-        f"{t.name}: is not there; `tollbook topics create` makes it" for t in table.table()
+        f"{t.name}: does not exist; `tollbook topics create` creates it" for t in table.table()
     ]
     made = cli("create")
     assert (made.code, made.err) == (OK, "")
@@ -91,7 +91,7 @@ def test_create_makes_every_topic_as_the_table_says_and_repeating_it_changes_not
     assert found["tollbook-quota-__assignor-__leader"].partitions == 1
     assert len(found) == len(table.table())
     again = cli("create")
-    assert (again.code, again.out, again.err) == (OK, f"{len(found)} topics are as they must be\n", "")
+    assert (again.code, again.out, again.err) == (OK, f"{len(found)} topics have the required settings\n", "")
     assert cli.found() == found
     assert cli("check").code == OK
 
@@ -220,7 +220,7 @@ def test_a_worker_is_told_which_topics_it_has_or_why_it_must_not_start(cli: Cli,
     (events,) = topics.required(cli.config, table.USAGE_EVENTS)
     assert (events.name, events.partitions) == (f"{cli.prefix}usage.events", 7)
     assert events.topic_id
-    with pytest.raises(KafkaRefused, match=r"usage\.totals: is not there; `tollbook topics create` makes it"):
+    with pytest.raises(KafkaRefused, match=r"usage\.totals: does not exist; `tollbook topics create` creates it"):
         topics.required(cli.config, table.USAGE_EVENTS, table.USAGE_TOTALS)
     with pytest.raises(KafkaRefused, match=r"usage\.dead: cleanup\.policy is compact, not delete"):
         topics.required(cli.config, table.USAGE_DEAD)
@@ -249,7 +249,7 @@ def test_a_cluster_that_does_not_answer_is_worth_another_try(capsys: pytest.Capt
     """A supervisor starts the command again at 75; at 2 it would give up while the brokers are merely late."""
     (port,) = free_ports(1)
     for server, reason in (
-        (f"127.0.0.1:{port}", "nobody answers there"),
+        (f"127.0.0.1:{port}", "no broker answers there"),
         ("nowhere.invalid:9092", "the name is not known"),
     ):
         config = KafkaConfig(bootstrap_servers=server)

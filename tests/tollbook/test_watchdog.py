@@ -16,7 +16,7 @@ steps = itertools.count()
 def step():
     if next(steps) == 3:
         {hang}
-sys.exit(loop.run(logs.logger("land"), loop.Options(watchdog_s=0.2), step, end=lambda: None))
+sys.exit(loop.run(logs.logger("land"), loop.WorkerOptions(watchdog_s=0.2), step, end=lambda: None))
 """
 
 
@@ -53,7 +53,7 @@ def test_steps_that_are_made_keep_it_quiet() -> None:
     """Five times the limit, in steps that are each shorter: a busy worker is not a hanging one. SIGTERM ends it well."""
     done = run("pass\n    threading.Event().wait(0.01)\n    next(steps) > 100 and signal.raise_signal(signal.SIGTERM)")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stderr.splitlines()[-1])["message"] == "ended on request"
+    assert json.loads(done.stderr.splitlines()[-1])["message"] == "stopped on request"
 
 
 def test_a_worker_that_ends_is_let_go() -> None:

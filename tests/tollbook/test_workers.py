@@ -53,7 +53,7 @@ def test_what_was_sent_to_the_gateways_topic_is_counted_once_though_both_workers
             site.send(GATEWAY_ACCESS, (record, HEADERS), partition=number % 2)
         counted(land, 200)
         assert ingest.stop() == 0
-        assert ingest.said[-1]["message"] == "ended on request"
+        assert ingest.said[-1]["message"] == "stopped on request"
     with site.ingest(), site.land() as land:
         site.send(GATEWAY_ACCESS, (line(kong("the last")), HEADERS))
         land.until(lambda _: table_rows(site.lake, "events", "SELECT count(*) AS n FROM t")[0]["n"] == 1201)
@@ -76,9 +76,9 @@ def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
         own_broker.pause()
         worker.signal(signal.SIGTERM)
         code = worker.ended(STOP_LIMIT_S)
-        # 0: the last commit was answered just before the broker fell silent. "begins again": another call was under way by then.
+        # 0: the last commit was answered just before the broker fell silent. "restarting": another call was under way by then.
         # The last line may be the Kafka library's, which goes on saying what it misses.
-        told = {75: ("nothing is lost", "nothing was committed", "begins again"), 0: ("ended on request",)}[code]
+        told = {75: ("nothing is lost", "nothing was committed", "restarting"), 0: ("stopped on request",)}[code]
         said = [line["message"] for line in worker.said]
         assert any(word in message for message in said for word in told), said
 

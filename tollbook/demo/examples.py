@@ -1,11 +1,11 @@
-"""The example files: a part of the installed package; in a checkout the folder `examples` beside the package."""
+"""The example files: part of the installed package, or in a checkout the folder `examples` next to the package."""
 
 from importlib import resources
 from pathlib import Path
 
 
 def folder() -> Path:
-    """Where the examples lie. Read only: what is to be changed is copied first."""
+    """The folder of the examples. It is read-only; copy files before changing them."""
     package = Path(str(resources.files("tollbook")))
     installed = package / "examples"
     return installed if installed.is_dir() else package.parent / "examples"

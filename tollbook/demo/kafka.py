@@ -1,7 +1,7 @@
-"""The demonstration on Kafka: the month's logs through topics of their own and worker processes, into the same kind of lake.
+"""The demo on Kafka: the month's logs go through topics and worker processes into the same kind of lake.
 
-The topics have a prefix that nobody else has, and are deleted at the end, with the groups. The workers are started as an
-operator starts them, one ingest and two land; what they say is kept beside the lake.
+The topics have a unique prefix and are deleted at the end, with the groups. The workers are started like in production: one
+ingest and two land workers. Their logs are stored next to the lake.
 """
 
 import os
@@ -28,7 +28,7 @@ from tollbook.kafka.cluster import Cluster
 from tollbook.kafka.options import KafkaConfig
 from tollbook.local_run.run import Progress
 
-PARTITIONS = 4  # a small month: more would only make more small commits
+PARTITIONS = 4  # the month is small; more partitions would only make more small commits
 LINES = 500
 _LAND_WORKERS = 2
 _LOOK_S = 0.3
@@ -45,7 +45,7 @@ def land(
     worker_logs: Path,
     progress: Callable[[Progress], None],
 ) -> int:
-    """Send the files through Kafka into the lake; the number of lines sent. Raises Halted when a worker ends by itself."""
+    """Send the files through Kafka into the lake. Returns the number of lines. Raises Halted if a worker ends early."""
     kafka = KafkaConfig(bootstrap_servers=servers, prefix=f"demo-{secrets.token_hex(4)}-")
     worker_logs.mkdir(parents=True)
     with ExitStack() as stack:
@@ -65,7 +65,7 @@ def land(
 
 @contextmanager
 def _topics(kafka: KafkaConfig) -> Iterator[None]:
-    """Topics under the prefix; they and the groups are gone afterwards."""
+    """Create the topics. They are deleted at the end, with the groups."""
     new = topics.table(kafka.prefix, PARTITIONS)
     settings = {t.name: (t.partitions, {r.setting: r.value for r in topics.required_settings(t, 1)}) for t in new}
     Cluster(kafka).make(settings, replication=1)
@@ -136,24 +136,24 @@ def _await(done: Callable[[], bool], crew: dict[str, subprocess.Popen[bytes]], l
 
 
 def _is_ingested(kafka: KafkaConfig) -> bool:
-    """Whether everything that was loaded is delivered: only then does ingest commit its offset."""
+    """Whether ingest has committed the offsets of everything loaded, which it does only after delivery."""
     with _consumer(kafka, "tollbook-ingest") as consumer:
-        asked = [TopicPartition(kafka.prefix + topics.GATEWAY_ACCESS, p) for p in range(PARTITIONS)]
-        committed = consumer.committed(asked, timeout=_ANSWER_S)
+        places = [TopicPartition(kafka.prefix + topics.GATEWAY_ACCESS, p) for p in range(PARTITIONS)]
+        committed = consumer.committed(places, timeout=_ANSWER_S)
         return all(max(at.offset, 0) == _end(consumer, at) for at in committed)
 
 
 def _is_landed(kafka: KafkaConfig, lake: Lake) -> bool:
-    """Whether the lake holds what ingest has sent, to the last message."""
+    """Whether the lake has every message that ingest sent."""
     try:
         table = lake.open(EVENTS)
     except LakeError:
-        return False  # no worker has made it yet
-    asked = [TopicPartition(kafka.prefix + topics.USAGE_EVENTS, p) for p in range(PARTITIONS)]
+        return False  # no worker has created it yet
+    places = [TopicPartition(kafka.prefix + topics.USAGE_EVENTS, p) for p in range(PARTITIONS)]
     with _consumer(kafka, "tollbook-demo") as consumer:
         return all(
             (table.transaction_version(f"land/{at.topic}/{at.partition}") or 0) == _end(consumer, at)
-            for at in [*asked, TopicPartition(kafka.prefix + topics.USAGE_DEAD, 0)]
+            for at in [*places, TopicPartition(kafka.prefix + topics.USAGE_DEAD, 0)]
         )
 
 

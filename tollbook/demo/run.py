@@ -1,4 +1,4 @@
-"""`tollbook demo`: the main job on sample logs, from access log to invoice, in one go."""
+"""`tollbook demo`: from access log to invoice on sample logs, in one command."""
 
 import hashlib
 import json as jsonlib
@@ -37,8 +37,10 @@ from tollbook.local_run.alerting import Raised
 
 PERIOD = "2026-10"
 _MARKER = "tollbook-demo.json"
-_CLOSED_AT = datetime(2026, 11, 2, 6, tzinfo=UTC)  # a part of the demonstration: its invoices are the same every day
-_ACCEPTED = "keys of nobody, which the demonstration puts into its logs"
+_CLOSED_AT = datetime(2026, 11, 2, 6, tzinfo=UTC)  # fixed, so that the demo makes the same invoices every day
+_ACCEPTED = (
+    "keys of nobody, which the demonstration puts into its logs"  # part of the demo's closes, whose ids are known
+)
 _REQUESTS_MIN = 1_000
 
 
@@ -50,13 +52,15 @@ def demo(
             "--folder",
             converter=folder_path,
             validator=plain_path,
-            help="Where logs, lake and documents go. Emptied first if an earlier demo made it.",
+            help="Folder for logs, lake and documents. If an earlier demo created it, it is emptied first.",
         ),
     ] = Path("demo"),
     requests: Annotated[
         int,
         Parameter(
-            "--requests", validator=validators.Number(gte=_REQUESTS_MIN), help="About how many requests in the month."
+            "--requests",
+            validator=validators.Number(gte=_REQUESTS_MIN),
+            help="Approximate number of requests in the month.",
         ),
     ] = sample_logs.REQUESTS,
     catalog: Annotated[
@@ -64,18 +68,18 @@ def demo(
         Parameter(
             "--catalog",
             converter=folder_path,
-            help="The catalog to bill by; without it the example, copied to the folder's `catalog`.",
+            help="Catalog to bill by. By default, the example catalog, which is copied to `catalog` in the folder.",
         ),
     ] = None,
     bootstrap_servers: Annotated[
         str | None,
         Parameter(
             "--bootstrap-servers",
-            help="Go through Kafka at this address, with topics and workers of its own, and compare the invoices.",
+            help="Also run the demo through Kafka at this address, with its own topics and workers, and compare the invoices.",
         ),
     ] = None,
 ) -> int:
-    """Make a month of gateway logs for three partners, land them, close the month, issue the invoices, prove the books.
+    """Write a month of gateway logs for three partners, land them, close the month, issue the invoices, and prove the books.
 
     Example: tollbook demo --folder demo
     """
@@ -83,7 +87,7 @@ def demo(
         extras.require("kafka", "--bootstrap-servers")
     if catalog is not None and catalog.resolve().is_relative_to(folder.resolve()):
         raise WrongUse(
-            f"--catalog {catalog} lies in {folder}, which is emptied first; copy it elsewhere and name the copy"
+            f"--catalog {catalog} is inside {folder}, which is emptied first; copy it elsewhere and name the copy"
         )
     book = catalogs.load(examples.folder() / "catalog" if catalog is None else catalog)
     _emptied(folder)
@@ -120,7 +124,7 @@ def demo(
         _next_steps(lake, issued[-1], catalog)
     complete = proof.totals()["on_the_way"] == proof.commits_on_the_way == 0
     if not complete:
-        complain("not all that was read has arrived in the books; `tollbook verify` shows what is on its way")
+        complain("some entries that were read are not in the books yet; `tollbook verify` shows them")
     return 0 if same and complete and not proof.problems else REFUSED
 
 
@@ -146,7 +150,7 @@ def _landed(lake: Lake, book: Catalog, files: Sequence[DemoFile]) -> list[Raised
 
 
 def _through_kafka(servers: str, lake: Lake, catalog: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
-    """Land the files through topics and workers; the alerts that fired."""
+    """Land the files through topics and workers. Returns the alerts that fired."""
     from tollbook.demo import kafka  # noqa: PLC0415  # the extra `kafka`
 
     sentence(("2", "bold"), f" Sending them through Kafka at {servers}: load → ingest → two land workers …")
@@ -164,7 +168,7 @@ def _issued(lake: Lake, book: Catalog) -> list[Issued]:
 
 
 def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Sequence[Issued]) -> bool:
-    """Land the same logs in one process, issue, and say whether the invoices are the same: all of them but where they came from."""
+    """Land the same logs in one process, issue, and return whether the invoices are the same except for their evidence."""
     out.print()
     sentence(("4", "bold"), " The same logs in one process, without Kafka …")
     lake = Lake(folder / "embedded")
@@ -178,8 +182,8 @@ def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Se
             source=source,
             now=the_clock(None),
         )
-    theirs = [_said(invoice) for invoice in _issued(lake, book)]
-    same = theirs == [_said(invoice) for invoice in issued]
+    others = [_content(invoice) for invoice in _issued(lake, book)]
+    same = others == [_content(invoice) for invoice in issued]
     if same:
         numbers = f"{issued[0].number} to {issued[-1].number}" if issued else "none"
         sentence(f"Same invoices to the cent, by Kafka and by one process: {numbers}, every line and total")
@@ -190,31 +194,31 @@ def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Se
     return same
 
 
-def _said(invoice: Issued) -> dict[str, Any]:
-    """What an invoice says, without the versions and offsets that prove where it came from."""
+def _content(invoice: Issued) -> dict[str, Any]:
+    """The content of an invoice without its evidence (versions and offsets)."""
     return {name: value for name, value in invoice.document.items() if name != "evidence"}
 
 
 def _made(lake: Lake) -> None:
-    """A lake with the demonstration's own key, which is no secret: hashes of credentials stand in closes, whose ids stand in invoices."""
+    """Create a lake with the demo's key. It is not secret, and fixed, as closes contain hashes and invoices contain their ids."""
     lake.create()
     lake.give_key(hashlib.sha256(b"tollbook demo").digest())
 
 
 def _emptied(folder: Path) -> None:
-    """An empty folder: a new one, or one that an earlier demo made. Raises WrongUse for any other."""
+    """Create the folder, or empty one that an earlier demo created. Raises WrongUse for any other folder."""
     if folder.exists() and any(folder.iterdir()) and not (folder / _MARKER).exists():
-        raise WrongUse(f"{folder} is not empty and was not made by a demo; name another --folder")
+        raise WrongUse(f"{folder} is not empty and was not created by a demo; name another --folder")
     folder.mkdir(parents=True, exist_ok=True)
     for part in folder.iterdir():
         if part.is_dir():
             shutil.rmtree(part)
-        elif part.name != _MARKER:  # stays to the end: an emptying that is cut short can be repeated
+        elif part.name != _MARKER:  # stays, so that an interrupted deletion can be repeated
             part.unlink()
 
 
 def _summary(lake: Lake, book: Catalog, issued: Sequence[Issued], alerts: Sequence[Raised]) -> None:
-    """What came out, with what the meters counted."""
+    """The summary: usage, quotas, alerts and invoices."""
     currencies = " or ".join(sorted({invoice.currency for invoice in issued}))
     view = table(None, "partner", ">requests", ">GB", ">of quota", ">alerts at %", "invoice", f">total {currencies}")
     house = Warehouse(lake, only=["rollups"])
@@ -233,7 +237,7 @@ def _summary(lake: Lake, book: Catalog, issued: Sequence[Issued], alerts: Sequen
 
 
 def _used(house: Warehouse, book: Catalog, invoice: Issued, unit: str) -> Decimal:
-    """What the first meter of a unit counted in the invoice's period."""
+    """The usage of the first meter with a unit in the invoice's period."""
     meter = next((m.id for m in book.meters if m.unit == unit), None)
     if meter is None:
         return Decimal(0)
@@ -242,7 +246,7 @@ def _used(house: Warehouse, book: Catalog, invoice: Issued, unit: str) -> Decima
 
 
 def _share(document: Mapping[str, Any]) -> str:
-    """How much of its first quota a partner has used."""
+    """The used percentage of the partner's first quota."""
     if not document["quotas"]:
         return "no quota"
     quota = document["quotas"][0]
@@ -253,8 +257,8 @@ def _next_steps(lake: Lake, invoice: Issued, catalog: Path) -> None:
     there = catalog.relative_to(Path.cwd()) if catalog.is_relative_to(Path.cwd()) else catalog
     prices, place = shlex.quote(str(there)), shlex.quote(str(lake))
     steps = {
-        "how a line is made up": f"tollbook invoice show {invoice.number} --lake {place}",
-        "the same bytes again": f"tollbook invoice verify --lake {place}",
+        "the parts of each line": f"tollbook invoice show {invoice.number} --lake {place}",
+        "the invoices, reproduced": f"tollbook invoice verify --lake {place}",
         "the books, proved": f"tollbook verify --lake {place}",
         "usage by day and route": f"tollbook usage {invoice.partner_id} --catalog {prices} --lake {place} --period {PERIOD}",
         "what was not counted": f"tollbook dead list --lake {place}",

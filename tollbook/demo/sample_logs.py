@@ -1,7 +1,7 @@
-"""The demonstration's logs: October 2026 for the three partners of examples/catalog, the same bytes on every machine.
+"""The sample logs of the demo: October 2026 for the three partners of examples/catalog, the same bytes on every machine.
 
-One partner for each door, each with a quota of 1,000,000 requests a month; northwind crosses it. One percent of the lines
-is resent, some are late, some are broken, a few contradict themselves: what real logs do.
+Each partner has another credential type and a quota of 1,000,000 requests a month, which northwind exceeds. As in real logs,
+one percent of the lines is resent, some are late, some are broken, and a few conflict.
 """
 
 import gzip
@@ -20,9 +20,9 @@ from schemas.windows import WINDOW_US, to_us
 
 MONTH = date(2026, 10, 1)
 REQUESTS = 2_000_000
-# Shares of the month's requests. The quota meter leaves out 429 and 5xx, so northwind ends at about 110 % of its quota.
+# Shares of the month's requests. The quota meter excludes 429 and 5xx, so northwind ends at about 110 % of its quota.
 _SHARES = {"northwind": ("Europe/London", 580), "globex": ("America/New_York", 395), "initech": ("Europe/Warsaw", 25)}
-# Weight of each local hour, by night, morning, day and evening; weekends at a third.
+# The weight of each local hour. Weekends have a third of it.
 _HOURS = (2, 1, 1, 1, 1, 2, 4, 7, 10, 12, 12, 11, 10, 11, 12, 12, 11, 9, 7, 6, 5, 4, 3, 2)
 _MIX = (
     "CREATE TEMP MACRO mix(n, salt) AS "
@@ -31,7 +31,7 @@ _MIX = (
 
 
 class DemoFile(NamedTuple):
-    """One log file of the demonstration."""
+    """One log file of the demo."""
 
     path: Path
     format: str
@@ -39,7 +39,7 @@ class DemoFile(NamedTuple):
 
 
 def write_month(folder: Path, *, requests: int = REQUESTS) -> list[DemoFile]:
-    """Write the month's logs below `folder`, about `requests` lines; the files in the order in which to read them."""
+    """Write the month's logs below `folder`, about `requests` lines. Returns the files in reading order."""
     con = duckdb.connect()
     con.execute(_MIX)
     con.register("slots", _slots(requests))
@@ -72,7 +72,7 @@ def _write(
 
 
 def _texts(batches: list[pa.RecordBatch]) -> Iterator[bytes]:
-    """The lines of each batch as they lie in memory, one after the other."""
+    """The text of each batch, which is contiguous in memory."""
     for batch in batches:
         lines = batch["line"].cast(pa.large_string())
         if len(lines):
@@ -82,18 +82,18 @@ def _texts(batches: list[pa.RecordBatch]) -> Iterator[bytes]:
 
 
 def _slots(requests: int) -> pa.Table:
-    """How many requests each partner makes in each quarter of an hour of its local month."""
+    """The number of requests of each partner in each 15-minute window of its local month."""
     rows = []
     first = 0
     for partner, (zone, share) in _SHARES.items():
         total = requests * share // 1000
         weights = [(start, weight) for start, weight in _weights(zone)]
         whole = sum(weight for _, weight in weights)
-        given = so_far = 0
+        assigned = so_far = 0
         for start, weight in weights:
             so_far += weight
-            count = total * so_far // whole - given
-            given += count
+            count = total * so_far // whole - assigned
+            assigned += count
             rows.append({"partner": partner, "slot_start_us": start, "first_n": first, "requests": count})
             first += count
     return pa.Table.from_pylist(rows)

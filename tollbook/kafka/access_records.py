@@ -1,4 +1,4 @@
-"""The records of `gateway.access` at the brokers, for who reads them once more. Needs the extra `kafka`."""
+"""Fetches records of `gateway.access` again, for a redrive. Needs the extra `kafka`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ from tollbook.kafka.options import KafkaConfig
 
 
 class AccessRecords:
-    """Asks the brokers when it is first called. Raises KafkaUnreachable, KafkaRefused, Halted."""
+    """Fetches records by their offsets. It connects at the first call. Raises KafkaUnreachable, KafkaRefused, Halted."""
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._topic_ids: dict[str, str | None] = {}
 
     def __call__(self, place: AccessPartition, offsets: Sequence[int]) -> Iterator[Records] | None:
-        """The records at some offsets that the topic still keeps; None: the topic is gone, or another of the same name."""
+        """The records at the given offsets that the topic still retains. None if the topic was deleted or recreated."""
         return self._records(place, offsets) if self._topic_id(place.topic) == place.topic_id else None
 
     def _topic_id(self, topic: str) -> str | None:
@@ -39,7 +39,7 @@ class AccessRecords:
 
     @contextmanager
     def _consumer(self) -> Iterator[Consumer]:
-        """One that joins no group: its partitions are told, and nothing is committed."""
+        """A consumer that joins no group: its partitions are assigned by hand, and nothing is committed."""
         options = self._config.consumer_options("tollbook-redrive", protocol="classic")
         consumer = Consumer({**options, "enable.partition.eof": True, "log_level": 0})
         try:

@@ -1,6 +1,6 @@
-"""The cluster, as its administrator sees it: what topics there are and how they are set, and how they are made.
+"""Administration of the cluster: which topics exist, their settings, and how they are created.
 
-A shell over librdkafka's admin client. Everything that goes wrong is raised as one of the decisions of kafka_errors.
+It wraps librdkafka's admin client. Every failure is raised as KafkaRefused or KafkaUnreachable.
 """
 
 import time
@@ -22,8 +22,8 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """A topic as it is. `topic_id` changes when a topic is deleted and made again. `replication` is the least of its partitions."""
+class ExistingTopic:
+    """A topic of the cluster. `topic_id` changes if the topic is recreated. `replication` is the minimum of its partitions."""
 
     name: str
     topic_id: str
@@ -33,7 +33,7 @@ class Found:
 
 
 class Cluster:
-    """Talks to the brokers of one configuration. Raises when it is made and nobody answers."""
+    """A connection to the brokers of one configuration. The constructor raises if no broker answers."""
 
     def __init__(self, config: KafkaConfig, *, timeout_s: float = TIMEOUT_S) -> None:
         self._servers = config.bootstrap_servers
@@ -46,15 +46,15 @@ class Cluster:
             raise decided(exc.args[0], "options", self._servers) from exc
         self._brokers = self._connected()
 
-    def found(self, names: Sequence[str]) -> dict[str, Found]:
-        """Those of the topics that exist, with their settings."""
+    def found(self, names: Sequence[str]) -> dict[str, ExistingTopic]:
+        """The existing topics among `names`, with their settings."""
         topics = {}
         for name, answer in self._admin.describe_topics(TopicCollection(list(names)), **self._limit).items():
             with self._deciding(f"describing topic {name}", but=KafkaError.UNKNOWN_TOPIC_OR_PART):
                 topics[name] = answer.result()
         settings = self._settings(ResourceType.TOPIC, topics)
         return {
-            name: Found(
+            name: ExistingTopic(
                 name=name,
                 topic_id=str(topic.topic_id),
                 partitions=len(topic.partitions),
@@ -62,21 +62,21 @@ class Cluster:
                 settings=settings[name],
             )
             for name, topic in topics.items()
-            if name in settings  # else the broker that was asked for them has not heard of the topic yet
+            if name in settings  # otherwise the queried broker does not know the new topic yet
         }
 
     def makes_topics_itself(self) -> bool | None:
-        """Whether a broker makes a topic that somebody merely mentions; None where we may not know."""
+        """Whether brokers create a topic on first use. None if this user may not read the setting."""
         try:
             settings = [self._settings(ResourceType.BROKER, [str(broker)]) for broker in self._brokers]
         except KafkaRefused:
-            return None  # managed clusters show nobody how their brokers are set
+            return None  # managed clusters do not show the settings of their brokers
         return any(s.get("auto.create.topics.enable") == "true" for broker in settings for s in broker.values())
 
     def make(self, topics: Mapping[str, tuple[int, Mapping[str, str]]], *, replication: int) -> None:
-        """Make topics, each of so many partitions and with these settings.
+        """Create topics, each with a number of partitions and settings.
 
-        A topic that another process made meanwhile stays as that one made it: compare again afterwards.
+        A topic that another process created meanwhile is left as it is, so compare the topics again afterwards.
         """
         new = [
             NewTopic(name, num_partitions=partitions, replication_factor=replication, config=dict(settings))
@@ -86,11 +86,11 @@ class Cluster:
             for name, answer in self._admin.create_topics(
                 new, operation_timeout=self._timeout_s, **self._limit
             ).items():
-                with self._deciding(f"making topic {name}", but=KafkaError.TOPIC_ALREADY_EXISTS):
+                with self._deciding(f"creating topic {name}", but=KafkaError.TOPIC_ALREADY_EXISTS):
                     answer.result()
 
     def set(self, name: str, settings: Mapping[str, str]) -> None:
-        """Change settings of a topic; those that are not named stay."""
+        """Change the given settings of a topic. Other settings stay."""
         entries = [ConfigEntry(k, v, incremental_operation=AlterConfigOpType.SET) for k, v in settings.items()]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         for answer in self._admin.incremental_alter_configs([resource], **self._limit).values():
@@ -98,14 +98,14 @@ class Cluster:
                 answer.result()
 
     def settled(self, look: Callable[[], list[Answer]]) -> list[Answer]:
-        """What `look` finds left to do after `make` and `set`: they answer before every broker has heard of the change."""
+        """What `look` still finds after `make` and `set`. It is retried, as these return before every broker has the change."""
         deadline = time.monotonic() + self._timeout_s
         while (left := look()) and time.monotonic() < deadline:
             self._admin.poll(_REST_S)
         return left
 
     def _connected(self) -> list[int]:
-        """The ids of the brokers. A refused login is not tried until the time is up: it would be refused again."""
+        """The ids of the brokers. Failures are retried until the timeout, except a refused login."""
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
@@ -133,7 +133,7 @@ class Cluster:
 
     @contextmanager
     def _deciding(self, doing: str, *, but: int | None = None) -> Iterator[None]:
-        """Turn an error into a decision; one with code `but` means that there is nothing to do."""
+        """Raise errors as KafkaRefused or KafkaUnreachable. An error with the code `but` is ignored."""
         try:
             yield
         except KafkaException as exc:
@@ -141,5 +141,5 @@ class Cluster:
                 raise self._decided(exc, doing) from exc
 
     def _decided(self, exc: KafkaException, doing: str) -> KafkaRefused | KafkaUnreachable:
-        self._admin.poll(0)  # hands over what was seen on the connections
+        self._admin.poll(0)  # delivers the errors of connections to `_seen`
         return decided(exc.args[0], doing, self._servers, self._seen)

@@ -1,36 +1,36 @@
-"""What may go wrong with Kafka, as the decision that a supervisor has to take. Needs no Kafka library itself."""
+"""The errors of Kafka, as decisions for a supervisor. This module imports no Kafka library."""
 
 from collections.abc import Iterable
 from typing import Protocol
 
 
 class KafkaUnreachable(Exception):
-    """Nobody answers, or the cluster can't at the moment. Try again later (exit code 75)."""
+    """No broker answers, or the cluster is temporarily unavailable. Try again later (exit code 75)."""
 
 
 class KafkaRefused(Exception):
-    """The cluster does not want what we asked for: rights, password, certificate, a limit. Change that (exit code 2)."""
+    """The cluster refuses the request: permissions, password, certificate, a limit. Fix the cause (exit code 2)."""
 
 
 class Error(Protocol):
-    """What a Kafka library says of an error (confluent_kafka.KafkaError)."""
+    """An error of a Kafka library (confluent_kafka.KafkaError)."""
 
     def name(self) -> str:
-        """Kafka's own name of it."""
+        """Kafka's name of the error."""
 
     def str(self) -> str:
-        """What the broker or the client adds."""
+        """The message of the broker or client."""
 
 
 _AWAY = {
-    "_TRANSPORT": "nobody answers there",
-    "_ALL_BROKERS_DOWN": "nobody answers there",
-    "_RESOLVE": "the name is not known",
+    "_TRANSPORT": "no broker answers there",
+    "_ALL_BROKERS_DOWN": "no broker answers there",
+    "_RESOLVE": "the host name is unknown",
     "_TIMED_OUT": "no answer in time",
     "_TIMED_OUT_QUEUE": "no answer in time",
     "_WAIT_COORD": "the cluster is busy choosing leaders",
     "REQUEST_TIMED_OUT": "no answer in time",
-    "BROKER_NOT_AVAILABLE": "a broker is away",
+    "BROKER_NOT_AVAILABLE": "a broker is unavailable",
     "COORDINATOR_NOT_AVAILABLE": "the cluster is busy choosing leaders",
     "COORDINATOR_LOAD_IN_PROGRESS": "the cluster is busy choosing leaders",
     "LEADER_NOT_AVAILABLE": "the cluster is busy choosing leaders",
@@ -42,7 +42,7 @@ _AWAY = {
     "THROTTLING_QUOTA_EXCEEDED": "the cluster's quota is used up",
 }
 _LOGIN = "check --security, --sasl-username, the password and --ca-file"
-_RIGHTS = "let the cluster's administrator allow it for this user"
+_RIGHTS = "ask the cluster's administrator to allow it for this user"
 _REMEDIES = {
     "_AUTHENTICATION": _LOGIN,
     "SASL_AUTHENTICATION_FAILED": _LOGIN,
@@ -53,38 +53,38 @@ _REMEDIES = {
     "TOPIC_AUTHORIZATION_FAILED": _RIGHTS,
     "GROUP_AUTHORIZATION_FAILED": _RIGHTS,
     "CLUSTER_AUTHORIZATION_FAILED": _RIGHTS,
-    "INVALID_REPLICATION_FACTOR": "give --replication as many brokers as there are, or fewer",
-    "UNKNOWN_TOPIC_OR_PART": "make it by `tollbook topics create`",
-    "_UNKNOWN_TOPIC": "make it by `tollbook topics create`",
-    "POLICY_VIOLATION": "the cluster's own policy forbids it: ask its administrator",
+    "INVALID_REPLICATION_FACTOR": "set --replication to at most the number of brokers",
+    "UNKNOWN_TOPIC_OR_PART": "create it with `tollbook topics create`",
+    "_UNKNOWN_TOPIC": "create it with `tollbook topics create`",
+    "POLICY_VIOLATION": "the cluster's policy forbids it; ask its administrator",
 }
-# What a client reports about connections beside the error of a call; only the first two tell the reason why nobody answers.
+# Errors of connections that explain why no broker answers.
 _TELLING = ("_AUTHENTICATION", "_SSL", "_RESOLVE")
 
 
 def decided(error: Error, doing: str, servers: str, seen: Iterable[Error] = ()) -> KafkaUnreachable | KafkaRefused:
-    """The exception to raise for an error. `doing` is what failed; `seen` is what the client reported meanwhile."""
+    """The exception to raise for an error. `doing` is the failed operation; `seen` are errors of the connections."""
     names = {e.name(): e for e in seen}
-    told = next((names[name] for name in _TELLING if name in names), error) if error.name() in _AWAY else error
+    cause = next((names[name] for name in _TELLING if name in names), error) if error.name() in _AWAY else error
     handshake = next((e for e in names.values() if "SSL handshake failed" in e.str()), None)
     if error.name() in _AWAY and handshake is not None:
         return KafkaRefused(f"{servers}: {doing}: {_first(handshake)}; {_LOGIN}")
-    if told.name() in _AWAY:
+    if cause.name() in _AWAY:
         return KafkaUnreachable(
-            f"{servers}: {doing}: {_AWAY[told.name()]}; start the brokers or correct --bootstrap-servers, then repeat"
+            f"{servers}: {doing}: {_AWAY[cause.name()]}; start the brokers or correct --bootstrap-servers, then repeat the command"
         )
-    remedy = _REMEDIES.get(told.name(), "correct what it names")
-    return KafkaRefused(f"{servers}: {doing}: {_first(told)} ({told.name()}); {remedy}")
+    remedy = _REMEDIES.get(cause.name(), "correct what the message names")
+    return KafkaRefused(f"{servers}: {doing}: {_first(cause)} ({cause.name()}); {remedy}")
 
 
 def remedy(error: Error) -> str | None:
-    """What somebody must do before a worker that met this error can go on; None where starting it again may do."""
-    if "authorization failed" in error.str():  # a producer that may not go on has another name, and this in its text
+    """What somebody must do before a worker can continue after this error. None if a restart may be enough."""
+    if "authorization failed" in error.str():  # a producer's fatal error has another name, but this text
         return _RIGHTS
     return _REMEDIES.get(error.name())
 
 
 def _first(error: Error) -> str:
-    """What it says, without where and how long the client was at it."""
+    """The message, without the address and the duration that the client adds."""
     text = error.str()
     return text.partition("/bootstrap: ")[2].partition(" (after ")[0] or text.rstrip(".")

@@ -1,8 +1,8 @@
-"""`tollbook load`: log files to `gateway.access`, many lines in a record. Sent again, the same lines have the same ids.
+"""`tollbook load`: log files to `gateway.access`, several lines per record. Lines that are sent again have the same ids.
 
-Each record says which bytes of which file it holds (headers `generation` and `position`), so that an id that is derived is
-derived from the file, as in the embedded run, and a second load is a load of duplicates. With a file of positions there is
-none: a position is written there when the broker has everything below it, and the next load begins at it.
+The headers `generation` and `position` of a record say which bytes of which file it holds. Derived ids therefore depend on
+the file, as in the local run, and a second load sends only duplicates. A file of positions avoids even these: a position is
+written when the broker has everything before it, and the next load continues there.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,25 +36,25 @@ _BLOCK_BYTES = 4 << 20
 _NOTHING: Mapping[str, KnownFile] = {}
 
 
-class Chunk(NamedTuple):
-    """Whole lines of a file, where they begin in its text, and how far the file itself was read for them."""
+class LineBatch(NamedTuple):
+    """Whole lines of a file, with their position in its text."""
 
     position: int
     text: bytes
-    packed: int
-    before: bytes  # the text's last bytes before it
+    packed: int  # bytes read of the file on disk, up to the end of these lines
+    before: bytes  # the last bytes of the text before these lines
 
 
 class LineTooLong(Exception):
-    """A line is longer than a record of the topic may be. The rest of its file is not sent."""
+    """A line is longer than the topic's maximum record size. The rest of its file is not sent."""
 
 
 class WrongFormat(Exception):
-    """A file is in another format than it was said to be. Nothing of it is sent."""
+    """A file has another format than the given one. Nothing of it is sent."""
 
 
 class Loaded(NamedTuple):
-    """What was sent, and what was not: files that could not be read, unfinished last lines. And how far the files were sent."""
+    """The result of a load: what was sent, unreadable files, unfinished last lines, and the positions of the files."""
 
     lines: int
     records: int
@@ -62,7 +62,7 @@ class Loaded(NamedTuple):
     waiting: dict[str, int]
     troubled: frozenset[Path] = frozenset()
     known: Mapping[str, KnownFile] = _NOTHING  # by generation
-    short: Sequence[Path] = ()  # what has another name once it has grown
+    short: Sequence[Path] = ()  # files whose fingerprint changes when they grow
 
 
 def load(
@@ -81,15 +81,19 @@ def load(
     begin: Callable[[Mapping[str, KnownFile]], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> Loaded:
-    """Send all lines of `files` and wait until the broker has them. Raises Halted when it does not take them.
+    """Send all lines of `files`, and wait until the broker has them. Raises Halted if it does not accept them.
 
-    All lines of a source go to one partition, so that their order is kept: of entries that contradict each other the first is
-    counted, as in the embedded run. `spread` deals them out over all partitions.
-    A file of which another format reads the first lines, and this one does not, is a problem, unless `accept_form_errors`.
-    `known`: how far files were sent before, by generation; what lies below is not read again.
-    `begin` is given the positions before the first record of a new log is sent. What is short is named by all its lines: a load that dies
-    then, and finds it grown, must know that name, or its lines would be other ones.
-    `progress` is told the bytes read of the files as they lie on disk, and the lines sent.
+    All lines of a source go to one partition, which keeps their order: of conflicting entries the first is counted, as in the
+    local run. `spread` distributes them over all partitions.
+
+    A file is a problem if another format can read its first lines and the given one cannot, unless `accept_form_errors`.
+
+    `known` maps a generation to the position up to which the file was sent. Earlier lines are not read again.
+
+    `begin` receives the positions before the first record of a new log is sent. The fingerprint of a short log covers all its
+    lines: if the load dies and the log grows, the next load needs the old fingerprint to derive the same ids.
+
+    `progress` receives the bytes read of the files on disk, and the lines sent.
     """
     lines = sent = done = 0
     problems: list[str] = []
@@ -118,10 +122,12 @@ def load(
                         found.generation, found.head_bytes, found.head_sha256, 0, fingerprint.tail_sha256(b"")
                     )
                     begin({**reached, found.generation: nothing})
-                said = [(name, value.encode()) for name, value in {**headers, "position": str(chunk.position)}.items()]
+                encoded = [
+                    (name, value.encode()) for name, value in {**headers, "position": str(chunk.position)}.items()
+                ]
                 to = sent % partitions if spread else one
                 with _too_long_named(path, chunk):
-                    produce(producer, topic, chunk.text, partition=to, headers=said, on_delivery=delivered)
+                    produce(producer, topic, chunk.text, partition=to, headers=encoded, on_delivery=delivered)
                 producer.poll(0)
                 reached[found.generation] = _after(found, chunk, reached.get(found.generation))
                 lines += chunk.text.count(b"\n") or 1
@@ -136,7 +142,7 @@ def load(
     if producer.flush(120) or failed:
         raise Halted(
             Halt.UNDELIVERED,
-            f"{failed[0] if failed else 'the broker does not answer'}; load the files again: lines that arrived are known",
+            f"{failed[0] if failed else 'the broker does not answer'}; load the files again: lines that arrived are not counted twice",
         )
     return Loaded(lines, sent, problems, waiting, frozenset(troubled), reached, _short(first))
 
@@ -151,9 +157,10 @@ def follow(
     keep: Callable[[Mapping[str, KnownFile]], None],
     tell: Callable[[Loaded], None],
 ) -> Loaded:
-    """Send what is new in files that grow, look after look, until `stop`; the sum of all.
+    """Send new lines of growing files, check after check, until `stop`. Returns the sum of all checks.
 
-    `keep` is given the positions when the broker has everything below them. Trouble is told when it is met at two looks in a row.
+    `keep` receives the positions when the broker has everything before them. A problem is reported when two checks in a row
+    find it.
     """
     total = Loaded(0, 0, [], {}, frozenset(), known)
     suspected: set[str] = set()
@@ -182,34 +189,34 @@ def follow(
     return total
 
 
-def _check_format(path: Path, chunk: Chunk, format_name: str, *, accept: bool) -> None:
-    """Raise WrongFormat for the first lines of a file."""
+def _check_format(path: Path, chunk: LineBatch, format_name: str, *, accept: bool) -> None:
+    """Raise WrongFormat if another format fits the first lines of a file better."""
     other = None if accept else detection.better_format(detection.sample([split_lines(chunk.text, 0)]), format_name)
     if other is not None:
         raise WrongFormat(
-            f"{path}: most of its first lines are refused by {format_name} for their form, and look like {other}; nothing of it was sent. Repeat the "
-            f"command with --format {other}, or with --accept-form-errors to send them as they are"
+            f"{path}: format {format_name} refuses most of its first lines for their form, and they look like {other}; nothing of it was sent. "
+            f"Repeat the command with --format {other}, or with --accept-form-errors to send them all the same"
         )
 
 
 @contextmanager
-def _too_long_named(path: Path, chunk: Chunk) -> Iterator[None]:
-    """Raise LineTooLong for a chunk that the producer does not take. A line is never cut: its pieces would be other lines."""
+def _too_long_named(path: Path, chunk: LineBatch) -> Iterator[None]:
+    """Raise LineTooLong for lines that the producer refuses by their size. A line is never split."""
     try:
         yield
     except KafkaException as exc:
         if exc.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
             raise
         raise LineTooLong(
-            f"{path}: the line at byte {chunk.position} has {len(chunk.text)} bytes, more than a record may hold; the file was sent up to it. "
-            f"Read the file with `tollbook run`, which refuses this line alone, or shorten it where it is written"
+            f"{path}: the line at byte {chunk.position} has {len(chunk.text)} bytes, more than a record may have; the file was sent up to it. "
+            f"Read the file with `tollbook run`, which refuses only this line, or shorten the line where it is written"
         ) from exc
 
 
 def _identified(
     path: Path, reached: Mapping[str, KnownFile], before: Sequence[IdentifiedFile]
 ) -> IdentifiedFile | None:
-    """What a file is; None if it is a copy of one that was sent just before, or of its beginning."""
+    """The identified file. None if it is a copy of a file that was just sent, or of its beginning."""
     try:
         return identify(path, list(reached.values()))
     except FileChanged:
@@ -220,12 +227,12 @@ def _identified(
 
 
 def _short(sent: Sequence[IdentifiedFile]) -> list[Path]:
-    """Files that are named by fewer bytes than usual, and are not at rest."""
+    """Files whose fingerprint covers fewer bytes than usual, and that may still grow."""
     return [s.path for s in sent if s.head_bytes < fingerprint.HEAD_BYTES and s.path.exists() and not is_packed(s.path)]
 
 
-def _after(found: IdentifiedFile, chunk: Chunk, before: KnownFile | None) -> KnownFile:
-    """How far a file is sent with this chunk."""
+def _after(found: IdentifiedFile, chunk: LineBatch, before: KnownFile | None) -> KnownFile:
+    """The position of a file after these lines."""
     end = chunk.position + len(chunk.text)
     head = (found.head_bytes, found.head_sha256) if before is None else (before.head_bytes, before.head_sha256)
     return KnownFile(found.generation, *head, end, fingerprint.tail_sha256(chunk.before + chunk.text))
@@ -233,8 +240,8 @@ def _after(found: IdentifiedFile, chunk: Chunk, before: KnownFile | None) -> Kno
 
 def chunks(
     found: IdentifiedFile, lines_max: int, known: KnownFile | None, *, final: bool = False, waiting: dict[str, int]
-) -> Iterator[Chunk]:
-    """The text of a file from where it is known, in pieces of at most `lines_max` whole lines and about RECORD_BYTES.
+) -> Iterator[LineBatch]:
+    """The text of a file after its known position, in batches of at most `lines_max` whole lines and about RECORD_BYTES.
 
     Raises UnreadableFile, FileChanged.
     """
@@ -246,7 +253,7 @@ def chunks(
         block = read(text, _BLOCK_BYTES, str(path))
         if position == 0 and len(block) < _BLOCK_BYTES and is_document(block):
             raise UnreadableFile(
-                f"{path} is one JSON document over several lines; read it with `tollbook run`, or ship its records a line each"
+                f"{path} is one JSON document over several lines; read it with `tollbook run`, or ship one record per line"
             )
         while block:
             following = read(text, _BLOCK_BYTES, str(path))
@@ -260,7 +267,7 @@ def chunks(
             start = 0
             while start < cut:
                 end = _end(block, start, cut, lines_max)
-                yield Chunk(position + start, block[start:end], packed_position(text), before)
+                yield LineBatch(position + start, block[start:end], packed_position(text), before)
                 before = (before + block[start:end])[-fingerprint.TAIL_BYTES :]
                 start = end
             position += cut
@@ -268,7 +275,7 @@ def chunks(
 
 
 def _end(block: bytes, start: int, cut: int, lines_max: int) -> int:
-    """The end of the piece that begins at `start`: after a newline, unless a single line is longer than a piece."""
+    """The end of the batch that begins at `start`: after a newline, unless a single line is longer than a batch."""
     end = start
     for _ in range(lines_max):
         newline = block.find(b"\n", end, cut)

@@ -1,7 +1,7 @@
-"""How Kafka is reached, and how our producers and consumers behave: one frozen record from flags and environment.
+"""The Kafka options: how to connect, and how producers and consumers behave. One frozen record from flags and environment.
 
-Client options are values (dictionaries for librdkafka), so that a test can read them. The password comes from the environment
-or a file, never from a flag: flags are seen by everybody on the machine. It is in no repr.
+Client options are dictionaries for librdkafka, so that tests can inspect them. The password comes from the environment or a
+file, never from a flag, which every user of the machine could see. It is not part of the repr.
 """
 
 import os
@@ -19,7 +19,7 @@ Security = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Compression = Literal["none", "lz4", "zstd"]
 GroupProtocol = Literal["consumer", "classic"]
-Options = dict[str, str | int | bool]
+ClientOptions = dict[str, str | int | bool]
 
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
@@ -31,14 +31,14 @@ class BadKafkaOptions(ValueError):
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class KafkaConfig:
-    """Where Kafka is, and who we are to it."""
+    """How to connect to Kafka, and the prefix of topics and groups."""
 
     bootstrap_servers: Annotated[
         str,
         Parameter(
             "--bootstrap-servers",
             env_var="TOLLBOOK_KAFKA_BOOTSTRAP_SERVERS",
-            help="Addresses of brokers, host:port, with commas between.",
+            help="Comma-separated addresses of brokers, host:port.",
         ),
     ]
     prefix: Annotated[
@@ -47,7 +47,7 @@ class KafkaConfig:
             "--prefix",
             env_var="TOLLBOOK_KAFKA_PREFIX",
             show_default=False,
-            help="Begins the names of topics and groups, so that several installations share a cluster.",
+            help="Prefix of the names of topics and groups, for several installations on one cluster.",
         ),
     ] = ""
     security: Annotated[
@@ -57,28 +57,26 @@ class KafkaConfig:
         ),
     ] = "PLAINTEXT"
     sasl_mechanism: Annotated[
-        Mechanism, Parameter("--sasl-mechanism", env_var="TOLLBOOK_KAFKA_SASL_MECHANISM", help="How to log in.")
+        Mechanism, Parameter("--sasl-mechanism", env_var="TOLLBOOK_KAFKA_SASL_MECHANISM", help="SASL mechanism.")
     ] = "SCRAM-SHA-512"
     sasl_username: Annotated[
         str | None,
         Parameter(
             "--sasl-username",
             env_var="TOLLBOOK_KAFKA_SASL_USERNAME",
-            help=f"Who logs in. The password is in the variable {PASSWORD}, or in a file.",
+            help=f"User name. The password is read from the variable {PASSWORD} or from a file.",
         ),
     ] = None
     sasl_password_file: Annotated[
         Path | None,
-        Parameter(
-            "--sasl-password-file", env_var=f"{PASSWORD}_FILE", help="File that holds the password, and nothing else."
-        ),
+        Parameter("--sasl-password-file", env_var=f"{PASSWORD}_FILE", help="File that contains only the password."),
     ] = None
     ca_file: Annotated[
         Path | None,
         Parameter(
             "--ca-file",
             env_var="TOLLBOOK_KAFKA_CA_FILE",
-            help="Certificates of the authorities to trust, PEM; without it the system's.",
+            help="PEM file of trusted certificate authorities. By default, the system's.",
         ),
     ] = None
     sasl_password: Annotated[str | None, Parameter(parse=False)] = field(
@@ -89,23 +87,25 @@ class KafkaConfig:
         if not self.bootstrap_servers.strip():
             raise BadKafkaOptions("--bootstrap-servers is empty; give host:port of at least one broker")
         if not _PREFIX.fullmatch(self.prefix):
-            raise BadKafkaOptions(f"--prefix {self.prefix!r} may hold letters, digits, '.', '_' and '-', 64 at most")
+            raise BadKafkaOptions(
+                f"--prefix {self.prefix!r} is not valid; use at most 64 letters, digits, '.', '_' and '-'"
+            )
         if self.security.startswith("SASL"):
             if not self.sasl_username:
                 raise BadKafkaOptions(f"--security {self.security} needs --sasl-username")
             if self.sasl_password is None and self.sasl_password_file is None:
                 raise BadKafkaOptions(
-                    f"--security {self.security} needs a password: in the variable {PASSWORD}, or --sasl-password-file"
+                    f"--security {self.security} needs a password; set the variable {PASSWORD}, or --sasl-password-file"
                 )
 
-    def client_options(self) -> Options:
-        """What every client needs. Reads the files that were named."""
-        options: Options = {
+    def client_options(self) -> ClientOptions:
+        """The options of every client. Reads the named files."""
+        options: ClientOptions = {
             "bootstrap.servers": self.bootstrap_servers,
             "client.id": "tollbook",
             "security.protocol": self.security,
             "socket.keepalive.enable": True,
-            "reconnect.backoff.max.ms": 2_000,  # a broker that is back is found in seconds
+            "reconnect.backoff.max.ms": 2_000,  # so that a restarted broker is found within seconds
             "allow.auto.create.topics": False,
         }
         if self.security.endswith("SSL") and self.ca_file is not None:
@@ -116,11 +116,11 @@ class KafkaConfig:
             options["sasl.password"] = self._password()
         return options
 
-    def producer_options(self, *, compression: Compression = "lz4", linger_ms: int = 20) -> Options:
-        """A producer that writes each message once and in order, or says that it could not.
+    def producer_options(self, *, compression: Compression = "lz4", linger_ms: int = 20) -> ClientOptions:
+        """The options of a producer that writes each message once and in order, or reports that it could not.
 
-        Accepted is what the delivery callback has reported, nothing before. A message that the broker refuses is fatal to this
-        producer. One that merely timed out is reported only, and those behind it may have been written: the caller must end.
+        A message is accepted only when its delivery callback reports success. A message that the broker refuses is fatal to
+        the producer. One that timed out is only reported, and later messages may have been written, so the caller must end.
         """
         return {
             **self.client_options(),
@@ -142,20 +142,20 @@ class KafkaConfig:
         protocol: GroupProtocol = "consumer",
         instance: str | None = None,
         session_timeout_ms: int = 10_000,
-    ) -> Options:
-        """A consumer whose offsets are ours: none is stored or committed by itself, and none is ever guessed.
+    ) -> ClientOptions:
+        """The options of a consumer that never stores or commits offsets by itself.
 
-        `group` gets the prefix. An offset that the log does not hold is an error, never a jump. `instance` keeps a worker's
-        partitions over a restart. `session_timeout_ms` is for `classic`; with `consumer` the broker says it.
+        `group` gets the prefix. An offset that the log does not have is an error, never a jump. `instance` keeps a worker's
+        partitions across a restart. `session_timeout_ms` applies to `classic`; with `consumer` the broker sets it.
         """
-        options: Options = {
+        options: ClientOptions = {
             **self.client_options(),
             "group.id": self.prefix + group,
             "group.protocol": protocol,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
-            "isolation.level": "read_committed",  # what a foreign writer took back is not usage
+            "isolation.level": "read_committed",  # aborted transactions of other writers are not usage
             "check.crcs": True,
             "max.partition.fetch.bytes": MESSAGE_BYTES_MAX,
             "queued.max.messages.kbytes": 65_536,  # for all partitions together
@@ -170,5 +170,5 @@ class KafkaConfig:
     def _password(self) -> str:
         if self.sasl_password_file is not None:
             return self.sasl_password_file.read_text().rstrip("\r\n")
-        assert self.sasl_password is not None  # the constructor has seen to it
+        assert self.sasl_password is not None  # the constructor checks it
         return self.sasl_password

@@ -1,6 +1,6 @@
-"""How far log files were sent to Kafka: a small file of their own, written when the broker has everything below it.
+"""The positions up to which log files were sent to Kafka, in a small file that is written when the broker has everything.
 
-It saves work, not correctness: without it all is sent again, and the lines are known by where they stood.
+The file saves work only. Without it, all lines are sent again and recognized by their positions.
 """
 
 import json
@@ -19,7 +19,7 @@ class BadPositions(Exception):
 
 
 class Positions:
-    """The positions of one source in a file; of no file they are kept for as long as the process lives."""
+    """The positions of one source. Without a file they last as long as the process."""
 
     def __init__(self, path: Path | None, source: str) -> None:
         """Raises BadPositions."""
@@ -33,11 +33,11 @@ class Positions:
         self.known: Mapping[str, KnownFile] = {row.generation: row for row in rows}
 
     def keep(self, known: Mapping[str, KnownFile]) -> None:
-        """Write them, whole or not at all, whenever the machine stops. Those of other sources stay as they are."""
+        """Write the positions atomically. Those of other sources are kept."""
         if self._path is None or known == self.known:
             return
-        said = {**self._others, self._source: [k._asdict() for k in known.values()]}
-        atomic_file.replace(self._path, json.dumps(said, indent=1).encode())
+        document = {**self._others, self._source: [k._asdict() for k in known.values()]}
+        atomic_file.replace(self._path, json.dumps(document, indent=1).encode())
         self.known = dict(known)
 
 
@@ -51,22 +51,22 @@ def positions(path: Path | None, source: str) -> Iterator[Positions]:
         with lock.held(path.with_name(f".{path.name}.lock")):
             yield Positions(path, source)
     except lock.Taken:
-        raise Busy(f"another load is at work with {path}; give each its own --positions, or wait for it") from None
+        raise Busy(f"another load is using {path}; give each its own --positions, or wait until it ends") from None
 
 
 def _read(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
-        said = json.loads(path.read_text())
+        document = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
     except ValueError as exc:
         raise _bad(path, exc) from exc
-    if not isinstance(said, dict):
-        raise _bad(path, "no object")
-    return said
+    if not isinstance(document, dict):
+        raise _bad(path, "not an object")
+    return document
 
 
 def _bad(path: Path | None, why: object) -> BadPositions:
     return BadPositions(
-        f"{path} is no file of positions ({why}); move it away: the files are then sent again, and their lines are known"
+        f"{path} is not a positions file ({why}); move it away: the logs are then sent again, and no line is counted twice"
     )

@@ -1,17 +1,17 @@
-"""The topics as they are, compared with the topics as they must be. Pure: what is found comes in, differences go out."""
+"""Compares existing topics with the required ones. Pure: it takes the topics found, and returns the differences."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from schemas.kafka.topics import FOREVER, RequiredSetting, Topic, required_settings
-from tollbook.kafka.cluster import Found
+from tollbook.kafka.cluster import ExistingTopic
 
 
 class Difference(NamedTuple):
     """One difference. `topic` is None for the cluster itself.
 
-    `missing`: the topic is not there, and can be made. `setting`: what mends it, where setting it is enough. Neither: what is
-    in the topic may have suffered, or would; people must decide.
+    `missing`: the topic does not exist and can be created. `setting`: the change of a setting that fixes the difference.
+    Neither: the data in the topic may be damaged, or would be, so a person must decide.
     """
 
     topic: str | None
@@ -30,39 +30,39 @@ class Difference(NamedTuple):
 
 
 def differences(
-    demanded: Iterable[Topic], found: Mapping[str, Found], *, replication: int, makes_topics_itself: bool | None
+    demanded: Iterable[Topic], found: Mapping[str, ExistingTopic], *, replication: int, makes_topics_itself: bool | None
 ) -> list[Difference]:
-    """All of them, the cluster's first, then in the order of the topics."""
+    """All differences: first that of the cluster, then in the order of the topics."""
     all_of_them = [] if not makes_topics_itself else [_OWN_TOPICS]
     for topic in demanded:
         if topic.name in found:
             all_of_them += _in_topic(topic, found[topic.name], replication)
         else:
-            all_of_them.append(Difference(topic.name, "is not there", _CREATE, missing=True))
+            all_of_them.append(Difference(topic.name, "does not exist", _CREATE, missing=True))
     return all_of_them
 
 
-_CREATE = "`tollbook topics create` makes it"
+_CREATE = "`tollbook topics create` creates it"
 _OWN_TOPICS = Difference(
     None,
-    "auto.create.topics.enable is true: a topic would be made by a slip of the pen, with settings that lose records",
-    "set it to false on every broker, and restart them",
+    "auto.create.topics.enable is true, so a mistyped name would create a topic with settings that lose records",
+    "set it to false on every broker, and restart the brokers",
 )
 
 
-def _in_topic(topic: Topic, found: Found, replication: int) -> Iterator[Difference]:
+def _in_topic(topic: Topic, found: ExistingTopic, replication: int) -> Iterator[Difference]:
     name = topic.name
     if topic.partitions_fixed is not None and found.partitions != topic.partitions:
         yield Difference(
             name,
             f"has {found.partitions} partitions, not {topic.partitions}: {topic.partitions_fixed}",
-            f"give --partitions {found.partitions} if all topics were made with that; otherwise begin anew under another --prefix",
+            f"use --partitions {found.partitions} if all topics were created with it; otherwise start over with another --prefix",
         )
     if found.replication < replication:
         yield Difference(
             name,
-            f"replication is {found.replication}, not {replication} or more: what it holds is lost with so many disks",
-            f"reassign its partitions (kafka-reassign-partitions), or give --replication {found.replication}",
+            f"replication is {found.replication}, not {replication} or more: its data is lost if {found.replication} disks fail",
+            f"reassign its partitions (kafka-reassign-partitions), or use --replication {found.replication}",
         )
     for rule in required_settings(topic, min(replication, found.replication)):
         value = found.settings.get(rule.setting, "unknown")
@@ -85,6 +85,6 @@ def _is_met(rule: RequiredSetting, value: str) -> bool:
 
 def _by_hand(rule: RequiredSetting, name: str) -> str:
     return (
-        f"if nothing was written to it yet: kafka-configs --alter --entity-type topics --entity-name {name} "
-        f"--add-config {rule.setting}={rule.value}; otherwise begin anew under another --prefix"
+        f"if nothing has been written to it, run kafka-configs --alter --entity-type topics --entity-name {name} "
+        f"--add-config {rule.setting}={rule.value}; otherwise start over with another --prefix"
     )

@@ -1,4 +1,4 @@
-"""Quota alerts of the embedded run: usage by the same SQL as the invoice, the rule by `aggregate.quota.rule`."""
+"""Quota alerts of the local run: usage comes from the SQL of invoices, the rule from `aggregate.quota.rule`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from aggregate.quota import alerts, limits
-from aggregate.quota.rule import Alert, Fired, Rule, due
+from aggregate.quota.rule import Alert, AlertRule, Fired, due
 from billing.rating.drafts import in_unit
 from billing.rating.periods import Period, quota_period
 from billing.usage import quota_statement
@@ -22,29 +22,29 @@ _WINDOW = timedelta(microseconds=WINDOW_US)
 
 
 class Raised(NamedTuple):
-    """An alert that fired now: with the event time at which usage crossed the threshold, and the commit it rests on."""
+    """An alert that fired now, with the event time of the crossing, and the commit that it is based on."""
 
     alert: Alert
-    crossed_at: datetime | None  # None: withdrawn
+    crossed_at: datetime | None  # None: the alert is a withdrawal
     events_version: int
 
 
-class _Window(NamedTuple):
+class _WindowUsage(NamedTuple):
     start: datetime
     quantity: Decimal  # in the field's own unit
 
 
-class _Standing(NamedTuple):
-    """A quota in one of its periods. `used` is in the meter's unit."""
+class _QuotaUsage(NamedTuple):
+    """The usage of a quota in one of its periods. `used` is in the meter's unit."""
 
     used: Decimal
     seen_until: datetime
 
 
 def alert(lake: Lake, catalog: Catalog, *, now: datetime) -> list[Raised]:
-    """Fire what is due at the newest state of the lake, once; the alerts that fired now. Late usage alerts in its own period.
+    """Fire the alerts that are due at the newest state of the lake, each once, and return them.
 
-    `now` is from when a limit holds that the lake has not seen before.
+    Late usage fires alerts in its own period. A limit that is new to the lake takes effect at `now`.
     """
     since = limits.since(lake, catalog, now=now)
     house = Warehouse(lake, only=["events", "rollups"])
@@ -62,10 +62,10 @@ def alert(lake: Lake, catalog: Catalog, *, now: datetime) -> list[Raised]:
     return [Raised(a, crossed.get(a.alert_id), version) for a in new]
 
 
-def rule_of(promise: Promise, period: Period, limit_since: datetime) -> Rule:
-    """The alert rule of a quota in one of its periods."""
+def rule_of(promise: Promise, period: Period, limit_since: datetime) -> AlertRule:
+    """The alert rule of a quota in a period."""
     quota = promise.quota
-    return Rule(
+    return AlertRule(
         promise.partner.id, quota.meter, promise.plan, quota.period, *period, quota.limit, quota.thresholds, limit_since,
         promise.held_in(period),
     )  # fmt: skip
@@ -76,13 +76,13 @@ def _standings(
     catalog: Catalog,
     since: Mapping[limits.Key, datetime],
     fired: Mapping[alerts.Key, Fired],
-) -> dict[Rule, _Standing]:
-    """Every quota with usage in any of its periods; and those without any more, of which something has fired."""
+) -> dict[AlertRule, _QuotaUsage]:
+    """All quotas and periods with usage, and those without usage for which an alert has fired."""
     promised = quota_statement.promises(catalog, catalog.partners)
-    counted: dict[tuple[int, Period], _Standing] = {}
+    counted: dict[tuple[int, Period], _QuotaUsage] = {}
     for row in quota_statement.counted(house, catalog, promised):
-        known = counted.get((row.promise, row.period), _Standing(Decimal(0), row.seen_until))
-        counted[row.promise, row.period] = _Standing(
+        known = counted.get((row.promise, row.period), _QuotaUsage(Decimal(0), row.seen_until))
+        counted[row.promise, row.period] = _QuotaUsage(
             EXACT.add(known.used, row.quantity), max(known.seen_until, row.seen_until)
         )
     places: dict[tuple[str, str, str, str], int] = {
@@ -93,7 +93,7 @@ def _standings(
         if place is not None:
             period = quota_period(kind, start, promised[place].partner.time_zone)
             if period.start == start and promised[place].held_in(period):
-                counted.setdefault((place, period), _Standing(Decimal(0), start))
+                counted.setdefault((place, period), _QuotaUsage(Decimal(0), start))
     found = {}
     for (place, period), standing in sorted(counted.items()):
         promise = promised[place]
@@ -104,18 +104,18 @@ def _standings(
 
 
 def _crossings(house: Warehouse, catalog: Catalog, new: Sequence[Alert]) -> dict[str, datetime]:
-    """Alert id → event time of the event with which usage reached the threshold, in time order."""
+    """Alert id → time of the event at which usage reached the threshold, with events in time order."""
     rules = list(dict.fromkeys(a.rule for a in new))
-    asked = [(rule, Span(rule.partner_id, rule.meter, *held)) for rule in rules for held in rule.held]
-    windows: dict[Rule, list[_Window]] = {rule: [] for rule in rules}
-    if asked:
-        for row in house.usage_by_window(catalog, [span for _, span in asked]).to_pylist():  # each span in time order
-            windows[asked[row["span"]][0]].append(_Window(row["window_start"], row["quantity"]))
+    spans = [(rule, Span(rule.partner_id, rule.meter, *held)) for rule in rules for held in rule.held]
+    windows: dict[AlertRule, list[_WindowUsage]] = {rule: [] for rule in rules}
+    if spans:
+        for row in house.usage_by_window(catalog, [span for _, span in spans]).to_pylist():  # each span in time order
+            windows[spans[row["span"]][0]].append(_WindowUsage(row["window_start"], row["quantity"]))
     found = {a.alert_id: _crossing(house, catalog, a, windows[a.rule]) for a in new}
     return {alert_id: at for alert_id, at in found.items() if at is not None}
 
 
-def _crossing(house: Warehouse, catalog: Catalog, new: Alert, windows: Sequence[_Window]) -> datetime | None:
+def _crossing(house: Warehouse, catalog: Catalog, new: Alert, windows: Sequence[_WindowUsage]) -> datetime | None:
     rule = new.rule
     missing = EXACT.multiply(level(rule.limit, new.threshold_percent), catalog.meter(rule.meter).divide_by)
     for window in windows:

@@ -1,4 +1,4 @@
-"""The embedded run: log files → lake, in one process. The files are the log; a repeat reads only what is new."""
+"""The local run: from log files to the lake in one process. The files are the log; a repeated run reads only new lines."""
 
 import glob
 import threading
@@ -28,31 +28,31 @@ from schemas.log import Fetched, LogReader
 from tollbook.local_run import alerting
 from tollbook.local_run.alerting import Raised
 
-_MANY_BYTES = 16 << 20  # files of more have enough lines to be worth what prepares for them
-LOOK_S = 5.0  # between two looks at files that are followed; each that finds something is a commit
+_MANY_BYTES = 16 << 20  # from this size on, compiling the kernels in advance pays off
+LOOK_S = 5.0  # between two checks of followed files; each that finds new lines makes a commit
 
 
 class Busy(Exception):
-    """Another run is at work on this lake. Repeat the command when it has ended."""
+    """Another run is active on this lake. Repeat the command when it has ended."""
 
 
 class NoFiles(Exception):
-    """A path or pattern names no file."""
+    """A path or pattern matches no file."""
 
 
 class Progress(NamedTuple):
-    """How far a run is: bytes of the files as they lie on disk, and entries read, of which the last are not committed yet."""
+    """The progress of a run: bytes of the files on disk, and entries read, including those not committed yet."""
 
     bytes_done: int
     bytes_total: int
     entries: int
 
 
-class Report(NamedTuple):
-    """What a run did: counts of what was new, alerts that fired, files that could not be read, unfinished last lines.
+class RunReport(NamedTuple):
+    """The result of a run: counts of new entries, alerts that fired, unreadable files, unfinished last lines.
 
-    outside: how many of the counted lie outside of what was agreed for their credential, by how.
-    paused: why the run ended before its files did: too much was refused for its form, and of that nothing was taken.
+    outside: the number of counted events that their credential's policy does not allow, by mark.
+    paused: why the run stopped early: too many entries were refused for their form, and none of these was landed.
     """
 
     counts: Counts
@@ -77,10 +77,10 @@ def run(
     commit_entries: int = COMMIT_ENTRIES,
     block_bytes: int = BLOCK_BYTES,
     progress: Callable[[Progress], None] = lambda _: None,
-) -> Report:
-    """Land everything new in `files`. Safe to kill and to repeat. Raises Busy, UnknownFormat, LakeError, Fenced.
+) -> RunReport:
+    """Land all new lines of `files`. Safe to kill and to repeat. Raises Busy, UnknownFormat, LakeError, Fenced.
 
-    `accept_form_errors`: take what is refused for its form, however much it is, instead of pausing.
+    With `accept_form_errors`, the source is not paused, however many entries are refused for their form.
     """
     formats.statement(format_name)
     if sum(path.stat().st_size for path in files if path.is_file()) >= _MANY_BYTES:
@@ -88,8 +88,8 @@ def run(
     lake.create()
     with alone(lake):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
-        # What a run that died has read is known only when its commits have been followed; else a file it began, that has
-        # grown since, would be taken for another.
+        # The files that a killed run has read are known only after the derived tables are up to date. Otherwise a file that
+        # it had begun and that has grown since would get another fingerprint.
         derived_commits.catch_up(lake, duck.connect())
         log = FileLog(
             files,
@@ -113,20 +113,20 @@ def run(
                 outside.update(landed.outside)
         finally:
             log.close()
-        return Report(
+        return RunReport(
             counts, alerting.alert(lake, catalog, now=now()), log.problems, log.waiting, dict(outside), judged.paused
         )
 
 
 class Stop(Protocol):
-    """Says when to end, and waits: `threading.Event` is one."""
+    """A stop signal that can be waited for, such as `threading.Event`."""
 
     def is_set(self) -> bool:
-        """Whether to end now."""
+        """Whether to stop now."""
         ...
 
     def wait(self, timeout: float) -> bool:
-        """Wait so many seconds, or until it is set; whether it is set."""
+        """Wait until it is set, at most `timeout` seconds. Returns whether it is set."""
         ...
 
 
@@ -144,12 +144,13 @@ def follow(
     look_s: float = LOOK_S,
     commit_entries: int = COMMIT_ENTRIES,
     block_bytes: int = BLOCK_BYTES,
-    tell: Callable[[Report], None] = lambda _: None,
-) -> Report:
-    """Land what is new in files that grow, look after look, until `stop`; the sum of all. `tell` is told of each look that found something.
+    tell: Callable[[RunReport], None] = lambda _: None,
+) -> RunReport:
+    """Land new lines of growing files, check after check, until `stop`. Returns the sum of all checks.
 
-    Files, folders and globs are looked for anew each time. It ends, too, where too much is refused for its form, unless that is accepted.
-    Safe to kill. Raises NoFiles, Busy, UnknownFormat, LakeError, Fenced.
+    `tell` receives the report of each check that found something. Files, folders and globs are resolved again at each check.
+    It also ends when too many entries are refused for their form, unless that is accepted. Safe to kill. Raises NoFiles,
+    Busy, UnknownFormat, LakeError, Fenced.
     """
     formats.statement(format_name)
     found_files(names)
@@ -167,7 +168,7 @@ def follow(
         judged = PausingLog(
             log, format_name, 100 if accept_form_errors else max_refused_percent(catalog, source), ends=False
         )
-        total = Report(Counts(), [], [], {}, {})
+        total = RunReport(Counts(), [], [], {}, {})
         try:
             land = Land(lake, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
             while not stop.is_set() and judged.paused is None:
@@ -177,8 +178,8 @@ def follow(
                     counts = counts.plus(landed.counts)
                     outside.update(landed.outside)
                 while land.unsettled and not land.settle():
-                    pass  # a settlement is at it; each turn one of the two is done
-                look = Report(
+                    pass  # a settlement updates them, too; each attempt completes one of the two
+                look = RunReport(
                     counts,
                     alerting.alert(lake, catalog, now=now()) if counts.entries else [],
                     log.problems,
@@ -187,7 +188,7 @@ def follow(
                     judged.paused,
                 )
                 log.problems = []
-                total = Report(
+                total = RunReport(
                     total.counts.plus(counts),
                     total.alerts + look.alerts,
                     total.problems + look.problems,
@@ -205,7 +206,7 @@ def follow(
 
 
 class _Watched:
-    """A log of files that tells how far it is at every step."""
+    """A log of files that reports its progress at every step."""
 
     def __init__(self, log: FileLog, tell: Callable[[Progress], None]) -> None:
         self._log = log
@@ -225,9 +226,9 @@ class _Watched:
 
 
 def found_files(names: Sequence[str]) -> list[Path]:
-    """Files, folders (all files below) and globs, in the given order, each file once. Raises NoFiles.
+    """The files of paths, folders (recursively) and globs, in the given order, each file once. Raises NoFiles.
 
-    Those of a folder or glob come by their time of change, oldest first, so that rotated logs come in the order of their lines.
+    Files of a folder or glob are sorted by modification time, oldest first, so rotated logs are in the order of their lines.
     """
     found: dict[Path, None] = {}
     for name in names:
@@ -254,7 +255,7 @@ def _matches(name: str) -> list[Path]:
 
 
 def _by_time(paths: Iterable[Path]) -> list[Path]:
-    """Oldest change first, then by name. One that is gone meanwhile is left out."""
+    """The paths by modification time, oldest first, then by name. Files that were deleted meanwhile are omitted."""
     timed = []
     for path in paths:
         try:
@@ -265,7 +266,7 @@ def _by_time(paths: Iterable[Path]) -> list[Path]:
 
 
 def followed_files(names: Sequence[str]) -> WatchedFiles:
-    """What there is to read now, which may be nothing; and beside each file that was named itself, those that are called alike."""
+    """The files to read now, possibly none, and the rotated files next to each file that was given by its path."""
     named: dict[Path, None] = {}
     rotated: dict[Path, None] = {}
     own: dict[Path, None] = {}
@@ -280,23 +281,23 @@ def followed_files(names: Sequence[str]) -> WatchedFiles:
 
 def _why_none(name: str) -> str:
     if name and Path(name).is_dir():
-        return "there is no file in this folder; check the path"
+        return "this folder has no files; check the path"
     if Path(name).is_symlink():
-        return f"this link leads nowhere ({Path(name).readlink()}); check where it should lead"
+        return f"this link is broken ({Path(name).readlink()}); check its target"
     return "no such file, folder or pattern; check the path"
 
 
 def known_files(lake: Lake, source: str) -> list[KnownFile]:
-    """The generations of a source that the lake has read, with the offset each was read to."""
+    """The files of a source that the lake has read, with the offset up to which each was read."""
     rows = Warehouse(lake, only=["reads"]).query("generations", {"source": source}).to_pylist()
     return [KnownFile(**row) for row in rows]
 
 
 @contextmanager
 def alone(lake: Lake, name: str = ".run.lock", who: str = "another run") -> Iterator[None]:
-    """One run at a time, for a clear message; what protects the books is the fence in the lake's commits."""
+    """Allow one run at a time, for a clear error message. The fence in the lake's commits protects the books."""
     try:
         with lake.lock(name):
             yield
     except lock.Taken:
-        raise Busy(f"{who} is at work on {lake}; repeat the command when it has ended") from None
+        raise Busy(f"{who} is active on {lake}; repeat the command when it has ended") from None

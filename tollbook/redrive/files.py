@@ -1,4 +1,4 @@
-"""Refused entries of logs that are files, read again: by their own text where it is the line, else from the log."""
+"""Redrive of entries of log files: from their stored payload if it is the whole line, otherwise from the log."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,12 +20,12 @@ from tollbook.redrive.turn import DECODE_LINES, Turn, at_positions, entries_by_p
 
 
 class FileReader:
-    """Reads the letters of one log after the other."""
+    """Reads the dead letters of one log after the other."""
 
     def __init__(
         self, worker: Redrive, turn: Turn, wanted: Wanted, decoder: Decoder, *, in_time: bool, final: bool
     ) -> None:
-        """`in_time`: the decoder knows when the logs were received; `final`: half lines are read as they stand."""
+        """`in_time`: the decoder has a time of receipt; `final`: incomplete lines are read as they are."""
         self._worker = worker
         self._turn = turn
         self._wanted = wanted
@@ -34,7 +34,7 @@ class FileReader:
         self._final = final
 
     def read(self, name: str, file: str, path: Path | None) -> None:
-        """Read the letters of one log again; `path` is where it is now, if it is at hand."""
+        """Read the dead letters of one log again. `path` is the current place of the log, None if it is unknown."""
         letters = self._apart(self._worker.letters(self._wanted, name), file)
         try:
             again = replayed_lines(letters, path, self._decoder.layout_prefix)
@@ -42,10 +42,10 @@ class FileReader:
             self._turn.problems.append(str(exc))
             again = replayed_lines(letters, None, self._decoder.layout_prefix)
         for erased_by, mine in _by_erasure(letters):
-            text = f"their text was erased ({erased_by}) and " if erased_by else ""
-            away = f"{file}: {text}the log is not at hand; name it at the end of the command"
+            erased = f"their payload was erased ({erased_by}) and " if erased_by else ""
+            away = f"{file}: {erased}the log was not found; name it at the end of the command"
             self._turn.leave(at_positions(mine, again.needs_log), away)
-        changed = f"{file}: the lines that stand there now are others; bring back the log as it was read"
+        changed = f"{file}: these lines have changed; restore the log as it was read"
         self._turn.leave(at_positions(letters, again.changed), changed)
         for part in again.parts:
             for lines in _pieces(part.lines):
@@ -53,12 +53,12 @@ class FileReader:
                 self._take(mine, self._decoder.decode(lines, name, layout=part.layout), name, file)
 
     def _apart(self, letters: pa.Table, file: str) -> pa.Table:
-        """Letters without those that cannot be judged as things are."""
-        untold = [] if self._in_time else [Reason.TOO_LATE, Reason.IN_FUTURE]
-        half = [] if self._final else [Reason.PARTIAL_LINE]
+        """The dead letters without those that need --received or --final."""
+        untimed = [] if self._in_time else [Reason.TOO_LATE, Reason.IN_FUTURE]
+        partial = [] if self._final else [Reason.PARTIAL_LINE]
         for reasons, why in (
-            (untold, "whether they are in time is measured against the time of receipt; give it with --received"),
-            (half, "half a line is read as it stands only with --final"),
+            (untimed, "their time limits are relative to the time of receipt; give it with --received"),
+            (partial, "an incomplete line is read only with --final"),
         ):
             mine = pc.is_in(letters["reason"], value_set=pa.array(reasons, pa.string()))
             self._turn.leave(letters.filter(mine), f"{file}: {why}")
@@ -67,11 +67,11 @@ class FileReader:
 
     def _take(self, letters: pa.Table, decoded: Decoded, name: str, file: str) -> None:
         recut = self._recut(letters, decoded, name)
-        why = f"{file}: the format cuts their lines into other entries than before; it must not"
+        why = f"{file}: the format now splits their lines into different entries; use the format of the first reading"
         self._turn.take(self._turn.without(letters, recut, why), *decoded)
 
     def _recut(self, letters: pa.Table, decoded: Decoded, name: str) -> pa.Array:
-        """Positions of lines that are another number of entries now than they were: what each letter was cannot be told."""
+        """Positions whose line now yields another number of entries, so that entries cannot be matched to dead letters."""
         now, expected = entries_by_position(*decoded), entries_by_position(letters)
         differing = [position for position, number in expected.items() if now.get(position, 0) != number]
         if differing:
@@ -81,7 +81,7 @@ class FileReader:
 
 
 def _by_erasure(letters: pa.Table) -> list[tuple[str | None, pa.Table]]:
-    """Letters by the rule that erased their text, None: it is there."""
+    """The dead letters grouped by the rule that erased their payload, None for those that are not erased."""
     rules = letters["erased_by"]
     return [
         (rule, letters.filter(pc.is_null(rules) if rule is None else pc.equal(rules, rule)))
@@ -90,14 +90,14 @@ def _by_erasure(letters: pa.Table) -> list[tuple[str | None, pa.Table]]:
 
 
 def _pieces(part: Lines) -> Iterator[Lines]:
-    """The lines that are decoded at a time."""
+    """The lines in batches for decoding."""
     lines, unreadable = part
     for start in range(0, lines.num_rows, DECODE_LINES):
         yield Lines(lines.slice(start, DECODE_LINES).combine_chunks(), unreadable)
 
 
 def given(lake: Lake, source: str, files: Sequence[Path], problems: list[str]) -> dict[str, Path]:
-    """The logs that were named: generation → path. What is none that was read becomes a problem."""
+    """The given logs as generation → path. A file that was not read before becomes a problem."""
     known = known_files(lake, source)
     names = {k.generation for k in known}
     found = {}
@@ -110,12 +110,12 @@ def given(lake: Lake, source: str, files: Sequence[Path], problems: list[str]) -
         if name in names:
             found[name] = path
         else:
-            problems.append(f"{path} is no log that was read under source {source}")
+            problems.append(f"{path} was never read as a log of source {source}; check the path and --source")
     return found
 
 
 def named(lake: Lake, source: str, logs: dict[str, str | None]) -> dict[str, Path]:
-    """The logs where the lake saw them last, as far as they are still there."""
+    """The logs that still exist at the paths stored in the lake."""
     known = known_files(lake, source)
     found = {}
     for name, file in logs.items():
@@ -125,5 +125,5 @@ def named(lake: Lake, source: str, logs: dict[str, str | None]) -> dict[str, Pat
             if fingerprint.identify(Path(file), known).generation == name:
                 found[name] = Path(file)
         except (UnreadableFile, FileChanged):
-            continue  # that it is not at hand is said with the letters that need it
+            continue  # the dead letters that need the log are reported as left
     return found

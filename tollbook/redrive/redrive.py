@@ -1,4 +1,4 @@
-"""`tollbook dead redrive`: refused entries are read again with the catalog as it is now, and counted, each line once."""
+"""`tollbook dead redrive`: reads refused entries again with the current catalog, and counts each of them once."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from tollbook.redrive.turn import Turn
 
 
 class Became(NamedTuple):
-    """What became of entries that were refused for one reason: counted, duplicate, conflict, a reason, or `left`."""
+    """The outcome of entries that were refused for one reason: counted, duplicate, conflict, a reason, or `left`."""
 
     reason: str
     became: str
@@ -34,16 +34,16 @@ class Became(NamedTuple):
 
 
 class Redriven(NamedTuple):
-    """What a redrive did, or of a dry run would do. `problems`: what was left, and why."""
+    """The result of a redrive or dry run. `problems` says which entries were left, and why."""
 
     outcomes: list[Became]
     counts: Counts
     problems: list[str]
-    alerts: list[Raised]  # of lakes that are landed from Kafka none: there `tollbook quota` alerts
+    alerts: list[Raised]  # empty for lakes landed from Kafka, where `tollbook quota` alerts
 
 
 class How(NamedTuple):
-    """How lines are read again. Without `received_at` limits of lateness cannot be judged; `final`: half lines as they stand."""
+    """How lines are read again. Time limits need `received_at`; with `final`, incomplete lines are read as they are."""
 
     format_name: str
     received_at: datetime | None = None
@@ -63,23 +63,24 @@ def redrive(
     commit_entries: int = COMMIT_ENTRIES,
     counted: Callable[[pa.Table], None] = lambda _: None,
 ) -> Redriven:
-    """Read letters again and count what is refused no more. Safe to kill and to repeat.
+    """Read dead letters again, and count those that are no longer refused. Safe to kill and to repeat.
 
-    `files`: the logs, where they are now; without any those are tried that the lake names. `recall` fetches records, where the
-    lake is landed from Kafka. `counted` is given the events that are counted, or would be. Raises Busy, UnknownFormat, WrongUse, LakeError, Fenced.
+    `files` are the logs at their current place; without any, the paths stored in the lake are tried. `recall` fetches records
+    if the lake is landed from Kafka. `counted` receives the events that are counted, or would be in a dry run. Raises Busy,
+    UnknownFormat, WrongUse, LakeError, Fenced.
     """
     formats.statement(how.format_name)
     lake.check()
     with alone(lake):
         if not dry_run:
-            lake.create()  # columns that came later
+            lake.create()  # adds columns of later versions
         worker = Redrive(lake, catalog_sha256=catalog.sha256, now=now, dry_run=dry_run)
         if worker.topics and (files or how.received_at or how.final):
             raise WrongUse(
-                f"{lake} is landed from Kafka ({', '.join(worker.topics)}): leave out logs, --received and --final; "
-                f"records tell by themselves when they were received"
+                f"{lake} is landed from Kafka ({', '.join(worker.topics)}); remove the logs, --received and --final, "
+                f"as records have their own time of receipt"
             )
-        # A dry run is one batch: what it would have counted is in no lake, where the next one would meet it.
+        # A dry run is one batch: it commits nothing, so a second batch could not detect duplicates of the first.
         turn = Turn(worker, sys.maxsize if dry_run else commit_entries, counted)
         if worker.topics:
             _read_records(worker, turn, catalog, wanted, how, recall)
@@ -104,7 +105,7 @@ def _read_records(
         if place := access_partition(name):
             reader.read(place)
         else:
-            why = f"{file or name}: it was read as a file, and the lake is landed from Kafka now; send its lines by `tollbook load`"
+            why = f"{file or name}: it was read as a file, but the lake is now landed from Kafka; send its lines with `tollbook load`"
             turn.leave(worker.letters(wanted, name), why)
 
 

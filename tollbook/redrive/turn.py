@@ -1,4 +1,4 @@
-"""One redrive at work: what was read again and is not committed yet, and what has become of the rest."""
+"""The state of a redrive: entries that were read again and are not committed yet, and the outcomes of the others."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,19 +12,19 @@ from aggregate.landing.land import Counts
 from aggregate.landing.redrive import OUTCOMES, Redrive, counts_of
 from ingest.replay.lines import entry_keys
 
-DECODE_LINES = 100_000  # that are read again at a time
+DECODE_LINES = 100_000  # decoded at a time
 
 
 class Turn:
-    """Takes entries that were read again, and commits what of them is refused no more, many at a time."""
+    """Collects entries that were read again, and commits those that are no longer refused in batches."""
 
     def __init__(
         self, worker: Redrive, commit_entries: int, counted: Callable[[pa.Table], None] = lambda _: None
     ) -> None:
-        """`counted` is given the events that are counted, in batches."""
+        """`counted` receives the counted events in batches."""
         self._counted = counted
         self.problems: list[str] = []
-        self.became: Counter[tuple[str, str]] = Counter()  # reason, and what is now: an outcome, a reason, or `left`
+        self.became: Counter[tuple[str, str]] = Counter()  # by old reason, and outcome, new reason or `left`
         self.counts = Counts()
         self._worker = worker
         self._commit_entries = commit_entries
@@ -32,7 +32,7 @@ class Turn:
         self._reasons: list[pa.Array] = []
 
     def take(self, letters: pa.Table, events: pa.Table, refused: pa.Table) -> None:
-        """Sort entries: those that are among `letters`, which are in order, are judged; others were counted long ago."""
+        """Take the entries that are among `letters`, which are sorted. Other entries of the same lines were counted before."""
         known, was = entry_keys(letters), letters["reason"].combine_chunks()
         for rows in (events, refused):
             chosen = rows.filter(pa.array(np.isin(entry_keys(rows), known)))
@@ -46,7 +46,7 @@ class Turn:
             self.settle()
 
     def settle(self) -> None:
-        """Commit what was read."""
+        """Commit the collected entries."""
         if not self._events:
             return
         reasons = pa.concat_arrays(self._reasons)
@@ -58,13 +58,13 @@ class Turn:
         self._events, self._reasons = [], []
 
     def leave(self, letters: pa.Table, why: str) -> None:
-        """Say that letters stay as they are, and why."""
+        """Report that dead letters are not redriven, and why."""
         if letters.num_rows:
             self.became.update((reason, "left") for reason in letters["reason"].to_pylist())
-            self.problems.append(f"{letters.num_rows:,} refused entries were left: {why}")
+            self.problems.append(f"{letters.num_rows:,} refused entries were not redriven: {why}")
 
     def without(self, letters: pa.Table, positions: pa.Array, why: str) -> pa.Table:
-        """Leave the letters at some positions; the others."""
+        """Leave the dead letters at the given positions. Returns the others."""
         mine = at_positions(letters, positions)
         self.leave(mine, why)
         return (
@@ -73,11 +73,11 @@ class Turn:
 
 
 def at_positions(letters: pa.Table, positions: pa.Array) -> pa.Table:
-    """The letters at some positions."""
+    """The dead letters at the given positions."""
     return letters.filter(pc.is_in(letters["position"], value_set=positions))
 
 
 def entries_by_position(*tables: pa.Table) -> Mapping[int, int]:
-    """How many entries there are at each position."""
+    """The number of entries at each position."""
     positions, counts = np.unique(np.concatenate([rows["position"].to_numpy() for rows in tables]), return_counts=True)
     return dict(zip(positions.tolist(), counts.tolist(), strict=True))

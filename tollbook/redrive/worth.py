@@ -1,4 +1,4 @@
-"""What refused entries of unknown credentials would be worth if they were one partner's: read again as such, rated, and nothing written."""
+"""Estimates what refused entries of unknown credentials would be worth if they belonged to a partner. Writes nothing."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -24,12 +24,15 @@ from schemas.zones import zone
 from tollbook.redrive import redrive
 from tollbook.redrive.redrive import How
 
-_TOLD_BYTES = 200
+_DETAIL_BYTES_MAX = 200
 _REASONS = (Reason.UNKNOWN_CREDENTIAL, Reason.CREDENTIAL_NOT_VALID)
 
 
 class Worth(NamedTuple):
-    """By month and meter what the partner would be billed in addition. `problems`: entries that could not be read again, months that cannot be rated."""
+    """What the partner would be billed in addition, by month and meter.
+
+    `problems` lists entries that could not be read again, and months that cannot be rated.
+    """
 
     partner_id: str
     entries: int
@@ -47,9 +50,9 @@ def worth(
     credential: str | None,
     now: Callable[[], datetime],
 ) -> Worth:
-    """Rate the entries that `wanted` names (its reason is not looked at) by the catalog as it is, on top of the partner's own usage.
+    """Rate the entries that `wanted` selects (its reason is ignored) by the current catalog, on top of the partner's usage.
 
-    `credential`: how its hash begins; None: all that are unknown or were not valid. Raises as redriving.redrive does.
+    `credential` is a prefix of its hash; None selects all that are unknown or were not valid. Raises like redrive.redrive.
     """
     events, problems = _reread(lake, _given_to(catalog, wanted.source, partner), wanted, how, now)
     events = _of_credential(lake, events, credential)
@@ -64,7 +67,7 @@ def worth(
 
 
 def _given_to(catalog: Catalog, source_id: str, partner: Partner) -> Catalog:
-    """The catalog, as if all that is unknown at a source were the partner's."""
+    """The catalog with a source that attributes everything unknown to the partner."""
     known = next((s for s in catalog.sources if s.id == source_id), Source(id=source_id))
     given = known.model_copy(update={"partner": partner.id, "own": None})
     return catalog.model_copy(update={"sources": (*(s for s in catalog.sources if s.id != source_id), given)})
@@ -73,7 +76,7 @@ def _given_to(catalog: Catalog, source_id: str, partner: Partner) -> Catalog:
 def _reread(
     lake: Lake, catalog: Catalog, wanted: Wanted, how: How, now: Callable[[], datetime]
 ) -> tuple[pa.Table, list[str]]:
-    """The events that entries of unknown credentials would be, and what is to be said of the others."""
+    """The events that entries of unknown credentials would become, and the problems of the others."""
     kept, problems = [FRESH_EVENTS.empty_table()], []
     for reason in _REASONS:
         taken: list[pa.Table] = []
@@ -90,26 +93,26 @@ def _of_credential(lake: Lake, events: pa.Table, credential: str | None) -> pa.T
         return events
     kind, used = (events[name].cast(pa.string()).combine_chunks() for name in ("credential_kind", "credential"))
     coded = used.dictionary_encode()
-    told = [_told(name) for name in coded.dictionary.to_pylist()]
-    names = pc.binary_join_element_wise(kind, pa.array(told, pa.string()).take(coded.indices), " ")
+    details = [_detail(name) for name in coded.dictionary.to_pylist()]
+    names = pc.binary_join_element_wise(kind, pa.array(details, pa.string()).take(coded.indices), " ")
     hashes = lake.credential_hashes(names)
     return events.filter(pc.starts_with(hashes, credential).fill_null(False))  # noqa: FBT003
 
 
-def _told(credential: str) -> str:
-    """A credential as ingest/decode/sql/refuse.sql says it of a refused entry."""
+def _detail(credential: str) -> str:
+    """A credential in the form that ingest/decode/sql/refuse.sql writes for a refused entry."""
     text = credential.encode()
-    return sha256(text).hexdigest() if len(text) > _TOLD_BYTES else credential
+    return sha256(text).hexdigest() if len(text) > _DETAIL_BYTES_MAX else credential
 
 
 def _months(events: pa.Table, partner: Partner) -> list[str]:
-    """The months, local to the partner, in which the events lie."""
+    """The months of the events, in the partner's time zone."""
     hours = pc.unique(pc.floor_temporal(events["occurred_at"], 15, unit="minute")).to_pylist()
     return sorted({f"{hour.astimezone(UTC).astimezone(zone(partner.time_zone)):%Y-%m}" for hour in hours})
 
 
 def total(found: Worth) -> dict[str, Decimal]:
-    """What all of it is worth, by currency."""
+    """The total worth by currency."""
     sums: dict[str, Decimal] = {}
     for extra in (extra for rows in found.months.values() for extra in rows):
         sums[extra.currency] = sums.get(extra.currency, Decimal(0)) + extra.amount

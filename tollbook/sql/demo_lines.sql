@@ -1,4 +1,4 @@
--- The log lines of one gateway, in the order in which it shipped them; each ends with a newline.
+-- The log lines of one gateway, in shipping order. Each ends with a newline.
 -- in:  requests (demo_requests.sql); $gateway: rest | http | kong; $start_us, $end_us of shipped_us
 -- out: line
 WITH mine AS (

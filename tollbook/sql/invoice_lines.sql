@@ -1,4 +1,4 @@
--- The lines of all issued invoices, as they stand on the documents.
+-- The lines of all issued invoices, from their documents.
 -- in:  invoices
 -- out: number, partner_id, period, currency, position, description, meter, unit, line_start, line_end (TIMESTAMPTZ, [start, end)),
 --      quantity (used) and billed_quantity (less free units) to 18 decimals, amount (rounded once, as billed)

@@ -1,4 +1,4 @@
--- All requests that were counted as events, whatever meters leave out, by the partner's local day and month.
+-- All counted requests, whether or not a meter counts them, by the partner's local day and month.
 -- in:  rollups; partners(partner_id, name, time_zone, status); local_days(time_zone, day, day_start) as for usage.sql
 -- out: partner_id, window_start, day, month (YYYY-MM), source, service, method, route, status, requests, request_bytes, response_bytes,
 --      latency_us (sum)

@@ -1,6 +1,6 @@
-"""`tollbook serve` as a process: the HTTP door, its server on a thread of its own, watched like every worker.
+"""The process of `tollbook serve`: the HTTP server on its own thread, watched like every worker.
 
-The connection is bounded where the application cannot see it: a head that does not come, and an end that comes too early.
+It bounds connections where the application cannot: heads that do not arrive, and bodies that end too early.
 """
 
 import asyncio
@@ -38,10 +38,8 @@ from tollbook.workers import loop, metrics
 
 HEAD_BYTES = 32 << 10
 CONNECTIONS_MAX, CONNECTIONS_OF_ONE_MAX = 2000, 256
-LINGER_S = 2.0  # so long a connection that was turned away stays, so that its answer is read before it is reset
-_FILES = (
-    CONNECTIONS_MAX + 1048
-)  # open at once, beside connections: Kafka, DuckDB, certificates, those that are turned away
+LINGER_S = 2.0  # how long a refused connection stays open, so that the client can read the response before a reset
+_FILES = CONNECTIONS_MAX + 1048  # besides connections: Kafka, DuckDB, certificates, refused connections
 _TELL_S = 60.0
 KEEP_ALIVE_S = 75
 JWKS_BYTES_MAX, JWKS_S = 64 << 10, 5.0
@@ -50,32 +48,32 @@ _TICK_S = 0.2
 
 
 class Address(NamedTuple):
-    """Where the door is."""
+    """The address of the server, and the limits of its connections."""
 
     host: str
     port: int
     certificate: Path | None = None
     key: Path | None = None
-    proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is believed
+    proxies: tuple[str, ...] = ()  # addresses whose X-Forwarded-For is trusted
     head_s: float = 30.0
     of_one_max: int = CONNECTIONS_OF_ONE_MAX  # connections of one address
 
 
 class Patient(H11Protocol):
-    """A connection that waits for a head for `head_s` and no longer, and answers a body that was cut with 400.
+    """A connection with a timeout of `head_s` for each head, and a 400 response to a truncated body.
 
-    One too many, of its address or of all, is answered with 503 before it has said anything, and never reaches the application.
+    A connection beyond the limits, of its address or in total, gets a 503 response at once and never reaches the application.
     """
 
     head_s = 30.0
     crowd: ConnectionLimits
-    turned_away: Callable[[str], None]  # is told the address
+    turned_away: Callable[[str], None]  # receives the address
     _late: asyncio.TimerHandle | None = None
     _address = ""
     _is_in = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait."""
+        """Enter the limits, and wait for a head."""
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if peer else ""
         try:
@@ -88,14 +86,14 @@ class Patient(H11Protocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing to wait for."""
+        """Leave the limits."""
         self._stop_waiting()
         if self._is_in:
             self.crowd.leave(self._address)
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Wait until a head is whole: from then on the application counts."""
+        """Wait until a head is complete. From then on, the timeouts of the application apply."""
         if not self._is_in:
             return
         super().data_received(data)
@@ -105,18 +103,18 @@ class Patient(H11Protocol):
             self._wait()
 
     def on_response_complete(self) -> None:
-        """The next head may come: the time begins with its first byte."""
+        """Wait for the next head. Its timeout begins with its first byte."""
         super().on_response_complete()
         self._stop_waiting()
 
     def eof_received(self) -> None:
-        """The sender will send no more. A body that is not whole is told so."""
+        """The client sends no more. If a body is incomplete, the parser reports it."""
         if self._is_in and self.cycle is not None and not self.cycle.response_complete and self.cycle.more_body:
             self.conn.receive_data(b"")
             self.handle_events()
 
     def _turn_away(self, transport: asyncio.Transport, whose: str) -> None:
-        """Answer, and read on for a while: to close at once would reset what the sender has not read yet."""
+        """Send the response, and keep reading for a while: closing at once would reset what the client has not read yet."""
         self.transport = transport
         transport.write(_busy(f"too many connections {whose}"))
         if transport.can_write_eof():
@@ -138,18 +136,18 @@ class Patient(H11Protocol):
 
 
 def _busy(detail: str) -> bytes:
-    """The answer 503 as it goes over the wire."""
-    said = responses.of_problem(ApiProblem(Code.BUSY, detail, retry_after_s=1, headers={"Connection": "close"}))
-    said.headers["X-Request-Id"] = secrets.token_hex(8)
-    head = b"".join(b"%b: %b\r\n" % pair for pair in said.raw_headers)
-    return b"HTTP/1.1 503 Service Unavailable\r\n" + head + b"\r\n" + bytes(said.body)
+    """The bytes of a 503 response."""
+    response = responses.of_problem(ApiProblem(Code.BUSY, detail, retry_after_s=1, headers={"Connection": "close"}))
+    response.headers["X-Request-Id"] = secrets.token_hex(8)
+    head = b"".join(b"%b: %b\r\n" % pair for pair in response.raw_headers)
+    return b"HTTP/1.1 503 Service Unavailable\r\n" + head + b"\r\n" + bytes(response.body)
 
 
-class Server:
-    """The application on an address, served by a thread of its own."""
+class HttpServer:
+    """The application, served on an address by its own thread."""
 
     def __init__(self, api: FastAPI, address: Address, log: logging.Logger) -> None:
-        """Listens. Raises OSError where that cannot be."""
+        """Start to listen. Raises OSError if that fails."""
         self._log = log
         self._told_s: float | None = None
         held = {
@@ -164,7 +162,7 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE_S, h11_max_incomplete_event_size=HEAD_BYTES,
             ssl_certfile=address.certificate, ssl_keyfile=address.key,
         )  # fmt: skip
-        config.load()  # a certificate that cannot be read is told here, not by a thread
+        config.load()  # raises here, not in a thread, if the certificate is unreadable
         self.port: int = self._socket.getsockname()[1]
         self._server = uvicorn.Server(config)
         self._beat = threading.Event()
@@ -172,26 +170,26 @@ class Server:
         self._thread.start()
 
     def await_beat(self) -> None:
-        """Return when the event loop has turned once more; never, while it hangs. Raises RuntimeError when it has ended."""
+        """Return after the next turn of the event loop; never while it hangs. Raises RuntimeError if it has ended."""
         self._beat.clear()
         while not self._beat.wait(_TICK_S):
             if not self._thread.is_alive():
-                raise RuntimeError("the thread that serves has ended")
+                raise RuntimeError("the HTTP thread has ended")
 
     def close(self, timeout_s: float) -> None:
-        """Answer what is here, take nothing more."""
+        """Finish the current requests, and accept no more."""
         self._server.config.timeout_graceful_shutdown = max(1, int(timeout_s) - 1)
         self._server.should_exit = True
         self._thread.join(timeout_s)
 
     def _turned_away(self, address: str) -> None:
-        """Count it; and a line now and then for whoever watches, however many they are."""
+        """Count a refused connection, and log at most one line per _TELL_S."""
         metrics.HTTP_REQUESTS.labels(503).inc()
         now = asyncio.get_running_loop().time()
         if self._told_s is None or now - self._told_s >= _TELL_S:
             self._told_s = now
-            said = {"security": True, "code": Code.BUSY, "network": logged_network(address)}
-            self._log.warning("too many connections", extra={"fields": said})
+            fields = {"security": True, "code": Code.BUSY, "network": logged_network(address)}
+            self._log.warning("too many connections", extra={"fields": fields})
 
     async def _serve(self) -> None:
         beating = asyncio.create_task(self._beats())
@@ -205,7 +203,7 @@ class Server:
 
 
 class ProducersFile:
-    """The producers file, read again when it has changed or when SIGHUP says so."""
+    """The producers file, which is reloaded when it changes or at SIGHUP."""
 
     def __init__(self, path: Path, clock: Callable[[], float], log: logging.Logger) -> None:
         """Raises BadProducers, OSError."""
@@ -219,11 +217,11 @@ class ProducersFile:
         self.problem: str | None = None
 
     def ask(self) -> None:
-        """Read it at the next look, whatever it looks like."""
+        """Reload the file at the next check, whether or not it has changed."""
         self._asked.set()
 
     def changed(self) -> Producers | None:
-        """The new producers, if there are any. One that cannot be read changes nothing, and is a problem until it is mended."""
+        """The new producers if the file was reloaded. An invalid file changes nothing, and is a problem until it is fixed."""
         asked = self._asked.is_set()
         if not asked and self._clock() - self._looked_s < RELOAD_S:
             return None
@@ -236,7 +234,7 @@ class ProducersFile:
             self._seen = mark
             producers = read(self._path)
         except (BadProducers, OSError) as exc:
-            self.problem = f"the producers file cannot be used; what it said before holds: {exc}"
+            self.problem = f"the producers file cannot be used; its previous content stays in effect: {exc}"
             self._log.error(self.problem, extra={"fields": {"reason": "PRODUCERS"}})
             return None
         self.problem = None
@@ -248,7 +246,7 @@ class ProducersFile:
 
 
 def readings(catalog: Catalog) -> Callable[[str, str], SourceDecoder]:
-    """How requests of a format and source are read: the same for all sources with the same rules, so that they are read together."""
+    """The decoder of a format and source. Sources with the same rules share a decoder, so their requests are batched together."""
     owners = attribution(catalog)
     known: dict[tuple[object, ...], SourceDecoder] = {}
 
@@ -264,7 +262,10 @@ def readings(catalog: Catalog) -> Callable[[str, str], SourceDecoder]:
 
 
 async def fetched(issuer: Issuer) -> bytes:
-    """The keys an issuer publishes: from its one address over TLS, in JWKS_S, no redirect, at most JWKS_BYTES_MAX. Raises FetchFailed."""
+    """The keys that an issuer publishes, fetched over TLS without redirects, within JWKS_S and JWKS_BYTES_MAX.
+
+    Raises FetchFailed.
+    """
     try:
         trusted = ssl.create_default_context(cafile=issuer.ca_file)
         async with (
@@ -277,8 +278,8 @@ async def fetched(issuer: Issuer) -> bytes:
             if answer.status_code != httpx.codes.OK:
                 raise FetchFailed(f"status {answer.status_code}")
             text = b""
-            async for piece in answer.aiter_raw():
-                text += piece
+            async for block in answer.aiter_raw():
+                text += block
                 if len(text) > JWKS_BYTES_MAX:
                     raise FetchFailed(f"more than {JWKS_BYTES_MAX} bytes")
             return text
@@ -286,18 +287,18 @@ async def fetched(issuer: Issuer) -> bytes:
         raise FetchFailed(type(exc).__name__) from exc
 
 
-def told(answered: RequestOutcome) -> None:
-    """Count an answer."""
-    metrics.HTTP_REQUESTS.labels(answered.status).inc()
-    metrics.HTTP_SECONDS.observe(answered.seconds)
-    if answered.producer is not None and answered.accepted:
-        metrics.HTTP_ACCEPTED.labels(answered.producer).inc(answered.accepted)
-    for reason, count in answered.refused.items():
+def count_outcome(outcome: RequestOutcome) -> None:
+    """Count the outcome of a request in the metrics."""
+    metrics.HTTP_REQUESTS.labels(outcome.status).inc()
+    metrics.HTTP_SECONDS.observe(outcome.seconds)
+    if outcome.producer is not None and outcome.accepted:
+        metrics.HTTP_ACCEPTED.labels(outcome.producer).inc(outcome.accepted)
+    for reason, count in outcome.refused.items():
         metrics.HTTP_REFUSED.labels(reason).inc(count)
 
 
 class Parts(NamedTuple):
-    """What runs, besides the server."""
+    """The running components besides the server."""
 
     file: ProducersFile
     authenticator: Authenticator
@@ -305,30 +306,30 @@ class Parts(NamedTuple):
     delivery: Delivery
 
 
-def run(api: FastAPI, address: Address, parts: Parts, log: logging.Logger, options: loop.Options) -> NoReturn:
-    """Until SIGTERM; then the process ends with the exit code."""
+def run(api: FastAPI, address: Address, parts: Parts, log: logging.Logger, options: loop.WorkerOptions) -> NoReturn:
+    """Serve until SIGTERM, then end the process with the exit code."""
     threading.excepthook = lambda args: log.error(
         "a thread has ended", exc_info=(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
     )
     _make_room_for_connections()
-    server = Server(api, address, log)
+    server = HttpServer(api, address, log)
     log.info(
         "listening",
         extra={"fields": {"host": address.host, "port": server.port, "tls": address.certificate is not None}},
     )
-    file = parts.file  # alone: what a signal handler holds is never freed
+    file = parts.file  # the handler refers only to this, as what it refers to is never freed
     signal.signal(signal.SIGHUP, lambda *_: file.ask())
 
     def step() -> None:
         server.await_beat()
-        while parts.batcher.busy_s > _TICK_S:  # a batch that never ends is the watchdog's
+        while parts.batcher.busy_s > _TICK_S:  # the watchdog ends a batch that hangs
             parts.batcher.check()
             server.await_beat()
         parts.batcher.check()
         parts.delivery.check()
         if (producers := parts.file.changed()) is not None:
             parts.authenticator.replace(producers)
-            log.info("producers read again", extra={"fields": {"producers": len(producers.producers)}})
+            log.info("producers reloaded", extra={"fields": {"producers": len(producers.producers)}})
 
     def end() -> None:
         server.close(options.drain_s)
@@ -339,13 +340,13 @@ def run(api: FastAPI, address: Address, parts: Parts, log: logging.Logger, optio
         return [p for p in (parts.file.problem, parts.delivery.problem and f"Kafka: {parts.delivery.problem}") if p]
 
     code = loop.run(log, options, step, end=end, wrong=wrong)
-    # All is closed. To take the interpreter down would be to be told which of DuckDB's types other libraries still hold.
+    # Everything is closed. A teardown of the interpreter would print warnings about leaked DuckDB types.
     logging.shutdown()
     os._exit(code)
 
 
 def _make_room_for_connections() -> None:
-    """Ask for as many open files as there may be connections; most systems give a process 1,024 unless it asks."""
+    """Raise the limit of open files to the number of connections. Most systems limit a process to 1,024 by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _FILES:
         most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)

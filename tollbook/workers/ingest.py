@@ -1,4 +1,4 @@
-"""`tollbook ingest` as a process: `gateway.access` to `usage.events` and `usage.dead`."""
+"""The process of `tollbook ingest`: from `gateway.access` to `usage.events` and `usage.dead`."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _READINGS_MAX = 64
 
 
 def readings(catalog: Catalog) -> Callable[[str, str], SourceDecoder]:
-    """How records of a format and source are read, made once each."""
+    """The decoder of records of a format and source, cached."""
     owners = catalog_rules.attribution(catalog)
     known: dict[tuple[str, str], SourceDecoder] = {}
 
@@ -32,13 +32,13 @@ def readings(catalog: Catalog) -> Callable[[str, str], SourceDecoder]:
     return reading
 
 
-def told(log: logging.Logger) -> Callable[[Halted], None]:
-    """Logs a partition that is not read on."""
+def pause_logger(log: logging.Logger) -> Callable[[Halted], None]:
+    """A function that logs a paused partition."""
     return lambda paused: log.error(str(paused), extra={"fields": {"reason": paused.reason}})
 
 
-def run(worker: Worker, log: logging.Logger, options: loop.Options) -> int:
-    """Until SIGTERM; the exit code."""
+def run(worker: Worker, log: logging.Logger, options: loop.WorkerOptions) -> int:
+    """Run until SIGTERM. Returns the exit code."""
     pa.set_cpu_count(1)
 
     def step() -> None:

@@ -1,6 +1,6 @@
-"""`tollbook land` as a process: `usage.events` and `usage.dead` into the lake, then `usage.totals`.
+"""The process of `tollbook land`: from `usage.events` and `usage.dead` to the lake, then to `usage.totals`.
 
-A commit is published after it is durable; what a crash leaves unpublished is published by the partition's next owner, from
+Totals are published after a commit is durable. If a crash prevents it, the next owner of the partition publishes them from
 the lake.
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 
 from aggregate.landing.kafka_log import KafkaLog
-from aggregate.landing.known_topics import Topic, recognise
+from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land, Landed
 from aggregate.quota import limits
 from ingest.kafka.sending import produce
@@ -31,16 +31,16 @@ from tollbook.workers.unknown_metrics import UnknownCredentials
 
 
 class LandTopics(NamedTuple):
-    """What is read, and where totals go."""
+    """The topics to read, and the topic of totals."""
 
-    events: Topic
-    dead: Topic
+    events: KnownTopic
+    dead: KnownTopic
     totals: str
     totals_partitions: int
 
 
 class LandWorker:
-    """One land process. Drop it after any exception."""
+    """The land worker. Drop it after any exception."""
 
     def __init__(
         self,
@@ -73,16 +73,18 @@ class LandWorker:
         )  # fmt: skip
 
     def step(self) -> Landed | None:
-        """Land one batch, if there is any; publish; report."""
+        """Land one batch if there is one, publish its totals, and report it."""
         begun = time.monotonic()
         landed = self._land.step()
         self._show_partitions()
         self._producer.poll(0)
         if self._undelivered:
-            raise Halted(Halt.UNDELIVERED, f"{self._undelivered[0]}; the totals are published again from the lake")
+            raise Halted(
+                Halt.UNDELIVERED, f"{self._undelivered[0]}; a restart publishes the totals again from the lake"
+            )
         if landed is None:
             if self._land.unsettled:
-                self._land.settle()  # nothing is waiting: let readers see all of it
+                self._land.settle()  # idle: bring the derived tables up to date for readers
             return None
         self._publish(self._totals.add(landed.fold, landed.version))
         self._kafka.commit(landed.offsets)
@@ -90,13 +92,13 @@ class LandWorker:
         return landed
 
     def wrong(self) -> list[str]:
-        """What makes this process unhealthy."""
+        """The reasons why this process is unhealthy."""
         return [str(halted) for halted in self._kafka.halted.values()]
 
     def end(self, drain_s: float) -> None:
-        """Leave the group; what was read and not committed is read again by the next owner."""
+        """Leave the group. The next owner reads again what was not committed."""
         while not self._land.settle():
-            pass  # another worker is at it; each turn one of the two is done
+            pass  # another worker updates them, too; each attempt completes one of the two
         self._producer.flush(drain_s)
         self._kafka.close()
 
@@ -105,8 +107,8 @@ class LandWorker:
             if any(p.source == topic.topic and p.number >= topic.partitions for p in partitions):
                 raise Halted(
                     Halt.PARTITIONS_CHANGED,
-                    f"{topic.topic} has more than its {topic.partitions} partitions since this worker began: a resend would miss its "
-                    f"first copy. Go on with a new topic under another --prefix",
+                    f"{topic.topic} had {topic.partitions} partitions when this worker started and has more now, so a resend could miss "
+                    f"its first copy. Continue with new topics under another --prefix",
                 )
         events = [p.number for p in partitions if p.source == self._topics.events.topic]
         if events:
@@ -137,7 +139,7 @@ class LandWorker:
         self._log.error(str(halted), extra={"fields": {"reason": halted.reason, "partition": partition.file}})
 
     def _show_partitions(self) -> None:
-        """What is halted now, and the lag of what is held; none of partitions that another worker has by now: two would tell."""
+        """Set the gauges of halts and lag. Gauges of lost partitions are removed, so that two workers never report one lag."""
         halted = Counter(each.reason for each in self._kafka.halted.values())
         for reason in Halt:
             metrics.HALTED.labels(reason).set(halted[reason])
@@ -172,7 +174,7 @@ class LandWorker:
         self._log.info("landed", extra={"fields": fields})
 
 
-def run(worker: LandWorker, log: logging.Logger, options: loop.Options) -> int:
-    """Until SIGTERM; the exit code."""
+def run(worker: LandWorker, log: logging.Logger, options: loop.WorkerOptions) -> int:
+    """Run until SIGTERM. Returns the exit code."""
     pa.set_cpu_count(1)
     return loop.left(loop.run(log, options, worker.step, end=lambda: worker.end(options.drain_s), wrong=worker.wrong))

@@ -1,4 +1,4 @@
-"""What workers say: one JSON object a line on standard error, for whatever collects it. Control characters are escaped."""
+"""The logs of workers: one JSON object per line on standard error. Control characters are escaped."""
 
 import json
 import logging
@@ -12,8 +12,8 @@ class JsonLines(logging.Formatter):
     """`time`, `level`, `process`, `message`, and the fields given as `extra={"fields": {…}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; a traceback, if there is one, stands in a field."""
-        said = {
+        """The record as one line. A traceback becomes a field."""
+        line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "process": record.name,
@@ -21,8 +21,8 @@ class JsonLines(logging.Formatter):
             **{name: _cut(value) for name, value in getattr(record, "fields", {}).items()},
         }
         if record.exc_info:
-            said["traceback"] = self.formatException(record.exc_info)[-_TEXT_MAX:]
-        return json.dumps(said, default=str)
+            line["traceback"] = self.formatException(record.exc_info)[-_TEXT_MAX:]
+        return json.dumps(line, default=str)
 
 
 def _cut(value: object) -> object:
@@ -30,7 +30,7 @@ def _cut(value: object) -> object:
 
 
 def logger(name: str) -> logging.Logger:
-    """The log of one worker process, set up once. Libraries' warnings go the same way."""
+    """The logger of a worker process. Call once. Warnings of libraries go to the same place."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,7 +1,7 @@
-"""What workers count: all names in one list, by Prometheus' conventions (base units, `_total`), and where they are served.
+"""The metrics of workers in one list, by Prometheus' conventions (base units, `_total`), and the server for them.
 
-`/metrics` and `/healthz` are on loopback unless told otherwise. Healthy means: nothing is halted, and the last step is not
-longer ago than the watchdog allows.
+`/metrics` and `/healthz` listen on loopback by default. A worker is healthy if nothing is halted and its last step is recent
+enough for the watchdog.
 """
 
 import threading
@@ -35,7 +35,7 @@ OUTSIDE = Counter(
     registry=REGISTRY,
 )
 REFUSED = Counter("tollbook_land_refused", "Refused entries taken into the lake.", registry=REGISTRY)
-# Of a stranger's choosing: so many credentials have a series of their own, the rest are together.
+# Unknown callers choose the credentials. This many have their own series; the others share one.
 CREDENTIALS_MAX = 100
 UNKNOWN = Counter(
     "tollbook_land_unknown_credentials",
@@ -81,17 +81,17 @@ ALL = (
 )  # fmt: skip
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _MetricsServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
 class _Silent(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
-        """Scrapes are not news."""
+        """Do not log scrapes."""
 
 
 def serve(address: str, health: Callable[[], list[str]]) -> int:
-    """Serve on `host:port` (port 0: any) from a thread of its own; the port. `health` lists what is wrong, nothing: 200."""
+    """Serve on `host:port` (port 0: any free port) from a thread, and return the port. `health` returns what is wrong."""
     host, _, port = address.rpartition(":")
     metrics = make_wsgi_app(REGISTRY)
 
@@ -105,6 +105,6 @@ def serve(address: str, health: Callable[[], list[str]]) -> int:
         start("404 Not Found", [("Content-Type", "text/plain")])
         return [b"there are /metrics and /healthz\n"]
 
-    server = make_server(host or "127.0.0.1", int(port), app, _Server, _Silent)
+    server = make_server(host or "127.0.0.1", int(port), app, _MetricsServer, _Silent)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return int(server.server_port)

@@ -1,7 +1,7 @@
-"""`tollbook quota` as a process: `usage.totals` to `usage.alerts` and `quota.state` by Faust, and alerts to webhooks.
+"""The process of `tollbook quota`: `usage.totals` to `usage.alerts` and `quota.state` with Faust, and alerts to webhooks.
 
-Faust's loop runs in the main thread, in steps, so that this process ends, is watched and says so like the other workers. Each
-webhook has a thread. A second view of the group's lag, through another client, tells a stalled worker from an idle one.
+Faust's event loop runs in the main thread in steps, so that this process stops, is watched and logs like the other workers.
+Each webhook has a thread. A second client measures the group's lag, which distinguishes a stalled worker from an idle one.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from cyclopts import Parameter
 from faust.auth import Credentials
 from faust.exceptions import FaustError
 
-from aggregate.quota.app import Quota, QuotaSettings, changelogs
+from aggregate.quota.app import QuotaSettings, QuotaWorker, changelogs
 from aggregate.quota.rule import Alert
 from aggregate.webhooks.delivery import Answer, Courier
 from aggregate.webhooks.endpoints import BadEndpoints, Endpoint, endpoints
@@ -38,9 +38,9 @@ from tollbook.workers import logs, loop, metrics
 STEP_S = 0.5
 LOOK_S = 5.0
 _ANSWER_S = 10
-_REST_S = 2  # for all couriers to leave; one that waits for an answer is left
+_REST_S = 2  # for all couriers to end; one that waits for a response is abandoned
 _COMPLAINT_S = 10
-_COMPLAINT_CHARACTERS = 24  # enough to know it again, though it names a number further on
+_COMPLAINT_CHARACTERS = 24  # enough to recognize a message, without the numbers that follow
 
 
 def quota(
@@ -57,9 +57,9 @@ def quota(
     metrics: MetricsOption = "127.0.0.1:0",
     watchdog_s: WatchdogOption = 60.0,
 ) -> int:
-    """Watch usage.totals, alert when quotas are reached, tell gateways who is over. Runs until SIGTERM.
+    """Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.
 
-    Kill it at any moment: alerts that it sends again have the same id.
+    It is safe to kill at any time: an alert that is sent again has the same id.
 
     Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
     """
@@ -67,13 +67,13 @@ def quota(
         receivers = endpoints(webhooks, os.environ) if webhooks else []
     except BadEndpoints as exc:
         raise WrongUse(f"webhooks: {exc}") from exc
-    options = loop.Options(metrics=metrics, watchdog_s=watchdog_s)
+    options = loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s)
     settings = settings_for(kafka, instance=instance, session_timeout_s=session_timeout_ms / 1000)
     return run_quota(kafka, settings, receivers, options)
 
 
 def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> QuotaSettings:
-    """What the worker needs, when all its topics are there. Raises KafkaRefused or Halted when they are not as they must be."""
+    """The settings of the worker. Raises KafkaRefused or Halted unless all its topics exist with the required settings."""
     app_id = topics.quota_app(kafka.prefix)
     names = [topics.USAGE_TOTALS, topics.USAGE_ALERTS, topics.QUOTA_STATE, *changelogs(topics.QUOTA_APP)]
     found = required(kafka, *names)
@@ -82,8 +82,8 @@ def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_tim
         if table.partitions != totals.partitions:
             raise Halted(
                 Halt.BAD_TOPIC,
-                f"{table.name} has {table.partitions} partitions and {totals.name} has {totals.partitions}: they must be as many; "
-                f"`tollbook topics check` says what to do",
+                f"{table.name} has {table.partitions} partitions, but {totals.name} has {totals.partitions}, and the numbers must be "
+                f"equal; `tollbook topics check` shows what to do",
             )
     return QuotaSettings(
         app_id=app_id,
@@ -99,7 +99,7 @@ def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_tim
 
 
 def credentials(kafka: KafkaConfig) -> Credentials | None:
-    """How Faust logs in: the same options, for another client."""
+    """The credentials for Faust, from the same options."""
     options = kafka.client_options()
     authority = str(options.get("ssl.ca.pem", "")) or None
     tls = ssl.create_default_context(cadata=authority) if kafka.security.endswith("SSL") else None
@@ -113,8 +113,10 @@ def credentials(kafka: KafkaConfig) -> Credentials | None:
     return faust.SSLCredentials(tls) if tls else None
 
 
-def run_quota(kafka: KafkaConfig, settings: QuotaSettings, receivers: Sequence[Endpoint], options: loop.Options) -> int:
-    """Until SIGTERM; the exit code. A failure ends the process here: what Faust still holds must not be acknowledged."""
+def run_quota(
+    kafka: KafkaConfig, settings: QuotaSettings, receivers: Sequence[Endpoint], options: loop.WorkerOptions
+) -> int:
+    """Run until SIGTERM. Returns exit code 0; a failure ends the process, so that Faust acknowledges nothing more."""
     log = logs.logger("quota")
     for handler in logging.getLogger().handlers:
         handler.addFilter(Seldom())
@@ -145,14 +147,14 @@ def run_quota(kafka: KafkaConfig, settings: QuotaSettings, receivers: Sequence[E
 
 
 class Process:
-    """Faust and the couriers, run in steps. Drop it after any exception."""
+    """Faust and the webhook couriers, run in steps. Drop it after any exception."""
 
     def __init__(
         self, settings: QuotaSettings, lag: "Lag", couriers: Sequence[Courier], stop: threading.Event, *, limit_s: float
     ) -> None:
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
-        self._quota = Quota(settings, on_alert=_count)
+        self._quota = QuotaWorker(settings, on_alert=_count)
         self._lag = lag
         self._couriers = couriers
         self._stop = stop
@@ -162,7 +164,7 @@ class Process:
         self._failures: list[BaseException] = []  # of any thread
 
     def step(self) -> None:
-        """Let Faust work for a moment. Raises what has gone wrong anywhere."""
+        """Let Faust run for a moment. Raises the failure of any thread or task."""
         if self._starting is None:
             self._start()
         self._loop.run_until_complete(self._work())
@@ -175,16 +177,20 @@ class Process:
         if self._lag.stalled_s > self._limit_s:
             raise Halted(
                 Halt.STALLED,
-                f"{self._lag.behind} totals wait, and none was taken for {self._lag.stalled_s:.0f} s; start again",
+                f"{self._lag.behind} totals are waiting, and none was processed for {self._lag.stalled_s:.0f} s; restart the worker",
             )
 
     def wrong(self) -> list[str]:
-        """What makes this process unhealthy."""
+        """The reasons why this process is unhealthy."""
         silent_s = self._lag.stalled_s
-        return [f"{self._lag.behind} totals wait for {silent_s:.0f} s"] if silent_s > self._limit_s / 2 else []
+        return (
+            [f"{self._lag.behind} totals have been waiting for {silent_s:.0f} s"]
+            if silent_s > self._limit_s / 2
+            else []
+        )
 
     def end(self, drain_s: float) -> None:
-        """Commit what is done and leave the group; whatever takes longer than `drain_s` is left as it is."""
+        """Commit finished work and leave the group. Whatever takes longer than `drain_s` is abandoned."""
         self._stop.set()
         self._loop.run_until_complete(asyncio.wait([self._loop.create_task(self._quota.app.stop())], timeout=drain_s))
         deadline = time.monotonic() + _REST_S
@@ -210,9 +216,9 @@ class Process:
 
 
 class Lag:
-    """How long totals have been waiting while none was taken, seen by a client of its own: what Faust says of itself may hang, too.
+    """Measures how long totals have been waiting unprocessed. It uses its own client, as Faust itself may hang.
 
-    mine: the partitions that count; without any, all do. For a thread of its own, but for `stalled_s` and `behind`.
+    mine: the partitions to measure; if empty, all. `run` is for a thread; `stalled_s` and `behind` may be read from others.
     """
 
     def __init__(
@@ -221,17 +227,17 @@ class Lag:
         self._consumer = consumer
         self._asked = [TopicPartition(topic, p) for p in range(partitions)]
         self._clock = clock
-        self._waiting: Mapping[int, Waiting] = {}
+        self._waiting: Mapping[int, WaitingPartition] = {}
         self.mine: frozenset[int] = frozenset()
 
     def run(self) -> None:
-        """Look again and again."""
+        """Measure forever, every LOOK_S."""
         while True:
             self.look()
             time.sleep(LOOK_S)
 
     def look(self) -> None:
-        """Compare what is committed with what there is. Where nobody answers there is nothing to say, and the time begins anew."""
+        """Compare the committed offsets with the ends. If no broker answers, nothing counts as waiting, and times start over."""
         try:
             committed = self._consumer.committed(self._asked, timeout=_ANSWER_S)
             ends = [self._consumer.get_watermark_offsets(p, timeout=_ANSWER_S) for p in self._asked]
@@ -245,26 +251,26 @@ class Lag:
             before = self._waiting.get(where.partition)
             if at < high:
                 since = before.since if before is not None and before.at == at else now
-                waiting[where.partition] = Waiting(at, high - at, since)
+                waiting[where.partition] = WaitingPartition(at, high - at, since)
         self._waiting = waiting
 
     @property
     def behind(self) -> int:
-        """Messages that wait."""
+        """The number of waiting messages."""
         return sum(w.messages for w in self._counted())
 
     @property
     def stalled_s(self) -> float:
-        """How long the partition that waits longest has stood still."""
+        """Seconds since the last progress of the partition that has waited longest."""
         return max((self._clock() - w.since for w in self._counted()), default=0.0)
 
-    def _counted(self) -> list["Waiting"]:
+    def _counted(self) -> list["WaitingPartition"]:
         waiting, mine = self._waiting, self.mine
         return [w for p, w in waiting.items() if not mine or p in mine]
 
 
-class Waiting(NamedTuple):
-    """A partition that is behind: the offset it is at, how many messages, and since when it stands there."""
+class WaitingPartition(NamedTuple):
+    """A partition with waiting messages: its offset, their number, and when it reached this offset."""
 
     at: int
     messages: int
@@ -272,14 +278,14 @@ class Waiting(NamedTuple):
 
 
 class Seldom(logging.Filter):
-    """Lets each complaint of a library pass once in ten seconds: while a broker is away, they come by the hundred."""
+    """Logs each message of a library once in ten seconds. While a broker is unreachable, hundreds are repeated."""
 
     def __init__(self) -> None:
         super().__init__()
         self._passed: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is logged."""
+        """Whether to log the record."""
         key = (record.name, str(record.msg)[:_COMPLAINT_CHARACTERS])
         if record.name.startswith("tollbook") or record.created - self._passed.get(key, 0) >= _COMPLAINT_S:
             self._passed[key] = record.created
@@ -288,9 +294,9 @@ class Seldom(logging.Filter):
 
 
 def _decision(failure: BaseException) -> BaseException:
-    """What a failure means to a supervisor: Kafka's troubles may pass, all else is told as it is."""
+    """The exception to raise for a failure. Kafka's failures become a halt that a restart may resolve."""
     if isinstance(failure, (KafkaError, FaustError)):
-        return Halted(Halt.KAFKA, f"{failure!r}; start again")
+        return Halted(Halt.KAFKA, f"{failure!r}; restart the worker")
     return failure
 
 

@@ -1,4 +1,4 @@
-"""Refused credentials as metrics: a bounded number of series, since a stranger chooses how many there are."""
+"""Refused credentials as metrics. The number of series is bounded, as unknown callers choose the credentials."""
 
 from collections.abc import Mapping
 
@@ -11,14 +11,14 @@ _US = 1_000_000
 
 
 class UnknownCredentials:
-    """What a worker has met since it began."""
+    """The refused credentials since the worker started."""
 
     def __init__(self, limit: int = metrics.CREDENTIALS_MAX) -> None:
         self._limit = limit
         self._seen: dict[str, Seen] = {}
 
     def add(self, found: Mapping[str, Seen]) -> None:
-        """Add what one commit refused. The first `limit` credentials are told apart."""
+        """Add the refused credentials of one commit. The first `limit` credentials have their own series."""
         for credential, seen in sorted(found.items()):
             name = credential[:_DIGITS]
             if name not in self._seen and len(self._seen) >= self._limit:

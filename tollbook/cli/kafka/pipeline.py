@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from aggregate.landing.known_topics import Topic
+from aggregate.landing.known_topics import KnownTopic
 from aggregate.landing.land import COMMIT_ENTRIES
 from billing.catalog import loading as catalogs
 from ingest.attribution.catalog_rules import max_refused_percent
@@ -33,7 +33,7 @@ from tollbook.cli.options import (
 from tollbook.cli.signals import asked_to_stop
 from tollbook.cli.terminal import complain, out, show_json, show_json_line
 from tollbook.kafka import loading
-from tollbook.kafka.cluster import Found
+from tollbook.kafka.cluster import ExistingTopic
 from tollbook.kafka.loading import Loaded
 from tollbook.kafka.options import GroupProtocol, KafkaConfig
 from tollbook.kafka.positions import Positions
@@ -309,9 +309,9 @@ def ingest(
         ingest_worker.readings(book),
         defaults=(format, source),
         max_refused_percent=lambda name: 100 if name in (accept_form_errors or ()) else max_refused_percent(book, name),
-        on_pause=ingest_worker.told(log),
+        on_pause=ingest_worker.pause_logger(log),
     )
-    return ingest_worker.run(worker, log, loop.Options(metrics=metrics, watchdog_s=watchdog_s))
+    return ingest_worker.run(worker, log, loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s))
 
 
 def land(
@@ -352,8 +352,8 @@ def land(
         Lake(lake), book, LandTopics(_topic(events), _topic(dead), totals.name, totals.partitions), consumer,
         Producer(kafka.producer_options(linger_ms=5), logger=log), log, now=the_clock(None), commit_entries=commit_entries, commit_s=commit_s,
     )  # fmt: skip
-    return land_worker.run(worker, log, loop.Options(metrics=metrics, watchdog_s=watchdog_s))
+    return land_worker.run(worker, log, loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s))
 
 
-def _topic(found: Found) -> Topic:
-    return Topic(found.name, found.topic_id, found.partitions)
+def _topic(found: ExistingTopic) -> KnownTopic:
+    return KnownTopic(found.name, found.topic_id, found.partitions)

@@ -17,12 +17,16 @@ from tollbook.cli.kafka.pipeline import MetricsOption, WatchdogOption
 from tollbook.cli.kafka.producers import ProducersOption
 from tollbook.cli.kafka.topics import required
 from tollbook.cli.options import CatalogOption, the_time
-from tollbook.kafka.options import KafkaConfig, Options
+from tollbook.kafka.options import ClientOptions, KafkaConfig
 from tollbook.workers import http_server, logs, loop, metrics
 
 # A request waits for the broker, so it times out early and the sender retries. Requests are unordered, so the failure of one
 # does not affect the others.
-PRODUCER: Options = {"delivery.timeout.ms": 10_000, "request.timeout.ms": 5_000, "enable.gapless.guarantee": False}
+PRODUCER: ClientOptions = {
+    "delivery.timeout.ms": 10_000,
+    "request.timeout.ms": 5_000,
+    "enable.gapless.guarantee": False,
+}
 _LINGER_MS = 2
 _DEFAULTS = HttpConfig()
 
@@ -56,7 +60,7 @@ def serve(
     )
     api = http_api.app()
     api.state.context = _context(parts, http, log)
-    http_server.run(api, address, parts, log, loop.Options(metrics=metrics_address, watchdog_s=watchdog_s))
+    http_server.run(api, address, parts, log, loop.WorkerOptions(metrics=metrics_address, watchdog_s=watchdog_s))
 
 
 def _context(parts: http_server.Parts, http: HttpConfig, log: logging.Logger) -> http_api.ApiContext:
@@ -73,6 +77,6 @@ def _context(parts: http_server.Parts, http: HttpConfig, log: logging.Logger) ->
         now=lambda: the_time(None),
         clock=time.monotonic,
         log=log,
-        on_outcome=http_server.told,
+        on_outcome=http_server.count_outcome,
         request_s=http.request_s,
     )

@@ -10,7 +10,7 @@ from schemas.kafka.topics import PARTITIONS, Topic, required_settings
 from tollbook.cli.errors import OK, REFUSED
 from tollbook.cli.options import AT_LEAST_ONE, JsonOption
 from tollbook.cli.terminal import complain, sentence, show_json
-from tollbook.kafka.cluster import Cluster, Found
+from tollbook.kafka.cluster import Cluster, ExistingTopic
 from tollbook.kafka.errors import KafkaRefused
 from tollbook.kafka.options import KafkaConfig
 from tollbook.kafka.topic_checks import Difference, differences
@@ -107,7 +107,7 @@ def compared(cluster: Cluster, demanded: Sequence[Topic], replication: int) -> l
     return differences(demanded, found, replication=replication, makes_topics_itself=cluster.makes_topics_itself())
 
 
-def required(config: KafkaConfig, *names: str) -> list[Found]:
+def required(config: KafkaConfig, *names: str) -> list[ExistingTopic]:
     """The topics that a worker uses, by their names without prefix. Raises KafkaRefused unless all exist with safe settings.
 
     The numbers of partitions and replicas are not checked here: the lake checks the former, `tollbook topics check` the

@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from aggregate.retention import Erased, Rule, erase
+from aggregate.retention import Erased, RetentionRule, erase
 from lake.lake import Lake
 from tollbook.cli import progress
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
@@ -41,7 +41,7 @@ def retention(
     """
     opened = Lake(lake)
     opened.check()
-    rule = Rule(days, the_time(now))
+    rule = RetentionRule(days, the_time(now))
     with (
         run.alone(opened, ".retention.lock", "another erasure"),
         progress.bar("retention", quiet=json) as move,
@@ -54,7 +54,7 @@ def retention(
     return 0
 
 
-def erased(rule: Rule, done: Erased, *, dry_run: bool) -> None:
+def erased(rule: RetentionRule, done: Erased, *, dry_run: bool) -> None:
     """The screen of an erasure."""
     if not (done.texts or done.files):
         sentence(f"Nothing to erase: no payload is from before {rule.before:%Y-%m-%dT%H:%MZ}; {done.kept:,} are kept.")

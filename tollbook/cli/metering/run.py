@@ -157,7 +157,7 @@ def run(
     return REFUSED if report.problems or report.paused else 0
 
 
-def _complain_of_pause(report: local_run.Report) -> None:
+def _complain_of_pause(report: local_run.RunReport) -> None:
     if report.paused is not None:
         complain(run_screens.paused(report.paused))
 
@@ -165,7 +165,7 @@ def _complain_of_pause(report: local_run.Report) -> None:
 def _follow(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
     """Follow until SIGTERM, and show the report of each check at once."""
 
-    def show(look: local_run.Report) -> None:
+    def show(look: local_run.RunReport) -> None:
         if json:
             show_json_line(run_screens.run_row(look))
         elif look.counts.entries:

@@ -13,12 +13,12 @@ from schemas.zones import zone
 from tollbook.cli.figures import aligned, instant, metered, zone_of
 from tollbook.cli.terminal import out, sentence, shortened, table, words
 from tollbook.local_run.alerting import Raised
-from tollbook.local_run.run import Report
+from tollbook.local_run.run import RunReport
 
 _PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "{:%G-W%V}", "MONTH": "{:%Y-%m}"}
 
 
-def run_report(catalog: Catalog, report: Report) -> None:
+def run_report(catalog: Catalog, report: RunReport) -> None:
     """Counts, alerts and unfinished lines of a run."""
     counts = report.counts
     if not counts.entries and report.paused is not None:
@@ -43,7 +43,7 @@ def run_report(catalog: Catalog, report: Report) -> None:
     waiting(report)
 
 
-def waiting(report: Report) -> None:
+def waiting(report: RunReport) -> None:
     """The files that end with an unfinished line."""
     for file, size in report.waiting.items():
         sentence(
@@ -52,7 +52,7 @@ def waiting(report: Report) -> None:
         )
 
 
-def run_row(report: Report) -> dict[str, Any]:
+def run_row(report: RunReport) -> dict[str, Any]:
     """A run as JSON."""
     return {
         **report.counts._asdict(),

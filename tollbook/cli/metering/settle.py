@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from aggregate.landing import settlement
-from aggregate.landing.settlement import Settled
+from aggregate.landing.settlement import SettlementResult
 from lake.lake import Lake
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, folder_path, the_clock
 from tollbook.cli.terminal import sentence, show_json
@@ -51,7 +51,7 @@ def settle(
     return 0
 
 
-def settled(done: Settled) -> None:
+def settled(done: SettlementResult) -> None:
     """The screen of a settlement: the events it compared and withdrew."""
     if not done.recent:
         sentence("Nothing was landed since the last settlement.")
