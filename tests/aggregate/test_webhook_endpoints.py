@@ -60,7 +60,7 @@ def test_no_key_and_no_url_is_in_a_repr(tmp_path: Path) -> None:
         pytest.param("{name: A b, url: https://hooks.example/, secret_env: KEY}", "name", id="a name that names no group"),
         pytest.param("{name: a, url: https://hooks.example/, secret: whsec_x}", "secret", id="a key in the file"),
         pytest.param("{name: a, url: https://h.example/, secret_env: KEY}\n- {name: a, url: https://i.example/, secret_env: KEY}", "more than one", id="one name twice"),
-        pytest.param("{", "no valid YAML", id="no YAML"),
+        pytest.param("{", "invalid YAML", id="no YAML"),
     ],
 )  # fmt: skip
 def test_what_is_refused(tmp_path: Path, line: str, said: str) -> None:

@@ -25,7 +25,7 @@ BROKEN = [
         "plan: plan-z",
         9,
         "partners.acme.plans.0.plan",
-        "'plan-z'; there are: plan-a",
+        "'plan-z'; known ids: plan-a",
     ),
     Broken(
         "unknown legal entity",
@@ -34,7 +34,7 @@ BROKEN = [
         "legal_entity: south",
         6,
         "partners.acme.legal_entity",
-        "'south'; there are: north",
+        "'south'; known ids: north",
     ),
     Broken(
         "unknown rate card",
@@ -43,7 +43,7 @@ BROKEN = [
         "rate_card: gone",
         20,
         "plans.plan-a.rate_card",
-        "'gone'; there are: standard",
+        "'gone'; known ids: standard",
     ),
     Broken(
         "unknown meter of a quota",
@@ -52,7 +52,7 @@ BROKEN = [
         "{meter: calls, period",
         22,
         "plans.plan-a.quotas.0.meter",
-        "'calls'; there are: egress, requests",
+        "'calls'; known ids: egress, requests",
     ),
     Broken(
         "unknown meter of a rate",
@@ -61,7 +61,7 @@ BROKEN = [
         "{meter: bytes, free",
         17,
         "rate_cards.standard.versions.0.rates.2.meter",
-        "'bytes'; there are",
+        "'bytes'; known ids",
     ),
     Broken(
         "plans that overlap by a day",
@@ -151,7 +151,7 @@ BROKEN = [
         'name: "Zeta\\nTotal: 0"',
         13,
         "partners.zeta.name",
-        "'\\n' would change how the line is shown; remove it",
+        "'\\n' would change how the line is displayed; remove it",
     ),
     Broken(
         "text that runs backwards",
@@ -187,7 +187,7 @@ BROKEN = [
         "kind: api_key",
         11,
         "partners.acme.credentials.0",
-        "is named by `id` alone",
+        "needs an `id`",
     ),
     Broken(
         "an instant without a zone",
@@ -196,7 +196,7 @@ BROKEN = [
         "id: key-a, valid_from: 2026-01-01T00:00:00",
         11,
         "partners.acme.credentials.0",
-        "an instant needs its zone",
+        "an instant needs a time zone",
     ),
     Broken(
         "a date of another form",
@@ -214,7 +214,7 @@ BROKEN = [
         "{up_to: 99, unit_price: 0.125}",
         15,
         "rate_cards.standard.versions.0.rates.1.price.tiers",
-        "the last tier must be open",
+        "the last tier must have no upper bound",
     ),
     Broken(
         "two open tiers",
@@ -223,7 +223,7 @@ BROKEN = [
         "- {up_to: null, unit_price: 0.5}",
         15,
         "rate_cards.standard.versions.0.rates.1.price.tiers",
-        "only the last tier may be open",
+        "only the last tier may have no upper bound",
     ),
     Broken(
         "a package without a price",
@@ -250,7 +250,7 @@ BROKEN = [
         "divide_by: 3",
         3,
         "meters.egress",
-        "dividing by 3 does not end",
+        "dividing by 3 is not exact",
     ),
     Broken(
         "a divisor with too many digits",
@@ -259,7 +259,7 @@ BROKEN = [
         "divide_by: 1152921504606846976",
         3,
         "meters.egress",
-        "does not end within 36 digits",
+        "is not exact within 36 digits",
     ),
     Broken(
         "a divisor of nothing",
@@ -277,7 +277,7 @@ BROKEN = [
         "aggregate: sum",
         3,
         "meters.egress",
-        "needs a field to add up",
+        "needs a `field`",
     ),
     Broken(
         "a status that no answer has",
@@ -376,7 +376,7 @@ BROKEN = [
         "limit: 20, thresholds: [80, 50]}",
         22,
         "plans.plan-a.quotas.0.thresholds",
-        "must ascend, each once",
+        "must be in ascending order, each once",
     ),
     Broken(
         "a quota twice",
@@ -385,7 +385,7 @@ BROKEN = [
         "limit: 20}\n      - {meter: requests, period: MONTH, limit: 30}",
         22,
         "plans.plan-a.quotas",
-        "has one quota for each",
+        "may have one quota each",
     ),
     Broken(
         "a month too many",
@@ -412,7 +412,7 @@ BROKEN = [
         "payment_terms_days: 14\n  - {id: south, name: S, invoice_prefix: NM}",
         10,
         "legal_entities.south.invoice_prefix",
-        "two invoices would bear one number",
+        "two invoices would have the same number",
     ),
     Broken(
         "a field twice",
@@ -466,7 +466,7 @@ BROKEN = [
         "   name: Northern",
         3,
         "",
-        "no valid YAML",
+        "invalid YAML",
     ),
     Broken(
         "a quotation mark left open",
@@ -475,7 +475,7 @@ BROKEN = [
         '"Hafenstraße 1',
         4,
         "",
-        "no valid YAML",
+        "invalid YAML",
     ),
     Broken(
         "two documents in one file",
@@ -484,7 +484,7 @@ BROKEN = [
         "payment_terms_days: 14\n---\nmeters: []",
         10,
         "",
-        "no valid YAML",
+        "invalid YAML",
     ),
     Broken(
         "a list for a catalog",

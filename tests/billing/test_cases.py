@@ -121,7 +121,7 @@ def test_a_quantity_beyond_a_closed_last_tier_is_refused(model: str) -> None:
     [
         pytest.param("per_unit", {"unit_price": "NaN"}, "unit_price: Input should be a finite number", id="no number"),
         pytest.param("package", {"package_size": "0", "package_price": "1"}, "package_size: .* greater than 0", id="packages of nothing"),
-        pytest.param("volume", {"tiers": [{"up_to": "5"}, {"up_to": "5"}, {"up_to": None}]}, "tiers: .* grow from tier to tier", id="tiers out of order"),
+        pytest.param("volume", {"tiers": [{"up_to": "5"}, {"up_to": "5"}, {"up_to": None}]}, "tiers: .* increase from tier to tier", id="tiers out of order"),
         pytest.param("volume", {"tiers": []}, "not enough values", id="no tier"),
     ],
 )  # fmt: skip

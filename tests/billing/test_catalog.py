@@ -195,7 +195,7 @@ def test_a_source_whose_unknown_credentials_would_all_be_own_is_refused(tmp_path
     assert "own: {partner: us, without_credential: true}" in found.message
     tagged = SELLER + "sources:\n  - {id: edge, may_tag: true, own: {partner: us, without_credential: true}}\n"
     doubt, other = reversed(doubts(load(catalogs.written(tmp_path / "wide", partners=partners, seller=tagged))))
-    assert other.startswith("sources.edge.own: partners are named here by a tag")
+    assert other.startswith("sources.edge.own: a tag names the partner here")
     assert doubt.startswith("partners.us.credentials.0: every client of https://login.example")
 
 
@@ -207,7 +207,7 @@ def test_ids_are_listed_as_many_as_somebody_reads(tmp_path: Path) -> None:
     )
     seller = SELLER + "sources:\n  - {id: push, partner: gone}\n"
     (found,) = problems(catalogs.written(tmp_path / "catalog", partners=partners, seller=seller))
-    assert "there are: p000, p001, p002," in found.message
+    assert "known ids: p000, p001, p002," in found.message
     assert found.message.endswith("p019 and 80 more")
 
 
@@ -282,5 +282,5 @@ def test_an_id_that_looks_like_an_option_is_refused(tmp_path: Path, there: str) 
     instead = there.partition("id: ")[0] + "id: --help"
     changed = {stem.removesuffix(".yaml"): text.replace(there, instead) for stem, text in FILES.items()}
     found = problems(catalogs.written(tmp_path / "catalog", **changed))
-    assert any("'--help' begins with a dash, so a command takes it for an option" in p.message for p in found)
+    assert any("'--help' begins with a dash, so a command would read it as an option" in p.message for p in found)
     assert Partner.model_validate({**catalogs.document()["partners"][0], "id": "--help"}).id == "--help"

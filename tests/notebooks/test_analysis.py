@@ -192,10 +192,10 @@ def test_a_quota_that_lasts_is_drawn_to_the_end_of_its_period(analysis: Analysis
 @pytest.mark.parametrize(
     ("partner", "meter", "day", "message"),
     [
-        ("nobody", "requests", datetime(2026, 10, 17, tzinfo=UTC), "there are: northwind, globex, initech"),
+        ("nobody", "requests", datetime(2026, 10, 17, tzinfo=UTC), "known ids: northwind, globex, initech"),
         ("northwind", "egress", datetime(2026, 10, 17, tzinfo=UTC), "no quota of 'egress'"),
         ("northwind", "requests", datetime(2025, 10, 17, tzinfo=UTC), "no quota of 'requests' at 2025"),
-        ("northwind", "requests", datetime(2026, 12, 17, tzinfo=UTC), "used nothing of requests"),
+        ("northwind", "requests", datetime(2026, 12, 17, tzinfo=UTC), "has no usage of requests"),
     ],
 )
 def test_a_burn_down_of_nothing_says_why(

@@ -26,11 +26,11 @@ def of(credential: dict[str, str]) -> Catalog:
         pytest.param(TOKEN.rpartition(".")[0] + ".", "a JWT", id="a token without its signature"),
         pytest.param("Bearer abc", "Authorization header", id="a header"),
         pytest.param("basic YTpi", "Authorization header", id="another header"),
-        pytest.param("tb_0123456789ab_" + "0" * 64, "a key of Tollbook's own", id="a key of ours"),
+        pytest.param("tb_0123456789ab_" + "0" * 64, "a Tollbook key", id="a key of ours"),
         pytest.param("sk_live_" + "4eC39HqLyjWD", "an access token", id="a live key"),
         pytest.param("ghp_" + "x" * 36, "an access token", id="a token of a forge"),
         pytest.param("-----BEGIN " + "PRIVATE KEY-----\nMIIE", "in PEM", id="a private key"),
-        pytest.param("https://user:pw@id.example/", "a password in it", id="an address with a password"),
+        pytest.param("https://user:pw@id.example/", "a URL with a password", id="an address with a password"),
     ],
 )
 def test_what_can_only_be_a_secret_is_refused_and_not_repeated(text: str, says: str) -> None:

@@ -12,10 +12,10 @@ from schemas.yaml.reading import DEPTH_MAX, BadYaml, read
 LAUGHS = "".join(f"    k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 30))
 # Name → text, and what is said of it. All of them ended the process, filled the memory or took minutes in one of the three files.
 BOMBS = {
-    "aliases of aliases": ("partners:\n  - id: &a0 [x]\n" + LAUGHS, "the aliases up to here stand for"),
+    "aliases of aliases": ("partners:\n  - id: &a0 [x]\n" + LAUGHS, "the aliases up to here expand to"),
     "one long list, many times": (
         f"a: &a [{'x,' * 10_000}]\nb: [{'*a,' * 10_000}]\n",
-        "the aliases up to here stand for",
+        "the aliases up to here expand to",
     ),
     **{
         f"{name}, {depth:,} levels": ("partners: " + opening * depth + closing * depth, "nested deeper than 64 levels")
@@ -27,9 +27,9 @@ BOMBS = {
     "question marks, 100,000 levels": ("? " * 100_000 + "x\n", "nested deeper than 64 levels"),
     "a part within itself": ("partners: &a [*a]", "this part contains itself; write it out"),
     "a field a thousand times": ("partners: [{" + "a: 1, " * 100_000 + "}]", "is given twice; keep one"),
-    "a name for two values": ("partners: [&a x, &a y]", "two values are named &a; rename one"),
-    "a name for nothing": ("partners: [*a]", "nothing before it is named &a; write the value out"),
-    "two documents": ("partners: []\n---\npartners: []\n", "line 2: no valid YAML: another document begins"),
+    "a name for two values": ("partners: [&a x, &a y]", "two values have the anchor &a; rename one"),
+    "a name for nothing": ("partners: [*a]", "no earlier value has the anchor &a; write the value out"),
+    "two documents": ("partners: []\n---\npartners: []\n", "line 2: invalid YAML: a second document begins"),
     "a list as a name": ("? [a]\n: b\n", "a field's name must be text"),
     "a mapping as a name": ("? {a: b}\n: b\n", "a field's name must be text"),
     "an alias of a list as a name": ("a: &a [x]\n? *a\n: b\n", "a field's name must be text"),

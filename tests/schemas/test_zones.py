@@ -81,11 +81,11 @@ def test_the_package_is_the_one_that_is_pinned() -> None:
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
-        ("localtime", "whichever machine reads it; write that zone's own name, such as Europe/Berlin"),
-        ("Factory", "was not set; write the zone's own name"),
-        ("posixrules", "no zone; write the zone's own name"),
-        ("posix/Europe/Berlin", "a copy that only some machines have; write Europe/Berlin"),
-        ("right/Asia/Tokyo", "a copy that only some machines have; write Asia/Tokyo"),
+        ("localtime", "whichever machine reads it; write the name of that zone, such as Europe/Berlin"),
+        ("Factory", "no zone was set; write the name of the zone"),
+        ("posixrules", "not a zone; write the name of the zone"),
+        ("posix/Europe/Berlin", "a copy that exists only on some machines; write Europe/Berlin"),
+        ("right/Asia/Tokyo", "a copy that exists only on some machines; write Asia/Tokyo"),
         ("posix/nowhere", "unknown time zone 'posix/nowhere'; use an IANA name such as Europe/Berlin"),
         ("europe/berlin", "unknown time zone"),
         ("Europe", "unknown time zone"),

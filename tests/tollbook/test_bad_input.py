@@ -45,21 +45,21 @@ WRONG_RUNS: dict[str, tuple[Callable[[Here], Words], str]] = {
     "a pattern without a match": (lambda here: [f"{here.folder}/*.gz"], r"\*\.gz: no such file, folder or pattern"),
     "a pattern that is none": (lambda here: [f"{here.folder}/**x"], r"\*\*x: no such file, folder or pattern"),
     "an empty name": (lambda here: [""], r"\(an empty name\): no such file"),
-    "an empty folder": (lambda here: [made(here.folder / "empty")], r"empty: there is no file in this folder"),
-    "a link to nothing": (lambda here: [link(here)], r"link\.log: this link leads nowhere \(gone\.log\); check where"),
+    "an empty folder": (lambda here: [made(here.folder / "empty")], r"empty: this folder has no files"),
+    "a link to nothing": (lambda here: [link(here)], r"link\.log: this link is broken \(gone\.log\); check its target"),
     "a name that is too long": (lambda here: ["x" * 300], r"File name too long; check the path"),
     "no catalog": (lambda here: ["--catalog", here.folder / "nowhere", here.log("a.log")], r"nowhere.*no catalog here; pass"),
     "a lake that is a file": (lambda here: ["--lake", here.log("a.log", *requests(1)), here.folder / "a.log"], r"a\.log.*check the path"),
     "a lake that cannot be made": (lambda here: ["--lake", "/proc/lake", here.log("a.log", *requests(1))], r"check the path and its perm"),
-    "a lake that looks like a URI": (lambda _: ["--lake", "lake%20x", "x"], r"--lake.*lake%20x holds %20, which stands for another"),
+    "a lake that looks like a URI": (lambda _: ["--lake", "lake%20x", "x"], r"--lake.*lake%20x contains %20, which is an escape"),
     "a foreign folder for a lake": (
         lambda here: ["--lake", here.log("foreign/mine.txt").parent, here.log("a.log", *requests(1))],
         r"foreign is not empty and no Tollbook lake .*; name an empty or a new folder",
     ),
-    "a source with a slash": (lambda here: ["--source", "a/b", "x"], r"--source 'a/b' is no name: give one"),
-    "a source of nothing": (lambda here: ["--source", " ", "x"], r"--source ' ' is no name: give one"),
+    "a source with a slash": (lambda here: ["--source", "a/b", "x"], r"--source 'a/b' is not a valid name; use"),
+    "a source of nothing": (lambda here: ["--source", " ", "x"], r"--source ' ' is not a valid name; use"),
     "a source with a control character": (lambda here: ["--source", "a\x1b[31m", "x"], r"--source 'a\\x1b\[31m' is no name"),
-    "a source that is too long": (lambda here: ["--source", "s" * 129, "x"], r"is no name: give one of at most 128 characters"),
+    "a source that is too long": (lambda here: ["--source", "s" * 129, "x"], r"is not a valid name; use 1 to 128 characters"),
     "commits of nothing": (lambda here: ["--commit-entries", "0", "x"], r"--commit-entries.*>= 1\. See `tollbook run --help`"),
     "blocks of nothing": (lambda here: ["--block-bytes", "0", "x"], r"--block-bytes.*>= 1\. See `tollbook run --help`"),
     "a number that is none": (lambda here: ["--block-bytes", "many", "x"], r"--block-bytes.*\"many\".* See `tollbook run --help`"),
@@ -94,7 +94,7 @@ def test_a_run_that_cannot_begin_says_why_and_writes_nothing(here: Here, case: s
 
 
 BROKEN_CATALOGS = {
-    "no YAML": ({"prices": "plans: [}"}, [r"prices\.yaml:1: no valid YAML: .*; correct the indentation or quoting"]),
+    "no YAML": ({"prices": "plans: [}"}, [r"prices\.yaml:1: invalid YAML: .*; correct the indentation or quoting"]),
     "an unknown section": ({"prices": PRICES + "\ncustomers: []\n"}, [r"prices\.yaml:\d+: customers: unknown section; a catalog has"]),
     "a reference to nothing": (
         {"partners": PARTNERS.replace("plan: small", "plan: large")},
@@ -252,10 +252,10 @@ def at_landed(here: Here, landed: Path) -> Here:
 
 OCTOBER = ["--period", "2026-10"]
 NAMED: dict[str, tuple[Words, int, str]] = {
-    "unknown partner": (["usage", "nobody", "CATALOG", *OCTOBER], 2, r"no partner 'nobody' in the catalog; there are: acme"),
-    "unknown reason": (["dead", "list", "--reason", "BORED"], 2, r"unknown reason 'BORED'; there are: BAD_UTF8, "),
+    "unknown partner": (["usage", "nobody", "CATALOG", *OCTOBER], 2, r"no partner 'nobody' in the catalog; known ids: acme"),
+    "unknown reason": (["dead", "list", "--reason", "BORED"], 2, r"unknown reason 'BORED'; known reasons: BAD_UTF8, "),
     "a negative limit": (["dead", "list", "--limit", "-1"], 2, r"--limit.*>= 0\. See `tollbook dead list --help`"),
-    "unknown invoice": (["invoice", "show", "S-1"], 2, r"no invoice 'S-1' in .*lake; there are: none"),
+    "unknown invoice": (["invoice", "show", "S-1"], 2, r"no invoice 'S-1' in .*lake; known invoices: none"),
     "unknown legal entity": (
         ["invoice", "close", "CATALOG", *OCTOBER, "--legal-entity", "nobody"], 2,
         r"no legal entity 'nobody': the catalog has the legal entities seller; name one with --legal-entity",

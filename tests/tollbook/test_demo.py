@@ -157,7 +157,7 @@ def test_a_folder_that_is_not_its_own_is_left_alone(here: Here, content: str) ->
         (folder / "letters").write_text("dear …")
     before = contents(folder)
     ended = here.tollbook("demo", "--requests", 1000, "--folder", folder)
-    assert ended.complaints == [f"{folder} is not empty and was not made by a demo; name another --folder"]
+    assert ended.complaints == [f"{folder} is not empty and was not created by a demo; name another --folder"]
     assert ended.code == 2
     assert contents(folder) == before
     assert (folder / "letters").exists()

@@ -53,7 +53,7 @@ PROBLEMS = [
         pytest.param(duckdb.IOException("IO Error: No space left on device"), 75,
             ["the lake cannot be read: IO Error: No space left on device; free some space, then repeat the command"], id="no space to sort in"),
         pytest.param(Busy("busy"), 75, ["busy"], id="busy"),
-        pytest.param(Fenced("v1"), 75, ["another process wrote to the lake at the same time; nothing was lost, repeat the command (v1)"], id="fenced"),
+        pytest.param(Fenced("v1"), 75, ["another process wrote to the lake at the same time; nothing was lost, so repeat the command (v1)"], id="fenced"),
     ],
 )  # fmt: skip
 def test_every_end_has_its_code_and_its_line(

@@ -179,7 +179,7 @@ def test_more_partitions_end_a_worker_that_is_given_one_of_them(site: Installati
         grow(site)
         assert worker.ended() == 2
         assert (
-            "has more than its 2 partitions since this worker began"
+            "had 2 partitions when this worker started and has more now"
             in worker.until_said("PARTITIONS_CHANGED")["message"]
         )
 
@@ -246,7 +246,7 @@ def test_missing_rights_are_named_and_are_no_reason_to_try_again(tmp_path: Path)
             with Process(words, env={"TOLLBOOK_KAFKA_SASL_PASSWORD": "secret"}) as worker:
                 assert worker.ended() == 2
                 assert what in worker.said[-1]["message"]
-                assert "let the cluster's administrator allow it for this user" in worker.said[-1]["message"]
+                assert "ask the cluster's administrator to allow it for this user" in worker.said[-1]["message"]
 
         # One right at a time is the next to be asked for: of the group's and the cluster's, either may come first. To write to a
         # topic includes the cluster's, so that one is granted last.

@@ -142,7 +142,7 @@ def test_without_a_yes_nothing_is_written(catalog: Here) -> None:
     refused = terraform(catalog, USAGE_PLAN, *NEW)
     assert (refused.code, refused.complaints) == (
         1,
-        ["nothing was written; say --yes to write, or --dry-run to look only"],
+        ["nothing was written; add --yes to write, or --dry-run to only show the changes"],
     )
     assert "+++ catalog/partners.yaml" in refused.out
     look = terraform(catalog, USAGE_PLAN, *NEW, "--dry-run")
@@ -201,7 +201,7 @@ def test_partners_are_told_by_option_or_file(catalog: Here) -> None:
         catalog, document, *NEW, "--partner", "*.northwind=northwind", "--ignore", "*.internal", "--dry-run"
     )
     assert option.code == 0
-    assert "Ignored, as you said: aws_api_gateway_api_key.internal." in option.out
+    assert "Ignored by your rules: aws_api_gateway_api_key.internal." in option.out
     (catalog.folder / "partners-of.yaml").write_text("q7w8e9r0t1: northwind   # by id\n'*internal': null\n")
     assert terraform(catalog, document, *NEW, "--partners", "partners-of.yaml", "--dry-run") == option
 

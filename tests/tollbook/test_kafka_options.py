@@ -134,7 +134,7 @@ def test_the_command_takes_them_from_the_environment_and_a_flag_is_stronger(
     monkeypatch.setenv("TOLLBOOK_KAFKA_BOOTSTRAP_SERVERS", "from-the-environment:1")
     monkeypatch.setenv("TOLLBOOK_KAFKA_PREFIX", "not legal")
     assert here.tollbook("topics", "check").complaints == [
-        "--prefix 'not legal' may hold letters, digits, '.', '_' and '-', 64 at most"
+        "--prefix 'not legal' is not valid; use at most 64 letters, digits, '.', '_' and '-'"
     ]
     monkeypatch.setenv("TOLLBOOK_KAFKA_SECURITY", "SASL_PLAINTEXT")
     by_flag = here.tollbook("topics", "check", "--prefix", "legal-")

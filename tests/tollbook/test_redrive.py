@@ -102,7 +102,7 @@ def test_a_forgotten_key_is_counted_once_when_it_was_added(here: Here) -> None:
     listed = here.tollbook("dead", "list", "--lake", here.lake, "--json").json
     assert [row["reason"] for row in listed["by_reason"]] == ["NOT_JSON"]
     assert became(redrive(here, "--json")) == {("NOT_JSON", "NOT_JSON"): 1}
-    assert redrive(here, reason="UNKNOWN_CREDENTIAL").out == "No refused entry to read again.\n"
+    assert redrive(here, reason="UNKNOWN_CREDENTIAL").out == "No refused entries to redrive.\n"
     assert here.balanced(18)
     proof = here.tollbook("verify", "--lake", here.lake, "--json").json
     assert (proof["counted"], proof["refused"]) == (17, 1)
@@ -135,13 +135,13 @@ def test_letters_whose_secrets_were_struck_out_need_their_log_wherever_it_is_now
     first = redrive(here, "--json")
     assert first.code == 1
     assert first.complaints == [
-        f"5 refused entries were left: {log}: the log is not at hand; name it at the end of the command"
+        f"5 refused entries were not redriven: {log}: the log was not found; name it at the end of the command"
     ]
     assert became(first) == {("UNKNOWN_CREDENTIAL", "counted"): 3, ("UNKNOWN_CREDENTIAL", "left"): 5}
     assert here.balanced(8)
     stranger = here.log("other.log", *requests(1))
     second = redrive(here, packed.parent, stranger, "--json")
-    assert second.complaints == [f"{stranger} is no log that was read under source edge"]
+    assert second.complaints == [f"{stranger} was never read as a log of source edge; check the path and --source"]
     assert became(second) == {("UNKNOWN_CREDENTIAL", "counted"): 5}
     assert here.balanced(8)
     assert len(here.table("events")) == 8
@@ -157,7 +157,7 @@ def test_a_line_that_is_another_now_is_left(here: Here) -> None:
     log.write_bytes(b"".join(lines))
     done = redrive(here, "--json")
     assert done.code == 1
-    assert "the lines that stand there now are others" in done.complaints[0]
+    assert "these lines have changed" in done.complaints[0]
     assert became(done) == {("UNKNOWN_CREDENTIAL", "counted"): 39, ("UNKNOWN_CREDENTIAL", "left"): 1}
     assert here.balanced(40)
 
@@ -187,7 +187,7 @@ def test_a_log_that_was_read_in_the_wrong_format_is_read_in_the_right_one(here: 
     assert here.tollbook("run", *wrong, "--accept-form-errors", log).out.startswith("13 entries: 0 counted")
     done = redrive(here, "--json")
     assert {now: n for (_, now), n in became(done).items()} == {"counted": 12, "left": 1}
-    assert "the format cuts their lines into other entries than before" in done.complaints[0]
+    assert "the format now splits their lines into different entries" in done.complaints[0]
     assert here.balanced(13)
     assert here.run(log).out == "Nothing new to read.\n"
 
@@ -296,7 +296,7 @@ def test_what_is_said_of_files_is_refused_where_kafka_is_the_log(here: Here, wor
     recognise(Lake(here.lake), KnownTopic("usage.events", "some-id", 4))
     refused = redrive(here, *(log if word == "a.log" else word for word in words))
     assert refused.code == 2
-    assert "landed from Kafka (usage.events): leave out logs, --received and --final" in refused.complaints[0]
+    assert "landed from Kafka (usage.events); remove the logs, --received and --final" in refused.complaints[0]
 
 
 def test_show_prints_one_letter_whole_with_what_mends_it(here: Here) -> None:
@@ -306,7 +306,7 @@ def test_show_prints_one_letter_whole_with_what_mends_it(here: Here) -> None:
     shown = here.tollbook("dead", "show", row["letter"][:6], "--lake", here.lake)
     assert (shown.code, shown.err) == (0, "")
     for part in ("UNKNOWN_CREDENTIAL (refused)", "consumer c-new", "a.log, byte ", "2026-10-02T00:00:00+00:00",
-                 row["raw_sha256"], "add the credential to its partner in the catalog", '"apikey": "***"'):  # fmt: skip
+                 row["raw_sha256"], "the credential is not in the catalog; add it to its partner", '"apikey": "***"'):  # fmt: skip
         assert part in shown.out, part
     assert "canary" not in shown.out
     write_catalog(here.catalog, **NEW)

@@ -71,7 +71,7 @@ def test_a_key_that_was_unknown_for_a_day_is_counted_beside_workers_at_work(site
             died = process([str(word) for word in [*words, *brokers]], folder=here.folder,
                            code=("-c", KILL_AFTER_COMMIT.replace("TABLE", "'events'")))  # fmt: skip
             assert end_of(died).code == 9
-            assert here.tollbook(*words, *brokers).out == "No refused entry to read again.\n"
+            assert here.tollbook(*words, *brokers).out == "No refused entries to redrive.\n"
             assert successor.ended() == 75
         with site.land() as last:
             site.send(GATEWAY_ACCESS, (b"".join(requests(5, T0_MS + 600_000)), HEADERS))

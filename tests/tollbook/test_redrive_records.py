@@ -123,7 +123,7 @@ def test_without_brokers_what_the_lake_keeps_whole_is_counted_and_the_rest_is_le
     done = redrive(access)
     assert became(done) == {COUNTED: 7, LEFT: 5}
     assert done.problems == [
-        f"{n} refused entries were left: gateway.access/{p}: they need their records; name the brokers with --bootstrap-servers"
+        f"{n} refused entries were not redriven: gateway.access/{p}: their records are needed; name the brokers with --bootstrap-servers"
         for p, n in ((0, 3), (1, 2))
     ]
     stored(access.lake, entries=entries, counted=4 + 7)
@@ -175,18 +175,12 @@ def test_a_dry_run_says_what_will_come_of_lines_that_meet_each_other(access: Acc
     [
         pytest.param(
             "gone",
-            "the topic keeps their records no more (its retention has ended); send their lines again",
+            "the topic no longer retains their records; send their lines again",
             id="retention",
         ),
-        pytest.param(
-            "remade", "the topic they came by was deleted, or made again; send their lines again", id="another topic"
-        ),
-        pytest.param(
-            "replaced", "the records that stand there now are others; send their lines again", id="another record"
-        ),
-        pytest.param(
-            "emptied", "the records that stand there now are others; send their lines again", id="nothing in it"
-        ),
+        pytest.param("remade", "their topic was deleted or recreated; send their lines again", id="another topic"),
+        pytest.param("replaced", "these records have changed; send their lines again", id="another record"),
+        pytest.param("emptied", "these records have changed; send their lines again", id="nothing in it"),
     ],
 )
 def test_a_record_that_is_not_there_any_more_is_left_with_the_reason(access: Access, harm: str, why: str) -> None:
@@ -204,7 +198,7 @@ def test_a_record_that_is_not_there_any_more_is_left_with_the_reason(access: Acc
         access.replace(0, *([secret(1)[0].replace(b'"size": 900', b'"size": 100')] if harm == "replaced" else []))
     done = redrive(access, recall=recall)
     lost = 2 if harm == "remade" else 1
-    assert done.problems == [f"{lost} refused entries were left: gateway.access/0: {why}"]
+    assert done.problems == [f"{lost} refused entries were not redriven: gateway.access/0: {why}"]
     stored(access.lake, entries=2, counted=2 - lost)
 
 
@@ -262,7 +256,7 @@ def test_records_of_which_nothing_was_kept_are_left(access: Access) -> None:
     access.land()
     done = redrive(access, recall=access.recall)
     assert became(done) == {("UNKNOWN_FORMAT", "left"): 1}
-    assert "nothing was kept of these records by which they could be known" in done.problems[0]
+    assert "no hash of these records was stored" in done.problems[0]
 
 
 def test_a_format_that_cuts_a_record_into_other_entries_is_not_followed(access: Access) -> None:
@@ -273,7 +267,7 @@ def test_a_format_that_cuts_a_record_into_other_entries_is_not_followed(access: 
     access.land()
     done = redrive(access, recall=access.recall)
     assert {now: n for (_, now), n in became(done).items()} == {"counted": 2, "left": 1}
-    assert "the format cuts their records into other entries than before" in done.problems[0]
+    assert "the format now splits their records into different entries" in done.problems[0]
     stored(access.lake, entries=3, counted=2)
 
 

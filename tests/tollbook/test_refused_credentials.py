@@ -99,7 +99,7 @@ def test_a_reason_says_something(here: Here, reason: str) -> None:
     strangers(here)
     ended = here.close("--accept-refused", reason)
     assert (ended.code, here.table("closes")) == (2, [])
-    assert "must say why, in one line" in ended.err
+    assert "must be a reason, in one line" in ended.err
 
 
 def test_a_month_without_strangers_needs_no_reason_and_keeps_none(here: Here) -> None:
@@ -214,9 +214,9 @@ def test_what_is_needed_to_rate_is_asked_for(here: Here, missing: str) -> None:
     strangers(here)
     given: dict[str, object] = {"--catalog": here.catalog, "--format": "kong", "--source": "edge"}
     words = [word for name, value in given.items() if name != missing for word in (name, value)]
-    assert "give --catalog, --format and --source" in dead_list(here, "--as", "acme", *words).err
+    assert "needs --catalog, --format and --source" in dead_list(here, "--as", "acme", *words).err
     full = [word for name, value in given.items() for word in (name, value)]
-    assert "there are: acme" in dead_list(here, "--as", "nobody", *full).err
+    assert "known ids: acme" in dead_list(here, "--as", "nobody", *full).err
 
 
 def test_a_lake_of_before_gets_the_column_when_it_is_next_written_to(here: Here) -> None:

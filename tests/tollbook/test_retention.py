@@ -82,7 +82,7 @@ def test_old_texts_are_gone_and_the_month_stands(invoiced: Here) -> None:
     assert closed.code == 0, "the close is still the close"
     before = files(here.lake)
     again = here.tollbook("retention", "--lake", here.lake, "--days", 20, "--now", NOW)
-    assert again.out == "Nothing to erase: no text is from before 2026-10-16T00:00Z; 3 are kept.\n"
+    assert again.out == "Nothing to erase: no payload is from before 2026-10-16T00:00Z; 3 are kept.\n"
     assert files(here.lake) == before
 
 
@@ -96,7 +96,7 @@ def test_list_and_show_say_that_a_text_was_erased_and_by_which_rule(invoiced: He
     ] * 3 + [(None, True, True, True)] * 3
     assert {row["erased_at"] for row in rows[:3]} == {"2026-11-05T00:00:00+00:00"}
     assert all(row["raw_sha256"] for row in rows)
-    said = "(text erased at 2026-11-05T00:00Z: older than 20 days)"
+    said = "(payload erased at 2026-11-05T00:00Z: older than 20 days)"
     listed = here.tollbook("dead", "list", "--lake", here.lake).out
     assert listed.count(said) == 3
     assert said in here.tollbook("dead", "show", rows[0]["letter"], "--lake", here.lake).out
@@ -112,11 +112,11 @@ def test_a_redrive_takes_an_erased_line_from_its_log_or_says_that_it_cannot(invo
     log.rename(here.folder / "away.log")
     keys = "{kind: consumer, id: canary-key-00}, {kind: consumer, id: canary-key-20}"
     write_catalog(here.catalog, partners=NEW["partners"].replace("{kind: consumer, id: c-new}", keys))
-    text = "their text was erased (older than 20 days) and "
+    text = "their payload was erased (older than 20 days) and "
     first = redrive(here, "--json")
     assert first.code == 1
     assert first.complaints == [
-        f"3 refused entries were left: {log}: {text}the log is not at hand; name it at the end of the command"
+        f"3 refused entries were not redriven: {log}: {text}the log was not found; name it at the end of the command"
     ]
     assert became(first)["UNKNOWN_CREDENTIAL", "left"] == 3
     second = redrive(here, here.folder / "away.log", "--json")

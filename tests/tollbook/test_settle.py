@@ -107,7 +107,7 @@ def test_the_command_says_what_it_did_and_a_repeat_does_nothing(here: Here) -> N
     assert here.run(here.log("b.log", *again(range(2), 9))).code == 0
     done = here.tollbook("settle", "--lake", here.lake)
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("7 events landed since the last settlement, 0 before it: 2 taken out as conflicts.")
+    assert done.out.startswith("7 events landed since the last settlement, 0 before it: 2 withdrawn as conflicts.")
     assert here.tollbook("settle", "--lake", here.lake).out == "Nothing was landed since the last settlement.\n"
     nowhere = here.tollbook("settle", "--lake", here.folder / "nowhere")
     assert nowhere.code == 2
@@ -142,7 +142,7 @@ def test_a_redriven_line_is_settled_like_any_other(here: Here) -> None:
     write_catalog(here.catalog, **NEW)
     assert redrive(here, "--json").json["counted"] == 3
     assert here.close().code == 0
-    assert redrive(here).out == "No refused entry to read again.\n"
+    assert redrive(here).out == "No refused entries to redrive.\n"
     assert here.balanced(8)
     proof = here.tollbook("verify", "--lake", here.lake, "--json").json
     assert (proof["counted"], proof["conflicts"], proof["refused"]) == (5, 3, 0)

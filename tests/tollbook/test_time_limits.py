@@ -89,8 +89,8 @@ def test_a_limit_is_the_same_through_every_door_and_named_with_its_remedy(
 
 def test_the_remedies_of_the_screen_name_setting_and_default() -> None:
     """`tollbook dead list` shows these."""
-    assert "`max_age_days` (35 by default)" in REMEDY[Reason.TOO_LATE]
-    assert "`max_future_minutes` (5 by default)" in REMEDY[Reason.IN_FUTURE]
+    assert "`max_age_days` (default 35)" in REMEDY[Reason.TOO_LATE]
+    assert "`max_future_minutes` (default 5)" in REMEDY[Reason.IN_FUTURE]
 
 
 def test_files_without_a_time_of_receipt_have_no_limit(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_more_copies_than_brokers_cannot_be_made(cli: Cli) -> None:
     assert made.code == USAGE
     (line,) = made.complaints
     assert "INVALID_REPLICATION_FACTOR" in line
-    assert line.endswith("give --replication as many brokers as there are, or fewer")
+    assert line.endswith("set --replication to at most the number of brokers")
 
 
 def test_copies_that_are_too_few_are_for_people_to_make(cli: Cli) -> None:
@@ -322,7 +322,7 @@ def test_without_rights_one_line_says_what_was_refused(here: Here, login: list[s
         assert answer.code == USAGE
         (line,) = answer.complaints
         assert "describing topic gateway.access" in line
-        assert line.endswith("(TOPIC_AUTHORIZATION_FAILED); let the cluster's administrator allow it for this user")
+        assert line.endswith("(TOPIC_AUTHORIZATION_FAILED); ask the cluster's administrator to allow it for this user")
 
 
 def test_rights_on_the_topics_are_enough(here: Here, login: list[str], guarded_broker: Broker, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_forgotten_partner_that_was_redriven_after_issue_is_seen(invoiced: Her
         done = invoiced.tollbook("invoice", command, *lake, *catalog, "--json")
         assert done.code == 3
         assert [c.partition(";")[0] for c in done.complaints] == [
-            "usage that no invoice holds, of bolt, is of partners that had no part in a month"
+            "unbilled usage of bolt belongs to partners whose month was not issued"
         ]
         assert done.json["unbilled"] == [
             {
