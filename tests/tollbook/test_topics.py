@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
 )
 
 from schemas.kafka import topics as table
-from schemas.kafka.topics import DAY_MS, rules
+from schemas.kafka.topics import DAY_MS, required_settings
 from tests.conftest import MakeTopic, topic_maker
 from tests.kafka.broker import Broker, free_ports
 from tests.kafka.finding import missing
@@ -60,7 +60,7 @@ def cli(here: Here, kafka: str, kafka_prefix: str) -> Cli:
 
 def settings(name: str, **changes: str) -> dict[str, str]:
     """Settings of a topic as they must be, some of them changed; `_` stands for a point."""
-    demanded = {rule.setting: rule.value for rule in rules(DEMANDED[name], 1)}
+    demanded = {rule.setting: rule.value for rule in required_settings(DEMANDED[name], 1)}
     return {**demanded, **{k.replace("_", "."): v for k, v in changes.items()}}
 
 
