@@ -8,10 +8,10 @@ from tests.ingest.gateway_lines import GOOD
 from tests.ingest.test_decode import HOSTILE
 
 # Of each format texts that it reads. What has none of its own is sent everybody's.
-PAYLOADS: dict[str, list[bytes]] = {name: [row.line.encode() for row in rows] for name, rows in GOOD.items()} | {
+TEXTS: dict[str, list[bytes]] = {name: [row.line.encode() for row in rows] for name, rows in GOOD.items()} | {
     name: [case.text.encode() for case in rows[0]] for name, rows in CASES.items()
 }
-_ALL = [text for texts in PAYLOADS.values() for text in texts]
+_ALL = [text for texts in TEXTS.values() for text in texts]
 BLANKS = [b"", b" ", b"\r", b"\t \r", b"\xef\xbb\xbf", b"\xef\xbb\xbf \r", b"\x0b", b"\x0c", b"\x1c", b"\xc2\xa0"]
 _STRUCTURE = [
     b"[]",
@@ -44,7 +44,7 @@ _NUMBERS = [
 
 def pieces(format_name: str) -> st.SearchStrategy[bytes]:
     """A line, or something in the place of one."""
-    texts = PAYLOADS.get(format_name) or _ALL
+    texts = TEXTS.get(format_name) or _ALL
     whole = st.sampled_from(texts)
     return st.one_of(
         st.sampled_from(BLANKS),

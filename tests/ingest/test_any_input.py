@@ -38,7 +38,7 @@ _given = settings(
 def warm(format_name: str) -> Decoder:
     """A decoder that looks for lines of one template in any block, however short, and knows some already."""
     decoder = Decoder(format_name, SourceRules("edge"), OWNERS, templates_from=0)
-    good = b"\n".join(any_input.PAYLOADS.get(format_name, []))
+    good = b"\n".join(any_input.TEXTS.get(format_name, []))
     for _ in range(2):
         decoder.decode(split_lines(good + b"\n", 0), GENERATION)
     return decoder

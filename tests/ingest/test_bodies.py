@@ -24,10 +24,10 @@ from ingest.http.bodies import (
     lines_of,
 )
 
-PAYLOADS = st.text(st.sampled_from('ab"\\[]{},:\n\r\t \u2028é'), max_size=8)
+TEXTS = st.text(st.sampled_from('ab"\\[]{},:\n\r\t \u2028é'), max_size=8)
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 99) | PAYLOADS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PAYLOADS, inner, max_size=3),
+    st.none() | st.booleans() | st.integers(-9, 99) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
 BLANKS = st.text(st.sampled_from(" \t\r\n"), max_size=3)

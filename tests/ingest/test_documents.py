@@ -14,12 +14,12 @@ from ingest.decode.pipeline import Decoded, Decoder, SourceRules
 from tests.ingest.cloud_lines import KONG_RECORD, S3_READ, otlp_request
 from tests.ingest.fixtures import OWNERS, T0_MS, kong
 
-PAYLOADS = st.text('a"\\{}[],:\u00e9\n', max_size=8)
-LEAVES = st.none() | st.integers() | PAYLOADS
+TEXTS = st.text('a"\\{}[],:\u00e9\n', max_size=8)
+LEAVES = st.none() | st.integers() | TEXTS
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    LEAVES, lambda v: st.lists(v, max_size=3) | st.dictionaries(PAYLOADS, v, max_size=3), max_leaves=8
+    LEAVES, lambda v: st.lists(v, max_size=3) | st.dictionaries(TEXTS, v, max_size=3), max_leaves=8
 )
-OBJECTS = st.lists(st.dictionaries(PAYLOADS, VALUES, max_size=4), min_size=1, max_size=6)
+OBJECTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=4), min_size=1, max_size=6)
 
 
 @given(OBJECTS, st.sampled_from(["array", "Records", "records"]), st.sampled_from([None, 1]))
@@ -112,14 +112,14 @@ def call(**fields: Any) -> str:
 
 CLF = '203.0.113.9 - - [01/Oct/2026:10:00:00 +0000]"GET /x HTTP/1.1" 200 12 r-1'
 MESSAGES = st.one_of(
-    st.builds(lambda text: call(requestId=text), PAYLOADS),
-    st.builds(lambda text: call(requestId="r", extendedRequestId=text), PAYLOADS),
+    st.builds(lambda text: call(requestId=text), TEXTS),
+    st.builds(lambda text: call(requestId="r", extendedRequestId=text), TEXTS),
     st.sampled_from([CLF, f"{CLF}\n", "CWL CONTROL MESSAGE: Checking health of destination Firehose.", "{", '{"messageType":"x"}']),
     VALUES,
 )  # fmt: skip
 LOG_EVENTS = st.lists(
     st.builds(lambda message, more: {"id": "3", "timestamp": T0_MS, **more, **message},
-              st.fixed_dictionaries({}, optional={"message": MESSAGES}), st.dictionaries(PAYLOADS, VALUES, max_size=2)),
+              st.fixed_dictionaries({}, optional={"message": MESSAGES}), st.dictionaries(TEXTS, VALUES, max_size=2)),
     min_size=1, max_size=5,
 )  # fmt: skip
 FIRST = st.sampled_from(["messageType", "owner"])

@@ -49,7 +49,7 @@ def members(name: str, value: Any) -> Iterator[str]:
     yield f'"message":{json.dumps(json.dumps({"inner": plain}))}'
 
 
-PAYLOADS = [
+TEXTS = [
     f"GET /v1/x?token={CANARY} HTTP/1.1", f"/v1/x?a={CANARY}", f"https://user:{CANARY}@host.example/x", f"postgres://u:p%40{CANARY}@db/x",
     f"https://{CANARY}@host/x", f"http:\\/\\/u:{CANARY}@h/", f"Bearer {CANARY}", f"Basic {CANARY}Zm9v", f"password={CANARY}", f"password = '{CANARY} x'",
     f"a=1&client_secret={CANARY}&b=2", f"X-Api-Key: {CANARY}", f"Authorization: ApiKey {CANARY} {CANARY}", f"Cookie: a=b; sid={CANARY}",
@@ -79,7 +79,7 @@ def test_a_secret_member_is_struck_out_in_every_shape(name: str) -> None:
     assert all('"status":200' in out for out in kept), "what stands before it stays"
 
 
-@pytest.mark.parametrize("text", PAYLOADS)
+@pytest.mark.parametrize("text", TEXTS)
 def test_a_secret_in_a_text_is_struck_out(text: str) -> None:
     """In a text line, in a member of JSON that has no telling name, and in JSON within a text."""
     inner = json.dumps({"status": 200, "request": text})
@@ -119,7 +119,7 @@ def test_no_format_keeps_a_secret_of_what_it_refuses(format_name: str) -> None:
     """Lines of no format's own, with a secret somewhere: each is refused, and its letter does not hold it."""
     some = random.Random(format_name)
     lines = [
-        f'{{"timestamp":"now","id":"i{n}",{some.choice(list(members(some.choice(NAMES), some.choice(shapes(CANARY)))))},"note":{json.dumps(some.choice(PAYLOADS))}}}'
+        f'{{"timestamp":"now","id":"i{n}",{some.choice(list(members(some.choice(NAMES), some.choice(shapes(CANARY)))))},"note":{json.dumps(some.choice(TEXTS))}}}'
         for n in range(40)
     ]  # fmt: skip
     decoded = decode(format_name, *(line.encode() for line in lines))

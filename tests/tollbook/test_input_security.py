@@ -68,7 +68,7 @@ def test_a_secret_in_any_shape_is_in_no_file_of_the_lake_and_on_no_screen(here: 
     """Lists, objects, numbers, pairs, escaped and doubled names, JSON within texts, addresses: each in a line that is refused."""
     some = random.Random(7)
     lines = []
-    for n, (name, text) in enumerate(itertools.zip_longest(secret_shapes.NAMES, secret_shapes.PAYLOADS, fillvalue="x")):
+    for n, (name, text) in enumerate(itertools.zip_longest(secret_shapes.NAMES, secret_shapes.TEXTS, fillvalue="x")):
         for kind, member in enumerate(secret_shapes.members(name, some.choice(secret_shapes.shapes(CANARY)))):
             said = line(kong(f"s{n}-{kind}", **some.choice(REFUSED), note=text)).decode().rstrip()
             lines.append(f"{said[:-1]},{member}}}\n".encode())
