@@ -16,6 +16,7 @@ GONE = {
     r"twins?": "lines of one template, template cache",
     r"kin": "related records",
     r"receipts": "results of a batch",
+    r"worksheets?": "the name of what it holds",
     r"unfolding": "expansion of aliases",
     r"forgetting": "expire",
     r"from ever to ever": "for all time",
