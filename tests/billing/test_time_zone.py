@@ -34,7 +34,7 @@ for path in sorted((root / "rollups").glob("event_day=*")):
 for partner in book().partners:
     span = Span(partner.id, "requests", *month("2026-10", partner.time_zone))
     print(Warehouse(Lake(root)).usage_by_day_and_route(book(), [span], partner.time_zone).to_pylist())
-print([problem for checked in issuing.verify(root) for problem in checked.problems])
+print([problem for checked in issuing.verify(Lake(root)) for problem in checked.problems])
 """
 
 
