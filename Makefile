@@ -6,12 +6,14 @@ READY := .venv/.ready
 # The tests start hundreds of processes. Each uses the bytecode that an earlier one compiled, whatever the environment sets.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-kafka test check faults bench lock clean help
+.PHONY: demo demo-kafka unit test test-all check faults bench lock clean help
 
 help:
 	@echo "make demo    a month of sample logs becomes invoices"
 	@echo "make demo-kafka  the same through a real Kafka, compared"
-	@echo "make test    all tests"
+	@echo "make unit    tests that start no process and need no broker: seconds"
+	@echo "make test    tests of every kind, with a real Kafka: about six minutes on two cores"
+	@echo "make test-all  all tests"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
 	@echo "make bench   run the benchmarks, half an hour; writes docs/results"
@@ -25,8 +27,15 @@ demo: $(READY)
 demo-kafka: $(READY)
 	@$(BIN)/python -m tests.kafka $(BIN)/tollbook demo --folder demo-kafka --requests $(or $(REQUESTS),200000)
 
-# Runs in several processes, each with a broker of its own (tests/conftest.py says how many), so that a test that waits does not delay the others.
+# tests/kinds.py decides which target runs which test. A run has several processes (tests/conftest.py says how many), each with a broker
+# of its own where one is needed, so that a test that waits does not delay the others.
+unit: $(READY)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m unit
+
 test: $(READY)
+	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m 'not slow'
+
+test-all: $(READY)
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(READY)

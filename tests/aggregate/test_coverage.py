@@ -20,6 +20,8 @@ from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 from tests.aggregate.fixtures import PLAIN, event, now, refusal
 from tests.long import LONG
 
+pytestmark = pytest.mark.integration
+
 RAW = "gateway.access/0@id"
 WHERE = Partition("usage.events", "0", "usage.events/0", 0)
 # One event in each record of the raw topic; 7 is a resend of 3, 8 contradicts 4, 9 is refused.
@@ -74,6 +76,7 @@ def land(root: Path, ranges: Sequence[tuple[int, int]], *, commit_entries: int =
 EXPECTED = Counts(counted=7, duplicates=1, conflicts=1, refused=1)
 
 
+@pytest.mark.slow
 @settings(max_examples=100 if LONG else 10, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 10)), max_size=8), st.integers(1, 12))
 def test_ingest_may_begin_again_anywhere_before(

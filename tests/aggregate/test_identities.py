@@ -78,6 +78,7 @@ def test_an_identity_is_found_across_midnight_in_the_lake(shift_us: int) -> None
     assert verdicts(state, event("a", T0_US + shift_us), event("b", T0_US + shift_us)) == [CONFLICT, COUNTED]
 
 
+@pytest.mark.integration
 def test_days_are_let_go_and_asked_for_again() -> None:
     """The limit bounds memory, not exactness."""
     lake: dict[int, list[dict[str, Any]]] = {}
@@ -106,6 +107,7 @@ EVENTS = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.integration
 @settings(max_examples=80, deadline=None)
 @given(EVENTS, st.lists(st.integers(1, 9), min_size=1, max_size=8), st.booleans())
 def test_verdicts_are_those_of_a_dictionary_in_any_cut(

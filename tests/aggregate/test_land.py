@@ -22,6 +22,8 @@ from schemas.tables import EVENTS, ROLLUPS, TableShape
 from tests.aggregate.fixtures import DAY_US, T0_US, event, now, partition, refusal
 from tests.long import LONG, long_only
 
+pytestmark = pytest.mark.integration
+
 ROWS = [event(f"e{n}", T0_US + n * DAY_US // 50) for n in range(100)]
 MIXED = [
     *ROWS[:40],
@@ -98,6 +100,7 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     return dies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
 def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     """Before any file and any commit, of events and of every follower: the next run ends with the same books."""
@@ -118,6 +121,7 @@ def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: 
     assert deaths >= 8
 
 
+@pytest.mark.slow
 @settings(max_examples=50 if LONG else 5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     deaths=st.lists(st.tuples(st.sampled_from(["write_part", "commit"]), st.integers(1, 12)), max_size=5),
@@ -278,6 +282,7 @@ def test_the_proof_bites(root: Path, harm: str) -> None:
     assert prove(Lake(root)).problems != []
 
 
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("table", ["events", "rollups", "reads"])
 @pytest.mark.parametrize("harm", ["empty", "missing", "no offsets", "half a line"])
 def test_a_cut_commit_is_found_at_start(root: Path, harm: str, table: str) -> None:

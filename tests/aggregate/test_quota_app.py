@@ -30,6 +30,8 @@ from tollbook.kafka.errors import KafkaRefused
 from tollbook.kafka.options import KafkaConfig, Security
 from tollbook.workers.quota import Lag, Seldom, credentials, settings_for
 
+pytestmark = pytest.mark.integration
+
 LATEST, FIRED, LEADER = changelogs(topics.QUOTA_APP)
 
 
@@ -76,7 +78,6 @@ def check(quotas: Quotas, totals: Sequence[Total]) -> None:
         assert s["over"] is (Decimal(s["used"]) >= 1000)
 
 
-@pytest.mark.slow
 def test_what_is_predicted_is_what_is_received(quotas: Quotas) -> None:
     """Over many partitions, with old and equal totals published again, and a stop in the middle that must lose nothing."""
     rng = random.Random(4)
@@ -164,7 +165,7 @@ def test_between_alert_and_ledger(quotas: Quotas) -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("kind", ["no total", "another partition"])
 def test_poison_halts_the_worker_and_is_never_skipped(quotas: Quotas, kind: str) -> None:
     """A message that cannot be counted: skipped, an alert would be missing and nobody would know."""
@@ -205,7 +206,6 @@ def test_a_worker_that_makes_no_progress_ends(quotas: Quotas) -> None:
         assert quotas.alerts(1)[0]["data"]["used"] == "600"
 
 
-@pytest.mark.slow
 def test_alerts_reach_a_webhook_and_one_that_hangs_delays_nothing(quotas: Quotas, tmp_path: Path) -> None:
     """The command as it is run: a file of endpoints, keys in the environment, an end in time whatever a receiver does."""
     key = base64.b64encode(bytes(24)).decode()
@@ -244,7 +244,6 @@ def test_a_broker_that_crashes_and_comes_back(own_broker: Broker) -> None:
     check(quotas, totals)
 
 
-@pytest.mark.slow
 def test_where_nothing_is_committed_what_was_fetched_comes_again(quotas: Quotas) -> None:
     """After a rebalance totals are read from the committed offsets: without any, from the first, not behind what was thrown away."""
     quotas.send(total(600, 1))

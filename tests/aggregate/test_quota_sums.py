@@ -125,6 +125,7 @@ def test_what_is_another_quota_has_another_key(change: dict[str, object]) -> Non
     assert key_of(total(1, 1, **change)) != key_of(total(1, 1))  # type: ignore[arg-type]
 
 
+@pytest.mark.integration
 @given(part_maps, ledgers)
 def test_tables_hold_what_was_put_into_them(parts: Parts, fired: Fired) -> None:
     """What a changelog gives back after a crash is what was known before it."""
@@ -132,6 +133,7 @@ def test_tables_hold_what_was_put_into_them(parts: Parts, fired: Fired) -> None:
     assert fired_decoded(fired_encoded(fired)) == fired
 
 
+@pytest.mark.integration
 @given(part_maps, part_maps, ledgers, ledgers)
 def test_what_a_former_owner_writes_late_takes_nothing_back(ours: Parts, theirs: Parts, one: Fired, two: Fired) -> None:
     """A worker that lost its partition may write once more: recovery merges, and forgets neither usage nor alerts."""

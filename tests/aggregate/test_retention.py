@@ -32,6 +32,8 @@ from tests.aggregate.fixtures import DAY_US, LANDED_AT, T0_US
 from tests.aggregate.test_land import Killed, dying_at
 from tests.canaries import openable, seen
 
+pytestmark = pytest.mark.integration
+
 NOW = LANDED_AT + timedelta(days=1)
 RULE = RetentionRule(30, NOW)  # before 2026-10-12
 
@@ -132,6 +134,7 @@ def test_a_dry_run_says_what_would_be_erased_and_writes_nothing(root: Path) -> N
     assert files(root) == before
 
 
+@pytest.mark.slow
 def test_night_after_night_the_log_stays_short_and_no_old_version_comes_back(root: Path) -> None:
     """The log of a table that is rewritten every night would grow without bound, and would name what is gone."""
     for night in range(8):
@@ -164,6 +167,7 @@ def test_age_counts_from_the_request_or_from_the_landing_if_that_is_earlier(tmp_
     assert erase(Lake(tmp_path), RetentionRule(30, LANDED_AT + timedelta(days=31))).kept == 0
 
 
+@pytest.mark.slow
 def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +183,7 @@ def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_t
 # What dies.
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("step", ["write_part", "commit", "forget", "checkpoint", "sync", "unlink"])
 def test_death_between_any_two_steps_is_made_good_by_the_next_run(
     root: Path, monkeypatch: pytest.MonkeyPatch, step: str
@@ -255,6 +260,7 @@ def commits_texts(_: DeltaTable, shape: TableShape, *__: Any, **___: Any) -> boo
     return shape is PAYLOADS
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("erasures", [1, 2, 3])
 def test_a_land_worker_that_is_overtaken_by_erasures_commits_its_texts_after_them(
     root: Path, monkeypatch: pytest.MonkeyPatch, erasures: int
@@ -299,6 +305,7 @@ def test_files_that_go_away_while_they_are_looked_through_end_the_slower_erasure
         erase(Lake(root), RULE, progress=lambda _: Path(others[-1]).unlink(missing_ok=True))
 
 
+@pytest.mark.slow
 def test_a_redrive_reads_letters_whose_files_an_erasure_replaces_meanwhile(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,6 +343,7 @@ def test_a_log_that_is_cut_off_while_a_table_is_opened_is_looked_at_again(
                 lake.pinned_files(root, shape)
 
 
+@pytest.mark.slow
 def test_landing_and_erasing_at_once_for_a_while(root: Path) -> None:
     """Many commits against many erasures: in the end every letter has its text or its note, and nothing old is left."""
     ended = threading.Event()

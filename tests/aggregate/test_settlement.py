@@ -26,6 +26,8 @@ from tests.aggregate.test_land import Killed, dying_at
 from tests.long import LONG, long_only
 from tests.tollbook.fixtures import table_rows
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -62,6 +64,7 @@ def counted(root: Path) -> dict[str, int]:
     return {row["event_id"]: (row["at"] - T0_US) // DAY_US for row in rows.to_pylist()}
 
 
+@pytest.mark.slow
 def test_an_id_that_comes_again_days_later_counts_once_and_the_first_landed_stays(root: Path) -> None:
     """By what was landed first, not by what happened first; the later one is a conflict that a person can read."""
     land(root, "g", on(0, "a"), on(9, "late", status=500))
@@ -149,6 +152,7 @@ def test_sources_have_ids_of_their_own(root: Path) -> None:
 # Memory.
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_rows_that_are_held(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many more identities than fit at a time: no batch and no bucket is much larger than was allowed."""
     ids = [f"e{n}" for n in range(2_000)]
@@ -227,6 +231,7 @@ def test_derived_ids_need_no_comparison(root: Path, monkeypatch: pytest.MonkeyPa
     assert settle(Lake(root), now=now) == SettlementResult(recent=1, earlier=3, withdrawn=0, version=4)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("settled", [False, True])
 @pytest.mark.parametrize("imitation", ["first", "last"])
 def test_an_id_that_only_looks_derived_dodges_nothing_and_hits_nobody(
@@ -259,6 +264,7 @@ def test_ids_that_look_derived_meet_each_other(root: Path) -> None:
 # What dies, and who writes meanwhile.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
 @pytest.mark.parametrize("when", ["before", pytest.param("after", marks=long_only)])
 def test_death_between_any_two_steps_costs_nothing(
@@ -350,6 +356,7 @@ def test_an_idle_land_worker_notices_a_settlement(root: Path) -> None:
         worker.step()
 
 
+@pytest.mark.slow
 def test_a_settlement_beside_land_at_work_is_not_kept_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Land commits between reading and committing: what it counts now is later than all that stays, and is compared the next time."""
     land(root, "g", on(0, "a"))
@@ -390,6 +397,7 @@ def test_of_two_settlements_at_once_one_takes_it_out(root: Path, monkeypatch: py
 # Lakes of before, and harm.
 
 
+@pytest.mark.slow
 def test_a_lake_that_was_made_before_there_was_the_table_is_read_and_settled(root: Path) -> None:
     """Until the first write it has no such table; whoever reads it finds nothing withdrawn, and whoever writes makes it."""
     land(root, "g", on(0, "a"), on(0, "b"))
@@ -403,6 +411,7 @@ def test_a_lake_that_was_made_before_there_was_the_table_is_read_and_settled(roo
     assert counted(root) == {"a": 0, "b": 0}
 
 
+@pytest.mark.slow
 def test_versions_from_before_a_settlement_are_what_they_were(root: Path) -> None:
     """A close of before names no version of the table, one of today its version: both give what they gave."""
     land(root, "g", on(0, "a"))
@@ -421,6 +430,7 @@ def test_versions_from_before_a_settlement_are_what_they_were(root: Path) -> Non
         ]
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("harm", ["twice", "the first as well", "no conflict", "never landed", "lost"])
 def test_the_proof_notices_what_was_withdrawn_wrongly(root: Path, harm: str) -> None:
     """Behind the protocol's back: rows of the table that no settlement would have written, or that are gone."""

@@ -88,6 +88,7 @@ def committed(alerts: Quotas, name: str = "ops") -> int:
         return reader.committed([TopicPartition(alerts.name(USAGE_ALERTS), 0)], timeout=30)[0].offset
 
 
+@pytest.mark.integration
 def test_until_it_is_delivered_under_the_same_id_and_signed_anew(alerts: Quotas, deliver: Start) -> None:
     """A receiver that fails, redirects or refuses gets the alert again; it can tell that it is the same, and from us."""
     alerts.put(USAGE_ALERTS, [("acme", alert("a1"), 0), ("acme", alert("a2"), 0)])
@@ -108,6 +109,7 @@ def test_until_it_is_delivered_under_the_same_id_and_signed_anew(alerts: Quotas,
             Webhook(KEYS[0]).verify(one.body, {**one.headers, "webhook-id": "a9"})
 
 
+@pytest.mark.integration
 def test_a_receiver_that_does_not_answer_is_tried_again(
     alerts: Quotas, deliver: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_an_endpoint_that_is_gone_is_left_alone_and_its_alerts_wait(
             assert to.next().headers["webhook-id"] == "a1"
 
 
+@pytest.mark.integration
 def test_a_slow_endpoint_holds_back_no_other_and_a_partner_hears_only_of_itself(alerts: Quotas, deliver: Start) -> None:
     """Each endpoint has its own progress; what is built for one partner holds nothing of another."""
     alerts.put(USAGE_ALERTS, [("acme", alert("a1"), 0), ("bolt", alert("b1", "bolt"), 0), ("acme", alert("a2"), 0)])
@@ -216,6 +219,7 @@ def test_names_that_lead_inside_are_refused_when_they_are_called(host: str) -> N
         asyncio.run(resolved(host, 443, private=False))
 
 
+@pytest.mark.integration
 def test_tls_is_checked_against_the_name_though_the_address_is_called(
     tmp_path: Path,
 ) -> None:

@@ -14,6 +14,8 @@ from billing.pricing.cases import BadCase
 from billing.pricing.charge import PricingError
 from schemas.catalog.prices.registry import MODELS
 
+pytestmark = pytest.mark.integration
+
 FILE = Path(__file__).parent / "pricing_cases.jsonl"
 CASES = [json.loads(line) for line in FILE.read_text().splitlines()]
 OURS = set(MODELS)

@@ -20,6 +20,8 @@ from schemas.tables import INGESTED
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, books, land, request
 
+pytestmark = pytest.mark.integration
+
 
 def close(
     root: Path, catalog: Catalog | None = None, label: str = "2026-10", *, entity: str = "north", now: datetime = NOW

@@ -33,6 +33,8 @@ from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
 from tests.long import LONG
 
+pytestmark = pytest.mark.integration
+
 CLOSES = 50 if LONG else 6
 COMMITS = 12  # that may come beside each close
 ACCESS = "gateway.access/0@id"
@@ -108,6 +110,7 @@ def check_exact(root: Path, made: Sequence[closing.Close], expected: Path) -> No
     assert len({each.content["versions"]["events"] for each in made}) > 1, "nothing landed beside the closes"
 
 
+@pytest.mark.slow
 def test_a_finished_month_is_closed_while_files_land(root: Path, october: Path) -> None:
     """The tables that follow `events` stand at different commits at almost any moment: the close takes one at which all agree."""
 

@@ -18,6 +18,8 @@ from schemas.catalog.routes import BadPattern, Calls
 from tests.billing.catalogs import document
 from tests.billing.lakes import land, request
 
+pytestmark = pytest.mark.integration
+
 OCTOBER = (datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC))
 
 
@@ -51,6 +53,7 @@ def test_a_method_counts_in_any_case(tmp_path: Path) -> None:
     assert counted(root, methods=["post"]) == 3
 
 
+@pytest.mark.sampled(keep=4)
 @pytest.mark.parametrize(
     "written",
     [

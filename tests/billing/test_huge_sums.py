@@ -14,6 +14,8 @@ from schemas.tables import ROLLUPS
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, books, land, requests
 
+pytestmark = pytest.mark.integration
+
 COUNT, SIZE = 10_300, 10**15 - 1
 HASH_OF_64_BITS = "487865aa1a2b79eb7681cfea5e766d739adb3af810e266f1d73f1c6f51b4dae1"
 

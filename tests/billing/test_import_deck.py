@@ -161,6 +161,7 @@ WHOLE = yaml.load(DECK, Loader=yaml.BaseLoader)  # scalars as text, our own
 PLACES = places(WHOLE)[1:]
 
 
+@pytest.mark.integration
 @settings(max_examples=2000 if LONG else 300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), VALUES)
 def test_reading_is_total(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:

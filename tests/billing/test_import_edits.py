@@ -162,6 +162,7 @@ NAMES = st.text("abc", min_size=1, max_size=3)
 COMMENTS = st.sampled_from(["", "  # note", " # a: b", "\n# a line of its own", "\n\n  # indented"])
 
 
+@pytest.mark.integration
 @given(st.data())
 def test_edits_keep_all_else_whatever_the_style(data: st.DataObject) -> None:
     """Lists in lines or in brackets, comments anywhere: what was there is there, byte by byte, and what is new is at its place."""

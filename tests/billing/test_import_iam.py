@@ -184,6 +184,7 @@ def as_regex(pattern: str) -> str:
     return "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern)
 
 
+@pytest.mark.integration
 @given(PATTERNS, PATTERNS)
 def test_two_patterns_meet_if_some_text_fits_both(one: str, other: str) -> None:
     """A Deny that was thought not to touch a grant would leave it too wide. Checked against all short texts."""

@@ -595,6 +595,7 @@ HANDS: list[Callable[[str, str], str]] = [
 ]
 
 
+@pytest.mark.integration
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(st.lists(st.tuples(DOCUMENTS, st.sampled_from(range(len(HANDS)))), min_size=1, max_size=4))
 def test_any_order_of_imports_and_edits_keeps_what_a_person_added(

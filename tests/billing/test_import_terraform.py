@@ -366,6 +366,7 @@ def test_the_document_that_is_spoiled_is_whole_to_begin_with(tmp_path: Path) -> 
     assert (len(found.plans), len(found.credentials)) == (1, 3)
 
 
+@pytest.mark.integration
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), VALUES)
 def test_reading_is_total(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:

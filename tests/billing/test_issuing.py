@@ -28,6 +28,8 @@ from schemas.tables import INVOICES
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, land, request, requests
 
+pytestmark = pytest.mark.integration
+
 
 def close(
     root: Path, catalog: Catalog | None = None, label: str = "2026-10", entity: str = "north", now: datetime = NOW
@@ -251,6 +253,7 @@ def test_documents_that_were_deleted_are_written_again(issued: Path) -> None:
     assert problems(issued) == []
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("kind", ["json", "csv", "pdf"])
 def test_a_changed_document_is_noticed_and_not_written_over(issued: Path, kind: str) -> None:
     """One byte is enough. Issuing again leaves it for people to look at; deleting it brings the issued one back."""
@@ -314,6 +317,7 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     return dies
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize(
     ("module", "name", "call", "committed"),
     [
@@ -368,6 +372,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, other: 
     return others
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("years", [0, 1], ids=["the same year", "another year, another series"])
 @pytest.mark.parametrize(("module", "name"), STEPS)
 def test_an_issue_in_between_is_seen(
@@ -382,6 +387,7 @@ def test_an_issue_in_between_is_seen(
     assert problems(root) == []
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(("module", "name"), STEPS)
 def test_another_months_issue_in_between_takes_other_numbers(
     root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
@@ -433,6 +439,7 @@ except Fenced:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_issue_at_once(root: Path) -> None:
     """The same, with nothing shared but the disk; two entities at once do not disturb each other's series."""
     parts = document()

@@ -46,6 +46,7 @@ def plainly(text: str) -> str:
     return INVISIBLE.sub("", text)
 
 
+@pytest.mark.integration
 def test_the_same_invoice_gives_the_same_bytes() -> None:
     """Dated by the invoice, not by the clock; what was issued can be proved by its hash."""
     first = as_pdf(drafts.small())
@@ -136,6 +137,7 @@ def test_many_lines_fill_many_pages_and_each_line_stays_whole(address: int) -> N
     assert sum(len(re.findall(r"^Line \d+:", page, re.MULTILINE)) for page in pages) == 58
 
 
+@pytest.mark.integration
 def test_a_line_with_more_parts_than_a_page_holds_is_drawn() -> None:
     """A rate card with a hundred tiers: the line breaks over pages instead of running out of one."""
     document = drafts.small()

@@ -50,6 +50,7 @@ def test_a_month_begins_and_ends_at_local_midnight(zone: str, label: str) -> Non
     assert (period.end - period.start) / timedelta(hours=1) == hours
 
 
+@pytest.mark.integration
 @given(st.sampled_from(ZONES), INSTANTS)
 def test_every_instant_is_in_exactly_one_period_of_each_kind(zone: str, instant: datetime) -> None:
     """[start, end): the first instant belongs, the last one does not, and both neighbours begin where this one ends."""
@@ -61,6 +62,7 @@ def test_every_instant_is_in_exactly_one_period_of_each_kind(zone: str, instant:
         assert quota_period(kind, period.end, zone).start == period.end
 
 
+@pytest.mark.integration
 @given(st.sampled_from(ZONES), INSTANTS)
 def test_windows_and_days_sum_to_the_month(zone: str, instant: datetime) -> None:
     """Whole windows in every zone, so that a month is a sum of rollups; its days, one after the other, are the month."""

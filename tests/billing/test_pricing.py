@@ -71,6 +71,7 @@ def sliced(quantity: Decimal, made: Sequence[Tier]) -> Fraction:
     return total
 
 
+@pytest.mark.integration
 @given(MODELS, QUANTITIES, st.decimals(0, 1000, places=3), st.sampled_from([0, 2, 3, 4]))
 def test_parts_sum_to_the_line_and_the_line_is_rounded_once(
     price: Price, quantity: Decimal, free: Decimal, places: int
@@ -85,6 +86,7 @@ def test_parts_sum_to_the_line_and_the_line_is_rounded_once(
     assert made.amount or not made.amount.is_signed()
 
 
+@pytest.mark.integration
 @given(tiers(packages=False), QUANTITIES, QUANTITIES)
 def test_a_graduated_price_never_falls_with_usage(made: tuple[Tier, ...], one: Decimal, other: Decimal) -> None:
     """Using more may be cheaper by the unit, never in all."""
@@ -93,12 +95,14 @@ def test_a_graduated_price_never_falls_with_usage(made: tuple[Tier, ...], one: D
     assert cost(price, less) <= cost(price, more)
 
 
+@pytest.mark.integration
 @given(tiers(SIGNED, packages=False), QUANTITIES)
 def test_a_graduated_price_is_the_sum_of_its_slices(made: tuple[Tier, ...], quantity: Decimal) -> None:
     """Against another way to compute it, in fractions."""
     assert Fraction(cost(Graduated(model="graduated", tiers=made), quantity)) == sliced(quantity, made)
 
 
+@pytest.mark.integration
 @given(tiers(SIGNED, packages=False), QUANTITIES)
 def test_a_volume_price_is_the_whole_quantity_at_one_tier(made: tuple[Tier, ...], quantity: Decimal) -> None:
     """The tier (below, up_to] that holds it; only that tier's flat fee."""

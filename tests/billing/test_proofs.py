@@ -21,6 +21,8 @@ from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
 from tests.billing.tampering import partners_swapped, replaced, reworded, rewrite, times_ten
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def closed(root: Path) -> tuple[Path, Close]:
@@ -114,6 +116,7 @@ def test_a_price_that_was_changed_in_a_close(closed: tuple[Path, Close]) -> None
     assert any("closes" in p and "was changed after it was written" in p for p in prove(Lake(root)).problems)
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize(
     ("column", "old", "new", "said"),
     [
@@ -156,6 +159,7 @@ def test_a_file_that_is_gone_is_named(closed: tuple[Path, Close]) -> None:
     assert any(f"{path} is missing" in p for p in prove(Lake(root)).problems)
 
 
+@pytest.mark.slow
 def test_files_of_before_hashes_were_recorded_are_no_damage(tmp_path: Path) -> None:
     """They are counted as not hashed; their names and sizes are compared, and the close pins which they are."""
     root = land(tmp_path / "lake", OCTOBER)

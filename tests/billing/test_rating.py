@@ -240,6 +240,7 @@ def test_a_price_that_changes_goes_on_from_the_months_count(
     assert month_of_two_prices(first, second, counts) == [(D(billed), D(amount)) for billed, amount in lines]
 
 
+@pytest.mark.integration
 @given(first=COUNTS, second=COUNTS)
 def test_equal_prices_change_nothing(first: Decimal, second: Decimal) -> None:
     """Whoever repeats a price in a new version, in any order and under another text, bills what was billed without it."""

@@ -12,6 +12,8 @@ from billing.invoicing.closing import Refused
 from lake.lake import Lake
 from tests.billing.lakes import books
 
+pytestmark = pytest.mark.integration
+
 KEPT = Path(__file__).parent / "lakes_kept"
 NOW = datetime(2026, 12, 3, tzinfo=UTC)
 
@@ -60,6 +62,7 @@ def test_what_the_rules_of_today_would_bill_is_told_apart(issued_by_rules_1: Pat
     assert found["NM-2026-000007"][2] > (found["NM-2026-000007"][3] or 0)
 
 
+@pytest.mark.slow
 def test_what_rules_1_settled_is_settled(issued_by_rules_1: Path) -> None:
     """The next month goes on from where the last invoice of then ended, and no month is billed again."""
     periods = closing.settled_periods(Lake(issued_by_rules_1))

@@ -9,6 +9,8 @@ import pytest
 
 from tests.schemas.test_zones import falsified
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent.parent
 # Everything in a process of its own: the zone is read once, when Python and DuckDB start.
 PROGRAM = """
@@ -52,6 +54,7 @@ def in_utc(tmp_path_factory: pytest.TempPathFactory) -> str:
     return told(tmp_path_factory.mktemp("zones") / "utc", "UTC")
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
 def test_the_machines_time_zone_changes_no_byte(tmp_path: Path, in_utc: str, zone: str) -> None:
     """Documents, days of usage and folders of days are functions of the logs and the catalog alone."""

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,8 @@ from schemas.money import plain
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, land, request, requests
 from tests.long import LONG
+
+pytestmark = pytest.mark.integration
 
 D = Decimal
 
@@ -100,6 +103,7 @@ def test_late_usage_of_a_partner_with_nothing_to_pay_names_no_invoice(tmp_path: 
     assert told(unbilled(Lake(root))) == [("late", "zeta", "requests", None, "3", "1.50")]
 
 
+@pytest.mark.slow
 def test_what_has_no_price_is_listed_without_an_amount(tmp_path: Path) -> None:
     """A time without a plan: nobody can say what it costs, and it is not left out."""
     parts = document()
@@ -136,6 +140,7 @@ USES = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=100 if LONG else 8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(before=USES, after=USES, forgotten=st.booleans())
 def test_every_event_of_a_settled_month_is_invoiced_or_listed(

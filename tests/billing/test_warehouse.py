@@ -19,6 +19,8 @@ from schemas.windows import WINDOW_US, from_us, to_us
 from tests.billing.catalogs import book
 from tests.billing.lakes import land, request, requests
 
+pytestmark = pytest.mark.integration
+
 CATALOG = book()
 OCTOBER = billing_period(CATALOG, CATALOG.partners[0], "2026-10", None)
 assert OCTOBER is not None

@@ -52,6 +52,7 @@ def test_the_image_holds_what_the_tests_ran_with_and_nothing_of_the_tests() -> N
     assert missing == set()
 
 
+@pytest.mark.integration
 def test_every_package_is_copied_into_the_image() -> None:
     """A package that the build does not see makes an image whose first command fails on an import."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
@@ -81,6 +82,7 @@ def test_everything_that_is_fetched_is_hashed_and_nothing_is_compiled() -> None:
     assert bases == {"python:3.11-slim-bookworm"}
 
 
+@pytest.mark.integration
 def test_the_build_is_given_the_packages_and_no_more() -> None:
     """What is sent to the builder may end in the image: no tests, no lake, no catalog, no history."""
     files = context()
@@ -102,6 +104,7 @@ def test_the_build_is_given_the_packages_and_no_more() -> None:
     assert [name for name in files if name.startswith("deploy/")] == ["deploy/requirements.lock"]
 
 
+@pytest.mark.integration
 def test_a_copy_of_what_is_not_there_is_noticed(tmp_path: Path) -> None:
     """The folder stands for Docker here; it must be as strict."""
     with pytest.raises(FileNotFoundError, match="nothing of that name"):
@@ -110,6 +113,7 @@ def test_a_copy_of_what_is_not_there_is_noticed(tmp_path: Path) -> None:
         carry_out([Step(1, "RUN", "false | true; test -e /src/none")], tmp_path, files=[])
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(
     os.environ.get("TOLLBOOK_IMAGE_STEPS", "0") in {"", "0"},
     reason="fetches and unpacks 50 packages; TOLLBOOK_IMAGE_STEPS=1 runs it",

@@ -9,6 +9,8 @@ import pytest
 from tests.deploy.installed import Installed, install, wheel
 from tests.tollbook.fixtures import ROOT
 
+pytestmark = pytest.mark.integration
+
 PACKAGES = ("schemas", "kernels", "lake", "ingest", "aggregate", "billing", "tollbook")
 KAFKA = ("topics", "load", "ingest", "land", "quota")
 
@@ -44,6 +46,7 @@ def test_the_wheel_holds_every_file_that_the_packages_have_in_the_repository(mad
     assert not [name for name in there if name.startswith(("tests/", "docs/", "benchmarks/"))]
 
 
+@pytest.mark.slow
 def test_the_demonstration_runs_where_there_is_nothing_else(whole: Installed) -> None:
     """The first thing that is typed. Nothing of the checkout is used: the environment does not know where it is."""
     ended = whole.tollbook("demo", "--requests", 2000)
@@ -60,6 +63,7 @@ def test_the_demonstration_runs_where_there_is_nothing_else(whole: Installed) ->
     assert (again.code, again.err) == (0, "")
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("name", KAFKA)
 def test_a_command_of_kafka_without_its_extra_names_it(plain: Installed, name: str) -> None:
     """`unknown command` sends people to look for a typing error."""
@@ -70,6 +74,7 @@ def test_a_command_of_kafka_without_its_extra_names_it(plain: Installed, name: s
     assert "not found: confluent_kafka, faust" in said
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("words", [["serve", "--catalog", "c"], ["producers", "list", "--producers", "p.yaml"]])
 def test_a_command_of_http_without_its_extra_names_it(plain: Installed, words: list[str]) -> None:
     """The extra `http` brings Kafka's along: one thing to install."""
@@ -80,6 +85,7 @@ def test_a_command_of_http_without_its_extra_names_it(plain: Installed, words: l
     )
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     "words",
     [
@@ -100,6 +106,7 @@ def test_an_option_of_an_extra_names_it_and_all_else_works(plain: Installed, wor
     assert all(name in helped.out for name in (*KAFKA, "serve", "producers"))
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_installed_for_a_shell(whole: Installed, tmp_path: Path, shell: str) -> None:
     """Cyclopts writes it; ours are the names. A script that is asked in bash says what may follow."""

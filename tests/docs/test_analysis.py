@@ -20,6 +20,7 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     return open_lake(root, ROOT / "examples" / "catalog")
 
 
+@pytest.mark.integration
 def test_views_have_the_columns_that_are_listed(analysis: Analysis) -> None:
     """A query is written from this table."""
     listed = {row[0].strip("`"): [c.strip("` ") for c in row[2].split(",")] for row in rows(section(PAGE, "Views"))[2:]}

@@ -135,6 +135,8 @@ def looks_like(printed: str, expected: list[str]) -> bool:
     return len(found) == len(patterns) and all(map(re.fullmatch, patterns, found))
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("page", RUN, ids=names(RUN))
 def test_what_is_shown_works_from_the_top_of_a_page_to_its_end(
     folder: Path, page: Path, capsys: pytest.CaptureFixture[str]

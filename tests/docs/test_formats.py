@@ -37,11 +37,13 @@ def run(place: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.integration
 def test_the_example_reads_what_the_page_says(place: Path) -> None:
     """Who follows the page must see what the page shows."""
     assert run(place, "ingest", "parse", "--format", "acme", "acme.log") == block("docs/formats.md", "parsed")
 
 
+@pytest.mark.integration
 def test_the_example_runs_into_a_lake(place: Path) -> None:
     """Two counted, one duplicate, two refused: the figures in the text."""
     source = ("--source", "acme-1", "--catalog", str(ROOT / "examples" / "catalog"))

@@ -17,6 +17,8 @@ from tests.docs.pages import ROOT, block
 from tollbook.demo import sample_logs
 from tollbook.local_run import run
 
+pytestmark = pytest.mark.integration
+
 CATALOG = ROOT / "examples" / "catalog"
 FOLLOWERS = ("rollups", "duplicates", "dead", "texts", "redriven", "withdrawn", "reads", "ingested")
 
@@ -68,6 +70,7 @@ def repair(lake: Path, commit: Path) -> None:
     shell("repair", lake, TABLE=commit.parent.parent.name, VERSION=commit.stem, ASIDE=str(aside))
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("missing", ["all", "half", "last line"])
 def test_a_cut_commit_is_repaired_as_the_page_says(
     month: tuple[Path, sample_logs.DemoFile], lake: Path, missing: str
@@ -113,6 +116,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
     assert all(Path(file).exists() for file in pinned_files(restored, PAYLOADS)), "a table that nobody can read"
 
 
+@pytest.mark.slow
 def test_later_commits_of_a_follower_are_taken_away_with_the_cut_one(
     month: tuple[Path, sample_logs.DemoFile], lake: Path
 ) -> None:

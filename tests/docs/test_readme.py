@@ -5,7 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.docs.pages import ROOT, block
+
+pytestmark = pytest.mark.integration
 
 _FIGURES = re.compile(r"(none|\d[\d,.]*)( (none|\d[\d,.]*))*")
 

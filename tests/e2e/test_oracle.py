@@ -75,7 +75,6 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> tuple[oracle.Ledger, Pat
     return ledger, lake, folder, kills, time.monotonic() - started
 
 
-@pytest.mark.slow
 def test_every_cell_equals_the_ledger_after_many_kills(landed: tuple[oracle.Ledger, Path, Path, int, float]) -> None:
     """Counted, duplicates, conflicts and rollups per partner and window, refusals per reason: all equal."""
     ledger, lake, _, kills, seconds = landed
@@ -121,7 +120,6 @@ def test_invoices_equal_the_ledger_to_the_cent_and_come_out_again(
     assert json.loads(tollbook("invoice", "verify", "--lake", lake, "--json"))["ok"]
 
 
-@pytest.mark.slow
 def test_a_second_run_reads_nothing_again(landed: tuple[oracle.Ledger, Path, Path, int, float]) -> None:
     """The same files under other names, rotated and packed: nothing is new."""
     _, lake, folder, _, _ = landed
@@ -133,7 +131,6 @@ def test_a_second_run_reads_nothing_again(landed: tuple[oracle.Ledger, Path, Pat
     assert report["entries"] == 0
 
 
-@pytest.mark.slow
 def test_no_secret_and_no_address_reaches_the_lake(landed: tuple[oracle.Ledger, Path, Path, int, float]) -> None:
     """Canaries stand in every Kong line's headers and query; no table holds one, nor a whole address."""
     _, lake, _, _, _ = landed
@@ -146,7 +143,6 @@ def test_no_secret_and_no_address_reaches_the_lake(landed: tuple[oracle.Ledger, 
     assert sorted(str(n) for (n,) in networks) == ["2001:db8:0::/48", "203.0.113.0/24"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["lost", "doubled"])
 def test_the_comparison_bites(landed: tuple[oracle.Ledger, Path, Path, int, float], harm: str) -> None:
     """One event too few or too many in the ledger is noticed."""

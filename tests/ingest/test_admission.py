@@ -109,6 +109,7 @@ def test_addresses_of_one_customer_are_one() -> None:
     assert network("::ffff:203.0.113.9") == "203.0.113.9"
 
 
+@pytest.mark.integration
 def test_memory_of_attempts_is_bounded() -> None:
     """A flood from many addresses must not become a flood of memory."""
     attempts = FailedAttempts(Clock())

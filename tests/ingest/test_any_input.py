@@ -23,6 +23,8 @@ from tests.ingest.fixtures import OWNERS, T0_MS
 from tests.long import LONG
 from tollbook.workers import ingest
 
+pytestmark = pytest.mark.integration
+
 DAY_US = 86_400_000_000
 GENERATION = "g"
 _given = settings(
@@ -50,6 +52,7 @@ def _empty_batches(framed: Lines) -> set[int]:
     return {row["position"] for row in rows if re.search(r"\[\s*\]|\{\s*\}", row["line"])}
 
 
+@pytest.mark.sampled(keep=21)
 @pytest.mark.parametrize("format_name", formats.names())
 @pytest.mark.parametrize("text", [b"", b"\n", b"\r\n \n\t\n", b"\xef\xbb\xbf\n"], ids=repr)
 def test_a_block_without_lines_is_nothing_once_templates_are_warm(format_name: str, text: bytes) -> None:
@@ -58,6 +61,7 @@ def test_a_block_without_lines_is_nothing_once_templates_are_warm(format_name: s
     assert (decoded.events.num_rows, decoded.refused.num_rows) == (0, 0)
 
 
+@pytest.mark.sampled(keep=7)
 @pytest.mark.parametrize("format_name", formats.names())
 def test_every_line_of_any_block_comes_out(format_name: str) -> None:
     """As events, or as refusals with a reason; blank lines as nothing."""
@@ -77,6 +81,7 @@ def test_every_line_of_any_block_comes_out(format_name: str) -> None:
     check()
 
 
+@pytest.mark.sampled(keep=7)
 @pytest.mark.parametrize("format_name", formats.names())
 def test_every_request_of_lines_gets_a_receipt(format_name: str) -> None:
     """Judged together, as `tollbook serve` does: what is accepted and refused of each are its lines."""

@@ -94,6 +94,8 @@ def assert_outcome(case: Input, read: DecodedBatch | Decoded) -> None:
         assert case.detail in row["detail"]
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=80)
 @pytest.mark.parametrize("case", INPUTS, ids=lambda c: f"{c.number}: {c.name}")
 def test_a_bad_record_of_a_topic_has_its_one_answer(case: Input) -> None:
     """Entries read = counted + refused, for this record and for its neighbours, by what ingest itself says it has read."""
@@ -107,6 +109,7 @@ def test_a_bad_record_of_a_topic_has_its_one_answer(case: Input) -> None:
     assert said == {i: len(case.reasons) + case.counted if i == 5 else 100 for i in range(11)}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("case", LINES, ids=lambda c: f"{c.number}: {c.name}")
 def test_a_bad_line_of_a_file_has_the_same_answer(case: Input) -> None:
     """A log may come through a topic or as a file: the reason must not depend on it."""

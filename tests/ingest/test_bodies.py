@@ -128,6 +128,7 @@ def test_an_unknown_encoding_is_refused() -> None:
             Unpacker(encoding)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 def test_a_bomb_stops_at_the_limit(encoding: str) -> None:
     """Row 73, S21: 1 GiB of zeros in 1 MB. Memory stays below twice the limit."""

@@ -132,6 +132,7 @@ def assert_total(format_name: str, framed: Lines) -> None:
     assert set(decoded.refused["reason"].to_pylist()) <= set(Reason.__members__)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_line_cut_anywhere_has_an_outcome(format_name: str) -> None:
     """Every beginning and every end of every line: rotation and full disks cut where they like."""
@@ -169,6 +170,7 @@ def mutated(draw: st.DrawFn, lines: list[bytes]) -> bytes:
     return bytes(line[:4000]).replace(b"\n", b"")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("format_name", FORMATS)
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
@@ -335,6 +337,7 @@ def test_a_tag_is_found_in_each_record_of_a_file() -> None:
     assert decoded.events["item"].to_pylist() == [0, 1]
 
 
+@pytest.mark.integration
 def test_a_file_of_many_records_does_not_become_as_many_copies_of_the_file() -> None:
     """A thousand refused records of a file of one line: each dead letter holds its own record, and the hash of the whole line."""
     document = j({"Records": [changed(S3_READ, eventID=f"event-{i}") for i in range(1000)]}).encode()

@@ -68,6 +68,8 @@ SHOWN = {
 }
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=12)
 @pytest.mark.parametrize("format_name", SHOWN)
 @pytest.mark.parametrize(
     ("listed", "shown", "outcome"),
@@ -181,6 +183,7 @@ CLAIMS = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("format_name", CLAIMS)
 @pytest.mark.parametrize(
     ("claims", "client"),

@@ -81,6 +81,7 @@ def test_a_hostile_line_is_refused_and_its_neighbours_are_counted(hostile: bytes
     assert decoded.refused["raw_sha256"][0].as_py()
 
 
+@pytest.mark.integration
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=60).map(lambda b: b.replace(b"\n", b"")), max_size=8))
 def test_decoding_is_total(lines: list[bytes]) -> None:
@@ -98,6 +99,7 @@ VALUES = st.recursive(LEAVES, lambda c: st.lists(c, max_size=3) | st.dictionarie
 TOP = st.sampled_from(["request", "response", "started_at", "consumer", "route", "latencies"])
 
 
+@pytest.mark.integration
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(TOP, VALUES))
 def test_any_json_object_has_one_outcome(record: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ from tests.ingest.gateway_lines import GOOD
 from tests.ingest.test_conformance import ABSENT, MANIFEST, SAMPLES
 from tests.long import LONG
 
+pytestmark = pytest.mark.integration
+
 # Formats whose lines may be the same text: nobody can tell them apart, and all of them are named.
 CLF = {"apache", "nginx", "traefik", "kong"}
 SAME: dict[str, set[str]] = dict.fromkeys(CLF, CLF) | {"istio": {"istio", "envoy"}, "envoy": {"istio", "envoy"}}

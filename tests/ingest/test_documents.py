@@ -22,6 +22,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 OBJECTS = st.lists(st.dictionaries(TEXTS, VALUES, max_size=4), min_size=1, max_size=6)
 
 
+@pytest.mark.integration
 @given(OBJECTS, st.sampled_from(["array", "Records", "records"]), st.sampled_from([None, 1]))
 def test_records_are_those_of_a_parser(objects: list[dict[str, Any]], kind: str, indent: int | None) -> None:
     """Quotes, backslashes and brackets inside of texts, on one line or on many."""
@@ -31,6 +32,7 @@ def test_records_are_those_of_a_parser(objects: list[dict[str, Any]], kind: str,
     assert all(document[record.start : record.start + 1] == b"{" for record in found)
 
 
+@pytest.mark.integration
 @given(OBJECTS, st.data())
 def test_a_document_that_is_cut_has_no_records(objects: list[dict[str, Any]], data: st.DataObject) -> None:
     """Half a file must not be read as a whole one."""
@@ -166,6 +168,7 @@ def entries(decoded: Decoded) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.integration
 @settings(deadline=None, max_examples=60)
 @given(LOG_EVENTS, AROUND, FIRST, st.sampled_from(["DATA_MESSAGE", "CONTROL_MESSAGE"]))
 def test_log_events_become_what_they_are_in_their_envelope(
@@ -201,6 +204,7 @@ def test_a_log_event_without_an_id_of_its_own_is_known_by_its_own_byte() -> None
     assert decode(small, text, small).events.equals(decoded.events)
 
 
+@pytest.mark.integration
 def test_a_long_control_message_is_refused_as_a_short_one() -> None:
     """It is no request, however often it says so."""
     checked = {"id": "", "timestamp": T0_MS, "message": "CWL CONTROL MESSAGE: Checking health of destination Firehose."}

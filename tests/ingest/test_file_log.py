@@ -89,6 +89,7 @@ def test_the_same_log_twice_in_one_run_is_read_once(tmp_path: Path) -> None:
     assert ids == [str(i) for i in range(50)]
 
 
+@pytest.mark.integration
 def test_two_logs_with_the_same_beginning_are_told_apart(tmp_path: Path) -> None:
     """More than the head is equal, the rest differs: both are read, now and in later runs."""
     one, other = tmp_path / "one.log", tmp_path / "other.log"
@@ -113,6 +114,7 @@ def test_a_file_that_shrank_is_reported_and_not_read(tmp_path: Path) -> None:
     assert "bring back the whole file" in log.problems[0]
 
 
+@pytest.mark.integration
 def test_half_a_gzip_gives_what_is_whole_and_a_problem_and_later_the_rest(tmp_path: Path) -> None:
     """Nothing is guessed, and nothing is read twice once the file is complete."""
     packed = gzip.compress(lines(*range(2000)))
@@ -142,6 +144,8 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=6)
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize(
     "newline", [b"\n", b"\r\n", b"\n\n \n", b"\r\n\r\n"], ids=["LF", "CRLF", "blank lines", "blank CRLF"]
@@ -270,6 +274,7 @@ def kong_text(event_id: str) -> str:
     return line(kong(event_id)).decode().replace(",", ",\n  ")
 
 
+@pytest.mark.slow
 def test_small_blocks_and_large_blocks_give_the_same(tmp_path: Path) -> None:
     """The block size changes no event and no offset."""
     path = tmp_path / "a.log"
@@ -285,6 +290,8 @@ def test_small_blocks_and_large_blocks_give_the_same(tmp_path: Path) -> None:
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\r\n", b""], ids=repr)
 def test_a_line_as_long_as_a_document_may_be_and_a_longer_one_are_the_same_in_all_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
@@ -333,6 +340,8 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
         identify(tmp_path / "gone.log", [])
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=8)
 @pytest.mark.parametrize("size", range(1, 40))
 def test_a_last_line_without_newline_is_read_whatever_the_block(tmp_path: Path, size: int) -> None:
     """Also when the file ends exactly at the end of a block, and when the line is longer than a block."""
@@ -355,6 +364,7 @@ def chosen(*ids: object) -> bytes:
     return b"".join(b"1790834400042\t200\t/v1/orders\tGET\t3920\t%d==\n" % i for i in ids)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bool) -> None:
     """Whatever the blocks, and wherever a later run continues: the nearest header above a line applies."""

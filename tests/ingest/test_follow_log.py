@@ -168,6 +168,7 @@ class Site:
 STEPS = ["whole", "whole", "begun", "renamed", "copied", "packed", "archived", "look", "look", "die at work", "restart"]
 
 
+@pytest.mark.integration
 @settings(max_examples=60)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=40), by_name=st.booleans())
 def test_whatever_happens_to_the_files_each_line_is_read_once(

@@ -9,6 +9,7 @@ from ingest.decode.framing import BOM, LINE_BYTES_MAX, split_lines
 pytestmark = pytest.mark.usefixtures("either_way")
 
 
+@pytest.mark.integration
 @given(
     st.lists(st.sampled_from([b"\n", b"\x0b", b"\x8a", b"\0", b"\xff", b"ab"]), max_size=60),
     st.sampled_from([0, 1, 262_140]),
@@ -22,6 +23,7 @@ def test_a_line_ends_at_a_newline_and_at_nothing_like_it(parts: list[bytes], bef
     assert found == [a for a, b in zip(ends, [*ends[1:], len(text)], strict=True) if text[a:b].strip()]
 
 
+@pytest.mark.integration
 @given(
     st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"")), max_size=20),
     st.booleans(),

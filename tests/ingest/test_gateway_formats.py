@@ -99,6 +99,7 @@ def decode(format_name: str, text: bytes) -> Decoded:
     return decoder(format_name).decode(split_lines(text, 0), "gen")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("format_name", "good"), cases(GOOD))
 def test_only_an_id_that_the_gateway_makes_is_an_identity(format_name: str, good: Good) -> None:
     """A client that chose the id could have its calls dropped as resends of one; such a line is known by its place."""
@@ -179,6 +180,7 @@ def damaged(chance: Random, line: bytes) -> bytes:
 
 
 # One statement costs its binding, however few lines it reads: so many lines go through each, drawn from a seed.
+@pytest.mark.integration
 @settings(max_examples=3, deadline=None)
 @given(SEEDS)
 @pytest.mark.parametrize("format_name", MINE)
@@ -233,6 +235,8 @@ def test_any_json_object_has_one_outcome(format_name: str, seed: int) -> None:
     assert decoded.events.num_rows + decoded.refused.num_rows == len(records)
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("format_name", MINE)
 def test_a_hostile_line_costs_no_more_than_its_length(format_name: str) -> None:
     """The patterns are linear: the longest line that is read, of characters they care for, is an affair of a moment."""

@@ -64,6 +64,8 @@ def marks(credential: dict[str, Any], *lines: bytes, format_name: str = "cloudtr
     return decoded.events["outside"].to_pylist()  # type: ignore[no-any-return]
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=12)
 @pytest.mark.parametrize(
     ("text", "mark"),
     [
@@ -297,6 +299,7 @@ ADDRESSES = st.ip_addresses(v=4) | st.ip_addresses(v=6)
 SPELLED = ADDRESSES.flatmap(lambda a: st.sampled_from([str(a), a.exploded, str(a).upper()]))
 
 
+@pytest.mark.integration
 @given(st.lists(SPELLED, min_size=1, max_size=20), st.lists(ADDRESSES, min_size=1, max_size=4), st.data())
 def test_an_address_lies_in_a_network_as_the_standard_library_says(
     con: duckdb.DuckDBPyConnection, texts: list[str], bases: list[Any], data: st.DataObject
@@ -316,6 +319,7 @@ def test_an_address_lies_in_a_network_as_the_standard_library_says(
             assert (row["first_key"] <= key <= row["last_key"]) == (plain in network)
 
 
+@pytest.mark.integration
 @given(st.text(alphabet="0123456789abcdefABCDEF.:%/x ", max_size=40))
 def test_what_the_standard_library_does_not_take_for_an_address_has_no_key(
     con: duckdb.DuckDBPyConnection, text: str

@@ -12,6 +12,8 @@ import pytest
 
 from tests.ingest.fixtures import kong, line
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).parent.parent.parent
 FIELDS = [
     "event_id", "time", "method", "path", "route", "status", "request_bytes", "response_bytes", "latency_ms", "client_ip",

@@ -71,6 +71,7 @@ def test_old_good_entries_do_not_outweigh_new_bad_ones() -> None:
     assert form.is_bad
 
 
+@pytest.mark.integration
 def test_lines_that_are_no_requests_count_only_where_another_format_reads_them() -> None:
     """Error logs and failed handshakes are harmless, and anyone can cause many; another gateway's requests are a wrong format."""
     _, harmless = decoded(*[b'{"level":"error","msg":"no request"}\n'] * 300)
@@ -172,6 +173,7 @@ def test_what_is_held_of_a_partition_that_is_taken_away_is_dropped() -> None:
     assert handed(log) == [(5, 11)]
 
 
+@pytest.mark.integration
 @settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), max_size=12), st.integers(0, 100), st.booleans())
 def test_what_is_handed_on_is_whole_and_in_order(pieces: list[tuple[int, int]], percent: int, ends: bool) -> None:

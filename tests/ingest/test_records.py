@@ -195,6 +195,7 @@ def test_a_byte_order_mark_at_the_start_of_a_record_does_no_harm() -> None:
     assert read(batch(b"\xef\xbb\xbf" + line(kong("a")), b"\xef\xbb\xbf" + line(kong("b")))).events.num_rows == 2
 
 
+@pytest.mark.integration
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 12)
@@ -211,6 +212,7 @@ def test_messages_hold_every_event_once_in_its_partition(ids: list[list[str]], p
     assert got == sorted(i for record in ids for i in record)
 
 
+@pytest.mark.integration
 def test_a_record_whose_refusals_fit_into_no_message_is_refused_as_a_whole() -> None:
     """3 MB of short lines become 80 MB of refusals: the topic would refuse them, and no worker would get past the record."""
     value = b"".join(b"%x\n" % (n * 7919 % 4096) for n in range(400_000))

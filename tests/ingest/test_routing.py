@@ -81,6 +81,7 @@ def test_routes_get_the_name_of_the_first_pattern_that_matches() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("templates_from", [1, 10**9], ids=["templates", "each by the statement"])
 def test_many_lines_are_named_like_few(templates_from: int) -> None:
     """Lines of one template have one route name, and are claimed together."""

@@ -9,6 +9,8 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from ingest.kafka.sending import produce
 from tests.test_arrows import ALL, ROOT
 
+pytestmark = pytest.mark.integration
+
 
 def full(**options: object) -> Producer:
     """A producer without a broker that holds two messages, each for a moment."""

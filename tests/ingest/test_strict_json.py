@@ -74,6 +74,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@pytest.mark.integration
 @given(st.dictionaries(st.text(max_size=4), VALUES, max_size=5))
 def test_what_a_writer_of_json_writes_passes(record: dict[str, Any]) -> None:
     """Suspicion must not cost an innocent event."""

@@ -30,6 +30,8 @@ from tests.ingest.test_decode import HOSTILE
 from tests.ingest.test_outside import got
 from tests.long import LONG
 
+pytestmark = pytest.mark.integration
+
 FORMATS = ["aws_apigw", "kong"]
 LINES = {name: [row.line for row in rows] for name, rows in GOOD.items()} | {
     name: [case.text for case in rows[0]] for name, rows in CASES.items()
@@ -218,6 +220,7 @@ def rows(table: pa.Table) -> list[dict[str, Any]]:
     return table.set_column(at, "occurred_at", table["occurred_at"].cast(pa.int64())).to_pylist()  # type: ignore[no-any-return]
 
 
+@pytest.mark.sampled(keep=4)
 @pytest.mark.parametrize("seed", range(100 if LONG else 4))
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_any_lines_give_what_the_statement_gives(format_name: str, seed: int) -> None:
@@ -229,6 +232,7 @@ def test_any_lines_give_what_the_statement_gives(format_name: str, seed: int) ->
         same(decoders, raw, start=block * 1_000_000)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES if LONG else [*FORMATS, "otlp"])
 def test_any_byte_of_a_line_is_another(format_name: str) -> None:
     """The scan compares eight bytes at a time: every byte occurs at every offset, also after a line that matched."""
@@ -240,6 +244,7 @@ def test_any_byte_of_a_line_is_another(format_name: str) -> None:
         same(decoders, raw, start=n * 1_000_000)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_ids_of_any_length_that_hold_any_character(format_name: str) -> None:
     """Also at the end of the text, where fewer than eight bytes are left."""
@@ -325,6 +330,7 @@ def restructured(chance: random.Random, made: dict[str, Any], names: list[str]) 
         place[name] = copy.deepcopy(chance.choice([*EXTRA, *NUMBERS]))
 
 
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize("seed", range(30 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_every_format_that_has_templates(format_name: str, seed: int) -> None:
@@ -357,6 +363,7 @@ def test_every_format_that_has_templates(format_name: str, seed: int) -> None:
     assert decoders[1].asked < 1750
 
 
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize("seed", range(20 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_lines_that_begin_alike_and_then_differ(format_name: str, seed: int) -> None:

@@ -121,6 +121,7 @@ def test_text_formats_are_judged_alike() -> None:
 BAD = [b"x", b"{", b"[]", b"5", b"\xff", b'{"specversion":"1.0"}', json.dumps(cloud("a", time="never")).encode()]
 
 
+@pytest.mark.integration
 @given(st.lists(st.lists(st.one_of(st.just(None), st.sampled_from(BAD)), max_size=6), min_size=1, max_size=4))
 def test_the_books_of_every_request_balance(wanted: list[list[bytes | None]]) -> None:
     """However requests are combined, accepted plus refused is what was sent, and the good lines are passed on."""

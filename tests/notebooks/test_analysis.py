@@ -94,6 +94,7 @@ def test_an_analysis_only_reads(demo_lake: DemoLake, sql: str) -> None:
     assert fingerprint(demo_lake.lake) == before
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     "sql", ["FROM read_parquet('{lake}/events/*/*.parquet')", "FROM read_text('{catalog}/seller.yaml')"]
 )

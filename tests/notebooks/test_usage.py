@@ -173,6 +173,7 @@ def own(folder: Path, *, quota: bool, issued: bool) -> tuple[Path, Path]:
     return lake, catalog
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(("quota", "issued"), [(True, False), (False, True)], ids=["not invoiced yet", "without a quota"])
 def test_it_runs_as_it_is_on_a_lake_of_ones_own(tmp_path: Path, quota: bool, issued: bool) -> None:
     """With the two variables of the page alone: month, partner and invoice of the demonstration are nobody else's."""
@@ -189,6 +190,7 @@ def test_it_runs_as_it_is_on_a_lake_of_ones_own(tmp_path: Path, quota: bool, iss
     assert ("events, together" in printed["events"]) == issued
 
 
+@pytest.mark.slow
 def test_a_lake_without_usage_is_said_clearly(tmp_path: Path) -> None:
     """There is nothing to choose from; what fills a lake is named."""
     catalog = write_catalog(tmp_path / "catalog")

@@ -19,6 +19,8 @@ from tests.reckoning.balance import Run, issue
 from tests.reckoning.histories import History, history
 from tests.reckoning.reckoning import PLACES, Outcome, Settled
 
+pytestmark = pytest.mark.integration
+
 SEEDS = 10_000 if LONG else 300
 CHUNK = 500 if LONG else 30
 
@@ -33,6 +35,7 @@ class Memory:
         return [Decimal(self._usage.raw(s.partner_id, s.meter, to_us(s.start), to_us(s.end))) for s in spans]
 
 
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_bills_are_what_the_pages_say(first: int) -> None:
     for seed in range(first, first + CHUNK):

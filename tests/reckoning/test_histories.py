@@ -12,6 +12,8 @@ from tests.reckoning.balance import Run, issued, named_unbilled, unbalanced
 from tests.reckoning.histories import History, history
 from tests.reckoning.reckoning import Event, Outcome, Record, Settled, chains, month_bounds
 
+pytestmark = pytest.mark.integration
+
 SEEDS = 200
 CHUNK = 20
 DAY_US = 86_400_000_000

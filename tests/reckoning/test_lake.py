@@ -22,10 +22,13 @@ from tests.reckoning.histories import History, history
 from tests.reckoning.reckoning import DAY_US, PLACES, Event, Outcome, Record, Settled, month_bounds
 from tests.tollbook.fixtures import Here
 
+pytestmark = pytest.mark.integration
+
 SEEDS = 200 if LONG else 20
 BUG = 70  # the exit code of a command that failed as none should
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_invoices_are_what_the_pages_say(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = differences(history(seed, small=True), Here(tmp_path, capsys))

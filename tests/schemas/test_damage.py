@@ -24,6 +24,8 @@ from tests.billing.lakes import NOW, OCTOBER, books, land, request
 from tollbook.cli import app
 from tollbook.cli.errors import guarded
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -130,6 +132,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("kilobytes", range(240, 330, 10))
 def test_a_disk_that_is_full_at_any_step_is_to_be_tried_again(
     small_disk: Path, kilobytes: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -38,6 +38,7 @@ def plain(key: bytes) -> int:
     return h ^ h >> 15
 
 
+@pytest.mark.integration
 def test_known_hashes() -> None:
     """Both the columns and the plain form that judges them agree with Kafka."""
     found = murmur2(pa.array(list(KNOWN))).view(np.int32).tolist()
@@ -45,6 +46,7 @@ def test_known_hashes() -> None:
     assert [plain(key.encode()) for key in KNOWN] == [n % 2**32 for n in KNOWN.values()]
 
 
+@pytest.mark.integration
 @given(KEYS)
 def test_any_keys_hash_as_one_by_one(keys: list[str]) -> None:
     """Keys of many lengths, empty ones and none at all: a hash is the key's alone, not its neighbours'."""
@@ -73,6 +75,7 @@ def test_the_key_of_an_event_is_source_and_id_and_nothing_else(events: list[tupl
     assert partitions_of(source.dictionary_encode(), event_id, 12).tolist() == expected
 
 
+@pytest.mark.integration
 def test_more_rows_than_a_block_stay_in_order() -> None:
     """Blocks are only for the cache's sake."""
     keys = [f"{'k' * (i % 13)}{i}" for i in range(40_000)]
@@ -85,6 +88,8 @@ def test_a_null_has_no_partition() -> None:
         murmur2(pa.array(["a", None]))
 
 
+@pytest.mark.integration
+@pytest.mark.sampled(keep=1)
 def test_partitions_are_those_that_a_producer_chooses(kafka: str, make_topic: MakeTopic) -> None:
     """librdkafka with `murmur2_random`, Java and this function must agree, or a resend by another program goes elsewhere."""
     topic = make_topic("spread", partitions=12)

@@ -102,6 +102,7 @@ def test_no_bytes_end_the_reader_otherwise(junk: bytes, start: int, end: int) ->
             wire.decoded(value, headers)
 
 
+@pytest.mark.integration
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text() | st.integers(), st.lists, max_leaves=8))
 def test_no_origins_end_the_reader_otherwise(origins: object) -> None:
     """Whatever JSON stands in the header."""

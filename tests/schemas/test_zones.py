@@ -52,6 +52,7 @@ def told(program: str, *args: str, **environment: str) -> str:
     return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.integration
 def test_files_of_the_machine_move_no_month(tmp_path: Path) -> None:
     """All months in all zones, with other zone files in front of the system's: the same instants."""
     wrong = falsified(tmp_path)

@@ -10,6 +10,7 @@ from tests.sql.cases import CASES, HERE, SHAPES, STATEMENTS, outcome
 WITHOUT: dict[str, str] = {}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Apia"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_statement_gives_what_the_case_says(case: Path, zone: str) -> None:

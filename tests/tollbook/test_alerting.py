@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from deltalake import DeltaTable
 
 from lake import tables as lake
@@ -189,6 +190,7 @@ def test_the_screen_shows_alerts_with_unit_period_and_projection(here: Here) -> 
     assert "acme will have used up requests by 10-01 01:40\n" in shown
 
 
+@pytest.mark.slow
 def test_quotas_of_a_day_and_a_month_that_begin_together_have_ledgers_of_their_own(here: Here) -> None:
     """On the first of a month both periods begin at the same instant: what fired for the day says nothing of the month."""
     quotas = "{meter: requests, period: MONTH, limit: 100}\n      - {meter: requests, period: DAY, limit: 40}"
@@ -235,6 +237,7 @@ def test_a_quota_that_is_raised_alerts_at_its_new_limit(here: Here) -> None:
     assert len({row["alert_id"] for row in ledger(here)}) == 6
 
 
+@pytest.mark.slow
 def test_a_limit_that_comes_back_alerts_again_at_each_time_and_a_run_that_is_repeated_does_not(here: Here) -> None:
     """A, B, A, on one day of a clock that stands still: each holds from another instant, and that is read back from the lake."""
     log = here.log("a.log", *requests(60))
@@ -251,6 +254,7 @@ def test_a_limit_that_comes_back_alerts_again_at_each_time_and_a_run_that_is_rep
     assert [(at - since[1]).microseconds for at in since[1:]] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_crash_after_a_new_limit_was_seen_changes_no_instant(here: Here) -> None:
     """From when it holds is written before anything is told: the next run, a day later, tells the same alerts."""
     log = here.log("a.log", *requests(60))
@@ -286,6 +290,7 @@ def test_a_projection_does_not_run_past_the_end_of_the_plan(here: Here) -> None:
     assert alert["projected_exhaustion_at"] is None, "at this rate on the 2nd at 09:20, under another plan"
 
 
+@pytest.mark.slow
 def test_a_ledger_of_an_earlier_version_counts_for_the_limit_it_names(here: Here) -> None:
     """Its rows keep their ids and are not fired again; a lake without table `limits` and without the new columns is brought up to date."""
     log = here.log("a.log", *requests(60))

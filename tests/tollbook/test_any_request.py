@@ -154,6 +154,7 @@ def asked(
     return said[0]["status"], b"".join(m.get("body", b"") for m in said[1:])
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("kind", "query", "body"),
     [(BATCH, "", b"[]"), (BATCH, "", b" [ \n ] "), (LINES, "?format=kong", b" \n"), (LINES, "", b"\n\n")],

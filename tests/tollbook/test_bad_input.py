@@ -150,6 +150,7 @@ UNREADABLE: dict[str, tuple[Callable[[Here], Path], str]] = {
 }
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("case", UNREADABLE)
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(here: Here, case: str) -> None:
     """One bad file of a hundred must not keep the others out, and must not go unnoticed: code 1."""
@@ -308,6 +309,7 @@ UNBILLABLE = {
 }
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("case", UNBILLABLE)
 def test_usage_that_cannot_be_priced_blocks_the_close_and_nothing_is_written(at_landed: Here, case: str) -> None:
     """Usage without a price is never left out of an invoice: the close is refused until the catalog prices it.

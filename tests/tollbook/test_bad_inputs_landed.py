@@ -73,6 +73,7 @@ IDENTITIES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("case", IDENTITIES, ids=lambda c: c.name)
 def test_what_identity_decides(at: Here, case: Identity) -> None:
     """Identity is source and id; the first one counts, whatever comes later, at any age; the good events beside it all count."""
@@ -163,6 +164,7 @@ def peak_mib(*words: object) -> tuple[float, str]:
     return int(done.stderr.split("peak")[1]) / 1024, done.stdout
 
 
+@pytest.mark.slow
 def test_a_bomb_is_one_refusal_in_little_memory(at: Here) -> None:
     """A packed file of a few hundred kilobytes that holds one line of 192 MiB: it is never held as a whole."""
     bomb = at.folder / "bomb.log.gz"

@@ -76,6 +76,7 @@ def codes(root: Path) -> tuple[int, ...]:
     )
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_noticed_or_harmless(issued: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Data, logs, checkpoints, documents, markers: never a bug's exit code, never another result without a word."""
     before = results(issued)

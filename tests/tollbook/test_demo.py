@@ -118,6 +118,7 @@ def test_the_exports_of_all_three_partners_are_billed(shown: Shown, here: Here) 
         assert {name for name in ("GET /v1/export", '"export"') if name in rows} == set(), partner
 
 
+@pytest.mark.slow
 def test_its_logs_and_documents_are_the_same_bytes_again(shown: Shown, here: Here) -> None:
     """What a colleague sees on another machine, today or next year, is what the README shows."""
     again = here.folder / "again"

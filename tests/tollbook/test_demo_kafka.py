@@ -16,7 +16,6 @@ from tollbook.demo import sample_logs
 REQUESTS = 3_000
 
 
-@pytest.mark.slow
 def test_by_kafka_and_by_one_process_the_invoices_are_the_same(here: Here, kafka: str) -> None:
     """N workers or one process: one number. The topics and groups of a demonstration go with it."""
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
@@ -39,6 +38,7 @@ def test_by_kafka_and_by_one_process_the_invoices_are_the_same(here: Here, kafka
     assert {o: proofs[0][o] for o in outcomes} == {o: proofs[1][o] for o in outcomes}
 
 
+@pytest.mark.slow
 def test_invoices_that_differ_are_told_with_where_to_look(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
     """A comparison that always says yes is none: here one total is off by a cent."""
     book = loading.load(ROOT / "examples" / "catalog")

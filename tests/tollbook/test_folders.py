@@ -123,6 +123,7 @@ def test_a_month_without_a_path_in_any_command(here: Here, monkeypatch: pytest.M
     assert "TOLLBOOK_LAKE: it is empty" in here.tollbook("verify").complaints[0]
 
 
+@pytest.mark.slow
 def test_a_demonstration_keeps_the_catalog_it_is_given(here: Here) -> None:
     """It empties its folder: a catalog in there would be gone before it is read again."""
     assert here.tollbook("demo", "--requests", 1000, "--folder", here.folder / "demo").code == 0

@@ -166,7 +166,6 @@ def test_asked_to_end_it_ends_and_a_second_one_beside_it_is_refused(here: Here, 
     assert here.balanced(13)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by_name", [False, pytest.param(True, marks=long_only)], ids=["a folder", "one name"])
 def test_killed_while_it_follows_a_log_that_is_rotated_nothing_is_lost_and_nothing_doubled(
     here: Here, by_name: bool

@@ -216,7 +216,7 @@ def test_times_by_the_senders_clock_are_refused_before_and_while_ingest_runs(sit
         assert "message.timestamp.type is CreateTime, not LogAppendTime" in said["message"]
 
 
-@pytest.mark.slow
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("command", ["ingest", "land"])
 def test_a_broker_that_is_away_is_worth_another_try(tmp_path: Path, command: str) -> None:
     """75: a supervisor starts it again, and it will work when the broker is back."""

@@ -27,6 +27,7 @@ def anonymous(count: int, start_ms: int, **changes: Any) -> list[bytes]:
     return [line(kong(f"own-{at}", started_at=at, consumer=None, **changes)) for at in times]
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("claim", "route"),
     [("without_credential: true", "orders"), ("routes: [/health, /own/**]", "/own/page")],

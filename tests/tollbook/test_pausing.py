@@ -37,6 +37,7 @@ def test_a_wrong_format_ends_the_run_proposes_the_right_one_and_leaves_nothing(h
     assert here.balanced(3_000)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("lines", [1, 3, WINDOW_ENTRIES + 1])
 def test_a_short_file_is_judged_like_a_long_one(here: Here, lines: int) -> None:
     """It will not grow while the run waits for it."""

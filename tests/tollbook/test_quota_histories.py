@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -204,6 +205,7 @@ LESS = [
 ]
 
 
+@pytest.mark.slow
 @example(steps=BACK, partitions=1, again=random.Random(1))
 @example(steps=LEFT, partitions=1, again=random.Random(2))
 @example(steps=LESS, partitions=2, again=random.Random(3))

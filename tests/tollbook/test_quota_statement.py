@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.tollbook.fixtures import AFTER_OCTOBER, DAY_MS, PARTNERS, PRICES, T0_MS, Here, requests, write_catalog
 
 
@@ -25,6 +27,7 @@ def with_plans(here: Here, plans: str, *, limit: int = 4) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_plan_that_begins_within_the_month_counts_what_was_used_under_it(here: Here) -> None:
     """Two requests under one plan, four under the next: 4 of 5, as the alert rule counts, and not 6 of 5 (warpdotdev/warp#7170)."""
     with_plans(
@@ -42,6 +45,7 @@ def test_a_plan_that_begins_within_the_month_counts_what_was_used_under_it(here:
     ]
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_taken_up_again_is_one_agreement(here: Here) -> None:
     """Twice two requests are four of its four: its quota is used up, and the alert at 100 percent has said so."""
     with_plans(

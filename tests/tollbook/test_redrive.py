@@ -123,6 +123,7 @@ def test_a_redriven_lake_is_the_lake_that_the_right_catalog_would_have_made(here
     assert len(mended["events"]) == 43
 
 
+@pytest.mark.slow
 def test_letters_whose_secrets_were_struck_out_need_their_log_wherever_it_is_now(here: Here) -> None:
     """A stored text that is not the line as it came is never taken for it; the log may have been renamed and packed."""
     log = here.log("a.log", *unnamed(requests(5, consumer="c-new")), *requests(3, T0_MS + DAY_MS, consumer="c-new"))
@@ -147,6 +148,7 @@ def test_letters_whose_secrets_were_struck_out_need_their_log_wherever_it_is_now
     assert len(here.table("events")) == 8
 
 
+@pytest.mark.slow
 def test_a_line_that_is_another_now_is_left(here: Here) -> None:
     """Somebody edited the log. Its offsets and its beginning are the same: the hash of the line tells."""
     lines = unnamed(requests(40, consumer="c-new"))
@@ -180,6 +182,7 @@ def test_what_was_counted_before_stays_first(here: Here) -> None:
     assert {row["credential"] for row in here.table("events", "FROM t WHERE occurred_at < '2026-10-02'")} == {"c-acme"}
 
 
+@pytest.mark.slow
 def test_a_log_that_was_read_in_the_wrong_format_is_read_in_the_right_one(here: Here) -> None:
     """The whole month is refused, and nothing of it is lost. A line that another format cuts otherwise stays what it was."""
     log = here.log("a.log", *requests(12), b"[" + b",".join(x.strip() for x in requests(2, T0_MS + DAY_MS)) + b"]\n")
@@ -192,6 +195,7 @@ def test_a_log_that_was_read_in_the_wrong_format_is_read_in_the_right_one(here: 
     assert here.run(log).out == "Nothing new to read.\n"
 
 
+@pytest.mark.slow
 def test_lines_are_read_by_the_header_that_stood_before_them(here: Here) -> None:
     """CloudFront's columns are what the owner chose; they change in the middle of a log, and the stored line does not name them."""
     log = here.log(
@@ -213,6 +217,7 @@ def test_lines_are_read_by_the_header_that_stood_before_them(here: Here) -> None
     assert here.balanced(7)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("words", "counted"),
     [
@@ -236,6 +241,7 @@ def test_only_what_is_asked_for_is_read_again(here: Here, words: list[str], coun
     assert [row["reason"] for row in shown if row["reason"] != "NOT_JSON"] == []
 
 
+@pytest.mark.slow
 def test_lateness_is_judged_by_the_time_of_receipt_or_not_at_all(here: Here) -> None:
     """Without that time a limit cannot be applied; passing over it would count what the source must not bring."""
     source = "sources: [{id: edge, max_age_days: 10}]\n"
@@ -249,6 +255,7 @@ def test_lateness_is_judged_by_the_time_of_receipt_or_not_at_all(here: Here) -> 
     assert here.balanced(6)
 
 
+@pytest.mark.slow
 def test_a_redrive_after_the_month_was_invoiced_changes_no_invoice_and_is_late_usage(here: Here) -> None:
     """Issued invoices never change. Usage that is counted later is listed as late, as if its line had come later."""
     assert here.run(here.log("a.log", *requests(10), *requests(5, T0_MS + DAY_MS, consumer="c-new"))).code == 0
@@ -288,6 +295,7 @@ def test_quota_alerts_follow_a_redrive(here: Here) -> None:
     assert [(a["threshold_percent"], a["passed"]) for a in alerts] == [("50", True), ("80", False)]
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("words", [["a.log"], ["--received", "2026-10-20"], ["--final"]], ids=lambda words: words[0])
 def test_what_is_said_of_files_is_refused_where_kafka_is_the_log(here: Here, words: list[str]) -> None:
     """Records say themselves when they were received; an option that does nothing would be believed."""
@@ -314,6 +322,7 @@ def test_show_prints_one_letter_whole_with_what_mends_it(here: Here) -> None:
     assert "yes; it is counted" in here.tollbook("dead", "show", row["letter"], "--lake", here.lake).out
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("letter", "pattern"),
     [("0000", "no entry '0000' in"), ("abc", "names no entry"), ("%%%%", "names no entry"), ("", "names no entry")],
@@ -512,6 +521,7 @@ def test_death_between_any_two_steps_of_a_redrive_costs_nothing(
     assert deaths >= 3
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("table", ["events", "redriven", "rollups"])
 def test_a_redrive_that_is_killed_after_a_commit_is_completed_by_the_next(here: Here, table: str) -> None:
     """A real process, gone at once behind each table's commit."""

@@ -170,6 +170,7 @@ def test_a_dry_run_says_what_will_come_of_lines_that_meet_each_other(access: Acc
     stored(access.lake, entries=2, counted=1)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("harm", "why"),
     [
@@ -202,6 +203,7 @@ def test_a_record_that_is_not_there_any_more_is_left_with_the_reason(access: Acc
     stored(access.lake, entries=2, counted=2 - lost)
 
 
+@pytest.mark.slow
 def test_lateness_is_judged_by_the_records_own_time_of_receipt(access: Access) -> None:
     """Kafka tells when a line came; no one has to remember it."""
     source = "sources: [{id: edge, max_age_days: DAYS}]\n"
@@ -216,6 +218,7 @@ def test_lateness_is_judged_by_the_records_own_time_of_receipt(access: Access) -
     stored(access.lake, entries=5, counted=5)
 
 
+@pytest.mark.slow
 def test_a_partner_that_the_records_key_names_is_judged_by_the_record(access: Access) -> None:
     """The key stands beside the line, not in it."""
     write_catalog(access.catalog, sources="sources: [{id: edge, key_is_partner: true}]\n")
@@ -228,6 +231,7 @@ def test_a_partner_that_the_records_key_names_is_judged_by_the_record(access: Ac
     stored(access.lake, entries=3, counted=2)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("fields", "now"),
     [
@@ -259,6 +263,7 @@ def test_records_of_which_nothing_was_kept_are_left(access: Access) -> None:
     assert "no hash of these records was stored" in done.problems[0]
 
 
+@pytest.mark.slow
 def test_a_format_that_cuts_a_record_into_other_entries_is_not_followed(access: Access) -> None:
     """What each letter was could not be told by its place any more."""
     caddy = [("source", b"edge"), ("format", b"caddy")]
@@ -299,6 +304,7 @@ def overtaken(monkeypatch: pytest.MonkeyPatch, *others: Callable[[], object]) ->
     monkeypatch.setattr(lake, "commit", late)
 
 
+@pytest.mark.slow
 def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,6 +326,7 @@ def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(
     stored(access.lake, entries=17, counted=17)
 
 
+@pytest.mark.slow
 def test_a_redrive_gives_up_when_land_never_lets_it_in(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 75 and a repeat are better than a process that tries for ever."""
     access.send(*strangers(1))

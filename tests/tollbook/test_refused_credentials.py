@@ -64,6 +64,7 @@ def test_a_month_with_unknown_credentials_is_closed_only_for_a_reason(here: Here
     assert "accepted: trial keys" in here.close("--accept-refused", "trial keys, never billed").out
 
 
+@pytest.mark.slow
 def test_a_reason_holds_until_more_is_refused(here: Here) -> None:
     """A job that repeats the close needs no reason again; what nobody has accepted needs one."""
     strangers(here)
@@ -93,6 +94,7 @@ def test_what_a_redrive_has_counted_is_refused_no_more(here: Here) -> None:
     assert "in 2 groups" in here.close().complaints[0]
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 501])
 def test_a_reason_says_something(here: Here, reason: str) -> None:
     """It stands in the close for good."""
@@ -195,6 +197,7 @@ def test_what_they_would_be_worth_is_what_they_are_billed_when_they_are_added(he
     assert Decimal(after["total"]) - Decimal(draft["total"]) == Decimal("0.75")
 
 
+@pytest.mark.slow
 def test_a_long_credential_is_one_by_its_hash_and_can_be_rated(here: Here) -> None:
     """A client chooses how long it is; it must not make the message of refusals longer than the record that they are of."""
     long = ["c-" + "é" * 99, "c-" + "é" * 100, "c-" + "é" * 100 + "x"]
@@ -208,6 +211,7 @@ def test_a_long_credential_is_one_by_its_hash_and_can_be_rated(here: Here) -> No
         assert told["entries"] == group["entries"]
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("missing", ["--catalog", "--format", "--source"])
 def test_what_is_needed_to_rate_is_asked_for(here: Here, missing: str) -> None:
     """And a partner that does not pay has no prices."""
@@ -219,6 +223,7 @@ def test_what_is_needed_to_rate_is_asked_for(here: Here, missing: str) -> None:
     assert "known ids: acme" in dead_list(here, "--as", "nobody", *full).err
 
 
+@pytest.mark.slow
 def test_a_lake_of_before_gets_the_column_when_it_is_next_written_to(here: Here) -> None:
     """Entries of before have no hash: they are one group, and everything that reads the table goes on reading it."""
     assert ", 2 refused" in here.run(here.log("a.log", *requests(1), *requests(2, T0_MS + 1_000, consumer="c-one"))).out

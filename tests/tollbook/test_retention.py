@@ -104,6 +104,7 @@ def test_list_and_show_say_that_a_text_was_erased_and_by_which_rule(invoiced: He
     assert as_csv.count("2026-11-05T00:00:00+00:00,older than 20 days,") == 3
 
 
+@pytest.mark.slow
 def test_a_redrive_takes_an_erased_line_from_its_log_or_says_that_it_cannot(invoiced: Here) -> None:
     """The hash of the line stays: it is counted late, and never from anything but the line itself."""
     here = invoiced
@@ -146,6 +147,7 @@ def retention_said(texts: int, deleted: int) -> dict[str, object]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_works_beside_a_run_that_follows_and_not_beside_another_erasure(invoiced: Here) -> None:
     """A run that follows holds its lock for weeks; two erasures would only get into each other's way."""
     here = invoiced
@@ -157,6 +159,7 @@ def test_it_works_beside_a_run_that_follows_and_not_beside_another_erasure(invoi
     assert second.complaints == [f"another erasure is active on {here.lake}; repeat the command when it has ended"]
 
 
+@pytest.mark.slow
 def test_a_list_whose_files_go_away_meanwhile_is_read_again(invoiced: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says what is there now, not that the lake is broken."""
     here = invoiced
@@ -174,6 +177,7 @@ def test_a_list_whose_files_go_away_meanwhile_is_read_again(invoiced: Here, monk
     assert [row["erased_by"] for row in listed.json["entries"]] == ["older than 20 days"] * 3 + [None] * 3
 
 
+@pytest.mark.slow
 def test_a_lake_that_is_named_by_a_relative_path(invoiced: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its files are told from those that nobody knows by their names, wherever the command stands."""
     monkeypatch.chdir(invoiced.folder)
@@ -192,6 +196,7 @@ def marker_of(folder: Path, text: str) -> Iterator[None]:
     (folder / MARKER).write_text(whole)
 
 
+@pytest.mark.slow
 def test_a_lake_from_before_texts_could_be_erased_is_refused_with_what_to_do(invoiced: Here) -> None:
     """It would be read as one without texts, and nothing in it could be erased."""
     with marker_of(invoiced.lake, json.dumps({"format": 1})):

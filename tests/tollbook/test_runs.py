@@ -82,6 +82,7 @@ def test_two_runs_at_once_the_second_says_so_and_the_first_is_not_disturbed(here
     assert here.balanced(1000)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_so_and_the_next_goes_on(here: Here, stop: signal.Signals) -> None:
     """Ctrl-C and the stop of a service: 75, one line, no traceback, and nothing lost or doubled."""
@@ -100,6 +101,7 @@ def test_a_stopped_run_says_so_and_the_next_goes_on(here: Here, stop: signal.Sig
     assert here.balanced(1000)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("table", ["events", "reads"])
 def test_a_file_that_grew_after_a_run_died_is_known_again(here: Here, table: str) -> None:
     """A short file is known by all its bytes. If the run that first read it died before its tables had followed, the grown
@@ -134,6 +136,7 @@ def resize(disk: Path, kilobytes: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", disk], check=True)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     "kilobytes",
     [
@@ -157,6 +160,7 @@ def test_a_full_disk_ends_the_run_and_with_more_space_it_goes_on(here: Here, sma
     assert here.balanced(1000)
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_ends_the_run_and_without_the_limit_it_goes_on(here: Here) -> None:
     """A quota on file sizes stops a write as a full disk does, and needs no disk of its own to be shown."""
     log = here.log("a.log", *requests(1000, step_ms=1000))
@@ -171,6 +175,7 @@ def test_a_file_that_may_not_grow_ends_the_run_and_without_the_limit_it_goes_on(
     assert here.balanced(1001)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("asked", [[], ["--help"]], ids=["table", "help"])
 def test_a_reader_that_goes_away_ends_the_command_quietly(here: Here, asked: list[str]) -> None:
     """`tollbook … | head -1`: no traceback, and the exit code that a shell knows for it."""
@@ -185,6 +190,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(here: Here, asked: lis
     assert running.wait(timeout=60) == 141
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_nothing_to_write_to_is_no_fault(here: Here, closed: str) -> None:
     """A supervisor may start a process so. The next file that it opened would be its output."""
@@ -194,6 +200,7 @@ def test_nothing_to_write_to_is_no_fault(here: Here, closed: str) -> None:
     assert here.balanced(1000)
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("name", ["my lake", "100%", "lake#1?", "lake[1]*", "Überlauf 🐫", "it's"])
 def test_a_lake_may_be_called_anything(here: Here, name: str) -> None:
     """Folders are named by people; between us and the files lie URIs and glob patterns, which read some characters otherwise."""

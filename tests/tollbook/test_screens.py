@@ -199,6 +199,7 @@ def test_dead_letters_as_csv_hold_no_formula_and_no_control_character(here: Here
     assert all(REMEDY[Reason(row["reason"])] == row["remedy"] for row in rows)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("columns", [80, 120])
 def test_every_screen_of_a_month_fits_the_terminal(here: Here, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No line is wider than the terminal, so none is broken where nobody meant it; nothing ends in an ellipsis."""

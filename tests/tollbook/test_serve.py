@@ -138,6 +138,7 @@ def test_bad_events_alone_are_refused_with_their_reason(shared: Door) -> None:
     assert not [i for i in shared.ids() if i.startswith("bad-")]
 
 
+@pytest.mark.sampled(keep=6)
 @pytest.mark.parametrize(
     ("body", "kind", "headers", "status", "reason"),
     [

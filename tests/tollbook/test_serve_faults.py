@@ -32,6 +32,7 @@ def hasty(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door
         yield opened
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     "begun", [b"", b"POST /api/v1/events HTT", HEAD, HEAD + b"Content-Length: 100000\r\n\r\n"],
     ids=["connection", "request line", "headers", "body"],

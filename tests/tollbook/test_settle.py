@@ -61,6 +61,7 @@ def test_within_a_month_the_close_takes_out_what_came_again_and_one_of_each_is_b
     assert sum(Decimal(row["quantity"]) for row in used.json["by_day_and_route"]) == 13
 
 
+@pytest.mark.slow
 def test_across_months_the_second_is_in_no_invoice(here: Here) -> None:
     """The first was invoiced and stays so; the later month bills what is new in it."""
     assert here.run(here.log("a.log", *requests(10))).code == 0
@@ -72,6 +73,7 @@ def test_across_months_the_second_is_in_no_invoice(here: Here) -> None:
     assert here.balanced(22)
 
 
+@pytest.mark.slow
 def test_what_comes_late_into_an_invoiced_month_is_taken_out_there(here: Here) -> None:
     """The first landed is November's, and was invoiced; October's file is found afterwards: no invoice changes, and nothing is owed."""
     assert here.run(here.log("b.log", *again(range(10), 35))).code == 0
@@ -86,6 +88,7 @@ def test_what_comes_late_into_an_invoiced_month_is_taken_out_there(here: Here) -
     assert here.balanced(24)
 
 
+@pytest.mark.slow
 def test_what_was_invoiced_twice_before_there_were_settlements_is_named(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +124,7 @@ def test_a_close_that_is_repeated_is_the_same_close(here: Here) -> None:
     assert here.close("--json").json["close_id"] == here.close("--json").json["close_id"]
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("table", ["events", "withdrawn", "dead", "rollups"])
 def test_a_settlement_that_is_killed_after_a_commit_is_completed_by_the_close(here: Here, table: str) -> None:
     """A real process, gone at once behind each table's commit."""
@@ -135,6 +139,7 @@ def test_a_settlement_that_is_killed_after_a_commit_is_completed_by_the_close(he
     assert not (here.lake / ".settlement").exists()
 
 
+@pytest.mark.slow
 def test_a_redriven_line_is_settled_like_any_other(here: Here) -> None:
     """A redrive looks no farther than land does."""
     assert here.run(here.log("a.log", *requests(5))).code == 0

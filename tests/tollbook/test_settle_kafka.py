@@ -30,7 +30,6 @@ def used(site: Installation) -> Decimal:
     return sum((total.used for total in {total.key: total for total in totals}.values()), Decimal(0))
 
 
-@pytest.mark.slow
 def test_land_begins_again_after_a_settlement_and_publishes_what_counts(site: Installation, here: Here) -> None:
     """Twenty requests, of which eight came again nine days later: the settlement gives eight back."""
     settle = ["settle", "--lake", here.lake, "--json"]

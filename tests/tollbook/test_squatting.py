@@ -71,6 +71,7 @@ def test_within_a_feed_the_first_stays_and_what_contradicts_it_is_reported(feeds
     assert feeds.balanced(2)
 
 
+@pytest.mark.slow
 def test_usage_that_is_dated_back_into_a_closed_month_is_late_and_changes_no_invoice(feeds: Here) -> None:
     """It counts in its own month, is told as late, and the issued invoice is made again with the same bytes."""
     assert feeds.run(feeds.log("a.log", *(unnamed(f"o-{n}") for n in range(4))), source="feed-acme").code == 0

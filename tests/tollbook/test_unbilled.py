@@ -38,6 +38,7 @@ def test_all_that_was_counted_is_invoiced(invoiced: Here) -> None:
     assert (proved.code, proved.json["unbilled"]) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_forgotten_partner_that_was_redriven_after_issue_is_seen(invoiced: Here) -> None:
     """4 requests at 0.25, in no invoice: with the catalog by their price, without it by their number. Exit code 3, not 1."""
     added(invoiced)
