@@ -111,7 +111,7 @@ def test_a_file_that_shrank_is_reported_and_not_read(tmp_path: Path) -> None:
     path.write_bytes(lines(*range(30)))
     log = opened([path], known)
     assert read(log)[0] == []
-    assert "bring back the whole file" in log.problems[0]
+    assert "restore the whole file" in log.problems[0]
 
 
 @pytest.mark.integration
