@@ -1,1 +1,1 @@
-"""From rollups to invoices: catalog, pricing, close, issue, documents, verify. Imports only `schemas`."""
+"""Turns rollups into invoices: catalog, pricing, close, issue, documents and verification. Imports only `schemas`."""

@@ -1,4 +1,4 @@
-"""`python -m billing rate-cases`: price cases in the notation of docs/pricing.md. For trying a price, and for conformance."""
+"""`python -m billing rate-cases` prices the cases of docs/pricing.md, to try a price and for conformance tests."""
 
 import argparse
 import json

@@ -108,7 +108,7 @@ class Analysis:
         period = quota_period(quota.period, as_of, partner.time_zone)
         (promise,) = (
             p
-            for p in quota_statement.promises(self.catalog, [partner])
+            for p in quota_statement.partner_quotas(self.catalog, [partner])
             if (p.plan, p.quota.meter, p.quota.period) == (plan, meter, quota.period)
         )
         held = promise.held_in(period)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from billing.rating.drafts import in_unit
 from billing.rating.periods import Period, month, quota_period
 from billing.usage import quota_statement
-from billing.usage.quota_statement import Promise
+from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Span, Warehouse
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT, plain
@@ -83,16 +83,16 @@ def _quotas(
     house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str
 ) -> dict[tuple[str, str], list[QuotaUse]]:
     """The quotas of all plans that a partner had in the month, by partner and meter."""
-    promised: list[Promise] = []
-    for promise in quota_statement.promises(book, partners):
+    promised: list[PartnerQuota] = []
+    for promise in quota_statement.partner_quotas(book, partners):
         zone, kind = promise.partner.time_zone, promise.quota.period
         period = month(label, zone)
         if promise.held_in(period):
             first, last = quota_period(kind, period.start, zone), quota_period(kind, period.end - _INSTANT, zone)
             promised.append(promise._replace(held=promise.held_in(Period(first.start, last.end))))
     used: list[dict[datetime, Decimal]] = [{} for _ in promised]
-    for found in quota_statement.counted(house, book, promised):
-        sums = used[found.promise]
+    for found in quota_statement.quota_usage(house, book, promised):
+        sums = used[found.partner_quota]
         sums[found.period.start] = EXACT.add(sums.get(found.period.start, Decimal(0)), found.quantity)
     result: dict[tuple[str, str], list[QuotaUse]] = defaultdict(list)
     for promise, sums in zip(promised, used, strict=True):

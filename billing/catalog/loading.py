@@ -1,7 +1,7 @@
 """Loads a catalog from a folder of YAML files, and reports all its problems at once.
 
-Every scalar is read as text, because YAML would turn prices into floats and `no` into a boolean. Every problem has a file, a line, a
-field and a remedy.
+Every scalar is read as text, because YAML would turn prices into floats and `no` into a boolean. Every problem has a
+file, a line, a field and a remedy.
 """
 
 import json

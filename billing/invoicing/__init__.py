@@ -1,1 +1,1 @@
-"""Close, issue, documents, and the proof that they come out again. Imports `billing`, `lake` and `schemas`."""
+"""Closes months, issues invoices, renders documents and verifies them. Imports `billing`, `lake` and `schemas`."""

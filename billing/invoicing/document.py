@@ -1,4 +1,4 @@
-"""The invoice as data: a pure function of close, draft, number and date. JSON, CSV and PDF are renderings of it."""
+"""The invoice document: a pure function of close, draft, number and date. JSON, CSV and PDF are renderings of it."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, timedelta
@@ -15,7 +15,10 @@ from schemas.money import MINOR_UNITS, plain
 def invoice(
     close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Draft, *, number: str, issued_on: date
 ) -> dict[str, Any]:
-    """Everything that stands on the invoice; amounts and quantities as decimal strings, in document order."""
+    """The document with everything that an invoice shows, in document order.
+
+    Amounts and quantities are decimal strings.
+    """
     entity = catalog.legal_entity(content["legal_entity"])
     partner = draft.partner
     return {
@@ -93,7 +96,7 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
 
 
 def _days(interval: Interval) -> dict[str, str]:
-    """The first and the last day, both included, as people write a period."""
+    """The first and the last day of an interval, both inclusive."""
     return {"first_day": interval.first_day.isoformat(), "last_day": interval.last_day.isoformat()}
 
 
@@ -109,7 +112,7 @@ def _part(meter: Meter | None, line: Line, part: ChargePart) -> dict[str, str | 
 
 
 def _unit(meter: Meter | None, part: ChargePart) -> str | None:
-    """What a part's quantity counts: the meter's unit, packages, or nothing for a fee."""
+    """The unit of a part's quantity: the meter's unit, packages, or None for a fee."""
     if meter is None or part.counts == "fee":
         return None
     return "packages" if part.counts == "packages" else meter.unit

@@ -1,8 +1,8 @@
-"""Issue: numbers for a close's invoices, in one transaction; their documents; and the proof that they come out again.
+"""Issues the invoices of a close: numbers them in one transaction, writes their documents, and verifies them later.
 
-Numbers are gapless per legal entity and year. All invoices of a run, and the months of partners with nothing to pay, enter
-table `invoices` in one commit, which settles them. Issuing again changes nothing. Documents on disk are renderings and are
-made again if missing.
+Numbers are gapless per legal entity and year. One commit to the table `invoices` holds all invoices of a run and the
+months of partners with nothing to pay, and settles them. Issuing a close again changes nothing. Documents on disk are
+renderings; a missing one is written again.
 """
 
 import hashlib
@@ -31,17 +31,17 @@ from schemas.catalog.records import LegalEntity
 from schemas.tables import INVOICES
 
 _KINDS = ("json", "csv", "pdf")
-_SETTLED = "settled"  # moved by every issue, of whichever legal entity: two at once meet here
+_SETTLED = "settled"  # every issue of any legal entity increments this version, so that concurrent issues conflict
 
 Progress = Callable[[int, int], None]
 
 
 def _silent(_done: int, _of: int) -> None:
-    """Nobody watches."""
+    """Ignores the progress."""
 
 
 class Issued(NamedTuple):
-    """One issued invoice and where its documents are."""
+    """An issued invoice and the paths of its documents."""
 
     number: str
     partner_id: str
@@ -53,8 +53,11 @@ class Issued(NamedTuple):
     files: tuple[Path, ...]
 
 
-class Report(NamedTuple):
-    """What `issue` did: `invoices` of the close, how many are new, and partners that have none, with the reason."""
+class IssueReport(NamedTuple):
+    """The result of `issue`. `invoices` has all invoices of the period, `new` is the number of new ones.
+
+    `without` lists partners without one.
+    """
 
     invoices: list[Issued]
     new: int
@@ -62,7 +65,7 @@ class Report(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What `verify` found of one invoice. `problems` is empty when every byte came out again."""
+    """The result of `verify` for one invoice. `problems` is empty if every byte was reproduced."""
 
     number: str
     partner_id: str
@@ -70,7 +73,10 @@ class Checked(NamedTuple):
 
 
 class Explained(NamedTuple):
-    """An invoice that was issued by earlier rules: what it says, and what the rules of today would bill (None: blocked, and by what)."""
+    """An invoice issued by earlier rules, and the total by the current rules.
+
+    `would_be` is None if these block the invoice.
+    """
 
     number: str
     partner_id: str
@@ -81,10 +87,10 @@ class Explained(NamedTuple):
     blocked: list[str]
 
 
-def issue(lake: Lake, made: Close, *, now: datetime, progress: Progress = _silent) -> Report:
-    """Issue all invoices of a close and settle the months of its partners; a repeat is a no-op with the same bytes.
+def issue(lake: Lake, made: Close, *, now: datetime, progress: Progress = _silent) -> IssueReport:
+    """Issues all invoices of a close and settles the months of its partners. A repeated call changes nothing.
 
-    `progress` is told how many invoices of how many are rendered. Raises Refused, lake.tables.Fenced.
+    `progress` receives the number of rendered invoices and their total number. Raises Refused, lake.tables.Fenced.
     """
     with _Staged(lake) as staged:
         new = _number(lake, made, staged, now, progress)
@@ -94,16 +100,19 @@ def issue(lake: Lake, made: Close, *, now: datetime, progress: Progress = _silen
     invoices = _exported(lake, [row for row in _rows(lake) if row["close_id"] in billed])
     paying = {i.partner_id for i in invoices}
     without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in paying]
-    return Report(invoices, new, without)
+    return IssueReport(invoices, new, without)
 
 
 def listed(lake: Lake, period: str | None = None) -> list[Issued]:
-    """All issued invoices, by number."""
+    """All issued invoices, ordered by number."""
     return [_issued(lake, row) for row in _rows(lake) if period is None or row["period"] == period]
 
 
 def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
-    """Rate every issued invoice again from its close and by its rules, render it again, compare bytes with the table and the files."""
+    """Rates and renders every issued invoice again by the rules of its close.
+
+    Compares the bytes with the table and the files.
+    """
     checked = []
     closes = closing.closes_by_id(lake)
     rated: dict[str, dict[str, Drafted]] = {}
@@ -123,7 +132,7 @@ def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
 
 
 def explained(lake: Lake) -> list[Explained]:
-    """What the rules of today would bill for each invoice that was issued by earlier ones, at its close's versions and prices."""
+    """The total by the current rules for each invoice of earlier rules, at the table versions and prices of its close."""
     found = []
     periods = closing.settled_periods(lake)
     issued = _rows(lake)
@@ -132,8 +141,8 @@ def explained(lake: Lake) -> list[Explained]:
         if not rows or made.content.get("rules", 1) == rules.NEWEST:
             continue
         before = settled.last_ends(s for s in periods if s.label < made.period)
-        house = closing.pinned(lake, made)
-        outcome = bills(made.catalog(), made.period, house.usage_of(made.catalog()), before, made.partners())
+        warehouse = closing.pinned(lake, made)
+        outcome = bills(made.catalog(), made.period, warehouse.usage_of(made.catalog()), before, made.partners())
         again = {draft.partner.id: draft for draft in outcome.drafts}
         for row in rows:
             draft = again.get(row["partner_id"])
@@ -146,14 +155,14 @@ def explained(lake: Lake) -> list[Explained]:
 
 
 def issue_day(entity: LegalEntity, now: datetime) -> date:
-    """The date that an invoice bears which is issued at `now`: the one that people write where the legal entity is."""
+    """The date on an invoice issued at `now`: the local date in the legal entity's time zone."""
     return local_day(now, entity.time_zone)
 
 
 def late_usage(lake: Lake) -> list[dict[str, Any]]:
-    """Usage that reached the lake after its month was settled: period, number, partner_id, requests. It is in no invoice yet.
+    """Late usage: rows of period, number, partner_id and requests that reached the lake after their month was settled.
 
-    `number` is None for a partner that had nothing to bill when the month was settled.
+    No invoice contains this usage. `number` is None for a partner that had nothing to bill when the month was settled.
     """
     newest = Warehouse(lake, only=["rollups"])
     found = []
@@ -174,16 +183,18 @@ def late_usage(lake: Lake) -> list[dict[str, Any]]:
 
 
 def _drafts(lake: Lake, made: Close) -> Sequence[Drafted]:
-    """The drafts of a close, rated at its own versions, with its own catalog, by its own rules."""
+    """The drafts of a close, rated by its rules with its table versions and its catalog."""
     return made.rules.drafts(closing.pinned(lake, made), made.content, made.catalog())
 
 
 def _number(lake: Lake, made: Close, staged: "_Staged", now: datetime, progress: Progress) -> int:
-    """Give the drafts their numbers, in order of partner id, and settle the close's periods, in one commit. How many invoices are new.
+    """Numbers the drafts in the order of partner ids and settles the close's periods in one commit.
 
-    What was numbered and settled so far is read from the version that the commit is fenced on: a fresh handle would let a
-    second issue pass (docs/decisions/002-commit-protocol.md). The fence stands over all legal entities, since a partner may
-    move from one to another.
+    Returns the number of new invoices.
+
+    Existing numbers and settled periods are read from the table version on which the commit is fenced. A fresh handle
+    would let a second issue pass (docs/decisions/002-commit-protocol.md). The fence covers all legal entities, because
+    a partner may move from one to another.
     """
     lake.widen(INVOICES)
     table = lake.open(INVOICES)
@@ -240,18 +251,21 @@ def _number(lake: Lake, made: Close, staged: "_Staged", now: datetime, progress:
 
 
 def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod]) -> list[Drafted]:
-    """The drafts of a close by partner id, once the lake was seen to hold what the close has pinned; else Refused."""
-    house = closing.pinned(lake, made)
+    """The drafts of a close, ordered by partner id. Raises Refused if the lake differs from what the close pinned."""
+    warehouse = closing.pinned(lake, made)
     usage = made.content["usage"]
     spans = [(p.partner_id, p.start, p.end) for p in periods if p.partner_id in usage]
-    hashed = made.rules.usage_sha256(house, spans)
+    hashed = made.rules.usage_sha256(warehouse, spans)
     if problems := proofs.pinned_files(lake, made.content) + proofs.usage(made.content, hashed):
         raise Refused(problems)
-    return sorted(made.rules.drafts(house, made.content, made.catalog()), key=lambda d: d.partner.id)
+    return sorted(made.rules.drafts(warehouse, made.content, made.catalog()), key=lambda d: d.partner.id)
 
 
 def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
-    """The periods of a close, none of which may be settled; Refused for a close that does not count, or was made by earlier rules."""
+    """The unsettled periods of a close.
+
+    Raises Refused if one is settled, or if the close is superseded or of earlier rules.
+    """
     same = [c for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
     ends = settled.last_ends(closing.settled_periods(lake))
     if made.content.get("rules", 1) != rules.NEWEST:
@@ -299,7 +313,7 @@ def _differences(lake: Lake, row: Mapping[str, Any], made: Close, draft: Drafted
 
 
 def _exported(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
-    """Write the documents that are missing; a file that is there stays as it is."""
+    """Writes missing documents. Existing files stay unchanged."""
     lake.documents.mkdir(exist_ok=True)
     there = {path.name for path in lake.documents.iterdir()}
     closes = closing.closes_by_id(lake)
@@ -348,9 +362,9 @@ def _hashes(documents: Rendered) -> dict[str, str]:
 
 
 class _Staged:
-    """Documents that are written and synced before their numbers are committed, and become visible afterwards.
+    """Documents that are written and synced before the commit of their numbers, and published after it.
 
-    What a process that died has left is no document, and is written again by the next issue.
+    Files that a killed process left in the staging folder are not documents. The next issue writes the documents again.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -364,14 +378,14 @@ class _Staged:
         shutil.rmtree(self._stage, ignore_errors=True)
 
     def write(self, number: str, documents: Rendered) -> Rendered:
-        """Write an invoice's documents; the same documents."""
+        """Writes the documents of an invoice to the staging folder, and returns them."""
         self._stage.mkdir(parents=True, exist_ok=True)
         for kind in _KINDS:
             atomic_file.write_synced(self._stage / f"{number}.{kind}", getattr(documents, kind))
         return documents
 
     def publish(self) -> None:
-        """Give all of them their names in the folder of documents; what is there already stays."""
+        """Moves all staged documents to the documents folder. Existing files stay unchanged."""
         if not self._stage.exists():
             return
         for path in sorted(self._stage.iterdir()):

@@ -1,7 +1,7 @@
-"""Whether closes and invoices are still what they were made as: each by its own hashes, totals and lines, without rating anything again.
+"""Proofs that closes and invoices are unchanged, from their own hashes, totals and lines, without rating them again.
 
-Every function gives problems, each with what was changed and the remedy; an empty list: nothing was. `invoice verify` calls them for
-every invoice, `issue` before it gives numbers (docs/decisions/022-hashes-of-files.md).
+Every function returns a list of problems, each with what was changed and the remedy. `invoice verify` runs the proofs
+for every invoice, and `issue` runs them before it assigns numbers (docs/decisions/022-hashes-of-files.md).
 """
 
 import hashlib
@@ -18,16 +18,16 @@ from schemas import tables
 
 
 def files_sha256(lake: Lake, versions: Mapping[str, int]) -> dict[str, str]:
-    """Table → the digest of the files of its version (lake.commit_log.files_sha256): what a close keeps under `files_sha256`."""
+    """The digest of the files of each table at its version, by table name. A close stores it under `files_sha256`."""
     return {
         name: commit_log.digest(lake.history(tables.ALL[name], version)) for name, version in sorted(versions.items())
     }
 
 
 def pinned_files(lake: Lake, content: Mapping[str, Any]) -> list[str]:
-    """Of a close's document: files of the pinned versions that are not what was written, or not those that were pinned.
+    """Problems of the table versions that a close pins: files with changed bytes, or other files than were pinned.
 
-    Reads every file. A close that was made before there were digests pins none: its files are compared with their commits alone.
+    Reads every file. A close of a version without digests pins none, so its files are compared only with their commits.
     """
     problems: list[str] = []
     digests: Mapping[str, str] = content.get("files_sha256", {})
@@ -41,13 +41,13 @@ def pinned_files(lake: Lake, content: Mapping[str, Any]) -> list[str]:
         problems += lake.changed_files(shape, found)
         if name in digests and commit_log.digest(found) != digests[name]:
             problems.append(
-                f"table {name}: version {version} holds other files than the close has pinned; restore {lake.folder(tables.ALL[name])} from a backup made after the close"
+                f"table {name}: version {version} holds other files than the close pinned; restore {lake.folder(tables.ALL[name])} from a backup made after the close"
             )
     return problems
 
 
 def close_document(close_id: str, document: str) -> list[str]:
-    """Whether a close's id is still the hash of its document."""
+    """A problem if the id of a close is not the hash of its document."""
     if close_id_of(document) == close_id:
         return []
     return [
@@ -56,12 +56,15 @@ def close_document(close_id: str, document: str) -> list[str]:
 
 
 def close_id_of(document: str) -> str:
-    """The id of a close with that document, which is canonical JSON."""
+    """The id of a close with this document, which is canonical JSON."""
     return hashlib.sha256(document.encode()).hexdigest()[:24]
 
 
 def usage(content: Mapping[str, Any], hashed: Mapping[str, str]) -> list[str]:
-    """Partners whose usage at a close's versions is not what it was at the close; `hashed`: partner id → its hash now, by the close's rules."""
+    """A problem for each partner whose usage differs from the close.
+
+    `hashed` maps partner ids to current hashes by the close's rules.
+    """
     return [
         f"partner {partner_id}: the usage in table rollups is not what it was at the close (its SHA-256 differs); restore table rollups from a backup"
         for partner_id, found in hashed.items()
@@ -72,14 +75,15 @@ def usage(content: Mapping[str, Any], hashed: Mapping[str, str]) -> list[str]:
 def invoice(
     row: Mapping[str, Any], content: Mapping[str, Any], rendered: Callable[[Mapping[str, Any]], bytes] = as_json
 ) -> list[str]:
-    """Whether a row of table invoices agrees with its own document, the document with its own lines, and both with the close.
+    """Problems if a row of the table `invoices`, its document, the lines of the document and the close do not agree.
 
-    `row`: columns as in billing/sql/invoices.sql; `content`: the document of its close; `rendered`: the JSON rendering of its rules.
+    `row` has the columns of billing/sql/invoices.sql, `content` is the document of the close, and `rendered` is the
+    JSON rendering of its rules.
     """
     number, remedy = row["number"], "restore table invoices from a backup"
     try:
         document = json.loads(row["document"])
-        said = {
+        stated = {
             "number": document["number"],
             "partner_id": document["buyer"]["id"],
             "period": document["period"]["label"],
@@ -95,7 +99,7 @@ def invoice(
         return [f"{number}: its document cannot be read ({type(exc).__name__}: {exc}); {remedy}"]
     problems = [
         f"{number}: column {name} is {row[name]}, the document says {value}; {remedy}"
-        for name, value in said.items()
+        for name, value in stated.items()
         if row[name] != value
     ]
     if row["total"] != total:
@@ -108,7 +112,7 @@ def invoice(
         )
     if hashlib.sha256(rendered(document)).hexdigest() != row["json_sha256"]:
         problems.append(f"{number}: its document was changed after it was issued (its SHA-256 differs); {remedy}")
-    if usage_sha256 != content["usage"].get(said["partner_id"]):
+    if usage_sha256 != content["usage"].get(stated["partner_id"]):
         problems.append(
             f"{number}: its document names other usage than its close {row['close_id']} (usage_sha256); {remedy}"
         )

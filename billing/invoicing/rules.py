@@ -1,7 +1,7 @@
-"""Which rules a close was made by: rating, hashing and the layout of documents. A close names them, and is proved by them.
+"""Versions of the billing rules: rating, hashing and document layout. A close names its rules and is verified by them.
 
-Rules change when the same close would give other amounts or other bytes. The rules of before then move into a package of
-their own and stay as they are.
+A change that would give other amounts or other bytes for the same close needs a new version. The previous rules then
+move to a package of their own and are frozen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,15 +20,15 @@ NEWEST = 2
 
 
 class Drafted(Protocol):
-    """A draft by whatever rules."""
+    """A draft, as every version of the rules provides it."""
 
     @property
     def partner(self) -> Partner:
-        """Who pays."""
+        """The partner that pays."""
 
     @property
     def currency(self) -> str:
-        """Of all amounts."""
+        """The currency of all amounts."""
 
     @property
     def total(self) -> Decimal:
@@ -36,13 +36,13 @@ class Drafted(Protocol):
 
 
 class Rules(Protocol):
-    """What a version of the rules says."""
+    """One version of the rules."""
 
     def partners(self, content: Mapping[str, Any], catalog: Catalog) -> list[Partner]:
-        """Whose month the close fixes."""
+        """The partners whose month the close pins."""
 
-    def drafts(self, house: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
-        """The drafts of the close, those with lines; `house` is the lake at the close's versions."""
+    def drafts(self, warehouse: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
+        """The drafts of the close that have lines. `warehouse` is the lake at the versions of the close."""
 
     def invoice(
         self, close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Any, *, number: str, issued_on: date
@@ -50,23 +50,23 @@ class Rules(Protocol):
         """The document of an invoice."""
 
     def rendered(self, content: Mapping[str, Any]) -> Rendered:
-        """Its renderings."""
+        """The renderings of an invoice document."""
 
     def as_json(self, content: Mapping[str, Any]) -> bytes:
-        """Its JSON alone."""
+        """The JSON rendering of an invoice document."""
 
-    def usage_sha256(self, house: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
-        """The hash of each partner's usage between two instants."""
+    def usage_sha256(self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
+        """The hash of each partner's usage in its span, by partner id."""
 
 
-class _One:
+class _Rules1:
     """Rules 1, frozen: billing/invoicing/rules1."""
 
     def partners(self, content: Mapping[str, Any], catalog: Catalog) -> list[Partner]:
         return [p for p in catalog.partners if p.legal_entity == content["legal_entity"]]
 
-    def drafts(self, house: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
-        return rules1.drafts(house, content, catalog, self.partners(content, catalog))
+    def drafts(self, warehouse: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
+        return rules1.drafts(warehouse, content, catalog, self.partners(content, catalog))
 
     def invoice(
         self, close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Any, *, number: str, issued_on: date
@@ -79,18 +79,18 @@ class _One:
     def as_json(self, content: Mapping[str, Any]) -> bytes:
         return rules1.as_json(content)
 
-    def usage_sha256(self, house: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
-        return {span[0]: rules1.usage_sha256(house, *span) for span in spans}
+    def usage_sha256(self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
+        return {span[0]: rules1.usage_sha256(warehouse, *span) for span in spans}
 
 
-class _Two:
-    """The rules of today."""
+class _Rules2:
+    """Rules 2, the current rules."""
 
     def partners(self, content: Mapping[str, Any], catalog: Catalog) -> list[Partner]:
         return [catalog.known_partner(partner_id) for partner_id in content["partners"]]
 
-    def drafts(self, house: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
-        return bills.drafts_of(catalog, periods(content), house.usage_of(catalog))[0]
+    def drafts(self, warehouse: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
+        return bills.drafts_of(catalog, periods(content), warehouse.usage_of(catalog))[0]
 
     def invoice(
         self, close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Any, *, number: str, issued_on: date
@@ -103,18 +103,21 @@ class _Two:
     def as_json(self, content: Mapping[str, Any]) -> bytes:
         return render.as_json(content)
 
-    def usage_sha256(self, house: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
-        return house.usage_sha256(spans)
+    def usage_sha256(self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
+        return warehouse.usage_sha256(spans)
 
 
-_ALL: Mapping[int, Rules] = {1: _One(), 2: _Two()}
+_ALL: Mapping[int, Rules] = {1: _Rules1(), 2: _Rules2()}
 
 
 def of(content: Mapping[str, Any]) -> Rules:
-    """The rules that a close names; those of before named none. Raises KeyError for rules of a later version of Tollbook."""
+    """The rules that a close names. A close without a name uses rules 1.
+
+    Raises KeyError for rules of a later version of Tollbook.
+    """
     return _ALL[content.get("rules", 1)]
 
 
 def periods(content: Mapping[str, Any]) -> list[BillingPeriod]:
-    """The billing periods that a close by the rules of today stored, by partner id."""
+    """The billing periods that a close of the current rules stored, in the order of partner ids."""
     return [BillingPeriod.from_json(partner_id, stored) for partner_id, stored in content["partners"].items()]

@@ -1,6 +1,9 @@
-"""Usage in settled months that no issued invoice holds: what came too late, whose month was never settled, whom no catalog knows.
+"""Usage in settled months that no issued invoice contains.
 
-A pure reading: the newest state of the lake against the versions that the closes have pinned. Fixed fees are no usage and are not listed.
+It is late, or of partners that were not issued or are unknown.
+
+The module only reads. It compares the newest state of the lake with the versions that closes pinned. Fixed fees are not
+usage and are not listed.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,24 +25,24 @@ from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT
 from schemas.tables import ROLLUPS
 
-_ZONES_APART = timedelta(hours=48)  # so far from a month's begin a settled period may end that goes on into it
+_ZONES_APART = timedelta(hours=48)  # the most by which the previous settled period can end before a month starts
 ZERO = Decimal(0)
 Kind = Literal["late", "not_issued", "unknown"]
 
 
 class Unbilled(NamedTuple):
-    """What one meter counted for a partner in a settled month, and no issued invoice holds. Times are UTC, [start, end).
+    """Usage of one meter by a partner in a settled month that no issued invoice contains. Times are UTC, [start, end).
 
-    kind: `late` came after the partner's month was settled, `not_issued` is of a partner whose month its legal entity has
-    invoiced without it, `unknown` of one that the catalog does not have. `quantity` is in the meter's unit, and negative where
-    less is counted than was billed. `amount` is what the usage of today costs by the prices of the close, less what was billed;
-    None where nobody could say: no price, no plan, no catalog.
+    `kind` is `late` for usage that arrived after the partner's month was settled, `not_issued` if the legal entity
+    invoiced the month without this partner, and `unknown` if the catalog does not have the partner. `quantity` is in
+    the meter's unit. It is negative if less is counted now than was billed. `amount` is the charge for the current
+    usage at the prices of the close, minus the billed amount. It is None if there is no price, no plan or no catalog.
     """
 
     kind: Kind
     partner_id: str
     period: str
-    number: str | None  # of the invoice that does not hold it
+    number: str | None  # of the partner's invoice for the month
     start: datetime
     end: datetime
     meter: str
@@ -50,9 +53,10 @@ class Unbilled(NamedTuple):
 
 
 def unbilled(lake: Lake, catalog: Catalog | None = None) -> list[Unbilled]:
-    """All of it, by partner, month and meter. `catalog`: the newest there is, which may know partners that no close knew.
+    """All unbilled usage, ordered by partner, time and meter. Months that nobody has settled are not listed.
 
-    Without it the catalog of the newest close. Nothing is listed before a month is settled.
+    `catalog` is the newest catalog, which may have partners that no close had. The default is the catalog of the newest
+    close.
     """
     periods = closing.settled_periods(lake)
     if not periods:
@@ -60,33 +64,33 @@ def unbilled(lake: Lake, catalog: Catalog | None = None) -> list[Unbilled]:
     closes = closing.closes_by_id(lake)
     newest = max(closes.values(), key=lambda made: made.closed_at)
     book = catalog or newest.catalog()
-    house = Warehouse(lake, only=[ROLLUPS.name])
+    warehouse = Warehouse(lake, only=[ROLLUPS.name])
     found: list[Unbilled] = []
     for close_id in dict.fromkeys(s.close_id for s in periods):
-        found += _late(lake, house, closes[close_id], [s for s in periods if s.close_id == close_id])
+        found += _late(lake, warehouse, closes[close_id], [s for s in periods if s.close_id == close_id])
     months = {(closes[s.close_id].legal_entity, s.label) for s in periods}
-    found += _not_issued(house, book, periods, months)
-    found += _unknown(house, book, periods, {label for _, label in months})
+    found += _not_issued(warehouse, book, periods, months)
+    found += _unknown(warehouse, book, periods, {label for _, label in months})
     return sorted(found, key=lambda row: (row.partner_id, row.start, row.meter))
 
 
-def _late(lake: Lake, house: Warehouse, made: Close, mine: Sequence[SettledPeriod]) -> Iterator[Unbilled]:
-    """What the lake counts now in the settled periods of a close, less what it counted at the versions that were billed."""
+def _late(lake: Lake, warehouse: Warehouse, made: Close, mine: Sequence[SettledPeriod]) -> Iterator[Unbilled]:
+    """The current usage in the settled periods of a close, minus the usage at the billed versions."""
     catalog = made.catalog()
     meters = _billable(catalog)
     spans = [Span(s.partner_id, meter, s.start, s.end) for s in mine for meter in meters]
     then = Warehouse(lake, made.content["versions"], only=[ROLLUPS.name])
-    pairs = zip(spans, house.usage(catalog, spans), then.usage(catalog, spans), strict=True)
+    pairs = zip(spans, warehouse.usage(catalog, spans), then.usage(catalog, spans), strict=True)
     more = {(span.partner_id, span.meter): EXACT.subtract(now, before) for span, now, before in pairs if now != before}
     if not more:
         return
     content = _only(made.content, {partner_id for partner_id, _ in more})
-    today, billed = (_priced(made.rules.drafts(each, content, catalog)) for each in (house, then))
+    today, billed = (_priced(made.rules.drafts(each, content, catalog)) for each in (warehouse, then))
     for settled in mine:
         changed = [meter for meter in meters if (settled.partner_id, meter) in more]
         if not changed:
             continue
-        without_price = _without_price(house, catalog, _stored(made, catalog, settled))
+        without_price = _without_price(warehouse, catalog, _stored(made, catalog, settled))
         for meter in changed:
             amount = EXACT.subtract(
                 today.amounts.get((settled.partner_id, meter), ZERO),
@@ -100,8 +104,8 @@ def _late(lake: Lake, house: Warehouse, made: Close, mine: Sequence[SettledPerio
             )  # fmt: skip
 
 
-class _Open(NamedTuple):
-    """Times of a month of a partner that are not settled."""
+class _OpenTimes(NamedTuple):
+    """The times of a partner's month that are not settled."""
 
     partner_id: str
     label: str
@@ -109,24 +113,24 @@ class _Open(NamedTuple):
 
 
 def _not_issued(
-    house: Warehouse, catalog: Catalog, periods: Sequence[SettledPeriod], months: Iterable[tuple[str, str]]
+    warehouse: Warehouse, catalog: Catalog, periods: Sequence[SettledPeriod], months: Iterable[tuple[str, str]]
 ) -> Iterator[Unbilled]:
-    """Usage of partners in months that their legal entity has settled without them, by the prices of the newest catalog."""
+    """Usage in months that the partner's legal entity settled without the partner, at the prices of the newest catalog."""
     held = _held(periods)
-    asked: list[_Open] = []
+    asked: list[_OpenTimes] = []
     starts: dict[tuple[str, str], datetime] = {}
     for entity, label in sorted(months):
         for partner in catalog.payers(entity):
             whole = _open_month(partner, label, held.get(partner.id, ()))
             starts[partner.id, label] = whole.start
-            asked.append(_Open(partner.id, label, _less(whole, held.get(partner.id, ()))))
-    for found, used in _used(house, catalog, asked):
+            asked.append(_OpenTimes(partner.id, label, _less(whole, held.get(partner.id, ()))))
+    for found, used in _used(warehouse, catalog, asked):
         partner = catalog.known_partner(found.partner_id)
         period = billing_period(catalog, partner, found.label, starts[partner.id, found.label])
         assert period is not None, "a part of the month is not settled"
-        priced = _priced(bills.drafts_of(catalog, [period], _Pieces(house, catalog, found.pieces))[0])
+        priced = _priced(bills.drafts_of(catalog, [period], _UsageWithin(warehouse, catalog, found.pieces))[0])
         currency = priced.currencies.get(partner.id)
-        without_price = _without_price(house, catalog, period) if currency else set(used)
+        without_price = _without_price(warehouse, catalog, period) if currency else set(used)
         for meter, quantity in used.items():
             row = _row("not_issued", catalog, found, meter, quantity)
             if meter not in without_price:
@@ -135,28 +139,33 @@ def _not_issued(
 
 
 def _unknown(
-    house: Warehouse, catalog: Catalog, periods: Sequence[SettledPeriod], labels: Iterable[str]
+    warehouse: Warehouse, catalog: Catalog, periods: Sequence[SettledPeriod], labels: Iterable[str]
 ) -> Iterator[Unbilled]:
-    """Usage in settled months of partners that the catalog does not have, but for what was settled for them. Months are those of UTC."""
+    """Usage of partners without a catalog record in settled months, without periods that were settled for them.
+
+    Months are in UTC.
+    """
     names = pa.array([p.id for p in catalog.partners], pa.string())
-    house.con.register("partners", pa.table({"partner_id": names}))
+    warehouse.con.register("partners", pa.table({"partner_id": names}))
     held = _held(periods)
     asked = [
-        _Open(row["partner_id"], label, _less(whole, held.get(row["partner_id"], ())))
+        _OpenTimes(row["partner_id"], label, _less(whole, held.get(row["partner_id"], ())))
         for label in sorted(labels)
         for whole in [month(label, "Etc/UTC")]
-        for row in house.query("strangers", whole._asdict()).to_pylist()
+        for row in warehouse.query("unknown_partners", whole._asdict()).to_pylist()
     ]
-    for found, used in _used(house, catalog, asked):
+    for found, used in _used(warehouse, catalog, asked):
         for meter, quantity in used.items():
             yield _row("unknown", catalog, found, meter, quantity)
 
 
-def _used(house: Warehouse, catalog: Catalog, asked: Sequence[_Open]) -> Iterator[tuple[_Open, dict[str, Decimal]]]:
-    """Those with usage, and what each billable meter counted in them, in its field's own unit."""
+def _used(
+    warehouse: Warehouse, catalog: Catalog, asked: Sequence[_OpenTimes]
+) -> Iterator[tuple[_OpenTimes, dict[str, Decimal]]]:
+    """The times that have usage, and the usage of each billable meter in them, in the unit of its field."""
     meters = _billable(catalog)
     spans = [Span(a.partner_id, meter, *piece) for a in asked for piece in a.pieces for meter in meters]
-    counted = iter(house.usage(catalog, spans))
+    counted = iter(warehouse.usage(catalog, spans))
     for found in asked:
         used = dict.fromkeys(meters, ZERO)
         for _ in found.pieces:
@@ -165,8 +174,8 @@ def _used(house: Warehouse, catalog: Catalog, asked: Sequence[_Open]) -> Iterato
             yield found, some
 
 
-def _row(kind: Kind, catalog: Catalog, found: _Open, meter: str, quantity: Decimal) -> Unbilled:
-    """Without a price."""
+def _row(kind: Kind, catalog: Catalog, found: _OpenTimes, meter: str, quantity: Decimal) -> Unbilled:
+    """A row without a price."""
     return Unbilled(
         kind, found.partner_id, found.label, None, found.pieces[0].start, found.pieces[-1].end, meter, catalog.meter(meter).unit,
         _in_unit(catalog, meter, quantity), None, None,
@@ -180,15 +189,15 @@ def _held(periods: Iterable[SettledPeriod]) -> dict[str, list[Period]]:
     return held
 
 
-class _Pieces(NamedTuple):
-    """The usage of a lake within some times alone: what `billing.rating.bills` asks."""
+class _UsageWithin(NamedTuple):
+    """The usage of a lake within given times only, as `billing.rating.bills` needs it."""
 
-    house: Warehouse
+    warehouse: Warehouse
     catalog: Catalog
     pieces: Sequence[Period]
 
-    def counted(self, spans: Sequence[Span]) -> list[Decimal]:
-        """What each span's meter counted within the pieces."""
+    def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
+        """The usage of each span within the pieces."""
         cut = [
             (i, span._replace(start=max(span.start, piece.start), end=min(span.end, piece.end)))
             for i, span in enumerate(spans)
@@ -196,20 +205,20 @@ class _Pieces(NamedTuple):
         ]
         cut = [(i, span) for i, span in cut if span.start < span.end]
         sums = [ZERO] * len(spans)
-        for (i, _), quantity in zip(cut, self.house.usage(self.catalog, [span for _, span in cut]), strict=True):
+        for (i, _), quantity in zip(cut, self.warehouse.usage(self.catalog, [span for _, span in cut]), strict=True):
             sums[i] = EXACT.add(sums[i], quantity)
         return sums
 
 
 class _Priced(NamedTuple):
-    """What drafts say: (partner, meter) → the sum of its lines, partner → currency."""
+    """The amounts of drafts: (partner id, meter) → the sum of its lines, and partner id → currency."""
 
     amounts: Mapping[tuple[str, str], Decimal]
     currencies: Mapping[str, str]
 
 
 def _priced(drafts: Iterable[Any]) -> _Priced:
-    """Of drafts by whatever rules."""
+    """The amounts of drafts of any version of the rules."""
     amounts: dict[tuple[str, str], Decimal] = {}
     currencies = {}
     for draft in drafts:
@@ -221,8 +230,8 @@ def _priced(drafts: Iterable[Any]) -> _Priced:
     return _Priced(amounts, currencies)
 
 
-def _without_price(house: Warehouse, catalog: Catalog, period: BillingPeriod | None) -> set[str]:
-    """The meters that counted something in a period at a time without a plan, or where the rate card has no rate for them."""
+def _without_price(warehouse: Warehouse, catalog: Catalog, period: BillingPeriod | None) -> set[str]:
+    """The meters with usage in a period at times without a plan, or without a rate on the rate card."""
     if period is None:
         return set()
     asked = rating.outline(catalog, catalog.known_partner(period.partner_id), period)
@@ -230,32 +239,35 @@ def _without_price(house: Warehouse, catalog: Catalog, period: BillingPeriod | N
         *(Span(period.partner_id, meter, part.start, part.end) for _, part, meter in asked.unrated),
         *(Span(period.partner_id, meter, part.start, part.end) for part, meter in asked.unplanned),
     ]
-    return {span.meter for span, counted in zip(spans, house.usage(catalog, spans), strict=True) if counted}
+    return {span.meter for span, counted in zip(spans, warehouse.usage(catalog, spans), strict=True) if counted}
 
 
 def _stored(made: Close, catalog: Catalog, settled: SettledPeriod) -> BillingPeriod | None:
-    """The period as the close stored it; one by earlier rules stored none."""
+    """The period that the close stored, or the computed period for a close of rules 1, which stored none."""
     if stored := made.content.get("partners", {}).get(settled.partner_id):
         return BillingPeriod.from_json(settled.partner_id, stored)
     return billing_period(catalog, catalog.known_partner(settled.partner_id), settled.label, settled.start)
 
 
 def _only(content: Mapping[str, Any], partners: set[str]) -> Mapping[str, Any]:
-    """A close's content for these partners alone; earlier rules rate all of them."""
+    """The content of a close, reduced to these partners. The content of a close of rules 1 stays whole."""
     if "partners" not in content:
         return content
     return {**content, "partners": {p: stored for p, stored in content["partners"].items() if p in partners}}
 
 
 def _open_month(partner: Partner, label: str, held: Iterable[Period]) -> Period:
-    """The month from where the partner's last settled period before it ended, if that goes on into it."""
+    """The month of a partner.
+
+    It starts at the end of the previous settled period if that period ended shortly before the month.
+    """
     start, end = month(label, partner.time_zone)
     ended = [h.end for h in held if start - _ZONES_APART < h.end <= start]
     return Period(max(ended, default=start), end)
 
 
 def _less(whole: Period, held: Iterable[Period]) -> list[Period]:
-    """What is left of a time outside of others, in order."""
+    """The parts of a period outside of the `held` periods, in order."""
     pieces = []
     reached = whole.start
     for start, end in sorted(held):

@@ -1,7 +1,7 @@
-"""The bills of a month: the draft of each partner, the partners with nothing to pay, and the blocked partners with the reasons.
+"""The bills of a month: drafts of partners, partners with nothing to pay, and blocked partners with the reasons.
 
-Bills are a pure function of the catalog, the usage and the settled periods. Closing a month, previewing it and proving issued
-invoices all use this function. A problem of one partner blocks only the invoice of that partner.
+Bills are a pure function of the catalog, the usage and the settled periods. Closing a month, previewing it and proving
+issued invoices all use this function. A problem of one partner blocks only the invoice of that partner.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,15 +22,17 @@ _FIRST = "2000-01"  # no event is earlier (schemas.reasons: TIME_RANGE)
 class Usage(Protocol):
     """A source of metered usage."""
 
-    def counted(self, spans: Sequence[Span]) -> list[Decimal]:
+    def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
         """The usage of each span, in the unit of its meter's field (requests, bytes, microseconds). 0 if there is none."""
 
 
 class Bills(NamedTuple):
-    """The bills of a month: `drafts` ordered by partner id, and `periods` of all partners that can be issued, even with nothing to pay.
+    """The bills of a month. `drafts` is ordered by partner id.
 
-    `blocked` maps the id of each other partner to its problems, each with a remedy. A partner whose month is already settled is in
-    none of the three.
+    `periods` has all partners that can be issued, even with nothing to pay.
+
+    `blocked` maps the id of each other partner to its problems, each with a remedy. A partner whose month is already
+    settled is in none of the three.
     """
 
     drafts: tuple[Draft, ...]
@@ -84,7 +86,7 @@ def drafts_of(
     """The drafts of all periods that have lines, ordered by partner id, and the problems of each blocked partner."""
     outlines: list[DraftOutline] = [rating.outline(catalog, catalog.known_partner(p.partner_id), p) for p in periods]
     spans = [outline.spans() for outline in outlines]
-    counted = iter(usage.counted([span for some in spans for span in some]))
+    counted = iter(usage.of_spans([span for some in spans for span in some]))
     drafts: list[Draft] = []
     blocked: dict[str, list[str]] = {}
     for outline, some in zip(outlines, spans, strict=True):
@@ -97,7 +99,10 @@ def drafts_of(
 
 
 def _earlier_usage(catalog: Catalog, label: str, usage: Usage, partners: Sequence[Partner]) -> dict[str, str]:
-    """The first month before `label` with billable usage under a plan, for each partner that was never billed and has such a month."""
+    """The first month before `label` with billable usage under a plan, by partner id.
+
+    `partners` are those never billed.
+    """
     billable = [meter.id for meter in catalog.meters if meter.billable]
     spans = [
         Span(partner.id, meter, *planned)
@@ -105,7 +110,7 @@ def _earlier_usage(catalog: Catalog, label: str, usage: Usage, partners: Sequenc
         for planned in _planned_before(partner, month(label, partner.time_zone).start)
         for meter in billable
     ]
-    used = {span.partner_id for span, counted in zip(spans, usage.counted(spans), strict=True) if counted}
+    used = {span.partner_id for span, counted in zip(spans, usage.of_spans(spans), strict=True) if counted}
     return {p.id: _first_month(label, usage, p, billable) for p in partners if p.id in used}
 
 
@@ -132,7 +137,7 @@ def _first_month(label: str, usage: Usage, partner: Partner, billable: Sequence[
         if max(start, begin) < min(stop, end)
         for meter in billable
     ]
-    counted = usage.counted([span for _, span in spans])
+    counted = usage.of_spans([span for _, span in spans])
     return min(earlier for (earlier, _), quantity in zip(spans, counted, strict=True) if quantity)
 
 

@@ -1,8 +1,10 @@
-"""Turns a billing period and its usage into a draft invoice. A problem is always reported; no line is silently left out.
+"""Turns a billing period and its usage into a draft invoice.
 
-How a period is split into lines (docs/pricing.md, "When a contract changes inside a month"): the parts of a period under one plan
-share one running count. A rate that is equal in two consecutive versions of the rate card is one line. Otherwise the charge of a
-line is its price for the count at its end, minus its price for the count at its start.
+A problem is always reported; no line is silently left out.
+
+How a period is split into lines (docs/pricing.md, "When a contract changes inside a month"): the parts of a period
+under one plan share one running count. A rate that is equal in two consecutive versions of the rate card is one line.
+Otherwise the charge of a line is its price for the count at its end, minus its price for the count at its start.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +14,7 @@ from typing import NamedTuple
 
 from billing.pricing.charge import Charge, OfMonth, PricingError, charge
 from billing.rating.periods import BillingPeriod, Interval, days_between
-from billing.usage.quota_statement import Row, row
+from billing.usage.quota_statement import QuotaRow, statement_row
 from billing.usage.warehouse import Span
 from schemas.catalog.prices.price import Share
 from schemas.catalog.records import Catalog, Partner, Plan, Rate
@@ -25,8 +27,9 @@ ZERO = Decimal(0)
 class LineOutline(NamedTuple):
     """A line whose usage is not known yet: one rate during one interval of one plan.
 
-    `position` is the index of the rate in the version of the rate card with which the line starts. `follows` is the index of the
-    previous line that continues the same count, or None for the first. `is_last` is true if no line continues the count.
+    `position` is the index of the rate in the version of the rate card with which the line starts. `follows` is the
+    index of the previous line that continues the same count, or None for the first. `is_last` is true if no line
+    continues the count.
     """
 
     plan: Plan
@@ -38,10 +41,12 @@ class LineOutline(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A priced line. `usage` is in the unit of the meter's field (requests, bytes, µs); `quantity` is the same in the meter's unit.
+    """A priced line.
 
-    `counted_before` is the month's count at the start of the line, in the meter's unit. `share` is the share of the month's time
-    that the line covers.
+    `usage` is in the unit of the meter's field (requests, bytes, µs); `quantity` is the same in the meter's unit.
+
+    `counted_before` is the month's count at the start of the line, in the meter's unit. `share` is the share of the
+    month's time that the line covers.
     """
 
     plan: Plan
@@ -72,7 +77,7 @@ class Draft(NamedTuple):
     currency: str
     lines: tuple[Line, ...]
     total: Decimal
-    quotas: tuple[Row, ...]  # the statement of monthly quotas
+    quotas: tuple[QuotaRow, ...]  # the statement of monthly quotas
 
 
 class DraftOutline(NamedTuple):
@@ -127,7 +132,10 @@ def outline(catalog: Catalog, partner: Partner, period: BillingPeriod) -> DraftO
 
 
 class _RateInterval(NamedTuple):
-    """An interval in which a rate did not change, and the index of the rate in the version in which the interval starts."""
+    """An interval in which a rate did not change.
+
+    `position` is its index in the version with which the interval starts.
+    """
 
     interval: Interval
     rate: Rate
@@ -165,7 +173,10 @@ def _line_outlines(plan: Plan, parts: Sequence[tuple[Interval, Sequence[Rate]]],
 
 
 def _continued(before: Sequence[Rate], rates: Sequence[Rate]) -> list[int | None]:
-    """For each rate, the index of the rate that it continues: an equal rate of the previous version, or else one of the same meter."""
+    """For each rate, the index of the rate of the previous version that it continues.
+
+    An equal rate takes precedence over one of the same meter.
+    """
     left = list(range(len(before)))
     predecessors: list[int | None] = [None] * len(rates)
     for matches in (_same_price, lambda one, other: one.meter is not None and one.meter == other.meter):
@@ -183,7 +194,10 @@ def _same_price(one: Rate, other: Rate) -> bool:
 
 
 def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> tuple[Draft | None, list[str]]:
-    """Prices the usage of `outline.spans()`. A draft with problems must not be issued. The draft is None if it has no line."""
+    """Prices the usage of `outline.spans()`. A draft with problems must not be issued.
+
+    The draft is None if it has no line.
+    """
     amounts = iter(usage)
     counted = [next(amounts) if x.rate.meter else ZERO for x in outline.lines]
     used = [[next(amounts) for _ in quota.held] for quota in outline.period.quotas]
@@ -200,7 +214,9 @@ def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> 
     currency = catalog.rate_card(outline.lines[0].plan.rate_card).currency
     lines, unpriced = _lines(catalog, outline, counted, MINOR_UNITS[currency])
     with localcontext(EXACT):
-        rows = [row(catalog, quota, sum(n, ZERO)) for quota, n in zip(outline.period.quotas, used, strict=True)]
+        rows = [
+            statement_row(catalog, quota, sum(n, ZERO)) for quota, n in zip(outline.period.quotas, used, strict=True)
+        ]
         total = sum((line.charge.amount for line in lines), ZERO)
     made = Draft(outline.partner, outline.period, currency, tuple(lines), total, tuple(rows))
     return (made if lines else None), problems + unpriced

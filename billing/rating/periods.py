@@ -1,11 +1,11 @@
 """Billing periods and quota periods. A billing period is split at every instant at which the contract changes.
 
-A billing period is the calendar month in the partner's time zone, `[start, end)`. It starts at the end of the partner's last settled
-period, so that a change of the time zone causes neither an overlap nor a gap. In every zone a month is a whole number of 15-minute
-windows, even if clocks change or a day is skipped.
+A billing period is the calendar month in the partner's time zone, `[start, end)`. It starts at the end of the partner's
+last settled period, so that a change of the time zone causes neither an overlap nor a gap. In every zone a month is a
+whole number of 15-minute windows, even if clocks change or a day is skipped.
 
-The time zone rules are applied once, when a month is closed. The close stores the resulting instants. Later proofs of an invoice
-read them and need no time zone.
+The time zone rules are applied once, when a month is closed. The close stores the resulting instants. Later proofs of
+an invoice read them and need no time zone.
 """
 
 import itertools
@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from schemas import zones
 from schemas.catalog.records import Catalog, Partner
 
-# Two zones differ by at most 26 hours. A settled period that ended this close to the start of a month ended with the previous month.
+# Two zones differ by at most 26 hours. A settled period that ended this close to the start of a month ended with the
+# previous month.
 _ZONES_APART = timedelta(hours=27)
 _TICK = timedelta(microseconds=1)
 
@@ -43,7 +44,10 @@ class Interval(NamedTuple):
     last_day: date
 
     def as_json(self) -> dict[str, str]:
-        """The interval as a close stores it: RFC 3339 instants and dates. The result is shared between callers; do not modify it."""
+        """The interval as a close stores it: RFC 3339 instants and dates.
+
+        The result is shared between callers; do not modify it.
+        """
         return _interval_json(self, self.start.utcoffset(), self.end.utcoffset())
 
     @classmethod
@@ -58,10 +62,10 @@ class Interval(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """The part of a period in which one assignment of a plan was valid, divided by the versions of the plan's rate card.
+    """The part of a period in which one assignment of a plan was valid, split by versions of the rate card.
 
-    `versions` holds pairs of the index of a version on the rate card and its part of the stay, in time order. The index is None for
-    the time before the first version.
+    `versions` holds pairs of the index of a version on the rate card and its part of the stay, in time order. The index
+    is None for the time before the first version.
     """
 
     plan: str
@@ -78,7 +82,7 @@ class HeldQuota(NamedTuple):
 
 
 class BillingPeriod(NamedTuple):
-    """The period that one invoice of a partner covers: its stays in time order, intervals without a plan, and monthly quotas."""
+    """The period that one invoice covers: stays in time order, intervals without a plan, and monthly quotas."""
 
     partner_id: str
     interval: Interval
@@ -154,7 +158,7 @@ def month_before(label: str) -> str:
 
 
 def is_settled(label: str, zone: str, settled_until: datetime) -> bool:
-    """Whether the period that ended at `settled_until` was the month `label` or a later one, whatever zone was used for it."""
+    """Whether the period that ended at `settled_until` was the month `label` or a later one, in any time zone."""
     return settled_until > month(label, zone).end - _ZONES_APART
 
 
@@ -168,7 +172,10 @@ def missing_month(label: str, zone: str, settled_until: datetime) -> str | None:
 def billing_period(
     catalog: Catalog, partner: Partner, label: str, settled_until: datetime | None
 ) -> BillingPeriod | None:
-    """The part of the month `label` that is not settled yet, or None. `settled_until` is the end of the last settled period."""
+    """The part of the month `label` that is not settled yet, or None.
+
+    `settled_until` is the end of the last settled period.
+    """
     start, end = month(label, partner.time_zone)
     if settled_until is not None:
         if is_settled(label, partner.time_zone, settled_until):
@@ -207,13 +214,19 @@ def _versions(
 
 @lru_cache(maxsize=4096)
 def _interval_json(shown: Interval, *_offsets: timedelta | None) -> dict[str, str]:
-    """Cached, because most partners share intervals. The offsets are part of the key: equal instants may have different offsets."""
+    """Cached, because most partners share intervals.
+
+    The offsets are part of the key: equal instants may have different offsets.
+    """
     return {name: value.isoformat() for name, value in shown._asdict().items()}
 
 
 @lru_cache(maxsize=4096)
 def interval(start: datetime, end: datetime, zone: str) -> Interval:
-    """[start, end) as shown in `zone`. The offsets are fixed here, so that later changes of the zone's rules do not alter the text."""
+    """[start, end) as shown in `zone`.
+
+    The offsets are fixed here, so that later changes of the zone's rules do not alter the text.
+    """
     shown = [_with_offset(instant, zone) for instant in (start, end)]
     return Interval(shown[0], shown[1], local_day(start, zone), local_day(end - _TICK, zone))
 

@@ -24,8 +24,8 @@ class SettledPeriod(NamedTuple):
 def settled(warehouse: Warehouse, partners_of: Callable[[str], Iterable[Partner]]) -> list[SettledPeriod]:
     """All settled periods, in the order in which they were settled. `warehouse` holds the table `invoices`.
 
-    Rows of earlier versions exist only for partners with an invoice and hold no period. An invoiced close also settled the same month
-    of its other partners. `partners_of` gives the partners of such a close by its id.
+    Rows of earlier versions exist only for partners with an invoice and hold no period. An invoiced close also settled
+    the same month of its other partners. `partners_of` gives the partners of such a close by its id.
     """
     periods: list[SettledPeriod] = []
     old: dict[str, tuple[str, set[str]]] = {}  # close id → its label, and the partners with an invoice

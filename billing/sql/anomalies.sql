@@ -1,5 +1,5 @@
--- Events of an unlikely size: 10^15 bytes or microseconds, and more.
--- in:  events (those that count); $start, $end TIMESTAMPTZ
+-- Events of implausible size: at least 10^15 bytes or microseconds.
+-- in:  events (only those that count); $start, $end TIMESTAMPTZ
 -- out: source, event_id, partner_id, occurred_at, size BIGINT; ordered
 SELECT source, event_id, partner_id, occurred_at, greatest(request_bytes, response_bytes, latency_us) AS size
 FROM events

@@ -1,5 +1,7 @@
--- in:  metered; days(day DATE, day_start TIMESTAMPTZ): the partner's local days, without gaps from the first window to the last
--- out: day (local date), route, meter, quantity DECIMAL(38, 0); days in order, within a day the largest first
+-- in:  metered; days(day DATE, day_start TIMESTAMPTZ): the partner's local days, without gaps from the first window to
+--      the last
+-- out: day (local date), route, meter, quantity DECIMAL(38, 0); ordered by day, and within a day by quantity, the
+--      largest first
 SELECT
     d.day,
     coalesce(m.route, '(no route)') AS route,

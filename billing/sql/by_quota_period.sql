@@ -1,6 +1,7 @@
--- in:  metered; calendars(span, calendar); quota_periods(calendar, period_start, period_end: TIMESTAMPTZ, [start, end)): without
---      gaps from the first window to the last
--- out: span, period_start, period_end, events_partition, quantity DECIMAL(38, 0), last_window: one row for each with usage; ordered
+-- in:  metered; calendars(span, calendar); quota_periods(calendar, period_start, period_end: TIMESTAMPTZ, [start,
+--      end)): without gaps from the first window to the last
+-- out: span, period_start, period_end, events_partition, quantity DECIMAL(38, 0), last_window: one row for each period
+--      with usage; ordered
 WITH used AS (
     SELECT c.span, c.calendar, m.window_start, m.events_partition, sum(m.quantity) AS quantity
     FROM metered AS m

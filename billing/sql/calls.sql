@@ -1,5 +1,5 @@
--- The different methods and routes of all usage: what meters' filters are compared with.
+-- The distinct methods and routes of all usage, with which the filters of meters are compared.
 -- in:  rollups
--- out: method, route: '' where the log had none; one row per pair
+-- out: method, route: '' if the log had none; one row per pair
 SELECT DISTINCT coalesce(method, '') AS method, coalesce(route, '') AS route
 FROM rollups

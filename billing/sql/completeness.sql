@@ -1,9 +1,9 @@
--- What each source gave, and what became of it. Whole lake, at the pinned versions.
--- in:  ingested, reads, topics, duplicates, dead, redriven, events (those that count)
--- out: source, entries (all that are known of), counted, duplicates, conflicts, refused (without those that a redrive has settled),
---      on_the_way (read from a topic, and brought by no land worker yet, or not by all), unexplained (entries that the tables should hold at
---      these versions and do not; 0 in a lake in order), last_event_at; ordered. Numbers are HUGEINT.
---      entries = counted + duplicates + conflicts + refused + on_the_way + unexplained
+-- The entries of each source and their outcomes, in the whole lake at the pinned versions.
+-- in:  ingested, reads, topics, duplicates, dead, redriven, events (only those that count)
+-- out: source, entries (all known entries), counted, duplicates, conflicts, refused (without entries that a redrive has
+--      settled), on_the_way (read from a topic, but not yet written by all land workers), unexplained (entries that the
+--      tables should hold at these versions and do not hold; 0 in an intact lake), last_event_at; ordered. Numbers are
+--      HUGEINT. entries = counted + duplicates + conflicts + refused + on_the_way + unexplained
 WITH known AS (
     -- As in aggregate/sql/books.sql. A file is read and landed by one commit: nothing of it can be on its way (NULL).
     SELECT

@@ -1,6 +1,6 @@
--- What refused credentials are called, as long as the text of one of their entries is not erased.
+-- The names of refused credentials, if the text of at least one of their entries is not erased.
 -- in:  dead, texts
--- out: source, reason, credential_hash, detail: the first in the order of text; ordered
+-- out: source, reason, credential_hash, detail (the first in text order); ordered
 SELECT d.source, d.reason, d.credential_hash, min(t.detail) AS detail
 FROM dead AS d
 INNER JOIN texts AS t

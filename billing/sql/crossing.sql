@@ -1,6 +1,6 @@
--- The event with which a running sum reaches a level.
--- in:  events (those that count); meters, meter_status, meter_filtered, meter_call of one meter, as for metered.sql; $partner_id, [$start, $end) TIMESTAMPTZ, $level
---      DECIMAL in the field's unit
+-- The event at which a running sum reaches a level.
+-- in:  events (only those that count); meters, meter_status, meter_filtered, meter_call of one meter, as for
+--      metered.sql; $partner_id, [$start, $end) TIMESTAMPTZ, $level DECIMAL in the field's unit
 -- out: occurred_at of that event, or no row
 WITH running AS (
     SELECT

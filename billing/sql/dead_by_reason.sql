@@ -1,5 +1,6 @@
--- Entries that are not counted. A refused entry that a redrive has settled is none of them.
--- in:  dead, redriven; $reason, $source, $credential (how its hash begins): VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
+-- Entries that are not counted, without refused entries that a redrive has settled.
+-- in:  dead, redriven; $reason, $source, $credential (a prefix of its hash): VARCHAR or NULL (all); $since, $until:
+--      TIMESTAMPTZ or NULL, of the event, [since, until)
 -- out: outcome, reason, source, entries BIGINT; the most frequent first
 SELECT d.outcome, d.reason, d.source, count(*)::BIGINT AS entries
 FROM dead AS d

@@ -1,8 +1,11 @@
--- Entries that are not counted, whole. A refused entry that a redrive has settled is none of them, unless $letter names it.
--- in:  dead, texts, redriven; $reason, $source, $credential (how its hash begins): VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until);
---      $letter: VARCHAR, the beginning of a letter's name, or NULL; $limit
--- out: letter (the name of one: a hash of its coordinates), the columns of dead, those of texts (event_id, detail, raw: NULL where they
---      were erased; erased_at, erased_by: NULL where not), became (what a redrive made of it, or NULL); in log order, at most $limit
+-- Entries that are not counted, with all columns. A refused entry that a redrive has settled is left out, unless
+-- $letter names it.
+-- in:  dead, texts, redriven; $reason, $source, $credential (a prefix of its hash): VARCHAR or NULL (all); $since,
+--      $until: TIMESTAMPTZ or NULL, of the event, [since, until); $letter: VARCHAR, a prefix of a letter's name, or
+--      NULL; $limit
+-- out: letter (its name, a hash of its coordinates), the columns of dead, those of texts (event_id, detail, raw: NULL
+--      if they were erased; erased_at, erased_by: NULL if not), became (the result of a redrive, or NULL); in log
+--      order, at most $limit
 WITH named AS (
     SELECT left(sha256(concat_ws(chr(0), outcome, source, generation, position, item)), 12) AS letter, *
     FROM dead

@@ -1,4 +1,4 @@
--- Files of a source that were read before: how to know them again, and where to go on.
+-- Files of a source that were read before, with the hashes that identify them and the offset from which to continue.
 -- in:  reads; $source
 -- out: generation, head_bytes, head_sha256, "offset" BIGINT, tail_sha256; ordered
 SELECT

@@ -1,10 +1,10 @@
--- What each span's meter counted, by window and key. The one place that says what a meter counts: alerts, usage tables,
--- notebooks and invoices all sum these rows.
+-- The usage of each span by window and key. Only this statement defines what a meter counts: alerts, usage tables,
+-- notebooks and invoices all sum its rows.
 -- in:  rollups; spans(span, partner_id, meter, span_start, span_end: TIMESTAMPTZ, [start, end)); meters(meter, field);
---      meter_status(meter, status); meter_filtered(meter): those that do not count every method and route;
---      meter_call(meter, method, route): what of both these count, '' where the log had none
--- out: span, partner_id, meter, window_start, source, service, method, route, status, events_partition, quantity HUGEINT in
---      the field's unit
+--      meter_status(meter, status); meter_filtered(meter), the meters that filter by method or route; meter_call(meter,
+--      method, route): the methods and routes that those meters count, '' if the log had none
+-- out: span, partner_id, meter, window_start, source, service, method, route, status, events_partition, quantity
+--      HUGEINT in the field's unit
 SELECT
     s.span,
     s.partner_id,

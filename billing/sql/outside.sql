@@ -1,7 +1,9 @@
--- A partner's usage outside of what was agreed for its credentials, between two instants: counted, and marked at attribution.
--- in:  events (those that count); $partner_id; $start, $end TIMESTAMPTZ, [start, end)
--- out: outside (ACTION, RESOURCE, NETWORK, UNKNOWN), credential, client_network (/24 or /48), service, route, requests BIGINT,
---      first_seen, last_seen TIMESTAMPTZ, event_ids VARCHAR[] (the earliest, at most 3); the most frequent first
+-- A partner's usage between two instants outside of the grants of its credentials. It is counted, and attribution marks
+-- it.
+-- in:  events (only those that count); $partner_id; $start, $end TIMESTAMPTZ, [start, end)
+-- out: outside (ACTION, RESOURCE, NETWORK, UNKNOWN), credential, client_network (/24 or /48), service, route, requests
+--      BIGINT, first_seen, last_seen TIMESTAMPTZ, event_ids VARCHAR[] (the earliest, at most 3); the most frequent
+--      first
 SELECT
     outside,
     credential,

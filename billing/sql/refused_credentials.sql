@@ -1,8 +1,8 @@
--- Refused entries of credentials that are unknown, or were not valid, and that no redrive has settled: which credential, how often, when.
--- in:  dead, redriven; $source, $credential (how its hash begins): VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the
---      event, [since, until)
--- out: source, reason, credential_hash (NULL: landed before there were hashes), entries BIGINT, first_at, last_at TIMESTAMPTZ; the most
---      frequent first
+-- Refused entries with unknown or invalid credentials that no redrive has settled, grouped by credential.
+-- in:  dead, redriven; $source, $credential (a prefix of its hash): VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ
+--      or NULL, of the event, [since, until)
+-- out: source, reason, credential_hash (NULL for entries of versions without hashes), entries BIGINT, first_at, last_at
+--      TIMESTAMPTZ; the most frequent first
 SELECT
     d.source, d.reason, d.credential_hash, count(*)::BIGINT AS entries,
     min(d.occurred_at) AS first_at,

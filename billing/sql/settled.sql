@@ -1,7 +1,8 @@
--- What is settled, without documents.
+-- Settled periods, without documents.
 -- in:  invoices
--- out: partner_id, period, legal_entity, period_start, period_end (NULL in rows of before), number (NULL: nothing was to pay), close_id,
---      document (only where the period is NULL: it says it); in the order in which it was settled
+-- out: partner_id, period, legal_entity, period_start, period_end (NULL in rows of earlier versions), number (NULL if
+--      there was nothing to pay), close_id, document (only if the bounds are NULL, because it holds them); in the order
+--      in which they were settled
 SELECT
     partner_id, period, legal_entity, period_start, period_end, number, close_id,
     CASE WHEN period_start IS NULL THEN document END AS document

@@ -1,4 +1,4 @@
--- The usage that bills rest on, hashed: sums by key of rollups, as whole numbers and texts with their length, in a fixed order.
+-- Hashes of the usage of bills: sums by key of rollups, as integers and length-prefixed strings, in a fixed order.
 -- in:  rollups; spans(partner_id, span_start, span_end: TIMESTAMPTZ, [start, end)), one per partner
 -- out: partner_id, sha256: one row per partner with usage; ordered
 WITH summed AS (
@@ -24,7 +24,7 @@ written AS (
         || ' ' || requests::VARCHAR || ' ' || coalesce(request_bytes, 0)::VARCHAR
         || ' ' || coalesce(response_bytes, 0)::VARCHAR || ' ' || coalesce(latency_us, 0)::VARCHAR AS line
     FROM summed
-    -- What a correction has taken out to the last unit is as if it had never been there.
+    -- Usage that corrections cancelled completely gives the same hash as no usage.
     WHERE requests != 0 OR request_bytes != 0 OR response_bytes != 0 OR latency_us != 0
 )
 

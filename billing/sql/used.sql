@@ -1,4 +1,4 @@
--- Which partners have any usage in a span of their own; 0 requests where all of it was taken out again.
+-- Partners with any usage in their span. Requests are 0 if all of the usage was withdrawn.
 -- in:  rollups; spans as for metered.sql, one per partner
 -- out: partner_id, requests HUGEINT, response_bytes HUGEINT, last_window TIMESTAMPTZ; ordered
 SELECT r.partner_id, sum(r.requests) AS requests, sum(r.response_bytes) AS response_bytes, max(r.window_start) AS last_window

@@ -1,1 +1,1 @@
-"""What meters and quotas count, out of pinned tables of the lake. Imports `billing.rating.periods`, `lake` and `schemas`."""
+"""Usage of meters and quotas, from pinned tables of the lake. Imports `billing.rating.periods`, `lake` and `schemas`."""

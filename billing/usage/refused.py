@@ -1,6 +1,9 @@
-"""Refused entries of credentials that nobody has: what a close must not accept in silence, since it may be a forgotten partner's money.
+"""Refused entries with unknown or invalid credentials.
 
-Groups are told apart by a hash of the credential with the lake's own key. A close either has none, or holds who accepted them and why.
+They may be the usage of a forgotten partner, so a close requires a decision.
+
+Entries are grouped by a hash of the credential with the lake's own key. A close with such groups stores the reason for
+accepting them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,11 +19,14 @@ from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT
 
 _SHOWN = 5
-_DIGITS = 12  # of a hash, that people are shown
+_DIGITS = 12  # of a hash, as shown to users
 
 
-class Group(NamedTuple):
-    """The refused entries of one credential at one source. `credential`: its hash; None: landed before there were hashes."""
+class RefusedGroup(NamedTuple):
+    """The refused entries of one credential at one source.
+
+    `credential` is its hash, or None for entries of versions without hashes.
+    """
 
     source: str
     reason: str  # UNKNOWN_CREDENTIAL or CREDENTIAL_NOT_VALID
@@ -31,22 +37,22 @@ class Group(NamedTuple):
 
     @property
     def name(self) -> str:
-        """How it is named to people, and by `tollbook dead list --credential`."""
+        """The name shown to users, which `tollbook dead list --credential` accepts."""
         return self.credential[:_DIGITS] if self.credential else "unknown"
 
     def row(self) -> dict[str, Any]:
-        """For a document: JSON."""
+        """The group as JSON for the document of a close."""
         return {**self._asdict(), "first_at": self.first_at.isoformat(), "last_at": self.last_at.isoformat()}
 
 
 class Accepted(NamedTuple):
-    """What of a period is refused, and why that is right: `reason` is None where nobody has said so, or there is nothing."""
+    """The refused groups of a period, and the reason for accepting them. `reason` is None if there is none."""
 
-    groups: Sequence[Group]
+    groups: Sequence[RefusedGroup]
     reason: str | None
 
     def problems(self, label: str) -> list[str]:
-        """Why the month may not be closed, with the remedy."""
+        """The problem that forbids the close, with its remedy. Empty if there is no group or a reason was given."""
         if not self.groups or self.reason is not None:
             return []
         entries = sum(group.entries for group in self.groups)
@@ -55,41 +61,43 @@ class Accepted(NamedTuple):
             for g in self.groups[:_SHOWN]
         )
         more = f"; and {len(self.groups) - _SHOWN} more" if len(self.groups) > _SHOWN else ""
-        said = (
+        message = (
             f"{label} has {entries:,} refused entries of credentials that are in no catalog, or were not valid, in "
             f"{_groups(len(self.groups))}: {shown}{more}. `tollbook dead list` shows them, with --as PARTNER also what they are worth. Add the "
             f'credentials and run `tollbook dead redrive`, or close with --accept-refused "REASON"'
         )
-        return [said]
+        return [message]
 
     def content(self) -> dict[str, Any]:
-        """What the close document holds: {} where nothing is refused."""
+        """The entry of the close document. Empty if nothing is refused."""
         if not self.groups:
             return {}
         return {"accepted_refused": {"reason": self.reason, "groups": [group.row() for group in self.groups]}}
 
 
 def groups(
-    house: Warehouse,
+    warehouse: Warehouse,
     since: datetime | None,
     until: datetime | None,
     *,
     source: str | None = None,
     credential: str | None = None,
-) -> list[Group]:
-    """The refused entries of unknown or not valid credentials of requests in [since, until), the most frequent first.
+) -> list[RefusedGroup]:
+    """The refused entries with unknown or invalid credentials of requests in [since, until), the most frequent first.
 
-    `credential`: how its hash begins. Those that a redrive has settled are not among them.
+    `credential` is a prefix of the hash. Entries that a redrive has settled are left out.
     """
     asked = {"source": source, "credential": credential, "since": since, "until": until}
     return [
-        Group(row["source"], row["reason"], row["credential_hash"], row["entries"], row["first_at"], row["last_at"])
-        for row in house.query("refused_credentials", asked).to_pylist()
+        RefusedGroup(
+            row["source"], row["reason"], row["credential_hash"], row["entries"], row["first_at"], row["last_at"]
+        )
+        for row in warehouse.query("refused_credentials", asked).to_pylist()
     ]
 
 
 class Extra(NamedTuple):
-    """What one meter of a month would be billed in addition. `quantity` in the meter's unit, before free units."""
+    """The additional charge for one meter of a month. `quantity` is in the meter's unit, before free units."""
 
     meter: str
     quantity: Decimal
@@ -99,18 +107,19 @@ class Extra(NamedTuple):
 
 
 def worth(catalog: Catalog, partner: Partner, label: str, now: Meters, more: Meters) -> tuple[list[Extra], list[str]]:
-    """What the usage in `more` would be billed in the month `label` if it were the partner's, beside what there is `now`; and problems.
+    """The charge for the usage in `more` on top of the partner's usage in `now`, and the problems.
 
-    The difference of two bills, so that free units and tiers are what they would be. Meters without a price are left out.
+    The charge is the difference of two bills of the month `label`, so that free units and tiers apply. Meters without a
+    price are left out.
     """
     period = billing_period(catalog, partner, label, None)
     assert period is not None  # nothing is settled here
     asked = drafts.outline(catalog, partner, period)
     if not asked.lines:
-        nothing = f"partner {partner.id} has no plan in {label}, so its usage has no price; assign one"
+        nothing = f"partner {partner.id} has no plan in {label}, so its usage has no price; assign a plan"
         return [], [*asked.problems, nothing]
     spans = asked.spans()
-    used, added = now.counted(catalog, spans), more.counted(catalog, spans)
+    used, added = now.usage(catalog, spans), more.usage(catalog, spans)
     before, _ = drafts.draft(catalog, asked, used)
     after, problems = drafts.draft(catalog, asked, [EXACT.add(a, b) for a, b in zip(used, added, strict=True)])
     currency = catalog.rate_card(asked.lines[0].plan.rate_card).currency
@@ -131,13 +140,14 @@ def _billed(draft: Draft | None, meter: str) -> Decimal:
 
 
 def accepted(
-    house: Warehouse, start: datetime, end: datetime, reason: str | None, earlier: Mapping[str, Any] | None
+    warehouse: Warehouse, start: datetime, end: datetime, reason: str | None, earlier: Mapping[str, Any] | None
 ) -> Accepted:
-    """The refused entries of a period, and why they may be: the `reason` that is given, else that of the period's `earlier` close.
+    """The refused groups of a period and the reason for accepting them: `reason`, or else that of the `earlier` close.
 
-    `earlier`: content of that close. Its reason holds as long as nothing came to what was accepted then.
+    `earlier` is the content of the period's previous close. Its reason applies only if it accepted all of the groups,
+    unchanged.
     """
-    found = groups(house, start, end)
+    found = groups(warehouse, start, end)
     before = (earlier or {}).get("accepted_refused")
     if reason is None and before is not None and all(group.row() in before["groups"] for group in found):
         reason = before["reason"]

@@ -1,6 +1,6 @@
-"""The lake as DuckDB views over pinned versions, and the usage that meters count. Sums in SQL, never a division.
+"""The lake as DuckDB views over pinned table versions, and the usage of meters. SQL sums usage and never divides it.
 
-Alerts, usage tables, notebooks and invoices all ask here: one number.
+Alerts, usage tables, notebooks and invoices all use this module, so that they show the same number.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ _CALLS = pa.schema([("meter", pa.string()), ("method", pa.string()), ("route", p
 
 
 class Span(NamedTuple):
-    """A meter of a partner between two instants, [start, end), both on the quarter of an hour."""
+    """A meter of a partner in [start, end). Both instants are multiples of a quarter of an hour."""
 
     partner_id: str
     meter: str
@@ -50,14 +50,14 @@ class Span(NamedTuple):
 
 
 class Calendar(NamedTuple):
-    """Which quota periods a span is cut into: DAY, WEEK or MONTH of a time zone."""
+    """The quota periods that divide a span: DAY, WEEK or MONTH in a time zone."""
 
     kind: str
     zone: str
 
 
 class Meters:
-    """A connection whose relation `rollups` is asked what meters count; its owner says what `rollups` is."""
+    """A DuckDB connection that computes the usage of meters from the relation `rollups`. The owner defines `rollups`."""
 
     def __init__(self) -> None:
         self.con = duck.database()
@@ -67,25 +67,25 @@ class Meters:
         return self.ask(statement(name), params)
 
     def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
-        """The result of another statement; raises the same."""
+        """The result of the statement `sql`. Raises the same errors as `query`."""
         return duck.ask(self.con, sql, params)
 
     def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
-        """Make view `metered` (billing/sql/metered.sql) what the meters of these spans count."""
+        """Creates the view `metered` (billing/sql/metered.sql) with the usage of these spans."""
         self._define_meters([catalog.meter(m) for m in sorted({s.meter for s in spans})], self._calls)
         self._register_spans(spans)
         self.con.sql(statement("metered")).create_view("metered", replace=True)
 
-    def counted(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
-        """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
+    def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
+        """The usage of each span, in the unit of its meter's field (requests, bytes, microseconds). 0 if there is none."""
         self.define_metered(catalog, spans)
         found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
         return [found.get(i, Decimal(0)) for i in range(len(spans))]
 
     def by_quota_period(self, catalog: Catalog, spans: Sequence[tuple[Span, Calendar]]) -> pa.Table:
-        """What each span's meter counted in each quota period, by partition of `usage.events` (billing/sql/by_quota_period.sql).
+        """The usage of each span by quota period and partition of `usage.events` (billing/sql/by_quota_period.sql).
 
-        `span` is the place of the span in `spans`.
+        The column `span` is the index of the span in `spans`.
         """
         self.define_metered(catalog, [span for span, _ in spans])
         calendars = {calendar: i for i, calendar in enumerate(dict.fromkeys(calendar for _, calendar in spans))}
@@ -102,13 +102,15 @@ class Meters:
         return self.query("by_quota_period")
 
     def _calls(self) -> pa.Table:
-        """The different methods and routes of the usage (billing/sql/calls.sql)."""
+        """The distinct methods and routes of the usage (billing/sql/calls.sql)."""
         return self.query("calls")
 
     def _define_meters(self, meters: Sequence[Meter], calls: Callable[[], pa.Table]) -> None:
-        """Register what metered.sql says of `meters`. `calls` is only asked where one of them filters by method or route.
+        """Registers the relations that metered.sql needs for `meters`.
 
-        Patterns are compared with the few different routes, and usage is joined with those that match.
+        Calls `calls` only if a meter filters by method or route.
+
+        Patterns are compared with the few distinct routes, and usage is joined with the routes that match.
         """
         fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
         self.con.register(
@@ -129,14 +131,19 @@ class Meters:
 
 
 class Warehouse(Meters):
-    """The lake: pinned versions of its tables; views are named like the tables. `events` holds those that count, `landed` all of them."""
+    """The lake at pinned table versions, with one view per table.
+
+    `events` holds the events that count, `landed` all of them.
+    """
 
     def __init__(
         self, lake: Lake, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.KEPT)
     ) -> None:
-        """`versions`: table name → version; a table that is not named is pinned at its newest version. `only`: the tables to open.
+        """`versions` maps table names to versions. Other tables are pinned at their newest version.
 
-        Versions that name `events` and not `withdrawn` are from before there was that table: nothing was withdrawn.
+        `only` lists the tables to open.
+
+        Versions with `events` and without `withdrawn` predate the table `withdrawn`, so nothing counts as withdrawn.
         """
         super().__init__()
         self.lake = lake
@@ -162,23 +169,22 @@ class Warehouse(Meters):
         self.versions[shape.name] = table.version
         duck.scan(self.con, view, table.files(), shape, mixed=table.is_mixed)
 
-    def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
-        """What each span's meter counted, in its field's own unit (requests, bytes, microseconds); 0 where nothing."""
-        return self.counted(catalog, spans)
-
     def usage_by_window(self, catalog: Catalog, spans: Sequence[Span]) -> pa.Table:
-        """span (index into `spans`), window_start, quantity; ordered by both."""
+        """Columns span (the index in `spans`), window_start and quantity, ordered by the first two."""
         self.define_metered(catalog, spans)
         return self.query("by_window")
 
     def usage_by_day_and_route(self, catalog: Catalog, spans: Sequence[Span], zone: str) -> pa.Table:
-        """day (local date), route, meter, quantity; ordered."""
+        """Columns day (a local date), route, meter and quantity, ordered as in billing/sql/by_day_and_route.sql."""
         self.define_metered(catalog, spans)
         self.con.register("days", self.local_days([zone]).select(["day", "day_start"]))
         return self.query("by_day_and_route")
 
     def local_days(self, zones: Iterable[str]) -> pa.Table:
-        """time_zone, day, day_start (its first instant): the local days from the first window of the lake to the last, of each zone."""
+        """Columns time_zone, day and day_start (the first instant).
+
+        Covers each zone's local days from the first to the last window.
+        """
         (extent,) = self.query("extent").to_pylist()
         first, last = extent["first_window"], extent["last_window"]
         rows = [
@@ -190,9 +196,9 @@ class Warehouse(Meters):
         return pa.Table.from_pylist(rows, _DAYS)
 
     def crossing(self, catalog: Catalog, span: Span, level: Decimal) -> datetime | None:
-        """Event time at which the span's sum reaches `level` (in the field's unit), in time order; None if it does not.
+        """The event time at which the running sum of a span reaches `level` (in the field's unit), or None.
 
-        Reads and sorts every event of the span: let it be a window.
+        The query reads and sorts every event of the span, so pass a short span, such as a window.
         """
         window = {"partner_id": span.partner_id, "start": span.start, "end": span.end}
         self._define_meters([catalog.meter(span.meter)], lambda: self.query("calls_within", window))
@@ -200,34 +206,39 @@ class Warehouse(Meters):
         return found[0] if found else None
 
     def used(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
-        """Partners with any usage in their span, whatever meters count: partner_id, requests, response_bytes, last_window."""
+        """Partners with usage in their span, whatever the meters: partner_id, requests, response_bytes, last_window."""
         self._register_spans(spans)
         return duck.rows(self.query("used"))
 
     def usage_sha256(self, spans: Sequence[tuple[str, datetime, datetime]]) -> dict[str, str]:
-        """Partner id → the hash of its rollups in [start, end), summed by key: fixes what a bill rests on. One span per partner."""
+        """The hash of each partner's rollups in [start, end), summed by key, by partner id.
+
+        It pins the usage of a bill.
+
+        Pass one span per partner.
+        """
         self._register_spans([Span(partner_id, "", start, end) for partner_id, start, end in spans])
         found = {row["partner_id"]: row["sha256"] for row in self.query("usage_hashes").to_pylist()}
         return {partner_id: found.get(partner_id, _NO_USAGE) for partner_id, _, _ in spans}
 
-    def usage_of(self, catalog: Catalog) -> "Counted":
-        """What the meters of a catalog counted."""
-        return Counted(self, catalog)
+    def usage_of(self, catalog: Catalog) -> "CatalogUsage":
+        """The usage of the catalog's meters."""
+        return CatalogUsage(self, catalog)
 
 
-class Counted(NamedTuple):
-    """The usage of a lake by the meters of a catalog: what `billing.rating.bills` asks."""
+class CatalogUsage(NamedTuple):
+    """The usage of a lake by the meters of one catalog, as `billing.rating.bills` needs it."""
 
-    house: Warehouse
+    warehouse: Warehouse
     catalog: Catalog
 
-    def counted(self, spans: Sequence[Span]) -> list[Decimal]:
-        """What each span's meter counted, in its field's own unit; 0 where nothing."""
-        return self.house.usage(self.catalog, spans) if spans else []
+    def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
+        """The usage of each span, in the unit of its meter's field. 0 if there is none."""
+        return self.warehouse.usage(self.catalog, spans) if spans else []
 
 
 def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:
-    """Which of the `calls` (method, route) each meter counts, by its filter: meter, method, route."""
+    """The `calls` (method, route) that each meter counts by its filter, as rows of meter, method and route."""
     compared = Calls(
         *(pc.if_else(pc.equal(calls[name], ""), None, calls[name]).to_pylist() for name in ("method", "route"))
     )

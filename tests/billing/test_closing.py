@@ -168,7 +168,7 @@ def test_usage_of_a_partner_that_is_gone_from_the_catalog_is_named(root: Path) -
     made = close(root, book(partners=document()["partners"][:1]))
     assert [p.id for p in made.partners()] == ["acme"]
     assert made.blocked == {
-        "zeta": ["partner zeta has 1 requests in 2026-10 but is not in the catalog; bring the partner back"]
+        "zeta": ["partner zeta has 1 requests in 2026-10 but is not in the catalog; add the partner again"]
     }
 
 

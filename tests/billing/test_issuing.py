@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Close, Refused
-from billing.invoicing.issuing import Report
+from billing.invoicing.issuing import IssueReport
 from lake import atomic_file
 from lake import tables as lake
 from lake.lake import Lake
@@ -38,7 +38,7 @@ def close(
     return closing.close(Lake(root), catalog or book(), label, entity, prove=lambda versions, start, end: [], now=now)
 
 
-def issue(root: Path, made: Close | None = None, now: datetime = NOW) -> Report:
+def issue(root: Path, made: Close | None = None, now: datetime = NOW) -> IssueReport:
     return issuing.issue(Lake(root), made or close(root), now=now)
 
 
@@ -357,10 +357,12 @@ STEPS = [
 ]
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, other: Callable[[], Report]) -> list[Report]:
+def interrupted(
+    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, other: Callable[[], IssueReport]
+) -> list[IssueReport]:
     """Let another process issue when this one comes to a step; the list holds what the other reported."""
     real: Callable[..., Any] = getattr(module, name)
-    others: list[Report] = []
+    others: list[IssueReport] = []
 
     def meanwhile(*args: Any, **kwargs: Any) -> Any:
         if name != "open_table" or args[1:] == (INVOICES,):

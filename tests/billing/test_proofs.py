@@ -83,7 +83,7 @@ def test_rollups_that_were_multiplied_between_close_and_issue(closed: tuple[Path
     content = content_of(root, made)
     rewrite(root, ROLLUPS, times_ten, log=True)
     (problem,) = proofs.pinned_files(Lake(root), content)
-    assert problem.startswith("table rollups: version 1 holds other files than the close has pinned; restore")
+    assert problem.startswith("table rollups: version 1 holds other files than the close pinned; restore")
     assert [p.split(":")[0] for p in usage_problems(root, made)] == ["partner acme", "partner zeta"]
     assert any("requests by events" in p for p in prove(Lake(root)).problems)
 

@@ -31,7 +31,7 @@ class Memory:
     def __init__(self, catalog: dict[str, Any], made: History) -> None:
         self._usage = reckoning.Usage(catalog, made.events)
 
-    def counted(self, spans: Sequence[Any]) -> list[Decimal]:
+    def of_spans(self, spans: Sequence[Any]) -> list[Decimal]:
         return [Decimal(self._usage.raw(s.partner_id, s.meter, to_us(s.start), to_us(s.end))) for s in spans]
 
 

@@ -295,7 +295,7 @@ def agrees(root: Path, setup: Setup, reckoning: Reckoning) -> None:
     rows = []
     for quota in quota_statement.held_quotas(catalog, partner, period):
         sums = house.usage(catalog, [Span("acme", quota.meter, held.start, held.end) for held in quota.held])
-        rows.append(quota_statement.row(catalog, quota, sum(sums, Decimal(0))))
+        rows.append(quota_statement.statement_row(catalog, quota, sum(sums, Decimal(0))))
     held = dict.fromkeys(plan for plan, _, _ in PLANS[setup.plans])
     assert [row.plan for row in rows] == list(held)
     for row in rows:

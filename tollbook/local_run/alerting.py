@@ -10,7 +10,7 @@ from aggregate.quota.rule import Alert, AlertRule, Fired, due
 from billing.rating.drafts import in_unit
 from billing.rating.periods import Period, quota_period
 from billing.usage import quota_statement
-from billing.usage.quota_statement import Promise
+from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
@@ -62,7 +62,7 @@ def alert(lake: Lake, catalog: Catalog, *, now: datetime) -> list[Raised]:
     return [Raised(a, crossed.get(a.alert_id), version) for a in new]
 
 
-def rule_of(promise: Promise, period: Period, limit_since: datetime) -> AlertRule:
+def rule_of(promise: PartnerQuota, period: Period, limit_since: datetime) -> AlertRule:
     """The alert rule of a quota in a period."""
     quota = promise.quota
     return AlertRule(
@@ -78,11 +78,11 @@ def _standings(
     fired: Mapping[alerts.Key, Fired],
 ) -> dict[AlertRule, _QuotaUsage]:
     """All quotas and periods with usage, and those without usage for which an alert has fired."""
-    promised = quota_statement.promises(catalog, catalog.partners)
+    promised = quota_statement.partner_quotas(catalog, catalog.partners)
     counted: dict[tuple[int, Period], _QuotaUsage] = {}
-    for row in quota_statement.counted(house, catalog, promised):
-        known = counted.get((row.promise, row.period), _QuotaUsage(Decimal(0), row.seen_until))
-        counted[row.promise, row.period] = _QuotaUsage(
+    for row in quota_statement.quota_usage(house, catalog, promised):
+        known = counted.get((row.partner_quota, row.period), _QuotaUsage(Decimal(0), row.seen_until))
+        counted[row.partner_quota, row.period] = _QuotaUsage(
             EXACT.add(known.used, row.quantity), max(known.seen_until, row.seen_until)
         )
     places: dict[tuple[str, str, str, str], int] = {

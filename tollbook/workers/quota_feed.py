@@ -16,7 +16,7 @@ from aggregate.quota import limits
 from billing.rating.drafts import in_unit
 from billing.rating.periods import Period
 from billing.usage import quota_statement
-from billing.usage.quota_statement import Counted
+from billing.usage.quota_statement import PartitionUsage
 from billing.usage.warehouse import Meters, Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Filter
@@ -42,7 +42,7 @@ class Totals:
         """`since` is when each limit of the catalog took effect (aggregate.quota.limits)."""
         self._catalog = catalog
         self._since = since
-        self._promises = quota_statement.promises(catalog, catalog.partners)
+        self._promises = quota_statement.partner_quotas(catalog, catalog.partners)
         self._sums: dict[_Key, _Sum] = {}
         self._folds = Meters()
 
@@ -63,21 +63,21 @@ class Totals:
         self._folds.con.register("rollups", fold)
         return [self._total(key, events_version) for key in self._add(self._counted(self._folds))]
 
-    def _counted(self, meters: Meters) -> Iterable[Counted]:
-        return quota_statement.counted(meters, self._catalog, self._promises)
+    def _counted(self, meters: Meters) -> Iterable[PartitionUsage]:
+        return quota_statement.quota_usage(meters, self._catalog, self._promises)
 
-    def _nothing(self, house: Warehouse) -> Iterable[Counted]:
+    def _nothing(self, house: Warehouse) -> Iterable[PartitionUsage]:
         """Zero for every quota in every period in which its partner has the plan and any usage."""
         meters = tuple(m.model_copy(update={"filter": Filter()}) for m in self._catalog.meters)
         always = [p._replace(held=(Period(EVER["start"], EVER["end"]),)) for p in self._promises]
-        for row in quota_statement.counted(house, self._catalog.model_copy(update={"meters": meters}), always):
-            if held := self._promises[row.promise].held_in(row.period):
+        for row in quota_statement.quota_usage(house, self._catalog.model_copy(update={"meters": meters}), always):
+            if held := self._promises[row.partner_quota].held_in(row.period):
                 yield row._replace(quantity=Decimal(0), seen_until=held[0].start)
 
-    def _add(self, rows: Iterable[Counted]) -> list[_Key]:
+    def _add(self, rows: Iterable[PartitionUsage]) -> list[_Key]:
         changed: dict[_Key, None] = {}  # a plan that was resumed within a period has several rows
         for row in rows:
-            key = _Key(row.promise, row.period, row.events_partition)
+            key = _Key(row.partner_quota, row.period, row.events_partition)
             known = self._sums.get(key, _Sum(Decimal(0), row.seen_until))
             self._sums[key] = _Sum(EXACT.add(known.used, row.quantity), max(known.seen_until, row.seen_until))
             changed[key] = None

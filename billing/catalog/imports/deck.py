@@ -1,7 +1,7 @@
-"""Reads Kong's declarative configuration from `deck gateway dump`: consumers, groups, key-auth credentials and rate limits.
+"""Reads Kong's configuration from `deck gateway dump`: consumers, groups, key-auth credentials and rate limits.
 
-Keys are read only into the set of secrets that must not be shown. The access log identifies consumers and credentials by id, so the
-import needs ids. A dump contains them with `--with-id`.
+Keys are read only into the set of secrets that must not be shown. The access log identifies consumers and credentials
+by id, so the import needs ids. A dump contains them with `--with-id`.
 """
 
 import re

@@ -1,4 +1,6 @@
-"""Converts IAM policies to grants. A note names each part that a grant cannot express. The grants never allow more than the policy.
+"""Converts IAM policies to grants. A note names each part that a grant cannot express.
+
+The grants never allow more than the policy.
 
 An Allow with a condition that no grant can express is left out. A Deny removes the grants that it affects, whatever its
 conditions. Only a Deny for all networks except some is converted exactly: its networks are added to the grants.
@@ -101,7 +103,11 @@ class _Statement:
         return [ImportedGrant(tuple(dict.fromkeys(actions)), tuple(dict.fromkeys(resources)), nets)]
 
     def denied(self) -> Denied:
-        """The Deny, widened where a catalog cannot express it: NotAction and NotResource match everything, conditions always hold."""
+        """The Deny.
+
+        It is widened where a catalog cannot express it: NotAction and NotResource match everything, and conditions
+        always hold.
+        """
         by_network = self._only_outside()
         how = (
             "a catalog has no Deny; the networks that it excepts were added to every grant that it affects"
@@ -134,7 +140,10 @@ class _Statement:
                 yield operator, key, values
 
     def _networks(self) -> Networks | None:
-        """The networks of an Allow, from IpAddress on aws:SourceIp. Every other condition adds a note and blocks the statement."""
+        """The networks of an Allow, from IpAddress on aws:SourceIp.
+
+        Every other condition adds a note and blocks the statement.
+        """
         networks: Networks | None = None
         for operator, key, values in self._conditions():
             if key.lower() != "aws:sourceip" or operator not in {"IpAddress", "IpAddressIfExists"}:
@@ -198,7 +207,10 @@ def _is_grant(record: dict[str, Any]) -> bool:
 
 
 def _without(grant: ImportedGrant, deny: Denied) -> list[ImportedGrant]:
-    """The parts of a grant that a Deny does not affect. A Deny with `outside` keeps the affected part for those networks."""
+    """The parts of a grant that a Deny does not affect.
+
+    A Deny with `outside` keeps the affected part for those networks.
+    """
     hit = tuple(r for r in grant.resources if any(patterns_overlap(r, d) for d in deny.resources))
     denied = {a for a in grant.actions if any(patterns_overlap(a.lower(), d.lower()) for d in deny.actions)}
     if not hit or not denied:

@@ -1,8 +1,8 @@
 """Merges an import model into the catalog: a three-way merge with the import state of the previous import as the base.
 
-The import may change values that it wrote itself. A value that a person wrote, changed or removed stays, and a note names it if the
-document differs. The import deletes nothing except grants that a policy no longer has, because records explain the invoices of
-earlier months.
+The import may change values that it wrote itself. A value that a person wrote, changed or removed stays, and a note
+names it if the document differs. The import deletes nothing except grants that a policy no longer has, because records
+explain the invoices of earlier months.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from schemas.catalog.records import Catalog, Partner, Plan
 from schemas.money import EXACT, plain
 from schemas.yaml.edits import Edit
 
-# A grant that no request matches, because IAM has no such service. A credential without any grant would not be checked at all.
+# No request matches this grant, because IAM has no such service. Without any grant a credential would not be checked.
 NOTHING = ImportedGrant(("none:Nothing",), ("*",))
 _BY_HAND = "the catalog stays unchanged; pass --overwrite to use the value of the document"
 
@@ -302,7 +302,7 @@ class _Merger:
         self._edits.append(where.file, (*where.path, "credentials"), record, imported.address)
 
     def _allow(self, imported: ImportedCredential, partner: Partner, index: int, existing: Credential) -> None:
-        """Updates the grants: adds those of the policy, removes its own that the policy no longer has, and keeps the others."""
+        """Adds the grants of the policy, removes earlier imported grants that it no longer has, and keeps the others."""
         allow = self._grants_of(imported, partner)
         if allow is None:
             return
@@ -342,7 +342,10 @@ class _Merger:
             self._edits.append(where.file, (*path, "allow"), state.grant_json(g), "")
 
     def _grants_of(self, imported: ImportedCredential, partner: Partner) -> tuple[ImportedGrant, ...] | None:
-        """The grants of a credential. If its policy gives none, one grant that matches nothing, so that all its usage is marked."""
+        """The grants of a credential.
+
+        If its policy gives none, one grant that matches nothing, so that all its usage is marked.
+        """
         if imported.allow != ():
             return imported.allow
         why = "a grant can express no part of its policy, so every request of it will be marked as outside"
@@ -351,7 +354,10 @@ class _Merger:
         return (NOTHING,)
 
     def _keep_missing(self) -> None:
-        """Keeps entries of this import that the document no longer has, and notes each of them until a person ends or removes it."""
+        """Keeps entries of this import that the document no longer has.
+
+        A note names each of them until a person ends or removes it.
+        """
         for entry, value in self._previous.items():
             if entry in self.state:
                 continue
@@ -366,7 +372,10 @@ class _Merger:
                 self.state.setdefault(grants_key, self._previous[grants_key])
 
     def _may_add(self, entry: str, address: str, named: str) -> bool:
-        """Whether an entry may be added to the catalog. It may not if an earlier import added it and a person removed it."""
+        """Whether an entry may be added to the catalog.
+
+        It may not if an earlier import added it and a person removed it.
+        """
         if entry not in self._previous or self._options.overwrite:
             return True
         self.notes.append(Note(address, named, "it was removed by hand, and the document still has it", _BY_HAND))

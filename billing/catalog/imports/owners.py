@@ -1,7 +1,7 @@
 """Assigns credentials to partners and plans to plan ids, by the user's rules only.
 
-A rule matches an address, an id, an ARN or a name. In its pattern `*` stands for any text and `?` for any character. A rule that is
-an exact name takes precedence over patterns, patterns apply in their order, and a tag applies last.
+A rule matches an address, an id, an ARN or a name. In its pattern `*` stands for any text and `?` for any character. A
+rule that is an exact name takes precedence over patterns, patterns apply in their order, and a tag applies last.
 """
 
 import re
@@ -51,7 +51,7 @@ def plan_id(plan: ImportedPlan, rules: OwnershipRules) -> str:
 def owned(
     credentials: Iterable[ImportedCredential], catalog: Catalog, rules: OwnershipRules
 ) -> tuple[list[tuple[ImportedCredential, Partner]], list[str], list[str]]:
-    """Each credential with its partner, the addresses of ignored credentials, and the problems that the user must solve."""
+    """Each credential with its partner, the addresses of ignored credentials, and problems for the user to solve."""
     assigned: list[tuple[ImportedCredential, Partner]] = []
     ignored, problems = [], []
     owners: dict[tuple[str, str], str] = {}

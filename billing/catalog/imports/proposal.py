@@ -1,7 +1,10 @@
-"""The proposal of an import: which files would change and how. The result is checked as a whole catalog before it is shown.
+"""The proposal of an import: which files would change and how.
 
-New plans go to `imported-NAME.yaml`. Credentials and assignments go to the record of their partner, in whichever file it is.
-`imported-NAME.json` holds the import state, from which the next import tells its own values from those that people edited.
+The result is checked as a whole catalog before it is shown.
+
+New plans go to `imported-NAME.yaml`. Credentials and assignments go to the record of their partner, in whichever file
+it is. `imported-NAME.json` holds the import state, from which the next import tells its own values from those that
+people edited.
 """
 
 import difflib

@@ -1,7 +1,7 @@
 """Reads JSON and YAML documents from other programs, with limits on size, depth and number of values.
 
-Every fault raises BadDocument. No message shows a value, because a document may contain keys. YAML values are built from parser
-events without recursion, so deep nesting and aliases of aliases exhaust neither the stack nor the memory.
+Every fault raises BadDocument. No message shows a value, because a document may contain keys. YAML values are built
+from parser events without recursion, so deep nesting and aliases of aliases exhaust neither the stack nor the memory.
 """
 
 import json
@@ -24,7 +24,10 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # an escaped surrogate; a pair of
 
 
 def json_document(path: Path, what: str) -> dict[str, Any]:
-    """The object in a JSON file. Numbers with a fraction become exact decimals. `what` describes the expected file in messages."""
+    """The object in a JSON file. Numbers with a fraction become exact decimals.
+
+    `what` describes the expected file in messages.
+    """
     data = _bytes(path, JSON_BYTES_MAX, what)
     try:
         return json_object(data, str(path), what)
@@ -144,7 +147,7 @@ def _reject_constant(_: str) -> Any:
     raise ValueError
 
 
-class _OpenCollection:
+class _PartialCollection:
     """A collection that is being built: its value so far and, for a mapping, the key whose value comes next."""
 
     def __init__(self, value: Any, anchor: str | None) -> None:
@@ -158,7 +161,7 @@ class _DocumentBuilder:
     def __init__(self, where: str) -> None:
         self._where = where
         self._anchors: dict[str, tuple[Any, int]] = {}  # each anchored value, and the number of values in it
-        self._open: list[_OpenCollection] = []
+        self._open: list[_PartialCollection] = []
         self._counts: list[int] = [0]
         self._root: Any = None
 
@@ -191,7 +194,7 @@ class _DocumentBuilder:
         if len(self._open) >= _DEPTH_MAX:
             raise BadDocument(f"{self._at(event)}: nested deeper than {_DEPTH_MAX} levels; reduce the nesting")
         value: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
-        self._open.append(_OpenCollection(value, getattr(event, "anchor", None)))
+        self._open.append(_PartialCollection(value, getattr(event, "anchor", None)))
         self._counts.append(0)
 
     def _add(self, value: Any, anchor: str | None, count: int, event: yaml.Event) -> None:
@@ -216,7 +219,7 @@ class _DocumentBuilder:
             parent.has_key = False
             self._put(parent, value, event)
 
-    def _put(self, parent: _OpenCollection, value: Any, event: yaml.Event) -> None:
+    def _put(self, parent: _PartialCollection, value: Any, event: yaml.Event) -> None:
         if parent.key == "<<":
             for merged in objects(value):
                 for key, inherited in merged.items():

@@ -1,8 +1,8 @@
 """The import state: the values that an import wrote last, stored beside the catalog.
 
-The state separates the import's own values from those that people edited. It holds one entry for each value. The key of an entry is
-`quota/PLAN/METER/PERIOD`, `throttle/PLAN/FIELD`, `assignment/PARTNER/PLAN`, `credential/PARTNER/KIND/ID` or `grants/KIND/ID`.
-Ids contain no slash, except that of a credential, which is therefore the last part.
+The state separates the import's own values from those that people edited. It holds one entry for each value. The key of
+an entry is `quota/PLAN/METER/PERIOD`, `throttle/PLAN/FIELD`, `assignment/PARTNER/PLAN`, `credential/PARTNER/KIND/ID` or
+`grants/KIND/ID`. Ids contain no slash, except that of a credential, which is therefore the last part.
 """
 
 import json
@@ -22,7 +22,10 @@ _GRANTS = TypeAdapter(list[Grant])
 
 
 def parse(text: bytes, where: str) -> dict[str, Any]:
-    """The entries of a state file. Raises BadDocument, because a guess about who wrote a value could undo a person's edit."""
+    """The entries of a state file.
+
+    Raises BadDocument, because a guess about who wrote a value could undo a person's edit.
+    """
     try:
         written = json.loads(text)
         if isinstance(written, dict) and written.get("format") == FORMAT and isinstance(written.get("facts"), dict):

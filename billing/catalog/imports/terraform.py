@@ -1,7 +1,8 @@
-"""Reads the output of `terraform show -json` for a plan (`planned_values`) or a state (`values`), including child modules.
+"""Reads the output of `terraform show -json` for a plan (`planned_values`) or a state (`values`), with child modules.
 
 Only the attributes named here are read, because other parts of a plan hold secrets. Where a value is unknown before
-`terraform apply`, the reader follows the references in the configuration. Limits and owners are then known even without ids.
+`terraform apply`, the reader follows the references in the configuration. Limits and owners are then known even without
+ids.
 """
 
 import re
@@ -102,7 +103,10 @@ class _TerraformReader:
         )  # fmt: skip
 
     def _usage_plans(self) -> tuple[list[ImportedPlan], dict[str, list[Resource]]]:
-        """The usage plans with at least one key, and the plans of each key by its address, or by its id if it has no resource."""
+        """The usage plans that have a key, and the plans of each key.
+
+        A key is named by its address, or by its id if it has no resource.
+        """
         plan_of: dict[str, list[Resource]] = {}
         keys_of: Counter[str] = Counter()
         for link in self._all.of("aws_api_gateway_usage_plan_key", managed=True):
@@ -285,7 +289,10 @@ class _TerraformReader:
         return None
 
     def _policy(self, r: Resource) -> list[iam.Policy]:
-        """The policy of a resource: its text, or the policy document that it refers to. If both are unknown, adds a note."""
+        """The policy of a resource: its text, or the policy document that it refers to.
+
+        If both are unknown, adds a note.
+        """
         if text(r.get("policy")):
             return self._document(r.get("policy"), r.address)
         data = self._all.referred(r, "policy", "aws_iam_policy_document")

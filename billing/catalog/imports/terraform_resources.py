@@ -61,12 +61,18 @@ class Resources:
         return self._index(kind, attribute).get(value)
 
     def linked(self, r: Resource, attribute: str, kind: str, by: str) -> Resource | None:
-        """The resource to which an attribute refers: by the value if it is known, or else by the reference in the configuration."""
+        """The resource to which an attribute refers.
+
+        It is found by the value, or by the configuration if the value is unknown.
+        """
         value = text(r.get(attribute))
         return self.referred(r, attribute, kind) if value is None else self.by(kind, by, value)
 
     def referred(self, r: Resource, attribute: str, kind: str) -> Resource | None:
-        """The resource that the configuration refers to. Of several instances, the one with the same index; None if that is ambiguous."""
+        """The resource that the configuration refers to.
+
+        Of several instances, the one with the same index; None if that is ambiguous.
+        """
         module = re.sub(r"\[[^\]]*\]", "", r.module)
         expression = self._expressions.get((module, f"{r.type}.{r.name}"), {}).get(attribute)
         for reference in texts(expression.get("references")) if isinstance(expression, dict) else ():
@@ -125,7 +131,7 @@ def _expressions(root: Any) -> Iterator[tuple[tuple[str, str], dict[str, Any]]]:
 
 
 def _unknown_statements(changes: Any) -> Iterator[tuple[str, list[Any]]]:
-    """Pairs of a policy document's address and, for each of its statements in order, the parts that are unknown before apply."""
+    """Pairs of a policy document's address and the parts of its statements, in order, that are unknown before apply."""
     for changed in objects(changes):
         change = changed.get("change")
         unknown = change.get("after_unknown") if isinstance(change, dict) else None

@@ -1,4 +1,4 @@
-"""An invoice document as bytes: JSON, CSV, PDF. The same document gives the same bytes."""
+"""Renders an invoice document as JSON, CSV and PDF. Equal documents give equal bytes."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from billing.invoicing.render.typefaces import typefaces
 
 
 class Rendered(NamedTuple):
-    """The three documents of one invoice."""
+    """The three renderings of one invoice."""
 
     json: bytes
     csv: bytes
@@ -26,12 +26,12 @@ def rendered(document: Mapping[str, Any]) -> Rendered:
 
 
 def as_json(document: Mapping[str, Any]) -> bytes:
-    """Canonical for people, too: indented, in document order, UTF-8."""
+    """The JSON rendering: indented, in document order, UTF-8."""
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def as_pdf(document: Mapping[str, Any]) -> bytes:
-    """The invoice as a finance department sends it: Typst, embedded font, dated by the invoice and not by the clock."""
+    """The PDF rendering by Typst, with embedded fonts. Its timestamp is the date of the invoice, not the current time."""
     folder = resources.files("billing.invoicing.render")
     issued = datetime.combine(date.fromisoformat(document["issued_on"]), time(), UTC)
     with resources.as_file(folder) as path:

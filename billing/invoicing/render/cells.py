@@ -1,4 +1,4 @@
-"""Text in the cells of a CSV file, which people open in spreadsheets."""
+"""Text in CSV cells, made safe for spreadsheets."""
 
 import re
 
@@ -8,6 +8,6 @@ _AFTER_SEPARATOR = re.compile(rf"""([",;|\t\r\n]\s*)(?={_FORMULA})""")
 
 
 def text_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula, also where it splits the cell at a separator of its own."""
+    """Text that no spreadsheet treats as a formula, even if it splits the cell at another separator."""
     inner = _AFTER_SEPARATOR.sub(r"\1'", text)
     return f"'{inner}" if _AT_START.match(text) else inner

@@ -1,6 +1,7 @@
-"""An invoice as CSV: one row for each line, so that SUM(amount) is the total. RFC 4180, UTF-8, plain spaces.
+"""Renders an invoice as CSV with one row per line, so that SUM(amount) is the total. RFC 4180, UTF-8, plain spaces.
 
-How a line is made up of its tiers stands in the PDF and in the JSON: rows of parts and of totals would be added up with the lines.
+The PDF and the JSON show the tiers of a line. The CSV has no rows for parts and totals, because a sum would include
+them.
 """
 
 import csv
@@ -16,7 +17,10 @@ COLUMNS = ("number", "issued_on", "partner_id", "partner", "period", "position",
 
 
 def as_csv(document: Mapping[str, Any]) -> bytes:
-    """The lines of an invoice document, in its order; numbers are plain decimals. Text that a spreadsheet would run is disarmed."""
+    """The lines of an invoice document in document order. Numbers are plain decimals.
+
+    Text that looks like a formula is quoted.
+    """
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -50,5 +54,5 @@ def as_csv(document: Mapping[str, Any]) -> bytes:
 
 
 def _text(text: str | None) -> str:
-    """A cell of text. A space that does not break, or is thin, is one that no search finds: it becomes a plain one."""
+    """A cell of text. Non-breaking and thin spaces become plain spaces, because a search would not find them."""
     return text_cell("".join(" " if unicodedata.category(c) == "Zs" else c for c in text or ""))

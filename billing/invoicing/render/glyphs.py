@@ -1,7 +1,8 @@
-"""Which characters of an invoice no font of ours can draw: a PDF shows an empty box for each, and says nothing.
+"""Finds characters of an invoice that its fonts cannot draw. A PDF would silently show an empty box for each.
 
-Typst itself decides. Under PDF/A it refuses text without a glyph and names every character of it; our own PDF is a plain one, where
-the same text passes. So a small document with the text, in the template's fonts, is made under PDF/A and thrown away.
+Typst decides which characters these are. As PDF/A it rejects text without a glyph and names the characters; the plain
+PDF of an invoice accepts the same text. The check therefore compiles a small PDF/A document with the text in the
+template's fonts and discards it.
 """
 
 import json
@@ -20,25 +21,26 @@ _PROBE = b"""#set text(font: "Inter", fallback: true)
 _UNDRAWN = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
 _ESCAPED = re.compile(r"\\u\{([0-9a-f]+)\}|\\(.)")
 _KEPT = 4096
-# Latin letters, and the dashes, spaces, quotes and the euro sign of our own texts: known to be drawn, so that hardly any invoice is asked about.
+# Latin letters, and the dashes, spaces, quotes and euro sign of our own texts. The fonts have them, so few
+# invoices need the check.
 _USUAL = re.compile("[\n -~\u00a0-\u017f\u2010-\u2015\u2018-\u201f\u2026\u202f\u20ac\u2212]*")
 
 
 def missing_glyphs(text: str) -> list[str]:
-    """The characters of `text` that the invoice's fonts cannot draw, each once, in order; empty where all of it is drawn.
+    """The characters of `text` that the invoice fonts cannot draw, each once, in order of appearance.
 
-    Both weights are asked. What combines is one entry with the character it stands on.
+    Both font weights are checked. A combining character is one entry together with its base character.
     """
     return [] if _USUAL.fullmatch(text) else list(_missing(text))
 
 
 def undrawn(document: Mapping[str, Any]) -> list[str]:
-    """The characters of an invoice document that cannot be drawn: of every text in it that a person chose."""
+    """The characters in any text of an invoice document that cannot be drawn."""
     return missing_glyphs("\n".join(dict.fromkeys(_texts(document))))
 
 
 def problem(partner_id: str, missing: Sequence[str]) -> str:
-    """What is said of a partner whose invoice holds such characters: they are named, and where to change them."""
+    """The problem of a partner whose invoice contains such characters: their names, and where to change them."""
     named = ", ".join(f"{shown!r} ({' '.join(f'U+{ord(c):04X}' for c in shown)})" for shown in missing)
     return (
         f"partner {partner_id}: the invoice cannot show {named}; the fonts of invoices have no such characters. Write the names, addresses and "
@@ -66,18 +68,18 @@ def _missing(text: str) -> tuple[str, ...]:
 
 
 def _plain(escaped: re.Match[str]) -> str:
-    """A character that Typst's message shows as an escape."""
+    """The character for an escape in a message of Typst."""
     return chr(int(escaped[1], 16)) if escaped[1] else {"n": "\n", "r": "\r", "t": "\t"}.get(escaped[2], escaped[2])
 
 
 def _place(text: str, part: str) -> int:
-    """Where a part first stands in the text; behind all that are found there, if it was changed on its way."""
+    """The position of a part in the text. Parts that Typst normalized and that are not found sort last."""
     at = text.find(part)
     return at if at >= 0 else len(text)
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Every text in a document, whatever it stands in."""
+    """Every string in a document, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The fonts of invoices: ours, and what Typst brings along. Nothing of the machine's."""
+"""The fonts of invoices: those of the package and those of Typst, never the fonts of the machine."""
 
 from functools import cache
 from importlib import resources
@@ -8,6 +8,6 @@ import typst
 
 @cache
 def typefaces() -> typst.Fonts:
-    """Read once a process: to read them for each invoice took as long as to set it."""
+    """The fonts, read once per process, because reading them takes as long as typesetting an invoice."""
     with resources.as_file(resources.files("billing.invoicing.render") / "fonts") as folder:
         return typst.Fonts(include_system_fonts=False, font_paths=[str(folder)])

@@ -8,7 +8,7 @@ from rich.padding import Padding
 
 from billing.invoicing.closing import Close
 from billing.invoicing.document import money
-from billing.invoicing.issuing import Checked, Explained, Issued, Report
+from billing.invoicing.issuing import Checked, Explained, Issued, IssueReport
 from billing.invoicing.unbilled import Unbilled
 from billing.rating.drafts import Draft, Line
 from billing.rating.periods import Interval
@@ -57,7 +57,7 @@ def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
         sentence("Nothing to bill.")
 
 
-def issued(report: Report) -> None:
+def issued(report: IssueReport) -> None:
     """The issued invoices, and the folders of their documents."""
     title = (
         f"{report.new} invoice{'' if report.new == 1 else 's'} issued"

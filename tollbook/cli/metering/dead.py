@@ -16,7 +16,7 @@ from aggregate.landing.redrive import Wanted
 from billing.catalog import loading as catalogs
 from billing.invoicing.render.cells import text_cell
 from billing.usage import refused
-from billing.usage.refused import Group
+from billing.usage.refused import RefusedGroup
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.reasons import REMEDY, Reason
@@ -276,8 +276,8 @@ class _DeadLetters(NamedTuple):
     """Sums by reason, refused credentials, the names of those that are not erased, and the dead letters."""
 
     sums: list[dict[str, Any]]
-    groups: list[Group]
-    named: Mapping[Group, str]
+    groups: list[RefusedGroup]
+    named: Mapping[RefusedGroup, str]
     rows: list[dict[str, Any]]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from rich.padding import Padding
 
 from billing.invoicing.document import money
-from billing.usage.refused import Group
+from billing.usage.refused import RefusedGroup
 from schemas.money import plain
 from schemas.reasons import Reason
 from tollbook.cli.figures import number
@@ -50,7 +50,7 @@ def dead_tables(
         sentence(f"{len(rows):,} of {total:,} entries shown; --limit shows more.", style="dim")
 
 
-def refused_credentials(groups: Sequence[Group], named: Mapping[Group, str]) -> None:
+def refused_credentials(groups: Sequence[RefusedGroup], named: Mapping[RefusedGroup, str]) -> None:
     """Refused credentials with their names (unless erased), numbers of entries, and first and last days."""
     view = table("Unknown credentials", "name", "credential", "source", ">entries", "first", "last")
     for group in groups[:_GROUPS_SHOWN]:

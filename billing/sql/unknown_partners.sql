@@ -1,4 +1,4 @@
--- Usage between two instants of partners that the catalog does not have.
+-- Usage between two instants of partners that are not in the catalog.
 -- in:  rollups; partners(partner_id); $start, $end TIMESTAMPTZ
 -- out: partner_id, requests HUGEINT; ordered
 SELECT partner_id, sum(requests) AS requests
