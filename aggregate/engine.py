@@ -1,4 +1,4 @@
-"""The statements of aggregate/sql, over tables that are given by name or were scanned."""
+"""Runs the statements of aggregate/sql over tables that are passed by name or were scanned."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from lake import duck
 
-# All times an event can have (schemas.reasons: TIME_RANGE).
+# All possible times of events (schemas.reasons: TIME_RANGE).
 EVER: Mapping[str, datetime] = {"start": datetime(2000, 1, 1, tzinfo=UTC), "end": datetime(2100, 1, 1, tzinfo=UTC)}
 
 
@@ -20,7 +20,7 @@ def statement(name: str) -> str:
 def run(
     con: duckdb.DuckDBPyConnection, name: str, params: Mapping[str, object] | None = None, **tables: pa.Table
 ) -> pa.Table:
-    """The result of one statement over the given tables. Raises lake.tables.Damaged for a file that cannot be read."""
+    """The result of a statement over the given tables. Raises lake.tables.Damaged if a file cannot be read."""
     for table, rows in tables.items():
         con.register(table, rows)
     return duck.ask(con, statement(name), params)

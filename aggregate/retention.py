@@ -1,4 +1,4 @@
-"""Retention: what was copied from the lines of dead letters is erased when it is old, out of all there is of the lake.
+"""Retention: erases old payloads of dead letters from all versions and files of the lake.
 
 Only table `texts` is touched (docs/decisions/015-retention.md): its files are replaced by such without the old texts, and deleted, and
 so is the log by which they could be found. Every step is safe to repeat, and the next run completes what one that died has begun.
@@ -21,26 +21,26 @@ from lake.tables import Fenced, Part
 from schemas.tables import COPIED, PAYLOADS, TIME
 from schemas.windows import to_us
 
-COMMIT_FILES = 200  # replaced by one commit: what a kill costs
-# A file that no commit names is a dead worker's by then: a live one commits what it has written, or its watchdog ends it.
+COMMIT_FILES = 200  # replaced by one commit; a kill loses at most this work
+# By then, a file that no commit names was left by a dead worker: a live one commits its files, or its watchdog ends it.
 ORPHANED_AFTER = timedelta(days=1)
 _APP = "retention"
 
 
 class RetentionRule(NamedTuple):
-    """Texts are kept for so many days, at a moment."""
+    """Payloads are kept for `days`, as of `now`."""
 
     days: int
     now: datetime
 
     @property
     def before(self) -> datetime:
-        """Texts whose age counts from an earlier time are erased."""
+        """Payloads whose age starts before this time are erased."""
         return self.now - timedelta(days=self.days)
 
 
 class ErasureProgress(NamedTuple):
-    """How far it is: bytes of the files of `texts` that were looked at, and texts that were erased."""
+    """The progress of an erasure: bytes of the scanned files of `texts`, and erased payloads."""
 
     bytes_done: int
     bytes_total: int
@@ -48,11 +48,11 @@ class ErasureProgress(NamedTuple):
 
 
 class Erased(NamedTuple):
-    """What a run did, or of a dry run would do."""
+    """The result of an erasure, or what a dry run would erase."""
 
     texts: int
-    kept: int  # texts that are not old enough
-    files: int  # that were deleted: replaced, or left behind by something that died
+    kept: int  # payloads that are not old enough
+    files: int  # deleted files: replaced ones, and those left by dead workers
 
 
 def erase(
@@ -62,13 +62,13 @@ def erase(
     dry_run: bool = False,
     progress: Callable[[ErasureProgress], None] = lambda _: None,
 ) -> Erased:
-    """Erase old texts. Safe to kill and to repeat, beside whatever lands and redrives. Raises LakeError, Fenced."""
+    """Erase old payloads. Safe to kill and to repeat, also during landing and redrives. Raises LakeError, Fenced."""
     if dry_run:
         found = _erase_rows(lake, rule, progress, commit=False)
         return found._replace(files=found.files + len(_orphans(lake, rule.now)))
     for attempt in texts.again():
         with attempt:
-            derived_commits.catch_up(lake, duck.connect())  # what a worker that died has committed is in the table then
+            derived_commits.catch_up(lake, duck.connect())  # adds the commits of dead workers to the table
     first = lake.open(PAYLOADS).version + 1
     found = _erase_rows(lake, rule, progress, commit=True)
     gone = lake.forget(PAYLOADS, since=first if found.files else None)
@@ -78,7 +78,7 @@ def erase(
 
 
 def erased(rows: pa.Table, rule: RetentionRule) -> pa.Table:
-    """Rows of `texts`, the old ones of them without what was copied."""
+    """Rows of `texts` with the payloads of old rows erased."""
     old = _old(rows, rule)
     said = {"erased_at": pa.scalar(rule.now, TIME), "erased_by": pa.scalar(f"older than {rule.days} days", pa.string())}
     for name in (*COPIED, *said):
@@ -95,7 +95,7 @@ def _old(rows: pa.Table, rule: RetentionRule) -> pa.ChunkedArray:
 def _erase_rows(
     lake: Lake, rule: RetentionRule, progress: Callable[[ErasureProgress], None], *, commit: bool
 ) -> Erased:
-    """Look at every file, and replace those that hold an old text; `files`: how many those are."""
+    """Scan every file, and replace those with old payloads. `files` counts these."""
     sizes = {file: Path(file).stat().st_size for file in lake.files(PAYLOADS)}
     total, parts = Erased(0, 0, 0), dict[str, Part]()
     done = 0
@@ -118,11 +118,11 @@ def _erase_rows(
 
 
 def _replace(lake: Lake, parts: Mapping[str, Part], rule: RetentionRule) -> None:
-    """Commit parts in the place of files."""
+    """Commit new files in place of old ones."""
     for attempt in texts.again():
         with attempt:
             table = lake.open(PAYLOADS)
-            there = [file for file in table.files() if file in parts]  # not what another erasure has replaced
+            there = [file for file in table.files() if file in parts]  # without those that another erasure has replaced
             table.commit(
                 [parts[file] for file in there],
                 versions={_APP: (table.transaction_version(_APP) or 0) + 1},
@@ -140,5 +140,5 @@ def _read(file: str, columns: Sequence[str] | None = None) -> pa.Table:
 
 
 def _orphans(lake: Lake, now: datetime) -> list[str]:
-    """Files of the table's folder that are in no version, and were not written just now."""
+    """Files in the table's folder that are in no version and older than ORPHANED_AFTER."""
     return lake.orphans(PAYLOADS, written_before_us=to_us(now - ORPHANED_AFTER))

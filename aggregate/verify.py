@@ -1,4 +1,4 @@
-"""The proof of the books, from the lake alone: nothing lost, nothing doubled, rollups are the fold of events."""
+"""The proof of the books from the lake: nothing is lost, nothing is counted twice, and rollups are the sums of events."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -24,14 +24,14 @@ _OUTCOMES = ("counted", "duplicates", "conflicts", "refused")
 
 
 class Check(NamedTuple):
-    """One thing that was proved or not. `problems` is empty when it holds."""
+    """One check. `problems` is empty if it holds."""
 
     name: str
     problems: list[str]
 
 
 class Proof(NamedTuple):
-    """All checks, and the books they rest on: one row per source and origin, columns of aggregate/sql/books.sql.
+    """All checks, and the books: one row per source and origin, with the columns of aggregate/sql/books.sql.
 
     `commits_on_the_way`: commits of `events` that some other table has not taken in yet; nothing is said of them. `files_not_hashed`: of
     commits made before hashes were recorded; of these files only names and sizes are known. Damaged files are not summed up: then
@@ -45,7 +45,7 @@ class Proof(NamedTuple):
 
     @property
     def problems(self) -> list[str]:
-        """Everything that does not hold."""
+        """The problems of all checks."""
         return [p for check in self.checks for p in check.problems]
 
     def totals(self) -> dict[str, int]:
@@ -85,7 +85,7 @@ def prove(
 def _summed(
     lake: Lake, pinned: Mapping[str, int], span: Mapping[str, datetime]
 ) -> tuple[list[Check], list[dict[str, Any]]]:
-    """What the rows of the tables say. Raises LakeError for a file that cannot be read."""
+    """The checks of the rows of all tables. Raises LakeError if a file cannot be read."""
     con = duck.connect()
     files = {s: lake.files(s, pinned[s.name]) if s.name in pinned else [] for s in _SUMMED}
     for shape in _SUMMED:
@@ -106,19 +106,19 @@ def _summed(
 
 
 def _pinned(lake: Lake, shape: TableShape, versions: Mapping[str, int]) -> int:
-    """The version of a table to check. Versions from before there was table withdrawn are those of a lake where nothing was."""
+    """The version of a table to check. Versions recorded before table withdrawn existed mean that it was empty."""
     if shape == WITHDRAWN and EVENTS.name in versions:
         return versions.get(shape.name, 0)
     return versions[shape.name] if shape.name in versions else lake.open(shape).version
 
 
 def _histories(lake: Lake, pinned: Mapping[str, int]) -> tuple[dict[TableShape, History], list[str]]:
-    """What the logs of all tables say that are kept, at the pinned versions or their newest; and which cannot be read."""
+    """The histories of all kept tables at their pinned or newest versions, and the problems of unreadable ones."""
     found: dict[TableShape, History] = {}
     problems = []
     for shape in tables.KEPT.values():
         if lake.lacks(shape) or (shape not in _REQUIRED and not lake.has_folder(shape)):
-            continue  # a table that came after the lake was made; whatever writes to the lake next makes it
+            continue  # a table of a later version; the next write to the lake creates it
         try:
             found[shape] = lake.history(shape, pinned.get(shape.name))
         except LakeError as exc:
@@ -151,7 +151,7 @@ def _changed(lake: Lake, histories: Mapping[TableShape, History]) -> Iterator[st
 def _followed(lake: Lake, versions: Mapping[str, int], given: Mapping[str, int]) -> Iterator[str]:
     for shape in FOLLOWERS:
         if shape == WITHDRAWN and shape.name not in given and shape.name in versions:
-            continue  # versions from before there was this table
+            continue  # the versions were recorded before this table existed
         ahead = 0 if lake.lacks(shape) else taken_in(lake.open(shape))
         if ahead > (newest := lake.open(EVENTS).version):
             yield f"{shape.name} has followed events to version {ahead} of {newest}: commits of events were lost; restore the lake from a backup"
@@ -162,7 +162,7 @@ def _followed(lake: Lake, versions: Mapping[str, int], given: Mapping[str, int])
 
 def _gaps(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
     for row in engine.run(con, "gaps").to_pylist():
-        yield f"{row['file']}: {row['generation']} goes on at {row['from_offset']}, but was read to {row['expected_from']}"
+        yield f"{row['file']}: {row['generation']} continues at {row['from_offset']}, but was read to {row['expected_from']}"
 
 
 def _stored(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
@@ -198,7 +198,7 @@ def _withdrawn(con: duckdb.DuckDBPyConnection, files: Mapping[TableShape, list[s
     for row in engine.run(con, "withdrawn_wrong").to_pylist():
         yield (
             f"event {row['event_id']} of source {row['source']} was withdrawn {row['times']} times, landed {row['landed']} times, is a "
-            f"conflict {row['conflicts']} times, and counts {row['kept']} times; each is to be once"
+            f"conflict {row['conflicts']} times, and counts {row['kept']} times; each must be once"
         )
 
 

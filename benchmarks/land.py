@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from aggregate import engine
 from aggregate.landing import dedup
-from aggregate.landing.dedup import Identities
+from aggregate.landing.dedup import DedupIndex
 from benchmarks.machine import heading
 from billing.catalog import loading as catalogs
 from ingest.attribution.catalog_rules import attribution, source_rules
@@ -204,7 +204,7 @@ def _parts(sample: Sample) -> list[str]:
             return result
 
         blocks = iter(frames(sample.files[0]))
-        known = Identities(lambda _: dedup.keys(con, EVENTS.schema.empty_table()))
+        known = DedupIndex(lambda _: dedup.keys(con, EVENTS.schema.empty_table()))
         lines = 0
         while (framed := timed("find the lines", lambda: next(blocks, None))) is not None:
             assert isinstance(framed, Lines)

@@ -1,1 +1,1 @@
-"""The shapes of data: tables, catalog records, messages, reason codes, money. Imports no other package but `kernels`."""
+"""The shapes of data: tables, catalog records, messages, reason codes, money. Imports only `kernels`."""

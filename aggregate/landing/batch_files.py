@@ -1,4 +1,4 @@
-"""What becomes of events that were classified: files of what is counted, dropped and contradicted, before any commit."""
+"""Writes the files of a batch before its commit: counted events, duplicates and conflicts."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -19,19 +19,19 @@ from lake.lake import Lake, Table
 from lake.tables import Part
 from schemas.tables import DEAD, DUPLICATES, EVENTS, TableShape
 
-_WRITERS = 2  # days are files of their own
+_WRITERS = 2  # each day is a file of its own
 _EPOCH_DAY = date(1970, 1, 1)
 
 
 def writers() -> ThreadPoolExecutor:
-    """What writes parts beside other work; at its end all are written."""
+    """A pool that writes files while other work goes on. When it exits, all files are written."""
     return ThreadPoolExecutor(_WRITERS, "write")
 
 
 def write_events(
     pool: ThreadPoolExecutor, lake: Lake, events: pa.Table, counted: npt.NDArray[np.bool_], days: npt.NDArray[np.int64]
 ) -> tuple[pa.Table, Iterator[Part]]:
-    """What is counted, in the order of its days, and one part for each day, which `pool` writes: to be had as they are ready."""
+    """The counted events sorted by day, and one file per day. `pool` writes the files; the iterator waits for them."""
     rows = np.flatnonzero(counted)
     if np.any(np.diff(days[rows]) < 0):
         rows = rows[np.argsort(days[rows], kind="stable")]
@@ -46,12 +46,12 @@ def write_events(
 
 
 def write(lake: Lake, shape: TableShape, rows: pa.Table) -> list[Part]:
-    """`rows` as one part, or none."""
+    """`rows` as one file, or none if there are no rows."""
     return [lake.write(shape, rows)] if rows.num_rows else []
 
 
 def known_of_day(con: duckdb.DuckDBPyConnection, table: Table, day: int, numbers: Collection[int]) -> Keys:
-    """The identities that a version of `events` holds of one event day, of some events partitions."""
+    """The dedup keys of one event day in a version of `events`, for some events partitions."""
     if not _scan_day(con, table, day):
         return dedup.NONE
     own = pa.table({"events_partition": pa.array(sorted(numbers), pa.int16())})
@@ -59,21 +59,21 @@ def known_of_day(con: duckdb.DuckDBPyConnection, table: Table, day: int, numbers
 
 
 def met_of_day(con: duckdb.DuckDBPyConnection, table: Table, day: int, fresh: pa.Table) -> Keys:
-    """Of the identities in `fresh` (source, event_id), those that a version of `events` holds of one event day."""
+    """The dedup keys of one event day in a version of `events` that are also in `fresh` (source, event_id)."""
     if not _scan_day(con, table, day):
         return dedup.NONE
     return dedup.keys(con, engine.run(con, "met", fresh=fresh))
 
 
 def duplicates(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
-    """Resends, as rows of table `duplicates`."""
+    """Duplicates as rows of table `duplicates`."""
     return events.select(DUPLICATES.schema.names).take(pa.array(np.flatnonzero(verdicts == DUPLICATE)))
 
 
 def conflicts(events: pa.Table, verdicts: npt.NDArray[np.int8]) -> pa.Table:
-    """Conflicts as dead letters: the whole normalised entry as it came, in `raw`."""
+    """Conflicts as dead letters, with the whole normalized entry in `raw`."""
     found = events.take(pa.array(np.flatnonzero(verdicts == CONFLICT)))
-    return conflicting(found, "the same id was counted before with another payload; the first stays")
+    return conflicting(found, "the same id was counted before with a different payload; the first one is kept")
 
 
 def conflicting(events: pa.Table, detail: str) -> pa.Table:
@@ -88,13 +88,13 @@ def conflicting(events: pa.Table, detail: str) -> pa.Table:
             "raw_sha256": None,
             "credential": None,  # none was refused
         }
-        for row in events.to_pylist()  # few; each goes to a person
+        for row in events.to_pylist()  # few rows, each for a person to look at
     ]
     return pa.Table.from_pylist(rows, DEAD.schema)
 
 
 def _scan_day(con: duckdb.DuckDBPyConnection, table: Table, day: int) -> bool:
-    """Make `stored` the events of a day. False: there are none, as of every day of a month that is landed for the first time."""
+    """Scan the events of a day as `stored`. Returns False if there are none, as in a month that is landed for the first time."""
     folder = f"/event_day={_day(day)}/"
     files = [path for path in table.files() if folder in path]
     if files:

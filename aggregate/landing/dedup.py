@@ -1,8 +1,8 @@
-"""Exact dedup: which events are first, which are resends of them, which contradict them.
+"""Exact dedup: which events are new, which are duplicates, and which conflict with an earlier one.
 
-Identity is (source, event_id). An identity is compared with all others whose event day is the same or next to it, at any
-age: days are loaded from the lake when an event first asks for them, and the least recently asked ones are let go. State
-is derived from the lake alone. Hashes only find candidates; equal strings decide.
+The key of an event is (source, event_id). It is compared with all keys of the same event day and of the days before and
+after, at any age: a day is loaded from the lake on first use, and the least recently used days are evicted. All state is
+derived from the lake. Hashes only find candidates; equality of the strings decides.
 """
 
 import itertools
@@ -28,7 +28,7 @@ I64 = npt.NDArray[np.int64]
 
 
 class Keys(NamedTuple):
-    """One row per event, in order: what it is compared by."""
+    """The dedup keys of events, one row per event, in order."""
 
     identity: U64
     payload: U64
@@ -45,7 +45,7 @@ NONE = Keys(
 
 
 class _Run(NamedTuple):
-    """Identities of one day, sorted by hash. `place` says where the strings are: chunk and row in it."""
+    """Keys of one day, sorted by hash. `place` locates the strings: the chunk and the row in it."""
 
     identity: U64
     payload: U64
@@ -53,7 +53,7 @@ class _Run(NamedTuple):
 
 
 def keys(con: duckdb.DuckDBPyConnection, events: pa.Table) -> Keys:
-    """The keys of `events` (columns of schemas.tables.EVENTS)."""
+    """The dedup keys of `events` (columns of schemas.tables.EVENTS)."""
     rows = engine.run(con, "keys", events=events)
     return Keys(
         rows["identity"].to_numpy(),
@@ -64,16 +64,16 @@ def keys(con: duckdb.DuckDBPyConnection, events: pa.Table) -> Keys:
 
 
 class _Chunk(NamedTuple):
-    """The strings of one batch or one loaded day, and the days that still point into them."""
+    """The strings of one batch or one loaded day, and the days that still refer to them."""
 
     names: pa.Table
     days: set[int]
 
 
-class Identities:
-    """The identities of the days in use. `load_day` reads one event day (days since 1970) from the lake.
+class DedupIndex:
+    """The dedup index of the days in use. `load_day` reads the keys of one event day (days since 1970) from the lake.
 
-    After a failed commit the object must be dropped: it then holds what the lake does not.
+    Drop the object after a failed commit, as it then has keys that the lake does not have.
     """
 
     def __init__(self, load_day: Callable[[int], Keys], limit: int = IDENTITIES_MAX) -> None:
@@ -85,16 +85,16 @@ class Identities:
 
     @property
     def open_identities(self) -> int:
-        """How many identities are held in memory."""
+        """The number of keys in memory."""
         return sum(len(run.identity) for runs in self._days.values() for run in runs)
 
     def classify(self, new: Keys) -> npt.NDArray[np.int8]:
-        """COUNTED, DUPLICATE or CONFLICT for each row. Rows that are counted are known from now on."""
+        """COUNTED, DUPLICATE or CONFLICT for each row. Counted rows are added to the index."""
         order = _by_hash(new.identity)
         first = _first_of_equal(new, order)
         days = _by_day(new.day, order)
         known, payload = self._find(new, days)
-        # What a row is compared with: the lake's event if there is one, else the first row of its identity here.
+        # A row is compared with the event of its key in the lake, otherwise with the first row of its key in this batch.
         reference = np.where(known, payload, new.payload)[first]
         reference = np.where(known, payload, reference)
         counted = ~known & ~known[first] & (first == np.arange(len(first)))
@@ -103,7 +103,7 @@ class Identities:
         return verdicts
 
     def _find(self, new: Keys, days: Sequence[tuple[int, I64]]) -> tuple[npt.NDArray[np.bool_], U64]:
-        """Which rows are known, and the payload they are known with. Asked for in the order of hashes: memory likes that."""
+        """Which rows are known, and the payloads of the known events. Lookups are in the order of hashes, for cache locality."""
         known = np.zeros(len(new.day), bool)
         payload = np.zeros(len(new.day), np.uint64)
         for day, rows in days:
@@ -113,7 +113,7 @@ class Identities:
         return known, payload
 
     def _look_up(self, run: _Run, new: Keys, rows: I64, known: npt.NDArray[np.bool_], payload: U64) -> None:
-        """Mark which of `rows` are in `run`, with the payload found. Equal hashes of other strings are passed over."""
+        """Mark the `rows` that are in `run`, with their payloads. Equal hashes of different strings are skipped."""
         wanted = new.identity[rows]
         at = np.searchsorted(run.identity, wanted)
         while len(rows):
@@ -135,7 +135,7 @@ class Identities:
         return same
 
     def _add(self, new: Keys, days: Sequence[tuple[int, I64]]) -> None:
-        """Know the rows of each of `days`, which come in the order of their hashes; let go of days that nobody asked for."""
+        """Add the rows of each of `days`, which are sorted by hash, and evict unused days."""
         chunk = self._chunk(new.names, [day for day, _ in days])
         for day, rows in days:
             if len(rows):
@@ -147,7 +147,7 @@ class Identities:
         for day in [d for d in self._days if d not in needed]:
             if self.open_identities <= self._limit:
                 break
-            self._let_go(day)
+            self._evict(day)
 
     def _runs(self, day: int) -> list[_Run]:
         if day not in self._days:
@@ -159,12 +159,12 @@ class Identities:
         return self._days[day]
 
     def _chunk(self, names: pa.Table, days: Sequence[int]) -> int:
-        """Keep the strings of one batch, once, as long as one of its days is held."""
+        """Store the strings of one batch once, until all its days are evicted."""
         self._next_chunk += 1
         self._chunks[self._next_chunk] = _Chunk(names, set(days))
         return self._next_chunk
 
-    def _let_go(self, day: int) -> None:
+    def _evict(self, day: int) -> None:
         del self._days[day]
         for number in [n for n, chunk in self._chunks.items() if day in chunk.days]:
             self._chunks[number].days.discard(day)
@@ -173,8 +173,8 @@ class Identities:
 
 
 def _by_hash(hashes: U64) -> I64:
-    """The rows in the order of their hashes, rows of equal hashes in their own."""
-    order = np.argsort(hashes).astype(np.int64)  # a stable sort takes twice as long; few hashes are equal
+    """The rows sorted by hash. Rows with equal hashes keep their order."""
+    order = np.argsort(hashes).astype(np.int64)  # a stable sort would take twice as long, and few hashes are equal
     equal = hashes[order[1:]] == hashes[order[:-1]]
     if equal.any():
         among = np.append(equal, False) | np.append(False, equal)
@@ -184,11 +184,11 @@ def _by_hash(hashes: U64) -> I64:
 
 
 def _by_day(days: I64, order: I64) -> list[tuple[int, I64]]:
-    """The rows of each day, in the order they have in `order`."""
+    """The rows of each day, in the order of `order`."""
     if not len(order):
         return []
     since = days[order] - days.min()
-    # Numbers of few bits are sorted by counting.
+    # NumPy sorts small integer types by radix sort.
     by_day = np.argsort(since.astype(np.min_scalar_type(int(since.max()))), kind="stable")
     starts = np.flatnonzero(np.diff(since[by_day], prepend=-1))
     rows = order[by_day]
@@ -203,7 +203,7 @@ def _merged(a: _Run, b: _Run) -> _Run:
 
 
 def _first_of_equal(new: Keys, order: I64) -> I64:
-    """For each row the first row of the same identity, most often itself. `order` is that of the hashes, stable."""
+    """For each row, the first row with the same key, usually itself. `order` sorts the hashes and is stable."""
     hashes = new.identity[order]
     starts = np.concatenate([np.ones(min(1, len(hashes)), bool), hashes[1:] != hashes[:-1]])
     leader = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
@@ -212,7 +212,7 @@ def _first_of_equal(new: Keys, order: I64) -> I64:
     followers = order[~starts]
     if len(followers):
         same = _equal_names(new.names, first[followers], new.names, followers)
-        for row in followers[~same]:  # two identities with one hash: once in a few billion batches
+        for row in followers[~same]:  # two keys with the same hash, once in a few billion batches
             first[row] = _first_by_name(new, int(row))
     return first
 

@@ -1,7 +1,8 @@
-"""The tables that follow `events`: rollups, duplicates, dead, texts, redriven, withdrawn, reads, ingested. Each is a function of its commits.
+"""The derived tables: rollups, duplicates, dead, texts, redriven, withdrawn, reads, ingested. Each follows `events`.
 
-The log of `events` says what every commit counted, where its duplicates and dead letters lie, what was read, and what a
-settlement took out. A follower holds, as its own transaction version, the last commit it has taken in; a crash in between costs nothing.
+The Delta log of `events` records for every commit what was counted, the files of its duplicates and dead letters, what was
+read, and what a settlement withdrew. A derived table stores the last commit that it has applied as its own transaction
+version, so after a crash it catches up.
 """
 
 from collections.abc import Mapping
@@ -20,13 +21,13 @@ from lake.tables import Fenced, Part
 from schemas.tables import EVENTS, PAYLOADS, ROLLUPS, WITHDRAWN, TableShape
 
 _SUMS = ("requests", "request_bytes", "response_bytes", "latency_us")
-_TEXTLESS_COMMITS = 50  # fewer of them are looked through once more, which costs less than a commit
+_TEXTLESS_COMMITS = 50  # scanning up to this many commits again costs less than a commit
 
 
 def catch_up(lake: Lake, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table] | None = None) -> int:
-    """Bring every follower up to the newest commit of `events`; that version.
+    """Bring every derived table up to the newest commit of `events`, and return its version.
 
-    `folds` may hold the rollups of some commits, to save reading their events back. Safe to repeat, and for two
+    `folds` may contain the rollups of some commits, which saves reading their events again. It is safe to repeat, and for two
     processes at once: the slower one is fenced.
     """
     newest = lake.open(EVENTS).version
@@ -49,7 +50,7 @@ def catch_up(lake: Lake, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.
 
 
 def settle(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
-    """`catch_up` beside workers that are at the same: each turn one of the two is done."""
+    """`catch_up` while other workers do the same. It retries when fenced; each attempt completes one of the two."""
     while True:
         try:
             catch_up(lake, con)
@@ -59,7 +60,7 @@ def settle(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
 
 
 def followed(lake: Lake, shape: TableShape, newest: int, version: int | None = None) -> int:
-    """The commit of `events`, `newest` if nothing is missing, up to which a version of a follower has taken in all there is for it."""
+    """The commit of `events` up to which a version of a derived table is complete; `newest` if nothing is missing."""
     absent = version is None and lake.lacks(shape)
     missing = range(1, newest + 1) if absent else _behind(lake, shape, newest, version)[1]
     if (absent or shape.erasable) and not _named(shape, _Infos(lake), missing):
@@ -68,7 +69,7 @@ def followed(lake: Lake, shape: TableShape, newest: int, version: int | None = N
 
 
 class _Infos(dict[int, dict[str, Any]]):
-    """What commits of `events` say, each read once."""
+    """The info of commits of `events`, each read once."""
 
     def __init__(self, lake: Lake) -> None:
         super().__init__()
@@ -79,9 +80,9 @@ class _Infos(dict[int, dict[str, Any]]):
 
 
 def _follow_texts(lake: Lake, infos: _Infos, newest: int) -> None:
-    """Mostly there are none: then nothing is committed for many commits of `events`, and readers have all there is.
+    """Bring the payloads up to date. Most commits have none, so they are skipped until _TEXTLESS_COMMITS have passed.
 
-    Files may be missing, of a lake that came back from a backup without texts.
+    Files may be missing if the lake was restored from a backup without payloads.
     """
     table, missing = _behind(lake, PAYLOADS, newest)
     parts = _named(PAYLOADS, infos, missing)
@@ -90,13 +91,13 @@ def _follow_texts(lake: Lake, infos: _Infos, newest: int) -> None:
 
 
 def _behind(lake: Lake, shape: TableShape, newest: int, version: int | None = None) -> tuple[Table, range]:
-    """A version of a follower, and the commits of `events` that it has not taken in."""
+    """A version of a derived table, and the commits of `events` that it has not applied."""
     table = lake.open(shape, version)
     return table, range(taken_in(table) + 1, newest + 1)
 
 
 def _named(shape: TableShape, infos: _Infos, versions: range) -> list[Part]:
-    """The files of a follower that commits of `events` name."""
+    """The files of a derived table that commits of `events` name."""
     return [Part(*part) for version in versions for part in infos[version].get(shape.name, [])]
 
 
@@ -112,7 +113,7 @@ def _rollup_parts(lake: Lake, con: duckdb.DuckDBPyConnection, folds: Mapping[int
 
 
 def folded(lake: Lake, con: duckdb.DuckDBPyConnection, version: int) -> pa.Table:
-    """The rollups of one commit: the sums of the events that it added, less those of the events that it took out."""
+    """The rollups of one commit: the sums of the events that it added, minus those of the events that it withdrew."""
     duck.scan(con, "events", lake.added_files(EVENTS, version), EVENTS)
     added = engine.run(con, "fold", engine.EVER)
     taken = [
@@ -128,7 +129,7 @@ def folded(lake: Lake, con: duckdb.DuckDBPyConnection, version: int) -> pa.Table
 
 
 def write_by_day(lake: Lake, shape: TableShape, rows: pa.Table) -> list[Part]:
-    """One part per event day of `rows`."""
+    """One file per event day of `rows`."""
     days = rows["event_day"].unique().sort()
     parts = []
     for day in days:

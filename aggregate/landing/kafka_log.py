@@ -1,8 +1,8 @@
-"""Kafka as the log: the partitions of `usage.events` and `usage.dead` that the group gives this worker.
+"""Kafka as the log: the partitions of `usage.events` and `usage.dead` that the group assigns to this worker.
 
-The reader is asked for offsets on every assignment, from within the callback and before the first fetch. The group's
-committed offsets are for people who watch lag; nothing reads them. A partition whose next offset the broker no longer holds,
-or that holds what is no batch of ours, is halted: it is not read on, and the others are.
+On every assignment, the reader supplies the offsets from within the callback, before the first fetch. The group's committed
+offsets only serve lag displays; nothing reads them. A partition is halted if the broker no longer has its next offset, or if
+a message is not a batch of Tollbook. The other partitions continue.
 """
 
 from collections import deque
@@ -21,9 +21,9 @@ _TIMEOUT_S = 30.0
 
 
 class KafkaLog:
-    """Owns a consumer. Not for use by several threads.
+    """A log over a consumer, which it owns. Not thread-safe.
 
-    halted: partitions that are not read on, with the reason. `on_halt` is told of each, once.
+    halted: the partitions that are no longer read, with the reason. `on_halt` is called once for each.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class KafkaLog:
         poll_s: float = 0.2,
         on_halt: Callable[[Partition, Halted], None] = lambda _, __: None,
     ) -> None:
-        """`poll_s`: how long `poll` waits before it says that there is nothing now."""
+        """`poll_s` is how long `poll` waits for a message."""
         self._consumer = consumer
         self._topics = list(topics)
         self._poll_s = poll_s
@@ -44,7 +44,7 @@ class KafkaLog:
         self.halted: dict[Partition, Halted] = {}
 
     def start(self, reader: LogReader) -> None:
-        """Join the group; `reader` is asked as partitions come and go."""
+        """Join the group. `reader` is called as partitions are assigned and revoked."""
 
         def assigned(_: Consumer, partitions: Sequence[TopicPartition]) -> None:
             self._begin(reader, [_named(p.topic, p.partition) for p in partitions])
@@ -61,7 +61,7 @@ class KafkaLog:
         self._consumer.subscribe(self._topics, on_assign=assigned, on_revoke=revoked, on_lost=revoked)
 
     def poll(self) -> Fetched | None:
-        """The next message as a batch, or None when there is none now."""
+        """The next message as a batch, or None if there is none now."""
         while True:
             if not self._ready:
                 self._ready.extend(self._consumer.consume(CONSUME_MESSAGES, self._poll_s))
@@ -72,13 +72,13 @@ class KafkaLog:
                 return fetched
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Tell the group how far the lake is, for lag displays."""
+        """Commit the offsets of the lake to the group, for lag displays."""
         at = [TopicPartition(p.source, p.number, offset) for p, offset in offsets.items() if p in self.assigned]
         if at:
             self._consumer.commit(offsets=at, asynchronous=True)
 
     def ends(self) -> dict[Partition, int]:
-        """High watermarks as last heard: the offset after the newest message of each partition."""
+        """The last received high watermarks: the offset after the newest message of each partition."""
         return {
             p: self._consumer.get_watermark_offsets(TopicPartition(p.source, p.number), cached=True)[1]
             for p in self.assigned
@@ -105,13 +105,13 @@ class KafkaLog:
 
     def _read(self, message: Message) -> Fetched | None:
         if (error := message.error()) is not None and error.code() != KafkaError._AUTO_OFFSET_RESET:
-            raise KafkaException(error)  # of the group or the cluster, not always of a partition
+            raise KafkaException(error)  # it may concern the group or the cluster instead of a partition
         partition = _named(str(message.topic()), _number(message))
         if partition in self.halted or partition not in self.assigned:
             return None
         offset = message.offset()
         assert offset is not None, "a message of a partition has an offset"
-        if error is not None:  # the library's name for an offset that the broker does not hold
+        if error is not None:  # the library's code for an offset that the broker does not have
             where = TopicPartition(partition.source, partition.number)
             low, high = self._consumer.get_watermark_offsets(where, timeout=_TIMEOUT_S)
             self._stop(partition, _out_of_range(partition, offset, low, high))
@@ -129,7 +129,7 @@ class KafkaLog:
         return Fetched(partition, offset, offset + 1, events, refused, read.origins, read.ingested)
 
     def _stop(self, partition: Partition, halted: Halted) -> None:
-        """Fetch no more of a partition that was being read."""
+        """Stop fetching a partition, and halt it."""
         self._consumer.pause([TopicPartition(partition.source, partition.number)])
         self._halt(partition, halted)
 
@@ -142,12 +142,12 @@ def _out_of_range(partition: Partition, offset: int, low: int, high: int) -> Hal
     if offset < low:
         return Halted(
             Halt.RETENTION_GAP,
-            f"{partition.file}: the lake goes on at {offset}, the broker holds {low} to {high}; {low - offset} messages are gone. "
+            f"{partition.file}: the lake continues at {offset}, but the broker has {low} to {high}; {low - offset} messages are gone. "
             f"Read the raw lines again into a new topic of events (docs/kafka.md, retention gap)",
         )
     return Halted(
         Halt.TOPIC_RECREATED,
-        f"{partition.file}: the lake goes on at {offset}, the broker ends at {high}: the topic is not the one that was landed",
+        f"{partition.file}: the lake continues at {offset}, but the broker ends at {high}, so this is not the topic that was landed",
     )
 
 

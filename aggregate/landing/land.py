@@ -1,7 +1,7 @@
-"""Land: from the log to the lake, exactly once. The commit protocol of docs/decisions/002-commit-protocol.md.
+"""Landing: from the log to the lake, exactly once. It implements docs/decisions/002-commit-protocol.md.
 
-The log asks where to begin → read → drop what was taken in before → dedup → write files, fsync → one commit to `events`
-with rows and next offsets, fenced → followers (`rollups`, `dead`, `reads` and others) catch up from that
+The steps: the log asks where to begin → read → drop redelivered entries → dedup → write and sync files → one fenced commit
+to `events` with rows and next offsets → the derived tables (`rollups`, `dead`, `reads` and others) catch up from that
 commit, at once or after a crash.
 """
 
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from aggregate import engine
 from aggregate.landing import batch_files as outcomes
 from aggregate.landing import dedup, derived_commits, payloads, redelivery
-from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
+from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, DedupIndex, Keys
 from aggregate.landing.payloads import Seen
 from kernels.dictionaries import together
 from lake import duck
@@ -33,7 +33,7 @@ SETTLE_COMMITS = 8
 
 
 class Counts(NamedTuple):
-    """What became of some entries. They balance by construction: entries is their sum."""
+    """The outcomes of entries. They balance by construction, as `entries` is their sum."""
 
     counted: int = 0
     duplicates: int = 0
@@ -42,29 +42,29 @@ class Counts(NamedTuple):
 
     @property
     def entries(self) -> int:
-        """All of them."""
+        """The number of all entries."""
         return sum(self)
 
     def plus(self, other: "Counts") -> "Counts":
-        """Both together."""
+        """The sum of both."""
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Landed(NamedTuple):
-    """One commit: its version of `events`, what became of its entries, and the sums of what it counted."""
+    """One commit: its version of `events`, the outcomes of its entries, and the sums of its counted events."""
 
     version: int
     counts: Counts
     redelivered: int
     open_identities: int
-    fold: pa.Table  # schemas.tables.ROLLUPS, of this commit alone
+    fold: pa.Table  # schemas.tables.ROLLUPS, of this commit only
     offsets: Mapping[Partition, int]  # the next offset of each partition in it
-    outside: Mapping[str, int]  # how many of what it counted lie outside of what was agreed, by how
+    outside: Mapping[str, int]  # the number of counted events that the credential's policy does not allow, by mark
     unknown: Mapping[str, Seen]  # refused credentials, by their hash
 
 
 class Land:
-    """The one writer of some partitions. Drop it after any exception and make a new one: the lake knows where to go on."""
+    """The only writer of its partitions. After any exception, drop it and create a new one, which continues from the lake."""
 
     def __init__(
         self,
@@ -78,11 +78,11 @@ class Land:
         on_assigned: Callable[[Sequence[Partition]], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`now`: from then the age of a refused line's text counts, if its own time is unknown.
+        """`now` is the start of the age of a refused line's payload if the time of the request is unknown.
 
-        `commit_s`: commit at the latest so long after a batch was begun; None: when it is full, or the log at its end.
+        `commit_s` is the maximum time from the start of a batch to its commit; None: until it is full or the log has ended.
 
-        `on_assigned` is told of partitions that were taken over, when the tables hold all that is known of them.
+        `on_assigned` receives newly assigned partitions, after the derived tables are up to date.
         """
         self._lake = lake
         self._log = log
@@ -93,37 +93,39 @@ class Land:
         self._now = now
         self._on_assigned = on_assigned
         self._con = duck.connect()
-        self.unsettled = 0  # commits that the followers may not have taken in
+        self.unsettled = 0  # commits that the derived tables may not have applied
         self._folds: dict[int, pa.Table] = {}
         self._batch: list[Fetched] = []
-        self._held: dict[Partition, int] = {}  # what the lake holds of each partition: its next offset
-        self._next: dict[Partition, int | None] = {}  # the next offset to take from the log; None: wherever it begins
-        self._redrives: dict[int, int] = {}  # of each events partition: how many redrives its known identities include
-        self._covered: dict[tuple[str, str], int] = {}  # (app id, origin) → taken in below this offset
+        self._held: dict[Partition, int] = {}  # the next offset of each partition in the lake
+        self._next: dict[Partition, int | None] = {}  # the next offset to read from the log; None: its beginning
+        self._redrives: dict[int, int] = {}  # by events partition: the number of redrives that the dedup index includes
+        self._covered: dict[
+            tuple[str, str], int
+        ] = {}  # (app id, origin) → the offset below which everything was landed
         for shape in (EVENTS, *FOLLOWERS):
             lake.check_log(shape)
         self._table = lake.open(EVENTS)
-        self._identities = Identities(self._load_day)
+        self._dedup = DedupIndex(self._load_day)
         log.start(self)
 
     def assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
-        """Take over partitions: where to go on comes from the lake, and so does everything known of them."""
+        """Take over partitions. Their offsets and dedup index come from the lake."""
         self._table = self._lake.open(EVENTS)
         self._check_held()
         while not self.settle():
-            pass  # another worker is at it; each turn one of the two is done
+            pass  # another worker updates them, too; each attempt completes one of the two
         for partition in partitions:
             offset = self._table.transaction_version(partition.app_id)
             self._next[partition] = offset
             self._held[partition] = offset or 0
             self._redrives[partition.number] = self._table.transaction_version(redrive_app(partition.number)) or 0
         self._covered = redelivery.covered(self._lake, self._con)
-        self._identities = Identities(self._load_day)
+        self._dedup = DedupIndex(self._load_day)
         self._on_assigned(partitions)
         return {partition: self._next[partition] for partition in partitions}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Let go of partitions; what was read of them and is not in the lake is read again by their next owner."""
+        """Give up partitions. Their next owner reads again what is not in the lake."""
         self._batch = [fetched for fetched in self._batch if fetched.partition not in partitions]
         for partition in partitions:
             self._held.pop(partition, None)
@@ -132,19 +134,19 @@ class Land:
 
     @property
     def offsets(self) -> Mapping[Partition, int]:
-        """The next offset of each partition that is held, as the lake has it."""
+        """The next offset of each assigned partition in the lake."""
         return self._held
 
     def run(self) -> Iterator[Landed]:
-        """Land everything the log has, commit by commit; the followers are up to date when it ends."""
+        """Land everything in the log, commit by commit. The derived tables are up to date when it ends."""
         self.settle()
         while landed := self.step():
             yield landed
         while not self.settle():
-            pass  # a close, a redrive or a settlement is at it; each turn one of the two is done
+            pass  # a close, a redrive or a settlement updates them, too; each attempt completes one of the two
 
     def step(self) -> Landed | None:
-        """Read until a batch is full, its time has come, or the log has nothing now; commit it. None: nothing was read."""
+        """Read until the batch is full, its time is up, or the log is empty, then commit it. None if nothing was read."""
         begun: float | None = None
         idle = False
         while sum(f.entries for f in self._batch) < self._commit_entries and not idle:
@@ -166,7 +168,7 @@ class Land:
         return landed
 
     def settle(self) -> bool:
-        """Bring the followers up to the newest commit of `events`. False: another worker came first, with a part of it."""
+        """Bring the derived tables up to the newest commit of `events`. False if another worker was faster with a part of it."""
         try:
             derived_commits.catch_up(self._lake, self._con, self._folds)
         except Fenced:
@@ -179,8 +181,8 @@ class Land:
         expected = self._next[fetched.partition]
         if expected is not None and fetched.from_offset != expected:
             raise LakeError(
-                f"{fetched.partition.file}: the lake goes on at {expected}, the log gives {fetched.from_offset}; "
-                f"a gap is never passed over: bring the missing part of the log back"
+                f"{fetched.partition.file}: the lake continues at {expected}, but the log at {fetched.from_offset}; "
+                f"a gap is never skipped, so restore the missing part of the log"
             )
         self._next[fetched.partition] = fetched.to_offset
         self._batch.append(fetched)
@@ -189,13 +191,13 @@ class Land:
         fresh = redelivery.fresh(batch, self._covered)
         events = _joined(fresh)
         new = dedup.keys(self._con, events)
-        verdicts = self._identities.classify(new)
+        verdicts = self._dedup.classify(new)
         offsets = {f.partition: f.to_offset for f in batch}
         versions = {partition.app_id: offset for partition, offset in offsets.items()}
         versions |= {
             redrive_app(n): self._redrives[n] for n in sorted({f.partition.number for f in fresh if f.events.num_rows})
         }
-        with outcomes.writers() as pool:  # which wait for the disk; what is left to do is done meanwhile
+        with outcomes.writers() as pool:  # they wait for the disk while the rest is computed
             kept, parts = outcomes.write_events(pool, self._lake, events, verdicts == COUNTED, new.day)
             refused = [f.refused for f in fresh if f.refused.num_rows]
             dead = pa.concat_tables([*refused, outcomes.conflicts(events, verdicts)])
@@ -221,7 +223,7 @@ class Land:
             version,
             total,
             redelivered,
-            self._identities.open_identities,
+            self._dedup.open_identities,
             fold,
             offsets,
             _outside(kept),
@@ -229,18 +231,18 @@ class Land:
         )
 
     def _own(self, before: int, versions: Mapping[str, int]) -> int:
-        """The version of the commit that set `versions`. Not always the newest: another worker may have committed since."""
+        """The version of the commit that set `versions`. It may not be the newest, as another worker may have committed since."""
         newer = range(before + 1, self._table.version + 1)
         return next(v for v in newer if self._lake.commit_versions(EVENTS, v) == versions)
 
     def _look(self) -> None:
-        """Notice a redrive though nothing comes: what it counted is to be published, and its ids are to be known."""
+        """Detect a redrive while idle: its events must be published, and its keys must be in the dedup index."""
         if not self._lake.is_newest(self._table):
             self._table = self._lake.open(EVENTS)
             self._check_held()
 
     def _check_held(self) -> None:
-        """A partition that moved without us belongs to somebody else. The handle alone would not notice: it is newer than that."""
+        """Raise Fenced if a partition moved without this worker. The commit would not detect it, as the handle is newer."""
         for partition, offset in self._held.items():
             stored = self._table.transaction_version(partition.app_id) or 0
             if stored != offset:
@@ -248,7 +250,7 @@ class Land:
         for number, count in self._redrives.items():
             if (self._table.transaction_version(redrive_app(number)) or 0) != count:
                 raise Fenced(
-                    f"a redrive or a settlement has changed what counts in events partition {number} meanwhile: it is not known here"
+                    f"a redrive or a settlement has changed which events count in events partition {number}; restart to load them"
                 )
 
     def _load_day(self, day: int) -> Keys:
@@ -264,7 +266,7 @@ def _outside(counted: pa.Table) -> dict[str, int]:
 
 
 def _joined(batch: Sequence[Fetched]) -> pa.Table:
-    """The events of a batch as one table, with the partition they came by."""
+    """The events of a batch as one table, with their partition."""
     return together(
         *(
             f.events.append_column(
@@ -276,7 +278,7 @@ def _joined(batch: Sequence[Fetched]) -> pa.Table:
 
 
 def _reads(batch: Sequence[Fetched], fresh: Sequence[Fetched], verdicts: npt.NDArray[np.int8]) -> list[dict[str, Any]]:
-    """Rows of table `reads`: one for each partition and origin, ranges joined."""
+    """The rows of table `reads`: one for each partition and origin, with merged ranges."""
     spans: dict[Partition, tuple[int, int]] = {}
     for given in batch:
         start, _ = spans.get(given.partition, (given.from_offset, 0))
@@ -322,7 +324,7 @@ def _unread(given: Fetched, origin: Origin, span: tuple[int, int]) -> dict[str, 
 
 
 def _counts(taken: Fetched, verdicts: npt.NDArray[np.int8]) -> dict[str, Counts]:
-    """What became of the entries of each origin."""
+    """The outcomes of the entries of each origin."""
     names, codes = _generations(taken.events)
     outcomes = np.bincount(codes * 3 + verdicts, minlength=3 * len(names)).reshape(-1, 3)
     counts = {
@@ -335,7 +337,7 @@ def _counts(taken: Fetched, verdicts: npt.NDArray[np.int8]) -> dict[str, Counts]
 
 
 def _entries(given: Fetched) -> dict[str, int]:
-    """How many entries there are of each origin."""
+    """The number of entries of each origin."""
     events, refused = _tally(given.events), _tally(given.refused)
     return {name: events.get(name, 0) + refused.get(name, 0) for name in {*events, *refused}}
 
@@ -346,7 +348,7 @@ def _tally(rows: pa.Table) -> dict[str, int]:
 
 
 def _generations(rows: pa.Table) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The origins of rows, and which of them each row has."""
+    """The distinct origins of rows, and the index of each row's origin."""
     column = rows["generation"].combine_chunks()
     coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     return coded.dictionary.to_pylist(), coded.indices.to_numpy().astype(np.int64)

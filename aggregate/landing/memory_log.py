@@ -1,4 +1,4 @@
-"""The log in memory: for tests, and as the smallest example of what a log must do."""
+"""A log in memory, for tests and as the smallest example of a log."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from schemas.tables import INGESTED
 
 
 class MemoryLog:
-    """Partitions given as tables of events (and refusals); one entry is one offset, a batch at most `batch` entries."""
+    """A log of tables of events and refused entries. Each entry has one offset; a batch has at most `batch` entries."""
 
     def __init__(self, entries: Mapping[Partition, tuple[pa.Table, pa.Table]], *, batch: int = 1000) -> None:
-        """`entries`: partition → (events, refused); the `position` column is the offset, from 0, without gaps."""
+        """`entries` maps a partition to (events, refused). The column `position` is the offset, from 0 without gaps."""
         self._entries = entries
         self._batch = batch
         self._next: dict[Partition, int] = {}
@@ -23,7 +23,7 @@ class MemoryLog:
             self._next[partition] = offset or 0
 
     def poll(self) -> Fetched | None:
-        """The next batch of the first partition that has any."""
+        """The next batch of the first partition that has entries."""
         for partition, (events, refused) in self._entries.items():
             start = self._next[partition]
             end = min(start + self._batch, events.num_rows + refused.num_rows)
@@ -31,12 +31,12 @@ class MemoryLog:
                 self._next[partition] = end
                 return Fetched(
                     partition, start, end, _between(events, start, end), _between(refused, start, end),
-                    [Origin(partition.generation, start, end)], _said(partition, start, end),
+                    [Origin(partition.generation, start, end)], _ingested(partition, start, end),
                 )  # fmt: skip
         return None
 
 
-def _said(partition: Partition, start: int, end: int) -> pa.Table:
+def _ingested(partition: Partition, start: int, end: int) -> pa.Table:
     columns = (partition.source, partition.generation, start, end, end - start, 1)
     return pa.Table.from_pylist([dict(zip(INGESTED.schema.names, columns, strict=True))], INGESTED.schema)
 

@@ -1,6 +1,6 @@
-"""Table `texts`: what was copied from the lines of dead letters, apart from what the books rest on, so that it can be erased.
+"""Table `texts`: the payloads of dead letters, separate from the tables that the books rely on, so that they can be erased.
 
-Files of it are replaced and deleted while others read and append (aggregate/retention.py): whoever does so tries again.
+An erasure replaces and deletes its files while others read and append (aggregate/retention.py), so these retry.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,13 +24,13 @@ _WAIT_FIRST_S, _WAIT_MAX_S = 0.02, 1.0
 
 
 def write(lake: Lake, letters: pa.Table, now: Callable[[], datetime]) -> Mapping[str, list[Part]]:
-    """Dead letters (schemas.tables.DEAD) as files of `dead` and of `texts`, before any commit, by table."""
+    """Write dead letters (schemas.tables.DEAD) as files of `dead` and `texts`, before their commit. Returns files by table."""
     if not letters.num_rows:
         return {LETTERS.name: [], PAYLOADS.name: []}
-    aged_us = pc.min_element_wise(letters["occurred_at"].cast(pa.int64()), to_us(now()))  # nulls are passed over
-    said = {"aged_from": aged_us.cast(TIME)}
+    aged_us = pc.min_element_wise(letters["occurred_at"].cast(pa.int64()), to_us(now()))  # nulls are skipped
+    added = {"aged_from": aged_us.cast(TIME)}
     columns = [
-        letters[f.name] if f.name in DEAD.schema.names else said.get(f.name, pa.nulls(letters.num_rows, f.type))
+        letters[f.name] if f.name in DEAD.schema.names else added.get(f.name, pa.nulls(letters.num_rows, f.type))
         for f in PAYLOADS.schema
     ]
     hashes = lake.credential_hashes(letters["credential"].combine_chunks())
@@ -42,19 +42,19 @@ def write(lake: Lake, letters: pa.Table, now: Callable[[], datetime]) -> Mapping
 
 
 class Seen(NamedTuple):
-    """How often a refused credential was met, and the first and last time of a request with it, microseconds since the epoch."""
+    """The number of entries of a refused credential, and its first and last request, in microseconds since the epoch."""
 
     entries: int
     first_us: int
     last_us: int
 
     def plus(self, other: "Seen") -> "Seen":
-        """Both together."""
+        """The combination of both."""
         return Seen(self.entries + other.entries, min(self.first_us, other.first_us), max(self.last_us, other.last_us))
 
 
 def by_credential(lake: Lake, letters: pa.Table) -> dict[str, Seen]:
-    """Of dead letters those of credentials that are unknown or were not valid, by the hash of the credential."""
+    """The dead letters of credentials that are unknown or were not valid, summed by the hash of the credential."""
     some = letters.filter(pc.is_valid(letters["credential"]))
     if not some.num_rows:
         return {}
@@ -65,12 +65,12 @@ def by_credential(lake: Lake, letters: pa.Table) -> dict[str, Seen]:
 
 
 def scan(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
-    """Make view `texts` the table as it is now."""
+    """Define the view `texts` over the newest version of the table."""
     duck.scan(con, PAYLOADS.name, lake.files(PAYLOADS), PAYLOADS)
 
 
 def again() -> Retrying:
-    """Attempts, a bounded number, at what an erasure beside it may disturb: a commit, or reading files that are gone by then."""
+    """Retries for what a concurrent erasure may disturb: a commit, or reading files that were deleted. They are bounded."""
     return Retrying(
         stop=stop_after_attempt(_ATTEMPTS),
         wait=wait_random_exponential(multiplier=_WAIT_FIRST_S, max=_WAIT_MAX_S),

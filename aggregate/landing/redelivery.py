@@ -1,8 +1,8 @@
-"""Coverage: which entries of an origin a log partition has brought already. What ingest sends again is no entry.
+"""Redelivery: drops rows that ingest sends again after a crash. They were landed before and do not count as entries.
 
-Ingest reads a partition of `gateway.access` in order, and sends to each partition of `usage.events`, in order, everything
-of a range that belongs there. Killed, it begins again at an earlier offset and cuts other ranges. So what was taken in is
-known by one number for each log partition and origin: all below it. Files are their own origin, and never begin again.
+Ingest reads a partition of `gateway.access` in order, and sends the entries of a range to each partition of `usage.events` in
+order. After a crash, it begins again at an earlier offset with different ranges. One offset per log partition and origin
+therefore describes what was landed: everything below it. A file is its own origin, and is never redelivered.
 """
 
 from collections.abc import Mapping, MutableMapping, Sequence
@@ -22,14 +22,14 @@ Covered = MutableMapping[tuple[str, str], int]
 
 
 def covered(lake: Lake, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
-    """(app id of the log partition, origin) → the offset below which everything was taken in. `reads` must be up to date."""
+    """(app id of the log partition, origin) → the offset below which everything was landed. `reads` must be up to date."""
     duck.scan(con, "reads", lake.files(READS), READS)
     rows = engine.run(con, "covered").to_pylist()
     return {(Partition(r["source"], r["generation"], "").app_id, r["origin"]): r["covered_to"] for r in rows}
 
 
 def fresh(batch: Sequence[Fetched], known: Mapping[tuple[str, str], int]) -> list[Fetched]:
-    """The batch without entries that were taken in before. Raises LakeError where a range is missing in between."""
+    """The batch without redelivered entries. Raises LakeError if a range is missing."""
     reached = dict(known)
     taken = []
     for fetched in batch:
@@ -37,26 +37,26 @@ def fresh(batch: Sequence[Fetched], known: Mapping[tuple[str, str], int]) -> lis
             begun = reached.get((fetched.partition.app_id, origin.generation), origin.from_offset)
             if origin.from_offset > begun:
                 raise LakeError(
-                    f"{fetched.partition.file} at {fetched.from_offset}: ingest passed over {origin.generation} from {begun} to "
-                    f"{origin.from_offset}. Was its group's offset moved forward? Set it back to {begun} or below, and give the "
-                    f"land workers a new topic of events that begins there"
+                    f"{fetched.partition.file} at {fetched.from_offset}: ingest skipped {origin.generation} from {begun} to "
+                    f"{origin.from_offset}. Its group's offset may have been moved forward: set it back to {begun} or below, and "
+                    f"give the land workers a new topic of events that begins there"
                 )
             if begun > origin.from_offset:
-                fetched = _from(fetched, origin.generation, begun)  # noqa: PLW2901  # the same, with less in it
+                fetched = _from(fetched, origin.generation, begun)  # noqa: PLW2901  # the same batch with fewer rows
         taken.append(fetched)
         extend(reached, fetched)
     return taken
 
 
 def extend(known: Covered, fetched: Fetched) -> None:
-    """Take note that `fetched` was taken in."""
+    """Record that `fetched` was landed."""
     for origin in fetched.origins:
         key = (fetched.partition.app_id, origin.generation)
         known[key] = max(known.get(key, 0), origin.to_offset)
 
 
 def _from(fetched: Fetched, generation: str, offset: int) -> Fetched:
-    """`fetched` without what lies below `offset` of one origin."""
+    """`fetched` without the entries below `offset` of one origin."""
     runs = []
     for run in fetched.ingested.to_pylist():
         if run["generation"] == generation:

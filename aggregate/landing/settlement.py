@@ -1,4 +1,4 @@
-"""Settlement: an identity is billed once, however far apart its entries lie (docs/decisions/033-settlement.md).
+"""Settlement: an event id is billed once, however far apart its entries are in time (docs/decisions/033-settlement.md).
 
 Land compares an entry with those of the days next to it. A settlement compares all identities that were landed since the last one
 with all that were landed before: rows are spread over buckets on disk by their hash, bucket after bucket is looked through, and the
@@ -27,10 +27,10 @@ from lake.tables import Fenced
 from schemas.log import redrive_app
 from schemas.tables import EVENTS, WITHDRAWN
 
-BUCKET_ROWS = 1_000_000  # that are held in memory at a time, of 200 bytes or so
-COMMIT_EVENTS = 50_000  # that one commit takes out
-ATTEMPTS = 200  # land workers commit every second, each for itself
-_NUMBER = "settlement"  # under this name `events` counts the settlements that took something out
+BUCKET_ROWS = 1_000_000  # in memory at a time, about 200 bytes each
+COMMIT_EVENTS = 50_000  # withdrawn by one commit
+ATTEMPTS = 200  # each land worker commits every second
+_NUMBER = "settlement"  # the Delta application id under which `events` counts the settlements that withdrew events
 _SETTLED = (
     "settle/events"  # under this name `withdrawn` holds the commit of events up to which identities were compared
 )
@@ -38,20 +38,18 @@ _LOCK, _FOLDER = ".settlement.lock", ".settlement"
 _MARKS_MAX = 1 << 27  # a byte each
 _MARKS_PER_ROW = 8
 _ROW_BITS, _ROW_MASK = 32, 0xFFFF_FFFF
-_DETAIL = (
-    "an event of this id was landed before, at a time that is days away; the first stays, and this one is not billed"
-)
+_DETAIL = "an event with this id was landed before, with a time that is days away; the first one is kept, and this one is not billed"
 
 I64 = npt.NDArray[np.int64]
 
 
 class SettlementResult(NamedTuple):
-    """What a settlement did. `recent`: events landed since the last one; `earlier`: those landed before; `withdrawn`: those taken out."""
+    """The result of a settlement: events landed since the last one, events landed before, and withdrawn events."""
 
     recent: int
     earlier: int
     withdrawn: int
-    version: int  # of `events`, up to which identities are compared now
+    version: int  # of `events`, up to which all ids are compared now
 
 
 def settle(
@@ -62,7 +60,7 @@ def settle(
     commit_events: int = COMMIT_EVENTS,
     folder: Path | None = None,
 ) -> SettlementResult:
-    """Compare what was landed since the last settlement, and take out what was counted before. Safe to kill and to repeat.
+    """Compare the events landed since the last settlement, and withdraw those counted before. Safe to kill and to repeat.
 
     `bucket_rows`: how many identities are held in memory at a time. `folder`: where buckets lie meanwhile, on a disk with 100 bytes or
     so for each identity; the lake's own folder if it is not given. Nothing is written where nothing was landed since. Settlements on
@@ -71,9 +69,9 @@ def settle(
     lake.check()
     buckets = (folder or lake.root) / _FOLDER
     withdrawn = 0
-    with lake.lock(_LOCK, wait=True):  # for the buckets' sake
+    with lake.lock(_LOCK, wait=True):  # it protects the buckets
         for _ in range(ATTEMPTS):
-            shutil.rmtree(buckets, ignore_errors=True)  # of one that died
+            shutil.rmtree(buckets, ignore_errors=True)  # left by a killed settlement
             worker = _Settlement(lake, now, bucket_rows, commit_events, buckets)
             try:
                 done = worker.run()
@@ -86,7 +84,7 @@ def settle(
 
 
 class _Files(NamedTuple):
-    """The files of `events`, in the order in which they were landed: their paths, and the commits that added them."""
+    """The files of `events` in landing order: their paths, and the commits that added them."""
 
     paths: Sequence[str]
     landed: Sequence[int]
@@ -102,7 +100,7 @@ class _Files(NamedTuple):
 
 
 class _Settlement:
-    """One settlement over one state of the lake. Drop it after any exception."""
+    """A settlement over one state of the lake. Drop it after any exception."""
 
     def __init__(
         self, lake: Lake, now: Callable[[], datetime], bucket_rows: int, commit_events: int, buckets: Path
@@ -115,14 +113,14 @@ class _Settlement:
         self._con = duck.connect()
         for shape in (EVENTS, *FOLLOWERS):
             lake.check_log(shape)
-        # The handle first: what another settlement commits after it fences ours, and what is read below is not older.
+        # Open the handle first: another settlement's commit then fences this one, and the data read below is not older.
         self._table = lake.open(EVENTS)
         derived_commits.settle(self._lake, self._con)
         self._number = self._table.transaction_version(_NUMBER) or 0
-        self.withdrawn = 0  # that were taken out so far
+        self.withdrawn = 0  # events withdrawn so far
 
     def run(self) -> SettlementResult:
-        """The whole of it. Raises Fenced when another settlement came first."""
+        """Run the whole settlement. Raises Fenced if another settlement was faster."""
         version = self._table.version
         settled = self._lake.open(WITHDRAWN).transaction_version(_SETTLED) or 0
         files = self._files(settled)
@@ -136,7 +134,7 @@ class _Settlement:
             taken, kept = self._rivals(forms, settled)
         for start in range(0, len(taken), self._commit_events):
             some = slice(start, start + self._commit_events)
-            self._take_out(files, taken[some], kept[some])
+            self._withdraw(files, taken[some], kept[some])
         if len(taken):
             derived_commits.settle(self._lake, self._con)
         table = self._lake.open(WITHDRAWN)
@@ -146,7 +144,7 @@ class _Settlement:
         return SettlementResult(recent, earlier, self.withdrawn, version)
 
     def _files(self, settled: int) -> _Files:
-        """Files that were compared before need no order among themselves: each of their identities counts once."""
+        """The files in landing order. Files that were compared before need no order, as each of their ids counts once."""
         landed = {
             Path(path).name: version
             for version in range(settled + 1, self._table.version + 1)
@@ -156,8 +154,8 @@ class _Settlement:
         return _Files([path for _, path in ordered], [version for version, _ in ordered])
 
     def _rivals(self, forms: Sequence[dict[str, int]], settled: int) -> tuple[I64, I64]:
-        """The places of events to be taken out, in order, and of those that stay."""
-        # An id that was derived from its place can only meet one that looks like it.
+        """The places of events to withdraw, in order, and of those that are kept."""
+        # An id that was derived from its place can only equal an id that looks like a derived one.
         chosen = [row for row in forms if row["recent"] or (row["recent_derived"] and row["imitated"])]
         if not chosen:
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -184,16 +182,16 @@ class _Settlement:
         found = self._con.sql(statement, params={"since": since, "until": until})
         return iter(found.to_arrow_reader(self._bucket_rows))
 
-    def _take_out(self, files: _Files, taken: I64, kept: I64) -> None:
-        """One commit that takes some events out. Land may commit beside it: what is landed later cannot be what stays."""
+    def _withdraw(self, files: _Files, taken: I64, kept: I64) -> None:
+        """Withdraw some events in one commit. Land may commit concurrently, as later events are never the kept ones."""
         with damage.named(lambda: files.paths):
             events, staying = _rows(files, taken), _rows(files, kept)
         number = self._number + 1
-        said = {
+        added = {
             **{f"kept_{name}": staying[name] for name in ("generation", "position", "item", "occurred_at")},
             "settlement": pa.repeat(pa.scalar(number, pa.int64()), events.num_rows),
         }
-        columns = [said[f.name] if f.name in said else events[f.name] for f in WITHDRAWN.schema]
+        columns = [added[f.name] if f.name in added else events[f.name] for f in WITHDRAWN.schema]
         rows = pa.table(columns, schema=WITHDRAWN.schema)
         info = {
             WITHDRAWN.name: batch_files.write(self._lake, WITHDRAWN, rows),
@@ -213,7 +211,7 @@ class _Settlement:
         raise Fenced(f"others committed {ATTEMPTS} times in between")
 
     def _newer(self) -> Table:
-        """A handle on what land and redrives have done meanwhile. Raises Fenced if another settlement has done the same."""
+        """A newer handle after concurrent commits of land and redrives. Raises Fenced after another settlement."""
         table = self._lake.open(EVENTS)
         if (table.transaction_version(_NUMBER) or 0) != self._number:
             raise Fenced("another settlement came first")
@@ -221,12 +219,12 @@ class _Settlement:
 
 
 class _Buckets:
-    """Rows of landed_identities.sql on disk, each identity in one bucket. Recent rows are added first."""
+    """Rows of landed_identities.sql on disk. All rows of an id are in one bucket. Add recent rows first."""
 
     def __init__(self, folder: Path, count: int, recent: int) -> None:
         self._folder = folder
         self._count = count
-        self._marks = np.zeros(min(_MARKS_MAX, recent * _MARKS_PER_ROW), bool)  # where recent identities fall
+        self._marks = np.zeros(min(_MARKS_MAX, recent * _MARKS_PER_ROW), bool)  # a hash filter of recent ids
         folder.mkdir(parents=True, mode=0o700)
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -238,16 +236,16 @@ class _Buckets:
         bounds = np.searchsorted(number[order], np.arange(self._count + 1, dtype=np.uint64))
         for bucket in np.flatnonzero(np.diff(bounds)):
             mine = batch.take(pa.array(order[bounds[bucket] : bounds[bucket + 1]]))
-            # Opened for each: there may be more buckets than a process may hold open.
+            # Opened for each batch, as there may be more buckets than a process may have open files.
             with self._path(bucket).open("ab") as file, pa.ipc.new_stream(file, batch.schema) as stream:
                 stream.write_batch(mine)
 
     def met(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows that may be of an identity that was added."""
+        """The rows that may have an id that was added."""
         return batch.filter(pa.array(self._marks[self._mark(batch.column("identity").to_numpy())]))
 
     def __iter__(self) -> Iterator[pa.Table]:
-        """Bucket after bucket, only rows whose hash others have, too."""
+        """Each bucket with only the rows whose hash occurs more than once."""
         for bucket in range(self._count):
             if self._path(bucket).exists():
                 yield _alike(_read(self._path(bucket)))
@@ -261,7 +259,7 @@ class _Buckets:
 
 
 def _read(path: Path) -> pa.Table:
-    """All streams of a file that was appended to."""
+    """The rows of all streams that were appended to a file."""
     batches = []
     with pa.memory_map(str(path)) as file:
         while file.tell() < file.size():
@@ -278,7 +276,7 @@ def _alike(rows: pa.Table) -> pa.Table:
 
 
 def _rows(files: _Files, places: I64) -> pa.Table:
-    """The rows of `events` at some places, in their order; columns that a file does not have are null."""
+    """The rows of `events` at the given places, in their order. Columns that a file lacks are null."""
     order = np.argsort(places, kind="stable")
     numbers = places >> _ROW_BITS
     found = []

@@ -1,4 +1,4 @@
-"""The ledger of alerts: table `alerts`. What fired is read from it, what is due is added to it, once."""
+"""The ledger of alerts in table `alerts`: which alerts have fired, and the recording of those that are due."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,14 +17,14 @@ Key = tuple[str, str, str, str, datetime]  # partner, meter, plan, DAY | WEEK | 
 
 
 class Ledger(NamedTuple):
-    """What has fired of each quota of each partner in each of its periods, and the version of the table that says so."""
+    """The alerts that have fired for each quota and period, and the version of the table that they were read from."""
 
     table: Table
     fired: Mapping[Key, Fired]
 
 
 def ledger(lake: Lake) -> Ledger:
-    """The ledger as it stands."""
+    """The current ledger."""
     con = duck.connect()
     table = lake.open(ALERTS)
     duck.scan(con, ALERTS.name, table.files(), ALERTS, mixed=table.is_mixed)
@@ -34,7 +34,7 @@ def ledger(lake: Lake) -> Ledger:
 def _fired(rows: Sequence[Mapping[str, Any]]) -> dict[Key, Fired]:
     fired: dict[Key, Fired] = {}
     marks: dict[str, Mark] = {}
-    for row in rows:  # what fired comes before what was withdrawn
+    for row in rows:  # fired alerts come before withdrawals
         key = (row["partner_id"], row["meter"], row["plan"], row["quota_period"], row["period_start"])
         held = fired.get(key, Fired())
         threshold = row["threshold_percent"].normalize()
@@ -43,23 +43,23 @@ def _fired(rows: Sequence[Mapping[str, Any]]) -> dict[Key, Fired]:
             fired[key] = held._replace(alerts=[*held.alerts, mark])
         elif row["withdraws"] is not None:
             fired[key] = held._replace(withdrawn=[*held.withdrawn, marks[row["withdraws"]]])
-        else:  # by an earlier version, which fired each threshold once
+        else:  # written by an earlier version, which fired each threshold once
             back = [m for m in held.alerts if m.threshold_percent == threshold and m.limit_since is None]
             fired[key] = held._replace(withdrawn=[*held.withdrawn, *back])
     return fired
 
 
 def key_of(rule: AlertRule) -> Key:
-    """Under what the ledger holds a rule: a day and a month can begin at the same instant."""
+    """The key of a rule in the ledger. It has the kind of period, as a day and a month can start at the same instant."""
     return rule.partner_id, rule.meter, rule.plan, rule.kind, rule.start
 
 
 def record(
     lake: Lake, table: Table, alerts: Sequence[Alert], crossed_at: Mapping[str, datetime], *, events_version: int
 ) -> None:
-    """Add alerts that are due, in one commit. `table`: the ledger's. `crossed_at`: alert id → event time of the crossing.
+    """Record due alerts in one commit to the ledger's `table`. `crossed_at` maps an alert id to the event time of the crossing.
 
-    Raises lake.tables.Fenced when another process recorded alerts since the ledger was read: read it again.
+    Raises lake.tables.Fenced if another process recorded alerts since the ledger was read. Read it again then.
     """
     if not alerts:
         return

@@ -1,4 +1,4 @@
-"""QuotaWorker on Faust: an agent over `usage.totals` that adds up the newest total of each partition and applies the alert rule.
+"""The quota worker on Faust: an agent over `usage.totals` that sums the newest total of each partition and applies the rule.
 
 The order is the promise: totals known and alerts sent, all acknowledged by the broker; then the ledger and the state; then the
 offsets. A worker that dies anywhere in between sends the same alert again under the same id, and never another. Whatever goes
@@ -24,28 +24,28 @@ from schemas.kafka.partitions import partition_of_key
 from schemas.kafka.totals import BadTotal, Total, decoded
 
 BATCH_TOTALS = 500
-WAIT_S = 0.05  # at most so long a total waits for others: what an alert is late by
+WAIT_S = 0.05  # how long a total waits for others, which delays an alert
 _partition = lru_cache(65_536)(partition_of_key)
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuotaSettings:
-    """Where the worker reads and writes. `partitions`: of `usage.totals`, and so of both changelogs."""
+    """The topics and connection of the worker. `partitions` is the number of `usage.totals`, and of both changelogs."""
 
-    app_id: str  # begins the names of Faust's own topics, is the name of the group
-    brokers: str  # host:port, with commas between
+    app_id: str  # the prefix of Faust's topics, and the name of the group
+    brokers: str  # comma-separated host:port
     totals: str
     alerts: str
     state: str
     partitions: int
     credentials: Credentials | None = field(default=None, repr=False)
-    instance: str | None = None  # kept over restarts: started again in time, the worker keeps its partitions
+    instance: str | None = None  # the same after a restart; a worker that restarts in time keeps its partitions
     session_timeout_s: float = 10
 
 
 class Record(NamedTuple):
-    """A message to send. Without a partition its key decides, by murmur2."""
+    """A message to send. Without a partition, the murmur2 hash of its key decides."""
 
     topic: str
     key: str
@@ -54,10 +54,10 @@ class Record(NamedTuple):
 
 
 class QuotaWorker:
-    """The Faust application and its one agent. `failure`: what stopped the agent; `failed` is set with it."""
+    """The Faust application and its agent. `failure` is what stopped the agent; `failed` is set with it."""
 
     def __init__(self, settings: QuotaSettings, *, on_alert: Callable[[Alert], None] = lambda _: None) -> None:
-        """`on_alert` is told of each alert when it is sent."""
+        """`on_alert` is called for each alert after it is sent."""
         self._settings = settings
         self._on_alert = on_alert
         self.failure: BaseException | None = None
@@ -69,13 +69,13 @@ class QuotaWorker:
         self.app.agent(self.totals, name="totals", concurrency=1)(self._run)
 
     def fail(self, failure: BaseException) -> None:
-        """Stop for good. The first failure is the one that is told."""
+        """Stop permanently. The first failure is reported."""
         self.failure = self.failure or failure
         self.failed.set()
 
     @property
     def partitions(self) -> frozenset[int]:
-        """Those of the totals that the group has given this worker."""
+        """The partitions of totals that the group has assigned to this worker."""
         try:
             assigned = self.app.consumer.assignment()
         except ConsumerNotStarted:
@@ -83,18 +83,18 @@ class QuotaWorker:
         return frozenset(tp.partition for tp in assigned if tp.topic == self._settings.totals)
 
     async def _run(self, stream: Any) -> None:
-        stream.enable_acks = False  # also of what Faust still lets pass when the agent is being stopped
+        stream.enable_acks = False  # also for messages that Faust passes on while the agent stops
         async for events in stream.noack_take(BATCH_TOTALS, within=WAIT_S):
             task = asyncio.ensure_future(self._take(events))
             await asyncio.wait([task])
             if (failure := task.exception()) is not None:
                 self.fail(failure)
-                await asyncio.Event().wait()  # an agent that ends is started anew, behind what it did not do
+                await asyncio.Event().wait()  # Faust restarts an agent that ends, after the messages it did not process
 
     async def _take(self, events: Sequence[Any]) -> None:
-        # What was fetched before the last rebalance is fetched again by its present owner.
+        # Messages fetched before the last rebalance are fetched again by their current owner.
         events = [e for e in events if e.message.generation_id == self.app.consumer_generation_id]
-        assert not (events and self.app.in_recovery), "totals come after the tables are recovered"
+        assert not (events and self.app.in_recovery), "totals arrive only after the tables are recovered"
         changed: dict[bytes, tuple[int, Standing]] = {}
         alerts: list[tuple[Alert, Standing]] = []
         for event in events:
@@ -117,13 +117,13 @@ class QuotaWorker:
     ) -> None:
         settings = self._settings
         known = [self._write(self._latest, key, sums.parts_encoded(now.parts), p) for key, (p, now) in changed.items()]
-        said = [Record(settings.alerts, a.rule.partner_id, messages.cloud_event(a, now)) for a, now in alerts]
-        await self._send([*known, *said])
+        sent = [Record(settings.alerts, a.rule.partner_id, messages.cloud_event(a, now)) for a, now in alerts]
+        await self._send([*known, *sent])
         for alert, _ in alerts:
             self._on_alert(alert)
         crossed = {sums.key_of(now.total).encode() for _, now in alerts}
         ledger = [
-            # United once more: while the alerts were under way, the partition may have gone and come back.
+            # Merged again, as the partition may have been lost and regained while the alerts were sent.
             self._write(self._fired, key, sums.fired_encoded(sums.union(self._known(key)[1], now.fired)), p)
             for key, (p, now) in changed.items()
             if key in crossed
@@ -134,20 +134,22 @@ class QuotaWorker:
         await self._send([*ledger, *states])
 
     async def _send(self, records: Sequence[Record]) -> None:
-        """Return when the broker has acknowledged all of them."""
+        """Send the records, and return when the broker has acknowledged all of them."""
         producer = self.app.producer
         try:
             sent = [await producer.send(r.topic, r.key.encode(), r.value, r.partition, None, None) for r in records]
             await asyncio.gather(*sent)
         except (KafkaError, ProducerSendError) as exc:
-            raise Halted(Halt.UNDELIVERED, f"{exc}; start again: it is sent again under the same ids") from exc
+            raise Halted(
+                Halt.UNDELIVERED, f"{exc}; restart the worker: alerts are sent again with the same ids"
+            ) from exc
 
     def _known(self, key: bytes) -> tuple[Any, Any]:
         parts, fired = self._latest.data.get(key), self._fired.data.get(key)
         return sums.parts_decoded(parts) if parts else {}, sums.fired_decoded(fired) if fired else sums.NOTHING
 
     def _write(self, table: Grown, key: bytes, value: bytes, partition: int) -> Record:
-        """Put it into the table; the record for its changelog, which lies beside the totals it rests on."""
+        """Write a value to the table. Returns the record for its changelog, in the same partition as the totals."""
         table.data[key] = value
         return Record(table.changelog_topic_name, key.decode(), value, partition)
 
@@ -156,21 +158,21 @@ class QuotaWorker:
         try:
             total = decoded(message.value)
         except BadTotal as exc:
-            raise Halted(Halt.BAD_MESSAGE, f"{where}: {exc}; find who wrote it, then move the group past it") from exc
+            raise Halted(Halt.BAD_MESSAGE, f"{where}: {exc}; find its producer, then move the group past it") from exc
         if _partition(total.partner_id, self._settings.partitions) != message.partition:
             raise Halted(
                 Halt.BAD_MESSAGE,
-                f"{where}: partner {total.partner_id} belongs into another partition; its totals would not be added up. "
-                f"Its writer must choose partitions by murmur2 of the partner",
+                f"{where}: partner {total.partner_id} belongs to another partition, so its totals would not be summed. "
+                f"The producer must choose partitions by murmur2 of the partner",
             )
         return total
 
     def _table(self, name: str, merge: Callable[[bytes | None, bytes], bytes]) -> Grown:
-        def checked(known: bytes | None, said: bytes) -> bytes:
+        def checked(known: bytes | None, value: bytes) -> bytes:
             try:
-                return merge(known, said)
+                return merge(known, value)
             except _UNREADABLE as exc:
-                self.fail(Halted(Halt.BAD_MESSAGE, f"changelog of table {name}: a value is none of ours: {exc!r}"))
+                self.fail(Halted(Halt.BAD_MESSAGE, f"changelog of table {name}: a value cannot be decoded: {exc!r}"))
                 raise
 
         table = Grown(
@@ -181,7 +183,7 @@ class QuotaWorker:
 
 
 def changelogs(app_id: str) -> tuple[str, str, str]:
-    """The topics that Faust uses beside ours. They must be there before its first start, or it loses totals."""
+    """The topics that Faust uses itself. They must exist before its first start, or it loses totals."""
     return f"{app_id}-latest-changelog", f"{app_id}-fired-changelog", f"{app_id}-__assignor-__leader"
 
 
@@ -206,7 +208,7 @@ def _app(settings: QuotaSettings) -> Steady:
         topic_partitions=settings.partitions,
         web_enabled=False,
         autodiscover=False,
-        env_prefix="TOLLBOOK_FAUST_",  # not by chance by what else the environment holds
+        env_prefix="TOLLBOOK_FAUST_",  # so that unrelated variables do not configure it
     )
 
 

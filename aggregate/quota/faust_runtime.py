@@ -1,4 +1,4 @@
-"""Faust as the quota worker needs it: what it fetched is not lost, what comes late undoes nothing, no thread outlives a failure."""
+"""Changes to Faust for the quota worker: no lost messages after a rebalance, merged changelogs, and no hanging threads."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,23 +11,23 @@ from mode.utils.queues import ThrowableQueue
 
 
 class Grown(faust.Table[bytes, bytes]):
-    """A table in memory whose changelog is merged on recovery, not replayed: a late write of a former owner undoes nothing."""
+    """A table in memory whose changelog is merged on recovery, so a late write of a former owner does not undo newer ones."""
 
-    mundane_level = "debug"  # that it starts is no news
+    mundane_level = "debug"  # do not log starts
 
     def __init__(self, app: faust.App, *, merge: Callable[[bytes | None, bytes], bytes], **options: Any) -> None:
         super().__init__(app, key_type=bytes, value_type=bytes, **options)
         self._merge = merge
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """What recovery calls with the changelog's records, in order."""
+        """Merge records of the changelog, in order. Called by recovery."""
         for event in batch:
             message = event.message
             self.data[message.key] = self._merge(self.data.get(message.key), message.value)
 
 
 class Kept(faust.Topic):
-    """A topic whose messages are kept when flow resumes after a rebalance.
+    """A topic that keeps its fetched messages when flow resumes after a rebalance.
 
     Faust empties the queues of topics then, and with them what it fetched since it sought the committed offsets: seen as totals
     that were never processed, and had they been one only, committed over. What is left of before is known by its generation.
@@ -35,14 +35,14 @@ class Kept(faust.Topic):
 
     @property
     def queue(self) -> ThrowableQueue[Any]:
-        """What the agent reads from."""
+        """The queue that the agent reads from."""
         if self._queue is None:
             self._queue = self.app.FlowControlQueue(self.app.conf.stream_buffer_maxsize, clear_on_resume=False)
         return self._queue
 
 
 class _Daemon(WorkerThread):
-    """A thread of Faust's that does not keep a process alive that has failed."""
+    """A Faust thread that does not keep a failed process alive."""
 
     def __init__(self, service: ServiceThread, **options: Any) -> None:
         super().__init__(service, **options)
@@ -54,7 +54,7 @@ ServiceThread.Worker = _Daemon
 
 class _SeekingThread(AIOKafkaConsumerThread):
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """To the first where nothing is committed, or 0: the client stays there behind what it fetched, though that is thrown away.
+        """Seek to the beginning if nothing, or 0, is committed. Otherwise the client stays behind messages that were discarded.
 
         Seen as a first total that no worker processed; had there been another behind it, it would have been committed over.
         """
@@ -76,7 +76,7 @@ class _SeekingTransport(Transport):
 
 
 class Steady(faust.App):
-    """An application that goes back to what is not committed after every rebalance, and makes no folders."""
+    """An application that seeks to the committed offsets after every rebalance, and creates no folders."""
 
     mundane_level = "debug"
 
@@ -84,4 +84,4 @@ class Steady(faust.App):
         return _SeekingTransport(self.conf.broker_consumer, self)
 
     def _create_directories(self) -> None:
-        """None: the tables are in memory."""
+        """Create no folders, as the tables are in memory."""

@@ -1,6 +1,6 @@
-"""Since when the limit of each quota holds: table `limits`. A catalog gives no date for an edit of a limit, so the first look tells.
+"""When the limit of each quota took effect, in table `limits`. A catalog has no dates for limits, so first use decides.
 
-Written by whoever alerts, before it alerts, and read back from then on: whatever is run again finds the same instant.
+The process that alerts records it before alerting, so a repeated run finds the same instant.
 """
 
 from collections.abc import Mapping
@@ -22,9 +22,9 @@ Key = tuple[str, str, str]  # plan, meter, DAY | WEEK | MONTH
 
 
 def since(lake: Lake, catalog: Catalog, *, now: datetime) -> Mapping[Key, datetime]:
-    """From when the limit of each quota of the catalog holds. One that is not the newest known holds from `now`, and is recorded.
+    """When the limit of each quota of the catalog took effect. A changed limit takes effect at `now`, and is recorded.
 
-    Raises LakeError. Two that record at the same time agree: the second reads what the first has written.
+    Raises LakeError. Of two processes that record at the same time, the second reads what the first has written.
     """
     lake.create()  # a lake of an earlier version has no such table
     asked = {(p.id, q.meter, q.period): q.limit for p in catalog.plans for q in p.quotas}
@@ -54,5 +54,5 @@ def _limit(known: Mapping[Key, tuple[Decimal, datetime]], key: Key) -> Decimal |
 
 
 def _from(known: tuple[Decimal, datetime] | None, now: datetime) -> datetime:
-    """Always for the first; else now, and never before the one it takes the place of: clocks go back."""
+    """ALWAYS for a first limit, otherwise `now`, but later than the limit it replaces, as clocks may go back."""
     return ALWAYS if known is None else max(now, known[1] + timedelta(microseconds=1))

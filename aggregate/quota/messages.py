@@ -1,6 +1,6 @@
-"""What the quota worker says: alerts as CloudEvents 1.0 in JSON (structured mode), and the state of each quota.
+"""The messages of the quota worker: alerts as CloudEvents 1.0 in JSON (structured mode), and the state of each quota.
 
-Numbers are text, as in `usage.totals`: exact, whatever reads them. Times are of the events, never of a clock.
+Numbers are text, as in `usage.totals`, so that every reader gets exact values. Times are event times, never clock times.
 """
 
 import json
@@ -17,7 +17,7 @@ TYPES = {"quota": "tollbook.quota.threshold", "withdrawn": "tollbook.quota.withd
 
 
 def cloud_event(alert: Alert, at: Standing) -> bytes:
-    """One alert. Its id is that of the alert, so that whoever gets it twice knows."""
+    """An alert as a CloudEvent with the id of the alert, so that receivers can detect duplicates."""
     event = {
         "specversion": "1.0",
         "id": alert.alert_id,
@@ -39,7 +39,7 @@ def cloud_event(alert: Alert, at: Standing) -> bytes:
 
 
 def state(rule: AlertRule, at: Standing) -> bytes:
-    """How much of a quota is used, for a gateway that blocks who is over. `as_of`: the end of the newest window with usage."""
+    """The state of a quota, for gateways that block exceeded quotas. `as_of` is the end of the newest window with usage."""
     return json.dumps(
         {**_quota(rule, at), "over": is_reached(at.used, rule.limit), "as_of": at.seen_until.isoformat()}
     ).encode()

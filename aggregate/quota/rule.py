@@ -1,4 +1,4 @@
-"""The alert rule: pure functions on totals, exact decimals. A quota is reached when used >= its share.
+"""The alert rule: pure functions on totals with exact decimals. A threshold is reached when used >= its share of the limit.
 
 Key of an alert: partner, meter, quota period and its start, plan, threshold, limit, and the instant from which that limit holds.
 Each fires exactly once; thresholds passed in one step all fire, the lower ones marked. What no longer holds, by a correction
@@ -28,14 +28,14 @@ class AlertRule(NamedTuple):
     end: datetime
     limit: Decimal
     thresholds: tuple[Decimal, ...]  # percent, ascending
-    limit_since: datetime | None  # None: an earlier version told it, and did not say
+    limit_since: datetime | None  # None: written by a version that did not record it
     held: tuple[
         tuple[datetime, datetime], ...
     ]  # when the partner has the plan in the period: [from, to), in order, apart
 
 
 class Mark(NamedTuple):
-    """What tells the alerts of one quota in one period apart. `limit_since` None: an earlier version wrote it."""
+    """What distinguishes the alerts of one quota and period. `limit_since` is None if an earlier version wrote it."""
 
     threshold_percent: Decimal
     limit: Decimal | None  # None: that version did not say either; it is the first limit that is known
@@ -43,7 +43,7 @@ class Mark(NamedTuple):
 
 
 class Alert(NamedTuple):
-    """One alert as table `alerts` holds it, but for the commit it rests on."""
+    """One alert, as in table `alerts` but without the commit that it is based on."""
 
     alert_id: str
     kind: Literal["quota", "withdrawn"]
@@ -52,23 +52,23 @@ class Alert(NamedTuple):
     used: Decimal
     passed: bool
     projected_exhaustion_at: datetime | None
-    mark: Mark  # its own; of a withdrawal, that of the alert it takes back
+    mark: Mark  # its own, or for a withdrawal that of the withdrawn alert
 
     @property
     def withdraws(self) -> str | None:
-        """The id of the alert that a withdrawal takes back."""
+        """The id of the alert that a withdrawal cancels."""
         return alert_id(self.rule, self.mark, "quota") if self.kind == "withdrawn" else None
 
 
 class Fired(NamedTuple):
-    """What the ledger holds of a quota in a period, under whichever limits: alerts that fired, and those withdrawn since."""
+    """The ledger's entries for a quota and period under all limits: alerts that fired, and those that were withdrawn."""
 
     alerts: Collection[Mark] = ()
     withdrawn: Collection[Mark] = ()
 
 
 def due(rule: AlertRule, used: Decimal, fired: Fired, *, seen_until: datetime) -> list[Alert]:
-    """The alerts that `used` calls for and the ledger does not hold yet; thresholds ascending.
+    """The alerts and withdrawals that are due for `used` and not in the ledger yet, by ascending threshold.
 
     `seen_until` is the end of the newest window with usage: the projection goes on from there at the average so far.
     """
@@ -99,13 +99,13 @@ def due(rule: AlertRule, used: Decimal, fired: Fired, *, seen_until: datetime) -
 
 
 def order(mark: Mark) -> tuple[Decimal, bool, datetime, Decimal]:
-    """Thresholds ascending, the alerts of each from the first limit to the newest."""
+    """The sort key of marks: ascending thresholds, each from the first limit to the newest."""
     limit = Decimal(0) if mark.limit is None else mark.limit
     return mark.threshold_percent, mark.limit_since is not None, mark.limit_since or ALWAYS, limit
 
 
 def _is_under(rule: AlertRule, mark: Mark) -> bool:
-    """Whether an alert fired under the limit that holds, since it holds."""
+    """Whether an alert fired under the current limit, since it took effect."""
     if mark.limit_since is None:
         return mark.limit in {None, rule.limit} and rule.limit_since in {None, ALWAYS}
     return (mark.limit, mark.limit_since) == (rule.limit, rule.limit_since)
@@ -130,12 +130,12 @@ def projection(rule: AlertRule, used: Decimal, seen_until: datetime) -> datetime
 
 
 def time_held(rule: AlertRule, until: datetime) -> timedelta:
-    """How long the partner has had the plan in the period, up to an instant."""
+    """How long the partner had the plan in the period, up to an instant."""
     return sum((min(end, until) - start for start, end in rule.held if start < until), timedelta())
 
 
 def alert_id(rule: AlertRule, mark: Mark, kind: str) -> str:
-    """The same alert always has the same id; what an earlier version sent keeps the one it had."""
+    """The id of an alert, which is always the same. Alerts of earlier versions keep their ids."""
     limit = () if mark.limit_since is None else (plain(mark.limit or Decimal(0)), mark.limit_since.isoformat())
     parts: Sequence[str] = (
         rule.partner_id,

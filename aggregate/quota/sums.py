@@ -1,4 +1,4 @@
-"""What the quota worker knows of one quota in one period: the newest total of each partition of events, and what has fired.
+"""The state of the quota worker for one quota and period: the newest total of each events partition, and fired alerts.
 
 Pure. Both are kept as JSON in Faust's tables, and both only grow: of two totals of a partition the newer one stays, of two
 limits the one that holds since later, of two ledgers everything. So it does not matter who wrote last, nor that a worker wrote once
@@ -19,7 +19,7 @@ from schemas.quotas import ALWAYS
 
 
 class Terms(NamedTuple):
-    """What a catalog says of a quota. `limit_since` None: a land worker of an earlier version told it."""
+    """The terms of a quota in the catalog. `limit_since` is None if a land worker of an earlier version sent them."""
 
     limit: Decimal
     thresholds: tuple[Decimal, ...]
@@ -28,12 +28,12 @@ class Terms(NamedTuple):
 
 
 class PartitionTotal(NamedTuple):
-    """What one partition of events has brought, in the meter's unit, and the newest terms that came with it."""
+    """The usage from one events partition, in the meter's unit, and the newest terms that came with it."""
 
     used: Decimal
     seen_until: datetime
     events_version: int
-    terms: Terms | None = None  # None: an earlier version kept it
+    terms: Terms | None = None  # None: stored by an earlier version
 
 
 Parts = Mapping[int, PartitionTotal]  # by partition of events
@@ -41,25 +41,25 @@ NOTHING = Fired()
 
 
 class Standing(NamedTuple):
-    """A quota after one more total: what is known, and the alerts that are due now."""
+    """The state of a quota after one more total, and the alerts that are due now."""
 
-    total: Total  # the one that was taken in
+    total: Total  # the total that was added
     rule: AlertRule
     parts: Parts
     fired: Fired
     alerts: tuple[Alert, ...]
     used: Decimal
     seen_until: datetime
-    events_version: int  # the newest commit that this rests on
+    events_version: int  # the newest commit that it is based on
 
 
 def key_of(total: Total) -> str:
-    """One quota of one partner in one period. As the key of the total, but for the partition of events."""
+    """The key of a quota of a partner in a period: the key of the total without its events partition."""
     return total.key.rpartition("|")[0]
 
 
 def standing(parts: Parts, fired: Fired, total: Total) -> Standing | None:
-    """Take in a total. None: it is old news, and changes nothing. The same total again gives the same answer."""
+    """The state after adding a total. None if the total is outdated. The same total again gives the same result."""
     terms = Terms(total.limit, total.thresholds, total.limit_since, total.held)
     said = PartitionTotal(total.used, total.seen_until, total.events_version, terms)
     known = parts.get(total.events_partition)
@@ -77,7 +77,7 @@ def standing(parts: Parts, fired: Fired, total: Total) -> Standing | None:
 
 
 def rule_of(total: Total, terms: Terms) -> AlertRule:
-    """The quota that a total is of, on the newest terms."""
+    """The alert rule for the quota of a total, on the given terms."""
     t = total
     return AlertRule(
         t.partner_id,
@@ -94,7 +94,7 @@ def rule_of(total: Total, terms: Terms) -> AlertRule:
 
 
 def with_alerts(fired: Fired, alerts: list[Alert]) -> Fired:
-    """The ledger, when these alerts have been sent."""
+    """The ledger after these alerts are sent."""
     return union(
         fired,
         Fired([a.mark for a in alerts if a.kind == "quota"], [a.mark for a in alerts if a.kind == "withdrawn"]),
@@ -116,23 +116,23 @@ def newer(known: PartitionTotal | None, said: PartitionTotal) -> PartitionTotal:
 
 
 def _later(one: Terms | None, other: Terms | None) -> Terms | None:
-    """Those whose limit holds since later; of equals `one`."""
+    """The terms whose limit took effect later; if equal, `one`."""
     return other if _since(other) > _since(one) else one
 
 
 def _since(terms: Terms | None) -> tuple[bool, datetime]:
-    """What an earlier version said, or did not, is older than all."""
+    """The sort key of terms. Those of earlier versions come first."""
     since = terms.limit_since if terms else None
     return since is not None, since or ALWAYS
 
 
 def merged(one: Parts, other: Parts) -> Parts:
-    """Both, and of each partition the newer; of equals `other`."""
+    """The union of both, with the newer total of each partition; if equal, that of `other`."""
     return {**one, **{p: newer(one.get(p), part) for p, part in other.items()}}
 
 
 def union(one: Fired, other: Fired) -> Fired:
-    """All that has fired in either."""
+    """The union of both ledgers."""
     return Fired(_all(one.alerts, other.alerts), _all(one.withdrawn, other.withdrawn))
 
 
@@ -148,7 +148,7 @@ def parts_encoded(parts: Parts) -> bytes:
 
 
 def parts_decoded(value: bytes) -> Parts:
-    """Raises ValueError, or what else Python says of a value that is none. An earlier version kept no terms."""
+    """The decoded value of table `latest`. Raises ValueError or another exception for invalid values."""
     return {
         int(p): PartitionTotal(Decimal(used), datetime.fromisoformat(seen), int(version), _terms(*terms))
         for p, (used, seen, version, *terms) in json.loads(value).items()
@@ -176,10 +176,10 @@ def fired_encoded(fired: Fired) -> bytes:
 
 
 def fired_decoded(value: bytes) -> Fired:
-    """Raises ValueError, or what else Python says of a value that is none. An earlier version kept thresholds alone."""
-    said = json.loads(value)
-    alerts = said["thresholds"] if "thresholds" in said else said["alerts"]
-    return Fired(tuple(_mark(m) for m in alerts), tuple(_mark(m) for m in said["withdrawn"]))
+    """The decoded value of table `fired`. Raises ValueError or another exception. Earlier versions stored only thresholds."""
+    document = json.loads(value)
+    alerts = document["thresholds"] if "thresholds" in document else document["alerts"]
+    return Fired(tuple(_mark(m) for m in alerts), tuple(_mark(m) for m in document["withdrawn"]))
 
 
 def _mark_said(mark: Mark) -> list[str | None]:

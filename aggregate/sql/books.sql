@@ -1,8 +1,8 @@
--- The books: how many entries ingest says it read of each source and origin, and what became of them. Compared up to where
--- every log partition that an origin is spread over has brought it; what lies beyond is on its way.
+-- The books: how many entries ingest reported for each source and origin, and their outcomes. An origin is compared up to the
+-- offset that every one of its log partitions has reached; entries beyond it are on the way.
 -- in:  ingested, reads, topics, events (those that count), duplicates, dead, redriven
 -- out: source, generation (the origin), file (its last name, of files), entries, counted, duplicates, conflicts, refused
---      (those that a redrive has settled are what they became), on_the_way (entries that were read but not yet taken in everywhere); ordered. Numbers
+--      (redriven entries count by their new outcome), on_the_way (entries that were read but not yet landed everywhere); ordered. Numbers
 --      are HUGEINT
 WITH known AS (
     -- A log partition tells all of an origin below this. Its own partition is all there is to a file; an origin in a topic is

@@ -1,4 +1,4 @@
--- Keys whose rollups are not the sum of their events; there must be none.
+-- Keys whose rollups differ from the sum of their events. There must be none.
 -- in:  folded (aggregate/sql/fold.sql over the events), rollups; $start, $end TIMESTAMPTZ, [start, end), whole windows
 -- out: partner_id, window_start, requests by events and by rollups; ordered, at most 20
 WITH by_events AS (
@@ -18,7 +18,7 @@ by_rollups AS (
     FROM rollups
     WHERE window_start >= $start AND window_start < $end
     GROUP BY ALL
-    -- Sums of what was taken out again are those of no event.
+    -- Sums of withdrawn events have no event.
     HAVING sum(requests) != 0 OR sum(request_bytes) != 0 OR sum(response_bytes) != 0 OR sum(latency_us) != 0
 )
 

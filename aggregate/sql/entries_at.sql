@@ -1,4 +1,4 @@
--- How many entries some lines were when they were read.
+-- The number of entries that lines had when they were read.
 -- in:  events, duplicates, dead, wanted(position); $source, $generation
 -- out: position, entries; ordered
 SELECT position, count(DISTINCT item) AS entries

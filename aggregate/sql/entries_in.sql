@@ -1,4 +1,4 @@
--- How many entries some records were when they were read, as ingest has told.
+-- The number of entries that records had when they were read, as reported by ingest.
 -- in:  ingested, wanted(position); $source, $generation
 -- out: position, entries; ordered
 SELECT w.position, i.entries

@@ -1,6 +1,6 @@
 -- in:  alerts
--- out: what has fired and what was withdrawn: alert_id, kind, partner_id, meter, plan, quota_period, period_start, threshold_percent,
---      quota, limit_since, withdraws; what fired before what was withdrawn, ordered
+-- out: the alerts that fired and the withdrawals: alert_id, kind, partner_id, meter, plan, quota_period, period_start, threshold_percent,
+--      quota, limit_since, withdraws; fired alerts before withdrawals, ordered
 SELECT
     alert_id, kind, partner_id, meter, plan, quota_period, period_start, threshold_percent, quota, limit_since, withdraws
 FROM alerts

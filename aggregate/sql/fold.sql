@@ -1,5 +1,5 @@
--- Rollups: sums of events by 15-minute window and key. Partial sums add up, so a fold of parts is a fold of the whole.
--- A sum that a column of 64 bits cannot hold is spread over several rows of the same key; one of them has the requests.
+-- Rollups: the sums of events by 15-minute window and key. Partial sums add up, so a fold of parts equals a fold of the whole.
+-- A sum that does not fit into 64 bits is spread over several rows of the same key; one of them has the requests.
 -- in:  events; $start, $end TIMESTAMPTZ, [start, end)
 -- out: the columns of table rollups (schemas.tables.ROLLUPS), ordered by key
 WITH sums AS (
@@ -22,7 +22,7 @@ WITH sums AS (
 ),
 
 spread AS (
-    -- Part n of a sum is what of it lies in [n × 2^62, (n + 1) × 2^62).
+    -- Part n of a sum is the portion in [n × 2^62, (n + 1) × 2^62).
     SELECT *, unnest(range((greatest(request_bytes, response_bytes, latency_us) // 4611686018427387904)::BIGINT + 1)) AS n
     FROM sums
 )

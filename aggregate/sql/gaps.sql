@@ -1,4 +1,4 @@
--- Ranges that do not begin where the one before ended: of a log partition, and of an origin within one. There must be none.
+-- Ranges that do not begin where the previous one ended, of a log partition or of an origin within one. There must be none.
 -- in:  reads
 -- out: file (the log partition's name), generation (its own, or the origin's), expected_from, from_offset; ordered, at most 20
 WITH ranges AS (
@@ -23,7 +23,7 @@ covered AS (
 
 SELECT file, generation, expected_from, from_offset FROM followed WHERE from_offset != expected_from
 UNION ALL
--- What ingest sends again may begin before what was taken in, never after it.
+-- A redelivery may begin before the landed offset, but never after it.
 SELECT file, origin AS generation, expected_from, origin_from AS from_offset FROM covered WHERE origin_from > expected_from
 ORDER BY ALL
 LIMIT 20

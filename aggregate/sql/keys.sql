@@ -1,4 +1,4 @@
--- What two entries are compared by. Row order is kept.
+-- The dedup keys of entries. Row order is kept.
 -- in:  events (schemas.tables.EVENTS, with or without day)
 -- out: identity UBIGINT, hash of (source, event_id); payload UBIGINT, hash of the columns that can change a bill
 --      (design, section 4a); day INTEGER, UTC days since 1970-01-01

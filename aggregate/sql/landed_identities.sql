@@ -1,4 +1,4 @@
--- Identities as they were landed, of the sources and kinds that are to be compared.
+-- The landed event ids of the sources and kinds to compare.
 -- in:  landed (files of table events, with filename and file_row_number), files(filename, number, landed), withdrawn,
 --      compared(source, with_derived: also ids that are those of their rows' places, see id_forms.sql); $since, $until BIGINT: of the
 --      commits of events with $since < version <= $until

@@ -1,6 +1,6 @@
--- Where refused entries that can be read again came from.
+-- The origins of refused entries that can be read again.
 -- in:  dead, redriven, reads; $source; $reason, $since, $until as in letters.sql
--- out: generation, file (its last name; null of what came by a topic), entries; ordered
+-- out: generation, file (its last name; null for a topic), entries; ordered
 SELECT d.generation, any_value(f.file) AS file, count(*) AS entries
 FROM dead AS d
 ANTI JOIN redriven AS r

@@ -1,4 +1,4 @@
--- What the land workers, redrives and settlements say they did with each origin, beside what stands in the tables.
+-- The outcomes of each origin as recorded by land workers, redrives and settlements, and as stored in the tables.
 -- in:  reads, redriven, withdrawn, events (those that count), duplicates, dead
 -- out: origin, file (a log partition's last name), counted, duplicates, conflicts, refused (by reads), and the stored_ rows
 --      of each; ordered
@@ -23,7 +23,7 @@ WITH said AS (
         FROM redriven
         GROUP BY generation
         UNION ALL
-        -- What a settlement took out was counted, and is a conflict.
+        -- A withdrawn event was counted, and is now a conflict.
         SELECT generation AS origin, NULL AS file, -count(*) AS counted, 0 AS duplicates, count(*) AS conflicts, 0 AS refused
         FROM withdrawn
         GROUP BY generation

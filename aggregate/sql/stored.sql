@@ -1,4 +1,4 @@
--- The columns that identities are told by, of events that came by partitions of one's own.
+-- The columns that dedup keys are made of, for events of the worker's own partitions.
 -- in:  stored (files of table events), own(events_partition)
 -- out: source, event_id, and the columns of aggregate/sql/keys.sql
 SELECT

@@ -1,4 +1,4 @@
--- Identities that are counted more than once; there must be none.
+-- Event ids that are counted more than once. There must be none.
 -- in:  events (those that count); $start, $end TIMESTAMPTZ, [start, end)
 -- out: source, event_id, copies; ordered, at most 20
 SELECT source, event_id, count(*) AS copies

@@ -1,14 +1,14 @@
--- Withdrawn events that were taken out more than once, were never landed, have no conflict in dead, or for which no event of the same
--- identity counts; there must be none.
+-- Withdrawn events that were withdrawn more than once, were never landed, have no conflict in dead, or have no counted event with the
+-- same id. There must be none.
 -- in:  withdrawn, landed (all rows of table events), events (those that count), dead
--- out: source, event_id, times, landed, conflicts, kept (how many rows there are of each; each is to be 1); ordered, at most 20
+-- out: source, event_id, times, landed, conflicts, kept (the number of rows of each, which must be 1); ordered, at most 20
 WITH taken AS (
     SELECT source, generation, position, item, any_value(event_id) AS event_id, count(*) AS times
     FROM withdrawn
     GROUP BY source, generation, position, item
 ),
 
--- Only what concerns them: the other rows of these tables may be many.
+-- Only their rows, as these tables may be large.
 there AS (
     SELECT l.source, l.generation, l.position, l.item, count(*) AS rows
     FROM landed AS l

@@ -1,4 +1,4 @@
-"""Alerts as Standard Webhooks: a consumer for each endpoint posts one alert after the other, until each is delivered.
+"""Delivers alerts as Standard Webhooks: a consumer per endpoint posts each alert until it is delivered.
 
 Not a Faust agent: that would take an alert as done when it fails, and let one slow receiver hold back all. Here progress is the
 offset of a group of the endpoint's own, committed after delivery: at least once, always under the alert's own id. An endpoint
@@ -24,7 +24,7 @@ from aggregate.quota.messages import CONTENT_TYPE
 from aggregate.webhooks.endpoints import Endpoint
 from schemas.halts import Halt, Halted
 
-TIMEOUT_S = 15  # from the look-up of the name to the answer's status
+TIMEOUT_S = 15  # from name resolution to the status of the response
 _POLL_S = 0.5
 _TIMEOUT_KAFKA_S = 30
 _OK, _REDIRECT, _GONE = 200, 300, 410
@@ -32,7 +32,7 @@ _NAT64 = ip_network("64:ff9b::/96")
 
 
 class Answer(Enum):
-    """What became of one attempt."""
+    """The outcome of one attempt."""
 
     DELIVERED = auto()
     DISABLED = auto()  # 410
@@ -40,7 +40,7 @@ class Answer(Enum):
 
 
 class Notice(NamedTuple):
-    """An alert as it is posted: the message's value as it stands in the topic."""
+    """An alert to post. `body` is the value of its message in the topic."""
 
     alert_id: str
     partner: str
@@ -48,18 +48,18 @@ class Notice(NamedTuple):
 
 
 class Backoff(NamedTuple):
-    """Waits between attempts: at random up to `first_s`, doubled each time, never above `max_s`."""
+    """Random waits between attempts: up to `first_s`, doubled each time, at most `max_s`."""
 
     first_s: float = 2
     max_s: float = 300
 
 
 class Forbidden(Exception):
-    """The name leads to an address that no webhook may reach."""
+    """The name resolves to an address that webhooks may not reach."""
 
 
 class Courier:
-    """Delivers to one endpoint until told to stop. Owns its consumer; for one thread."""
+    """Delivers to one endpoint until it is stopped. It owns its consumer, and runs in one thread."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Courier:
         backoff: Backoff = Backoff(),  # noqa: B008  # a constant
         on_attempt: Callable[[str, Answer], None] = lambda _, __: None,
     ) -> None:
-        """`on_attempt` is told the endpoint's name and what became of each attempt."""
+        """`on_attempt` receives the endpoint's name and the outcome of each attempt."""
         self._endpoint = endpoint
         self._consumer = consumer
         self._topic = topic
@@ -87,7 +87,7 @@ class Courier:
         self._resting = False
 
     def run(self) -> None:
-        """Until `stop` is set, or the endpoint answers 410. Raises Halted for what somebody must mend."""
+        """Run until `stop` is set, or the endpoint responds with 410. Raises Halted for causes that somebody must fix."""
         self._consumer.subscribe(
             [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )
@@ -100,7 +100,7 @@ class Courier:
             self._consumer.close()
 
     def _done_with(self, message: Message) -> bool:
-        """Deliver one message's alert and commit. False: deliver no more."""
+        """Deliver the alert of a message, and commit. False: stop delivering."""
         if (error := message.error()) is not None:
             if error.code() == KafkaError._AUTO_OFFSET_RESET:  # the library's public name for it
                 raise Halted(
@@ -156,7 +156,7 @@ class Courier:
         self._say(logging.WARNING, self._said, notice, attempt=state.attempt_number, again_in_s=wait_s)
 
     def _rest(self, seconds: float, partition: int) -> None:
-        """Wait as a living member of the group, and no longer than there is a reason to."""
+        """Wait while staying a member of the group. Ends early when stopped or when the partition is lost."""
         self._resting = True
         self._consumer.pause(self._consumer.assignment())
         left_s = seconds
@@ -181,7 +181,7 @@ class Courier:
             )
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Go on after what was delivered; a new endpoint begins with the oldest alert there is."""
+        """Continue after the delivered alerts. A new endpoint begins with the oldest alert."""
         begin = consumer.committed(list(partitions), timeout=_TIMEOUT_KAFKA_S)
         for where in begin:
             if where.offset < 0:
@@ -203,17 +203,17 @@ class Courier:
 def notice_of(message: Message) -> Notice:
     """The alert of a message. Raises Halted for one that is none: it is not passed over."""
     try:
-        said: Mapping[str, Any] = json.loads(message.value() or b"")
-        return Notice(str(said["id"]), str(said["subject"]), message.value() or b"")
+        event: Mapping[str, Any] = json.loads(message.value() or b"")
+        return Notice(str(event["id"]), str(event["subject"]), message.value() or b"")
     except (ValueError, KeyError, TypeError) as exc:
         where = f"{message.topic()}/{message.partition()} at offset {message.offset()}"
-        raise Halted(Halt.BAD_MESSAGE, f"{where} is no alert: {exc!r}") from exc
+        raise Halted(Halt.BAD_MESSAGE, f"{where} is not an alert: {exc!r}") from exc
 
 
 async def posted(endpoint: Endpoint, notice: Notice, now: datetime, tls: Any) -> int:
-    """The status of the answer to one attempt. Nothing else of the answer is read, and no redirect followed.
+    """The status of the response to one attempt. Nothing else of it is read, and redirects are not followed.
 
-    The name is looked up once; the connection goes to the address that was judged, and TLS to the name.
+    The name is resolved once. The connection goes to the checked address, and TLS verifies the name.
     """
     url = httpx.URL(endpoint.url)
     headers = {
@@ -240,17 +240,17 @@ async def posted(endpoint: Endpoint, notice: Notice, now: datetime, tls: Any) ->
 
 
 async def resolved(host: str, port: int, *, private: bool) -> str:
-    """An address of `host`. Raises Forbidden for one that is not of the public internet, unless `private`."""
+    """An address of `host`. Raises Forbidden if one is not on the public internet, unless `private`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [ip_address(sockaddr[0]) for *_, sockaddr in found]
     inside = [a for a in addresses if not is_public(a)]
     if inside and not private:
-        raise Forbidden(f"{host} leads to {inside[0]}, which is not on the public internet")
+        raise Forbidden(f"{host} resolves to {inside[0]}, which is not on the public internet")
     return str(addresses[0])
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address lies on the public internet, and not behind one that holds another (mapped, translated, tunnelled)."""
+    """Whether an address is on the public internet, also after unwrapping mapped, translated and tunneled addresses."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)

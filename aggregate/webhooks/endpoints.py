@@ -1,7 +1,7 @@
-"""Who gets alerts by webhook: a YAML file of endpoints, and the keys they are signed with, which stand elsewhere.
+"""The webhook endpoints: a YAML file of receivers, and their signing keys, which are stored elsewhere.
 
-The file names the environment variable or the file that holds a key (`whsec_…`, or base64); two keys, one a line, while a
-receiver changes from one to the other. Keys and URLs are in no repr and no message: a URL may hold a token.
+The file names the environment variable or the file of a key (`whsec_…`, or base64). During a key rotation it has two keys,
+one per line. Keys and URLs appear in no repr and no message, as a URL may contain a token.
 """
 
 import base64
@@ -24,17 +24,17 @@ PORTS = (443, 8443)
 
 
 class BadEndpoints(Exception):
-    """The file of endpoints, or a key it names, cannot be used. The message says which and why."""
+    """The file of endpoints or one of its keys cannot be used. The message says which and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """One receiver. `private`: it may lie on this machine or in a private network, and on this machine without TLS."""
+    """One receiver. `private` allows this machine and private networks, and on this machine also plain HTTP."""
 
-    name: str  # names its group of consumers: another name gets all alerts again
+    name: str  # the name of its consumer group; a new name receives all alerts again
     url: str = field(repr=False)
     keys: tuple[Webhook, ...] = field(repr=False)
-    partner: str | None = None  # hears of this partner only
+    partner: str | None = None  # receives alerts of this partner only
     private: bool = False
 
     def __post_init__(self) -> None:
@@ -42,7 +42,9 @@ class Endpoint:
         if url.scheme != "https" and not (url.scheme == "http" and self.private and _is_this_machine(url)):
             raise BadEndpoints(f"{self.name}: the URL must begin with https://")
         if url.username is not None or url.password is not None:
-            raise BadEndpoints(f"{self.name}: the URL must hold no user and no password; the signature says who calls")
+            raise BadEndpoints(
+                f"{self.name}: the URL must not contain a user or password; the signature authenticates Tollbook"
+            )
         if not self.private and (url.port or PORTS[0]) not in PORTS:
             raise BadEndpoints(f"{self.name}: port {url.port} is not among {PORTS}")
         if not self.keys:
@@ -64,7 +66,7 @@ _FILE = TypeAdapter(list[_Said])
 
 
 def endpoints(file: Path, env: Mapping[str, str]) -> list[Endpoint]:
-    """The endpoints of a file. Raises BadEndpoints, or OSError where a file cannot be read."""
+    """The endpoints of a file. Raises BadEndpoints, or OSError if a file cannot be read."""
     try:
         said = _FILE.validate_python(reading.read(file.read_text("utf-8")) or [])
     except (reading.BadYaml, UnicodeDecodeError) as exc:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregate.landing import dedup
-from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, Identities, Keys
+from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, DedupIndex, Keys
 from lake import duck
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event
 
@@ -21,13 +21,13 @@ def keys(rows: list[dict[str, Any]]) -> Keys:
     return dedup.keys(CON, pa.Table.from_pylist(rows, PLAIN))
 
 
-def verdicts(state: Identities, *rows: dict[str, Any]) -> list[int]:
+def verdicts(state: DedupIndex, *rows: dict[str, Any]) -> list[int]:
     return [int(v) for v in state.classify(keys(list(rows)))]
 
 
 def test_first_is_counted_the_same_again_is_a_duplicate_another_payload_a_conflict() -> None:
     """Also when the conflict itself is sent again: the first stays the measure."""
-    state = Identities(lambda _: EMPTY)
+    state = DedupIndex(lambda _: EMPTY)
     assert verdicts(state, event("a"), event("a"), event("a", status=500), event("b")) == [
         COUNTED,
         DUPLICATE,
@@ -41,7 +41,7 @@ def test_first_is_counted_the_same_again_is_a_duplicate_another_payload_a_confli
 def test_what_cannot_change_a_bill_does_not_make_a_conflict(field: str) -> None:
     """Latency, client and place in the log."""
     value = {"latency_us": 9, "client_network": "10.0.0.0/24", "position": 7, "generation": "h"}[field]
-    assert verdicts(Identities(lambda _: EMPTY), event("a"), event("a", **{field: value})) == [COUNTED, DUPLICATE]
+    assert verdicts(DedupIndex(lambda _: EMPTY), event("a"), event("a", **{field: value})) == [COUNTED, DUPLICATE]
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_what_cannot_change_a_bill_does_not_make_a_conflict(field: str) -> None:
 def test_what_can_change_a_bill_makes_a_conflict(field: str) -> None:
     """Every column that a meter, a price or an attribution could look at."""
     value: object = 207 if field in {"status", "request_bytes", "response_bytes"} else "other"
-    assert verdicts(Identities(lambda _: EMPTY), event("a"), event("a", **{field: value})) == [COUNTED, CONFLICT]
+    assert verdicts(DedupIndex(lambda _: EMPTY), event("a"), event("a", **{field: value})) == [COUNTED, CONFLICT]
 
 
 def test_another_source_is_another_identity() -> None:
     """The key is (source, event_id)."""
-    assert verdicts(Identities(lambda _: EMPTY), event("a"), event("a", source="other")) == [COUNTED, COUNTED]
+    assert verdicts(DedupIndex(lambda _: EMPTY), event("a"), event("a", source="other")) == [COUNTED, COUNTED]
 
 
 @pytest.mark.parametrize("shift_us", [-1, DAY_US - 1], ids=["the day before", "the day itself"])
@@ -74,7 +74,7 @@ def test_an_identity_is_found_across_midnight_in_the_lake(shift_us: int) -> None
     """A conflict that changes the time is noticed on the neighbouring day, at any age, from the lake alone."""
     stored = keys([event("a", T0_US)])
     day = int(stored.day[0])
-    state = Identities(lambda wanted: stored if wanted == day else EMPTY)
+    state = DedupIndex(lambda wanted: stored if wanted == day else EMPTY)
     assert verdicts(state, event("a", T0_US + shift_us), event("b", T0_US + shift_us)) == [CONFLICT, COUNTED]
 
 
@@ -88,7 +88,7 @@ def test_days_are_let_go_and_asked_for_again() -> None:
         asked.append(day)
         return keys(lake.get(day, []))
 
-    state = Identities(load, limit=5)
+    state = DedupIndex(load, limit=5)
     for n in range(30):
         row = event(f"e{n}", T0_US + n * DAY_US)
         assert verdicts(state, row) == [COUNTED]
@@ -114,7 +114,7 @@ def test_verdicts_are_those_of_a_dictionary_in_any_cut(
     rows: list[dict[str, Any]], cuts: list[int], colliding: bool
 ) -> None:
     """Batches of any size, and hashes that all collide: strings decide."""
-    state = Identities(lambda _: EMPTY)
+    state = DedupIndex(lambda _: EMPTY)
     got: list[int] = []
     rest, n = rows, 0
     while rest:

@@ -208,7 +208,7 @@ def test_a_gap_in_the_log_halts(root: Path) -> None:
             self.polls += 1
             return fetched and fetched._replace(from_offset=fetched.from_offset + self.polls // 4)
 
-    with pytest.raises(LakeError, match=r"goes on at 30, the log gives 31.*bring the missing part"):
+    with pytest.raises(LakeError, match=r"continues at 30, but the log at 31.*restore the missing part"):
         list(Land(Lake(root), Gapped(partition(MIXED), batch=10), catalog_sha256="c", now=now, commit_entries=20).run())
     assert DeltaTable(root / "events").version() == 1
 

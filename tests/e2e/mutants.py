@@ -19,7 +19,7 @@ from confluent_kafka import TopicPartition
 from deltalake import DeltaTable
 
 from aggregate.landing import redelivery
-from aggregate.landing.dedup import COUNTED, DUPLICATE, Identities
+from aggregate.landing.dedup import COUNTED, DUPLICATE, DedupIndex
 from aggregate.landing.kafka_log import KafkaLog
 from aggregate.landing.land import Land
 from ingest.kafka import worker as ingest_worker
@@ -122,23 +122,23 @@ def _kafkas_offsets() -> None:
 
 def _no_dedup() -> None:
     """M2: every event is new."""
-    Identities.classify = lambda _, new: np.zeros(len(new.day), np.int8)  # type: ignore[method-assign]
+    DedupIndex.classify = lambda _, new: np.zeros(len(new.day), np.int8)  # type: ignore[method-assign]
 
 
 def _marks_beside_the_lake() -> None:
     """M3: what was seen is marked before the write, in a file of its own, and believed after a crash."""
-    path, classify = Path(os.environ[MARKS]), Identities.classify
+    path, classify = Path(os.environ[MARKS]), DedupIndex.classify
     marked = pickle.loads(path.read_bytes()) if path.exists() else set()
     seen = set(marked)
 
-    def believing(self: Identities, new: Any) -> Any:
+    def believing(self: DedupIndex, new: Any) -> Any:
         verdicts = classify(self, new)
         known = np.isin(new.identity, list(marked))
         seen.update(new.identity[verdicts == COUNTED].tolist())
         path.write_bytes(pickle.dumps(seen))
         return np.where(known & (verdicts == COUNTED), DUPLICATE, verdicts).astype(np.int8)
 
-    Identities.classify = believing  # type: ignore[method-assign]
+    DedupIndex.classify = believing  # type: ignore[method-assign]
 
 
 def _off_by(step: int) -> Callable[[], None]:

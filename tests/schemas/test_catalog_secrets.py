@@ -39,7 +39,7 @@ def test_what_can_only_be_a_secret_is_refused_and_not_repeated(text: str, says: 
         (found,) = problems(of(given), whole=False)
         assert found.where == ("partners", 0, "credentials", 0, list(given)[-1])
         assert says in found.message
-        assert "has to be replaced" in found.message
+        assert "revoke and replace it" in found.message
         assert text not in found.message
 
 

@@ -63,7 +63,7 @@ def test_a_gap_of_retention_halts_its_partition_and_no_other(site: Installation)
         halted = worker.until_said("RETENTION_GAP")
         assert halted["reason"] == "RETENTION_GAP"
         assert halted["level"] == "error"
-        assert "the lake goes on at 3, the broker holds 5 to 7; 2 messages are gone" in halted["message"]
+        assert "the lake continues at 3, but the broker has 5 to 7; 2 messages are gone" in halted["message"]
         landed(worker, 20)
         status, wrong = worker.get("/healthz")
         assert status == 503
@@ -114,7 +114,7 @@ def test_a_gap_that_opens_under_a_running_worker_is_met_by_the_fetch(site: Insta
         site.delete_records(USAGE_EVENTS, 5)
         worker.signal(signal.SIGCONT)
         said = worker.until_said("RETENTION_GAP")["message"]
-        assert "the lake goes on at 3, the broker holds 5 to 6; 2 messages are gone" in said
+        assert "the lake continues at 3, but the broker has 5 to 6; 2 messages are gone" in said
         assert worker.get("/healthz")[0] == 503
         assert worker.stop() == 0
     assert site.landed() == 3
@@ -141,7 +141,7 @@ def test_a_topic_made_anew_is_not_the_one_that_was_landed(site: Installation) ->
     ("messages", "what"),
     [
         pytest.param(0, "TOPIC_RECREATED", id="shorter than what was landed"),
-        pytest.param(6, r"ingest passed over", id="longer"),
+        pytest.param(6, r"ingest skipped", id="longer"),
     ],
 )
 def test_a_topic_made_anew_under_a_running_worker_is_noticed(site: Installation, messages: int, what: str) -> None:
@@ -168,7 +168,7 @@ def test_more_partitions_keep_every_worker_from_starting(site: Installation) -> 
         assert worker.ended() == 2
         (line,) = worker.said
         assert "PARTITIONS_CHANGED" in line["message"]
-        assert "had 2 partitions and has 3" in line["message"]
+        assert "had 2 partitions and now has 3" in line["message"]
 
 
 def test_more_partitions_end_a_worker_that_is_given_one_of_them(site: Installation) -> None:

@@ -214,7 +214,7 @@ WRONG: dict[str, tuple[list[object], str]] = {
     "a policy for a plan": (["terraform", "policy.json"], r"has no format_version"),
     "a plan for a policy": (["iam", "plan.json", "--principal", ROLE, "--partner", "globex"], r"is not an IAM policy"),
     "JSON that is no policy": (["iam", "list.json", "--principal", ROLE, "--partner", "globex"], r"list\.json is not a JSON object"),
-    "no ARN": (["iam", "policy.json", "--principal", "export", "--partner", "globex"], r"--principal 'export' is no ARN"),
+    "no ARN": (["iam", "policy.json", "--principal", "export", "--partner", "globex"], r"--principal 'export' is not an ARN"),
     "a partner who is not there": (["iam", "policy.json", "--principal", ROLE, "--partner", "nobody"], r"partner 'nobody', which is not in the catalog"),
     "JSON for YAML": (["deck", "list.json"], r"is not a mapping"),
     "no format": (["deck", "catalog/partners.yaml"], r"has no supported _format_version"),

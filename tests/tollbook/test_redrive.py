@@ -415,7 +415,7 @@ def test_a_land_worker_between_two_commits_notices_a_redrive(
         return lake.open_table(refused_lake, shape)
 
     monkeypatch.setattr(lake, "commit", overtaken)
-    with pytest.raises(Fenced, match="a redrive or a settlement has changed what counts"):
+    with pytest.raises(Fenced, match="a redrive or a settlement has changed which events count"):
         list(worker.run())
     assert (
         sum(

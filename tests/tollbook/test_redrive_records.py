@@ -320,7 +320,7 @@ def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(
     monkeypatch.undo()
     stored_then = len(counted(access))
     assert stored_then > 5, "nobody came in between"
-    with pytest.raises(Fenced, match="a redrive or a settlement has changed what counts"):
+    with pytest.raises(Fenced, match="a redrive or a settlement has changed which events count"):
         worker.step()
     access.land()
     stored(access.lake, entries=17, counted=17)
@@ -387,7 +387,7 @@ def test_a_land_worker_without_work_notices_a_redrive(access: Access) -> None:
     assert worker.step() is None
     mend(access)
     redrive(access)
-    with pytest.raises(Fenced, match="a redrive or a settlement has changed what counts"):
+    with pytest.raises(Fenced, match="a redrive or a settlement has changed which events count"):
         worker.step()
 
 

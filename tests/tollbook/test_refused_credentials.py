@@ -61,7 +61,7 @@ def test_a_month_with_unknown_credentials_is_closed_only_for_a_reason(here: Here
     assert accepted["reason"] == "trial keys, never billed"
     assert [group["entries"] for group in accepted["groups"]] == [3, 2, 1]
     assert len({group["credential"] for group in accepted["groups"]}) == 3
-    assert "accepted: trial keys" in here.close("--accept-refused", "trial keys, never billed").out
+    assert "unbilled: trial keys" in here.close("--accept-refused", "trial keys, never billed").out
 
 
 @pytest.mark.slow
