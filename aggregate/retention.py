@@ -1,7 +1,8 @@
 """Retention: erases old payloads of dead letters from all versions and files of the lake.
 
-Only table `texts` is touched (docs/decisions/015-retention.md): its files are replaced by such without the old texts, and deleted, and
-so is the log by which they could be found. Every step is safe to repeat, and the next run completes what one that died has begun.
+Only table `texts` is changed (docs/decisions/015-retention.md). Its files are replaced by files without the old payloads and
+then deleted, and so are the log entries that name them. Every step is safe to repeat, and the next run completes an
+interrupted one.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -33,9 +33,9 @@ class Check(NamedTuple):
 class Proof(NamedTuple):
     """All checks, and the books: one row per source and origin, with the columns of aggregate/sql/books.sql.
 
-    `commits_on_the_way`: commits of `events` that some other table has not taken in yet; nothing is said of them. `files_not_hashed`: of
-    commits made before hashes were recorded; of these files only names and sizes are known. Damaged files are not summed up: then
-    there are no books.
+    `commits_on_the_way` is the number of commits of `events` that some derived table has not applied yet; they are not checked.
+    `files_not_hashed` counts files of commits without recorded hashes, of which only names and sizes are known. If a file is
+    damaged, there are no books.
     """
 
     checks: list[Check]
@@ -49,7 +49,7 @@ class Proof(NamedTuple):
         return [p for check in self.checks for p in check.problems]
 
     def totals(self) -> dict[str, int]:
-        """entries, and counted, duplicates, conflicts, refused of them; what remains unexplained; what is on its way."""
+        """The sums of entries and their outcomes, of unexplained entries, and of those on the way."""
         sums = {name: sum(row[name] for row in self.books) for name in ("entries", *_OUTCOMES, "on_the_way")}
         return {**sums, "unexplained": sums["entries"] - sum(sums[name] for name in _OUTCOMES)}
 
@@ -61,7 +61,10 @@ def prove(
     start: datetime = EVER["start"],
     end: datetime = EVER["end"],
 ) -> Proof:
-    """Check the whole lake, at its newest consistent cut or at the given table versions; identities and rollups between two instants."""
+    """Check the whole lake at its newest consistent cut, or at the given table versions.
+
+    Event ids and rollups are checked between two instants.
+    """
     try:
         cut = versions or lake.consistent_cut()
         newest = lake.open(EVENTS).version

@@ -16,7 +16,10 @@ _ACCESS_PARTITION = re.compile(r"([^/]+)/(\d+)@(.+)")
 
 
 class Partition(NamedTuple):
-    """One partition of a log. `(source, generation)` identifies it permanently; `file` is its current name, for people."""
+    """One partition of a log.
+
+    `(source, generation)` identifies it permanently; `file` is its current name, for people.
+    """
 
     source: str  # who wrote the file, or the Kafka topic
     generation: str  # the file's fingerprint, or the number of the Kafka partition
@@ -39,7 +42,10 @@ def redrive_app(number: int) -> str:
 
 
 class AccessPartition(NamedTuple):
-    """A partition of `gateway.access`. `topic_id` distinguishes it from partitions of a deleted topic of the same name."""
+    """A partition of `gateway.access`.
+
+    `topic_id` distinguishes it from partitions of a deleted topic of the same name.
+    """
 
     topic: str
     number: int

@@ -396,7 +396,10 @@ KEPT: Mapping[str, TableShape] = {
 
 
 def coded(schema: pa.Schema) -> pa.Schema:
-    """`schema` for tables in memory and on the wire: columns of few values are dictionary-encoded. On disk they are text."""
+    """`schema` for tables in memory and on the wire: columns of few values are dictionary-encoded.
+
+    On disk they are text.
+    """
     return pa.schema([pa.field(f.name, CODED) if f.name in _FEW else f for f in schema])
 
 

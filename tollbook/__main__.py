@@ -1,4 +1,7 @@
-"""The entry point of the command `tollbook`. It handles Ctrl-C while the libraries load, which takes most of a second."""
+"""The entry point of the command `tollbook`.
+
+It handles Ctrl-C while the libraries load, which takes most of a second.
+"""
 
 import gc
 import os
@@ -13,7 +16,10 @@ _AGAIN = 75  # tollbook.cli.errors.AGAIN, before it is loaded
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Hides pandas, which no command uses. PyArrow would import it to check the type of lists, for half of the start time."""
+    """Hides pandas, which no command uses.
+
+    PyArrow would import it to check the type of lists, for half of the start time.
+    """
 
     def find_spec(self, name: str, *_: object) -> None:
         if name == "pandas":
@@ -24,7 +30,10 @@ _WITHOUT_PANDAS = _WithoutPandas()
 
 
 def command() -> NoReturn:
-    """Run the command as the whole process. It exits at once, as Python's teardown of the libraries takes up to a second."""
+    """Run the command as the whole process.
+
+    It exits at once, as Python's teardown of the libraries takes up to a second.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         # A closed stream's number would go to the next opened file, which would then receive the output.
         if getattr(sys, name) is None:

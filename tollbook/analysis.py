@@ -100,7 +100,10 @@ class Analysis:
         return Analysis(closing.pinned(self._lake, made), made.catalog())
 
     def burn_down(self, partner_id: str, meter: str, as_of: datetime) -> BurnDown:
-        """The state of a partner's quota of a meter at `as_of`, by the rule of alerts. Raises NotAnalysis without a quota."""
+        """The state of a partner's quota of a meter at `as_of`, by the rule of alerts.
+
+        Raises NotAnalysis without a quota.
+        """
         partner = self.catalog.partner(partner_id)
         if partner is None:
             raise NotAnalysis(f"no partner {partner_id!r}; known ids: {', '.join(p.id for p in self.catalog.partners)}")

@@ -1,4 +1,7 @@
-"""The sums of a month: the usage of each partner and meter, and of each quota. They equal those of alerts and invoices."""
+"""The sums of a month: the usage of each partner and meter, and of each quota.
+
+They equal those of alerts and invoices.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,7 +22,10 @@ _INSTANT = timedelta(microseconds=1)
 
 
 class QuotaUse(NamedTuple):
-    """The use of a plan's quota in the period of the month with the highest usage. Quantities are in the meter's unit."""
+    """The use of a plan's quota in the period of the month with the highest usage.
+
+    Quantities are in the meter's unit.
+    """
 
     plan: str
     kind: str  # DAY | WEEK | MONTH

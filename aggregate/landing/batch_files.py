@@ -94,7 +94,10 @@ def conflicting(events: pa.Table, detail: str) -> pa.Table:
 
 
 def _scan_day(con: duckdb.DuckDBPyConnection, table: Table, day: int) -> bool:
-    """Scan the events of a day as `stored`. Returns False if there are none, as in a month that is landed for the first time."""
+    """Scan the events of a day as `stored`.
+
+    Returns False if there are none, as in a month that is landed for the first time.
+    """
     folder = f"/event_day={_day(day)}/"
     files = [path for path in table.files() if folder in path]
     if files:

@@ -103,7 +103,10 @@ class DedupIndex:
         return verdicts
 
     def _find(self, new: Keys, days: Sequence[tuple[int, I64]]) -> tuple[npt.NDArray[np.bool_], U64]:
-        """Which rows are known, and the payloads of the known events. Lookups are in the order of hashes, for cache locality."""
+        """Which rows are known, and the payloads of the known events.
+
+        Lookups are in the order of hashes, for cache locality.
+        """
         known = np.zeros(len(new.day), bool)
         payload = np.zeros(len(new.day), np.uint64)
         for day, rows in days:

@@ -64,7 +64,10 @@ class Landed(NamedTuple):
 
 
 class Land:
-    """The only writer of its partitions. After any exception, drop it and create a new one, which continues from the lake."""
+    """The only writer of its partitions.
+
+    After any exception, drop it and create a new one, which continues from the lake.
+    """
 
     def __init__(
         self,
@@ -146,7 +149,10 @@ class Land:
             pass  # a close, a redrive or a settlement updates them, too; each attempt completes one of the two
 
     def step(self) -> Landed | None:
-        """Read until the batch is full, its time is up, or the log is empty, then commit it. None if nothing was read."""
+        """Read until the batch is full, its time is up, or the log is empty, then commit it.
+
+        None if nothing was read.
+        """
         begun: float | None = None
         idle = False
         while sum(f.entries for f in self._batch) < self._commit_entries and not idle:
@@ -168,7 +174,10 @@ class Land:
         return landed
 
     def settle(self) -> bool:
-        """Bring the derived tables up to the newest commit of `events`. False if another worker was faster with a part of it."""
+        """Bring the derived tables up to the newest commit of `events`.
+
+        False if another worker was faster with a part of it.
+        """
         try:
             derived_commits.catch_up(self._lake, self._con, self._folds)
         except Fenced:
@@ -231,7 +240,10 @@ class Land:
         )
 
     def _own(self, before: int, versions: Mapping[str, int]) -> int:
-        """The version of the commit that set `versions`. It may not be the newest, as another worker may have committed since."""
+        """The version of the commit that set `versions`.
+
+        It may not be the newest, as another worker may have committed since.
+        """
         newer = range(before + 1, self._table.version + 1)
         return next(v for v in newer if self._lake.commit_versions(EVENTS, v) == versions)
 
@@ -242,7 +254,10 @@ class Land:
             self._check_held()
 
     def _check_held(self) -> None:
-        """Raise Fenced if a partition moved without this worker. The commit would not detect it, as the handle is newer."""
+        """Raise Fenced if a partition moved without this worker.
+
+        The commit would not detect it, as the handle is newer.
+        """
         for partition, offset in self._held.items():
             stored = self._table.transaction_version(partition.app_id) or 0
             if stored != offset:

@@ -24,7 +24,10 @@ _WAIT_FIRST_S, _WAIT_MAX_S = 0.02, 1.0
 
 
 def write(lake: Lake, letters: pa.Table, now: Callable[[], datetime]) -> Mapping[str, list[Part]]:
-    """Write dead letters (schemas.tables.DEAD) as files of `dead` and `texts`, before their commit. Returns files by table."""
+    """Write dead letters (schemas.tables.DEAD) as files of `dead` and `texts`, before their commit.
+
+    Returns files by table.
+    """
     if not letters.num_rows:
         return {LETTERS.name: [], PAYLOADS.name: []}
     aged_us = pc.min_element_wise(letters["occurred_at"].cast(pa.int64()), to_us(now()))  # nulls are skipped
@@ -70,7 +73,10 @@ def scan(lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
 
 
 def again() -> Retrying:
-    """Retries for what a concurrent erasure may disturb: a commit, or reading files that were deleted. They are bounded."""
+    """Retries for what a concurrent erasure may disturb: a commit, or reading files that were deleted.
+
+    They are bounded.
+    """
     return Retrying(
         stop=stop_after_attempt(_ATTEMPTS),
         wait=wait_random_exponential(multiplier=_WAIT_FIRST_S, max=_WAIT_MAX_S),

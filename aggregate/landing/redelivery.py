@@ -22,7 +22,10 @@ Covered = MutableMapping[tuple[str, str], int]
 
 
 def covered(lake: Lake, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
-    """(app id of the log partition, origin) → the offset below which everything was landed. `reads` must be up to date."""
+    """(app id of the log partition, origin) → the offset below which everything was landed.
+
+    `reads` must be up to date.
+    """
     duck.scan(con, "reads", lake.files(READS), READS)
     rows = engine.run(con, "covered").to_pylist()
     return {(Partition(r["source"], r["generation"], "").app_id, r["origin"]): r["covered_to"] for r in rows}

@@ -41,7 +41,10 @@ class Wanted(NamedTuple):
 
 
 class Redrive:
-    """A redrive over one state of the lake. Drop it after any exception: committed entries stay, the others remain refused."""
+    """A redrive over one state of the lake.
+
+    Drop it after any exception: committed entries stay, the others remain refused.
+    """
 
     def __init__(self, lake: Lake, *, catalog_sha256: str, now: Callable[[], datetime], dry_run: bool = False) -> None:
         """Bring the derived tables up to date. Raises lake.tables.LakeError, Fenced."""
@@ -130,7 +133,10 @@ class Redrive:
         raise Fenced(f"land workers committed {ATTEMPTS} times in between")
 
     def _newer(self, fresh: pa.Table) -> Table:
-        """A newer handle after concurrent land commits. Raises Fenced if the verdicts on `fresh` are no longer valid."""
+        """A newer handle after concurrent land commits.
+
+        Raises Fenced if the verdicts on `fresh` are no longer valid.
+        """
         table = self._lake.open(EVENTS)
         if self._versions(table) != self._redrives:
             raise Fenced("another redrive or a settlement came first")

@@ -1,10 +1,11 @@
 """Settlement: an event id is billed once, however far apart its entries are in time (docs/decisions/033-settlement.md).
 
-Land compares an entry with those of the days next to it. A settlement compares all identities that were landed since the last one
-with all that were landed before: rows are spread over buckets on disk by their hash, bucket after bucket is looked through, and the
-strings decide. Of each identity the event that was landed first stays. The others are taken out by one commit to `events` for some
-of them at a time, which adds no rows: it names the rows of `withdrawn` and `dead`, from which the followers also take the negative
-sums, and moves the version of `redrive/<partition>` of the partitions they came by, so that land begins again with what counts.
+Land compares an entry with those of the adjacent days. A settlement compares all ids that were landed since the last one
+with all ids that were landed before: rows are distributed to buckets on disk by their hash, each bucket is searched, and
+equality of the strings decides. Of each id, the event that was landed first is kept. The others are withdrawn in batches, by
+commits to `events` that add no rows. Such a commit names the files of `withdrawn` and `dead`, from which the derived tables
+also get the negative sums, and increments `redrive/<partition>` of the affected partitions, so that land restarts with the
+events that count.
 """
 
 import shutil
@@ -62,9 +63,9 @@ def settle(
 ) -> SettlementResult:
     """Compare the events landed since the last settlement, and withdraw those counted before. Safe to kill and to repeat.
 
-    `bucket_rows`: how many identities are held in memory at a time. `folder`: where buckets lie meanwhile, on a disk with 100 bytes or
-    so for each identity; the lake's own folder if it is not given. Nothing is written where nothing was landed since. Settlements on
-    one machine wait for one another. Raises lake.tables.LakeError (Damaged for a file that cannot be read), and Fenced when others committed again and again in between.
+    `bucket_rows` is the number of ids in memory at a time. `folder` is for the buckets, and needs about 100 bytes of disk per
+    id; by default it is in the lake's folder. Nothing is written if nothing was landed since. Settlements on one machine wait
+    for each other. Raises lake.tables.LakeError (Damaged if a file cannot be read), and Fenced if others keep committing.
     """
     lake.check()
     buckets = (folder or lake.root) / _FOLDER
@@ -144,7 +145,10 @@ class _Settlement:
         return SettlementResult(recent, earlier, self.withdrawn, version)
 
     def _files(self, settled: int) -> _Files:
-        """The files in landing order. Files that were compared before need no order, as each of their ids counts once."""
+        """The files in landing order.
+
+        Files that were compared before need no order, as each of their ids counts once.
+        """
         landed = {
             Path(path).name: version
             for version in range(settled + 1, self._table.version + 1)

@@ -50,7 +50,10 @@ def _fired(rows: Sequence[Mapping[str, Any]]) -> dict[Key, Fired]:
 
 
 def key_of(rule: AlertRule) -> Key:
-    """The key of a rule in the ledger. It has the kind of period, as a day and a month can start at the same instant."""
+    """The key of a rule in the ledger.
+
+    It has the kind of period, as a day and a month can start at the same instant.
+    """
     return rule.partner_id, rule.meter, rule.plan, rule.kind, rule.start
 
 

@@ -1,8 +1,8 @@
 """The quota worker on Faust: an agent over `usage.totals` that sums the newest total of each partition and applies the rule.
 
-The order is the promise: totals known and alerts sent, all acknowledged by the broker; then the ledger and the state; then the
-offsets. A worker that dies anywhere in between sends the same alert again under the same id, and never another. Whatever goes
-wrong stops the agent for good with nothing more acknowledged: the process must end, and begin again from the changelogs.
+The order is guaranteed: the broker acknowledges totals and alerts first, then the ledger and the state, then the offsets. A
+worker that dies in between sends the same alert again with the same id, and never a different one. Any failure stops the
+agent permanently, and nothing more is acknowledged: the process must end and restart from the changelogs.
 """
 
 import asyncio

@@ -29,8 +29,8 @@ class Grown(faust.Table[bytes, bytes]):
 class Kept(faust.Topic):
     """A topic that keeps its fetched messages when flow resumes after a rebalance.
 
-    Faust empties the queues of topics then, and with them what it fetched since it sought the committed offsets: seen as totals
-    that were never processed, and had they been one only, committed over. What is left of before is known by its generation.
+    Faust clears the queues of topics then, including messages that it fetched after seeking to the committed offsets. These
+    totals were never processed, and later commits could skip them. Messages from before are recognized by their generation.
     """
 
     @property
@@ -56,7 +56,7 @@ class _SeekingThread(AIOKafkaConsumerThread):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to the beginning if nothing, or 0, is committed. Otherwise the client stays behind messages that were discarded.
 
-        Seen as a first total that no worker processed; had there been another behind it, it would have been committed over.
+        Without this, a first total was never processed, and a later one would have committed past it.
         """
         committed = await super().seek_to_committed()
         changelogs = self.app.tables.changelog_topics

@@ -39,7 +39,10 @@ def cloud_event(alert: Alert, at: Standing) -> bytes:
 
 
 def state(rule: AlertRule, at: Standing) -> bytes:
-    """The state of a quota, for gateways that block exceeded quotas. `as_of` is the end of the newest window with usage."""
+    """The state of a quota, for gateways that block exceeded quotas.
+
+    `as_of` is the end of the newest window with usage.
+    """
     return json.dumps(
         {**_quota(rule, at), "over": is_reached(at.used, rule.limit), "as_of": at.seen_until.isoformat()}
     ).encode()

@@ -1,8 +1,8 @@
 """The alert rule: pure functions on totals with exact decimals. A threshold is reached when used >= its share of the limit.
 
-Key of an alert: partner, meter, quota period and its start, plan, threshold, limit, and the instant from which that limit holds.
-Each fires exactly once; thresholds passed in one step all fire, the lower ones marked. What no longer holds, by a correction
-downward or under a limit that was raised, is withdrawn once, and deleted never.
+The key of an alert is partner, meter, quota period and its start, plan, threshold, limit, and when that limit took effect.
+Each alert fires exactly once. If usage crosses several thresholds in one step, all fire, and the lower ones are marked. An
+alert that no longer holds, after a downward correction or a raised limit, is withdrawn once and never deleted.
 """
 
 import hashlib
@@ -70,7 +70,7 @@ class Fired(NamedTuple):
 def due(rule: AlertRule, used: Decimal, fired: Fired, *, seen_until: datetime) -> list[Alert]:
     """The alerts and withdrawals that are due for `used` and not in the ledger yet, by ascending threshold.
 
-    `seen_until` is the end of the newest window with usage: the projection goes on from there at the average so far.
+    `seen_until` is the end of the newest window with usage. The projection starts there, at the average rate so far.
     """
     reached = [t for t in rule.thresholds if is_reached(used, rule.limit, t)]
     known = {mark.threshold_percent for mark in fired.alerts if _is_under(rule, mark)}
@@ -112,9 +112,9 @@ def _is_under(rule: AlertRule, mark: Mark) -> bool:
 
 
 def projection(rule: AlertRule, used: Decimal, seen_until: datetime) -> datetime | None:
-    """When the quota will be used up at the average rate so far; None if it is, or will not be before period or plan end.
+    """When the quota will be used up at the average rate so far. None if it already is, or not before period or plan end.
 
-    Only time in which the partner has the plan counts, behind and ahead.
+    Only time in which the partner has the plan counts, in the past and in the future.
     """
     elapsed = time_held(rule, seen_until)
     if used >= rule.limit or used <= 0 or not elapsed:

@@ -1,8 +1,8 @@
 """The state of the quota worker for one quota and period: the newest total of each events partition, and fired alerts.
 
-Pure. Both are kept as JSON in Faust's tables, and both only grow: of two totals of a partition the newer one stays, of two
-limits the one that holds since later, of two ledgers everything. So it does not matter who wrote last, nor that a worker wrote once
-more after it had lost the partition, nor that a land worker still has the catalog of before.
+The functions are pure. Both are stored as JSON in Faust's tables, and both only grow: of two totals of a partition the newer
+one is kept, of two limits the later one, and ledgers are united. The order of writes therefore does not matter, nor a late
+write of a worker that has lost the partition, nor a land worker with an older catalog.
 """
 
 import json
@@ -102,9 +102,9 @@ def with_alerts(fired: Fired, alerts: list[Alert]) -> Fired:
 
 
 def newer(known: PartitionTotal | None, said: PartitionTotal) -> PartitionTotal:
-    """Which of two counts. Less usage at an earlier commit is old news; less at a later one is a correction. Terms never go back.
+    """The newer of two totals. Less usage at an earlier commit is outdated; at a later one it is a correction.
 
-    So is what a catalog of before made of the same commit, or of an earlier one, however much it is.
+    A total that an older catalog computed from the same or an earlier commit is outdated as well, whatever its usage.
     """
     if known is None:
         return said
@@ -176,7 +176,10 @@ def fired_encoded(fired: Fired) -> bytes:
 
 
 def fired_decoded(value: bytes) -> Fired:
-    """The decoded value of table `fired`. Raises ValueError or another exception. Earlier versions stored only thresholds."""
+    """The decoded value of table `fired`. Raises ValueError or another exception.
+
+    Earlier versions stored only thresholds.
+    """
     document = json.loads(value)
     alerts = document["thresholds"] if "thresholds" in document else document["alerts"]
     return Fired(tuple(_mark(m) for m in alerts), tuple(_mark(m) for m in document["withdrawn"]))

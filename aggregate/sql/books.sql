@@ -27,7 +27,7 @@ said AS (
     SELECT
         i.source,
         i.generation,
-        -- Of an origin that no partition has told of (NULL) all is due: it is on no way, as in billing/sql/completeness.sql.
+        -- All entries of an origin that no partition has reported (NULL) are compared, and none is on the way, as in billing/sql/completeness.sql.
         sum(CASE
             WHEN k.covered_to IS NULL OR i.to_offset <= k.covered_to THEN i.records
             ELSE greatest(k.covered_to - i.from_offset, 0)

@@ -1,8 +1,8 @@
 """Delivers alerts as Standard Webhooks: a consumer per endpoint posts each alert until it is delivered.
 
-Not a Faust agent: that would take an alert as done when it fails, and let one slow receiver hold back all. Here progress is the
-offset of a group of the endpoint's own, committed after delivery: at least once, always under the alert's own id. An endpoint
-that answers 410 is left alone until the next start; its alerts wait.
+It is not a Faust agent, which would treat a failed alert as done, and let one slow receiver delay all. Here, each endpoint has
+its own group, whose offset is committed after delivery: at least once, always with the id of the alert. An endpoint that
+responds with 410 gets nothing until the next start; its alerts wait.
 """
 
 import asyncio
@@ -87,7 +87,10 @@ class Courier:
         self._resting = False
 
     def run(self) -> None:
-        """Run until `stop` is set, or the endpoint responds with 410. Raises Halted for causes that somebody must fix."""
+        """Run until `stop` is set, or the endpoint responds with 410.
+
+        Raises Halted for causes that somebody must fix.
+        """
         self._consumer.subscribe(
             [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
         )

@@ -143,7 +143,10 @@ def _secrets(partner: Partner, i: int) -> Iterator[Problem]:
 
 
 def doubts(catalog: Catalog) -> list[str]:
-    """Warnings, one line each, for what may be wrong but cannot be decided here. Possible secrets are shown truncated."""
+    """Warnings, one line each, for what may be wrong but cannot be decided here.
+
+    Possible secrets are shown truncated.
+    """
     return [*_wide_claims(catalog), *_doubted_ids(catalog)]
 
 

@@ -68,7 +68,10 @@ class Credential(CatalogRecord):
 
     @property
     def logged_as(self) -> tuple[str, ...]:
-        """All values that identify it in a log. A role with a path also has its ARN without it, as session ARNs omit the path."""
+        """All values that identify it in a log.
+
+        A role with a path also has its ARN without it, as session ARNs omit the path.
+        """
         value = self.key[1]
         short = _ROLE_PATH.sub(r"\1\2", value) if self.kind == "iam" else value
         return (value,) if short == value else (value, short)

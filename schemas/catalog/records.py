@@ -72,7 +72,10 @@ class Filter(CatalogRecord):
 
 
 class Meter(CatalogRecord):
-    """What is counted: requests, or the sum of one of their fields. Division by `divide_by` gives the quantity in `unit`."""
+    """What is counted: requests, or the sum of one of their fields.
+
+    Division by `divide_by` gives the quantity in `unit`.
+    """
 
     id: Id
     description: Note = ""

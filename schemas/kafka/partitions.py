@@ -21,7 +21,10 @@ I64 = npt.NDArray[np.int64]
 
 
 def partitions_of(source: pa.ChunkedArray, event_id: pa.ChunkedArray, partitions: int) -> I64:
-    """The partition of each event, from 0 to `partitions` - 1. The columns hold plain or dictionary strings, without nulls."""
+    """The partition of each event, from 0 to `partitions` - 1.
+
+    The columns hold plain or dictionary strings, without nulls.
+    """
     return partitions_of_keys(
         pc.binary_join_element_wise(source.cast(pa.string()), event_id.cast(pa.string()), "\0"), partitions
     )
@@ -70,7 +73,10 @@ def _bytes_of(keys: pa.BinaryArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[
 
 
 def _hashed(data: npt.NDArray[np.uint8], starts: I64, lengths: I64) -> U32:
-    """The hashes of the keys. Keys are sorted by length, longest first, so each step mixes one word of all remaining keys."""
+    """The hashes of the keys.
+
+    Keys are sorted by length, longest first, so each step mixes one word of all remaining keys.
+    """
     words = np.ndarray(len(data) - _WORD_BYTES + 1, "<u4", data, strides=(1,))  # the word that starts at each byte
     order = np.argsort(-lengths, kind="stable")
     starts, lengths = starts[order], lengths[order]

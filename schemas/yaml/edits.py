@@ -224,7 +224,10 @@ def _unfolded(text: str, places: Sequence[Path]) -> str:
 
 
 def _unfold_step(text: str, root: yaml.Node | None, where: Path) -> tuple[int, int, tuple[str, ...]] | None:
-    """The first collection in brackets on the path, and its replacement. Those of two paths are the same or disjoint."""
+    """The first collection in brackets on the path, and its replacement.
+
+    Those of two paths are the same or disjoint.
+    """
     for depth in range(1, len(where) + 1):
         node, parent = node_at(root, where[:depth]), node_at(root, where[: depth - 1])
         if not isinstance(node, yaml.CollectionNode) or not node.flow_style or not node.value:

@@ -66,7 +66,7 @@ def _unreadable(line: int, problem: str) -> Fault:
     return Fault(line, "", f"invalid YAML: {problem}; correct the indentation or quoting there")
 
 
-class _OpenCollection:
+class _PendingCollection:
     """A collection that is not closed yet. `size` is the number of its values, including those that aliases repeat."""
 
     __slots__ = ("anchor", "is_key", "key", "line", "size", "value")
@@ -83,7 +83,7 @@ class _ValueBuilder:
     def __init__(self) -> None:
         self.root: Any = None
         self.faults: list[Fault] = []
-        self._open: list[_OpenCollection] = []
+        self._open: list[_PendingCollection] = []
         self._anchors: dict[str, tuple[Any, int] | None] = {}  # value and size; None while the collection is open
         self._written = self._aliased = 0
         self._is_over = False
@@ -131,7 +131,7 @@ class _ValueBuilder:
         if event.anchor is not None:
             self._name(event, None)
         value: Any = {} if type(event) is yaml.MappingStartEvent else []
-        self._open.append(_OpenCollection(value, event.start_mark.line, event.anchor, is_key=is_key))
+        self._open.append(_PendingCollection(value, event.start_mark.line, event.anchor, is_key=is_key))
 
     def _end(self, event: Any) -> None:
         done = self._open.pop()

@@ -200,7 +200,10 @@ def _content(invoice: Issued) -> dict[str, Any]:
 
 
 def _made(lake: Lake) -> None:
-    """Create a lake with the demo's key. It is not secret, and fixed, as closes contain hashes and invoices contain their ids."""
+    """Create a lake with the demo's key.
+
+    It is not secret, and fixed, as closes contain hashes and invoices contain their ids.
+    """
     lake.create()
     lake.give_key(hashlib.sha256(b"tollbook demo").digest())
 

@@ -14,7 +14,10 @@ from tollbook.kafka.options import KafkaConfig
 
 
 class AccessRecords:
-    """Fetches records by their offsets. It connects at the first call. Raises KafkaUnreachable, KafkaRefused, Halted."""
+    """Fetches records by their offsets. It connects at the first call.
+
+    Raises KafkaUnreachable, KafkaRefused, Halted.
+    """
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config

@@ -23,7 +23,10 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingTopic:
-    """A topic of the cluster. `topic_id` changes if the topic is recreated. `replication` is the minimum of its partitions."""
+    """A topic of the cluster. `topic_id` changes if the topic is recreated.
+
+    `replication` is the minimum of its partitions.
+    """
 
     name: str
     topic_id: str
@@ -98,7 +101,10 @@ class Cluster:
                 answer.result()
 
     def settled(self, look: Callable[[], list[Answer]]) -> list[Answer]:
-        """What `look` still finds after `make` and `set`. It is retried, as these return before every broker has the change."""
+        """What `look` still finds after `make` and `set`.
+
+        It is retried, as these return before every broker has the change.
+        """
         deadline = time.monotonic() + self._timeout_s
         while (left := look()) and time.monotonic() < deadline:
             self._admin.poll(_REST_S)

@@ -1,4 +1,7 @@
-"""The local run: from log files to the lake in one process. The files are the log; a repeated run reads only new lines."""
+"""The local run: from log files to the lake in one process.
+
+The files are the log; a repeated run reads only new lines.
+"""
 
 import glob
 import threading

@@ -32,7 +32,10 @@ class Turn:
         self._reasons: list[pa.Array] = []
 
     def take(self, letters: pa.Table, events: pa.Table, refused: pa.Table) -> None:
-        """Take the entries that are among `letters`, which are sorted. Other entries of the same lines were counted before."""
+        """Take the entries that are among `letters`, which are sorted.
+
+        Other entries of the same lines were counted before.
+        """
         known, was = entry_keys(letters), letters["reason"].combine_chunks()
         for rows in (events, refused):
             chosen = rows.filter(pa.array(np.isin(entry_keys(rows), known)))

@@ -1,4 +1,7 @@
-"""Estimates what refused entries of unknown credentials would be worth if they belonged to a partner. Writes nothing."""
+"""Estimates what refused entries of unknown credentials would be worth if they belonged to a partner.
+
+Writes nothing.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

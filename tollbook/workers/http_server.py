@@ -221,7 +221,10 @@ class ProducersFile:
         self._asked.set()
 
     def changed(self) -> Producers | None:
-        """The new producers if the file was reloaded. An invalid file changes nothing, and is a problem until it is fixed."""
+        """The new producers if the file was reloaded.
+
+        An invalid file changes nothing, and is a problem until it is fixed.
+        """
         asked = self._asked.is_set()
         if not asked and self._clock() - self._looked_s < RELOAD_S:
             return None
@@ -246,7 +249,10 @@ class ProducersFile:
 
 
 def readings(catalog: Catalog) -> Callable[[str, str], SourceDecoder]:
-    """The decoder of a format and source. Sources with the same rules share a decoder, so their requests are batched together."""
+    """The decoder of a format and source.
+
+    Sources with the same rules share a decoder, so their requests are batched together.
+    """
     owners = attribution(catalog)
     known: dict[tuple[object, ...], SourceDecoder] = {}
 

@@ -139,7 +139,10 @@ class LandWorker:
         self._log.error(str(halted), extra={"fields": {"reason": halted.reason, "partition": partition.file}})
 
     def _show_partitions(self) -> None:
-        """Set the gauges of halts and lag. Gauges of lost partitions are removed, so that two workers never report one lag."""
+        """Set the gauges of halts and lag.
+
+        Gauges of lost partitions are removed, so that two workers never report one lag.
+        """
         halted = Counter(each.reason for each in self._kafka.halted.values())
         for reason in Halt:
             metrics.HALTED.labels(reason).set(halted[reason])

@@ -91,7 +91,10 @@ class _Silent(WSGIRequestHandler):
 
 
 def serve(address: str, health: Callable[[], list[str]]) -> int:
-    """Serve on `host:port` (port 0: any free port) from a thread, and return the port. `health` returns what is wrong."""
+    """Serve on `host:port` (port 0: any free port) from a thread, and return the port.
+
+    `health` returns what is wrong.
+    """
     host, _, port = address.rpartition(":")
     metrics = make_wsgi_app(REGISTRY)
 

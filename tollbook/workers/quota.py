@@ -73,7 +73,10 @@ def quota(
 
 
 def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> QuotaSettings:
-    """The settings of the worker. Raises KafkaRefused or Halted unless all its topics exist with the required settings."""
+    """The settings of the worker.
+
+    Raises KafkaRefused or Halted unless all its topics exist with the required settings.
+    """
     app_id = topics.quota_app(kafka.prefix)
     names = [topics.USAGE_TOTALS, topics.USAGE_ALERTS, topics.QUOTA_STATE, *changelogs(topics.QUOTA_APP)]
     found = required(kafka, *names)
@@ -237,7 +240,10 @@ class Lag:
             time.sleep(LOOK_S)
 
     def look(self) -> None:
-        """Compare the committed offsets with the ends. If no broker answers, nothing counts as waiting, and times start over."""
+        """Compare the committed offsets with the ends.
+
+        If no broker answers, nothing counts as waiting, and times start over.
+        """
         try:
             committed = self._consumer.committed(self._asked, timeout=_ANSWER_S)
             ends = [self._consumer.get_watermark_offsets(p, timeout=_ANSWER_S) for p in self._asked]

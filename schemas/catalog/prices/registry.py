@@ -1,4 +1,7 @@
-"""The list of price models. Code that prices, explains, describes or parses a price uses this list and names no model."""
+"""The list of price models.
+
+Code that prices, explains, describes or parses a price uses this list and names no model.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, get_args

@@ -1,4 +1,7 @@
-"""The model `volume`: the tier that the total reaches prices the whole quantity. Only that tier's flat fee is charged."""
+"""The model `volume`: the tier that the total reaches prices the whole quantity.
+
+Only that tier's flat fee is charged.
+"""
 
 from typing import Literal
 

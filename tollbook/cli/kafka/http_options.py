@@ -1,4 +1,7 @@
-"""The options of `tollbook serve`: its address, and the limits of a request. One frozen record from flags and environment."""
+"""The options of `tollbook serve`: its address, and the limits of a request.
+
+One frozen record from flags and environment.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
