@@ -325,7 +325,12 @@ def test_show_prints_one_letter_whole_with_what_mends_it(here: Here) -> None:
 @pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("letter", "pattern"),
-    [("0000", "no entry '0000' in"), ("abc", "is not the name of an entry"), ("%%%%", "is not the name of an entry"), ("", "is not the name of an entry")],
+    [
+        ("0000", "no entry '0000' in"),
+        ("abc", "is not the name of an entry"),
+        ("%%%%", "is not the name of an entry"),
+        ("", "is not the name of an entry"),
+    ],
 )
 def test_show_names_what_there_is_not(here: Here, letter: str, pattern: str) -> None:
     """One clear line, and where to look."""
