@@ -117,14 +117,14 @@ def _not_issued(
 ) -> Iterator[Unbilled]:
     """Usage in months that the partner's legal entity settled without the partner, at the prices of the newest catalog."""
     held = _held(periods)
-    asked: list[_OpenTimes] = []
+    open_times: list[_OpenTimes] = []
     starts: dict[tuple[str, str], datetime] = {}
     for entity, label in sorted(months):
         for partner in catalog.payers(entity):
             whole = _open_month(partner, label, held.get(partner.id, ()))
             starts[partner.id, label] = whole.start
-            asked.append(_OpenTimes(partner.id, label, _less(whole, held.get(partner.id, ()))))
-    for found, used in _used(warehouse, catalog, asked):
+            open_times.append(_OpenTimes(partner.id, label, _less(whole, held.get(partner.id, ()))))
+    for found, used in _used(warehouse, catalog, open_times):
         partner = catalog.known_partner(found.partner_id)
         period = billing_period(catalog, partner, found.label, starts[partner.id, found.label])
         assert period is not None, "a part of the month is not settled"
@@ -148,25 +148,25 @@ def _unknown(
     names = pa.array([p.id for p in catalog.partners], pa.string())
     warehouse.con.register("partners", pa.table({"partner_id": names}))
     held = _held(periods)
-    asked = [
+    open_times = [
         _OpenTimes(row["partner_id"], label, _less(whole, held.get(row["partner_id"], ())))
         for label in sorted(labels)
         for whole in [month(label, "Etc/UTC")]
         for row in warehouse.query("unknown_partners", whole._asdict()).to_pylist()
     ]
-    for found, used in _used(warehouse, catalog, asked):
+    for found, used in _used(warehouse, catalog, open_times):
         for meter, quantity in used.items():
             yield _row("unknown", catalog, found, meter, quantity)
 
 
 def _used(
-    warehouse: Warehouse, catalog: Catalog, asked: Sequence[_OpenTimes]
+    warehouse: Warehouse, catalog: Catalog, open_times: Sequence[_OpenTimes]
 ) -> Iterator[tuple[_OpenTimes, dict[str, Decimal]]]:
     """The times that have usage, and the usage of each billable meter in them, in the unit of its field."""
     meters = _billable(catalog)
-    spans = [Span(a.partner_id, meter, *piece) for a in asked for piece in a.pieces for meter in meters]
+    spans = [Span(a.partner_id, meter, *piece) for a in open_times for piece in a.pieces for meter in meters]
     counted = iter(warehouse.usage(catalog, spans))
-    for found in asked:
+    for found in open_times:
         used = dict.fromkeys(meters, ZERO)
         for _ in found.pieces:
             used = {meter: EXACT.add(used[meter], next(counted)) for meter in meters}
@@ -234,10 +234,10 @@ def _without_price(warehouse: Warehouse, catalog: Catalog, period: BillingPeriod
     """The meters with usage in a period at times without a plan, or without a rate on the rate card."""
     if period is None:
         return set()
-    asked = rating.outline(catalog, catalog.known_partner(period.partner_id), period)
+    outline = rating.outline(catalog, catalog.known_partner(period.partner_id), period)
     spans = [
-        *(Span(period.partner_id, meter, part.start, part.end) for _, part, meter in asked.unrated),
-        *(Span(period.partner_id, meter, part.start, part.end) for part, meter in asked.unplanned),
+        *(Span(period.partner_id, meter, part.start, part.end) for _, part, meter in outline.unrated),
+        *(Span(period.partner_id, meter, part.start, part.end) for part, meter in outline.unplanned),
     ]
     return {span.meter for span, counted in zip(spans, warehouse.usage(catalog, spans), strict=True) if counted}
 

@@ -5,7 +5,7 @@
 --      tables should hold at these versions and do not hold; 0 in an intact lake), last_event_at; ordered. Numbers are
 --      HUGEINT. entries = counted + duplicates + conflicts + refused + on_the_way + unexplained
 WITH known AS (
-    -- As in aggregate/sql/books.sql. A file is read and landed by one commit: nothing of it can be on its way (NULL).
+    -- As in aggregate/sql/books.sql. One commit reads and lands a file, so no entry of a file can be on its way (NULL).
     SELECT
         origin,
         CASE
@@ -21,7 +21,7 @@ WITH known AS (
     GROUP BY origin
 ),
 
-said AS (
+reported AS (
     SELECT
         i.source,
         i.generation,
@@ -63,16 +63,16 @@ stored AS (
 
 both_sides AS (
     SELECT
-        coalesce(said.source, stored.source) AS source,
+        coalesce(reported.source, stored.source) AS source,
         coalesce(stored.counted, 0) AS counted,
         coalesce(stored.duplicates, 0) AS duplicates,
         coalesce(stored.conflicts, 0) AS conflicts,
         coalesce(stored.refused, 0) AS refused,
-        coalesce(said.due, 0) - coalesce(stored.due, 0) AS unexplained,
-        greatest(coalesce(said.entries - said.due, 0) - coalesce(stored.entries - stored.due, 0), 0) AS on_the_way,
+        coalesce(reported.due, 0) - coalesce(stored.due, 0) AS unexplained,
+        greatest(coalesce(reported.entries - reported.due, 0) - coalesce(stored.entries - stored.due, 0), 0) AS on_the_way,
         stored.last_event_at
-    FROM said
-    FULL JOIN stored ON stored.source = said.source AND stored.generation = said.generation
+    FROM reported
+    FULL JOIN stored ON stored.source = reported.source AND stored.generation = reported.generation
 )
 
 SELECT

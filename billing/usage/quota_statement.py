@@ -86,16 +86,16 @@ def quota_usage(meters: Meters, catalog: Catalog, quotas: Sequence[PartnerQuota]
 
     If a partner returned to the plan within a period, the quota has one row for each time.
     """
-    asked = [
+    spans = [
         (i, Span(p.partner.id, p.quota.meter, *held), Calendar(p.quota.period, p.partner.time_zone))
         for i, p in enumerate(quotas)
         for held in p.held
     ]
-    if not asked:
+    if not spans:
         return
-    for row in meters.by_quota_period(catalog, [(span, calendar) for _, span, calendar in asked]).to_pylist():
+    for row in meters.by_quota_period(catalog, [(span, calendar) for _, span, calendar in spans]).to_pylist():
         yield PartitionUsage(
-            asked[row["span"]][0],
+            spans[row["span"]][0],
             Period(row["period_start"].astimezone(UTC), row["period_end"].astimezone(UTC)),
             row["events_partition"],
             row["quantity"],

@@ -87,12 +87,12 @@ def groups(
 
     `credential` is a prefix of the hash. Entries that a redrive has settled are left out.
     """
-    asked = {"source": source, "credential": credential, "since": since, "until": until}
+    params = {"source": source, "credential": credential, "since": since, "until": until}
     return [
         RefusedGroup(
             row["source"], row["reason"], row["credential_hash"], row["entries"], row["first_at"], row["last_at"]
         )
-        for row in warehouse.query("refused_credentials", asked).to_pylist()
+        for row in warehouse.query("refused_credentials", params).to_pylist()
     ]
 
 
@@ -114,16 +114,16 @@ def worth(catalog: Catalog, partner: Partner, label: str, now: Meters, more: Met
     """
     period = billing_period(catalog, partner, label, None)
     assert period is not None  # nothing is settled here
-    asked = drafts.outline(catalog, partner, period)
-    if not asked.lines:
+    outline = drafts.outline(catalog, partner, period)
+    if not outline.lines:
         nothing = f"partner {partner.id} has no plan in {label}, so its usage has no price; assign a plan"
-        return [], [*asked.problems, nothing]
-    spans = asked.spans()
+        return [], [*outline.problems, nothing]
+    spans = outline.spans()
     used, added = now.usage(catalog, spans), more.usage(catalog, spans)
-    before, _ = drafts.draft(catalog, asked, used)
-    after, problems = drafts.draft(catalog, asked, [EXACT.add(a, b) for a, b in zip(used, added, strict=True)])
-    currency = catalog.rate_card(asked.lines[0].plan.rate_card).currency
-    metered = [x.rate.meter for x in asked.lines if x.rate.meter]
+    before, _ = drafts.draft(catalog, outline, used)
+    after, problems = drafts.draft(catalog, outline, [EXACT.add(a, b) for a, b in zip(used, added, strict=True)])
+    currency = catalog.rate_card(outline.lines[0].plan.rate_card).currency
+    metered = [x.rate.meter for x in outline.lines if x.rate.meter]
     once = dict(zip(spans[: len(metered)], added, strict=False))  # two rates of a meter have the same span
     extra: list[Extra] = []
     for meter in dict.fromkeys(metered):
