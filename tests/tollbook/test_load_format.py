@@ -52,4 +52,4 @@ def test_a_line_that_no_record_can_hold_is_the_files_trouble_and_not_the_command
     report = loaded(tmp_path / "a.log", "kong")
     assert report.records == 1
     [problem] = report.problems
-    assert "2000009 bytes, more than a record may hold" in problem
+    assert "2000009 bytes, more than a record may have" in problem
