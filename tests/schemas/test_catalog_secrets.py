@@ -29,7 +29,7 @@ def of(credential: dict[str, str]) -> Catalog:
         pytest.param("tb_0123456789ab_" + "0" * 64, "a Tollbook key", id="a key of ours"),
         pytest.param("sk_live_" + "4eC39HqLyjWD", "an access token", id="a live key"),
         pytest.param("ghp_" + "x" * 36, "an access token", id="a token of a forge"),
-        pytest.param("-----BEGIN " + "PRIVATE KEY-----\nMIIE", "in PEM", id="a private key"),
+        pytest.param("-----BEGIN " + "PRIVATE KEY-----\nMIIE", "a PEM key", id="a private key"),
         pytest.param("https://user:pw@id.example/", "a URL with a password", id="an address with a password"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_batch_of_a_version_to_come_halts_and_waits_for_a_worker_that_can_read
     site.send(USAGE_EVENTS, (GOOD[0], [("schema", b"tollbook.events/9"), *GOOD[1][1:]]))
     with site.land() as worker:
         said = worker.until_said("BAD_MESSAGE")["message"]
-        assert "'tollbook.events/9' is not known" in said
+        assert "'tollbook.events/9' is unknown" in said
         assert "upgrade this worker" in said
         assert worker.stop() == 0
     assert site.landed() == 1
