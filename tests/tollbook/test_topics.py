@@ -250,7 +250,7 @@ def test_a_cluster_that_does_not_answer_is_worth_another_try(capsys: pytest.Capt
     (port,) = free_ports(1)
     for server, reason in (
         (f"127.0.0.1:{port}", "no broker answers there"),
-        ("nowhere.invalid:9092", "the name is not known"),
+        ("nowhere.invalid:9092", "the host name is unknown"),
     ):
         config = KafkaConfig(bootstrap_servers=server)
         assert guarded(lambda config=config: Cluster(config, timeout_s=0.5) and OK) == AGAIN
