@@ -58,7 +58,7 @@ WRONG_RUNS: dict[str, tuple[Callable[[Here], Words], str]] = {
     ),
     "a source with a slash": (lambda here: ["--source", "a/b", "x"], r"--source 'a/b' is not a valid name; use"),
     "a source of nothing": (lambda here: ["--source", " ", "x"], r"--source ' ' is not a valid name; use"),
-    "a source with a control character": (lambda here: ["--source", "a\x1b[31m", "x"], r"--source 'a\\x1b\[31m' is no name"),
+    "a source with a control character": (lambda here: ["--source", "a\x1b[31m", "x"], r"--source 'a\\x1b\[31m' is not a valid name"),
     "a source that is too long": (lambda here: ["--source", "s" * 129, "x"], r"is not a valid name; use 1 to 128 characters"),
     "commits of nothing": (lambda here: ["--commit-entries", "0", "x"], r"--commit-entries.*>= 1\. See `tollbook run --help`"),
     "blocks of nothing": (lambda here: ["--block-bytes", "0", "x"], r"--block-bytes.*>= 1\. See `tollbook run --help`"),

@@ -120,7 +120,7 @@ def test_usage_of_an_invoiced_month_is_told_and_the_invoice_stays(here: Here) ->
     assert here.run(here.log("late.log", *late)).out.startswith("1 entries: 1 counted")
     checked = here.tollbook("invoice", "verify", "--lake", here.lake)
     assert (checked.code, len(checked.complaints)) == (3, 1)
-    assert "+1 requests of acme came after S-2026-000001 was closed; they are in no invoice yet" in checked.out
+    assert "+1 requests of acme arrived after S-2026-000001 was closed; they are in no invoice yet" in checked.out
     assert {p: p.read_bytes() for p in (here.lake / "documents").rglob("*") if p.is_file()} == before
 
 
@@ -184,7 +184,7 @@ def test_a_bomb_is_one_refusal_in_little_memory(at: Here) -> None:
     assert said.startswith(f"{GOOD + 1:,} entries: {GOOD:,} counted")
     assert peak < plain + 160
     peak, said = peak_mib("formats", "detect", bomb)
-    assert "cloudevents reads most of it" in said
+    assert "cloudevents reads the most lines" in said
     assert peak < plain + 160
     peak, said = peak_mib("dead", "redrive", *edge, *bombed, bomb)
     assert "still refused: TOO_LARGE" in said

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from schemas.catalog import records as catalog
+from schemas.catalog import credentials, records, sources
 from schemas.catalog.fields import CatalogRecord
 from schemas.catalog.json_schema import DESCRIPTIONS, catalog_schema
 from schemas.catalog.prices import registry as prices
@@ -22,7 +22,8 @@ FILE = ROOT / "schemas" / "catalog.schema.json"
 EXAMPLES = sorted((ROOT / "examples" / "catalog").glob("*.yaml"))
 MODELS = {
     model.__name__: model
-    for model in (*vars(catalog).values(), Tier, *prices.MODELS.values())
+    for module in (records, sources, credentials)
+    for model in (*vars(module).values(), Tier, *prices.MODELS.values())
     if isinstance(model, type) and issubclass(model, CatalogRecord)
 }
 
@@ -120,4 +121,4 @@ def test_what_the_models_refuse_by_form_the_schema_refuses_too() -> None:
             required = {field for field, info in model.model_fields.items() if info.is_required()}
             assert set(schema["$defs"][name].get("required", [])) == required
             assert schema["$defs"][name]["additionalProperties"] is False
-    assert issubclass(catalog.Catalog, BaseModel)
+    assert issubclass(records.Catalog, BaseModel)

@@ -11,7 +11,7 @@ def test_a_packed_log_has_its_format_proposed_with_reasons(here: Here) -> None:
     log = here.log("a.log.gz", gzip.compress(b"".join([*requests(3), b"no line of Kong's\n"])))
     shown = here.tollbook("formats", "detect", log)
     assert shown.code == 0
-    assert "kong reads most of it" in shown.out
+    assert "kong reads the most lines" in shown.out
     assert "python -m ingest parse --format kong FILE" in shown.out
     first, *_ = here.tollbook("formats", "detect", log, "--json").json
     assert first == {"format": "kong", "entries": 4, "accepted": 3, "fields": 36, "refused": "NOT_JSON"}

@@ -106,11 +106,11 @@ def test_certificates_are_read_where_encryption_is_asked_for(tmp_path: Path) -> 
     ("wrong", "message"),
     [
         pytest.param({"bootstrap_servers": " "}, "--bootstrap-servers is empty", id="no servers"),
-        pytest.param({"prefix": "a b"}, "--prefix 'a b' may hold", id="prefix"),
-        pytest.param({"prefix": "a" * 65}, "64 at most", id="long prefix"),
+        pytest.param({"prefix": "a b"}, "--prefix 'a b' is not valid; use at most 64 letters", id="prefix"),
+        pytest.param({"prefix": "a" * 65}, "at most 64 letters", id="long prefix"),
         pytest.param({"security": "SASL_SSL"}, "--security SASL_SSL needs --sasl-username", id="no user"),
         pytest.param(
-            {"security": "SASL_PLAINTEXT", "sasl_username": "ann"}, f"in the variable {PASSWORD}", id="no password"
+            {"security": "SASL_PLAINTEXT", "sasl_username": "ann"}, f"set the variable {PASSWORD}", id="no password"
         ),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_position_is_kept_when_the_broker_has_the_lines_and_the_next_load_begi
     (here.folder / "positions.json").write_text("{")
     broken = here.tollbook(*words(site, *kept, moved))
     assert broken.code == 2
-    assert "is no file of positions" in broken.complaints[0]
+    assert "is not a positions file" in broken.complaints[0]
     assert loaded(here, site, moved)["lines"] == 703, "without positions all is sent, as ever"
 
 

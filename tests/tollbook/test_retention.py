@@ -183,7 +183,7 @@ def test_a_lake_that_is_named_by_a_relative_path(invoiced: Here, monkeypatch: py
     monkeypatch.chdir(invoiced.folder)
     invoiced.lake = Path("lake")
     late = ["--now", "2027-01-01", "--days", "77"]  # long after the files were written
-    assert invoiced.tollbook("retention", "--lake", "lake", *late).out.startswith("3 texts erased, ")
+    assert invoiced.tollbook("retention", "--lake", "lake", *late).out.startswith("3 payloads erased, ")
     assert canaries(invoiced) == YOUNG
     assert invoiced.balanced(30)
 

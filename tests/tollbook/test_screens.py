@@ -140,7 +140,7 @@ def hostile(here: Here) -> Here:
     ended = here.run(log)
     assert ended.code == 0
     assert_harmless(ended.out)
-    assert "ends inside a line" in ended.out
+    assert "ends with an unfinished line" in ended.out
     return here
 
 

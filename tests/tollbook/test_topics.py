@@ -110,7 +110,7 @@ def test_several_may_create_at_the_same_time(cli: Cli) -> None:
     ("name", "partitions", "changes", "says"),
     [
         pytest.param("usage.events", 16, {}, "usage.events: has 16 partitions, not 4: a resend", id="partitions of events"),
-        pytest.param("usage.totals", 3, {}, "usage.totals: has 3 partitions, not 4: what belongs", id="partitions of totals"),
+        pytest.param("usage.totals", 3, {}, "usage.totals: has 3 partitions, not 4: the data of one partner", id="partitions of totals"),
         pytest.param(
             "usage.events", PARTITIONS, {"cleanup_policy": "compact"}, "usage.events: cleanup.policy is compact, not delete", id="compacted log"
         ),
@@ -255,7 +255,7 @@ def test_a_cluster_that_does_not_answer_is_worth_another_try(capsys: pytest.Capt
         config = KafkaConfig(bootstrap_servers=server)
         assert guarded(lambda config=config: Cluster(config, timeout_s=0.5) and OK) == AGAIN
         assert capsys.readouterr().err == (
-            f"error: {server}: connecting: {reason}; start the brokers or correct --bootstrap-servers, then repeat\n"
+            f"error: {server}: connecting: {reason}; start the brokers or correct --bootstrap-servers, then repeat the command\n"
         )
 
 

@@ -36,7 +36,7 @@ EXIT_CODES = {
     USAGE: "wrong use: an invalid option, path, name or catalog",
     UNBILLED: "done, but some usage or a partner is not billed; nothing is damaged",
     BUG: "a bug in Tollbook; committed data is intact",
-    AGAIN: "try again: another run is active, disk full, Kafka unreachable, interrupted",
+    AGAIN: "try again: another run is active, disk full, no Kafka, interrupted",
     UNREAD: "the reader of the output closed it",
 }
 
