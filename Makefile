@@ -12,7 +12,7 @@ help:
 	@echo "make demo    a month of sample logs becomes invoices"
 	@echo "make demo-kafka  the same through a real Kafka, compared"
 	@echo "make unit    tests that start no process and need no broker: seconds"
-	@echo "make test    tests of every kind, with a real Kafka: about six minutes on two cores"
+	@echo "make test    tests of every kind, with a real Kafka: about ten minutes on two cores"
 	@echo "make test-all  all tests"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
