@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from aggregate.landing import derived_commits
-from aggregate.landing import payloads as texts
+from aggregate.landing import derived_commits, payloads
 from lake import damage, duck
 from lake.lake import Lake
 from lake.tables import Fenced, Part
@@ -67,7 +66,7 @@ def erase(
     if dry_run:
         found = _erase_rows(lake, rule, progress, commit=False)
         return found._replace(files=found.files + len(_orphans(lake, rule.now)))
-    for attempt in texts.again():
+    for attempt in payloads.again():
         with attempt:
             derived_commits.catch_up(lake, duck.connect())  # adds the commits of dead workers to the table
     first = lake.open(PAYLOADS).version + 1
@@ -120,7 +119,7 @@ def _erase_rows(
 
 def _replace(lake: Lake, parts: Mapping[str, Part], rule: RetentionRule) -> None:
     """Commit new files in place of old ones."""
-    for attempt in texts.again():
+    for attempt in payloads.again():
         with attempt:
             table = lake.open(PAYLOADS)
             there = [file for file in table.files() if file in parts]  # without those that another erasure has replaced

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from deltalake import DeltaTable
 
-from lake import tables as lake
+from lake import tables
 from lake.hashing import sha256_of
 from lake.tables import Damaged, Part
 from schemas.tables import PAYLOADS, TableShape
@@ -42,7 +42,7 @@ class History(NamedTuple):
 def read(root: Path, shape: TableShape, version: int | None = None) -> History:
     """The history of a table that is never erased from, to a version (default: the newest). Raises LakeError for an entry that is damaged."""
     assert not shape.erasable
-    last = lake.open_table(root, shape).version() if version is None else version
+    last = tables.open_table(root, shape).version() if version is None else version
     found = History(last, {}, {}, [], {})
     for number in range(last + 1):
         commit = _commit(root, shape, number)
@@ -55,14 +55,14 @@ def read(root: Path, shape: TableShape, version: int | None = None) -> History:
 
 def problems_behind(root: Path, shape: TableShape, version: int) -> Iterator[str]:
     """What commits behind a version do that the product never does. Raises LakeError for an entry that is damaged."""
-    for number in range(version + 1, lake.open_table(root, shape).version() + 1):
+    for number in range(version + 1, tables.open_table(root, shape).version() + 1):
         yield from _commit(root, shape, number).problems
 
 
 def _commit(root: Path, shape: TableShape, number: int) -> History:
     """What one commit does."""
-    entry, where = lake.log_entry(root, shape, number), lake.entry_path(root, shape, number)
-    told = lake.said(entry, where)
+    entry, where = tables.log_entry(root, shape, number), tables.entry_path(root, shape, number)
+    told = tables.said(entry, where)
     hashes = told.get("sha256", {})
     try:
         added = {a["path"]: File(a["path"], a["size"], hashes.get(a["path"], "")) for a in _actions(entry, "add")}
@@ -92,10 +92,10 @@ def digest(found: History) -> str:
 
 def opening(root: Path, shape: TableShape, found: History) -> Iterator[str]:
     """What a version holds otherwise than its log says: its checkpoint is damaged. Raises LakeError if it cannot be opened."""
-    table = lake.open_table(root, shape, found.version)
+    table = tables.open_table(root, shape, found.version)
     if not _same(root, shape, table, found):
         yield (
-            f"table {shape.name} opens with other files or offsets than its log holds: a checkpoint in {lake.entry_path(root, shape, 0).parent} "
+            f"table {shape.name} opens with other files or offsets than its log holds: a checkpoint in {tables.entry_path(root, shape, 0).parent} "
             f"is damaged; delete `_last_checkpoint` and all `*.checkpoint.parquet` there, the log is whole without them"
         )
 
@@ -110,12 +110,12 @@ def changed_texts(root: Path, events: History) -> Iterator[str]:
     hashes = dict(events.texts)
     for entry in sorted((root / PAYLOADS.name / "_delta_log").glob("*.json")):
         with contextlib.suppress(Damaged):  # it is gone, or the table cannot be opened, and that is told
-            hashes.update(lake.said(lake.log_entry(root, PAYLOADS, int(entry.stem)), entry).get("sha256", {}))
+            hashes.update(tables.said(tables.log_entry(root, PAYLOADS, int(entry.stem)), entry).get("sha256", {}))
     folder = root.absolute() / PAYLOADS.name
-    for path in lake.pinned_files(root, PAYLOADS):
+    for path in tables.pinned_files(root, PAYLOADS):
         file = File(str(Path(path).relative_to(folder)), None, hashes.get(str(Path(path).relative_to(folder)), ""))
         problem = _wrong(folder, file)
-        if problem and path in lake.pinned_files(root, PAYLOADS):
+        if problem and path in tables.pinned_files(root, PAYLOADS):
             yield problem
 
 
@@ -135,7 +135,7 @@ def _wrong(folder: Path, file: File) -> str | None:
 
 
 def _same(root: Path, shape: TableShape, table: DeltaTable, found: History) -> bool:
-    held = {str(Path(path).relative_to(root.absolute() / shape.name)) for path in lake.files(table)}
+    held = {str(Path(path).relative_to(root.absolute() / shape.name)) for path in tables.files(table)}
     return held == set(found.files) and all(table.transaction_version(app) == at for app, at in found.apps.items())
 
 

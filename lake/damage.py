@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from lake import tables as lake
+from lake import tables
 from lake.hashing import sha256_of
 from lake.tables import Damaged
 
@@ -53,7 +53,7 @@ def _changed(file: str) -> str | None:
     table = next((folder for folder in Path(file).parents if (folder / "_delta_log").is_dir()), None)
     name = "" if table is None else str(Path(file).relative_to(table))
     for entry in [] if table is None else (table / "_delta_log").glob("*.json"):
-        recorded = lake.said(lake.actions(entry), entry).get("sha256", {}).get(name)
+        recorded = tables.said(tables.actions(entry), entry).get("sha256", {}).get(name)
         try:
             differs = recorded is not None and recorded != sha256_of(Path(file))
         except FileNotFoundError:  # of an erasable table: it was replaced meanwhile

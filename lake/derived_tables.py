@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from lake import tables as lake
+from lake import tables
 from schemas.tables import (
     DUPLICATES,
     EVENTS,
@@ -46,9 +46,9 @@ def consistent_cut(root: Path) -> dict[str, int]:
     a few commits of each table, whatever the lake holds. A table that the lake lacks, because it was made before there was such a table, is
     not named. Raises LakeError.
     """
-    pasts = {shape.name: _Past(root, shape) for shape in SUMMED if not lake.is_missing(root, shape)}
+    pasts = {shape.name: _Past(root, shape) for shape in SUMMED if not tables.is_missing(root, shape)}
     # After the followers: none of them can be ahead of it, unless commits of `events` were lost.
-    reached = lake.open_table(root, EVENTS).version()
+    reached = tables.open_table(root, EVENTS).version()
     while True:
         held = [past.back_to(reached) for past in pasts.values()]
         if min(held) == reached:
@@ -76,9 +76,9 @@ class _Past:
 
 
 def _states(root: Path, shape: TableShape) -> Iterator[_State]:
-    last = lake.open_table(root, shape).version()
+    last = tables.open_table(root, shape).version()
     for version in range(last, 0, -1):
-        moved = lake.commit_versions(root, shape, version).get(APP)
+        moved = tables.commit_versions(root, shape, version).get(APP)
         if moved is not None:
             yield _State(moved, last)
             last = version - 1

@@ -6,8 +6,7 @@ No other table expires: closes rest on old versions.
 from collections.abc import Sequence
 from pathlib import Path
 
-from lake import atomic_file
-from lake import tables as lake
+from lake import atomic_file, tables
 from schemas.tables import TableShape
 
 
@@ -20,20 +19,20 @@ def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
     assert shape.erasable
     log = root / shape.name / "_delta_log"
     entries = sorted(log.glob("*.json"))
-    replaced = {int(e.stem): paths for e in entries if (paths := lake.replaced_files(root, shape, int(e.stem)))}
+    replaced = {int(e.stem): paths for e in entries if (paths := tables.replaced_files(root, shape, int(e.stem)))}
     if not replaced:
         return 0
     last = max(replaced)
     # Synced before any file goes: whoever committed may have died before it had synced that.
-    if max(lake.checkpoints(log), default=0) < last:
-        lake.checkpoint(lake.opened(root / shape.name, shape), log)
+    if max(tables.checkpoints(log), default=0) < last:
+        tables.checkpoint(tables.opened(root / shape.name, shape), log)
     gone = [path for paths in replaced.values() for path in paths if path.exists()]
     for path in gone:
         path.unlink(missing_ok=True)
     atomic_file.sync(root / shape.name)
     behind = (min(replaced) if since is None else since) - 1
     # Checkpoints first: without the log before it, no version before the last that replaced files can be opened then.
-    for version, path in sorted(lake.checkpoints(log).items()):
+    for version, path in sorted(tables.checkpoints(log).items()):
         if version < last:
             path.unlink()
     # In order: whoever finds what follows its snapshot gone finds its snapshot gone, too.
@@ -47,7 +46,7 @@ def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
 def orphans(root: Path, shape: TableShape, written_before_us: int) -> list[str]:
     """Files of a table's folder that are in no version, and were written before this time: a worker that died has left them."""
     assert shape.erasable
-    live = {Path(file).name for file in lake.pinned_files(root, shape)}
+    live = {Path(file).name for file in tables.pinned_files(root, shape)}
     return [
         str(path)
         for path in (root / shape.name).glob("*.parquet")

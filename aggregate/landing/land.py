@@ -16,8 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aggregate import engine
-from aggregate.landing import batch_files as outcomes
-from aggregate.landing import dedup, derived_commits, payloads, redelivery
+from aggregate.landing import batch_files, dedup, derived_commits, payloads, redelivery
 from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, DedupIndex, Keys
 from aggregate.landing.payloads import Seen
 from kernels.dictionaries import together
@@ -206,16 +205,16 @@ class Land:
         versions |= {
             redrive_app(n): self._redrives[n] for n in sorted({f.partition.number for f in fresh if f.events.num_rows})
         }
-        with outcomes.writers() as pool:  # they wait for the disk while the rest is computed
-            kept, parts = outcomes.write_events(pool, self._lake, events, verdicts == COUNTED, new.day)
+        with batch_files.writers() as pool:  # they wait for the disk while the rest is computed
+            kept, parts = batch_files.write_events(pool, self._lake, events, verdicts == COUNTED, new.day)
             refused = [f.refused for f in fresh if f.refused.num_rows]
-            dead = pa.concat_tables([*refused, outcomes.conflicts(events, verdicts)])
+            dead = pa.concat_tables([*refused, batch_files.conflicts(events, verdicts)])
             reads = [row | {"catalog_sha256": self._catalog_sha256} for row in _reads(batch, fresh, verdicts)]
             info = {
-                READS.name: outcomes.write(self._lake, READS, pa.Table.from_pylist(reads, READS.schema)),
-                DUPLICATES.name: outcomes.write(self._lake, DUPLICATES, outcomes.duplicates(events, verdicts)),
+                READS.name: batch_files.write(self._lake, READS, pa.Table.from_pylist(reads, READS.schema)),
+                DUPLICATES.name: batch_files.write(self._lake, DUPLICATES, batch_files.duplicates(events, verdicts)),
                 **payloads.write(self._lake, dead, self._now),
-                INGESTED.name: outcomes.write(self._lake, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
+                INGESTED.name: batch_files.write(self._lake, INGESTED, pa.concat_tables(f.ingested for f in fresh)),
             }
             fold = engine.run(self._con, "fold", engine.EVER, events=kept)
         before = self._table.version
@@ -269,7 +268,7 @@ class Land:
                 )
 
     def _load_day(self, day: int) -> Keys:
-        return outcomes.known_of_day(self._con, self._table, day, {p.number for p in self._held})
+        return batch_files.known_of_day(self._con, self._table, day, {p.number for p in self._held})
 
 
 def _outside(counted: pa.Table) -> dict[str, int]:

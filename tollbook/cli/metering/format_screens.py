@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ingest.decode.detection import FormatMatch as Detected
+from ingest.decode.detection import FormatMatch
 from ingest.decode.formats import Format
 from tollbook.cli.terminal import out, sentence, table
 
@@ -17,7 +17,7 @@ def formats_table(formats: Sequence[Format]) -> None:
     sentence("python -m ingest parse --format NAME FILE")
 
 
-def readings_table(likely: Sequence[Detected], found: Sequence[Detected]) -> None:
+def readings_table(likely: Sequence[FormatMatch], found: Sequence[FormatMatch]) -> None:
     """The formats that can read a sample of a log, how many lines and fields they read, and the next step."""
     if not found:
         sentence("The file has no lines.")
