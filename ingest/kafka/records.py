@@ -22,7 +22,6 @@ from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
 DERIVED = "\x01"  # the generation in derived ids until they are final; no id of a log may contain it
-_ENTRY_SHOWN_BYTES = 4096
 # Limits of names in headers, which are repeated in every row of a record. A position plus a record's size fits 64 bits.
 SOURCE_CHARACTERS_MAX, _NAME_CHARACTERS_MAX, _POSITION_DIGITS_MAX = 128, 128, 18
 # Uncompressed. A record of this size can have millions of lines, which are all in memory at once.

@@ -2,19 +2,17 @@
 
 from importlib import resources
 
+from lake import duck
+
 _NOT_LOGGED = "not_logged"
 
 
 def statement(format_name: str) -> str:
     """The SQL that reads action and resource from a format's entries. Formats that log neither give unknown ones."""
-    own = resources.files("ingest.attribution.calls").joinpath(f"{format_name}.sql")
-    return own.read_text() if own.is_file() else _text(_NOT_LOGGED)
+    is_logged = resources.files(__name__).joinpath(f"{format_name}.sql").is_file()
+    return duck.statement(__name__, format_name if is_logged else _NOT_LOGGED)
 
 
 def macros() -> str:
     """The macros of the statements here and of ingest/decode/sql/outside.sql."""
-    return _text("macros")
-
-
-def _text(name: str) -> str:
-    return resources.files("ingest.attribution.calls").joinpath(f"{name}.sql").read_text()
+    return duck.statement(__name__, "macros")

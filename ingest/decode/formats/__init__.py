@@ -4,6 +4,8 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
+from lake import duck
+
 
 class UnknownFormat(Exception):
     """There is no such format. The message lists the existing ones."""
@@ -20,7 +22,7 @@ class Format(NamedTuple):
 @cache
 def names() -> tuple[str, ...]:
     """All formats, sorted. The folder is read once."""
-    folder = resources.files("ingest.decode.formats")
+    folder = resources.files(__name__)
     return tuple(sorted(f.name.removesuffix(".sql") for f in folder.iterdir() if f.name.endswith(".sql")))
 
 
@@ -28,7 +30,7 @@ def statement(name: str) -> str:
     """The SQL of a format. Raises UnknownFormat."""
     if name not in names():
         raise UnknownFormat(f"unknown format {name!r}; there are: {', '.join(names())}")
-    return resources.files("ingest.decode.formats").joinpath(f"{name}.sql").read_text()
+    return duck.statement(__name__, name)
 
 
 def is_strict(name: str) -> bool:
