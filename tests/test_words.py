@@ -4,6 +4,7 @@ A word is looked for in names, comments, docstrings, messages, statements and pa
 is frozen, `ALLOWED` says so with the reason. A word enters the list when its last use is gone.
 """
 
+import ast
 import re
 from pathlib import Path
 
@@ -106,3 +107,49 @@ def test_a_word_that_is_gone_stays_away(pattern: str) -> None:
     ]
     assert len(files()) > 300
     assert not found, f"instead of {pattern!r} write: {instead}; {', '.join(found[:20])}"
+
+
+# A folder whose classes may have the names of others, and why.
+FROZEN_COPIES = {"billing/invoicing/rules1": "it keeps the classes of rules 1, so their names stand in rules 2 as well"}
+PACKAGES = ("schemas", "kernels", "lake", "ingest", "aggregate", "billing", "tollbook")
+
+
+def defined_twice(modules: dict[str, str]) -> dict[str, list[str]]:
+    """The class names that more than one `class` statement of the modules defines, without leading underscores."""
+    places: dict[str, list[str]] = {}
+    for name, text in modules.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name.lstrip("_"), []).append(f"{name}:{node.lineno}")
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+@pytest.mark.parametrize(
+    ("modules", "twice"),
+    [
+        pytest.param({"a.py": "class Part: ...", "b.py": "class Parts: ..."}, {}, id="two names"),
+        pytest.param({"a.py": "class Part: ...", "b.py": "class Part: ..."}, {"Part": ["a.py:1", "b.py:1"]}, id="same"),
+        pytest.param({"a.py": "class Part: ...\nclass _Part: ..."}, {"Part": ["a.py:1", "a.py:2"]}, id="underscore"),
+        pytest.param(
+            {"a.py": "class Part: ...", "b.py": "def f():\n    class Part: ..."},
+            {"Part": ["a.py:1", "b.py:2"]},
+            id="nested",
+        ),
+    ],
+)
+def test_class_names_that_stand_twice_are_found(modules: dict[str, str], twice: dict[str, list[str]]) -> None:
+    """Neither a leading underscore nor a place inside a function hides a second class of the same name."""
+    assert defined_twice(modules) == twice
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Two classes of one name make a reader look up at every use which of them is meant."""
+    modules = {
+        name: path.read_text()
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for name in [str(path.relative_to(ROOT))]
+        if not name.startswith(tuple(FROZEN_COPIES))
+    }
+    assert len(modules) > 200
+    assert not defined_twice(modules)
