@@ -1,4 +1,6 @@
-"""The tables of the lake: Arrow schemas, keys, partitions. Writers cast to these schemas or fail; readers select by name.
+"""The tables of the lake: Arrow schemas, keys, partitions.
+
+Writers cast to these schemas or fail; readers select by name.
 
 Times are UTC microseconds. Quantities are integers in the log's own unit (requests, bytes, microseconds). Money and
 billed quantities are decimals. Every table is a Delta table at `<lake>/<name>`. `event_day` is the UTC day of the event.
@@ -9,8 +11,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from schemas.columns import COORDINATES, EVENTS_PARTITION, FEW_VALUES, QUANTITY
+
 TIME = pa.timestamp("us", tz="UTC")
-QUANTITY = pa.decimal128(38, 9)
 
 
 class TableShape(NamedTuple):
@@ -28,33 +31,6 @@ class TableShape(NamedTuple):
     erasable: bool = False
     newer: bool = False
 
-
-_COORDINATES = [
-    (
-        "generation",
-        pa.string(),
-    ),  # fingerprint of the file, or partition of gateway.access, that the entry was read from
-    ("position", pa.int64()),  # byte offset of the line in the decompressed text, or offset of the record
-    ("item", pa.int32()),  # index within a line or record of several entries, from 0
-]
-# The partition of the log of events that the row came from: of usage.events, or 0 if the log is files. Partial sums and
-# dedup are separate per partition, as each partition has one worker at a time.
-_EVENTS_PARTITION = ("events_partition", pa.int16())
-# Columns with few distinct values, which are dictionary-encoded in memory and on the wire (`coded`).
-_FEW = frozenset(
-    [
-        "source",
-        "partner_id",
-        "credential_kind",
-        "credential",
-        "service",
-        "method",
-        "route",
-        "client_network",
-        "outside",
-        "generation",
-    ]
-)
 
 EVENTS = TableShape(
     # One row per entry that was counted when it was landed. Key (source, event_id), unique among rows not in `withdrawn`.
@@ -79,8 +55,8 @@ EVENTS = TableShape(
             # The part of the credential's policy that does not allow it: ACTION, RESOURCE or NETWORK; UNKNOWN if that cannot
             # be decided. The event is counted all the same. Null: it is allowed, or there is no policy.
             ("outside", pa.string()),
-            *_COORDINATES,
-            _EVENTS_PARTITION,
+            *COORDINATES,
+            EVENTS_PARTITION,
             ("event_day", pa.date32()),
         ]
     ),
@@ -105,7 +81,7 @@ ROLLUPS = TableShape(
             ("request_bytes", pa.int64()),
             ("response_bytes", pa.int64()),
             ("latency_us", pa.int64()),
-            _EVENTS_PARTITION,
+            EVENTS_PARTITION,
             ("event_day", pa.date32()),
         ]
     ),
@@ -121,7 +97,7 @@ DUPLICATES = TableShape(
             ("event_id", pa.string()),
             ("partner_id", pa.string()),
             ("occurred_at", TIME),
-            *_COORDINATES,
+            *COORDINATES,
         ]
     ),
 )
@@ -136,7 +112,7 @@ DEAD = TableShape(
             ("reason", pa.string()),  # schemas.reasons.Reason
             ("detail", pa.string()),
             ("source", pa.string()),
-            *_COORDINATES,
+            *COORDINATES,
             ("event_id", pa.string()),
             ("partner_id", pa.string()),  # null if attribution failed
             ("occurred_at", TIME),  # null if the time could not be read
@@ -176,7 +152,7 @@ PAYLOADS = TableShape(
         [
             ("outcome", pa.string()),
             ("source", pa.string()),
-            *_COORDINATES,
+            *COORDINATES,
             *((f.name, f.type) for f in DEAD.schema if f.name in COPIED),
             ("aged_from", TIME),  # the start of its age: the time of the request or of landing, whichever is earlier
             ("erased_at", TIME),  # null: not erased
@@ -195,7 +171,7 @@ REDRIVEN = TableShape(
             ("reason", pa.string()),  # why it was refused
             ("outcome", pa.string()),  # counted | duplicate | conflict
             ("source", pa.string()),
-            *_COORDINATES,
+            *COORDINATES,
             ("event_id", pa.string()),
             ("partner_id", pa.string()),
             ("occurred_at", TIME),
@@ -222,8 +198,8 @@ WITHDRAWN = TableShape(
             ("request_bytes", pa.int64()),
             ("response_bytes", pa.int64()),
             ("latency_us", pa.int64()),
-            *_COORDINATES,
-            _EVENTS_PARTITION,
+            *COORDINATES,
+            EVENTS_PARTITION,
             # The event that is kept: its coordinates and time.
             ("kept_generation", pa.string()),
             ("kept_position", pa.int64()),
@@ -400,7 +376,7 @@ def coded(schema: pa.Schema) -> pa.Schema:
 
     On disk they are text.
     """
-    return pa.schema([pa.field(f.name, CODED) if f.name in _FEW else f for f in schema])
+    return pa.schema([pa.field(f.name, CODED) if f.name in FEW_VALUES else f for f in schema])
 
 
 CODED = pa.dictionary(pa.int32(), pa.string())

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.catalog import loading as catalogs
-from billing.catalog.imports.merge import NOTHING, ImportOptions
+from billing.catalog.imports.credential_merge import NOTHING
 from billing.catalog.imports.model import (
     BadDocument,
     ImportConflict,
@@ -21,6 +21,7 @@ from billing.catalog.imports.model import (
     ImportedGrant,
     ImportedPlan,
     ImportModel,
+    ImportOptions,
     Period,
 )
 from billing.catalog.imports.owners import OwnershipRules

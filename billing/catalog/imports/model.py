@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -81,3 +82,12 @@ class ImportModel:
         default_factory=dict
     )  # number of objects of each kind that a catalog does not hold
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+
+class ImportOptions(NamedTuple):
+    """The choices of the user for one import."""
+
+    rate_card: str | None = None
+    meter: str | None = None
+    valid_from: date | None = None
+    overwrite: bool = False

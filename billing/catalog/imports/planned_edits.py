@@ -1,11 +1,18 @@
-"""Planned edits of catalog files. They are collected by location, so that a list receives all new entries in one edit."""
+"""Planned changes of a catalog: which values an import may change, and the edits of the files that change them."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, NamedTuple
 
+from billing.catalog.imports.model import ImportOptions, Note
+from schemas.catalog.credentials import Credential
+from schemas.catalog.records import Catalog, Partner
+from schemas.money import plain
 from schemas.yaml.edits import Append, Drop, Edit, Set
 from schemas.yaml.nodes import Path, composed
 from schemas.yaml.writing import Entry
+
+BY_HAND = "the catalog stays unchanged; pass --overwrite to use the value of the document"
 
 
 class RecordLocation(NamedTuple):
@@ -16,7 +23,10 @@ class RecordLocation(NamedTuple):
 
 
 class PlannedEdits:
-    """Edits by file. `files` holds the texts from which the catalog was loaded."""
+    """Edits by file, collected by location, so that a list receives all new entries in one edit.
+
+    `files` holds the texts from which the catalog was loaded.
+    """
 
     def __init__(self, files: Mapping[str, str]) -> None:
         self._edits: dict[str, dict[tuple[str, Path], Edit]] = {}
@@ -52,3 +62,53 @@ class PlannedEdits:
 
     def _put(self, file: str, key: tuple[str, Path], edit: Edit) -> None:
         self._edits.setdefault(file, {})[key] = edit
+
+
+class CatalogChanges:
+    """What one import changes in the catalog: planned edits, the new import state, and notes and problems for the user.
+
+    `previous` is the state that this import wrote last. It tells the import's own values from those of a person.
+    """
+
+    def __init__(
+        self, catalog: Catalog, files: Mapping[str, str], previous: Mapping[str, Any], options: ImportOptions
+    ) -> None:
+        self.catalog, self.previous, self.options = catalog, previous, options
+        self.edits = PlannedEdits(files)
+        self.state: dict[str, Any] = {}
+        self.notes: list[Note] = []
+        self.problems: list[str] = []
+
+    def may_add(self, entry: str, address: str, named: str) -> bool:
+        """Whether an entry may be added to the catalog.
+
+        It may not if an earlier import added it and a person removed it.
+        """
+        if entry not in self.previous or self.options.overwrite:
+            return True
+        self.notes.append(Note(address, named, "it was removed by hand, and the document still has it", BY_HAND))
+        return False
+
+    def may_change(self, entry: str, now: Decimal, wanted: Decimal, address: str, named: str) -> bool:
+        """Whether a value may be changed to that of the document. A value that a person set stays, with a note."""
+        if now == wanted:
+            return False
+        if self.options.overwrite or self.previous.get(entry) == plain(now):
+            return True
+        self.notes.append(
+            Note(address, named, f"it was set to {plain(now)} by hand; the document has {plain(wanted)}", BY_HAND)
+        )
+        if entry in self.previous:
+            self.state[entry] = self.previous[entry]
+        else:
+            del self.state[entry]
+        return False
+
+    def is_live(self, partner: Partner, credential: Credential) -> bool:
+        """Whether the credential is valid after the start of the import (`--valid-from`)."""
+        return credential.valid_to is None or self.after_start(partner, credential.valid_to)
+
+    def after_start(self, partner: Partner, bound: Any) -> bool:
+        """Whether `bound` is later than the start of the import (`--valid-from`)."""
+        start = self.options.valid_from
+        return start is not None and partner.instant(bound) > partner.instant(start)

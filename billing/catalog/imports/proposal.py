@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from billing.catalog import loading as catalogs
 from billing.catalog.imports import state
-from billing.catalog.imports.merge import ImportOptions, merge
-from billing.catalog.imports.model import BadDocument, ImportConflict, ImportModel, Note
+from billing.catalog.imports.merge import merge
+from billing.catalog.imports.model import BadDocument, ImportConflict, ImportModel, ImportOptions, Note
 from billing.catalog.imports.owners import OwnershipRules
 from lake import atomic_file
 from schemas.yaml.edits import CannotEdit, edited

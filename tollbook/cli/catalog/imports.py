@@ -13,8 +13,7 @@ from billing.catalog.imports import deck as deck_files
 from billing.catalog.imports import iam as policies
 from billing.catalog.imports import owners
 from billing.catalog.imports import terraform as plans
-from billing.catalog.imports.merge import ImportOptions
-from billing.catalog.imports.model import ImportedCredential, ImportModel
+from billing.catalog.imports.model import ImportedCredential, ImportModel, ImportOptions
 from billing.catalog.imports.owners import OwnershipRules
 from billing.catalog.imports.proposal import Proposal, difference, propose, write
 from billing.catalog.imports.reading import json_document
