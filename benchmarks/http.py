@@ -28,7 +28,7 @@ from ingest.http.delivery import records
 from ingest.http.verdicts import RequestLines, judge
 from tests.ingest.fixtures import T0_MS, kong, line
 from tests.kafka.broker import Broker
-from tests.tollbook.serving import BATCH, EDGE, LINES, SINGLE, Door, event, write_installation
+from tests.tollbook.serving import BATCH, EDGE, LINES, SINGLE, HttpServer, event, write_installation
 from tollbook.workers import http_server
 
 ROOT = Path(__file__).parent.parent
@@ -70,14 +70,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         parts = _parts(site)
         os.sched_setaffinity(0, mine)  # the broker, the senders
         with Broker() as broker:
-            door = Door(broker.bootstrap, "", site)
+            server = HttpServer(broker.bootstrap, "", site)
             try:
-                for thread in Path(f"/proc/{door.process.pid}/task").iterdir():
+                for thread in Path(f"/proc/{server.process.pid}/task").iterdir():
                     os.sched_setaffinity(int(thread.name), cores[:1])
-                os.sched_setaffinity(door.process.pid, cores[:1])
-                measured = [_measured(door, case, args.seconds) for case in _cases()]
+                os.sched_setaffinity(server.process.pid, cores[:1])
+                measured = [_measured(server, case, args.seconds) for case in _cases()]
             finally:
-                door.close()
+                server.close()
     out = [
         heading("Events over HTTP, confirmed by Kafka", "python -m benchmarks.http " + " ".join(sys.argv[1:])).replace(_MONTH, ""), "",
         f"The server has one core, broker and senders have {len(mine)}. Every answer was 204. The aim is {AIM:,} events/s in batches of 1,000.",
@@ -109,17 +109,19 @@ def _event(number: int) -> dict[str, object]:
     return event(f"7d4c1f0e-52b1-4a55-9f2e-{number:012x}")
 
 
-def _measured(door: Door, case: Case, seconds: float) -> Measured:
+def _measured(server: HttpServer, case: Case, seconds: float) -> Measured:
     for _ in range(3):
-        assert door.post(case.bodies[0], case.kind, query=case.query, headers={"Content-Encoding": case.encoding}).status_code == 204  # fmt: skip
+        assert server.post(case.bodies[0], case.kind, query=case.query, headers={"Content-Encoding": case.encoding}).status_code == 204  # fmt: skip
     context = multiprocessing.get_context("fork")
     results: multiprocessing.Queue[list[float]] = context.Queue()
-    cpu, began = _cpu_s(door.process.pid), time.monotonic()
-    senders = [context.Process(target=_send, args=(door.port, case, n, seconds, results)) for n in range(case.senders)]
+    cpu, began = _cpu_s(server.process.pid), time.monotonic()
+    senders = [
+        context.Process(target=_send, args=(server.port, case, n, seconds, results)) for n in range(case.senders)
+    ]
     for sender in senders:
         sender.start()
     latencies = [latency for _ in senders for latency in results.get(timeout=seconds + 60)]
-    wall, cpu = time.monotonic() - began, _cpu_s(door.process.pid) - cpu
+    wall, cpu = time.monotonic() - began, _cpu_s(server.process.pid) - cpu
     for sender in senders:
         sender.join()
     print(f"{case.name}: {len(latencies) * case.events / wall:,.0f} events/s", file=sys.stderr, flush=True)

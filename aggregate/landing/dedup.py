@@ -212,10 +212,10 @@ def _first_of_equal(new: Keys, order: I64) -> I64:
     leader = order[np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))]
     first = np.empty_like(order)
     first[order] = leader
-    followers = order[~starts]
-    if len(followers):
-        same = _equal_names(new.names, first[followers], new.names, followers)
-        for row in followers[~same]:  # two keys with the same hash, once in a few billion batches
+    later = order[~starts]
+    if len(later):
+        same = _equal_names(new.names, first[later], new.names, later)
+        for row in later[~same]:  # two keys with the same hash, once in a few billion batches
             first[row] = _first_by_name(new, int(row))
     return first
 

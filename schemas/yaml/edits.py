@@ -51,7 +51,7 @@ def edited(text: str, edits: Sequence[Edit]) -> str:
     for edit in sorted(edits, key=lambda e: (isinstance(e, Drop), -e.place if isinstance(e, Drop) else 0)):
         _apply(wanted, edit)
     root = yaml.compose(text, Loader=yaml.BaseLoader)
-    before = _unfolded(text, [e.where for e in edits if not isinstance(e, Drop) and _is_long(root, e)])
+    before = _as_blocks(text, [e.where for e in edits if not isinstance(e, Drop) and _is_long(root, e)])
     node = yaml.compose(before, Loader=yaml.BaseLoader)
     splices = _first(before, edits) if node is None else [_splice(before, node, e) for e in edits]
     new = _spliced(before, splices)
@@ -79,7 +79,7 @@ def _has_value(text: str, wanted: Any) -> bool:
 
 
 def _is_long(root: yaml.Node | None, edit: Append | Set) -> bool:
-    """Whether the edit would make the line of a record in brackets too long. Such a record is first unfolded."""
+    """Whether the edit would make the line of a record in brackets too long. Such a record is first written as a block."""
     values = [e.value for e in edit.entries] if isinstance(edit, Append) else [edit.value]
     there = (node_at(root, edit.where[:depth]) for depth in range(len(edit.where), 0, -1))
     innermost = next((node for node in there if node is not None), None)
@@ -207,7 +207,7 @@ def _are_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], (Entry, Mapping))
 
 
-def _unfolded(text: str, places: Sequence[Path]) -> str:
+def _as_blocks(text: str, places: Sequence[Path]) -> str:
     """The text with the collections in brackets on the paths to `places` written as blocks, where that is possible.
 
     Every value keeps its own text. Collections over several lines, with an anchor, or without values stay as they are.
@@ -215,7 +215,7 @@ def _unfolded(text: str, places: Sequence[Path]) -> str:
     newline = "\r\n" if "\r\n" in text else "\n"
     while places:
         root = yaml.compose(text, Loader=yaml.BaseLoader)
-        steps = {step for where in places if (step := _unfold_step(text, root, where)) is not None}
+        steps = {step for where in places if (step := _block_step(text, root, where)) is not None}
         for start, end, lines in sorted(steps, reverse=True):
             text = text[:start] + newline.join(lines) + text[end:]
         if not steps:
@@ -223,7 +223,7 @@ def _unfolded(text: str, places: Sequence[Path]) -> str:
     return text
 
 
-def _unfold_step(text: str, root: yaml.Node | None, where: Path) -> tuple[int, int, tuple[str, ...]] | None:
+def _block_step(text: str, root: yaml.Node | None, where: Path) -> tuple[int, int, tuple[str, ...]] | None:
     """The first collection in brackets on the path, and its replacement.
 
     Those of two paths are the same or disjoint.

@@ -103,7 +103,7 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
 def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Before any file and any commit, of events and of every follower: the next run ends with the same books."""
+    """Before any file and any commit, of events and of every derived table: the next run ends with the same books."""
     deaths = 0
     for call in range(1, 100):
         root = tmp_path / str(call)
@@ -213,8 +213,8 @@ def test_a_gap_in_the_log_halts(root: Path) -> None:
     assert DeltaTable(root / "events").version() == 1
 
 
-def test_followers_catch_up_from_events_not_from_the_log(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a death before the followers' commits the log may be gone: events know everything."""
+def test_derived_tables_catch_up_from_events_not_from_the_log(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a death before the commits of derived tables the log may be gone: events know everything."""
     with monkeypatch.context() as patch:
         patch.setattr(landing.derived_commits, "catch_up", lambda *_: None)
         land(root)
@@ -286,7 +286,7 @@ def test_the_proof_bites(root: Path, harm: str) -> None:
 @pytest.mark.parametrize("table", ["events", "rollups", "reads"])
 @pytest.mark.parametrize("harm", ["empty", "missing", "no offsets", "half a line"])
 def test_a_cut_commit_is_found_at_start(root: Path, harm: str, table: str) -> None:
-    """A lake whose newest commit is damaged is not appended to, whichever table it is: a follower would add rows twice."""
+    """A lake whose newest commit is damaged is not appended to, whichever table it is: a derived table would add rows twice."""
     land(root)
     land(root, [*MIXED, event("later", position=103)])
     entries = sorted((root / table / "_delta_log").glob("*.json"))

@@ -270,7 +270,7 @@ def test_ids_that_look_derived_meet_each_other(root: Path) -> None:
 def test_death_between_any_two_steps_costs_nothing(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
-    """Before or behind any file and any commit, of events and of every follower: the next settlement ends with the same lake."""
+    """Before or behind any file and any commit, of events and of every derived table: the next settlement ends with the same lake."""
     land(root, "g", *(on(0, name) for name in "abcd"))
     land(root, "h", *(on(20, name) for name in "abc"), on(40, "new"))
     deaths = 0

@@ -212,7 +212,7 @@ def test_the_same_input_gives_the_same_close_and_writes_nothing(root: Path) -> N
 
 
 def test_other_input_supersedes_the_close(root: Path) -> None:
-    """Late usage or a mended catalog, as long as nothing was invoiced; and going back brings the first content back."""
+    """Late usage or a corrected catalog, as long as nothing was invoiced; and going back brings the first content back."""
     first = close(root)
     land(root, [request("2026-10-02T00:00Z")], "late")
     second = close(root)

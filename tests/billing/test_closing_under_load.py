@@ -229,7 +229,7 @@ def test_what_both_partitions_should_have_brought_and_did_not_is_unexplained(spr
 
 
 def test_the_cut_is_the_newest_commit_that_all_tables_hold(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker died among the followers, twice, at different tables: the cut goes back to where they last agreed, no further."""
+    """A worker died between the commits of derived tables, twice, at different tables: the cut goes back to where they last agreed, no further."""
     before = consistent_cut(root)
     assert before == {name: DeltaTable(root / name).version() for name in before}
     for generation, table in (("a", ROLLUPS.name), ("b", INGESTED.name)):

@@ -78,7 +78,7 @@ def test_a_file_that_was_changed_in_place_is_named(closed: tuple[Path, Close], s
 
 
 def test_rollups_that_were_multiplied_between_close_and_issue(closed: tuple[Path, Close]) -> None:
-    """Also by somebody who has mended the log: the close has pinned other files, and another usage."""
+    """Even if the log was repaired, the close has pinned other files, and another usage."""
     root, made = closed
     content = content_of(root, made)
     rewrite(root, ROLLUPS, times_ten, log=True)

@@ -147,7 +147,7 @@ def test_every_worker_is_watched_under_a_name_of_its_own() -> None:
     assert sorted(targets) == sorted(f"{name}:9464" for name in WORKERS)
 
 
-def test_the_door_is_where_its_port_leads_and_sees_a_producers_file_that_is_replaced() -> None:
+def test_the_server_listens_on_its_published_port_and_sees_a_producers_file_that_is_replaced() -> None:
     """A single file that is mounted stays the old one when a new one takes its name: a key that was taken back would hold."""
     service = SERVICES["serve"]
     assert compose.LISTEN in service.words
@@ -177,7 +177,7 @@ def is_healthy(service: compose.Service, process: Process) -> bool:
 
 
 def posted(process: Process) -> int:
-    """The status of a request that bears no key: the door is open, and the example lets nobody in."""
+    """The status of a request that bears no key. The server listens, and the example has no producer."""
     port = process.until(lambda line: line["message"] == "listening")["port"]
     return httpx.post(f"http://127.0.0.1:{port}/api/v1/events", content=b"{}", trust_env=False).status_code
 
@@ -193,7 +193,7 @@ def entries(process: Process) -> float:
 def test_what_the_file_starts_does_the_job(
     kafka: str, kafka_prefix: str, tmp_path: Path, started: dict[str, Process]
 ) -> None:
-    """Topics, then all workers at once; logs sent as the page says; the books are those of the embedded run; SIGTERM ends all."""
+    """Topics, then all workers at once; logs sent as the page says; the books are those of the local run; SIGTERM ends all."""
     places = {"/catalog": CATALOG, "/producers": ROOT / "examples", "/lake": tmp_path / "lake"}
     extra = {"TOLLBOOK_KAFKA_PREFIX": kafka_prefix}
 
@@ -215,8 +215,8 @@ def test_what_the_file_starts_does_the_job(
             assert loading.ended() == 0, loading.tail()
     book = catalog.load(CATALOG)
     for file in files:
-        run.run(Lake(tmp_path / "embedded"), book, [file.path], format_name=file.format, source=file.source, now=now)
-    expected = prove(Lake(tmp_path / "embedded")).totals()
+        run.run(Lake(tmp_path / "local-run"), book, [file.path], format_name=file.format, source=file.source, now=now)
+    expected = prove(Lake(tmp_path / "local-run")).totals()
     landers = [process for name, process in workers.items() if name.startswith("land-")]
     assert len(landers) == 2
     for process in landers:

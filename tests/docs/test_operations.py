@@ -20,7 +20,7 @@ from tollbook.local_run import run
 pytestmark = pytest.mark.integration
 
 CATALOG = ROOT / "examples" / "catalog"
-FOLLOWERS = ("rollups", "duplicates", "dead", "texts", "redriven", "withdrawn", "reads", "ingested")
+DERIVED_TABLES = ("rollups", "duplicates", "dead", "texts", "redriven", "withdrawn", "reads", "ingested")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_cut_commit_is_repaired_as_the_page_says(
     """Whoever needs this page has no time to find out that it is wrong."""
     before = prove(Lake(lake))
     assert not before.problems
-    damaged = [newest(lake, table) for table in ("events", *FOLLOWERS)]
+    damaged = [newest(lake, table) for table in ("events", *DERIVED_TABLES)]
     for commit in damaged:
         cut(commit, missing)
     found = {Path(line) for line in shell("find", lake).splitlines()}
@@ -117,7 +117,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
 
 
 @pytest.mark.slow
-def test_later_commits_of_a_follower_are_taken_away_with_the_cut_one(
+def test_later_commits_of_a_derived_table_are_removed_with_the_cut_one(
     month: tuple[Path, sample_logs.DemoFile], lake: Path
 ) -> None:
     """Rollups without the end of a commit are noticed, by the run or by the proof; the sums come out as they were."""

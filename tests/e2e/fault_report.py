@@ -36,7 +36,7 @@ def write(seed: int, ledger: oracle.Ledger, fleet: Fleet, seconds: float, quota:
         "workers killed (SIGKILL)": kills,
         "of these with work at hand": fleet.kills_at_work,
         "brokers killed and started again": fleet.broker_kills,
-        "land workers stopped past their session, woken and fenced": fleet.heard(
+        "land workers stopped past their session, woken and fenced": fleet.logged(
             "another worker owns this worker's partitions"
         ),
         "ends that workers asked for themselves (75)": sum(n for (_, code), n in fleet.exits.items() if code == 75),

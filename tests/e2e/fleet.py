@@ -188,7 +188,7 @@ class Fleet:
         """The sum of a field over everything the workers have said."""
         return sum(line.get(field, 0) for _, p in self._past for line in p.said if line["message"] == message)
 
-    def heard(self, text: str) -> int:
+    def logged(self, text: str) -> int:
         """How many lines of all workers hold a text."""
         return sum(text in str(line["message"]) for _, p in self._past for line in p.said)
 

@@ -392,7 +392,7 @@ def _broken(rng: random.Random, format_name: str, place: float, time_ms: int, ev
         ),
         "status": (build(rng, place, {**event, "status": 777}).line, "BAD_STATUS"),
         "negative": (build(rng, place, {**event, "response": -5}).line, "NUMBER_RANGE"),
-        "stranger": (build(rng, place, {**event, "kind": who, "value": "nobody-knows"}).line, "UNKNOWN_CREDENTIAL"),
+        "stray_key": (build(rng, place, {**event, "kind": who, "value": "nobody-knows"}).line, "UNKNOWN_CREDENTIAL"),
         "time": (build(rng, place, {**event, "time": "yesterday"}).line, "BAD_TIME"),
         "century": (build(rng, place, {**event, "time": time_ms * 100}).line, "TIME_RANGE"),
     }

@@ -35,7 +35,7 @@ class Installation:
         self._askers: dict[str, Consumer] = {}
 
     def make(self, *names: str) -> None:
-        """Topics as `tollbook topics create` makes them: the broker has heard of them then."""
+        """Topics as `tollbook topics create` makes them: the broker knows them then."""
         demanded = [t for t in topics.table(self.prefix, self.partitions) if t.name.removeprefix(self.prefix) in names]
         new = {t.name: (t.partitions, {r.setting: r.value for r in required_settings(t, 1)}) for t in demanded}
         cluster = Cluster(self.config)

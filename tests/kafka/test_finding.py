@@ -109,7 +109,7 @@ def test_java_is_the_last_way_and_needs_no_other(tmp_path: Path) -> None:
     ],
 )
 def test_java_or_maven_that_will_not_do_is_named(tmp_path: Path, java: str, maven: str | None, reason: str) -> None:
-    """One reads what to mend."""
+    """The message says what to fix."""
     path = tool(tmp_path / "bin", "java", java)
     if maven:
         tool(tmp_path / "bin", "mvn", maven)

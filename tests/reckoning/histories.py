@@ -377,9 +377,9 @@ def _remedied(world: _World, runs: list[Run], events: list[Event]) -> Iterator[R
     patience = 3
     while waiting:
         run = waiting.pop()
-        mended = Run(run.label, _mended(run.catalog, remedies) if remedies else run.catalog)
-        yield mended
-        found = [problem for one in issue(mended, events, settled).values() for problem in one.problems]
+        fixed = Run(run.label, _fixed(run.catalog, remedies) if remedies else run.catalog)
+        yield fixed
+        found = [problem for one in issue(fixed, events, settled).values() for problem in one.problems]
         if found and patience and not world.chance(0.15):
             patience -= 1
             missing = [problem.partition(": ")[2] for problem in found if problem.startswith("missing")]
@@ -387,12 +387,12 @@ def _remedied(world: _World, runs: list[Run], events: list[Event]) -> Iterator[R
             waiting += [run, *(Run(label, run.catalog) for label in sorted(set(missing), reverse=True))]
 
 
-def _mended(catalog: Record, remedies: list[str]) -> Record:
-    mended = copy.deepcopy(catalog)
-    for meter in mended["meters"]:
+def _fixed(catalog: Record, remedies: list[str]) -> Record:
+    fixed = copy.deepcopy(catalog)
+    for meter in fixed["meters"]:
         if meter["id"] in remedies:
             meter["billable"] = "false"
     if "two currencies" in remedies:
-        for card in mended["rate_cards"]:
+        for card in fixed["rate_cards"]:
             card["currency"] = "USD"
-    return mended
+    return fixed

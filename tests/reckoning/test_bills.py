@@ -68,8 +68,8 @@ def _differing(run: Run, expected: dict[str, Outcome], made: Any) -> list[str]:
             for key in wanted
             if wanted[key] != got[key]
         ]
-    strangers = {*drafts, *made.settled, *made.blocked} - set(expected)
-    return [*found, *(f"{partner} is not in the catalog" for partner in strangers)]
+    unknown = {*drafts, *made.settled, *made.blocked} - set(expected)
+    return [*found, *(f"{partner} is not in the catalog" for partner in unknown)]
 
 
 def as_wanted(outcome: Outcome) -> dict[str, Any]:

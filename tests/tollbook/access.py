@@ -80,11 +80,11 @@ class Access:
         self.ingest()
         return list(self.worker().run())
 
-    def recall(self, asked: AccessPartition, offsets: Sequence[int]) -> Iterator[Records] | None:
+    def refetch(self, asked: AccessPartition, offsets: Sequence[int]) -> Iterator[Records] | None:
         """What `redriving.redrive` wants: a batch for each record."""
-        return self._recalled(asked.number, offsets) if asked.topic_id == TOPIC_ID else None
+        return self._refetched(asked.number, offsets) if asked.topic_id == TOPIC_ID else None
 
-    def _recalled(self, number: int, offsets: Sequence[int]) -> Iterator[Records]:
+    def _refetched(self, number: int, offsets: Sequence[int]) -> Iterator[Records]:
         there = [offset for offset in offsets if offset >= self.gone]
         self.fetched += len(there)
         if there:

@@ -85,7 +85,7 @@ def write_installation(folder: Path, producers: str = PRODUCERS) -> None:
     (folder / "producers.yaml").write_text(producers)
 
 
-class Door:
+class HttpServer:
     """A running `tollbook serve`, and a client of it."""
 
     def __init__(self, kafka: str, prefix: str, folder: Path, *words: object, topics_made: bool = False) -> None:
@@ -141,10 +141,10 @@ class Door:
 
 
 @contextmanager
-def door(kafka: str, prefix: str, folder: Path, *words: object) -> Iterator[Door]:
-    """A door of the test's own."""
+def running_server(kafka: str, prefix: str, folder: Path, *words: object) -> Iterator[HttpServer]:
+    """A running server with an installation of its own."""
     write_installation(folder)
-    opened = Door(kafka, prefix, folder, *words)
+    opened = HttpServer(kafka, prefix, folder, *words)
     try:
         yield opened
     finally:

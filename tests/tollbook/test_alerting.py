@@ -1,4 +1,4 @@
-"""Alerts of the embedded run: each once, in its own period, at the event that crossed; a crash delays them and loses none."""
+"""Alerts of the local run: each once, in its own period, at the event that crossed; a crash delays them and loses none."""
 
 import hashlib
 import re

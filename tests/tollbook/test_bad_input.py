@@ -1,4 +1,4 @@
-"""Bad input: one clear line for each problem that says what and how to mend it, an exit code, nothing half written."""
+"""Bad input: one clear line for each problem that says what is wrong and how to fix it, an exit code, nothing half written."""
 
 import gzip
 import json

@@ -32,7 +32,7 @@ def test_by_kafka_and_by_one_process_the_invoices_are_the_same(here: Here, kafka
     assert "Same invoices to the cent" in ended.out
     assert left() == before
     assert sorted(path.name for path in (folder / "workers").iterdir()) == ["ingest.log", "land-1.log", "land-2.log"]
-    proofs = [here.tollbook("verify", "--lake", folder / name, "--json").json for name in ("lake", "embedded")]
+    proofs = [here.tollbook("verify", "--lake", folder / name, "--json").json for name in ("lake", "local-run")]
     assert all(proof["ok"] for proof in proofs)
     outcomes = ("entries", "counted", "duplicates", "conflicts", "refused", "on_the_way")
     assert {o: proofs[0][o] for o in outcomes} == {o: proofs[1][o] for o in outcomes}

@@ -19,15 +19,15 @@ from tollbook.local_run.run import Busy, NoFiles
 FULL = "Generic LocalFileSystem error\n  \x1b[31m↳\x1b[0m Unable to copy data\n  \x1b[31m↳\x1b[0m No space left on device (os error 28)"
 GOES_ON = ", then repeat the command: it continues where it stopped"
 PROBLEMS = [
-    CatalogProblem("a.yaml", 3, "x", "is wrong; mend it"),
-    CatalogProblem("b.yaml", 1, "", "is wrong, too; mend it"),
+    CatalogProblem("a.yaml", 3, "x", "is wrong; fix it"),
+    CatalogProblem("b.yaml", 1, "", "is wrong, too; fix it"),
 ]
 
 
 @pytest.mark.parametrize(
     ("raised", "code", "lines"),
     [
-        pytest.param(CatalogError(PROBLEMS), 2, ["a.yaml:3: x: is wrong; mend it", "b.yaml:1: is wrong, too; mend it"], id="catalog"),
+        pytest.param(CatalogError(PROBLEMS), 2, ["a.yaml:3: x: is wrong; fix it", "b.yaml:1: is wrong, too; fix it"], id="catalog"),
         pytest.param(Refused(["one", "two"]), 1, ["one", "two"], id="business rule"),
         pytest.param(UnknownFormat("which"), 2, ["which"], id="format"),
         pytest.param(NoFiles("none"), 2, ["none"], id="files"),

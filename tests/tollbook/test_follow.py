@@ -70,7 +70,7 @@ def test_each_look_reads_what_is_new_and_alerts_come_at_once(here: Here) -> None
 def test_a_file_that_was_named_is_read_on_in_its_rotated_copy_also_after_a_death(here: Here) -> None:
     """Lines that were written between the last look and the rotation stand in a file that nobody named."""
     log = here.log("access.log", *requests(5))
-    stranger = here.log("access.log.old", *requests(3, T0_MS + 9 * DAY_MS))
+    unnamed = here.log("access.log.old", *requests(3, T0_MS + 9 * DAY_MS))
     assert follow(here, log, steps=[])[-1].counts.counted == 5
     with log.open("ab") as file:
         file.writelines(requests(4, T0_MS + 10 * MINUTE_MS))
@@ -78,7 +78,7 @@ def test_a_file_that_was_named_is_read_on_in_its_rotated_copy_also_after_a_death
     here.log("access.log", *requests(2, T0_MS + DAY_MS))
     assert follow(here, log, steps=[])[-1].counts.counted == 6
     assert here.balanced(11)
-    assert stranger.exists(), "a file that was never named, and is no known log, is not read"
+    assert unnamed.exists(), "a file that was never named, and is no known log, is not read"
 
 
 def test_a_file_that_was_named_is_read_on_where_it_was_moved_to(here: Here) -> None:

@@ -231,7 +231,7 @@ def test_a_broker_that_is_away_is_worth_another_try(tmp_path: Path, command: str
 
 @pytest.mark.slow
 def test_missing_rights_are_named_and_are_no_reason_to_try_again(tmp_path: Path) -> None:
-    """2: only an administrator can mend it. At the start, when the group is joined, and at the first message."""
+    """2: only an administrator can fix it. At the start, when the group is joined, and at the first message."""
     try:
         broker = Broker(users={"worker": "secret"})
     except Unavailable as exc:

@@ -126,7 +126,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "verify"): ["LAKE"],
     ("invoice", "unbilled"): ["LAKE"],
 }
-EMBEDDED = [p for p in WITH_JSON if "kafka" not in inspect.signature(COMMANDS[p].default_command).parameters]
+WITHOUT_KAFKA = [p for p in WITH_JSON if "kafka" not in inspect.signature(COMMANDS[p].default_command).parameters]
 
 
 def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     written(here.folder, '_format_version: "3.0"', "kong.yaml")
     assert here.run("a.log").code == 0
     (here.folder / "producers.yaml").write_text((ROOT / "examples" / "producers.yaml").read_text())
-    assert set(CALLS) == set(EMBEDDED)
+    assert set(CALLS) == set(WITHOUT_KAFKA)
     options = {"CATALOG": ["--catalog", "catalog"], "LAKE": ["--lake", "lake"]}
     given = {}
     for place, call in CALLS.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.conftest import own_prefix
 from tests.docs.pages import ROOT, block
 from tests.ingest.fixtures import kong, line
-from tests.tollbook.serving import Door
+from tests.tollbook.serving import HttpServer
 
 NORTHWIND = "7d4c1f0e-52b1-4a55-9f2e-0c6a1b9e4d21"
 
@@ -36,11 +36,11 @@ def test_the_page_leads_to_two_answers_of_204(kafka: str, tmp_path: Path) -> Non
     lines = [line(kong(f"own-{n}", started_at=now_ms - n * 1000, consumer={"id": NORTHWIND})) for n in range(3)]
     (tmp_path / "access.json").write_bytes(b"".join(lines))
     with own_prefix(kafka) as prefix:
-        door = Door(kafka, prefix, tmp_path)
+        server = HttpServer(kafka, prefix, tmp_path)
         try:
-            script = block("docs/http.md", "send").replace("http://127.0.0.1:8080", door.url)
+            script = block("docs/http.md", "send").replace("http://127.0.0.1:8080", server.url)
             assert typed(script, tmp_path, KEY=key, no_proxy="*") == "204\n204\n"
-            sent = sorted((said["source"], said["format"], value.count(b"\n")) for said, value in door.records())
+            sent = sorted((said["source"], said["format"], value.count(b"\n")) for said, value in server.records())
         finally:
-            door.close()
+            server.close()
     assert sent == [("edge-eu", "cloudevents", 1), ("edge-eu", "kong", 3)]

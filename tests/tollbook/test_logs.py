@@ -53,7 +53,7 @@ def test_whatever_is_said_is_one_line_of_plain_characters(message: str, field: s
 
 
 def test_long_text_is_cut_and_a_traceback_keeps_its_end() -> None:
-    """A message may hold a whole record of a stranger's; 2 KB of it say enough. Of a traceback the end tells the error."""
+    """A message may hold a whole record, and 2 KB of it are enough. Of a traceback the end is kept, because it names the error."""
     said = read(line("x" * 10_000, fields={"detail": "y" * 10_000}, exc=ValueError("z" * 5_000 + " the end")))
     assert len(said["message"]) == len(said["detail"]) == len(said["traceback"]) == CUT
     assert said["traceback"].endswith("the end")
@@ -75,7 +75,7 @@ def test_a_password_is_in_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_process_says_everything_on_standard_error_its_libraries_too() -> None:
-    """Standard output is for results. Chatty libraries are heard when they warn."""
+    """Standard output is for results. Libraries that log much are shown only when they warn."""
     code = (
         "import logging; from tollbook.workers import logs; log = logs.logger('ingest'); log.info('one')\n"
         "for name in ('aiokafka', 'faust.app', 'other'):\n"

@@ -121,7 +121,7 @@ def test_it_is_open_to_this_machine_alone_unless_told_otherwise() -> None:
         metrics.serve(f"127.0.0.1:{port}", list)
 
 
-def test_a_stranger_cannot_make_series_without_end() -> None:
+def test_unknown_clients_cannot_create_unbounded_series() -> None:
     """Each credential of the first ones has its own series, with how often and when; the rest are one."""
     unknown = UnknownCredentials(limit=2)
     unknown.add({"aa" * 32: Seen(3, 5_000_000, 9_000_000)})

@@ -75,9 +75,9 @@ def test_the_catalog_says_how_much_a_source_may_be_refused(here: Here) -> None:
     assert here.balanced(100 + len(GARBAGE))
 
 
-def test_strangers_never_pause_a_source(here: Here) -> None:
+def test_unknown_credentials_never_pause_a_source(here: Here) -> None:
     """A thousand calls with credentials nobody knows for one that is the partner's: it is counted, and they are refused by name."""
-    log = here.log("a.log", *requests(1_000, consumer="c-stranger"), *requests(1, T0_MS + 5_000 * MINUTE_MS))
+    log = here.log("a.log", *requests(1_000, consumer="c-unknown"), *requests(1, T0_MS + 5_000 * MINUTE_MS))
     assert run(here, log) == (0, Counts(counted=1, refused=1_000), [])
 
 

@@ -88,7 +88,7 @@ def test_rows_inside_are_not_listed(policed: Here) -> None:
 
 def test_no_table_of_the_lake_holds_a_whole_client_address(policed: Here) -> None:
     """Of what counts and of what is refused, also where a rule asked for the whole address. Security, S20."""
-    refused = [line.replace(b"GlobexExport", b"Stranger") for line in LINES]
+    refused = [line.replace(b"GlobexExport", b"Unknown") for line in LINES]
     contradicting = [
         LINES[0].replace(b'{"eventTime"', b'{"eventID": "e", "eventName": "%s", "eventTime"' % name)
         for name in (b"A", b"B")
@@ -99,7 +99,7 @@ def test_no_table_of_the_lake_holds_a_whole_client_address(policed: Here) -> Non
     assert [ip for ip in (INSIDE, ELSEWHERE) if ip in stored] == []
 
 
-def test_a_resend_after_the_policy_was_mended_is_a_duplicate(policed: Here) -> None:
+def test_a_resend_after_the_policy_was_fixed_is_a_duplicate(policed: Here) -> None:
     """The mark is no part of what a bill can change by: no conflict, and the first stays as it was marked."""
     named = [text.replace(b'{"eventTime"', b'{"eventID": "e%d", "eventTime"' % n) for n, text in enumerate(LINES)]
     assert read(policed, *named)["outside"] == MARKS

@@ -1,4 +1,4 @@
-"""Alerts over random histories against a plain reckoning, by both ways: the embedded run, and totals with the quota worker's rule.
+"""Alerts over random histories against a plain reckoning, by both ways: the local run, and totals with the quota worker's rule.
 
 Usage comes, limits are edited up and down and back, plans change, and what a meter counts does. After every step both ways must have
 told exactly what the reckoning says, under the same ids; told again, nothing more. The statement of an invoice says the same sums.

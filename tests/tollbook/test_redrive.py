@@ -1,4 +1,4 @@
-"""Redrive: what was refused is counted after the catalog was mended, each line once, whatever dies when."""
+"""Redrive: what was refused is counted after the catalog was fixed, each line once, even if the process dies."""
 
 import gzip
 import json
@@ -86,7 +86,7 @@ def snapshot(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_a_forgotten_key_is_counted_once_when_it_was_added(here: Here) -> None:
-    """The story of every new partner: its first days are refused, somebody mends the catalog, and the money is there."""
+    """The story of every new partner: its first days are refused, somebody fixes the catalog, and their usage is billed."""
     log = here.log("a.log", *requests(10), *requests(7, T0_MS + DAY_MS, consumer="c-new"), b"no JSON\n")
     assert here.run(log).out.startswith("18 entries: 10 counted, 0 duplicates, 0 conflicts, 8 refused")
     write_catalog(here.catalog, **NEW)
@@ -117,14 +117,14 @@ def test_a_redriven_lake_is_the_lake_that_the_right_catalog_would_have_made(here
     write_catalog(here.catalog, **NEW)
     done = redrive(here)
     assert (done.code, done.err) == (0, "")
-    mended, here.lake = snapshot(here.lake), here.folder / "right"
+    fixed, here.lake = snapshot(here.lake), here.folder / "right"
     assert here.run(log).code == 0
-    assert mended == snapshot(here.lake)
-    assert len(mended["events"]) == 43
+    assert fixed == snapshot(here.lake)
+    assert len(fixed["events"]) == 43
 
 
 @pytest.mark.slow
-def test_letters_whose_secrets_were_struck_out_need_their_log_wherever_it_is_now(here: Here) -> None:
+def test_letters_whose_secrets_were_redacted_need_their_log_wherever_it_is_now(here: Here) -> None:
     """A stored text that is not the line as it came is never taken for it; the log may have been renamed and packed."""
     log = here.log("a.log", *unnamed(requests(5, consumer="c-new")), *requests(3, T0_MS + DAY_MS, consumer="c-new"))
     raw = [text.replace(b"?page=2", b"") for text in requests(3, T0_MS + DAY_MS, consumer="c-new")]
@@ -140,9 +140,9 @@ def test_letters_whose_secrets_were_struck_out_need_their_log_wherever_it_is_now
     ]
     assert became(first) == {("UNKNOWN_CREDENTIAL", "counted"): 3, ("UNKNOWN_CREDENTIAL", "left"): 5}
     assert here.balanced(8)
-    stranger = here.log("other.log", *requests(1))
-    second = redrive(here, packed.parent, stranger, "--json")
-    assert second.complaints == [f"{stranger} was never read as a log of source edge; check the path and --source"]
+    unread = here.log("other.log", *requests(1))
+    second = redrive(here, packed.parent, unread, "--json")
+    assert second.complaints == [f"{unread} was never read as a log of source edge; check the path and --source"]
     assert became(second) == {("UNKNOWN_CREDENTIAL", "counted"): 5}
     assert here.balanced(8)
     assert len(here.table("events")) == 8
@@ -307,8 +307,8 @@ def test_what_is_said_of_files_is_refused_where_kafka_is_the_log(here: Here, wor
     assert "landed from Kafka (usage.events); remove the logs, --received and --final" in refused.complaints[0]
 
 
-def test_show_prints_one_letter_whole_with_what_mends_it(here: Here) -> None:
-    """Whoever mends the catalog needs the key, the place and the line, and nothing that must stay secret."""
+def test_show_prints_one_letter_whole_with_its_fix(here: Here) -> None:
+    """Whoever fixes the catalog needs the key, the position and the line, and no secret."""
     assert here.run(here.log("a.log", *requests(1), *unnamed(requests(1, T0_MS + DAY_MS, consumer="c-new")))).code == 0
     (row,) = here.tollbook("dead", "list", "--lake", here.lake, "--json").json["entries"]
     shown = here.tollbook("dead", "show", row["letter"][:6], "--lake", here.lake)
@@ -359,7 +359,7 @@ def refused_lake(tmp_path: Path) -> Path:
     return root
 
 
-def mended(*ids: str) -> Any:
+def fixed_entries(*ids: str) -> Any:
     """The events that the refused entries are now."""
     events, _ = rows.partition([rows.event("x") for _ in range(3)] + [rows.event(i) for i in ids])[
         next(iter(rows.partition([])))
@@ -370,7 +370,7 @@ def mended(*ids: str) -> Any:
 def settle(worker: Redrive, *ids: str) -> list[str]:
     import pyarrow as pa
 
-    became_ = worker.settle(mended(*ids), pa.array(["UNKNOWN_CREDENTIAL"] * len(ids)))
+    became_ = worker.settle(fixed_entries(*ids), pa.array(["UNKNOWN_CREDENTIAL"] * len(ids)))
     worker.end()
     return became_.to_pylist()  # type: ignore[no-any-return]
 
@@ -462,7 +462,7 @@ def test_the_proof_notices_a_letter_that_was_settled_wrongly(refused_lake: Path,
     else:
         import pyarrow as pa
 
-        worker.settle(mended("n5").set_column(
+        worker.settle(fixed_entries("n5").set_column(
             FRESH_EVENTS.get_field_index("position"), "position", pa.array([0], pa.int64())), pa.array(["NOT_JSON"]))  # fmt: skip
         worker.end()
     assert any("redriven" in problem for problem in prove(Lake(refused_lake)).problems)
@@ -564,16 +564,16 @@ CONSUMERS = ["c-acme", "c-1", "c-2", "c-3"]
 @given(
     owners=st.lists(st.sampled_from(CONSUMERS), min_size=6, max_size=20),
     resent=st.lists(st.integers(0, 5), max_size=3),
-    mends=st.lists(
+    fixes=st.lists(
         st.tuples(st.sets(st.sampled_from(CONSUMERS)), st.none() | st.tuples(st.sampled_from(["write_part", "commit"]), st.integers(1, 9))),
         min_size=1, max_size=4,
     ),
 )  # fmt: skip
-def test_whatever_is_mended_in_whatever_order_each_line_counts_once(
+def test_whatever_is_fixed_in_any_order_each_line_counts_once(
     tmp_path_factory: pytest.TempPathFactory,
     owners: list[str],
     resent: list[int],
-    mends: list[tuple[set[str], tuple[str, int] | None]],
+    fixes: list[tuple[set[str], tuple[str, int] | None]],
 ) -> None:
     """Random catalogs, redrives that die anywhere: the books balance after each, and in the end the lake is that of one right reading."""
     folder = tmp_path_factory.mktemp("redrive")
@@ -586,10 +586,10 @@ def test_whatever_is_mended_in_whatever_order_each_line_counts_once(
         said = ", ".join(f"{{kind: consumer, id: {key}}}" for key in sorted(keys)) or "{kind: consumer, id: nobody}"
         write_catalog(folder / "catalog", partners=PARTNERS.replace("{kind: consumer, id: c-acme}", said))
 
-    with_keys(mends[0][0])
+    with_keys(fixes[0][0])
     run(folder, folder / "a.log")
-    known = set(mends[0][0])
-    for keys, death in mends[1:]:
+    known = set(fixes[0][0])
+    for keys, death in fixes[1:]:
         with_keys(keys)
         with pytest.MonkeyPatch.context() as patch:
             if death:
@@ -607,8 +607,8 @@ def test_whatever_is_mended_in_whatever_order_each_line_counts_once(
     with_keys(set(CONSUMERS))
     again(folder)
     stored(folder / "lake", entries=len(lines), counted=len(owners))
-    mended_ = snapshot(folder / "lake")
-    (folder / "lake").rename(folder / "mended")
+    fixed = snapshot(folder / "lake")
+    (folder / "lake").rename(folder / "fixed")
     run(folder, folder / "a.log")
     right = snapshot(folder / "lake")
-    assert mended_ == right
+    assert fixed == right

@@ -27,7 +27,7 @@ from tests.tollbook.access import EVENTS_PARTITIONS, Access, place
 from tests.tollbook.fixtures import DAY_MS, T0_MS, requests, table_rows, write_catalog
 from tests.tollbook.test_redrive import NEW, stored, unnamed
 from tollbook.redrive import redrive as redriving
-from tollbook.redrive.records import Recall
+from tollbook.redrive.records import Refetch
 from tollbook.redrive.redrive import How, Redriven
 
 NEXT_MS = T0_MS + DAY_MS
@@ -35,8 +35,8 @@ COUNTED = ("UNKNOWN_CREDENTIAL", "counted")
 LEFT = ("UNKNOWN_CREDENTIAL", "left")
 
 
-def strangers(count: int, start_ms: int = NEXT_MS) -> list[bytes]:
-    """Lines under a key that nobody knows yet, each with an id and nothing that is struck out."""
+def unknown_keys(count: int, start_ms: int = NEXT_MS) -> list[bytes]:
+    """Lines of a key that the catalog does not have yet. Each has an id, and nothing in it is redacted."""
     return [text.replace(b"?page=2", b"") for text in requests(count, start_ms, consumer="c-new")]
 
 
@@ -46,8 +46,8 @@ def secret(count: int, start_ms: int = NEXT_MS) -> list[bytes]:
 
 
 def nameless(count: int, start_ms: int = NEXT_MS) -> list[bytes]:
-    """The same without ids, and nothing to strike out."""
-    made = [json.loads(text) for text in strangers(count, start_ms)]
+    """The same without ids, and without anything to redact."""
+    made = [json.loads(text) for text in unknown_keys(count, start_ms)]
     for record in made:
         del record["request"]["id"]
     return [line(record) for record in made]
@@ -64,14 +64,14 @@ def access(tmp_path: Path) -> Access:
     return Access(tmp_path, received_ms=NEXT_MS + DAY_MS)
 
 
-def mend(access: Access) -> None:
+def fix_catalog(access: Access) -> None:
     write_catalog(access.catalog, **NEW)
 
 
-def redrive(access: Access, *, recall: Recall | None = None, reason: str | None = None, **more: Any) -> Redriven:
+def redrive(access: Access, *, refetch: Refetch | None = None, reason: str | None = None, **more: Any) -> Redriven:
     book = catalogs.load(access.catalog)
     return redriving.redrive(
-        Lake(access.lake), book, Wanted("edge", reason), How("kong"), now=now, recall=recall, **more
+        Lake(access.lake), book, Wanted("edge", reason), How("kong"), now=now, refetch=refetch, **more
     )
 
 
@@ -87,25 +87,27 @@ def counted(access: Access) -> list[dict[str, Any]]:
 
 def of_all_kinds(access: Access) -> int:
     """Records of every kind that entries can be told by; how many entries there are."""
-    access.send(*requests(3), *strangers(2), *secret(1), b"\n", *nameless(2, NEXT_MS + 600_000))
-    access.send(array(*requests(1, T0_MS + 900_000), *strangers(1, NEXT_MS + 900_000)), *secret(1, NEXT_MS + 960_000))
+    access.send(*requests(3), *unknown_keys(2), *secret(1), b"\n", *nameless(2, NEXT_MS + 600_000))
+    access.send(
+        array(*requests(1, T0_MS + 900_000), *unknown_keys(1, NEXT_MS + 900_000)), *secret(1, NEXT_MS + 960_000)
+    )
     access.send(*nameless(2, NEXT_MS + 1_200_000), headers=[("generation", b"f00"), ("position", b"4096")], partition=1)
     access.send(*secret(2, NEXT_MS + 1_800_000), headers=[("request", b"r1"), ("position", b"0")], partition=1)
-    access.send(*strangers(1, NEXT_MS + 2_400_000), partition=1)
+    access.send(*unknown_keys(1, NEXT_MS + 2_400_000), partition=1)
     return 16
 
 
 def test_a_redriven_lake_is_the_lake_that_the_right_catalog_would_have_made(access: Access, tmp_path: Path) -> None:
-    """Ids, coordinates and partitions, of lines with and without ids, struck out or whole, alone or several in a line, of files, of requests."""
+    """Ids, coordinates and partitions: of lines with and without ids, redacted or not, alone or several in a line, of files, of requests."""
     entries = of_all_kinds(access)
     access.land()
-    mend(access)
-    tried = redrive(access, recall=access.recall, dry_run=True)
+    fix_catalog(access)
+    tried = redrive(access, refetch=access.refetch, dry_run=True)
     assert (len(counted(access)), tried.problems) == (4, [])
-    done = redrive(access, recall=access.recall)
+    done = redrive(access, refetch=access.refetch)
     assert became(done) == became(tried) == {COUNTED: 12}
     stored(access.lake, entries=entries, counted=entries)
-    assert redrive(access, recall=access.recall).outcomes == []
+    assert redrive(access, refetch=access.refetch).outcomes == []
     (tmp_path / "right").mkdir()
     write_catalog(tmp_path / "right/catalog", **NEW)
     right = Access(tmp_path / "right", received_ms=NEXT_MS + DAY_MS)
@@ -116,10 +118,10 @@ def test_a_redriven_lake_is_the_lake_that_the_right_catalog_would_have_made(acce
 
 
 def test_without_brokers_what_the_lake_keeps_whole_is_counted_and_the_rest_is_left(access: Access) -> None:
-    """Nothing was struck out, so the text is the line; where it stood, and so its id, is told by the letter."""
+    """Nothing was redacted, so the text is the line. Its position, and so its id, is in the dead letter."""
     entries = of_all_kinds(access)
     access.land()
-    mend(access)
+    fix_catalog(access)
     done = redrive(access)
     assert became(done) == {COUNTED: 7, LEFT: 5}
     assert done.problems == [
@@ -128,28 +130,28 @@ def test_without_brokers_what_the_lake_keeps_whole_is_counted_and_the_rest_is_le
     ]
     stored(access.lake, entries=entries, counted=4 + 7)
     assert access.fetched == 0
-    assert became(redrive(access, recall=access.recall)) == {COUNTED: 5}
+    assert became(redrive(access, refetch=access.refetch)) == {COUNTED: 5}
     assert access.fetched == 3, "only the records that were needed"
     stored(access.lake, entries=entries, counted=entries)
 
 
 def test_a_line_that_is_sent_again_after_a_redrive_meets_it(access: Access) -> None:
     """Whichever partition of events brings the resend, the worker of that partition knows the redriven id."""
-    access.send(*strangers(30))
+    access.send(*unknown_keys(30))
     access.land()
-    mend(access)
+    fix_catalog(access)
     assert became(redrive(access)) == {COUNTED: 30}
-    access.send(*strangers(30))
+    access.send(*unknown_keys(30))
     assert sum(landed.counts.duplicates for landed in access.land()) == 30
     stored(access.lake, entries=60, counted=30)
 
 
 def test_what_was_counted_before_stays_first(access: Access) -> None:
-    """A shipper that sent its lines again after the mend has counted them already."""
-    access.send(*strangers(2))
+    """A shipper that sent its lines again after the fix has counted them already."""
+    access.send(*unknown_keys(2))
     access.land()
-    mend(access)
-    access.send(*strangers(1), *requests(1, NEXT_MS + 60_000))
+    fix_catalog(access)
+    access.send(*unknown_keys(1), *requests(1, NEXT_MS + 60_000))
     access.land()
     assert became(redrive(access)) == {
         ("UNKNOWN_CREDENTIAL", "duplicate"): 1,
@@ -160,10 +162,10 @@ def test_what_was_counted_before_stays_first(access: Access) -> None:
 
 def test_a_dry_run_says_what_will_come_of_lines_that_meet_each_other(access: Access) -> None:
     """The same line was refused twice: the second one is a duplicate of what the first will be, in whichever commit."""
-    access.send(*strangers(1))
-    access.send(*strangers(1), partition=1)
+    access.send(*unknown_keys(1))
+    access.send(*unknown_keys(1), partition=1)
     access.land()
-    mend(access)
+    fix_catalog(access)
     tried = redrive(access, dry_run=True, commit_entries=1)
     assert became(tried) == {COUNTED: 1, ("UNKNOWN_CREDENTIAL", "duplicate"): 1}
     assert became(redrive(access, commit_entries=1)) == became(tried)
@@ -189,15 +191,15 @@ def test_a_record_that_is_not_there_any_more_is_left_with_the_reason(access: Acc
     access.send(*secret(1))
     access.send(*secret(1, NEXT_MS + 60_000))
     access.land()
-    mend(access)
-    recall: Recall = access.recall
+    fix_catalog(access)
+    refetch: Refetch = access.refetch
     if harm == "gone":
         access.gone = 1
     elif harm == "remade":
-        recall = lambda asked, offsets: access.recall(asked._replace(topic_id="other"), offsets)  # noqa: E731
+        refetch = lambda asked, offsets: access.refetch(asked._replace(topic_id="other"), offsets)  # noqa: E731
     else:
         access.replace(0, *([secret(1)[0].replace(b'"size": 900', b'"size": 100')] if harm == "replaced" else []))
-    done = redrive(access, recall=recall)
+    done = redrive(access, refetch=refetch)
     lost = 2 if harm == "remade" else 1
     assert done.problems == [f"{lost} refused entries were not redriven: gateway.access/0: {why}"]
     stored(access.lake, entries=2, counted=2 - lost)
@@ -212,9 +214,9 @@ def test_lateness_is_judged_by_the_records_own_time_of_receipt(access: Access) -
     access.send(*whole, *requests(2, NEXT_MS))
     assert [landed.counts.refused for landed in access.land()] == [3]
     assert became(redrive(access)) == {("TOO_LATE", "left"): 3}
-    assert became(redrive(access, recall=access.recall)) == {("TOO_LATE", "TOO_LATE"): 3}
+    assert became(redrive(access, refetch=access.refetch)) == {("TOO_LATE", "TOO_LATE"): 3}
     write_catalog(access.catalog, sources=source.replace("DAYS", "2"))
-    assert became(redrive(access, recall=access.recall)) == {("TOO_LATE", "counted"): 3}
+    assert became(redrive(access, refetch=access.refetch)) == {("TOO_LATE", "counted"): 3}
     stored(access.lake, entries=5, counted=5)
 
 
@@ -222,12 +224,12 @@ def test_lateness_is_judged_by_the_records_own_time_of_receipt(access: Access) -
 def test_a_partner_that_the_records_key_names_is_judged_by_the_record(access: Access) -> None:
     """The key stands beside the line, not in it."""
     write_catalog(access.catalog, sources="sources: [{id: edge, key_is_partner: true}]\n")
-    access.send(*strangers(2), key=b"acme")
-    access.send(*strangers(1, NEXT_MS + 600_000), key=b"bolt")
+    access.send(*unknown_keys(2), key=b"acme")
+    access.send(*unknown_keys(1, NEXT_MS + 600_000), key=b"bolt")
     access.land()
-    mend(access)
+    fix_catalog(access)
     assert became(redrive(access)) == {LEFT: 3}
-    assert became(redrive(access, recall=access.recall)) == {COUNTED: 2, ("UNKNOWN_CREDENTIAL", "KEY_MISMATCH"): 1}
+    assert became(redrive(access, refetch=access.refetch)) == {COUNTED: 2, ("UNKNOWN_CREDENTIAL", "KEY_MISMATCH"): 1}
     stored(access.lake, entries=3, counted=2)
 
 
@@ -250,7 +252,7 @@ def test_a_letter_that_does_not_tell_what_the_line_is_now_needs_the_record(
     access.land()
     write_catalog(access.catalog, sources="sources: []\n", **NEW)
     assert became(redrive(access)) == {LEFT: 1}
-    assert became(redrive(access, recall=access.recall)) == {("UNKNOWN_CREDENTIAL", now): 1}
+    assert became(redrive(access, refetch=access.refetch)) == {("UNKNOWN_CREDENTIAL", now): 1}
     assert [row["event_id"] for row in counted(access)] == ([f"@{place().generation}:0:0"] if now == "counted" else [])
 
 
@@ -258,7 +260,7 @@ def test_records_of_which_nothing_was_kept_are_left(access: Access) -> None:
     """Of a record in an unknown format no text is kept, and none can be compared."""
     access.send(*requests(1), headers=[("source", b"edge"), ("format", b"kongg")], named=False)
     access.land()
-    done = redrive(access, recall=access.recall)
+    done = redrive(access, refetch=access.refetch)
     assert became(done) == {("UNKNOWN_FORMAT", "left"): 1}
     assert "no hash of these records was stored" in done.problems[0]
 
@@ -270,7 +272,7 @@ def test_a_format_that_cuts_a_record_into_other_entries_is_not_followed(access: 
     access.send(array(*requests(2)), headers=caddy, named=False)
     access.send(*requests(2, NEXT_MS), headers=caddy, named=False)
     access.land()
-    done = redrive(access, recall=access.recall)
+    done = redrive(access, refetch=access.refetch)
     assert {now: n for (_, now), n in became(done).items()} == {"counted": 2, "left": 1}
     assert "the format now splits their records into different entries" in done.problems[0]
     stored(access.lake, entries=3, counted=2)
@@ -278,9 +280,9 @@ def test_a_format_that_cuts_a_record_into_other_entries_is_not_followed(access: 
 
 def test_alerts_are_left_to_the_quota_worker(access: Access) -> None:
     """Two ledgers of alerts would tell a partner twice."""
-    access.send(*strangers(100))
+    access.send(*unknown_keys(100))
     access.land()
-    mend(access)
+    fix_catalog(access)
     assert redrive(access).alerts == []
     assert table_rows(access.lake, "alerts") == []
 
@@ -309,9 +311,9 @@ def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What they counted meanwhile is none of the redriven entries: the same commit is tried again at once."""
-    access.send(*strangers(5))
+    access.send(*unknown_keys(5))
     access.land()
-    mend(access)
+    fix_catalog(access)
     access.send(*requests(12))
     access.ingest()
     worker = access.worker(commit_entries=1)
@@ -329,9 +331,9 @@ def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(
 @pytest.mark.slow
 def test_a_redrive_gives_up_when_land_never_lets_it_in(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code 75 and a repeat are better than a process that tries for ever."""
-    access.send(*strangers(1))
+    access.send(*unknown_keys(1))
     access.land()
-    mend(access)
+    fix_catalog(access)
     monkeypatch.setattr("aggregate.landing.redrive.ATTEMPTS", 3)
 
     def traffic(n: int) -> None:
@@ -347,10 +349,10 @@ def test_a_redrive_that_land_has_overtaken_with_the_same_line_is_fenced(
     access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The resend is counted; the refused entry is then a duplicate of it, which only a new look can tell."""
-    access.send(*strangers(2))
+    access.send(*unknown_keys(2))
     access.land()
-    mend(access)
-    access.send(*strangers(1))
+    fix_catalog(access)
+    access.send(*unknown_keys(1))
     overtaken(monkeypatch, access.land)
     with pytest.raises(Fenced, match="land has counted one of these entries"):
         redrive(access)
@@ -361,9 +363,9 @@ def test_a_redrive_that_land_has_overtaken_with_the_same_line_is_fenced(
 
 def test_of_two_redrives_at_once_one_is_fenced_whichever_partitions_they_count_in(access: Access) -> None:
     """Read in another format a line may have another id, and belong into another partition: it is the same letter still."""
-    access.send(*strangers(1))
+    access.send(*unknown_keys(1))
     access.land()
-    mend(access)
+    fix_catalog(access)
     book = catalogs.load(access.catalog)
     first, *others = (Redrive(Lake(access.lake), catalog_sha256="c", now=now) for _ in range(5))
     letters = first.letters(Wanted("edge"), place().generation)
@@ -380,12 +382,12 @@ def test_of_two_redrives_at_once_one_is_fenced_whichever_partitions_they_count_i
 
 def test_a_land_worker_without_work_notices_a_redrive(access: Access) -> None:
     """In a quiet night nothing else would make it publish what the partner has used now."""
-    access.send(*strangers(1))
+    access.send(*unknown_keys(1))
     access.ingest()
     worker = access.worker()
     assert len(list(worker.run())) == 1
     assert worker.step() is None
-    mend(access)
+    fix_catalog(access)
     redrive(access)
     with pytest.raises(Fenced, match="a redrive or a settlement has changed which events count"):
         worker.step()
@@ -407,10 +409,10 @@ def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: 
     """Before any file and any commit, of events and of every table that follows: the next redrive ends with the same lake."""
     write_catalog(tmp_path / "0/catalog")
     first = Access(tmp_path / "0", received_ms=NEXT_MS + DAY_MS)
-    first.send(*requests(1), *strangers(1))
+    first.send(*requests(1), *unknown_keys(1))
     first.send(*secret(2))
     first.land()
-    mend(first)
+    fix_catalog(first)
     deaths, wanted = 0, None
     for call in range(1, 100):
         access = copy(first)
@@ -418,12 +420,12 @@ def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: 
         with monkeypatch.context() as patch:
             patch.setattr(lake, step, dying_at(getattr(lake, step), call))
             try:
-                redrive(access, recall=access.recall)
+                redrive(access, refetch=access.refetch)
             except Killed:
                 deaths += 1
             else:
                 break
-        redrive(access, recall=access.recall)
+        redrive(access, refetch=access.refetch)
         stored(access.lake, entries=4, counted=4)
         wanted = wanted or counted(access)
         assert counted(access) == wanted, f"death before {step} {call}"

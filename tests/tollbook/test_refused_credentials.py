@@ -27,7 +27,7 @@ KNOWN = {
 }
 
 
-def strangers(here: Here) -> None:
+def unknown_credentials(here: Here) -> None:
     """October with 3 entries of one unknown credential, 2 of another, 1 of one that had ended; and one of November."""
     write_catalog(here.catalog, partners=ENDED)
     lines = [
@@ -43,7 +43,7 @@ def strangers(here: Here) -> None:
 
 def test_a_month_with_unknown_credentials_is_closed_only_for_a_reason(here: Here) -> None:
     """A forgotten partner's month was closed without a word; now three groups of October are named, with entries and days."""
-    strangers(here)
+    unknown_credentials(here)
     refused = here.close()
     assert refused.code == 1
     (told,) = refused.complaints
@@ -67,7 +67,7 @@ def test_a_month_with_unknown_credentials_is_closed_only_for_a_reason(here: Here
 @pytest.mark.slow
 def test_a_reason_holds_until_more_is_refused(here: Here) -> None:
     """A job that repeats the close needs no reason again; what nobody has accepted needs one."""
-    strangers(here)
+    unknown_credentials(here)
     first = here.close("--accept-refused", "trial keys", "--json").json
     assert here.close("--json").json == first
     here.run(here.log("b.log", *requests(1, T0_MS + 4_000, consumer="c-two")))
@@ -83,7 +83,7 @@ def test_a_reason_holds_until_more_is_refused(here: Here) -> None:
 
 def test_what_a_redrive_has_counted_is_refused_no_more(here: Here) -> None:
     """The other remedy: the credential is added, and the month needs no reason for it."""
-    strangers(here)
+    unknown_credentials(here)
     write_catalog(here.catalog, **KNOWN)
     assert (
         here.tollbook(
@@ -98,13 +98,13 @@ def test_what_a_redrive_has_counted_is_refused_no_more(here: Here) -> None:
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 501])
 def test_a_reason_says_something(here: Here, reason: str) -> None:
     """It stands in the close for good."""
-    strangers(here)
+    unknown_credentials(here)
     ended = here.close("--accept-refused", reason)
     assert (ended.code, here.table("closes")) == (2, [])
     assert "must be a reason, in one line" in ended.err
 
 
-def test_a_month_without_strangers_needs_no_reason_and_keeps_none(here: Here) -> None:
+def test_a_month_without_unknown_credentials_needs_no_reason_and_keeps_none(here: Here) -> None:
     """Nothing of it stands in the close."""
     assert here.run(here.log("a.log", *requests(3), b"no JSON\n")).code == 0
     assert here.close("--json").json["accepted_refused"] is None
@@ -112,7 +112,7 @@ def test_a_month_without_strangers_needs_no_reason_and_keeps_none(here: Here) ->
 
 def test_a_credential_is_told_apart_and_not_told(here: Here) -> None:
     """Equal ones have one hash, in every file; what it is of cannot be tried without the lake's key, which nobody else may read."""
-    strangers(here)
+    unknown_credentials(here)
     here.run(here.log("b.log", *requests(1, T0_MS + 5_000, consumer="c-one")))
     rows = here.table("dead", "SELECT reason, credential_hash FROM t ORDER BY ALL")
     hashes = [row["credential_hash"] for row in rows if row["reason"] == "UNKNOWN_CREDENTIAL"]
@@ -153,7 +153,7 @@ def dead_list(here: Here, *words: object) -> Any:
 
 def test_the_list_sums_up_by_credential(here: Here) -> None:
     """Which one, how often, from when to when; one of them alone by its name."""
-    strangers(here)
+    unknown_credentials(here)
     found = dead_list(here, "--json").json["by_credential"]
     assert [(g["detail"], g["entries"], g["reason"]) for g in found] == [
         ("consumer c-one", 3, "UNKNOWN_CREDENTIAL"), ("consumer c-two", 2, "UNKNOWN_CREDENTIAL"),
@@ -172,7 +172,7 @@ def test_the_list_sums_up_by_credential(here: Here) -> None:
 
 def test_what_they_would_be_worth_is_what_they_are_billed_when_they_are_added(here: Here) -> None:
     """Beside the partner's own usage, to the cent; and nothing is written by asking."""
-    strangers(here)
+    unknown_credentials(here)
     words = ("--as", "acme", "--catalog", here.catalog, "--format", "kong", "--source", "edge", "--json")
     (first, *_) = dead_list(here, "--json").json["by_credential"]
     before = sorted(path for path in here.lake.rglob("*.json"))
@@ -215,7 +215,7 @@ def test_a_long_credential_is_one_by_its_hash_and_can_be_rated(here: Here) -> No
 @pytest.mark.parametrize("missing", ["--catalog", "--format", "--source"])
 def test_what_is_needed_to_rate_is_asked_for(here: Here, missing: str) -> None:
     """And a partner that does not pay has no prices."""
-    strangers(here)
+    unknown_credentials(here)
     given: dict[str, object] = {"--catalog": here.catalog, "--format": "kong", "--source": "edge"}
     words = [word for name, value in given.items() if name != missing for word in (name, value)]
     assert "needs --catalog, --format and --source" in dead_list(here, "--as", "acme", *words).err

@@ -152,7 +152,7 @@ def assert_harmless(text: str, *, whole: bool = False) -> None:
 
 
 def test_no_command_lets_what_came_from_outside_onto_the_screen_as_it_is(hostile: Here) -> None:
-    """Logs are written by strangers; whoever looks at their lake must see their text, not its effect."""
+    """Clients choose what a log contains. Commands print that text and never run it."""
     lake, catalog, october = ["--lake", hostile.lake], ["--catalog", hostile.catalog], ["--period", "2026-10"]
     letters = hostile.tollbook("dead", "list", *lake, "--json").json["entries"]
     seen = {
@@ -161,7 +161,7 @@ def test_no_command_lets_what_came_from_outside_onto_the_screen_as_it_is(hostile
         **{f"dead {row['letter']}": hostile.tollbook("dead", "show", row["letter"], *lake) for row in letters},
         "verify": hostile.tollbook("verify", *lake),
         "check": hostile.tollbook("catalog", "check", hostile.catalog),
-        "close": hostile.close("--accept-refused", "strangers"),
+        "close": hostile.close("--accept-refused", "unknown clients"),
         "rate": hostile.tollbook("invoice", "rate", *lake, *catalog, *october),
         "issue": hostile.tollbook("invoice", "issue", *lake, *october, "--now", "2026-11-05"),
         "show": hostile.tollbook("invoice", "show", "S-2026-000001", *lake),
@@ -185,7 +185,7 @@ def test_json_is_plain_ascii_whatever_came_from_outside(hostile: Here) -> None:
 
 
 def test_dead_letters_as_csv_hold_no_formula_and_no_control_character(here: Here) -> None:
-    """The file is opened in a spreadsheet by whoever looks into the month, and its lines were written by strangers."""
+    """The file is opened in a spreadsheet, and clients choose what its lines contain."""
     raws = [text.encode() for text in FORMULAS if "\n" not in text and text.strip()] + [b"-2+3\x1b[31m red"]
     assert here.run("--accept-form-errors", here.log("a.log", *(raw + b"\n" for raw in raws))).code == 0
     ended = here.tollbook("dead", "list", "--lake", here.lake, "--csv", "--limit", 99)

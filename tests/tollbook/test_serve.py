@@ -28,20 +28,20 @@ from tests.tollbook.serving import (
     PRODUCERS,
     SINGLE,
     SLOW,
-    Door,
-    door,
+    HttpServer,
     event,
     events,
     lines,
+    running_server,
 )
 
 MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
     """One server for all tests that leave it as it was. It believes what we say of addresses, so that each test has its own."""
-    with own_prefix(kafka) as prefix, door(kafka, prefix, tmp_path_factory.mktemp("serve"), "--trusted-proxies", "127.0.0.1") as opened:  # fmt: skip
+    with own_prefix(kafka) as prefix, running_server(kafka, prefix, tmp_path_factory.mktemp("serve"), "--trusted-proxies", "127.0.0.1") as opened:  # fmt: skip
         yield opened
 
 
@@ -72,7 +72,7 @@ def address(number: int) -> dict[str, str]:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_events_of_every_shape_are_in_kafka_when_the_answer_comes(
-    shared: Door, name: str, body: Any, kind: str
+    shared: HttpServer, name: str, body: Any, kind: str
 ) -> None:
     """204 is what OpenMeter's clients wait for. Rows 9 and 80: blank lines, CRLF, no last newline, a byte order mark."""
     text = body(name)
@@ -82,7 +82,7 @@ def test_events_of_every_shape_are_in_kafka_when_the_answer_comes(
     assert found == re.findall(rf"{name}-\d", text)
 
 
-def test_the_source_is_that_of_the_credential(shared: Door) -> None:
+def test_the_source_is_that_of_the_credential(shared: HttpServer) -> None:
     """S5, S7: whatever headers, parameters and events say. Two producers with the same ids are two sources."""
     said = {"source": "other", "X-Source": "other", "ce-type": "x"}
     for key, source in ((EDGE, "edge"), (OTHER, "other")):
@@ -91,7 +91,7 @@ def test_the_source_is_that_of_the_credential(shared: Door) -> None:
         assert [h for h, v in shared.records() if b'"squat"' in v and h["source"] == source] == [{"format": "cloudevents", "source": source}]  # fmt: skip
 
 
-def test_log_lines_of_other_formats_are_taken_from_who_may_send_them(shared: Door) -> None:
+def test_log_lines_of_other_formats_are_taken_from_who_may_send_them(shared: HttpServer) -> None:
     """`format` names it; a producer sends what its entry in the file allows, and only formats that there are."""
     assert shared.post(line(kong("k")), LINES, query="?format=kong").status_code == 204
     assert ({"format": "kong", "source": "edge"}, line(kong("k"))) in shared.records()
@@ -103,7 +103,7 @@ def test_log_lines_of_other_formats_are_taken_from_who_may_send_them(shared: Doo
     assert code(shared.post(b"x", "application/xml")) == (415, "UNSUPPORTED_TYPE")
 
 
-def test_lines_without_ids_need_a_named_request(shared: Door) -> None:
+def test_lines_without_ids_need_a_named_request(shared: HttpServer) -> None:
     """Row 29: the same name and the same bytes are the same lines; without a name a resend would be counted twice."""
     text = line(kong(None))
     assert code(shared.post(text, LINES, query="?format=kong")) == (400, "NO_ID")
@@ -117,7 +117,7 @@ def test_lines_without_ids_need_a_named_request(shared: Door) -> None:
     assert code(shared.post(text, LINES, query="?format=kong", headers={"Idempotency-Key": "a b"})) == (400, "BAD_KEY")
 
 
-def test_some_bad_events_are_told_and_the_others_are_taken(shared: Door) -> None:
+def test_some_bad_events_are_told_and_the_others_are_taken(shared: HttpServer) -> None:
     """Row 75: 9,999 of 10,000. The answer names place, code, field and rule of each that was not."""
     sent = events("most", 10_000)
     sent[7777] = event("most-7777", subject="nobody")
@@ -129,7 +129,7 @@ def test_some_bad_events_are_told_and_the_others_are_taken(shared: Door) -> None
     assert len({i for i in shared.ids() if i.startswith("most-")} & {e["id"] for e in sent}) == 9_999
 
 
-def test_bad_events_alone_are_refused_with_their_reason(shared: Door) -> None:
+def test_bad_events_alone_are_refused_with_their_reason(shared: HttpServer) -> None:
     """One event's reason is the answer's; with several reasons each event has its own."""
     assert code(shared.post(json.dumps(event("bad-time", time="noon")).encode())) == (400, "BAD_TIME")
     answer = shared.batch([event("bad-1", time=None), event("bad-2", subject=None)])
@@ -165,7 +165,7 @@ def test_bad_events_alone_are_refused_with_their_reason(shared: Door) -> None:
     ],
 )  # fmt: skip
 def test_a_body_that_cannot_be_taken_is_told_why(
-    shared: Door, body: bytes, kind: str, headers: dict[str, str], status: int, reason: str | None
+    shared: HttpServer, body: bytes, kind: str, headers: dict[str, str], status: int, reason: str | None
 ) -> None:
     """Rows 1, 72, 73, 76. And the server is as well as before."""
     answer = shared.post(body, kind, headers=headers)
@@ -173,7 +173,7 @@ def test_a_body_that_cannot_be_taken_is_told_why(
     assert shared.post(json.dumps(event("after")).encode()).status_code == 204
 
 
-def test_a_packed_body_is_taken(shared: Door) -> None:
+def test_a_packed_body_is_taken(shared: HttpServer) -> None:
     """Row 72."""
     for name, pack in (("gzip", gzip.compress), ("zstd", zstd.compress)):
         body = pack(json.dumps(events(name, 5)).encode())
@@ -181,7 +181,7 @@ def test_a_packed_body_is_taken(shared: Door) -> None:
         assert len([i for i in shared.ids() if i.startswith(f"{name}-")]) == 5
 
 
-def memory_kib(server: Door, name: str) -> int:
+def memory_kib(server: HttpServer, name: str) -> int:
     text = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(re.search(rf"{name}:\s+(\d+) kB", text)[1])  # type: ignore[index]
 
@@ -193,7 +193,7 @@ def test_a_bomb_costs_little_memory(kafka: str, kafka_prefix: str, tmp_path: Pat
     """
     bomb = zstd.compress(bytes(1 << 30))
     headers = {"Content-Encoding": "zstd"}
-    with door(kafka, kafka_prefix, tmp_path) as own:
+    with running_server(kafka, kafka_prefix, tmp_path) as own:
         assert own.post(lines(events("warm", 10_000)), LINES).status_code == 204
         assert own.post(bomb, LINES, headers=headers).status_code == 413
         Path(f"/proc/{own.process.pid}/clear_refs").write_text("5")  # the peak begins anew
@@ -210,7 +210,7 @@ UNPROVEN = [
 ]  # fmt: skip
 
 
-def test_no_route_is_open_without_a_credential(shared: Door) -> None:
+def test_no_route_is_open_without_a_credential(shared: HttpServer) -> None:
     """S1, S51: the routes come from the application itself. The same answer whatever was wrong."""
     routes = {(method, route.path) for route in api.app().routes for method in route.methods}  # type: ignore[attr-defined]
     public = {("GET", api.OPENAPI), ("HEAD", api.OPENAPI)}
@@ -228,7 +228,7 @@ def test_no_route_is_open_without_a_credential(shared: Door) -> None:
     assert next(iter(answers))[0] == 401
 
 
-def test_two_credentials_are_none(shared: Door) -> None:
+def test_two_credentials_are_none(shared: HttpServer) -> None:
     """Which of them would a proxy have checked?"""
     headers = [
         ("Authorization", f"Bearer {EDGE.text}"),
@@ -239,7 +239,7 @@ def test_two_credentials_are_none(shared: Door) -> None:
     assert shared.client.post("/api/v1/events", content=b"{}", headers=headers).status_code == 401
 
 
-def test_guessing_is_slowed_and_the_right_key_is_let_in_all_the_same(shared: Door) -> None:
+def test_guessing_is_slowed_and_the_right_key_is_let_in_all_the_same(shared: HttpServer) -> None:
     """S17: 20 in a minute from one address. Its neighbours, and who has a key, do not notice."""
     answers = [shared.post(b"{}", key=f"tb_{i:012x}_{i:064x}", headers=address(200)) for i in range(25)]
     assert [a.status_code for a in answers] == [401] * 20 + [429] * 5
@@ -249,7 +249,7 @@ def test_guessing_is_slowed_and_the_right_key_is_let_in_all_the_same(shared: Doo
     assert shared.post(b"{}", key="x", headers=address(201)).status_code == 401
 
 
-def test_events_of_another_partner_are_refused_and_told_to_who_watches(shared: Door) -> None:
+def test_events_of_another_partner_are_refused_and_told_to_who_watches(shared: HttpServer) -> None:
     """Row 50, S5: the producer is acme's own. Nothing of bolt's reaches Kafka, and nothing of bolt is in the answer."""
     answer = shared.batch([event("forged", subject="c-bolt")], key=OWN.text)
     assert code(answer) == (403, "PARTNER_MISMATCH")
@@ -265,7 +265,7 @@ def test_events_of_another_partner_are_refused_and_told_to_who_watches(shared: D
     assert "forged" not in shared.ids()
 
 
-def test_a_producer_that_sends_too_much_is_slowed_alone(shared: Door) -> None:
+def test_a_producer_that_sends_too_much_is_slowed_alone(shared: HttpServer) -> None:
     """S22: 429 with the time to wait for the one; the other's are all taken meanwhile."""
     much = 600  # seconds until it may send again: more than the test takes
     answers = [shared.batch(events(f"slow{i}", 5 if i else much), key=SLOW.text) for i in range(20)]
@@ -278,7 +278,7 @@ def test_a_producer_that_sends_too_much_is_slowed_alone(shared: Door) -> None:
 SECRETS = ["canary-aaa-key", "canary-bbb-cookie", "canary-ccc-query", "canary-ddd-body", "canary-eee-id"]
 
 
-def test_secrets_are_in_no_log_and_no_answer(shared: Door) -> None:
+def test_secrets_are_in_no_log_and_no_answer(shared: HttpServer) -> None:
     """S18, S44: planted everywhere a sender can write, in requests that are taken and in such that are not."""
     seen = []
     for kind, body in ((SINGLE, event("s", data={"password": SECRETS[3]}, time=None)), (SINGLE, event(SECRETS[4] * 20)), (LINES, {"x": SECRETS[3]})):  # fmt: skip
@@ -300,7 +300,7 @@ def test_secrets_are_in_no_log_and_no_answer(shared: Door) -> None:
         assert not [s for s in SECRETS[:4] if s in answer.text]
 
 
-def test_a_log_line_is_a_line_and_names_the_request(shared: Door) -> None:
+def test_a_log_line_is_a_line_and_names_the_request(shared: HttpServer) -> None:
     """S19, S20: whatever is in a request, one JSON object for each, found by the id in the answer; an address is a network."""
     wild = "a\u2028\x1b[31m%s{}\"'\\"
     answer = shared.post(json.dumps(event("log", time=wild * 500)).encode(), key="nobody", headers={**address(211), "User-Agent": "x\x1b[31m%s"})  # fmt: skip
@@ -317,7 +317,7 @@ LEAKS = re.compile(
 )
 
 
-def test_errors_tell_nothing_of_the_inside(shared: Door) -> None:
+def test_errors_tell_nothing_of_the_inside(shared: HttpServer) -> None:
     """S44: bodies of every kind of wrong, and none of them leads to a 500."""
     texts = ["c-bolt' OR 1=1 --", "x" * 300, "a\u0000b", "\ud800"]
     bodies = [b"", b"\x00", b"{" * 999, b"[" * 999, b"[1,", b'"x', b'{"id": 1e999}', b"\xff" * 99, b'[{"a":1}' * 50]
@@ -339,7 +339,7 @@ def test_errors_tell_nothing_of_the_inside(shared: Door) -> None:
         pytest.param(b"hello\r\n\r\n", 400, id="no HTTP"),
     ],
 )  # fmt: skip
-def test_a_head_that_is_none_is_refused(shared: Door, head: bytes, status: int) -> None:
+def test_a_head_that_is_none_is_refused(shared: HttpServer, head: bytes, status: int) -> None:
     """Row 74, row 71: the parser's own limits."""
     with socket.create_connection(("127.0.0.1", shared.port), 10) as connection:
         connection.sendall(head)
@@ -347,7 +347,7 @@ def test_a_head_that_is_none_is_refused(shared: Door, head: bytes, status: int) 
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer
 
 
-def test_a_thousand_headers_do_no_harm(shared: Door) -> None:
+def test_a_thousand_headers_do_no_harm(shared: HttpServer) -> None:
     """Row 71: odd ones among them. None of them goes on to Kafka."""
     headers = {f"x-{i}": "y" for i in range(1000)} | {"Faust-Ag-ReplyTo": "usage.dead", "format": "nginx"}
     assert shared.post(json.dumps(event("thousand")).encode(), headers=headers).status_code == 204
@@ -357,7 +357,7 @@ def test_a_thousand_headers_do_no_harm(shared: Door) -> None:
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_a_body_that_was_cut_is_not_half_counted(shared: Door, *, chunked: bool) -> None:
+def test_a_body_that_was_cut_is_not_half_counted(shared: HttpServer, *, chunked: bool) -> None:
     """Row 74: the half that came may be whole lines; they are not taken, and the sender, if it still listens, is told."""
     text = lines(events(f"cut{int(chunked)}", 3))
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (len(text) * 2)
@@ -377,7 +377,7 @@ def test_a_body_that_was_cut_is_not_half_counted(shared: Door, *, chunked: bool)
     assert not [i for i in shared.ids() if i.startswith(f"cut{int(chunked)}-")]
 
 
-def test_small_requests_at_once_are_all_answered(shared: Door) -> None:
+def test_small_requests_at_once_are_all_answered(shared: HttpServer) -> None:
     """They are decoded together; every sender gets its own answer."""
 
     async def send() -> list[httpx.Response]:
@@ -391,7 +391,7 @@ def test_small_requests_at_once_are_all_answered(shared: Door) -> None:
     assert sorted(i for i in shared.ids() if i.startswith("at-once-")) == sorted(f"at-once-{i}" for i in range(150) if i % 7)  # fmt: skip
 
 
-def test_metrics_tell_what_came(shared: Door) -> None:
+def test_metrics_tell_what_came(shared: HttpServer) -> None:
     """By producer what was taken, by reason what was not, by status what was answered."""
     metric = shared.process.metric
 
@@ -411,7 +411,7 @@ def test_metrics_tell_what_came(shared: Door) -> None:
 def test_a_revoked_key_ends_and_a_broken_file_changes_nothing(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
     """S48: at once on SIGHUP, in seconds without. A slip of the pen in the file must not lock everybody out, nor go unseen."""
     good = json.dumps(event("a")).encode()
-    with door(kafka, kafka_prefix, tmp_path) as opened:
+    with running_server(kafka, kafka_prefix, tmp_path) as opened:
         file, process = tmp_path / "producers.yaml", opened.process
 
         def changed(text: str, said: str) -> None:

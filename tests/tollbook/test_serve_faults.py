@@ -20,15 +20,29 @@ from tests.conftest import own_prefix
 from tests.kafka.broker import Broker
 from tests.kafka.processes import Process
 from tests.long import long_only
-from tests.tollbook.serving import BATCH, EDGE, LINES, SINGLE, Door, door, event, events, lines, write_installation
+from tests.tollbook.serving import (
+    BATCH,
+    EDGE,
+    LINES,
+    SINGLE,
+    HttpServer,
+    event,
+    events,
+    lines,
+    running_server,
+    write_installation,
+)
 
 HEAD = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\nContent-Type: %b\r\n" % (EDGE.text.encode(), LINES.encode())  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def hasty(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def hasty(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
     """A server that waits a second for a head, and a second for a body."""
-    with own_prefix(kafka) as prefix, door(kafka, prefix, tmp_path_factory.mktemp("serve"), "--request-s", 1) as opened:
+    with (
+        own_prefix(kafka) as prefix,
+        running_server(kafka, prefix, tmp_path_factory.mktemp("serve"), "--request-s", 1) as opened,
+    ):
         yield opened
 
 
@@ -37,7 +51,7 @@ def hasty(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door
     "begun", [b"", b"POST /api/v1/events HTT", HEAD, HEAD + b"Content-Length: 100000\r\n\r\n"],
     ids=["connection", "request line", "headers", "body"],
 )  # fmt: skip
-def test_a_sender_that_dribbles_is_put_out_in_time(hasty: Door, begun: bytes) -> None:
+def test_a_sender_that_dribbles_is_put_out_in_time(hasty: HttpServer, begun: bytes) -> None:
     """Row 79: a byte now and then keeps nothing open; who sends at their pace does not notice."""
     began = time.monotonic()
     waits = threading.Event()
@@ -66,7 +80,7 @@ def test_a_sender_that_dribbles_is_put_out_in_time(hasty: Door, begun: bytes) ->
         assert answer.startswith(b"HTTP/1.1 408 "), answer
 
 
-def test_no_request_ends_the_server(hasty: Door) -> None:
+def test_no_request_ends_the_server(hasty: HttpServer) -> None:
     """What ended it, sent to the process itself, once its templates are warm; and what crowded others out. tests/tollbook/test_any_request.py has the rest."""
     for begin in range(0, 30_000, 10_000):
         assert hasty.batch([event(f"warm-{n}") for n in range(begin, begin + 10_000)]).status_code == 204
@@ -90,7 +104,7 @@ def test_no_request_ends_the_server(hasty: Door) -> None:
 
 def test_who_hangs_up_and_sends_again_is_counted_once(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
     """Rows 77 and 78, S6: unknown, sent again, ten times at once, and by another producer: each event once for each source."""
-    with door(kafka, kafka_prefix, tmp_path) as opened:
+    with running_server(kafka, kafka_prefix, tmp_path) as opened:
         where = ["--bootstrap-servers", kafka, "--prefix", kafka_prefix, "--catalog", tmp_path / "catalog"]
         lake = tmp_path / "lake"
         with Process(["ingest", *where]), Process(["land", *where, "--lake", lake, "--commit-s", 0.2]) as land:
@@ -127,15 +141,15 @@ def test_who_hangs_up_and_sends_again_is_counted_once(kafka: str, kafka_prefix: 
 
 
 @pytest.fixture
-def own(own_broker: Broker, tmp_path: Path) -> Iterator[tuple[Broker, Door]]:
+def own(own_broker: Broker, tmp_path: Path) -> Iterator[tuple[Broker, HttpServer]]:
     """A server before a broker that is the test's own."""
-    with door(own_broker.bootstrap, "", tmp_path) as opened:
+    with running_server(own_broker.bootstrap, "", tmp_path) as opened:
         yield own_broker, opened
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["kill", pytest.param("pause", marks=long_only)])
-def test_without_a_broker_nothing_is_accepted(own: tuple[Broker, Door], fault: str) -> None:
+def test_without_a_broker_nothing_is_accepted(own: tuple[Broker, HttpServer], fault: str) -> None:
     """F7, F8: 503 in bounded time and never 2xx, a server that says it is not well; then, without a hand, everything again.
 
     A request that was given up may have arrived all the same: it is in the topic once or not at all, and is sent again.
@@ -169,7 +183,7 @@ def test_a_record_that_the_broker_refuses_is_the_senders_and_ends_nothing(
     kafka: str, kafka_prefix: str, tmp_path: Path
 ) -> None:
     """Row 15: the broker's limit was lowered under us. 413 for what is too large, 204 for what is not, by the same producer."""
-    with door(kafka, kafka_prefix, tmp_path) as opened:
+    with running_server(kafka, kafka_prefix, tmp_path) as opened:
         admin = AdminClient({"bootstrap.servers": kafka})
         lower = ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET)
         resource = ConfigResource(ResourceType.TOPIC, kafka_prefix + topics.GATEWAY_ACCESS, incremental_configs=[lower])
@@ -185,7 +199,7 @@ def test_a_record_that_the_broker_refuses_is_the_senders_and_ends_nothing(
 def test_a_server_that_is_killed_has_kept_its_word(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
     """F11: whatever was answered with 204 is in Kafka; the sender sends the others again, to whoever comes back."""
     acked: list[int] = []
-    with door(kafka, kafka_prefix, tmp_path) as opened:
+    with running_server(kafka, kafka_prefix, tmp_path) as opened:
         headers = {"Authorization": f"Bearer {EDGE.text}", "Content-Type": LINES}
 
         def send(i: int) -> None:

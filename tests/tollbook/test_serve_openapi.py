@@ -20,7 +20,7 @@ from ingest.http import api
 from ingest.http.responses import _STATUS, Code
 from tests.conftest import own_prefix
 from tests.tollbook.fixtures import ROOT
-from tests.tollbook.serving import EDGE, Door, door
+from tests.tollbook.serving import EDGE, HttpServer, running_server
 
 FILE = ROOT / "schemas" / "openapi.json"
 DOCUMENT = json.loads(FILE.read_text())
@@ -29,13 +29,13 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 
 @pytest.fixture(scope="module")
-def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
     """One server for all that is made up."""
-    with own_prefix(kafka) as prefix, door(kafka, prefix, tmp_path_factory.mktemp("serve")) as opened:
+    with own_prefix(kafka) as prefix, running_server(kafka, prefix, tmp_path_factory.mktemp("serve")) as opened:
         yield opened
 
 
-def test_the_published_document_is_what_the_server_gives(shared: Door) -> None:
+def test_the_published_document_is_what_the_server_gives(shared: HttpServer) -> None:
     """Made anew by: python -m ingest.http.api > schemas/openapi.json"""
     assert api.document() == FILE.read_text()
     assert shared.client.get(api.OPENAPI).json() == DOCUMENT
@@ -58,19 +58,19 @@ def test_the_document_is_valid_and_complete() -> None:
 
 @settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(OPERATION.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE))
-def test_what_the_document_allows_is_answered_as_it_says(shared: Door, case: schemathesis.Case) -> None:
+def test_what_the_document_allows_is_answered_as_it_says(shared: HttpServer, case: schemathesis.Case) -> None:
     """Made-up events are mostly nobody's, so most are refused: by a reason, never by a failure."""
     tried(shared, case)
 
 
 @settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(OPERATION.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
-def test_what_the_document_forbids_is_answered_as_it_says(shared: Door, case: schemathesis.Case) -> None:
+def test_what_the_document_forbids_is_answered_as_it_says(shared: HttpServer, case: schemathesis.Case) -> None:
     """Wrong types, missing fields, odd headers."""
     tried(shared, case)
 
 
-def tried(shared: Door, case: schemathesis.Case) -> None:
+def tried(shared: HttpServer, case: schemathesis.Case) -> None:
     answer = case.call(base_url=shared.url, headers={"Authorization": f"Bearer {EDGE.text}"}, timeout=60)
     case.validate_response(answer, checks=CHECKS)
     assert not re.search(r"Traceback|site-packages", answer.text)

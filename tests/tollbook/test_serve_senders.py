@@ -25,19 +25,19 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
 from tests.conftest import own_prefix
-from tests.tollbook.serving import EDGE, PRODUCERS, SINGLE, TIME, Door, door, event, write_installation
+from tests.tollbook.serving import EDGE, PRODUCERS, SINGLE, TIME, HttpServer, event, running_server, write_installation
 
 AUDIENCE = "https://tollbook.example"
 
 
 @pytest.fixture(scope="module")
-def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
     """One server for the clients."""
-    with own_prefix(kafka) as prefix, door(kafka, prefix, tmp_path_factory.mktemp("serve")) as opened:
+    with own_prefix(kafka) as prefix, running_server(kafka, prefix, tmp_path_factory.mktemp("serve")) as opened:
         yield opened
 
 
-def openmeter_client(shared: Door, token: str = EDGE.text) -> openmeter.Client:
+def openmeter_client(shared: HttpServer, token: str = EDGE.text) -> openmeter.Client:
     return openmeter.Client(endpoint=shared.url, token=token, retry_policy=RetryPolicy.no_retries())
 
 
@@ -49,7 +49,7 @@ def usage(event_id: str, **changes: Any) -> Any:
     return said | changes
 
 
-def test_openmeters_client_sends_events(shared: Door) -> None:
+def test_openmeters_client_sends_events(shared: HttpServer) -> None:
     """One, and many, as its documentation shows: nothing but the address and the token is ours."""
     with openmeter_client(shared) as client:
         client.events.ingest_event(usage("om-1"))
@@ -58,7 +58,7 @@ def test_openmeters_client_sends_events(shared: Door) -> None:
     assert sorted(i for i in shared.ids() if len(i) == 4 and i.startswith("om-")) == [f"om-{i}" for i in range(1, 7)]
 
 
-def test_openmeters_client_is_told_what_was_wrong(shared: Door) -> None:
+def test_openmeters_client_is_told_what_was_wrong(shared: HttpServer) -> None:
     """Its exceptions carry our status and, in the answer, our reason."""
     with openmeter_client(shared) as client:
         with pytest.raises(HttpResponseError) as bad:
@@ -69,12 +69,12 @@ def test_openmeters_client_is_told_what_was_wrong(shared: Door) -> None:
             client.events.ingest_events([usage("om-part-1"), usage("om-part-2", subject="nobody")])
         assert partly.value.response.json()["rows"][0]["index"] == 1
     with openmeter_client(shared, "nobody") as client, pytest.raises(ClientAuthenticationError):
-        client.events.ingest_event(usage("om-stranger"))
-    assert [i for i in shared.ids() if i in {"om-bad", "om-part-1", "om-part-2", "om-stranger"}] == ["om-part-1"]
+        client.events.ingest_event(usage("om-unknown"))
+    assert [i for i in shared.ids() if i in {"om-bad", "om-part-1", "om-part-2", "om-unknown"}] == ["om-part-1"]
 
 
 @pytest.mark.parametrize("mode", [to_structured, to_binary])
-def test_the_cloudevents_sdk_sends_events(shared: Door, mode: Any) -> None:
+def test_the_cloudevents_sdk_sends_events(shared: HttpServer, mode: Any) -> None:
     """Structured and binary mode are the same event; data and attributes arrive as they were given."""
     name = mode.__name__
     attributes = {"id": f"sdk {name} é", "source": "api", "type": "request", "subject": "c-acme", "time": TIME}
@@ -155,7 +155,7 @@ class Idp:
 
 @pytest.fixture
 def idps(tmp_path: Path) -> Iterator[tuple[Idp, Idp]]:
-    """The issuer that is trusted, and a stranger's server that must never be asked."""
+    """The issuer that is trusted, and another server, which must never be asked."""
     made = Idp(tmp_path, "idp"), Idp(tmp_path, "evil")
     yield made
     for idp in made:
@@ -178,9 +178,9 @@ def token(idp: Idp, key: RSAKey | ECKey, algorithm: str, header: dict[str, Any] 
     return jwt.encode({"alg": algorithm, "kid": key.kid} | (header or {}), said, key, registry=registry)
 
 
-def opened_for(kafka: str, prefix: str, folder: Path, producers: str) -> Door:
+def opened_for(kafka: str, prefix: str, folder: Path, producers: str) -> HttpServer:
     write_installation(folder / "site", producers)
-    return Door(kafka, prefix, folder / "site")
+    return HttpServer(kafka, prefix, folder / "site")
 
 
 def test_tokens_of_a_trusted_issuer_are_taken_and_nothing_else_is_asked(
@@ -188,17 +188,17 @@ def test_tokens_of_a_trusted_issuer_are_taken_and_nothing_else_is_asked(
 ) -> None:
     """S11 to S13, S15 on the wire: the issuer is asked once over TLS; what a token points at is never asked."""
     idp, evil = idps
-    rsa, ec_key, stranger = RSAKey.generate_key(2048, {"kid": "r"}), ECKey.generate_key("P-256", {"kid": "e"}), RSAKey.generate_key(2048, {"kid": "r"})  # fmt: skip
+    rsa, ec_key, other_key = RSAKey.generate_key(2048, {"kid": "r"}), ECKey.generate_key("P-256", {"kid": "e"}), RSAKey.generate_key(2048, {"kid": "r"})  # fmt: skip
     idp.keys = {"keys": [rsa.as_dict(private=False), ec_key.as_dict(private=False)]}
-    evil.keys = {"keys": [stranger.as_dict(private=False)]}
+    evil.keys = {"keys": [other_key.as_dict(private=False)]}
     opened = opened_for(kafka, kafka_prefix, tmp_path, with_issuer(idp))
     try:
         good = [token(idp, rsa, "RS256"), token(idp, ec_key, "ES256")]
         for i, text in enumerate(good):
             assert opened.post(json.dumps(event(f"jwt-{i}")).encode(), key=text).status_code == 204
         assert {said["source"] for said, _ in opened.records()} == {"edge"}
-        pointers = [{"jku": f"{evil.url}/keys"}, {"x5u": f"{evil.url}/cert"}, {"jwk": stranger.as_dict(private=False)}]
-        bad = [token(idp, stranger, "RS256", header) for header in ({}, *pointers)]
+        pointers = [{"jku": f"{evil.url}/keys"}, {"x5u": f"{evil.url}/cert"}, {"jwk": other_key.as_dict(private=False)}]
+        bad = [token(idp, other_key, "RS256", header) for header in ({}, *pointers)]
         bad += [token(idp, rsa, "RS256", {"kid": f"no{i}"}) for i in range(5)]
         bad += [token(idp, rsa, "RS256", azp="nobody"), token(idp, rsa, "RS256", iss=evil.url), good[0][:-4] + "AAAA"]
         answers = [opened.post(b"{}", key=text) for text in bad]
@@ -247,7 +247,7 @@ def test_an_issuer_that_cannot_be_asked_lets_nobody_in(
 def test_the_server_speaks_tls_itself_where_it_is_given_a_certificate(kafka: str, kafka_prefix: str, tmp_path: Path, idps: tuple[Idp, Idp]) -> None:  # fmt: skip
     """Credentials in clear on a network are anybody's."""
     write_installation(tmp_path / "site")
-    opened = Door(kafka, kafka_prefix, tmp_path / "site", "--certificate", tmp_path / "idp.pem", "--certificate-key", tmp_path / "idp.key")  # fmt: skip
+    opened = HttpServer(kafka, kafka_prefix, tmp_path / "site", "--certificate", tmp_path / "idp.pem", "--certificate-key", tmp_path / "idp.key")  # fmt: skip
     try:
         with httpx.Client(verify=create_default_context(cafile=tmp_path / "idp.pem"), trust_env=False) as client:
             headers = {"Authorization": f"Bearer {EDGE.text}", "Content-Type": SINGLE}

@@ -22,7 +22,7 @@ from tollbook.workers import http_server
 
 DAY_MS, MINUTE_MS = 86_400_000, 60_000
 LIMITED = "sources: [{id: edge, max_age_days: 10, max_future_minutes: 0}]\n"
-Door = Callable[[Catalog, int], tuple[str, str] | None]
+WayIn = Callable[[Catalog, int], tuple[str, str] | None]
 
 
 def by_file(book: Catalog, received_ms: int) -> tuple[str, str] | None:
@@ -56,22 +56,22 @@ def log() -> bytes:
     return line(kong("a", started_at=T0_MS))
 
 
-DOORS = pytest.mark.parametrize("door", [by_file, by_kafka, by_http], ids=lambda door: door.__name__)
+WAYS_IN = pytest.mark.parametrize("way_in", [by_file, by_kafka, by_http], ids=lambda way_in: way_in.__name__)
 
 
-@DOORS
+@WAYS_IN
 @pytest.mark.parametrize(
     ("sources", "days", "minutes"), [("", 35, 5), (LIMITED, 10, 0)], ids=["unlisted source", "limits of the source"]
 )
-def test_a_limit_is_the_same_through_every_door_and_named_with_its_remedy(
-    tmp_path: Path, door: Door, sources: str, days: int, minutes: int
+def test_a_limit_is_the_same_through_every_way_in_and_named_with_its_remedy(
+    tmp_path: Path, way_in: WayIn, sources: str, days: int, minutes: int
 ) -> None:
     """A refusal at 35 days told an operator neither that there is a limit nor where it is set; files had none at all."""
     write_catalog(tmp_path, sources=sources) if sources else write_catalog(tmp_path)
     book = catalogs.load(tmp_path)
-    assert door(book, T0_MS + days * DAY_MS) is None
-    assert door(book, T0_MS - minutes * MINUTE_MS + 1) is None
-    late, ahead = door(book, T0_MS + days * DAY_MS + 1), door(book, T0_MS - minutes * MINUTE_MS)
+    assert way_in(book, T0_MS + days * DAY_MS) is None
+    assert way_in(book, T0_MS - minutes * MINUTE_MS + 1) is None
+    late, ahead = way_in(book, T0_MS + days * DAY_MS + 1), way_in(book, T0_MS - minutes * MINUTE_MS)
     assert late is not None
     assert ahead is not None
     assert (late[0], ahead[0]) == ("TOO_LATE", "IN_FUTURE")

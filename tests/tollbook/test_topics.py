@@ -1,4 +1,4 @@
-"""`tollbook topics` on a real broker: what it makes, what it mends, and what it refuses to touch."""
+"""`tollbook topics` on a real broker: what it creates, what it fixes, and what it refuses to change."""
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -158,7 +158,7 @@ def test_what_would_break_exactness_is_refused_and_nothing_at_all_is_changed(
         ),
     ],
 )  # fmt: skip
-def test_what_setting_it_mends_is_set_and_told(
+def test_a_setting_that_can_be_fixed_is_set_and_reported(
     cli: Cli, make_topic: MakeTopic, name: str, changes: Mapping[str, str], setting: str, value: str
 ) -> None:
     """check says that create would do it; create does it, and leaves the rest of the topic as it was."""
@@ -200,7 +200,7 @@ def test_more_than_is_demanded_is_left_as_it_is(
 
 
 def test_check_gives_programs_every_difference(cli: Cli, make_topic: MakeTopic) -> None:
-    """A deployment can wait for `[]`, and tell what can be mended from what people must decide."""
+    """A deployment can wait for `[]`, and distinguish what can be fixed from what people must decide."""
     make_topic("usage.events", partitions=5, config=settings("usage.events", retention_ms="1000"))
     checked = cli("check", "--json")
     assert checked.code == REFUSED

@@ -171,7 +171,7 @@ def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Se
     """Land the same logs in one process, issue, and return whether the invoices are the same except for their evidence."""
     out.print()
     sentence(("4", "bold"), " The same logs in one process, without Kafka …")
-    lake = Lake(folder / "embedded")
+    lake = Lake(folder / "local-run")
     _made(lake)
     for format_name, source in dict.fromkeys((f.format, f.source) for f in files):
         run.run(

@@ -14,7 +14,7 @@ from schemas.log import AccessPartition
 from tollbook.redrive.turn import DECODE_LINES, Turn, at_positions, entries_by_position
 
 # The records at the given offsets of a partition that the topic still retains. None: the topic was deleted or recreated.
-Recall = Callable[[AccessPartition, Sequence[int]], Iterator[Records] | None]
+Refetch = Callable[[AccessPartition, Sequence[int]], Iterator[Records] | None]
 
 _AGAIN = "send their lines again"
 
@@ -29,15 +29,15 @@ class RecordReader:
         wanted: Wanted,
         reading: SourceDecoder,
         format_name: str,
-        recall: Recall | None,
+        refetch: Refetch | None,
     ) -> None:
-        """Without `recall`, only dead letters that need no record are read."""
+        """Without `refetch`, only dead letters that need no record are read."""
         self._worker = worker
         self._turn = turn
         self._wanted = wanted
         self._reading = reading
         self._format_name = format_name
-        self._recall = recall
+        self._refetch = refetch
 
     def read(self, place: AccessPartition) -> None:
         """Read the dead letters of one partition again."""
@@ -64,13 +64,13 @@ class RecordReader:
         """Read the dead letters that need their records."""
         if not letters.num_rows:
             return
-        if self._recall is None:
+        if self._refetch is None:
             self._turn.leave(
                 letters, f"{place.file}: their records are needed; name the brokers with --bootstrap-servers"
             )
             return
         offsets = pc.unique(letters["position"])
-        records = self._recall(place, offsets.to_pylist())
+        records = self._refetch(place, offsets.to_pylist())
         if records is None:
             self._turn.leave(letters, f"{place.file}: their topic was deleted or recreated; {_AGAIN}")
             return

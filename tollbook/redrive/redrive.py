@@ -21,7 +21,7 @@ from tollbook.local_run import alerting
 from tollbook.local_run.alerting import Raised
 from tollbook.local_run.run import alone
 from tollbook.redrive.files import FileReader, given, named
-from tollbook.redrive.records import Recall, RecordReader
+from tollbook.redrive.records import RecordReader, Refetch
 from tollbook.redrive.turn import Turn
 
 
@@ -58,14 +58,14 @@ def redrive(
     *,
     now: Callable[[], datetime],
     files: Sequence[Path] = (),
-    recall: Recall | None = None,
+    refetch: Refetch | None = None,
     dry_run: bool = False,
     commit_entries: int = COMMIT_ENTRIES,
     counted: Callable[[pa.Table], None] = lambda _: None,
 ) -> Redriven:
     """Read dead letters again, and count those that are no longer refused. Safe to kill and to repeat.
 
-    `files` are the logs at their current place; without any, the paths stored in the lake are tried. `recall` fetches records
+    `files` are the logs at their current place; without any, the paths stored in the lake are tried. `refetch` fetches records
     if the lake is landed from Kafka. `counted` receives the events that are counted, or would be in a dry run. Raises Busy,
     UnknownFormat, WrongUse, LakeError, Fenced.
     """
@@ -83,7 +83,7 @@ def redrive(
         # A dry run is one batch: it commits nothing, so a second batch could not detect duplicates of the first.
         turn = Turn(worker, sys.maxsize if dry_run else commit_entries, counted)
         if worker.topics:
-            _read_records(worker, turn, catalog, wanted, how, recall)
+            _read_records(worker, turn, catalog, wanted, how, refetch)
         else:
             _read_files(worker, turn, catalog, wanted, how, lake, files)
         turn.settle()
@@ -94,13 +94,13 @@ def redrive(
 
 
 def _read_records(
-    worker: Redrive, turn: Turn, catalog: Catalog, wanted: Wanted, how: How, recall: Recall | None
+    worker: Redrive, turn: Turn, catalog: Catalog, wanted: Wanted, how: How, refetch: Refetch | None
 ) -> None:
     logs = worker.generations(wanted)
     if not logs:
         return
     as_records = source_decoder(catalog, attribution(catalog), how.format_name, wanted.source)
-    reader = RecordReader(worker, turn, wanted, as_records, how.format_name, recall)
+    reader = RecordReader(worker, turn, wanted, as_records, how.format_name, refetch)
     for name, file in logs.items():
         if place := access_partition(name):
             reader.read(place)

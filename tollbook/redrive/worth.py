@@ -57,7 +57,7 @@ def worth(
 
     `credential` is a prefix of its hash; None selects all that are unknown or were not valid. Raises like redrive.redrive.
     """
-    events, problems = _reread(lake, _given_to(catalog, wanted.source, partner), wanted, how, now)
+    events, problems = _decoded_again(lake, _given_to(catalog, wanted.source, partner), wanted, how, now)
     events = _of_credential(lake, events, credential)
     house, more = Warehouse(lake, only=["rollups"]), Meters()
     numbered = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
@@ -76,7 +76,7 @@ def _given_to(catalog: Catalog, source_id: str, partner: Partner) -> Catalog:
     return catalog.model_copy(update={"sources": (*(s for s in catalog.sources if s.id != source_id), given)})
 
 
-def _reread(
+def _decoded_again(
     lake: Lake, catalog: Catalog, wanted: Wanted, how: How, now: Callable[[], datetime]
 ) -> tuple[pa.Table, list[str]]:
     """The events that entries of unknown credentials would become, and the problems of the others."""

@@ -39,7 +39,7 @@ from tollbook.cli.terminal import complain, show_json, shown, write
 from tollbook.kafka.options import KafkaConfig
 from tollbook.local_run import run
 from tollbook.redrive import redrive as redriving
-from tollbook.redrive.records import Recall
+from tollbook.redrive.records import Refetch
 from tollbook.redrive.worth import Worth
 from tollbook.redrive.worth import worth as worth_of
 
@@ -251,7 +251,7 @@ def redrive(
         Wanted(source, reason, _utc(since), _utc(until)),
         redriving.How(format, _utc(received), final),
         files=run.found_files(files) if files else (),
-        recall=None if brokers is None else _records_at(brokers),
+        refetch=None if brokers is None else _records_at(brokers),
         now=the_clock(now),
         dry_run=dry_run,
         commit_entries=commit_entries,
@@ -265,7 +265,7 @@ def redrive(
     return REFUSED if report.problems else 0
 
 
-def _records_at(brokers: KafkaConfig) -> Recall:
+def _records_at(brokers: KafkaConfig) -> Refetch:
     extras.require("kafka", "--bootstrap-servers")
     from tollbook.kafka.access_records import AccessRecords  # noqa: PLC0415  # the extra `kafka`
 

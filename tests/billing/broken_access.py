@@ -1,4 +1,4 @@
-"""Catalogs with one thing wrong about a door: networks, policies, a source of a partner's own."""
+"""Catalogs with one error in access: networks, policies, or the source of a partner."""
 
 from tests.billing.broken_catalogs import Broken
 
@@ -19,7 +19,7 @@ def _zeta(name: str, more: str, field: str, says: str) -> Broken:
     return Broken(name, "partners", _PRINCIPAL, f"{_PRINCIPAL[:-1]}, {more}}}", 19, where, says)
 
 
-BROKEN_DOORS = [
+BROKEN_ACCESS = [
     _acme("a name for a network", "networks: [office]", "networks.0", "is not a network; write it like 203.0.113.0/24"),
     _acme("a network without end", "networks: [203.0.113.0/33]", "networks.0", "is not a network"),
     _acme("an address in a network", "networks: [203.0.113.7/24]", "networks.0", "write 203.0.113.0/24, or 203.0.113.7"),
