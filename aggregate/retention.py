@@ -80,10 +80,13 @@ def erase(
 def erased(rows: pa.Table, rule: RetentionRule) -> pa.Table:
     """Rows of `texts` with the payloads of old rows erased."""
     old = _old(rows, rule)
-    said = {"erased_at": pa.scalar(rule.now, TIME), "erased_by": pa.scalar(f"older than {rule.days} days", pa.string())}
-    for name in (*COPIED, *said):
+    erasure = {
+        "erased_at": pa.scalar(rule.now, TIME),
+        "erased_by": pa.scalar(f"older than {rule.days} days", pa.string()),
+    }
+    for name in (*COPIED, *erasure):
         at, field = rows.schema.get_field_index(name), rows.schema.field(name)
-        value = said.get(name, pa.scalar(None, field.type))
+        value = erasure.get(name, pa.scalar(None, field.type))
         rows = rows.set_column(at, field, pc.if_else(old, value, rows[name]))
     return rows
 

@@ -118,7 +118,7 @@ def _ingest_cpu_s(bootstrap: str, prefix: str, catalog: Path, sample: Sample) ->
     took = []
     try:
         for part in (lines[:WARM_LINES], *[lines[WARM_LINES:]] * PARTS):
-            with worker.held():
+            with worker.stopped():
                 _fill(bootstrap, prefix + topics.GATEWAY_ACCESS, sample, part)
                 before, done = worker.cpu_s(), 0
             while done < len(part):

@@ -196,8 +196,8 @@ class Worker:
         return _cpu_s(self._process.pid) - self._at_start
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """It stands still, so that what is put before it meanwhile is there at once."""
+    def stopped(self) -> Iterator[None]:
+        """The process is stopped, so that it meets everything that is sent meanwhile at once."""
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield

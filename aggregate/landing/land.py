@@ -98,7 +98,7 @@ class Land:
         self.unsettled = 0  # commits that the derived tables may not have applied
         self._folds: dict[int, pa.Table] = {}
         self._batch: list[Fetched] = []
-        self._held: dict[Partition, int] = {}  # the next offset of each partition in the lake
+        self._committed: dict[Partition, int] = {}  # the next offset of each partition in the lake
         self._next: dict[Partition, int | None] = {}  # the next offset to read from the log; None: its beginning
         self._redrives: dict[int, int] = {}  # by events partition: the number of redrives that the dedup index includes
         self._covered: dict[
@@ -113,13 +113,13 @@ class Land:
     def assigned(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
         """Take over partitions. Their offsets and dedup index come from the lake."""
         self._table = self._lake.open(EVENTS)
-        self._check_held()
+        self._check_committed()
         while not self.settle():
             pass  # another worker updates them, too; each attempt completes one of the two
         for partition in partitions:
             offset = self._table.transaction_version(partition.app_id)
             self._next[partition] = offset
-            self._held[partition] = offset or 0
+            self._committed[partition] = offset or 0
             self._redrives[partition.number] = self._table.transaction_version(redrive_app(partition.number)) or 0
         self._covered = redelivery.covered(self._lake, self._con)
         self._dedup = DedupIndex(self._load_day)
@@ -130,14 +130,14 @@ class Land:
         """Give up partitions. Their next owner reads again what is not in the lake."""
         self._batch = [fetched for fetched in self._batch if fetched.partition not in partitions]
         for partition in partitions:
-            self._held.pop(partition, None)
+            self._committed.pop(partition, None)
             self._next.pop(partition, None)
-        self._redrives = {n: count for n, count in self._redrives.items() if n in {p.number for p in self._held}}
+        self._redrives = {n: count for n, count in self._redrives.items() if n in {p.number for p in self._committed}}
 
     @property
     def offsets(self) -> Mapping[Partition, int]:
         """The next offset of each assigned partition in the lake."""
-        return self._held
+        return self._committed
 
     def run(self) -> Iterator[Landed]:
         """Land everything in the log, commit by commit. The derived tables are up to date when it ends."""
@@ -220,8 +220,8 @@ class Land:
         before = self._table.version
         self._table = self._table.commit(list(parts), versions=versions, info=info)
         version = self._own(before, versions)
-        self._held |= offsets
-        self._check_held()
+        self._committed |= offsets
+        self._check_committed()
         for f in batch:
             redelivery.extend(self._covered, f)
         self._folds[version] = fold
@@ -250,14 +250,14 @@ class Land:
         """Detect a redrive while idle: its events must be published, and its keys must be in the dedup index."""
         if not self._lake.is_newest(self._table):
             self._table = self._lake.open(EVENTS)
-            self._check_held()
+            self._check_committed()
 
-    def _check_held(self) -> None:
+    def _check_committed(self) -> None:
         """Raise Fenced if a partition moved without this worker.
 
         The commit would not detect it, as the handle is newer.
         """
-        for partition, offset in self._held.items():
+        for partition, offset in self._committed.items():
             stored = self._table.transaction_version(partition.app_id) or 0
             if stored != offset:
                 raise Fenced(f"{partition.file} is at {stored} in the lake, not at {offset}: another worker owns it")
@@ -268,7 +268,7 @@ class Land:
                 )
 
     def _load_day(self, day: int) -> Keys:
-        return batch_files.known_of_day(self._con, self._table, day, {p.number for p in self._held})
+        return batch_files.known_of_day(self._con, self._table, day, {p.number for p in self._committed})
 
 
 def _outside(counted: pa.Table) -> dict[str, int]:

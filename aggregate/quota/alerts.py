@@ -36,16 +36,16 @@ def _fired(rows: Sequence[Mapping[str, Any]]) -> dict[Key, Fired]:
     marks: dict[str, Mark] = {}
     for row in rows:  # fired alerts come before withdrawals
         key = (row["partner_id"], row["meter"], row["plan"], row["quota_period"], row["period_start"])
-        held = fired.get(key, Fired())
+        marked = fired.get(key, Fired())
         threshold = row["threshold_percent"].normalize()
         if row["kind"] == "quota":
             mark = marks[row["alert_id"]] = Mark(threshold, row["quota"], row["limit_since"])
-            fired[key] = held._replace(alerts=[*held.alerts, mark])
+            fired[key] = marked._replace(alerts=[*marked.alerts, mark])
         elif row["withdraws"] is not None:
-            fired[key] = held._replace(withdrawn=[*held.withdrawn, marks[row["withdraws"]]])
+            fired[key] = marked._replace(withdrawn=[*marked.withdrawn, marks[row["withdraws"]]])
         else:  # written by an earlier version, which fired each threshold once
-            back = [m for m in held.alerts if m.threshold_percent == threshold and m.limit_since is None]
-            fired[key] = held._replace(withdrawn=[*held.withdrawn, *back])
+            back = [m for m in marked.alerts if m.threshold_percent == threshold and m.limit_since is None]
+            fired[key] = marked._replace(withdrawn=[*marked.withdrawn, *back])
     return fired
 
 

@@ -212,11 +212,11 @@ def _app(settings: QuotaSettings) -> Steady:
     )
 
 
-def _merged_parts(known: bytes | None, said: bytes) -> bytes:
-    parts = sums.parts_decoded(said)
-    return sums.parts_encoded(sums.merged(sums.parts_decoded(known), parts)) if known else said
+def _merged_parts(known: bytes | None, added: bytes) -> bytes:
+    parts = sums.parts_decoded(added)
+    return sums.parts_encoded(sums.merged(sums.parts_decoded(known), parts)) if known else added
 
 
-def _merged_fired(known: bytes | None, said: bytes) -> bytes:
-    fired = sums.fired_decoded(said)
-    return sums.fired_encoded(sums.union(sums.fired_decoded(known), fired)) if known else said
+def _merged_fired(known: bytes | None, added: bytes) -> bytes:
+    fired = sums.fired_decoded(added)
+    return sums.fired_encoded(sums.union(sums.fired_decoded(known), fired)) if known else added

@@ -61,10 +61,10 @@ def key_of(total: Total) -> str:
 def standing(parts: Parts, fired: Fired, total: Total) -> Standing | None:
     """The state after adding a total. None if the total is outdated. The same total again gives the same result."""
     terms = Terms(total.limit, total.thresholds, total.limit_since, total.held)
-    said = PartitionTotal(total.used, total.seen_until, total.events_version, terms)
+    received = PartitionTotal(total.used, total.seen_until, total.events_version, terms)
     known = parts.get(total.events_partition)
-    part = newer(known, said)
-    if part == known != said:
+    part = newer(known, received)
+    if part == known != received:
         return None
     parts = {**parts, total.events_partition: part}
     with localcontext(EXACT):
@@ -101,18 +101,18 @@ def with_alerts(fired: Fired, alerts: list[Alert]) -> Fired:
     )
 
 
-def newer(known: PartitionTotal | None, said: PartitionTotal) -> PartitionTotal:
+def newer(known: PartitionTotal | None, received: PartitionTotal) -> PartitionTotal:
     """The newer of two totals. Less usage at an earlier commit is outdated; at a later one it is a correction.
 
     A total that an older catalog computed from the same or an earlier commit is outdated as well, whatever its usage.
     """
     if known is None:
-        return said
-    less_before = said.used < known.used and said.events_version < known.events_version
-    told_before = said.events_version <= known.events_version and _since(said.terms) < _since(known.terms)
-    if less_before or told_before:
-        return known._replace(terms=_later(known.terms, said.terms))
-    return said._replace(terms=_later(said.terms, known.terms))
+        return received
+    less_usage = received.used < known.used and received.events_version < known.events_version
+    older_terms = received.events_version <= known.events_version and _since(received.terms) < _since(known.terms)
+    if less_usage or older_terms:
+        return known._replace(terms=_later(known.terms, received.terms))
+    return received._replace(terms=_later(received.terms, known.terms))
 
 
 def _later(one: Terms | None, other: Terms | None) -> Terms | None:
@@ -143,36 +143,39 @@ def _all(one: Iterable[Mark], other: Iterable[Mark]) -> tuple[Mark, ...]:
 def parts_encoded(parts: Parts) -> bytes:
     """The value of table `latest`."""
     return json.dumps(
-        {p: [str(v.used), v.seen_until.isoformat(), v.events_version, _terms_said(v.terms)] for p, v in parts.items()}
+        {
+            p: [str(v.used), v.seen_until.isoformat(), v.events_version, _terms_encoded(v.terms)]
+            for p, v in parts.items()
+        }
     ).encode()
 
 
 def parts_decoded(value: bytes) -> Parts:
     """The decoded value of table `latest`. Raises ValueError or another exception for invalid values."""
     return {
-        int(p): PartitionTotal(Decimal(used), datetime.fromisoformat(seen), int(version), _terms(*terms))
+        int(p): PartitionTotal(Decimal(used), datetime.fromisoformat(seen), int(version), _terms_decoded(*terms))
         for p, (used, seen, version, *terms) in json.loads(value).items()
     }
 
 
-def _terms_said(terms: Terms | None) -> list[Any] | None:
+def _terms_encoded(terms: Terms | None) -> list[Any] | None:
     if terms is None:
         return None
     held = [[start.isoformat(), end.isoformat()] for start, end in terms.held]
     return [str(terms.limit), [str(t) for t in terms.thresholds], _text(terms.limit_since), held]
 
 
-def _terms(said: list[Any] | None = None) -> Terms | None:
-    if said is None:
+def _terms_decoded(stored: list[Any] | None = None) -> Terms | None:
+    if stored is None:
         return None
-    limit, thresholds, since, held = said
+    limit, thresholds, since, held = stored
     times = tuple((datetime.fromisoformat(start), datetime.fromisoformat(end)) for start, end in held)
     return Terms(Decimal(limit), tuple(Decimal(t) for t in thresholds), _instant(since), times)
 
 
 def fired_encoded(fired: Fired) -> bytes:
     """The value of table `fired`."""
-    return json.dumps({name: [_mark_said(m) for m in held] for name, held in fired._asdict().items()}).encode()
+    return json.dumps({name: [_mark_encoded(m) for m in marks] for name, marks in fired._asdict().items()}).encode()
 
 
 def fired_decoded(value: bytes) -> Fired:
@@ -182,16 +185,16 @@ def fired_decoded(value: bytes) -> Fired:
     """
     document = json.loads(value)
     alerts = document["thresholds"] if "thresholds" in document else document["alerts"]
-    return Fired(tuple(_mark(m) for m in alerts), tuple(_mark(m) for m in document["withdrawn"]))
+    return Fired(tuple(_mark_decoded(m) for m in alerts), tuple(_mark_decoded(m) for m in document["withdrawn"]))
 
 
-def _mark_said(mark: Mark) -> list[str | None]:
+def _mark_encoded(mark: Mark) -> list[str | None]:
     limit = None if mark.limit is None else str(mark.limit)
     return [str(mark.threshold_percent), limit, _text(mark.limit_since)]
 
 
-def _mark(said: Any) -> Mark:
-    threshold, limit, since = (said, None, None) if isinstance(said, str) else said
+def _mark_decoded(stored: Any) -> Mark:
+    threshold, limit, since = (stored, None, None) if isinstance(stored, str) else stored
     return Mark(Decimal(threshold), None if limit is None else Decimal(limit), _instant(since))
 
 

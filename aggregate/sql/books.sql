@@ -5,7 +5,7 @@
 --      (redriven entries count by their new outcome), on_the_way (entries that were read but not yet landed everywhere); ordered. Numbers
 --      are HUGEINT
 WITH known AS (
-    -- A log partition tells all of an origin below this. Its own partition is all there is to a file; an origin in a topic is
+    -- The offset below which the log partitions have reported an origin. A file is one partition; an origin in a topic is
     -- spread over all partitions of all topics that are landed.
     SELECT
         origin,
@@ -23,7 +23,7 @@ WITH known AS (
     GROUP BY origin
 ),
 
-said AS (
+reported AS (
     SELECT
         i.source,
         i.generation,
@@ -63,16 +63,16 @@ stored AS (
 )
 
 SELECT
-    coalesce(said.source, stored.source) AS source,
-    coalesce(said.generation, stored.generation) AS generation,
+    coalesce(reported.source, stored.source) AS source,
+    coalesce(reported.generation, stored.generation) AS generation,
     known.file,
-    coalesce(said.entries, 0) AS entries,
+    coalesce(reported.entries, 0) AS entries,
     coalesce(stored.counted, 0) AS counted,
     coalesce(stored.duplicates, 0) AS duplicates,
     coalesce(stored.conflicts, 0) AS conflicts,
     coalesce(stored.refused, 0) AS refused,
-    coalesce(said.all_entries - said.entries, 0) AS on_the_way
-FROM said
-FULL JOIN stored ON stored.source = said.source AND stored.generation = said.generation
-LEFT JOIN known ON known.origin = coalesce(said.generation, stored.generation)
+    coalesce(reported.all_entries - reported.entries, 0) AS on_the_way
+FROM reported
+FULL JOIN stored ON stored.source = reported.source AND stored.generation = reported.generation
+LEFT JOIN known ON known.origin = coalesce(reported.generation, stored.generation)
 ORDER BY source, generation

@@ -2,7 +2,7 @@
 -- in:  reads, redriven, withdrawn, events (those that count), duplicates, dead
 -- out: origin, file (a log partition's last name), counted, duplicates, conflicts, refused (by reads), and the stored_ rows
 --      of each; ordered
-WITH said AS (
+WITH reported AS (
     SELECT
         origin,
         max(file) AS file,
@@ -43,18 +43,18 @@ letters AS (
 )
 
 SELECT
-    coalesce(said.origin, kept.generation) AS origin,
-    coalesce(said.file, kept.generation) AS file,
-    coalesce(said.counted, 0) AS counted,
-    coalesce(said.duplicates, 0) AS duplicates,
-    coalesce(said.conflicts, 0) AS conflicts,
-    coalesce(said.refused, 0) AS refused,
+    coalesce(reported.origin, kept.generation) AS origin,
+    coalesce(reported.file, kept.generation) AS file,
+    coalesce(reported.counted, 0) AS counted,
+    coalesce(reported.duplicates, 0) AS duplicates,
+    coalesce(reported.conflicts, 0) AS conflicts,
+    coalesce(reported.refused, 0) AS refused,
     coalesce(kept.rows, 0) AS stored_counted,
     coalesce(resent.rows, 0) AS stored_duplicates,
     coalesce(letters.conflicts, 0) AS stored_conflicts,
     coalesce(letters.refused, 0) AS stored_refused
-FROM said
-FULL JOIN kept ON kept.generation = said.origin
-LEFT JOIN resent ON resent.generation = said.origin
-LEFT JOIN letters ON letters.generation = said.origin
+FROM reported
+FULL JOIN kept ON kept.generation = reported.origin
+LEFT JOIN resent ON resent.generation = reported.origin
+LEFT JOIN letters ON letters.generation = reported.origin
 ORDER BY origin

@@ -114,7 +114,7 @@ class Courier:
         if self._endpoint.partner in {None, notice.partner}:
             answer = self._delivered(notice, int(message.partition() or 0))
             if answer is Answer.DISABLED:
-                self._say(logging.ERROR, "answered 410 and gets no more until the next start", notice)
+                self._log_attempt(logging.ERROR, "answered 410 and gets no more until the next start", notice)
                 return False
             if answer is Answer.AGAIN:
                 return True  # stopped, or the partition is another's now: not committed
@@ -144,19 +144,19 @@ class Courier:
         try:
             status = asyncio.run(posted(self._endpoint, notice, self._clock(), self._tls))
         except (httpx.HTTPError, OSError, Forbidden) as exc:  # a timeout is an OSError
-            self._said = f"{type(exc).__name__}: {exc}" if isinstance(exc, Forbidden) else type(exc).__name__
+            self._failure = f"{type(exc).__name__}: {exc}" if isinstance(exc, Forbidden) else type(exc).__name__
             return Answer.AGAIN
-        self._said = f"status {status}"
+        self._failure = f"status {status}"
         if status == _GONE:
             return Answer.DISABLED
         if _OK <= status < _REDIRECT:
-            self._say(logging.INFO, "delivered", notice)
+            self._log_attempt(logging.INFO, "delivered", notice)
             return Answer.DELIVERED
         return Answer.AGAIN
 
     def _report(self, notice: Notice, state: RetryCallState) -> None:
         wait_s = round(state.next_action.sleep, 1) if state.next_action else None
-        self._say(logging.WARNING, self._said, notice, attempt=state.attempt_number, again_in_s=wait_s)
+        self._log_attempt(logging.WARNING, self._failure, notice, attempt=state.attempt_number, again_in_s=wait_s)
 
     def _rest(self, seconds: float, partition: int) -> None:
         """Wait while staying a member of the group. Ends early when stopped or when the partition is lost."""
@@ -198,7 +198,7 @@ class Courier:
         self._mine -= {p.partition for p in partitions}
         consumer.incremental_unassign(list(partitions))
 
-    def _say(self, level: int, what: str, notice: Notice, **fields: Any) -> None:
+    def _log_attempt(self, level: int, what: str, notice: Notice, **fields: Any) -> None:
         fields = {"webhook": self._endpoint.name, "alert": notice.alert_id, **fields}
         self._log.log(level, "webhook %s: %s", self._endpoint.name, what, extra={"fields": fields})
 

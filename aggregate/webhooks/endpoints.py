@@ -51,7 +51,7 @@ class Endpoint:
             raise BadEndpoints(f"{self.name}: there is no key to sign with")
 
 
-class _Said(BaseModel):
+class _EndpointEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Id
@@ -62,32 +62,32 @@ class _Said(BaseModel):
     private: bool = False
 
 
-_FILE = TypeAdapter(list[_Said])
+_FILE = TypeAdapter(list[_EndpointEntry])
 
 
 def endpoints(file: Path, env: Mapping[str, str]) -> list[Endpoint]:
     """The endpoints of a file. Raises BadEndpoints, or OSError if a file cannot be read."""
     try:
-        said = _FILE.validate_python(reading.read(file.read_text("utf-8")) or [])
+        entries = _FILE.validate_python(reading.read(file.read_text("utf-8")) or [])
     except (reading.BadYaml, UnicodeDecodeError) as exc:
         raise BadEndpoints("\n".join(f"{file}: {line}" for line in str(exc).splitlines())) from exc
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         raise BadEndpoints(f"{file}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from exc
-    names = [one.name for one in said]
+    names = [one.name for one in entries]
     if twice := {name for name in names if names.count(name) > 1}:
         raise BadEndpoints(f"{file}: more than one endpoint is named {', '.join(sorted(twice))}")
-    return [Endpoint(name=s.name, url=s.url, keys=_keys(s, env), partner=s.partner, private=s.private) for s in said]
+    return [Endpoint(name=s.name, url=s.url, keys=_keys(s, env), partner=s.partner, private=s.private) for s in entries]
 
 
-def _keys(said: _Said, env: Mapping[str, str]) -> tuple[Webhook, ...]:
-    if (said.secret_env is None) == (said.secret_file is None):
-        raise BadEndpoints(f"{said.name}: give either secret_env or secret_file")
-    if said.secret_file is not None:
-        text, where = said.secret_file.read_text(), str(said.secret_file)
+def _keys(entry: _EndpointEntry, env: Mapping[str, str]) -> tuple[Webhook, ...]:
+    if (entry.secret_env is None) == (entry.secret_file is None):
+        raise BadEndpoints(f"{entry.name}: give either secret_env or secret_file")
+    if entry.secret_file is not None:
+        text, where = entry.secret_file.read_text(), str(entry.secret_file)
     else:
-        text, where = env.get(str(said.secret_env), ""), f"the variable {said.secret_env}"
-    return tuple(_key(line, f"{said.name}: {where}") for line in text.split())
+        text, where = env.get(str(entry.secret_env), ""), f"the variable {entry.secret_env}"
+    return tuple(_key(line, f"{entry.name}: {where}") for line in text.split())
 
 
 def _key(text: str, where: str) -> Webhook:

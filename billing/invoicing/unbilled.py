@@ -116,14 +116,14 @@ def _not_issued(
     warehouse: Warehouse, catalog: Catalog, periods: Sequence[SettledPeriod], months: Iterable[tuple[str, str]]
 ) -> Iterator[Unbilled]:
     """Usage in months that the partner's legal entity settled without the partner, at the prices of the newest catalog."""
-    held = _held(periods)
+    settled_times = _settled_times(periods)
     open_times: list[_OpenTimes] = []
     starts: dict[tuple[str, str], datetime] = {}
     for entity, label in sorted(months):
         for partner in catalog.payers(entity):
-            whole = _open_month(partner, label, held.get(partner.id, ()))
+            whole = _open_month(partner, label, settled_times.get(partner.id, ()))
             starts[partner.id, label] = whole.start
-            open_times.append(_OpenTimes(partner.id, label, _less(whole, held.get(partner.id, ()))))
+            open_times.append(_OpenTimes(partner.id, label, _less(whole, settled_times.get(partner.id, ()))))
     for found, used in _used(warehouse, catalog, open_times):
         partner = catalog.known_partner(found.partner_id)
         period = billing_period(catalog, partner, found.label, starts[partner.id, found.label])
@@ -147,9 +147,9 @@ def _unknown(
     """
     names = pa.array([p.id for p in catalog.partners], pa.string())
     warehouse.con.register("partners", pa.table({"partner_id": names}))
-    held = _held(periods)
+    settled_times = _settled_times(periods)
     open_times = [
-        _OpenTimes(row["partner_id"], label, _less(whole, held.get(row["partner_id"], ())))
+        _OpenTimes(row["partner_id"], label, _less(whole, settled_times.get(row["partner_id"], ())))
         for label in sorted(labels)
         for whole in [month(label, "Etc/UTC")]
         for row in warehouse.query("unknown_partners", whole._asdict()).to_pylist()
@@ -182,11 +182,11 @@ def _row(kind: Kind, catalog: Catalog, found: _OpenTimes, meter: str, quantity: 
     )  # fmt: skip
 
 
-def _held(periods: Iterable[SettledPeriod]) -> dict[str, list[Period]]:
-    held: dict[str, list[Period]] = {}
+def _settled_times(periods: Iterable[SettledPeriod]) -> dict[str, list[Period]]:
+    settled_times: dict[str, list[Period]] = {}
     for settled in periods:
-        held.setdefault(settled.partner_id, []).append(Period(settled.start, settled.end))
-    return held
+        settled_times.setdefault(settled.partner_id, []).append(Period(settled.start, settled.end))
+    return settled_times
 
 
 class _UsageWithin(NamedTuple):
@@ -256,21 +256,21 @@ def _only(content: Mapping[str, Any], partners: set[str]) -> Mapping[str, Any]:
     return {**content, "partners": {p: stored for p, stored in content["partners"].items() if p in partners}}
 
 
-def _open_month(partner: Partner, label: str, held: Iterable[Period]) -> Period:
+def _open_month(partner: Partner, label: str, settled_times: Iterable[Period]) -> Period:
     """The month of a partner.
 
     It starts at the end of the previous settled period if that period ended shortly before the month.
     """
     start, end = month(label, partner.time_zone)
-    ended = [h.end for h in held if start - _ZONES_APART < h.end <= start]
+    ended = [s.end for s in settled_times if start - _ZONES_APART < s.end <= start]
     return Period(max(ended, default=start), end)
 
 
-def _less(whole: Period, held: Iterable[Period]) -> list[Period]:
-    """The parts of a period outside of the `held` periods, in order."""
+def _less(whole: Period, settled_times: Iterable[Period]) -> list[Period]:
+    """The parts of a period outside of the settled times, in order."""
     pieces = []
     reached = whole.start
-    for start, end in sorted(held):
+    for start, end in sorted(settled_times):
         if reached < min(start, whole.end):
             pieces.append(Period(reached, min(start, whole.end)))
         reached = max(reached, end)

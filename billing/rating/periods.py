@@ -208,8 +208,8 @@ def _versions(
     starts: Sequence[datetime], start: datetime, end: datetime, zone: str
 ) -> Iterator[tuple[int | None, Interval]]:
     for left, right in itertools.pairwise(sorted({start, end, *(s for s in starts if start < s < end)})):
-        held = [place for place, begins in enumerate(starts) if begins <= left]
-        yield (held[-1] if held else None), interval(left, right, zone)
+        effective = [place for place, begins in enumerate(starts) if begins <= left]
+        yield (effective[-1] if effective else None), interval(left, right, zone)
 
 
 @lru_cache(maxsize=4096)

@@ -40,10 +40,10 @@ def replayed_lines(letters: pa.Table, path: Path | None, layout_prefix: str | No
 
     `layout_prefix`: the prefix of lines that define columns. If set, no letter suffices without the log.
     """
-    tells = pc.and_(letters["is_whole"], pa.scalar(layout_prefix is None))
-    stored = letters.filter(tells).select(["position", "raw"])
+    suffices = pc.and_(letters["is_whole"], pa.scalar(layout_prefix is None))
+    stored = letters.filter(suffices).select(["position", "raw"])
     kept = Lines(pa.table([stored["position"], _ended(stored["raw"])], schema=LINES), UNREADABLE.empty_table())
-    missing = letters.filter(pc.invert(tells))
+    missing = letters.filter(pc.invert(suffices))
     sought = dict(zip(missing["position"].to_pylist(), missing["raw_sha256"].to_pylist(), strict=True))
     if path is None or not sought:
         return ReplayedLines([LinesOfLayout(kept)], _positions(list(sought)), _positions([]))

@@ -56,28 +56,28 @@ class BadTotal(Exception):
 def decoded(value: bytes | None) -> Total:
     """The total in a message's value. Raises BadTotal."""
     try:
-        said: Mapping[str, Any] = json.loads(value or b"")
-        if said.get("schema") != SCHEMA:
-            raise BadTotal(f"schema {str(said.get('schema'))[:40]!r} is not known; known: {SCHEMA}")
-        at = {name: datetime.fromisoformat(said[name]) for name in ("start", "end", "seen_until")}
+        fields: Mapping[str, Any] = json.loads(value or b"")
+        if fields.get("schema") != SCHEMA:
+            raise BadTotal(f"schema {str(fields.get('schema'))[:40]!r} is not known; known: {SCHEMA}")
+        at = {name: datetime.fromisoformat(fields[name]) for name in ("start", "end", "seen_until")}
         return Total(
-            partner_id=str(said["partner_id"]),
-            meter=str(said["meter"]),
-            unit=str(said["unit"]),
-            plan=str(said["plan"]),
-            kind=str(said["kind"]),
+            partner_id=str(fields["partner_id"]),
+            meter=str(fields["meter"]),
+            unit=str(fields["unit"]),
+            plan=str(fields["plan"]),
+            kind=str(fields["kind"]),
             start=at["start"],
             end=at["end"],
-            limit=Decimal(said["limit"]),
-            thresholds=tuple(Decimal(t) for t in said["thresholds"]),
-            events_partition=int(said["events_partition"]),
-            used=Decimal(said["used"]),
+            limit=Decimal(fields["limit"]),
+            thresholds=tuple(Decimal(t) for t in fields["thresholds"]),
+            events_partition=int(fields["events_partition"]),
+            used=Decimal(fields["used"]),
             seen_until=at["seen_until"],
-            events_version=int(said["events_version"]),
-            limit_since=None if (since := said.get("limit_since")) is None else datetime.fromisoformat(since),
+            events_version=int(fields["events_version"]),
+            limit_since=None if (since := fields.get("limit_since")) is None else datetime.fromisoformat(since),
             held=tuple(
                 (datetime.fromisoformat(start), datetime.fromisoformat(end))
-                for start, end in said.get("held") or [(said["start"], said["end"])]
+                for start, end in fields.get("held") or [(fields["start"], fields["end"])]
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:

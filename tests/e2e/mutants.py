@@ -150,7 +150,7 @@ def _off_by(step: int) -> Callable[[], None]:
 
     def apply() -> None:
         _on_commit(shifted)
-        Land._check_held = lambda _: None  # type: ignore[method-assign]
+        Land._check_committed = lambda _: None  # type: ignore[method-assign]
 
     return apply
 
@@ -158,7 +158,7 @@ def _off_by(step: int) -> Callable[[], None]:
 def _fresh_handle() -> None:
     """M8: the table is opened anew just before the commit, and nobody looks whose partition it is by now."""
     _on_commit(lambda table, keywords: (DeltaTable(table.table_uri), keywords))
-    Land._check_held = lambda _: None  # type: ignore[method-assign]
+    Land._check_committed = lambda _: None  # type: ignore[method-assign]
 
 
 def _going_on() -> None:

@@ -156,8 +156,8 @@ def process(
 
 
 @contextmanager
-def held(running: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """A process that would not end by itself: it is over when the block is, also when that fails."""
+def ended_with_block(running: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that does not end by itself. It is killed at the end of the block, even after a failure."""
     with running:  # which waits, and so must come after the signal
         try:
             yield running

@@ -12,7 +12,7 @@ from billing.catalog import loading as catalogs
 from lake.lake import Lake
 from tests.aggregate.fixtures import now
 from tests.long import long_only
-from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, held, process, requests
+from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, ended_with_block, process, requests
 from tests.tollbook.gateway import Gateway
 from tollbook.local_run import run
 from tollbook.local_run.run import NoFiles, RunReport
@@ -45,7 +45,7 @@ def follow(here: Here, *names: object, steps: list[Callable[[], object]]) -> lis
     looks: list[RunReport] = []
     total = run.follow(
         Lake(here.lake), catalogs.load(here.catalog), [str(name) for name in names], format_name="kong", source="edge",
-        stop=Script(*steps), now=now, look_s=7, tell=looks.append,
+        stop=Script(*steps), now=now, look_s=7, on_report=looks.append,
     )  # fmt: skip
     return [*looks, total]
 
@@ -154,7 +154,7 @@ def said(running: subprocess.Popen[str]) -> Iterator[int]:
 def test_asked_to_end_it_ends_and_a_second_one_beside_it_is_refused(here: Here, stop: signal.Signals) -> None:
     """A supervisor's stop is no failure; and a scheduler's run beside a follower says so."""
     log = here.log("a.log", *requests(10))
-    with held(started(here, log)) as running:
+    with ended_with_block(started(here, log)) as running:
         assert next(said(running)) == 10
         assert here.run(log).code == 75
         with log.open("ab") as file:
@@ -178,7 +178,7 @@ def test_killed_while_it_follows_a_log_that_is_rotated_nothing_is_lost_and_nothi
     where = gateway.path if by_name else gateway.folder
     kills = 0
     for _ in range(8):
-        with held(started(here, where)) as running:
+        with ended_with_block(started(here, where)) as running:
             told = said(running)
             for _ in range(rng.randrange(1, 4)):
                 gateway.write(rng.randrange(2, 200))  # at least one of them is whole

@@ -9,7 +9,7 @@ import pytest
 
 from schemas.kafka.topics import GATEWAY_ACCESS, USAGE_DEAD, USAGE_EVENTS
 from tests.kafka.installation import Installation
-from tests.tollbook.fixtures import Here, ended, held, process, requests, table_rows
+from tests.tollbook.fixtures import Here, ended, ended_with_block, process, requests, table_rows
 from tests.tollbook.gateway import Gateway
 
 SEED = 20261101
@@ -90,7 +90,7 @@ def test_two_loads_do_not_share_positions_at_once(here: Here, site: Installation
     """One would write over what the other has sent."""
     log = here.log("access.log", *requests(5))
     kept = ["--positions", here.folder / "positions.json"]
-    with held(following(here, site, *kept, log)) as running:
+    with ended_with_block(following(here, site, *kept, log)) as running:
         assert said(running) == 5
         second = here.tollbook(*words(site, *kept, log))
         assert second.code == 75
@@ -141,7 +141,7 @@ def test_killed_while_it_follows_each_line_counts_once(here: Here, site: Install
     gateway = Gateway(here.folder / "logs", rng)
     kept = ["--positions", here.folder / "positions.json", "--lines", 50]
     for _ in range(6):
-        with held(following(here, site, *kept, gateway.folder)) as running:
+        with ended_with_block(following(here, site, *kept, gateway.folder)) as running:
             for _ in range(rng.randrange(1, 4)):
                 gateway.write(rng.randrange(2, 200))
                 assert said(running) > 0

@@ -95,7 +95,7 @@ def test_a_follower_ends_where_its_source_is_paused_and_has_taken_nothing_of_it(
     def follow(*, accept: bool) -> local_run.RunReport:
         return local_run.follow(
             Lake(here.lake), book, [str(log.parent)], format_name="kong", source="edge", stop=never, now=now, look_s=0.01,
-            accept_form_errors=accept, tell=(lambda _: never.set()) if accept else grow,
+            accept_form_errors=accept, on_report=(lambda _: never.set()) if accept else grow,
         )  # fmt: skip
 
     report = follow(accept=False)

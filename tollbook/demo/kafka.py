@@ -90,10 +90,10 @@ def _crew(kafka: KafkaConfig, lake: Lake, catalog: Path, logs: Path) -> Iterator
     words = {"ingest": ["ingest"]} | {f"land-{n}": ["land", "--lake", str(lake)] for n in range(1, _LAND_WORKERS + 1)}
     crew: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for name, said in words.items():
+        for name, arguments in words.items():
             with (logs / f"{name}.log").open("wb") as log:
                 crew[name] = subprocess.Popen(  # noqa: S603  # our own command
-                    [sys.executable, "-m", "tollbook", *said, *where],
+                    [sys.executable, "-m", "tollbook", *arguments, *where],
                     env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 )  # fmt: skip
         yield crew
@@ -107,7 +107,7 @@ def _crew(kafka: KafkaConfig, lake: Lake, catalog: Path, logs: Path) -> Iterator
                 worker.kill()
                 code = worker.wait()
             if code:
-                complain(f"{name} ended with {code}; what it said: {logs / name}.log")
+                complain(f"{name} ended with {code}; its log is {logs / name}.log")
 
 
 def _load(kafka: KafkaConfig, files: Sequence[DemoFile], progress: Callable[[Progress], None]) -> int:

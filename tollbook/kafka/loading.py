@@ -155,7 +155,7 @@ def follow(
     stop: Stop,
     look_s: float,
     keep: Callable[[Mapping[str, KnownFile]], None],
-    tell: Callable[[Loaded], None],
+    on_loaded: Callable[[Loaded], None],
 ) -> Loaded:
     """Send new lines of growing files, check after check, until `stop`. Returns the sum of all checks.
 
@@ -184,7 +184,7 @@ def follow(
             look.known,
         )
         if look.records or stays:
-            tell(look._replace(problems=stays))
+            on_loaded(look._replace(problems=stays))
         stop.wait(look_s)
     return total
 

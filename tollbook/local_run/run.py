@@ -147,11 +147,11 @@ def follow(
     look_s: float = LOOK_S,
     commit_entries: int = COMMIT_ENTRIES,
     block_bytes: int = BLOCK_BYTES,
-    tell: Callable[[RunReport], None] = lambda _: None,
+    on_report: Callable[[RunReport], None] = lambda _: None,
 ) -> RunReport:
     """Land new lines of growing files, check after check, until `stop`. Returns the sum of all checks.
 
-    `tell` receives the report of each check that found something. Files, folders and globs are resolved again at each check.
+    `on_report` receives the report of each check that found something. Files, folders and globs are resolved again at each check.
     It also ends when too many entries are refused for their form, unless that is accepted. Safe to kill. Raises NoFiles,
     Busy, UnknownFormat, LakeError, Fenced.
     """
@@ -200,7 +200,7 @@ def follow(
                     judged.paused,
                 )
                 if counts.entries or look.problems:
-                    tell(look)
+                    on_report(look)
                 if judged.paused is None:
                     stop.wait(look_s)
         finally:
@@ -211,20 +211,20 @@ def follow(
 class _Watched:
     """A log of files that reports its progress at every step."""
 
-    def __init__(self, log: FileLog, tell: Callable[[Progress], None]) -> None:
+    def __init__(self, log: FileLog, on_progress: Callable[[Progress], None]) -> None:
         self._log = log
-        self._tell = tell
+        self._on_progress = on_progress
         self._entries = 0
 
     def start(self, reader: LogReader) -> None:
-        self._tell(Progress(self._log.bytes_read, self._log.bytes_total, 0))
+        self._on_progress(Progress(self._log.bytes_read, self._log.bytes_total, 0))
         self._log.start(reader)
 
     def poll(self) -> Fetched | None:
         fetched = self._log.poll()
         if fetched is not None:
             self._entries += fetched.entries
-            self._tell(Progress(self._log.bytes_read, self._log.bytes_total, self._entries))
+            self._on_progress(Progress(self._log.bytes_read, self._log.bytes_total, self._entries))
         return fetched
 
 

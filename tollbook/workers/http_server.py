@@ -40,7 +40,7 @@ HEAD_BYTES = 32 << 10
 CONNECTIONS_MAX, CONNECTIONS_OF_ONE_MAX = 2000, 256
 LINGER_S = 2.0  # how long a refused connection stays open, so that the client can read the response before a reset
 _FILES = CONNECTIONS_MAX + 1048  # besides connections: Kafka, DuckDB, certificates, refused connections
-_TELL_S = 60.0
+_LOG_INTERVAL_S = 60.0
 KEEP_ALIVE_S = 75
 JWKS_BYTES_MAX, JWKS_S = 64 << 10, 5.0
 RELOAD_S = 5.0
@@ -149,15 +149,15 @@ class HttpServer:
     def __init__(self, api: FastAPI, address: Address, log: logging.Logger) -> None:
         """Start to listen. Raises OSError if that fails."""
         self._log = log
-        self._told_s: float | None = None
-        held = {
+        self._logged_s: float | None = None
+        attributes = {
             "head_s": address.head_s,
             "crowd": ConnectionLimits(CONNECTIONS_MAX, address.of_one_max, address.proxies),
             "turned_away": staticmethod(self._turned_away),
         }
         self._socket = socket.create_server((address.host, address.port), family=_family(address.host), backlog=2048)
         config = uvicorn.Config(
-            api, http=type("Patient", (Patient,), held), ws="none", lifespan="off", loop="asyncio", log_config=None, access_log=False,
+            api, http=type("Patient", (Patient,), attributes), ws="none", lifespan="off", loop="asyncio", log_config=None, access_log=False,
             server_header=False, proxy_headers=bool(address.proxies), forwarded_allow_ips=list(address.proxies),
             timeout_keep_alive=KEEP_ALIVE_S, h11_max_incomplete_event_size=HEAD_BYTES,
             ssl_certfile=address.certificate, ssl_keyfile=address.key,
@@ -183,11 +183,11 @@ class HttpServer:
         self._thread.join(timeout_s)
 
     def _turned_away(self, address: str) -> None:
-        """Count a refused connection, and log at most one line per _TELL_S."""
+        """Count a refused connection, and log at most one line per _LOG_INTERVAL_S."""
         metrics.HTTP_REQUESTS.labels(503).inc()
         now = asyncio.get_running_loop().time()
-        if self._told_s is None or now - self._told_s >= _TELL_S:
-            self._told_s = now
+        if self._logged_s is None or now - self._logged_s >= _LOG_INTERVAL_S:
+            self._logged_s = now
             fields = {"security": True, "code": Code.BUSY, "network": logged_network(address)}
             self._log.warning("too many connections", extra={"fields": fields})
 

@@ -237,7 +237,7 @@ def _following(
     with asked_to_stop() as stop:
         return loading.follow(
             FileWatcher(lambda: run.followed_files(files)), lambda paths, known: send(paths, kept, known, lambda _: None), kept.known,
-            stop=stop, look_s=look_s, keep=kept.keep, tell=show,
+            stop=stop, look_s=look_s, keep=kept.keep, on_loaded=show,
         )  # fmt: skip
 
 

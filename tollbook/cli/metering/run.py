@@ -175,7 +175,7 @@ def _follow(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: A
         sys.stdout.flush()
 
     with asked_to_stop() as stop:
-        report = local_run.follow(lake, book, files, stop=stop, tell=show, **how)
+        report = local_run.follow(lake, book, files, stop=stop, on_report=show, **how)
     if not json:
         run_screens.waiting(report)
     _complain_of_pause(report)
