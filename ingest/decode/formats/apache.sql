@@ -13,6 +13,11 @@ WITH cut AS (
     FROM (SELECT position, unwrapped(line) AS line FROM lines)
 ),
 
+requested AS (
+    SELECT position, line, whole_request(q) AS q
+    FROM cut
+),
+
 read AS (
     SELECT
         position,
@@ -20,7 +25,7 @@ read AS (
         clf_head(q[1]) AS head,
         request_line(q[2]) AS request,
         clf_result(q[3]) AS result
-    FROM cut
+    FROM requested
 )
 
 SELECT

@@ -22,7 +22,10 @@ fields AS (
         position,
         line,
         CASE WHEN starts_with(parts[1], '2') THEN string_split(parts[1], ' ') ELSE string_split(parts[1], ' ')[2:] END AS head,
-        string_split(parts[2], ' ') AS request,
+        -- A quote in a URL is part of it, and ends neither the request nor the URL.
+        string_split(
+            CASE WHEN len(parts) = 3 OR contains(parts[2], ' HTTP/') THEN parts[2] ELSE array_to_string(parts[2:], '"') END, ' '
+        ) AS request,
         len(parts) >= 3 AS has_request
     FROM quoted
 ),
@@ -41,7 +44,7 @@ named AS (
         head[10] AS received,
         head[11] AS sent,
         request[1] AS method,
-        request[2] AS url
+        CASE WHEN starts_with(request[3], 'HTTP/') THEN request[2] ELSE rtrim(request[2], '"') END AS url
     FROM fields
 )
 

@@ -1,5 +1,5 @@
 -- aws_apigw: AWS API Gateway access logs of REST, HTTP and WebSocket stages. The stage's format string determines the
--- form: JSON, CLF, CSV and XML as AWS documents them, and "key: value" text; also the CloudWatch Logs subscription
+-- form: JSON, CLF, CSV and XML as AWS documents them for each of the three, and "key: value" text; also the CloudWatch Logs subscription
 -- envelope, in which each log event is an entry.
 -- Fields: $context variables. Every value is a string, and '-' means absent, also for numbers.
 -- Units: requestTimeEpoch in ms, requestTime in CLF form (1 s); responseLatency in ms; responseLength in bytes of
@@ -74,9 +74,28 @@ parsed AS (
                 request_id := regexp_extract(line, '^requestId: ([^,]*)', 1),
                 extended_id := regexp_extract(line, ', extendedRequestId: ([^,\s]*)', 1)
             )
+            -- Of a WebSocket API: "event route connection" status id.
+            WHEN regexp_matches(line, '\] ?"(?:CONNECT|MESSAGE|DISCONNECT) ') AND NOT contains(line, ' HTTP/') THEN regexp_extract(
+                line,
+                '^(\S+) (\S+) \S+ \[([^\]]+)\] ?"\S+()(?: ([^" ]+))?(?: [^" ]*)?" +(\d+|-)() +([^\s"]+)(?: +([^\s"]+))?\s*$',
+                ['ip', 'caller', 'time', 'method', 'route', 'status', 'bytes', 'request_id', 'extended_id']
+            )
+            -- The route of an HTTP API is its key, "GET /v1/orders" or $default.
             WHEN contains(line, '[') THEN regexp_extract(
                 line,
-                '^(\S+) (\S+) \S+ \[([^\]]+)\] ?"(\S+) (\S+) \S+" (\d+|-) (\d+|-) ([^\s"]+)(?: ([^\s"]+))?\s*$',
+                '^(\S+) (\S+) \S+ \[([^\]]+)\] ?"(\S+) ([^"]+) [^" ]+" +(\d+|-) +(\d+|-) +([^\s"]+)(?: +([^\s"]+))?\s*$',
+                ['ip', 'caller', 'time', 'method', 'route', 'status', 'bytes', 'request_id', 'extended_id']
+            )
+            -- Of an HTTP API: ip, time, method, route key, protocol, status, length, id.
+            WHEN regexp_matches(line, '^[^,]+,\d\d/') THEN regexp_extract(
+                line,
+                '^([^,]+)(),([^,]+),([^,]+),([^,]+),[^,]+,(\d+|-),(\d+|-),([^,\s]+)(?:,([^,\s]+))?\s*$',
+                ['ip', 'caller', 'time', 'method', 'route', 'status', 'bytes', 'request_id', 'extended_id']
+            )
+            -- Of a WebSocket API: ip, caller, user, time, event, route key, and status and connection in either order, id.
+            WHEN regexp_matches(line, '^(?:[^,]+,){4}(?:CONNECT|MESSAGE|DISCONNECT),') AND NOT contains(line, ',HTTP/') THEN regexp_extract(
+                line,
+                '^([^,]+),([^,]+),[^,]+,([^,]+),[^,]+(),([^,]+),(?:[^,]*,)??(\d{3}|-)()(?:,[^,]*)?,([^,\s]+)()\s*$',
                 ['ip', 'caller', 'time', 'method', 'route', 'status', 'bytes', 'request_id', 'extended_id']
             )
             ELSE regexp_extract(

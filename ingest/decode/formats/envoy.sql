@@ -61,7 +61,8 @@ read AS (
         line,
         r,
         nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
-        regexp_extract(q[2], '^(\S+) (\S+)(?: .*)?$', ['method', 'target']) AS request,
+        -- A quote in a path is part of it.
+        CASE WHEN q IS NOT NULL THEN regexp_extract(line, '^\[[^\]]+\] "([^\s"]+) (\S+?)(?:" \d|\s|$)', ['method', 'target']) END AS request,
         -- Envoy does not escape quotes in a path: such a line is parsed again, slowly, up to the sizes.
         CASE
             WHEN q IS NULL THEN NULL
@@ -74,6 +75,7 @@ read AS (
                 ['status', 'received', 'sent', 'duration']
             )
         END AS result,
+        q[2] AS requested,
         q[4] AS forwarded,
         -- From the end: Envoy escapes nothing, and the client controls the user agent before these fields.
         CASE WHEN len(q) >= 13 THEN q[-6] END AS request_id,
@@ -87,8 +89,11 @@ named AS (
         item,
         line,
         CASE
-            WHEN coalesce(r.response_code, r.method, r.":method", r.request.requestMethod, r.response.responseCode) IS NOT NULL THEN NULL
-            WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
+            WHEN r IS NOT NULL AND is_connection(
+                coalesce(r.method, r.":method", r.request.requestMethod), coalesce(r.response_code, r.response.responseCode)
+            ) THEN 'NOT_A_REQUEST'
+            WHEN r IS NOT NULL THEN NULL
+            WHEN time IS NOT NULL AND requested = '- - -' AND result.status = '0' THEN 'NOT_A_REQUEST'
             WHEN time IS NOT NULL AND result.status != '' THEN NULL
             ELSE no_object(line)
         END AS format_reason,

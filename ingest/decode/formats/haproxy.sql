@@ -19,12 +19,14 @@
 WITH framed AS (
     SELECT
         position,
-        -- The syslog header of RFC 3164 (also with an ISO date) or RFC 5424.
+        -- The headers of HAProxy's log targets: rfc5424; rfc3164 (also with an ISO date) and local, which lacks the host, both
+        -- with or without a process id; short and priority (<6>); timed (<6> and a date); iso (a date); raw (none).
         CASE
-            WHEN starts_with(line, '{') OR regexp_matches(line, '^\S+:\d+ \[') THEN line
+            WHEN starts_with(line, '{') OR regexp_matches(line, '^[^<\s]+:\d+ \[') THEN line
             ELSE regexp_replace(
                 line,
-                '^(?:<\d+>)?(?:1 (?:\S+ ){5}- |(?:\d{4}-\S+|[A-Z][a-z]{2} [ \d]\d [\d:]{8}) \S+ [^\s\[]+\[\d+\]: )',
+                '^(?:<\d+>)?(?:1 (?:\S+ ){5}(?:-|(?:\[[^\]]*\])+) |'
+                || '(?:(?:\d{4}-\d\d-\d\dT\S+|[A-Z][a-z]{2} [ \d]\d [\d:]{8}) )?(?:(?:\S+ )?[A-Za-z_][^\s\[:]*(?:\[\d+\])?: )?)',
                 ''
             )
         END AS line
@@ -103,7 +105,7 @@ SELECT
     event_id,
     TRUE AS id_is_safe,
     present(time) AS time_text,
-    CASE WHEN contains(time, ' ') THEN clf_time_us(time) ELSE epoch_us(try_strptime(time, '%d/%b/%Y:%H:%M:%S.%g')) END AS time_us,
+    CASE WHEN contains(time, ' ') THEN clf_time_us(time) ELSE clf_ms_time_us(time) END AS time_us,
     method,
     target,
     present(rtrim(frontend, '~')) AS route,

@@ -41,7 +41,8 @@ read AS (
         line,
         r,
         nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
-        regexp_extract(q[2], '^(\S+) (\S+)(?: .*)?$', ['method', 'target']) AS request,
+        -- A quote in a path is part of it.
+        CASE WHEN q IS NOT NULL THEN regexp_extract(line, '^\[[^\]]+\] "([^\s"]+) (\S+?)(?:" \d|\s|$)', ['method', 'target']) END AS request,
         -- The proxy does not escape quotes in a path: such a line is parsed again, slowly, up to the sizes.
         CASE
             WHEN q IS NULL THEN NULL
@@ -54,6 +55,7 @@ read AS (
                 ['status', 'received', 'sent', 'duration']
             )
         END AS result,
+        q[2] AS requested,
         -- From the end: the proxy escapes nothing, and the client controls the user agent before these fields.
         CASE WHEN len(q) >= 15 THEN q[-6] END AS request_id,
         CASE WHEN len(q) >= 15 THEN q[-4] END AS authority,
@@ -66,8 +68,9 @@ named AS (
         position,
         line,
         CASE
-            WHEN coalesce(r.response_code, r.method) IS NOT NULL THEN NULL
-            WHEN r IS NOT NULL THEN 'NOT_A_REQUEST'
+            WHEN r IS NOT NULL AND is_connection(r.method, r.response_code) THEN 'NOT_A_REQUEST'
+            WHEN r IS NOT NULL THEN NULL
+            WHEN time IS NOT NULL AND requested = '- - -' AND result.status = '0' THEN 'NOT_A_REQUEST'
             WHEN time IS NOT NULL AND result.status != '' AND len(proxied) >= 7 THEN NULL
             ELSE no_object(line)
         END AS format_reason,

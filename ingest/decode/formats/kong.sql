@@ -4,9 +4,9 @@
 -- Fields: kong.log.serialize(), Kong 2.0 to 3.x.
 -- Units: started_at in ms since the epoch (values below 10^11: seconds); latencies in ms; sizes in bytes, headers
 --   included; request.size and response.size are numbers or strings.
--- Id: request.id, else the response header x-kong-request-id. Kong generates both; a client cannot choose them. Older
--- Kong
---   has neither: derived. Correlation-id headers are not used, since a client may set them.
+-- Id: request.id, else the response header x-kong-request-id, in an access line kong_request_id. Kong generates them; a
+--   client cannot choose them. A request that Kong logs in both ways therefore counts once. Older Kong has none: derived.
+--   Correlation-id headers are not used, since a client may set them.
 -- Varying: id request/id, id response/headers/x-kong-request-id, epoch started_at, unread request/uri, unread request/headers/host
 -- Varying: request_bytes request/size, response_bytes response/size, latency_ms latencies/request, address client_ip
 -- Identity: consumer.id, else authenticated_entity.consumer_id (consumer); else authenticated_entity.id (api_key).
@@ -42,12 +42,27 @@ parsed AS (
             "consumer": {"id": "VARCHAR"},
             "authenticated_entity": {"id": "VARCHAR", "consumer_id": "VARCHAR"}
         }') END AS r,
-        CASE WHEN NOT starts_with(line, '{') THEN regexp_extract(
-            line,
-            '^(\S+) \S+ (\S+) \[([^\]]+)\] "([A-Za-z][A-Za-z0-9_-]*) (\S+)[^"]*" (\d{3}) (\d+|-)(?:\s|$)',
-            ['ip', 'user', 'time', 'method', 'target', 'status', 'bytes']
-        ) END AS t
+        CASE WHEN NOT starts_with(line, '{') THEN quote_parts(line) END AS q
     FROM framed
+),
+
+requested AS (
+    SELECT position, item, line, r, whole_request(q) AS q
+    FROM parsed
+),
+
+read AS (
+    SELECT
+        position,
+        item,
+        line,
+        r,
+        clf_head(q[1]) AS head,
+        request_line(q[2]) AS request,
+        clf_result(q[3]) AS result,
+        -- Kong writes its id of the request after all fields that a client fills, and escapes quotes in those.
+        CASE WHEN suffix(q[-3], ' kong_request_id: ') THEN q[-2] END AS kong_request_id
+    FROM requested
 )
 
 SELECT
@@ -56,35 +71,35 @@ SELECT
     line,
     CASE
         WHEN r IS NOT NULL AND r.request IS NULL THEN 'NOT_A_REQUEST'
-        WHEN r IS NOT NULL OR t.time != '' THEN NULL
+        WHEN r IS NOT NULL OR (head.time != '' AND result.status != '') THEN NULL
         WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON'
         ELSE 'NOT_OBJECT'
     END AS format_reason,
-    coalesce(r.request.id, r.response.headers['x-kong-request-id']) AS event_id,
+    coalesce(r.request.id, r.response.headers['x-kong-request-id'], kong_request_id) AS event_id,
     TRUE AS id_is_safe,
-    coalesce(r.started_at, nullif(t.time, '')) AS time_text,
-    coalesce(epoch_number_us(r.started_at), clf_time_us(t.time)) AS time_us,
-    coalesce(r.request.method, nullif(t.method, '')) AS method,
-    coalesce(r.request.uri, t.target) AS target,
+    coalesce(r.started_at, nullif(head.time, '')) AS time_text,
+    coalesce(epoch_number_us(r.started_at), clf_time_us(head.time)) AS time_us,
+    coalesce(r.request.method, present(request.method)) AS method,
+    coalesce(r.request.uri, present(unescaped(request.target))) AS target,
     coalesce(r.route.name, r.route.id) AS route,
-    coalesce(r.response.status, nullif(t.status, '')) AS status_text,
+    coalesce(r.response.status, present(result.status)) AS status_text,
     r.request.size AS request_bytes_text,
-    coalesce(r.response.size, nullif(nullif(t.bytes, ''), '-')) AS response_bytes_text,
+    coalesce(r.response.size, present(result.bytes)) AS response_bytes_text,
     r.latencies.request AS latency_ms_text,
-    coalesce(r.client_ip, nullif(t.ip, '')) AS client_ip_text,
+    coalesce(r.client_ip, present(head.client)) AS client_ip_text,
     CASE
         WHEN coalesce(r.consumer.id, r.authenticated_entity.consumer_id) IS NOT NULL THEN 'consumer'
         WHEN r.authenticated_entity.id IS NOT NULL THEN 'api_key'
-        WHEN t.user NOT IN ('', '-') AND t.status != '401' THEN 'consumer'
+        WHEN kong_request_id IS NULL AND verified_user(head.user, result.status) IS NOT NULL THEN 'consumer'
         ELSE 'none'
     END AS identity_kind,
     coalesce(
         r.consumer.id,
         r.authenticated_entity.consumer_id,
         r.authenticated_entity.id,
-        CASE WHEN t.user NOT IN ('', '-') AND t.status != '401' THEN t.user END
+        CASE WHEN kong_request_id IS NULL THEN verified_user(head.user, result.status) END
     ) AS identity_value,
     NULL::VARCHAR AS identity_client,
     coalesce(r.service.name, r.service.id) AS service,
     r.request.headers.host AS host_text
-FROM parsed
+FROM read

@@ -42,16 +42,21 @@ cut AS (
             WHEN NOT starts_with(line, '[') THEN NULL
             WHEN contains(line, ' [Client ') THEN regexp_extract(
                 line,
-                '^\[([^\]]+)\] (?:.* )?(\d{3}) - (\S+) \S+ (\S+) "([^"]*)" \[Client ([^\]]+)\] \[Length (\d+|-)\] ',
+                '^\[([^\]]+)\] (?:.* )?(\d{3}) - (\S+) \S+ (\S+) "(.*?)" \[Client ([^\]]+)\] \[Length (\d+|-)\] ',
                 ['time', 'status', 'method', 'host', 'target', 'client', 'bytes']
             )
             ELSE regexp_extract(
                 line,
-                '^\[([^\]]+)\] (\S+) (\S+) ([\d.]+|-) "([^"]*)" (\d{3}|-) (?:\d+|-) (\d+|-) ',
+                '^\[([^\]]+)\] (\S+) (\S+) ([\d.]+|-) "(.*?)" (\d{3}|-) (?:\d+|-) (\d+|-) ',
                 ['time', 'host', 'client', 'seconds', 'request', 'status', 'bytes']
             )
         END AS t
     FROM framed
+),
+
+requested AS (
+    SELECT position, line, r, t, whole_request(q) AS q
+    FROM cut
 ),
 
 read AS (
@@ -67,7 +72,7 @@ read AS (
         CASE WHEN contains(q[7], '] [') THEN regexp_extract(
             q[7], '^ (\d+) ([\d.]+) \[([^\]]*)\] \[[^\]]*\] .* (\S+)\s*$', ['length', 'seconds', 'upstream', 'id']
         ) END AS ingress
-    FROM cut
+    FROM requested
 ),
 
 named AS (

@@ -17,23 +17,45 @@
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH quoted AS (
-    -- The fields before the first quote, in the request and after it. Quotes in the user agent are not escaped, so the
-    -- rest is
-    -- read from its end.
     SELECT position, line, string_split(rtrim(line), '"') AS parts
     FROM lines
+),
+
+cut AS (
+    -- The fields before the request, the request, and the fields after it. S3 escapes no quote: a client may write one into
+    -- the request, the referer or the user agent. The request therefore ends at the first quote that follows its protocol
+    -- and precedes a status; a line in which that is not the first quote is read again, slowly.
+    SELECT
+        position,
+        line,
+        parts,
+        CASE
+            WHEN regexp_matches(parts[2], '^(?:\S+ [^ ]+ HTTP/[0-9.]+|-)$')
+                THEN struct_pack(head := parts[1], request := parts[2], outcome := parts[3])
+            WHEN regexp_matches(line, ' HTTP/[0-9.]+" (?:\d{3}|-) \S+ (?:\d+|-) ') THEN regexp_extract(
+                line,
+                '^([^"]*)"(.*? HTTP/[0-9.]+)"( (?:\d{3}|-) \S+ (?:\d+|-) (?:\d+|-) (?:\d+|-) (?:\d+|-) )',
+                ['head', 'request', 'outcome']
+            )
+            ELSE regexp_extract(
+                line,
+                '^((?:\S+ ){2}\[[^\]]*\] (?:\S+ ){5})(?:"(.*?)"|-)( (?:\d{3}|-) \S+ (?:\d+|-) (?:\d+|-) (?:\d+|-) (?:\d+|-) )',
+                ['head', 'request', 'outcome']
+            )
+        END AS line_parts
+    FROM quoted
 ),
 
 fields AS (
     SELECT
         position,
         line,
-        string_split(parts[1], ' ') AS head,
-        string_split(parts[2], ' ') AS request,
-        string_split(parts[3], ' ') AS outcome,
+        string_split(coalesce(nullif(line_parts.head, ''), parts[1]), ' ') AS head,
+        string_split(line_parts.request, ' ') AS request,
+        string_split(line_parts.outcome, ' ') AS outcome,
         string_split(parts[-1], ' ') AS tail,
         len(parts) >= 5 AS has_tail
-    FROM quoted
+    FROM cut
 ),
 
 named AS (

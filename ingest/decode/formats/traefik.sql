@@ -29,6 +29,11 @@ cut AS (
     FROM framed
 ),
 
+requested AS (
+    SELECT position, line, r, whole_request(q) AS q
+    FROM cut
+),
+
 read AS (
     SELECT
         position,
@@ -36,11 +41,11 @@ read AS (
         r,
         clf_head(q[1]) AS head,
         request_line(q[2]) AS request,
-        -- From the end: Traefik does not escape quotes in a path, but in later fields.
-        clf_result(CASE WHEN len(q) >= 11 THEN q[-9] ELSE q[3] END) AS result,
+        -- Traefik does not escape quotes in a path, but in later fields: without a protocol, the result is read from the end.
+        clf_result(CASE WHEN len(q) >= 11 AND NOT contains(q[2], ' HTTP/') THEN q[-9] ELSE q[3] END) AS result,
         CASE WHEN len(q) >= 11 THEN q[-4] END AS router,
         CASE WHEN len(q) >= 11 THEN nullif(regexp_extract(q[-1], '^ (\d+)ms\s*$', 1), '') END AS milliseconds
-    FROM cut
+    FROM requested
 ),
 
 named AS (

@@ -25,8 +25,18 @@ END;
 CREATE OR REPLACE MACRO whole_number(x) AS
     CASE WHEN contains(x, '.') OR contains(x, 'e') OR contains(x, 'E') THEN NULL ELSE TRY_CAST(x AS BIGINT) END;
 
--- 02/Jul/2024:06:00:00 +0200 to microseconds since the epoch; NULL for anything else.
-CREATE OR REPLACE MACRO clf_time_us(x) AS epoch_us(try_strptime(x, '%d/%b/%Y:%H:%M:%S %z'));
+-- 02/Jul/2024:06:00:00 +0200 to microseconds since the epoch; NULL for anything else. A leap second becomes the next
+-- second.
+CREATE OR REPLACE MACRO clf_time_us(x) AS CASE
+    WHEN contains(x, ':59:60') THEN epoch_us(try_strptime(replace(x, ':59:60', ':59:59'), '%d/%b/%Y:%H:%M:%S %z')) + 1000000
+    ELSE epoch_us(try_strptime(x, '%d/%b/%Y:%H:%M:%S %z'))
+END;
+
+-- 02/Jul/2024:06:00:00.042, of a log that is written in UTC, to microseconds since the epoch; NULL for anything else.
+CREATE OR REPLACE MACRO clf_ms_time_us(x) AS CASE
+    WHEN contains(x, ':59:60') THEN epoch_us(try_strptime(replace(x, ':59:60', ':59:59'), '%d/%b/%Y:%H:%M:%S.%g')) + 1000000
+    ELSE epoch_us(try_strptime(x, '%d/%b/%Y:%H:%M:%S.%g'))
+END;
 
 -- The path of a request target in origin or absolute form, without query and fragment, not decoded; else NULL.
 CREATE OR REPLACE MACRO path_of(target) AS
@@ -157,6 +167,19 @@ CREATE OR REPLACE MACRO quote_parts(line) AS string_split(
     END,
     '"'
 );
+
+-- The parts of a CLF line whose request holds raw quotes, which some servers do not escape: the request ends at the first
+-- quote that follows its protocol and precedes a status. Apache writes an empty user as "", which a client may send. Other
+-- lines keep their parts.
+CREATE OR REPLACE MACRO whole_request(parts) AS CASE
+    WHEN parts[2] = '' AND starts_with(parts[3], ' [') THEN [parts[1] || '-' || parts[3]] || parts[4:]
+    WHEN len(parts) < 5 OR substr(parts[2], -9, 6) = ' HTTP/' OR substr(parts[2], -7, 6) = ' HTTP/' THEN parts
+    WHEN regexp_matches(array_to_string(parts, '"'), ' HTTP/[0-9.]+" (?:\d{3}|-) (?:\d+|-)') THEN [
+        parts[1],
+        regexp_extract(array_to_string(parts[2:], '"'), '^(.*? HTTP/[0-9.]+)" (?:\d{3}|-) (?:\d+|-)', 1)
+    ] || string_split(regexp_extract(array_to_string(parts[2:], '"'), '(?s)^.*? HTTP/[0-9.]+"( (?:\d{3}|-) (?:\d+|-).*)$', 1), '"')
+    ELSE parts
+END;
 CREATE OR REPLACE MACRO unescaped(part) AS CASE
     WHEN contains(part, chr(1)) THEN replace(replace(part, chr(1) || chr(1), '\\'), chr(1) || chr(2), '\"')
     ELSE part
@@ -167,6 +190,9 @@ END;
 CREATE OR REPLACE MACRO clf_head(part) AS CASE
     WHEN regexp_matches(part, '^\S+ +\S+ +\S+ +\[[^\]]*\] ?$')
         THEN regexp_extract(part, '^()(\S+) +\S+ +(\S+) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
+    -- NGINX writes an empty user as nothing.
+    WHEN regexp_matches(part, '^\S+ +-  +\[[^\]]*\] ?$')
+        THEN regexp_extract(part, '^()(\S+) +-()  +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
     WHEN regexp_matches(part, '^\S+ +\S*[.:]\S* +\S+ +\S+ +\[[^\]]*\] ?$')
         THEN regexp_extract(part, '^(\S+) +(\S+) +\S+ +(\S+) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
     ELSE regexp_extract(part, '^()(\S+) +- +(\S.*) +\[([^\]]*)\] ?$', ['host', 'client', 'user', 'time'])
@@ -188,6 +214,11 @@ CREATE OR REPLACE MACRO verified_user(name, status) AS
 
 -- The last part of a line without its line end; rtrim takes ten times as long.
 CREATE OR REPLACE MACRO without_newline(part) AS replace(replace(part, chr(10), ''), chr(13), '');
+
+-- Whether a JSON record of Envoy is a connection of a TCP proxy, or no record of traffic: it has neither a request nor an
+-- answer. A request that Envoy could not read has a status.
+CREATE OR REPLACE MACRO is_connection(method, status) AS
+    present(method) IS NULL AND coalesce(present(status), '0') IN ('0', '0.0', '000');
 
 -- The host in a request target, in absolute form or of CONNECT.
 CREATE OR REPLACE MACRO target_host(method, target) AS CASE
