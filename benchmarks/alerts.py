@@ -194,7 +194,7 @@ class _Workers:
 
     def __enter__(self) -> "_Workers":
         for worker in self._all:
-            worker.until_said("assigned" if worker is self._land else "started")
+            worker.until_logged("assigned" if worker is self._land else "started")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -202,7 +202,7 @@ class _Workers:
             worker.stop()
 
     def landed(self) -> int:
-        return sum(line["counted"] for line in self._land.said if line["message"] == "landed")
+        return sum(line["counted"] for line in self._land.log_lines if line["message"] == "landed")
 
     def until_landed(self, lines: int) -> None:
         self._land.until(lambda _: self.landed() >= lines, limit_s=600)

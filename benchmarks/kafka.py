@@ -226,9 +226,9 @@ def _landed(lake: Path) -> Counts:
 def peer(name: str, bootstrap: str, prefix: str, lines: int) -> Measured:
     command = [sys.executable, "-m", "benchmarks.peers", name, bootstrap, prefix + topics.GATEWAY_ACCESS, str(lines)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=True, cwd=ROOT)
-    said = json.loads(done.stdout.splitlines()[-1])
-    counts = None if said["counts"] is None else Counter({(p, w): n for p, w, n in said["counts"]})
-    return Measured(name, said["wall_s"], said["cpu_s"], counts)
+    result = json.loads(done.stdout.splitlines()[-1])
+    counts = None if result["counts"] is None else Counter({(p, w): n for p, w, n in result["counts"]})
+    return Measured(name, result["wall_s"], result["cpu_s"], counts)
 
 
 if __name__ == "__main__":

@@ -143,16 +143,16 @@ def _whole(samples: Sequence[Sample], root: Path) -> Took:
         "--source", sample.source, "--json", *map(str, sample.files),
     ]  # fmt: skip
     started = time.monotonic()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=said)
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, stdout=output)
         peak = 0
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
             peak = max(peak, _peak_mib(process.pid))
             time.sleep(0.05)
         took = time.monotonic() - started
         assert ended[1] == 0, ended[1]
-        said.seek(0)
-        assert json.load(said)["entries"] == sample.lines, "every line is an entry here"
+        output.seek(0)
+        assert json.load(output)["entries"] == sample.lines, "every line is an entry here"
     return Took(took, ended[2].ru_utime + ended[2].ru_stime, peak)
 
 

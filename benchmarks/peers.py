@@ -36,16 +36,16 @@ class Counting:
         for line in value.splitlines():
             self.lines += 1
             try:
-                said = orjson.loads(line)
+                record = orjson.loads(line)
             except orjson.JSONDecodeError:
                 continue
-            key = said["apiKeyId"] if said["apiKeyId"] != "-" else said["userArn"]
+            key = record["apiKeyId"] if record["apiKeyId"] != "-" else record["userArn"]
             partner = PARTNERS.get(key)
-            identity = said["extendedRequestId"]
+            identity = record["extendedRequestId"]
             if partner is None or identity in self.seen:
                 continue
             self.seen.add(identity)
-            self.counts[partner, int(said["requestTimeEpoch"]) // WINDOW_MS] += 1
+            self.counts[partner, int(record["requestTimeEpoch"]) // WINDOW_MS] += 1
 
     def report(self) -> None:
         """Seconds, CPU seconds and counts, as JSON."""

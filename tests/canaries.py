@@ -11,8 +11,8 @@ from deltalake.exceptions import DeltaError
 
 def seen(root: Path, texts: Iterable[str]) -> set[str]:
     """Which texts stand in any file below a folder. Parquet is decompressed, dictionaries whole, whether a table knows of the file or not."""
-    said = [str(path) + _said(path) for path in root.rglob("*") if path.is_file()]
-    return {text for text in texts if any(text in one for one in said)}
+    contents = [str(path) + _content(path) for path in root.rglob("*") if path.is_file()]
+    return {text for text in texts if any(text in one for one in contents)}
 
 
 def openable(table: Path) -> list[int]:
@@ -28,7 +28,7 @@ def openable(table: Path) -> list[int]:
     return versions
 
 
-def _said(path: Path) -> str:
+def _content(path: Path) -> str:
     raw = path.read_bytes().decode("latin-1")
     if path.suffix != ".parquet":
         return raw

@@ -25,9 +25,9 @@ settings.register_profile("tollbook", deadline=None)
 settings.load_profile("tollbook")
 
 
-# What a command prints depends on the terminal's width where it is told; who runs the tests may have told one.
-for told in ("COLUMNS", "LINES"):
-    os.environ.pop(told, None)
+# The output of a command depends on the width of the terminal, which the environment of a test run may set.
+for variable in ("COLUMNS", "LINES"):
+    os.environ.pop(variable, None)
 
 
 @pytest.hookimpl(optionalhook=True)  # a test of the tests runs without xdist

@@ -81,9 +81,9 @@ def guarded(item: pytest.Item) -> Iterator[None]:
 
 def tried() -> str:
     """The forbidden events since the last call; empty if there were none."""
-    said = ", ".join(_tried)
+    attempts = ", ".join(_tried)
     _tried.clear()
-    return said
+    return attempts
 
 
 def _audit(event: str, args: tuple[object, ...]) -> None:

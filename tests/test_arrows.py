@@ -45,8 +45,8 @@ def test_no_folder_is_a_heap() -> None:
         modules = [path.name for path in folder.glob("*.py") if path.stem not in {"__init__", "__main__"}]
         name = folder.relative_to(ROOT)
         assert len(modules) <= MODULES_MAX, f"{name} has {len(modules)} modules"
-        said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
-        assert said, f"{name}/__init__.py does not say what lives there"
+        docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+        assert docstring, f"{name}/__init__.py does not say what lives there"
 
 
 @pytest.mark.parametrize("file", ["tests/e2e/oracle.py", "tests/reckoning/reckoning.py", "tests/reckoning/routes.py"])
@@ -150,7 +150,7 @@ def test_no_float_near_money(file: str) -> None:
 @pytest.mark.parametrize("package", sorted(ALL - {"lake"}))
 def test_the_lake_is_reached_through_its_object(package: str) -> None:
     """Where the lake's files lie, how its log is kept and what makes a write durable is known to one package, so that it can be kept elsewhere."""
-    told = {
+    allowed = {
         "Damaged",
         "Fenced",
         "LakeError",
@@ -166,5 +166,7 @@ def test_the_lake_is_reached_through_its_object(package: str) -> None:
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and node.module in {"lake", "lake.tables"}:
                 names = {alias.name for alias in node.names}
-                wrong = names - told if node.module == "lake.tables" else names & {"tables", "expire", "derived_tables"}
+                wrong = (
+                    names - allowed if node.module == "lake.tables" else names & {"tables", "expire", "derived_tables"}
+                )
                 assert not wrong, f"{name} imports {wrong} of {node.module}: they are methods of lake.lake.Lake"

@@ -87,7 +87,7 @@ def test_of_many_cases_those_are_kept_that_lie_far_apart() -> None:
     assert kinds.apart(5, 1) == {0}
 
 
-def test_a_target_of_make_chooses_as_it_is_said_here() -> None:
+def test_a_target_of_make_chooses_as_documented_here() -> None:
     """The commands of the Makefile, without the number of processes."""
     text = (ROOT / "Makefile").read_text()
     for target, marks in TARGETS.items():

@@ -13,8 +13,8 @@ KAFKA = ("json-kafka",)
 
 
 def same(subject: str, names: list[str]) -> None:
-    said = complaint(subject, committed(subject), names)
-    assert not said, said
+    message = complaint(subject, committed(subject), names)
+    assert not message, message
 
 
 @pytest.mark.parametrize("subject", PROGRAM)
@@ -57,10 +57,10 @@ def test_every_command_that_offers_json_is_listed() -> None:
         pytest.param(["a", "b", "c", "d"], "+d", id="added"),
     ],
 )
-def test_a_list_that_differs_is_told_with_what_to_do(now: list[str], line: str) -> None:
+def test_a_list_that_differs_is_reported_with_what_to_do(now: list[str], line: str) -> None:
     """Whoever meets the failure learns what it breaks, and how to add a name."""
-    said = complaint("tables", ["a", "b", "c"], now)
-    assert line in said.splitlines()
-    assert "breaks users" in said
-    assert "python -m tests.public_names" in said
+    message = complaint("tables", ["a", "b", "c"], now)
+    assert line in message.splitlines()
+    assert "breaks users" in message
+    assert "python -m tests.public_names" in message
     assert complaint("tables", now, now) == ""

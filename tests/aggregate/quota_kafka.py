@@ -161,7 +161,7 @@ class Quotas:
             finally:
                 if process.poll() is None:
                     worker.kill()
-                print(worker.said)  # shown with a test that fails
+                print(worker.logged)  # shown with a test that fails
 
 
 @dataclass
@@ -182,11 +182,11 @@ class Worker:
         return self.process.wait(within_s)
 
     def ended(self) -> tuple[int, str]:
-        """Wait until it ends by itself: exit code, and all it said."""
-        return self.process.wait(ANSWER_S), self.said
+        """Wait until it ends by itself: exit code and output."""
+        return self.process.wait(ANSWER_S), self.logged
 
     @property
-    def said(self) -> str:
-        """All it has said so far."""
+    def logged(self) -> str:
+        """Its output so far."""
         self.log.seek(0)
         return self.log.read()

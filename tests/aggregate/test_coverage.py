@@ -33,7 +33,7 @@ def message(number: int, start: int, end: int, *, origins: Sequence[Origin] = ()
     rows = [{**ROWS[n], "generation": RAW, "position": n, "item": 0} for n in range(start, end)]
     events = [row for row in rows if "reason" not in row]
     refused = [row for row in rows if "reason" in row]
-    said = {
+    report = {
         "source": "edge",
         "generation": RAW,
         "from_offset": start,
@@ -44,7 +44,7 @@ def message(number: int, start: int, end: int, *, origins: Sequence[Origin] = ()
     return Fetched(
         WHERE, number, number + 1, pa.Table.from_pylist(events, PLAIN).cast(FRESH_EVENTS),
         pa.Table.from_pylist(refused, DEAD.schema), [Origin(RAW, start, end), *origins],
-        pa.Table.from_pylist([said] if end > start else [], INGESTED.schema),
+        pa.Table.from_pylist([report] if end > start else [], INGESTED.schema),
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def test_a_range_that_ingest_passed_over_halts(tmp_path: Path) -> None:
     assert prove(Lake(tmp_path / "lake")).problems == []
 
 
-def test_two_origins_in_one_message_are_told_apart(tmp_path: Path) -> None:
+def test_two_origins_in_one_message_are_distinguished(tmp_path: Path) -> None:
     """A redelivered range of one partition takes nothing from the other."""
     lake.create(tmp_path / "lake")
     messages = [message(0, 0, 5), message(1, 3, 7, origins=[Origin("gateway.access/1@id", 40, 50)])]

@@ -89,7 +89,7 @@ def test_projection() -> None:
 
 
 def test_another_limit_alerts_anew_and_takes_back_what_it_no_longer_reaches() -> None:
-    """Raised: what fired under the lower limit holds no more. And what is reached under the higher one must be said."""
+    """Raised: what fired under the lower limit holds no more. What is reached under the higher limit must be sent."""
     before = Fired([mark(50), mark(80)])
     assert fired("850", before, under(2000, LATER)) == [("withdrawn", "50", False), ("withdrawn", "80", False)]
     assert fired("1600", Fired(before.alerts, before.alerts), under(2000, LATER)) == [
@@ -119,7 +119,7 @@ def test_a_withdrawal_names_the_alert_that_it_takes_back() -> None:
 
 
 def test_a_threshold_that_is_no_longer_asked_for_is_not_taken_back() -> None:
-    """The partner is still there: nothing of what was said has become wrong."""
+    """The partner is still there: every alert that was sent still holds."""
     rule = RULE._replace(thresholds=(D(80),))
     assert fired("600", Fired([mark(50)]), rule) == []
     assert fired("400", Fired([mark(50)]), rule) == [("withdrawn", "50", False)]

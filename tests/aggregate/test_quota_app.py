@@ -148,9 +148,9 @@ def test_between_alert_and_ledger(quotas: Quotas) -> None:
     quotas.send(total(850, 1))
     cluster.set(quotas.name(FIRED), {"max.message.bytes": "1"})
     with quotas.worker() as failing:
-        code, said = failing.ended()
+        code, logged = failing.ended()
     assert code == 75
-    assert Halt.UNDELIVERED in said
+    assert Halt.UNDELIVERED in logged
     sent = quotas.alerts()
     assert [a["data"]["threshold_percent"] for a in sent] == ["50", "80"]
     assert not quotas.read(FIRED)
@@ -181,9 +181,9 @@ def test_poison_halts_the_worker_and_is_never_skipped(quotas: Quotas, kind: str)
     quotas.send(after)
     for _ in range(2):
         with quotas.worker() as worker:
-            code, said = worker.ended()
+            code, logged = worker.ended()
         assert code == 2
-        halted = next(json.loads(line) for line in said.splitlines() if Halt.BAD_MESSAGE in line)
+        halted = next(json.loads(line) for line in logged.splitlines() if Halt.BAD_MESSAGE in line)
         assert f"usage.totals/{poison[2]}" in halted["message"]
     if kind == "no total":
         assert {a["data"]["threshold_percent"] for a in quotas.alerts()} <= {"50"}, "what lies behind it was not read"
@@ -198,9 +198,9 @@ def test_a_worker_that_makes_no_progress_ends(quotas: Quotas) -> None:
         quotas.await_committed(1)
         quotas.delete(topics.USAGE_ALERTS)
         quotas.send(total(600, 2))
-        code, said = worker.ended()
+        code, logged = worker.ended()
     assert code == 75
-    assert Halt.STALLED in said
+    assert Halt.STALLED in logged
     quotas.create()
     with quotas.worker():
         assert quotas.alerts(1)[0]["data"]["used"] == "600"
@@ -220,7 +220,7 @@ def test_alerts_reach_a_webhook_and_one_that_hangs_delays_nothing(quotas: Quotas
             slow.next()
             came = ops.next()
             assert worker.stop(15) == 0
-            assert key not in worker.said
+            assert key not in worker.logged
     Webhook(key).verify(came.body, came.headers)
     (alert,) = quotas.alerts()
     assert (came.headers["webhook-id"], json.loads(came.body)) == (alert["id"], alert)

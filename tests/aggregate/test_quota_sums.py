@@ -55,28 +55,28 @@ LATER, LAST = START + timedelta(days=1), START + timedelta(days=2)
 def after(*totals: Total, parts: Parts | None = None, fired: Fired = NOTHING) -> tuple[Standing | None, list[str]]:
     """What stands after all of them, and the alerts in the order in which they fell due."""
     now: Standing | None = None
-    said: list[str] = []
+    sent: list[str] = []
     for each in totals:
         now = standing(parts or {}, fired, each)
         if now is not None:
             parts, fired = now.parts, now.fired
-            said += [f"{a.kind} {a.threshold_percent}{' passed' if a.passed else ''}" for a in now.alerts]
-    return now, said
+            sent += [f"{a.kind} {a.threshold_percent}{' passed' if a.passed else ''}" for a in now.alerts]
+    return now, sent
 
 
 def test_the_newest_of_each_partition_is_added_up() -> None:
     """One partner's events are in all partitions: none alone says how much is used."""
-    now, said = after(total(300, 1), total(250, 2, part=1), total(350, 3), total(50, 1, part=7))
+    now, sent = after(total(300, 1), total(250, 2, part=1), total(350, 3), total(50, 1, part=7))
     assert now is not None
     assert (now.used, now.events_version, now.seen_until) == (D(650), 3, START + timedelta(hours=3))
-    assert said == ["quota 50"]
+    assert sent == ["quota 50"]
 
 
 def test_old_news_changes_nothing_and_the_same_news_says_the_same() -> None:
     """A total that is delivered again after a newer one must not take usage back; one that was cut short is done again."""
     newest = total(900, 5)
-    _, said = after(total(400, 2), newest, total(400, 2))
-    assert said == ["quota 50 passed", "quota 80 passed", "quota 90"]
+    _, sent = after(total(400, 2), newest, total(400, 2))
+    assert sent == ["quota 50 passed", "quota 80 passed", "quota 90"]
     assert standing({0: PartitionTotal(D(900), START, 5)}, NOTHING, total(400, 2)) is None
     again = standing({0: PartitionTotal(D(900), newest.seen_until, 5)}, NOTHING, newest)
     assert again is not None
@@ -85,20 +85,20 @@ def test_old_news_changes_nothing_and_the_same_news_says_the_same() -> None:
 
 def test_less_at_a_later_commit_is_a_correction() -> None:
     """It takes alerts back, once; what fired stays fired."""
-    _, said = after(total(850, 2), total(700, 3), total(690, 4), total(860, 5))
-    assert said == ["quota 50 passed", "quota 80", "withdrawn 80"]
+    _, sent = after(total(850, 2), total(700, 3), total(690, 4), total(860, 5))
+    assert sent == ["quota 50 passed", "quota 80", "withdrawn 80"]
 
 
 def test_how_totals_are_batched_does_not_matter() -> None:
     """The alerts of two totals are those of one after the other, wherever the worker was stopped between."""
     one, two = total(500, 1), total(950, 2)
     _, together = after(one, two)
-    first, said = after(one)
+    first, sent = after(one)
     assert first is not None
     _, more = after(
         two, parts=parts_decoded(parts_encoded(first.parts)), fired=fired_decoded(fired_encoded(first.fired))
     )
-    assert together == said + more == ["quota 50", "quota 80 passed", "quota 90"]
+    assert together == sent + more == ["quota 50", "quota 80 passed", "quota 90"]
 
 
 def test_sums_are_exact() -> None:
@@ -157,8 +157,8 @@ def test_the_newest_limit_decides_whoever_tells_the_usage() -> None:
     """While workers are started again with a new catalog, some still tell the limit of before: it must not fire in turns."""
     raised = total(400, 2, limit=D(2000), limit_since=LATER)
     old = total(600, 3, part=1, limit=D(1000), limit_since=ALWAYS)
-    now, said = after(total(400, 1, limit_since=ALWAYS), raised, old, total(400, 1, limit_since=ALWAYS), old)
-    assert said == ["quota 50"], "1000 of 2000, and never 1000 of 1000"
+    now, sent = after(total(400, 1, limit_since=ALWAYS), raised, old, total(400, 1, limit_since=ALWAYS), old)
+    assert sent == ["quota 50"], "1000 of 2000, and never 1000 of 1000"
     assert now is not None
     assert (now.rule.limit, now.rule.limit_since) == (2000, LATER)
 
@@ -168,8 +168,8 @@ def test_a_limit_that_was_raised_and_lowered_again_fires_again_and_a_redelivery_
     first = total(600, 1, limit_since=ALWAYS)
     raised = total(600, 1, limit=D(2000), limit_since=LATER)
     back = total(600, 1, limit_since=LAST)
-    now, said = after(first, raised, back, first, raised, back)
-    assert said == ["quota 50", "withdrawn 50", "quota 50"]
+    now, sent = after(first, raised, back, first, raised, back)
+    assert sent == ["quota 50", "withdrawn 50", "quota 50"]
     assert now is not None
     parts, fired = parts_decoded(parts_encoded(now.parts)), fired_decoded(fired_encoded(now.fired))
     assert after(first, raised, back, parts=parts, fired=fired)[1] == []
@@ -196,8 +196,8 @@ def test_what_an_earlier_version_kept_is_read() -> None:
 
 def test_a_total_of_an_earlier_version_is_read() -> None:
     """The topic is compacted: such a total may lie there for years."""
-    said = json.loads(total(1, 1).encoded())
-    del said["limit_since"], said["held"]
-    read = decoded(json.dumps(said).encode())
+    fields = json.loads(total(1, 1).encoded())
+    del fields["limit_since"], fields["held"]
+    read = decoded(json.dumps(fields).encode())
     assert (read.limit_since, read.held) == (None, ((read.start, read.end),))
     assert decoded(read.encoded()) == read

@@ -155,9 +155,9 @@ def test_night_after_night_the_log_stays_short_and_no_old_version_comes_back(roo
 def test_age_counts_from_the_request_or_from_the_landing_if_that_is_earlier(tmp_path: Path, first: str) -> None:
     """A line without a readable time, or from a clock that is years ahead, must not be kept for ever."""
     lake.create(tmp_path)
-    told = letter(0) if first == "request time" else letter(0, occurred_at=datetime(2090, 1, 1, tzinfo=UTC))
-    untold = letter(1, occurred_at=None)
-    land(tmp_path, [told, untold])
+    known_time = letter(0) if first == "request time" else letter(0, occurred_at=datetime(2090, 1, 1, tzinfo=UTC))
+    unknown_time = letter(1, occurred_at=None)
+    land(tmp_path, [known_time, unknown_time])
     started = from_us(T0_US) if first == "request time" else LANDED_AT
     exactly = started + timedelta(days=30)
     assert erase(Lake(tmp_path), RetentionRule(30, exactly)).texts == 0

@@ -41,7 +41,7 @@ def test_no_key_and_no_url_is_in_a_repr(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         pytest.param("{name: a, url: http://hooks.example/, secret_env: KEY}", "https://", id="no TLS"),
         pytest.param("{name: a, url: http://127.0.0.1/, secret_env: KEY}", "https://", id="no TLS to this machine, unasked"),
@@ -63,9 +63,9 @@ def test_no_key_and_no_url_is_in_a_repr(tmp_path: Path) -> None:
         pytest.param("{", "invalid YAML", id="no YAML"),
     ],
 )  # fmt: skip
-def test_what_is_refused(tmp_path: Path, line: str, said: str) -> None:
+def test_what_is_refused(tmp_path: Path, line: str, message: str) -> None:
     """At the start, in words, before an alert could go where it must not."""
-    with pytest.raises(BadEndpoints, match=said) as refused:
+    with pytest.raises(BadEndpoints, match=message) as refused:
         read(tmp_path, f"- {line}")
     for secret in ("***", KEY[6:], "u:p"):
         assert secret not in str(refused.value)

@@ -134,14 +134,17 @@ def test_what_was_delivered_is_not_sent_again_and_what_was_not_is(alerts: Quotas
     assert committed(alerts) == 1
 
 
-def test_each_attempt_is_told_with_its_outcome(alerts: Quotas) -> None:
+def test_each_attempt_is_reported_with_its_outcome(alerts: Quotas) -> None:
     """On-call sees from a metric which receiver fails; a count of deliveries alone would hide it."""
-    told: list[tuple[str, Answer]] = []
+    attempts: list[tuple[str, Answer]] = []
     alerts.put(USAGE_ALERTS, [("acme", alert(f"a{n}"), 0) for n in range(3)])
-    with receiver(500, 200, 410) as to, courier(alerts, endpoint(to), lambda name, answer: told.append((name, answer))):
+    with (
+        receiver(500, 200, 410) as to,
+        courier(alerts, endpoint(to), lambda name, answer: attempts.append((name, answer))),
+    ):
         for _ in range(3):
             to.next()
-    assert told == [("ops", Answer.AGAIN), ("ops", Answer.DELIVERED), ("ops", Answer.DISABLED)]
+    assert attempts == [("ops", Answer.AGAIN), ("ops", Answer.DELIVERED), ("ops", Answer.DISABLED)]
 
 
 def test_an_endpoint_that_is_gone_is_left_alone_and_its_alerts_wait(
@@ -181,10 +184,12 @@ def test_neither_keys_nor_urls_are_logged(alerts: Quotas, deliver: Start, caplog
         deliver(endpoint(to))
         to.next()
         to.next()
-    said = "".join(f"{r.getMessage()} {r.__dict__}" for r in caplog.records if r.name in {"test", "aggregate.webhooks"})
-    assert "status 500" in said
+    logged = "".join(
+        f"{r.getMessage()} {r.__dict__}" for r in caplog.records if r.name in {"test", "aggregate.webhooks"}
+    )
+    assert "status 500" in logged
     for secret in (*KEYS, "token=t", "v1,"):
-        assert secret not in said
+        assert secret not in logged
 
 
 @pytest.mark.parametrize("value", [b"", b"no json", b"[]", b'{"id": "a"}'])

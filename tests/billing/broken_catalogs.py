@@ -1,4 +1,4 @@
-"""Catalogs with one thing wrong: what stands in the file, what stands there instead, and what is said about it."""
+"""Catalogs with one error: the text in the file, its replacement, and the expected message."""
 
 from typing import NamedTuple
 

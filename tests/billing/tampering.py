@@ -65,7 +65,7 @@ def _relog(table: Path, path: Path) -> None:
             if action.get("add", {}).get("path") == name:
                 action["add"]["size"] = len(content)
             if "commitInfo" in action:
-                said = json.loads(action["commitInfo"]["tollbook"])
-                said["sha256"][name] = hashlib.sha256(content).hexdigest()
-                action["commitInfo"]["tollbook"] = json.dumps(said)
+                info = json.loads(action["commitInfo"]["tollbook"])
+                info["sha256"][name] = hashlib.sha256(content).hexdigest()
+                action["commitInfo"]["tollbook"] = json.dumps(info)
         entry.write_text("".join(json.dumps(action) + "\n" for action in actions))

@@ -49,7 +49,7 @@ def test_the_case_agrees(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("model", sorted({c["model"] for c in CASES} - OURS))
-def test_a_model_that_invoices_do_not_know_is_said_to_be_unsupported(model: str) -> None:
+def test_a_model_that_invoices_do_not_know_is_reported_as_unsupported(model: str) -> None:
     """Never an answer that was guessed."""
     for case in CASES:
         if case["model"] == model:

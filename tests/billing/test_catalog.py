@@ -50,7 +50,7 @@ def test_a_broken_catalog_is_refused_with_place_and_remedy(tmp_path: Path, broke
     assert "\n" not in str(first)
 
 
-def test_every_problem_is_told_at_once_and_in_the_order_of_files_and_lines(tmp_path: Path) -> None:
+def test_every_problem_is_reported_at_once_and_in_the_order_of_files_and_lines(tmp_path: Path) -> None:
     """What is wrong in a record hides neither what is wrong in others nor a reference between whole records."""
     partners = PARTNERS.replace("Europe/Berlin", "Mars").replace("name: Zeta Inc.", "names: Zeta")
     prices = PRICES.replace("unit_price: 0.12}", "unit_price: much}").replace(

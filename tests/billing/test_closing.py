@@ -106,8 +106,8 @@ def test_an_event_that_is_lost_from_the_books_is_refused(root: Path) -> None:
 
 def test_entries_on_their_way_are_waited_for(root: Path) -> None:
     """On Kafka ingest may have read what no land worker has brought yet: the proof holds, and the month is not complete."""
-    said = {"source": "edge", "generation": "g", "from_offset": 900, "to_offset": 903, "records": 3, "entries": 2}
-    part = lake.write_part(root, INGESTED, pa.Table.from_pylist([said], INGESTED.schema))
+    report = {"source": "edge", "generation": "g", "from_offset": 900, "to_offset": 903, "records": 3, "entries": 2}
+    part = lake.write_part(root, INGESTED, pa.Table.from_pylist([report], INGESTED.schema))
     lake.commit(lake.open_table(root, INGESTED), INGESTED, [part], versions={}, info={})
     assert books(root)({}, NOW - timedelta(days=60), NOW) == []
     (problem,) = refusals(root)
@@ -172,7 +172,7 @@ def test_usage_of_a_partner_that_is_gone_from_the_catalog_is_named(root: Path) -
     }
 
 
-def test_all_problems_are_told_at_once(root: Path) -> None:
+def test_all_problems_are_reported_at_once(root: Path) -> None:
     """One run for finance, one list for everybody else."""
     parts = document()
     parts["partners"] = [parts["partners"][0] | {"plans": []}]
@@ -225,7 +225,7 @@ def test_other_input_supersedes_the_close(root: Path) -> None:
     assert closing.newest_close(Lake(root), "2026-10", "north") == back
 
 
-def test_the_last_close_counts_whatever_the_clock_said(root: Path) -> None:
+def test_the_last_close_counts_whatever_the_clock(root: Path) -> None:
     """A clock that went back, or two closes within its tick, must not bring an older close up again."""
     closes = [close(root, changed(name=f"Acme {n}"), now=NOW - timedelta(days=n // 2)) for n in range(6)]
     newest = closing.newest_close(Lake(root), "2026-10", "north")

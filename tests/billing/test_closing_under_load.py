@@ -50,7 +50,7 @@ def beside(*workers: Callable[[Callable[[], None]], None]) -> Iterator[Callable[
     landed, ended, allowed = threading.Condition(), threading.Event(), threading.Semaphore(0)
     commits, failed = 0, list[BaseException]()
 
-    def told() -> None:
+    def turn() -> None:
         nonlocal commits
         with landed:
             commits += 1
@@ -61,7 +61,7 @@ def beside(*workers: Callable[[Callable[[], None]], None]) -> Iterator[Callable[
 
     def run(work: Callable[[Callable[[], None]], None]) -> None:
         try:
-            work(told)
+            work(turn)
         except StopIteration:
             pass
         except BaseException as exc:  # told to the test, whatever it is
@@ -114,12 +114,12 @@ def check_exact(root: Path, made: Sequence[closing.Close], expected: Path) -> No
 def test_a_finished_month_is_closed_while_files_land(root: Path, october: Path) -> None:
     """The tables that follow `events` stand at different commits at almost any moment: the close takes one at which all agree."""
 
-    def work(told: Callable[[], None]) -> None:
+    def work(turn: Callable[[], None]) -> None:
         for generation in count():
             rows = [november(f"{generation}-{n}") for n in range(11)]
             log = MemoryLog(partition(rows, f"n{generation}"), batch=1)
             for _ in Land(Lake(root), log, catalog_sha256="c", now=now, commit_entries=1).run():
-                told()
+                turn()
 
     with beside(work) as another:
         made = close_often(root, another)
@@ -144,7 +144,7 @@ class Spread:
             return None
         self._next += 1
         row = self._rows[at] if at < len(self._rows) else november(f"{at}-{self._where.number}")
-        said = {
+        report = {
             "source": "edge",
             "generation": ACCESS,
             "from_offset": at,
@@ -156,7 +156,7 @@ class Spread:
             self._where, at, at + 1,
             pa.Table.from_pylist([{**row, "generation": ACCESS, "position": at, "item": self._where.number}], PLAIN).cast(FRESH_EVENTS),
             DEAD.schema.empty_table(), [Origin(ACCESS, at, at + 1)],
-            pa.Table.from_pylist([said] if self._where.number == 1 else [], INGESTED.schema),
+            pa.Table.from_pylist([report] if self._where.number == 1 else [], INGESTED.schema),
         )  # fmt: skip
 
 
@@ -179,13 +179,13 @@ def test_a_finished_month_is_closed_while_workers_land_from_a_topic(spread: Path
     """One worker is always ahead of the other: what it alone has brought, and what only one of them knows was read, is on its way."""
 
     def worker(number: int) -> Callable[[Callable[[], None]], None]:
-        def work(told: Callable[[], None]) -> None:
+        def work(turn: Callable[[], None]) -> None:
             while True:
                 try:
                     for _ in Land(
                         Lake(spread), Spread(number, HALVES[number]), catalog_sha256="c", now=now, commit_entries=1
                     ).run():
-                        told()
+                        turn()
                 except Fenced:
                     continue  # as a supervisor does
 
@@ -197,7 +197,7 @@ def test_a_finished_month_is_closed_while_workers_land_from_a_topic(spread: Path
 
 
 def test_what_one_partition_has_brought_alone_is_on_its_way(spread: Path) -> None:
-    """Ingest said that it read two entries of each record; the worker of the other partition has not come to three of them."""
+    """Ingest reported two entries for each record. The worker of the other partition has not landed three of them yet."""
     for _ in Land(Lake(spread), Spread(1, HALVES[1], stop=10), catalog_sha256="c", now=now).run():
         pass
     (row,) = duck.rows(Warehouse(Lake(spread)).query("completeness"))
@@ -221,8 +221,8 @@ def test_what_is_landed_before_anybody_says_that_it_was_read_is_no_surplus(sprea
 
 def test_what_both_partitions_should_have_brought_and_did_not_is_unexplained(spread: Path) -> None:
     """Three entries below what both have brought: the tables should hold them."""
-    said = {"source": "edge", "generation": ACCESS, "from_offset": 3, "to_offset": 4, "records": 1, "entries": 3}
-    part = lake.write_part(spread, INGESTED, pa.Table.from_pylist([said], INGESTED.schema))
+    report = {"source": "edge", "generation": ACCESS, "from_offset": 3, "to_offset": 4, "records": 1, "entries": 3}
+    part = lake.write_part(spread, INGESTED, pa.Table.from_pylist([report], INGESTED.schema))
     lake.commit(lake.open_table(spread, INGESTED), INGESTED, [part], versions={}, info={})
     with pytest.raises(closing.Refused, match="3 of 17 entries were taken in and are in no table"):
         closing.close(Lake(spread), book(), "2026-10", "north", prove=lambda *_: [], now=NOW)

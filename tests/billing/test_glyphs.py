@@ -83,9 +83,9 @@ def test_every_text_of_a_document_is_looked_at(where: str) -> None:
 
 def test_the_problem_names_partner_characters_and_remedy() -> None:
     """It is read by somebody who does not see the character on his terminal either."""
-    said = problem("acme", ["日", "e\u0489"])
-    assert said.startswith("partner acme: the invoice cannot show '日' (U+65E5), 'e\u0489' (U+0065 U+0489); ")
-    assert said.endswith("in the catalog")
+    message = problem("acme", ["日", "e\u0489"])
+    assert message.startswith("partner acme: the invoice cannot show '日' (U+65E5), 'e\u0489' (U+0065 U+0489); ")
+    assert message.endswith("in the catalog")
 
 
 def test_a_box_is_what_a_reader_would_see() -> None:

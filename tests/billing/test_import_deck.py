@@ -94,8 +94,8 @@ consumer_groups: [{name: g, plugins: &p [{name: rate-limiting, config: {day: 5}}
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_each_thing_that_cannot_be_said_is_named_once(tmp_path: Path, name: str) -> None:
-    """Nothing else is said, so that the list is read."""
+def test_each_thing_that_is_not_supported_is_named_once(tmp_path: Path, name: str) -> None:
+    """There is no other note, so that people read the list."""
     text, expected = SHAPES[name]
     found = read(tmp_path, HEAD + text)
     assert noted(found) == expected
@@ -165,10 +165,10 @@ PLACES = places(WHOLE)[1:]
 @settings(max_examples=2000 if LONG else 300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), VALUES)
 def test_reading_is_total(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:
-    """Whatever stands anywhere: it is read, or it is a BadDocument; no key is in what is said."""
-    said = ""
+    """Any value at any place is read, or the result is BadDocument. No message contains a key."""
+    message = ""
     try:
-        said = " ".join(map(str, read(tmp_path, yaml.safe_dump(spoiled(WHOLE, place, value))).notes))
+        message = " ".join(map(str, read(tmp_path, yaml.safe_dump(spoiled(WHOLE, place, value))).notes))
     except BadDocument as refused:
-        said = str(refused)
-    assert not any(key in said for key in KEYS)
+        message = str(refused)
+    assert not any(key in message for key in KEYS)

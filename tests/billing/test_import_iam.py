@@ -114,7 +114,7 @@ def test_an_allow_that_a_grant_cannot_say_is_left_out_and_named(name: str) -> No
 
 
 def test_of_several_resources_only_the_one_with_a_variable_is_left_out() -> None:
-    """What can be said is said."""
+    """Every part that a grant can express is imported."""
     (grant,), (note,) = read(allow(resource=[BUCKET, "arn:aws:s3:::home/${aws:username}/*"]))
     assert grant.resources == (BUCKET,)
     assert "${aws:username}" in note.why

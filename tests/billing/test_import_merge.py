@@ -199,7 +199,7 @@ def test_what_the_document_changed_is_changed(folder: Path) -> None:
     assert ["gives each of the 2 keys of partner acme the quota separately" in n for n in notes(proposal)] == [True]
 
 
-# What a person does after an import: where, what it was, what it is; and what is said when the document changes, too.
+# What a person does after an import: the place, the old value, the new value, and the note if the document changes as well.
 BY_HAND: dict[str, tuple[str, str, str, str]] = {
     "another limit": ("imported-t.yaml", "limit: 1000000", "limit: 1500000", "it was set to 1500000 by hand; the document has 2000000"),
     "another burst": ("imported-t.yaml", "burst: 50", "burst: 60", "it was set to 60 by hand; the document has 80"),
@@ -212,7 +212,7 @@ BY_HAND: dict[str, tuple[str, str, str, str]] = {
 
 
 @pytest.mark.parametrize("name", BY_HAND)
-def test_what_a_person_changed_afterwards_stays_and_is_said(folder: Path, name: str) -> None:
+def test_what_a_person_changed_afterwards_stays_with_a_note(folder: Path, name: str) -> None:
     """The gateway and the contract may differ: that is a person's decision, which no import takes back."""
     imported(folder, WHOLE)
     file, old, new, says = BY_HAND[name]
@@ -240,7 +240,7 @@ def test_overwrite_takes_the_documents_word(folder: Path) -> None:
 
 
 def test_what_was_written_by_hand_before_the_first_import_is_kept_too(folder: Path) -> None:
-    """A hand-written plan keeps rate card, thresholds and limit; what it lacks is added; what differs is said."""
+    """A hand-written plan keeps rate card, thresholds and limit; what it lacks is added, and what differs has a note."""
     (folder / "plans.yaml").write_text(
         "plans:\n  - id: wholesale\n    rate_card: card\n    quotas:\n"
         "      - {meter: thousands, period: MONTH, limit: 500, thresholds: [70]}  # contract 4711\n"
@@ -346,7 +346,7 @@ def test_two_policies_of_one_principal_keep_to_their_own_grants(folder: Path) ->
 
 
 def test_grants_that_a_person_took_away_stay_away(folder: Path) -> None:
-    """A check that a person made stricter is not made looser; one that was given up is not begun again. Both are said."""
+    """A check that a person made stricter is not made looser; one that was removed is not added again. Both have a note."""
     imported(folder, found(role(READ, CALL)))
     text = (folder / "partners.yaml").read_text()
     start = text.index("          - actions: [lambda")
@@ -374,7 +374,7 @@ def test_a_check_never_ends_because_its_last_grant_went(folder: Path) -> None:
     assert grants(folder) == list(NOTHING.actions)
 
 
-# What must be said by a person first: the document, the options, and every line of the answer.
+# What a person must decide first: the document, the options, and every line of the message.
 UNSETTLED: dict[str, tuple[ImportModel, ImportOptions, OwnershipRules, list[str]]] = {
     "credentials without a partner": (
         found(key("k1", None, None), key("k2", None, None), key("k3", "acme", None)), NEW, OwnershipRules(),

@@ -271,7 +271,7 @@ def test_a_policy_that_is_not_in_the_document_is_named_and_makes_the_check_stric
     assert any(aws in n.why for n in found.notes)
 
 
-def test_a_role_without_a_policy_is_not_checked_and_that_is_said(tmp_path: Path) -> None:
+def test_a_role_without_a_policy_is_not_checked_and_has_a_note(tmp_path: Path) -> None:
     """Nothing known is not nothing allowed."""
     found = read(tmp_path, state(role()))
     assert [c.allow for c in found.credentials] == [None]
@@ -292,13 +292,13 @@ def test_what_bears_on_access_and_is_not_read_is_named_and_the_rest_is_counted(t
 
 
 def test_a_boundary_is_named(tmp_path: Path) -> None:
-    """The one place where the check knows less than AWS: it has to be said."""
+    """The one place where the check knows less than AWS, so a note must name it."""
     found = read(tmp_path, state(role(permissions_boundary="arn:aws:iam::aws:policy/x"), role_policy()))
     assert noted(found) == {("aws_iam_role.export", "permissions_boundary")}
 
 
 def test_what_is_marked_as_sensitive_is_not_read(tmp_path: Path) -> None:
-    """Somebody said that it must not be shown; an import shows what it reads."""
+    """The document marks it as sensitive, and an import prints what it reads."""
     hidden = {**role_policy(), "sensitive_values": {"policy": True}}
     found = read(tmp_path, state(role(), hidden))
     assert [c.allow for c in found.credentials] == [()]
@@ -371,9 +371,9 @@ def test_the_document_that_is_spoiled_is_whole_to_begin_with(tmp_path: Path) -> 
 @given(st.sampled_from(PLACES), VALUES)
 def test_reading_is_total(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:
     """Whatever stands anywhere: it is read, or it is a BadDocument. A traceback would show what is in the document."""
-    said = ""
+    message = ""
     try:
         read(tmp_path, spoiled(WHOLE, place, value))
     except BadDocument as refused:
-        said = str(refused)
-    assert SECRET not in said
+        message = str(refused)
+    assert SECRET not in message

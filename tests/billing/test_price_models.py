@@ -64,9 +64,9 @@ def test_a_model_explains_every_part_it_asks_for(model: str) -> None:
     for price in SAMPLES[model]:
         parts = [part for quantity in QUANTITIES for part in price.parts(Portion.month(quantity))]
         for part in parts:
-            said = price.explanation(part, Share(1, 2))
-            assert said.strip()
-            assert (said == "per unit") == (model == "per_unit")
+            explanation = price.explanation(part, Share(1, 2))
+            assert explanation.strip()
+            assert (explanation == "per unit") == (model == "per_unit")
             assert part.quantity
         labels = [(part.label, part.counts) for part in parts]
         assert len(set(labels)) == len({label for label, _ in labels}), "a label counts one thing"

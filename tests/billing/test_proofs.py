@@ -118,7 +118,7 @@ def test_a_price_that_was_changed_in_a_close(closed: tuple[Path, Close]) -> None
 
 @pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize(
-    ("column", "old", "new", "said"),
+    ("column", "old", "new", "expected"),
     [
         ("document", '"total": "', '"total": "1', ["the document says 1", "sum up to", "its document was changed after it was issued"]),
         ("document", '"amount": "31.00"', '"amount": "30.00"', ["the lines of its document sum up to", "its document was changed"]),
@@ -129,12 +129,12 @@ def test_a_price_that_was_changed_in_a_close(closed: tuple[Path, Close]) -> None
     ],
 )  # fmt: skip
 def test_an_invoice_that_was_changed_in_its_table(
-    issued: Path, column: str, old: str, new: str, said: list[str]
+    issued: Path, column: str, old: str, new: str, expected: list[str]
 ) -> None:
     """Each contradicts itself somewhere, and is named by its number."""
     rewrite(issued, INVOICES, reworded(column, old, new), log=True)
     problems = [p for p in invoice_problems(issued) if p.startswith("NM-2026-000001: ")]
-    assert all(any(words in p for p in problems) for words in said), problems
+    assert all(any(words in p for p in problems) for words in expected), problems
     assert all("restore table invoices from a backup" in p for p in problems)
 
 
@@ -167,13 +167,13 @@ def test_files_of_before_hashes_were_recorded_are_no_damage(tmp_path: Path) -> N
         actions = [json.loads(line) for line in entry.read_text().splitlines()]
         for action in actions:
             if "tollbook" in action.get("commitInfo", {}):
-                said = json.loads(action["commitInfo"]["tollbook"])
-                said.pop("sha256")
-                said["info"] = {
+                info = json.loads(action["commitInfo"]["tollbook"])
+                info.pop("sha256")
+                info["info"] = {
                     name: [part[:4] for part in parts] if name != "events" else parts
-                    for name, parts in said["info"].items()
+                    for name, parts in info["info"].items()
                 }
-                action["commitInfo"]["tollbook"] = json.dumps(said)
+                action["commitInfo"]["tollbook"] = json.dumps(info)
         entry.write_text("".join(json.dumps(action) + "\n" for action in actions))
     proof = prove(Lake(root))
     assert (proof.problems, proof.files_not_hashed) == ([], 8)

@@ -44,7 +44,7 @@ def test_their_documents_are_written_again_by_rules_1(issued_by_rules_1: Path) -
     assert path.read_bytes() == before
 
 
-def test_what_the_rules_of_today_would_bill_is_told_apart(issued_by_rules_1: Path) -> None:
+def test_what_the_rules_of_today_would_bill_is_distinguished(issued_by_rules_1: Path) -> None:
     """The faults of rules 1, in money: plans that had ended were billed on, and a new price version began the count anew."""
     found = {
         e.number: (e.partner_id, e.period, e.issued, e.would_be) for e in issuing.explained(Lake(issued_by_rules_1))

@@ -40,7 +40,7 @@ print([problem for checked in issuing.verify(Lake(root)) for problem in checked.
 """
 
 
-def told(folder: Path, zone: str, **more: str) -> str:
+def output_of(folder: Path, zone: str, **more: str) -> str:
     folder.mkdir()
     environment = {**os.environ, "TZ": zone, "PYTHONPATH": str(ROOT), **more}
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder)]
@@ -51,7 +51,7 @@ def told(folder: Path, zone: str, **more: str) -> str:
 
 @pytest.fixture(scope="module")
 def in_utc(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return told(tmp_path_factory.mktemp("zones") / "utc", "UTC")
+    return output_of(tmp_path_factory.mktemp("zones") / "utc", "UTC")
 
 
 @pytest.mark.sampled(keep=1)
@@ -60,9 +60,9 @@ def test_the_machines_time_zone_changes_no_byte(tmp_path: Path, in_utc: str, zon
     """Documents, days of usage and folders of days are functions of the logs and the catalog alone."""
     assert "NM-2026-000002.json" in in_utc
     assert in_utc.splitlines()[-1] == "[]"
-    assert told(tmp_path / "there", zone) == in_utc
+    assert output_of(tmp_path / "there", zone) == in_utc
 
 
 def test_the_machines_zone_files_change_no_byte(tmp_path: Path, in_utc: str) -> None:
     """Nor do they move a month, a day of usage or what `verify` finds, though they say New York of every place."""
-    assert told(tmp_path / "there", "UTC", PYTHONTZPATH=str(falsified(tmp_path))) == in_utc
+    assert output_of(tmp_path / "there", "UTC", PYTHONTZPATH=str(falsified(tmp_path))) == in_utc

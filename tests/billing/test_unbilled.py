@@ -35,7 +35,7 @@ def only(*partners: str) -> Catalog:
     return book(partners=[p for p in document()["partners"] if p["id"] in partners])
 
 
-def told(rows: list[Unbilled]) -> list[tuple[str, str, str, str | None, str, str | None]]:
+def summarized(rows: list[Unbilled]) -> list[tuple[str, str, str, str | None, str, str | None]]:
     return [
         (r.kind, r.partner_id, r.meter, r.number, plain(r.quantity), None if r.amount is None else str(r.amount))
         for r in rows
@@ -58,7 +58,7 @@ def test_an_issued_month_without_more_usage_has_nothing_unbilled(issued: Path) -
 def test_what_comes_late_costs_what_it_would_have_cost(issued: Path) -> None:
     """12 requests were 5.25 and are 19, which are 6.125: rounded as a line is, 6.13. And 700 bytes cost nothing that shows."""
     land(issued, requests(7, "2026-10-20T00:00Z"), "late")
-    assert told(unbilled(Lake(issued))) == [
+    assert summarized(unbilled(Lake(issued))) == [
         ("late", "acme", "egress", "NM-2026-000001", "0.0000007", "0.00"),
         ("late", "acme", "requests", "NM-2026-000001", "7", "0.88"),
     ]
@@ -80,11 +80,11 @@ def test_a_forgotten_partner_that_is_added_after_issue_is_listed_with_its_amount
     root = land(tmp_path / "lake", requests(12, "2026-10-10T00:00Z"))
     issue(root, only("acme"))
     land(root, requests(30, "2026-10-31T19:59-04:00", "zeta", response_bytes=10**8), "redriven")
-    assert told(unbilled(Lake(root), book())) == [
+    assert summarized(unbilled(Lake(root), book())) == [
         ("not_issued", "zeta", "egress", None, "3", "0.30"),
         ("not_issued", "zeta", "requests", None, "30", "7.50"),
     ]
-    assert told(unbilled(Lake(root))) == [
+    assert summarized(unbilled(Lake(root))) == [
         ("unknown", "zeta", "egress", None, "3", None),
         ("unknown", "zeta", "requests", None, "30", None),
     ]
@@ -100,7 +100,7 @@ def test_late_usage_of_a_partner_with_nothing_to_pay_names_no_invoice(tmp_path: 
     root = land(tmp_path / "lake", [request("2026-10-10T00:00Z")])
     issue(root, book(**parts))
     land(root, requests(3, "2026-10-31T23:45Z", "zeta", response_bytes=0), "late")
-    assert told(unbilled(Lake(root))) == [("late", "zeta", "requests", None, "3", "1.50")]
+    assert summarized(unbilled(Lake(root))) == [("late", "zeta", "requests", None, "3", "1.50")]
 
 
 @pytest.mark.slow
@@ -111,9 +111,9 @@ def test_what_has_no_price_is_listed_without_an_amount(tmp_path: Path) -> None:
     root = land(tmp_path / "lake", requests(12, "2026-10-10T00:00Z"))
     issue(root, book(**parts))
     land(root, requests(2, "2026-10-14T12:00Z", "zeta", response_bytes=0), "early")
-    assert told(unbilled(Lake(root))) == [("late", "zeta", "requests", "NM-2026-000002", "2", None)]
+    assert summarized(unbilled(Lake(root))) == [("late", "zeta", "requests", "NM-2026-000002", "2", None)]
     land(root, requests(2, "2026-10-15T12:00Z", "zeta", response_bytes=0), "later")
-    assert told(unbilled(Lake(root))) == [("late", "zeta", "requests", "NM-2026-000002", "4", None)]
+    assert summarized(unbilled(Lake(root))) == [("late", "zeta", "requests", "NM-2026-000002", "4", None)]
 
 
 def test_own_traffic_and_meters_that_are_not_billed_are_no_loss(tmp_path: Path) -> None:
@@ -127,7 +127,9 @@ def test_own_traffic_and_meters_that_are_not_billed_are_no_loss(tmp_path: Path) 
     own = {"id": "own", "name": "Ourselves", "time_zone": "Etc/UTC", "status": "internal"}
     land(root, [*requests(5, "2026-10-20T00:00Z", "own"), *requests(1, "2026-10-20T00:00Z")], "late")
     parts["partners"].append(own)
-    assert told(unbilled(Lake(root), book(**parts))) == [("late", "acme", "requests", "NM-2026-000001", "1", "0.13")]
+    assert summarized(unbilled(Lake(root), book(**parts))) == [
+        ("late", "acme", "requests", "NM-2026-000001", "1", "0.13")
+    ]
 
 
 USES = st.lists(

@@ -33,7 +33,7 @@ class Service(NamedTuple):
     environment: dict[str, str]
     mounts: dict[str, str]  # target: source
     read_only: frozenset[str]
-    said: Mapping[str, Any]
+    definition: Mapping[str, Any]
 
     def here(self, broker: str, places: Mapping[str, Path]) -> tuple[list[str], dict[str, str]]:
         """Words and environment with this machine's paths and addresses; `places` by the target of the mount."""
@@ -61,12 +61,12 @@ def _filled(text: str, env: Mapping[str, str]) -> str:
 def ours(env: Mapping[str, str] | None = None) -> dict[str, Service]:
     """The services that run our image."""
     found = {}
-    for name, said in read(env)["services"].items():
-        if said["image"] == "tollbook":
-            parts = [volume.split(":") for volume in said.get("volumes", [])]
+    for name, definition in read(env)["services"].items():
+        if definition["image"] == "tollbook":
+            parts = [volume.split(":") for volume in definition.get("volumes", [])]
             found[name] = Service(
-                name, said["command"], said["environment"], {p[1]: p[0] for p in parts},
-                frozenset(p[1] for p in parts if p[2:] == ["ro"]), said,
+                name, definition["command"], definition["environment"], {p[1]: p[0] for p in parts},
+                frozenset(p[1] for p in parts if p[2:] == ["ro"]), definition,
             )  # fmt: skip
     return found
 
@@ -80,11 +80,13 @@ def validated(*files: Path) -> dict[str, Any]:
     """
     whole: dict[str, Any] = {}
     for file in files:
-        said = strict_yaml.load(_filled(file.read_text(), {}))
-        wrong = [f"{file.name}: {error.json_path}: {error.message}" for error in _specification().iter_errors(said)]
+        definition = strict_yaml.load(_filled(file.read_text(), {}))
+        wrong = [
+            f"{file.name}: {error.json_path}: {error.message}" for error in _specification().iter_errors(definition)
+        ]
         if wrong:
             raise ValueError("\n".join(wrong))
-        whole = _merged(whole, said)
+        whole = _merged(whole, definition)
     problems = [*_not_durations(whole["services"], "services"), *_not_there(whole)]
     if problems:
         raise ValueError("\n".join(problems))
@@ -106,22 +108,24 @@ def _merged(one: Any, other: Any, key: str = "") -> Any:
     return other
 
 
-def _not_durations(said: Any, place: str) -> Iterator[str]:
-    if isinstance(said, dict):
-        for name, value in said.items():
+def _not_durations(definition: Any, place: str) -> Iterator[str]:
+    if isinstance(definition, dict):
+        for name, value in definition.items():
             if name in _DURATIONS and not _DURATION.fullmatch(str(value)):
                 yield f"{place}.{name}: {value} is not a duration like 1m30s"
             yield from _not_durations(value, f"{place}.{name}")
 
 
 def _not_there(whole: Mapping[str, Any]) -> Iterator[str]:
-    for name, said in whole["services"].items():
-        volumes = [volume.split(":")[0] for volume in said.get("volumes", [])]
+    for name, definition in whole["services"].items():
+        volumes = [volume.split(":")[0] for volume in definition.get("volumes", [])]
         named = {
-            "services": list(said.get("depends_on", [])),
+            "services": list(definition.get("depends_on", [])),
             "volumes": [source for source in volumes if source[0] not in "./~"],
-            "networks": list(said.get("networks", [])),
-            "secrets": [secret if isinstance(secret, str) else secret["source"] for secret in said.get("secrets", [])],
+            "networks": list(definition.get("networks", [])),
+            "secrets": [
+                secret if isinstance(secret, str) else secret["source"] for secret in definition.get("secrets", [])
+            ],
         }
         for kind, names in named.items():
             for each in names:

@@ -84,13 +84,13 @@ def rules(file: Path) -> list[Rule]:
 
 def config(file: Path) -> Config:
     """A server's configuration, when its files of rules are there and valid. Raises ValueError with what is wrong."""
-    said = Config.model_validate(strict_yaml.load(file.read_text()))
-    _once("job", [job.job_name for job in said.scrape_configs])
-    for name in said.rule_files:
+    parsed = Config.model_validate(strict_yaml.load(file.read_text()))
+    _once("job", [job.job_name for job in parsed.scrape_configs])
+    for name in parsed.rule_files:
         if not (file.parent / name).is_file():
             raise ValueError(f"{name} is not beside {file.name}")
         rules(file.parent / name)
-    return said
+    return parsed
 
 
 def _once(kind: str, names: list[str]) -> None:

@@ -10,12 +10,12 @@ def load(text: str) -> Any:
     """What the text says. Raises ValueError."""
     try:
         twice = list(_twice(yaml.compose(text, Loader=yaml.SafeLoader)))
-        said = yaml.safe_load(text)
+        document = yaml.safe_load(text)
     except yaml.YAMLError as exc:
         raise ValueError(str(exc)) from exc
     if twice:
         raise ValueError("; ".join(twice))
-    return said
+    return document
 
 
 def _twice(node: yaml.Node | None) -> Iterator[str]:

@@ -83,11 +83,11 @@ def test_the_secrets_of_the_page_fit_the_file(tmp_path: Path) -> None:
     files = [compose.FILE, override]
     for whole in filter(None, [compose.validated(*files), by_the_client(*files, folder=ROOT)]):
         for name in SERVICES:
-            said = whole["services"][name]
-            assert said["environment"]["TOLLBOOK_KAFKA_SASL_PASSWORD_FILE"].startswith("/run/secrets/")
-            assert "TOLLBOOK_KAFKA_SASL_PASSWORD" not in said["environment"]
-            assert said["secrets"]
-            assert said["image"] == "tollbook"
+            definition = whole["services"][name]
+            assert definition["environment"]["TOLLBOOK_KAFKA_SASL_PASSWORD_FILE"].startswith("/run/secrets/")
+            assert "TOLLBOOK_KAFKA_SASL_PASSWORD" not in definition["environment"]
+            assert definition["secrets"]
+            assert definition["image"] == "tollbook"
     override.write_text(override.read_text().replace("secrets: [kafka-password]", "secrets: [password]"))
     with pytest.raises(ValueError, match="password is not in secrets"):
         compose.validated(*files)
@@ -96,28 +96,28 @@ def test_the_secrets_of_the_page_fit_the_file(tmp_path: Path) -> None:
 def test_nothing_is_open_to_the_network_and_no_secret_is_in_the_file() -> None:
     """A broker without a login, and metrics with names of partners' troubles, are for this machine."""
     whole = compose.read()
-    ports = [port for said in whole["services"].values() for port in said.get("ports", [])]
+    ports = [port for definition in whole["services"].values() for port in definition.get("ports", [])]
     assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert not re.search(r"(?i)password|secret_|whsec_|token", "\n".join(
         line for line in compose.FILE.read_text().splitlines() if not line.lstrip().startswith("#")
     ))  # fmt: skip
-    for said in whole["services"].values():
-        assert re.fullmatch(r"tollbook|[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", said["image"])
+    for definition in whole["services"].values():
+        assert re.fullmatch(r"tollbook|[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", definition["image"])
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
     """Catalog and producers cannot be written, nor the image; no right of the system is left; what is kept lies in named volumes."""
     service = SERVICES[name]
-    assert service.said["read_only"] is True
-    assert service.said["cap_drop"] == ["ALL"]
+    assert service.definition["read_only"] is True
+    assert service.definition["cap_drop"] == ["ALL"]
     assert service.read_only == {target for target in service.mounts if target in {"/catalog", "/producers"}}
     named = compose.read()["volumes"]
     assert all(source in named for target, source in service.mounts.items() if target not in service.read_only)
     # A worker that was stopped on request stays ended, everything else begins again, also after the machine did.
-    assert service.said["restart"] == ("no" if name == "topics" else "unless-stopped")
-    assert service.said["stop_grace_period"] == "20s"
+    assert service.definition["restart"] == ("no" if name == "topics" else "unless-stopped")
+    assert service.definition["stop_grace_period"] == "20s"
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -136,8 +136,8 @@ def test_every_worker_is_watched_under_a_name_of_its_own() -> None:
     (image,) = words(steps((ROOT / "Dockerfile").read_text()), "HEALTHCHECK")
     instances = []
     for name in WORKERS:
-        said = SERVICES[name].said
-        assert re.findall(r'"([^"]+)"', image) == said["healthcheck"]["test"][1:]
+        definition = SERVICES[name].definition
+        assert re.findall(r'"([^"]+)"', image) == definition["healthcheck"]["test"][1:]
         assert compose.METRICS in SERVICES[name].words
         if name != "serve":  # it shares nothing, and is in no group
             instances.append(SERVICES[name].words[SERVICES[name].words.index("--instance") + 1])
@@ -151,7 +151,7 @@ def test_the_server_listens_on_its_published_port_and_sees_a_producers_file_that
     """A single file that is mounted stays the old one when a new one takes its name: a key that was taken back would hold."""
     service = SERVICES["serve"]
     assert compose.LISTEN in service.words
-    assert service.said["ports"] == ["127.0.0.1:8080:8080"]
+    assert service.definition["ports"] == ["127.0.0.1:8080:8080"]
     assert service.words[service.words.index("--producers") + 1] == "/producers/producers.yaml"
     assert (ROOT / service.mounts["/producers"] / "producers.yaml").is_file()
     assert list(words(steps((ROOT / "Dockerfile").read_text()), "EXPOSE")) == ["8080 9464"]
@@ -170,7 +170,7 @@ def started() -> Iterator[dict[str, Process]]:
 def is_healthy(service: compose.Service, process: Process) -> bool:
     """What the file's own check says, asked at the port that the process has here."""
     port = process.until(lambda line: "metrics_port" in line)["metrics_port"]
-    kind, program, *check = service.said["healthcheck"]["test"]
+    kind, program, *check = service.definition["healthcheck"]["test"]
     assert (kind, program) == ("CMD", "python")
     asked = [word.replace(":9464/", f":{port}/") for word in check]
     return subprocess.run([sys.executable, *asked], capture_output=True, check=False).returncode == 0
@@ -198,12 +198,12 @@ def test_what_the_file_starts_does_the_job(
     extra = {"TOLLBOOK_KAFKA_PREFIX": kafka_prefix}
 
     def start(name: str) -> Process:
-        said, environment = SERVICES[name].here(kafka, places)
-        started[name] = Process(said, env=environment | extra)
+        arguments, environment = SERVICES[name].here(kafka, places)
+        started[name] = Process(arguments, env=environment | extra)
         return started[name]
 
     for name, service in SERVICES.items():
-        waited_for = {n: d["condition"] for n, d in service.said["depends_on"].items()}
+        waited_for = {n: d["condition"] for n, d in service.definition["depends_on"].items()}
         made = {} if name == "topics" else {"topics": "service_completed_successfully"}
         assert waited_for == {"kafka": "service_healthy", **made}
     assert start("topics").ended() == 0
@@ -220,11 +220,11 @@ def test_what_the_file_starts_does_the_job(
     landers = [process for name, process in workers.items() if name.startswith("land-")]
     assert len(landers) == 2
     for process in landers:
-        process.until_said("assigned ")
+        process.until_logged("assigned ")
     deadline = time.monotonic() + WAIT_S
     while True:
         ended = {name: process.tail() for name, process in workers.items() if process.code is not None}
-        assert not ended, "\n".join(f"{name}: {said}" for name, said in ended.items())
+        assert not ended, "\n".join(f"{name}: {tail}" for name, tail in ended.items())
         if sum(map(entries, landers)) >= expected["entries"]:
             break
         assert time.monotonic() < deadline, [process.tail() for process in workers.values()]

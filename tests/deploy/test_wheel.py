@@ -69,9 +69,9 @@ def test_a_command_of_kafka_without_its_extra_names_it(plain: Installed, name: s
     """`unknown command` sends people to look for a typing error."""
     ended = plain.tollbook(name, "--bootstrap-servers", "127.0.0.1:1", "--help-me", "x")
     assert ended.code == 2
-    (said,) = ended.complaints
-    assert f"`tollbook {name}` needs Tollbook's extra `kafka`: pip install 'tollbook[kafka]'" in said
-    assert "not found: confluent_kafka, faust" in said
+    (message,) = ended.complaints
+    assert f"`tollbook {name}` needs Tollbook's extra `kafka`: pip install 'tollbook[kafka]'" in message
+    assert "not found: confluent_kafka, faust" in message
 
 
 @pytest.mark.sampled(keep=1)
@@ -118,5 +118,5 @@ def test_completion_is_installed_for_a_shell(whole: Installed, tmp_path: Path, s
     assert all(name in script for name in ("invoice", "redrive", "--period", *KAFKA, "serve"))
     if shell == "bash":
         ask = f"source {tmp_path}/script; COMP_WORDS=(tollbook invoice ''); COMP_CWORD=2; _tollbook; echo ${{COMPREPLY[@]}}"
-        told = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout.split()
-        assert {"close", "issue", "verify"} <= set(told)
+        completions = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout.split()
+        assert {"close", "issue", "verify"} <= set(completions)

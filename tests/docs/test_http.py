@@ -32,17 +32,17 @@ def test_every_option_is_explained_and_every_explained_one_exists() -> None:
             (variable,) = argument.parameter.env_var or ("",)
             default = argument.field_info.default
             offered.add((flags[0], variable, "" if default in {argument.field_info.empty, None, ""} else str(default)))
-    told = {
+    documented = {
         tuple(cell.strip("`") for cell in row[:3]) for row in rows(section(PAGE, "Options")) if row[0].startswith("`--")
     }
-    assert told == offered
+    assert documented == offered
     assert all(f"`{flag}`" in section(PAGE, "Options") for flag in KAFKA)
 
 
 def test_every_status_is_explained() -> None:
     """What a sender does next depends on it."""
-    told = {int(status) for row in rows(section(PAGE, "Answers")) for status in re.findall(r"\b\d{3}\b", row[0])}
-    assert told == {HTTPStatus.NO_CONTENT, HTTPStatus.MULTI_STATUS, *_STATUS.values()}
+    documented = {int(status) for row in rows(section(PAGE, "Answers")) for status in re.findall(r"\b\d{3}\b", row[0])}
+    assert documented == {HTTPStatus.NO_CONTENT, HTTPStatus.MULTI_STATUS, *_STATUS.values()}
 
 
 @pytest.mark.parametrize("name", ["producers", "issuers"])

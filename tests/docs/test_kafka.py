@@ -76,7 +76,9 @@ def test_a_redrive_is_told_where_the_brokers_are_as_all_are() -> None:
 
 def test_every_topic_stands_with_its_partitions_and_how_long_it_is_kept() -> None:
     """A cluster's administrator plans disks by it."""
-    told = {row[0].strip("`"): (row[1], row[2]) for row in rows(section(PAGE, "Topics")) if row[0].startswith("`")}
+    documented = {
+        row[0].strip("`"): (row[1], row[2]) for row in rows(section(PAGE, "Topics")) if row[0].startswith("`")
+    }
     made = {
         t.name: (
             "1" if t.partitions == 1 else "`--partitions`",
@@ -84,7 +86,7 @@ def test_every_topic_stands_with_its_partitions_and_how_long_it_is_kept() -> Non
         )
         for t in topics.table()
     }
-    assert told == made
+    assert documented == made
 
 
 def test_every_halt_is_explained() -> None:

@@ -135,7 +135,7 @@ def test_later_commits_of_a_derived_table_are_removed_with_the_cut_one(
     assert prove(Lake(lake)).problems == []
 
 
-def test_a_commit_that_others_rest_on_is_told_apart(lake: Path) -> None:
+def test_a_commit_that_others_rest_on_is_distinguished(lake: Path) -> None:
     """The page sends such a lake to the backup, by what `tollbook verify` says of it."""
     cut(newest(lake, "events"), "half")
     repair(lake, newest(lake, "events"))

@@ -123,8 +123,8 @@ class Fleet:
 
     def worked(self, name: str) -> int:
         """How many batches a worker has done in all its lives."""
-        said = WORK[name.partition("-")[0]]
-        return sum(line["message"] == said for n, p in self._past if n == name for line in p.said)
+        message = WORK[name.partition("-")[0]]
+        return sum(line["message"] == message for n, p in self._past if n == name for line in p.log_lines)
 
     def stop(self, *names: str) -> None:
         """SIGTERM: the workers must end in time; one that had hardly begun need not end well."""
@@ -185,12 +185,12 @@ class Fleet:
                 done.result()
 
     def totals(self, message: str, field: str) -> int:
-        """The sum of a field over everything the workers have said."""
-        return sum(line.get(field, 0) for _, p in self._past for line in p.said if line["message"] == message)
+        """The sum of a field over the log lines of all workers."""
+        return sum(line.get(field, 0) for _, p in self._past for line in p.log_lines if line["message"] == message)
 
     def logged(self, text: str) -> int:
         """How many lines of all workers hold a text."""
-        return sum(text in str(line["message"]) for _, p in self._past for line in p.said)
+        return sum(text in str(line["message"]) for _, p in self._past for line in p.log_lines)
 
     def commits(self) -> int:
         """How many commits `events` has."""
@@ -282,12 +282,12 @@ class Faults:
         fleet.kill(name)
         fleet.start(name, env={"TOLLBOOK_TEST_FAULT": "sleep@1"})
         sleeper = fleet.process(name)
-        sleeper.until_said("assigned")
+        sleeper.until_logged("assigned")
         self._feed()
         fleet.until(lambda: sleeper.is_asleep)
         fleet.settled()
         sleeper.signal(signal.SIGCONT)
-        sleeper.until_said("another worker owns this worker's partitions")
+        sleeper.until_logged("another worker owns this worker's partitions")
         assert sleeper.ended() == AGAIN
 
     def _reset(self) -> None:

@@ -19,7 +19,7 @@ from tests.e2e import oracle
 from tests.e2e.comparison import differences
 from tests.e2e.mutants import FAULT, MARKS, MUTANT
 from tests.kafka.installation import Installation
-from tests.kafka.processes import Process, Said
+from tests.kafka.processes import LogLine, Process
 from tests.long import long_only
 
 SEED, EVENTS, PARTITIONS = 20261031, 6000, 4
@@ -64,9 +64,9 @@ def ingested(bootstrap: str, prefix: str, folder: Path, quota: int = 40_000) -> 
     with site.ingest(code=FAULTY, env={FAULT: "little"}) as worker:
         read = 0
 
-        def all_read(said: Said) -> bool:
+        def all_read(line: LogLine) -> bool:
             nonlocal read
-            read += said.get("records", 0)
+            read += line.get("records", 0)
             return read == len(records)
 
         worker.until(all_read)
@@ -96,8 +96,8 @@ def trial(traffic: Traffic, folder: Path, mutant: str, fault: str, *, short: int
     worker = land(site, mutant=mutant, fault=fault, marks=folder / "marks")
     moved, since = 0, time.monotonic()
     while not reached(traffic, short):
-        if len(worker.said) != moved:
-            moved, since = len(worker.said), time.monotonic()
+        if len(worker.log_lines) != moved:
+            moved, since = len(worker.log_lines), time.monotonic()
         if time.monotonic() - since > QUIET_S:
             break  # it thinks that it is done
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -169,14 +169,14 @@ def test_a_zombie_with_a_fresh_handle_is_noticed(traffic: Traffic, tmp_path: Pat
     site = traffic.site
     site.lake = tmp_path / "lake"
     sleeper = land(site, mutant=mutant, fault="sleep@2")
-    sleeper.until_said("landed")
+    sleeper.until_logged("landed")
     with land(site, mutant="", name="b") as other:
         while not reached(traffic):
             with pytest.raises(subprocess.TimeoutExpired):
                 other.ended(0.2)
         sleeper.signal(signal.SIGCONT)
         if mutant:
-            sleeper.until(lambda said: said["message"] == "landed" and said["version"] > 2)
+            sleeper.until(lambda line: line["message"] == "landed" and line["version"] > 2)
             sleeper.kill()
             assert other.stop() in {0, 75}  # when it looks before it ends, it notices whose partition moved
         else:
@@ -208,11 +208,11 @@ def test_alerts_that_are_forgotten_are_noticed(kafka: str, kafka_prefix: str, tm
                 with pytest.raises(subprocess.TimeoutExpired):
                     lander.ended(0.2)
             after = quiet(worker, site)
-        told = site.values(USAGE_ALERTS)
+        alerts = site.values(USAGE_ALERTS)
     finally:
         site.close()
     assert after > before
-    ids = [json.loads(value)["id"] for value in told]
+    ids = [json.loads(value)["id"] for value in alerts]
     assert len(ids) == after
     assert (len(ids) > len(set(ids))) == bool(mutant)
     assert len(set(ids)) == len(traffic.ledger.alerts(1000))

@@ -164,7 +164,7 @@ class Broker:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log(self) -> str:
-        """What the server has said, warnings and worse."""
+        """The warnings and errors in the log of the server."""
         path = self.folder / "server.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -222,11 +222,11 @@ class Broker:
         deadline = time.monotonic() + START_LIMIT_S
         while not self._answers():
             if self._ended_within(0.05):
-                said = self.log()
+                log = self.log()
                 self._reap()
-                if "Address already in use" in said:
+                if "Address already in use" in log:
                     raise PortTaken(f"port {self.port} was taken by another process")
-                raise Unavailable(f"Kafka ended at its start: {said.strip()[-500:]}")
+                raise Unavailable(f"Kafka ended at its start: {log.strip()[-500:]}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise Unavailable(f"Kafka did not answer within {START_LIMIT_S} s: {self.log().strip()[-500:]}")

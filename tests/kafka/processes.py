@@ -26,18 +26,18 @@ TIED = (
     "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
 )
 
-Said = Mapping[str, Any]
+LogLine = Mapping[str, Any]
 
 
 class Process:
-    """A command of Tollbook at work. `said` holds what it wrote to standard error: its JSON lines, others as `message`."""
+    """A running command of Tollbook. `log_lines` holds its lines on standard error: JSON as it is, other text as `message`."""
 
     def __init__(
         self, words: Sequence[object], *, code: Sequence[str] = ("-m", "tollbook"), env: Mapping[str, str] | None = None
     ) -> None:
         """`code`: what Python runs; `env` is added to the environment."""
         self.words = [str(word) for word in words]
-        self.said: list[Said] = []
+        self.log_lines: list[LogLine] = []
         self._changed = threading.Condition()
         self._silent = False  # it has closed its standard error
         self._running = subprocess.Popen(
@@ -70,23 +70,23 @@ class Process:
         """The exit code; None while it runs, negative when a signal ended it."""
         return self._running.poll()
 
-    def until(self, wanted: Callable[[Said], bool], limit_s: float = WAIT_S) -> Said:
+    def until(self, wanted: Callable[[LogLine], bool], limit_s: float = WAIT_S) -> LogLine:
         """Wait for a line that is `wanted`, past or to come; fails if the process ends without it."""
         deadline = time.monotonic() + limit_s
         seen = 0
         with self._changed:
             while True:
-                for line in self.said[seen:]:
+                for line in self.log_lines[seen:]:
                     if wanted(line):
                         return line
-                seen = len(self.said)
+                seen = len(self.log_lines)
                 if self._silent:
                     raise AssertionError(f"{self.words[0]} ended with {self._running.wait()}: {self.tail()}")
                 left = deadline - time.monotonic()
-                assert left > 0, f"{self.words[0]} did not say it within {limit_s} s: {self.tail()}"
+                assert left > 0, f"{self.words[0]} did not log it within {limit_s} s: {self.tail()}"
                 self._changed.wait(left)
 
-    def until_said(self, message: str) -> Said:
+    def until_logged(self, message: str) -> LogLine:
         """Wait for a line whose message holds `message`."""
         return self.until(lambda line: message in str(line["message"]))
 
@@ -103,8 +103,8 @@ class Process:
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a metric, 0 where it is not there."""
-        said = ",".join(f'{key}="{value}"' for key, value in labels.items())
-        wanted = f"{name}{{{said}}} " if labels else f"{name} "
+        selector = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        wanted = f"{name}{{{selector}}} " if labels else f"{name} "
         _, text = self.get("/metrics")
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(wanted))
 
@@ -129,22 +129,22 @@ class Process:
         self._reader.join()
 
     def tail(self, lines: int = 12) -> str:
-        """The last lines it said, for people."""
-        return "\n".join(json.dumps(line) for line in self.said[-lines:])
+        """The last lines of its log, for people."""
+        return "\n".join(json.dumps(line) for line in self.log_lines[-lines:])
 
     def _read(self) -> None:
         assert self._running.stderr is not None
         with self._running.stderr as errors:
             for text in errors:
                 with self._changed:
-                    self.said.append(_parsed(text))
+                    self.log_lines.append(_parsed(text))
                     self._changed.notify_all()
         with self._changed:
             self._silent = True
             self._changed.notify_all()
 
 
-def _parsed(text: str) -> Said:
+def _parsed(text: str) -> LogLine:
     try:
         line = json.loads(text)
     except ValueError:

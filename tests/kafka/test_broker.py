@@ -92,14 +92,14 @@ def victim() -> Iterator[tuple[subprocess.Popen[str], int, int, Path]]:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert run.stdout is not None
-    said = []
+    lines = []
     for line in run.stdout:
-        said.append(line)
+        lines.append(line)
         if line.startswith("broker="):
             break
     else:
-        missing([f"a test run could not start a broker: {''.join(said)[-500:]}"])
-    broker, leash, folder = said[-1].strip().removeprefix("broker=").split(" ", 2)
+        missing([f"a test run could not start a broker: {''.join(lines)[-500:]}"])
+    broker, leash, folder = lines[-1].strip().removeprefix("broker=").split(" ", 2)
     yield run, int(broker), int(leash), Path(folder)
     run.kill()
     run.communicate()

@@ -1,4 +1,4 @@
-"""In which order a Kafka is found, and what is said when there is none. Each case is a pytest of its own, in an environment of its own."""
+"""The order in which a Kafka is found, and the message when there is none. Each case runs its own pytest in its own environment."""
 
 import os
 import re
@@ -150,14 +150,14 @@ echo jar > "$target/kafka.jar"
             command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
-    def said(run: subprocess.Popen[str]) -> str:
+    def next_line(run: subprocess.Popen[str]) -> str:
         assert run.stderr is not None
         return run.stderr.readline()
 
     first = ask()
-    assert "fetching" in said(first)
+    assert "fetching" in next_line(first)
     others = [ask(), ask()]
-    assert ["waiting" in said(run) for run in others] == [True, True]
+    assert ["waiting" in next_line(run) for run in others] == [True, True]
     gate.write_text("go on")  # until here nobody has a folder, and two wait
     answers = {run.communicate(timeout=30)[0].strip() for run in (first, *others)}
     assert len(answers) == 1

@@ -128,7 +128,7 @@ def test_charts_are_drawn_without_a_network(executed: nbformat.NotebookNode) -> 
     assert "used up on" in drawn["burn-down"]["image/svg+xml"]
 
 
-def test_no_lake_is_said_clearly(tmp_path: Path, demo_lake: DemoLake) -> None:
+def test_no_lake_has_a_clear_message(tmp_path: Path, demo_lake: DemoLake) -> None:
     """The first thing a newcomer meets is a missing lake: the message must name it and what makes one."""
     with pytest.raises(CellExecutionError) as raised:
         execute(read(), tmp_path / "nowhere", demo_lake.catalog)
@@ -191,7 +191,7 @@ def test_it_runs_as_it_is_on_a_lake_of_ones_own(tmp_path: Path, quota: bool, iss
 
 
 @pytest.mark.slow
-def test_a_lake_without_usage_is_said_clearly(tmp_path: Path) -> None:
+def test_a_lake_without_usage_has_a_clear_message(tmp_path: Path) -> None:
     """There is nothing to choose from; what fills a lake is named."""
     catalog = write_catalog(tmp_path / "catalog")
     lakes.create(tmp_path / "lake")

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from schemas.kafka.topics import GATEWAY_ACCESS
 from tests.conftest import own_prefix
-from tests.public_names.outputs import CUT, Output, Said, of_commands
+from tests.public_names.outputs import CUT, Output, Outputs, of_commands
 from tests.tollbook.fixtures import Here, requests
 
 
@@ -17,16 +17,16 @@ def lists(bootstrap: str) -> Mapping[str, list[str]]:
     output = Output()
     with tempfile.TemporaryDirectory() as folder, output.captured(), own_prefix(bootstrap) as prefix:
         here = Here(Path(folder), output)  # type: ignore[arg-type]  # of capsys it needs no more than Output has
-        said = Said(here)
+        outputs = Outputs(here)
         brokers = ["--bootstrap-servers", bootstrap, "--prefix", prefix]
         layout = [*brokers, "--partitions", 1, "--replication", 1]
-        said("topics check", *layout)
+        outputs("topics check", *layout)
         created = here.tollbook("topics", "create", *layout)
         assert created.code == 0, created.err
         log = here.log("a.log", *requests(3), b'{"cut')
-        said("load", log, here.log("cut.log.gz", CUT), *brokers, "--format", "kong", "--source", "edge")
+        outputs("load", log, here.log("cut.log.gz", CUT), *brokers, "--format", "kong", "--source", "edge")
         headers = _headers(bootstrap, prefix + GATEWAY_ACCESS)
-    return {"json-kafka": [*of_commands(said.values), f"gateway.access from files: headers {', '.join(headers)}"]}
+    return {"json-kafka": [*of_commands(outputs.values), f"gateway.access from files: headers {', '.join(headers)}"]}
 
 
 def _headers(bootstrap: str, topic: str) -> list[str]:

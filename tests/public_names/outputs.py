@@ -60,11 +60,11 @@ class Output:
         self._out, self._err = io.StringIO(), io.StringIO()
 
     def readouterr(self) -> tuple[str, str]:
-        said = self._out.getvalue(), self._err.getvalue()
+        outputs = self._out.getvalue(), self._err.getvalue()
         for stream in (self._out, self._err):
             stream.seek(0)
             stream.truncate()
-        return said
+        return outputs
 
     @contextmanager
     def captured(self) -> Iterator["Output"]:
@@ -72,8 +72,8 @@ class Output:
             yield self
 
 
-class Said:
-    """Calls commands with --json and keeps what each said."""
+class Outputs:
+    """Calls commands with --json and keeps their output."""
 
     def __init__(self, here: Here) -> None:
         self.here = here
@@ -96,19 +96,19 @@ def lists() -> Mapping[str, list[str]]:
     output = Output()
     with tempfile.TemporaryDirectory() as folder, output.captured():
         here = Here(Path(folder), output)  # type: ignore[arg-type]  # of capsys it needs no more than Output has
-        said = Said(here)
-        _without_a_lake(said)
-        _october(said)
-        documents = _documents(said)
+        outputs = Outputs(here)
+        _without_a_lake(outputs)
+        _october(outputs)
+        documents = _documents(outputs)
         views = _views(here)
-        _marked(said)
-        _explained(said)
+        _marked(outputs)
+        _explained(outputs)
         modules = sorted(_modules(here, output))
-    return {"json": of_commands(said.values), "documents": documents, "analysis-views": views, "modules": modules}
+    return {"json": of_commands(outputs.values), "documents": documents, "analysis-views": views, "modules": modules}
 
 
 def of_commands(values: Mapping[str, Iterable[Any]]) -> list[str]:
-    """The keys of what each command said."""
+    """The keys in the output of each command."""
     return [
         f"tollbook {command}: {name}"
         for command in sorted(values)
@@ -116,21 +116,21 @@ def of_commands(values: Mapping[str, Iterable[Any]]) -> list[str]:
     ]
 
 
-def _without_a_lake(said: Said) -> None:
-    here = said.here
+def _without_a_lake(outputs: Outputs) -> None:
+    here = outputs.here
     (here.folder / "producers.yaml").write_text((ROOT / "examples" / "producers.yaml").read_text())
     here.tollbook("producers", "add-key", "gateway-eu", "--producers", here.folder / "producers.yaml")
-    said("producers list", "--producers", here.folder / "producers.yaml")
-    said("formats")
-    said("formats detect", here.log("a.log", *requests(3)))
-    said("catalog check", here.catalog)
+    outputs("producers list", "--producers", here.folder / "producers.yaml")
+    outputs("formats")
+    outputs("formats detect", here.log("a.log", *requests(3)))
+    outputs("catalog check", here.catalog)
     broken = write_catalog(here.folder / "broken", partners=PARTNERS.replace("plan: small", "plan: none"))
-    said("catalog check", broken)
+    outputs("catalog check", broken)
     catalog = ["--catalog", write_catalog(here.folder / "partners", partners=COMMENTED), "--dry-run"]
     new = ["--rate-card", "card", "--valid-from", "2026-11-01"]
-    said("catalog import terraform", written(here.folder, EVERYTHING, "plan.json"), *catalog, *new)
-    said("catalog import deck", written(here.folder, DECK, "kong.yaml"), *catalog, *new, "--ignore", "health-*")
-    said(
+    outputs("catalog import terraform", written(here.folder, EVERYTHING, "plan.json"), *catalog, *new)
+    outputs("catalog import deck", written(here.folder, DECK, "kong.yaml"), *catalog, *new, "--ignore", "health-*")
+    outputs(
         "catalog import iam",
         written(here.folder, POLICY, "policy.json"),
         *catalog,
@@ -141,58 +141,58 @@ def _without_a_lake(said: Said) -> None:
     )
 
 
-def _october(said: Said) -> None:
+def _october(outputs: Outputs) -> None:
     """Acme uses 65 requests of 100; bolt is forgotten in the catalog; then both are invoiced, and more comes late."""
-    here = said.here
+    here = outputs.here
     again = [line(kong(f"id-{T0_MS}", started_at=T0_MS, consumer={"id": "c-acme"}, **{"response.size": 1}))]
-    said("run", *_read(here.log("b.log", *requests(55))))
-    said("run", *_read(here.log("cut.log.gz", CUT)))
-    said(
+    outputs("run", *_read(here.log("b.log", *requests(55))))
+    outputs("run", *_read(here.log("cut.log.gz", CUT)))
+    outputs(
         "run",
         *_read(here.log("a.log", *requests(4, T0_MS + DAY_MS, consumer="c-bolt"), *again, b"no JSON\n", b'{"cut')),
     )
-    said("run", *_read(here.log("c.log", *requests(10, T0_MS + 2 * DAY_MS))))
-    said("run", *_read(here.log("wrong.log", *requests(3)), format_name="cloudflare"))
-    letter = said("dead list", "LAKE")["entries"][0]["letter"]
-    said("dead list", "LAKE", "CATALOG", "--as", "acme", "--format", "kong", "--source", "edge")
-    said("dead show", letter, "LAKE")
-    said("dead redrive", "CATALOG", "LAKE", "--format", "kong", "--source", "edge", "--dry-run")
-    said("usage", "acme", "CATALOG", "LAKE", "--period", "2026-10")
-    said("invoice rate", "CATALOG", "LAKE", "--period", "2026-10")
-    said("settle", "LAKE")
-    said("verify", "LAKE")
+    outputs("run", *_read(here.log("c.log", *requests(10, T0_MS + 2 * DAY_MS))))
+    outputs("run", *_read(here.log("wrong.log", *requests(3)), format_name="cloudflare"))
+    letter = outputs("dead list", "LAKE")["entries"][0]["letter"]
+    outputs("dead list", "LAKE", "CATALOG", "--as", "acme", "--format", "kong", "--source", "edge")
+    outputs("dead show", letter, "LAKE")
+    outputs("dead redrive", "CATALOG", "LAKE", "--format", "kong", "--source", "edge", "--dry-run")
+    outputs("usage", "acme", "CATALOG", "LAKE", "--period", "2026-10")
+    outputs("invoice rate", "CATALOG", "LAKE", "--period", "2026-10")
+    outputs("settle", "LAKE")
+    outputs("verify", "LAKE")
     close = ["CATALOG", "LAKE", "--period", "2026-10", "--now", AFTER_OCTOBER]
-    said("invoice close", *close, "--accept-refused", "a test")
+    outputs("invoice close", *close, "--accept-refused", "a test")
     write_catalog(here.catalog, partners=PARTNERS + BOLT)
-    said("dead redrive", "CATALOG", "LAKE", "--format", "kong", "--source", "edge", "--reason", "UNKNOWN_CREDENTIAL")
+    outputs("dead redrive", "CATALOG", "LAKE", "--format", "kong", "--source", "edge", "--reason", "UNKNOWN_CREDENTIAL")
     write_catalog(here.catalog)
-    said("invoice close", *close)  # bolt has usage, and is in no catalog: blocked
+    outputs("invoice close", *close)  # bolt has usage, and is in no catalog: blocked
     issue = ["LAKE", "--period", "2026-10", "--now", AFTER_OCTOBER]
-    number = said("invoice issue", *issue)["invoices"][0]["number"]
-    said("invoice list", "LAKE")
-    said("invoice show", number, "LAKE")
-    said("invoice verify", "LAKE")
+    number = outputs("invoice issue", *issue)["invoices"][0]["number"]
+    outputs("invoice list", "LAKE")
+    outputs("invoice show", number, "LAKE")
+    outputs("invoice verify", "LAKE")
     here.run(here.log("late.log", *requests(40, T0_MS + 3 * DAY_MS)))
     write_catalog(here.catalog, partners=PARTNERS + BOLT)
-    said("invoice verify", "CATALOG", "LAKE")
-    said("invoice unbilled", "CATALOG", "LAKE")
-    said("invoice unbilled", "LAKE")
+    outputs("invoice verify", "CATALOG", "LAKE")
+    outputs("invoice unbilled", "CATALOG", "LAKE")
+    outputs("invoice unbilled", "LAKE")
     csv_of_it = here.lake / "documents" / f"{number}.csv"
     csv_of_it.write_bytes(csv_of_it.read_bytes() + b"changed")
-    said("invoice verify", "LAKE")
-    said("retention", "LAKE", "--days", 90, "--now", AFTER_OCTOBER)
+    outputs("invoice verify", "LAKE")
+    outputs("retention", "LAKE", "--days", 90, "--now", AFTER_OCTOBER)
 
 
 def _read(log: Path, format_name: str = "kong") -> list[object]:
     return ["CATALOG", "LAKE", "--format", format_name, "--source", "edge", log]
 
 
-def _marked(said: Said) -> None:
+def _marked(outputs: Outputs) -> None:
     """Usage outside of a policy."""
-    here = said.here
+    here = outputs.here
     write_catalog(here.catalog, partners=policy_case.PARTNERS)
     here.lake = here.folder / "marked"
-    said(
+    outputs(
         "run",
         "CATALOG",
         "LAKE",
@@ -202,20 +202,20 @@ def _marked(said: Said) -> None:
         "aws",
         here.log("trail.json", *policy_case.LINES),
     )
-    said("outside", "acme", "CATALOG", "LAKE", "--period", "2026-10")
+    outputs("outside", "acme", "CATALOG", "LAKE", "--period", "2026-10")
 
 
-def _explained(said: Said) -> None:
+def _explained(outputs: Outputs) -> None:
     """A lake with invoices of earlier rules."""
     with tarfile.open(OF_RULES_1) as archive:
-        archive.extractall(said.here.folder / "kept", filter="data")
-    (said.here.lake,) = (found.parent for found in (said.here.folder / "kept").rglob("tollbook-lake.json"))
-    said("invoice verify", "LAKE", "--explain")
+        archive.extractall(outputs.here.folder / "kept", filter="data")
+    (outputs.here.lake,) = (found.parent for found in (outputs.here.folder / "kept").rglob("tollbook-lake.json"))
+    outputs("invoice verify", "LAKE", "--explain")
 
 
-def _documents(said: Said) -> list[str]:
+def _documents(outputs: Outputs) -> list[str]:
     """What a finished month leaves in the lake: documents of closes and invoices, files and their columns."""
-    here = said.here
+    here = outputs.here
     closes = [json.loads(row["document"]) for row in here.table("closes")]
     for close in closes:
         del close["catalog"]  # its fields are those of the catalog

@@ -104,10 +104,10 @@ def _messages() -> Iterator[str]:
         for exhausted in (AT, None)
     ]
     at = Standing(total, rule, None, None, (), Decimal(1), AT, 1)  # type: ignore[arg-type]  # parts and ledger are in no message
-    said = [json.loads(messages.cloud_event(alert, at)) for alert in alerts]
+    published = [json.loads(messages.cloud_event(alert, at)) for alert in alerts]
     yield f"usage.alerts: {messages.CONTENT_TYPE}, source {messages.SOURCE}"
-    yield from (f"usage.alerts: type {said}" for said in messages.TYPES.values())
-    yield from (f"usage.alerts.{name}" for name in shape(said))
+    yield from (f"usage.alerts: type {kind}" for kind in messages.TYPES.values())
+    yield from (f"usage.alerts.{name}" for name in shape(published))
     with receiver(204) as to:
         key = Webhook(base64.b64encode(bytes(24)).decode())
         asyncio.run(

@@ -102,7 +102,9 @@ def amounts(outcome: Outcome) -> list[int]:
         pytest.param(PACKAGE, "1", 21, [400], id="free units before packages"),
         pytest.param(PACKAGE, "0", 0, [], id="no usage, no package"),
         pytest.param(GRADUATED, "0", 0, [500], id="first tier's flat fee at zero"),
-        pytest.param({**GRADUATED, "first_tier_flat_at_zero": "false"}, "0", 0, [], id="not at zero, if it is said"),
+        pytest.param(
+            {**GRADUATED, "first_tier_flat_at_zero": "false"}, "0", 0, [], id="not at zero, if the price sets it"
+        ),
         pytest.param({**GRADUATED, "first_tier_flat_at_zero": "false"}, "0", 1, [600], id="but at one"),
         pytest.param(GRADUATED, "0", 10, [1500], id="the bound is inclusive"),
         pytest.param(GRADUATED, "0", 11, [500 + 1000 + 300 + 50], id="both tiers reached, both fees"),

@@ -77,7 +77,7 @@ def test_ids_are_no_secrets(text: str) -> None:
 def test_what_may_be_a_key_is_pointed_out_and_not_repeated(kind: str, number: int) -> None:
     """Kong's generated key has 32 random characters; so have ids at some gateways, which therefore are not refused."""
     key = "Zk3Qv8LmT2xR" + "w9NcJ5yHb7PdF1sGaU4e"
-    told = doubts(of({"kind": kind, "id": key}))
-    assert len(told) == number
-    assert key not in "".join(told)
-    assert key[4:] not in "".join(told)
+    warnings = doubts(of({"kind": kind, "id": key}))
+    assert len(warnings) == number
+    assert key not in "".join(warnings)
+    assert key[4:] not in "".join(warnings)

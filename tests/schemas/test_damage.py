@@ -65,9 +65,9 @@ def test_a_cut_file_is_damage_for_every_command_that_reads_it(
     }
     for words in commands[shape.name]:
         assert app.run([*words, "--lake", str(whole)]) == 1, words
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        text = " ".join((said.out + said.err).split())
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        text = " ".join((captured.out + captured.err).split())
         assert path.name in text.replace(" ", "") or path.name in text, words
         assert "restore it from a backup" in text
 
@@ -105,7 +105,7 @@ def test_any_flipped_bit_of_a_file_is_read_or_named(whole: Path, shape: TableSha
     finally:
         path.write_bytes(content)
     assert len(named) > 10
-    assert all(str(path) in said and "restore it from a backup" in said for said in named)
+    assert all(str(path) in problem and "restore it from a backup" in problem for problem in named)
 
 
 def test_what_is_wrong_with_a_statement_is_no_damage(whole: Path) -> None:
@@ -148,10 +148,10 @@ def test_a_disk_that_is_full_at_any_step_is_to_be_tried_again(
         return 0
 
     assert guarded(fill) == 75
-    said = capsys.readouterr().err
-    assert str(small_disk) in said
-    assert "No space left on device" in said
-    assert "repeat the command" in said
+    message = capsys.readouterr().err
+    assert str(small_disk) in message
+    assert "No space left on device" in message
+    assert "repeat the command" in message
     subprocess.run(["mount", "-o", "remount,size=50m", small_disk], check=True)
     land(root, [request("2026-11-02T12:00Z", name="after")], "after")
     assert prove(Lake(root)).problems == []

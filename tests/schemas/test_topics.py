@@ -85,6 +85,6 @@ def test_time_is_the_brokers_and_what_is_acknowledged_is_on_two_brokers(topic: T
 
 
 def test_what_was_refused_fits_into_the_topic_for_it() -> None:
-    """A raw record as large as the broker takes it, refused whole, plus what is said about it."""
+    """A raw record as large as the broker takes it, refused whole, with its reason and coordinates."""
     assert ALL["usage.dead"].message_bytes_max > ALL["gateway.access"].message_bytes_max
     assert ALL["usage.events"].message_bytes_max > ALL["gateway.access"].message_bytes_max

@@ -25,13 +25,13 @@ def test_a_message_is_read_as_it_was_written() -> None:
     assert read.rows["event_id"].to_pylist() == ["a", "b", "c"]
     assert read.origins == (Origin("g", 0, 3),)
     assert read.ingested.num_rows == 0
-    said = pa.Table.from_pylist(
+    ingested = pa.Table.from_pylist(
         [{"source": "edge", "generation": "g", "from_offset": 0, "records": 3}], INGESTED.schema
     )
     value, headers = dead_message("g", range(2))
-    letter = wire.decoded(value, [*headers, ("ingested", wire.encoded(said))])
+    letter = wire.decoded(value, [*headers, ("ingested", wire.encoded(ingested))])
     assert letter.rows.schema == DEAD.schema
-    assert letter.ingested == said
+    assert letter.ingested == ingested
 
 
 def test_a_large_message_is_packed_so_that_it_fits_and_a_small_one_is_left_to_kafka() -> None:

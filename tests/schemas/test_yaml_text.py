@@ -10,7 +10,7 @@ from ingest.http.producers import BadProducers, parsed
 from schemas.yaml.reading import DEPTH_MAX, BadYaml, read
 
 LAUGHS = "".join(f"    k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 30))
-# Name → text, and what is said of it. All of them ended the process, filled the memory or took minutes in one of the three files.
+# Name → text, and the expected message. All of them ended the process, filled the memory or took minutes in one of the three files.
 BOMBS = {
     "aliases of aliases": ("partners:\n  - id: &a0 [x]\n" + LAUGHS, "the aliases up to here expand to"),
     "one long list, many times": (

@@ -46,7 +46,7 @@ def falsified(folder: Path) -> Path:
     return wrong
 
 
-def told(program: str, *args: str, **environment: str) -> str:
+def output_of(program: str, *args: str, **environment: str) -> str:
     command = [sys.executable, "-c", program, *args]
     given = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=True).stdout
@@ -57,10 +57,10 @@ def test_files_of_the_machine_move_no_month(tmp_path: Path) -> None:
     """All months in all zones, with other zone files in front of the system's: the same instants."""
     wrong = falsified(tmp_path)
     probe = "import zoneinfo, datetime; print(datetime.datetime(2026, 7, 1, tzinfo=zoneinfo.ZoneInfo('Asia/Tokyo')).utcoffset())"
-    assert told(probe, PYTHONTZPATH=str(wrong)).strip() == "-1 day, 20:00:00", "the files are not falsified"
-    here = told(PROGRAM)
+    assert output_of(probe, PYTHONTZPATH=str(wrong)).strip() == "-1 day, 20:00:00", "the files are not falsified"
+    here = output_of(PROGRAM)
     assert here.splitlines()[-1] == "2026-11-01"
-    assert told(PROGRAM, PYTHONTZPATH=str(wrong)) == here
+    assert output_of(PROGRAM, PYTHONTZPATH=str(wrong)) == here
 
 
 @pytest.mark.parametrize("name", sorted(zones.names()))

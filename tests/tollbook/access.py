@@ -48,8 +48,8 @@ class Access:
         self, *lines: bytes, headers: Headers = (), partition: int = 0, key: bytes | None = None, named: bool = True
     ) -> None:
         """A record of some lines; `headers` beside those that name format and source."""
-        said = [*(HEADERS if named else ()), *headers]
-        self._records.setdefault(partition, []).append((b"".join(lines), said, key))
+        all_headers = [*(HEADERS if named else ()), *headers]
+        self._records.setdefault(partition, []).append((b"".join(lines), all_headers, key))
 
     def replace(self, offset: int, *lines: bytes, partition: int = 0) -> None:
         """What no broker does, or one that has lost what it had promised to keep."""

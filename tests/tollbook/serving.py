@@ -60,11 +60,11 @@ producers:
 
 def event(event_id: str, **changes: Any) -> dict[str, Any]:
     """A CloudEvent of a request by acme's consumer; None drops a field."""
-    said = {
+    headers = {
         "specversion": "1.0", "id": event_id, "source": "api", "type": "request", "subject": "c-acme", "time": TIME,
         "data": {"method": "GET", "path": "/v1/orders", "status_code": 200, "request_bytes": 10, "response_bytes": 20},
     } | changes  # fmt: skip
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in headers.items() if value is not None}
 
 
 def events(name: str, count: int) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ class HttpServer:
             env={"PYTHONWARNINGS": "default", **os.environ},
         )  # fmt: skip
         self.port: int = self.process.until(lambda line: line["message"] == "listening")["port"]
-        self.process.until_said("started")
+        self.process.until_logged("started")
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
@@ -110,8 +110,12 @@ class HttpServer:
         self, body: bytes, kind: str = SINGLE, *, key: str | None = EDGE.text, query: str = "", headers: Mapping[str, str] | None = None
     ) -> httpx.Response:  # fmt: skip
         """POST /api/v1/events."""
-        said = {"Content-Type": kind, **({} if key is None else {"Authorization": f"Bearer {key}"}), **(headers or {})}
-        return self.client.post(f"/api/v1/events{query}", content=body, headers=said)
+        all_headers = {
+            "Content-Type": kind,
+            **({} if key is None else {"Authorization": f"Bearer {key}"}),
+            **(headers or {}),
+        }
+        return self.client.post(f"/api/v1/events{query}", content=body, headers=all_headers)
 
     def batch(self, sent: Sequence[Mapping[str, Any]], *, key: str = EDGE.text) -> httpx.Response:
         """POST a JSON array of events."""
@@ -136,7 +140,7 @@ class HttpServer:
 
     def ids(self) -> list[str]:
         """The ids of all CloudEvents in gateway.access."""
-        texts = [value for said, value in self.records() if said["format"] == "cloudevents"]
+        texts = [value for headers, value in self.records() if headers["format"] == "cloudevents"]
         return [json.loads(line)["id"] for text in texts for line in text.splitlines() if line.strip()]
 
 

@@ -210,11 +210,11 @@ FIRST, LATER, LAST = "2026-10-20T00:00:00Z", "2026-10-21T00:00:00Z", "2026-10-22
 
 def quota(here: Here, limit: int, *thresholds: int) -> None:
     """Write the catalog with another quota a month."""
-    told = f"limit: {limit}, thresholds: [{', '.join(map(str, thresholds))}]" if thresholds else f"limit: {limit}"
-    write_catalog(here.catalog, prices=PRICES.replace("limit: 100", told))
+    shown = f"limit: {limit}, thresholds: [{', '.join(map(str, thresholds))}]" if thresholds else f"limit: {limit}"
+    write_catalog(here.catalog, prices=PRICES.replace("limit: 100", shown))
 
 
-def told(alerts: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+def shown(alerts: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
     return [(a["kind"], a["threshold_percent"], a["quota"]) for a in alerts]
 
 
@@ -226,13 +226,13 @@ def test_a_quota_that_is_raised_alerts_at_its_new_limit(here: Here) -> None:
     quota(here, 4, 50, 100)
     log = here.log("a.log", *requests(4))
     first = fired(here, log)
-    assert told(first) == [("quota", "50", "4"), ("quota", "100", "4")]
+    assert shown(first) == [("quota", "50", "4"), ("quota", "100", "4")]
     quota(here, 10, 50, 100)
     back = fired(here, log)
-    assert told(back) == [("withdrawn", "50", "10"), ("withdrawn", "100", "10")]
+    assert shown(back) == [("withdrawn", "50", "10"), ("withdrawn", "100", "10")]
     assert [a["withdraws"] for a in back] == [a["alert_id"] for a in first]
     more = fired(here, here.log("b.log", *requests(8, T0_MS + DAY_MS)))
-    assert told(more) == [("quota", "50", "10"), ("quota", "100", "10")]
+    assert shown(more) == [("quota", "50", "10"), ("quota", "100", "10")]
     assert fired(here, log) == []
     assert len({row["alert_id"] for row in ledger(here)}) == 6
 
@@ -272,7 +272,7 @@ def test_a_crash_after_a_new_limit_was_seen_changes_no_instant(here: Here) -> No
 def test_an_alert_whose_usage_is_gone_altogether_is_withdrawn(here: Here) -> None:
     """A meter that counts nothing of it any more has no row: nothing is 0 of the quota, and not what it was."""
     log = here.log("a.log", *requests(60))
-    assert told(fired(here, log)) == [("quota", "50", "100")]
+    assert shown(fired(here, log)) == [("quota", "50", "100")]
     write_catalog(here.catalog, meters=METERS.replace('exclude_status: ["429", "5xx"]', "routes: [no-such-route]"))
     assert [(a["kind"], a["used"]) for a in fired(here, log)] == [("withdrawn", "0")]
     assert fired(here, log) == []
@@ -294,7 +294,7 @@ def test_a_projection_does_not_run_past_the_end_of_the_plan(here: Here) -> None:
 def test_a_ledger_of_an_earlier_version_counts_for_the_limit_it_names(here: Here) -> None:
     """Its rows keep their ids and are not fired again; a lake without table `limits` and without the new columns is brought up to date."""
     log = here.log("a.log", *requests(60))
-    assert told(fired(here, log)) == [("quota", "50", "100")]
+    assert shown(fired(here, log)) == [("quota", "50", "100")]
     as_before(here.lake)
     assert fired(here, log) == []
     assert [row["alert_id"] for row in ledger(here)] == [OLD_ID]
@@ -302,7 +302,7 @@ def test_a_ledger_of_an_earlier_version_counts_for_the_limit_it_names(here: Here
     [back] = fired(here, log)
     assert (back["kind"], back["withdraws"]) == ("withdrawn", OLD_ID)
     quota(here, 100)
-    assert told(fired(here, log)) == [("quota", "50", "100")]
+    assert shown(fired(here, log)) == [("quota", "50", "100")]
 
 
 _SAID = ["acme", "requests", "small", "MONTH", "2026-10-01T00:00:00+00:00", "5E+1", "quota"]

@@ -65,9 +65,9 @@ class Running(NamedTuple):
         return self.post(json.dumps(event("well")).encode()).status_code == 204
 
     def post(self, body: bytes, kind: str = SINGLE, query: str = "", **headers: str) -> httpx.Response:
-        said = {"Content-Type": kind, "Authorization": f"Bearer {EDGE.text}"} | headers
+        sent = {"Content-Type": kind, "Authorization": f"Bearer {EDGE.text}"} | headers
         url = f"http://127.0.0.1:{self.server.port}/api/v1/events{query}"
-        return httpx.post(url, content=body, headers=said, timeout=60, trust_env=False)
+        return httpx.post(url, content=body, headers=sent, timeout=60, trust_env=False)
 
     def connect(self, address: str = "127.0.0.1") -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.server.port), 20, (address, 0))
@@ -138,20 +138,20 @@ def asked(
         "client": ("203.0.113.9", 1),
         "server": ("x", 1),
     }
-    said: list[Any] = []
+    sent: list[Any] = []
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Any:
         return waiting.pop() if waiting else {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
-        said.append(message)
+        sent.append(message)
 
     async def go() -> None:
         await api(scope, receive, send)
 
     asyncio.run(go())
-    return said[0]["status"], b"".join(m.get("body", b"") for m in said[1:])
+    return sent[0]["status"], b"".join(m.get("body", b"") for m in sent[1:])
 
 
 @pytest.mark.sampled(keep=1)
@@ -327,7 +327,7 @@ def test_every_request_gets_an_answer_that_is_documented(
 @settings(_given, max_examples=60)
 @given(st.text(max_size=12), st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS", "x"]), st.binary(max_size=20))
 def test_every_path_is_answered(running: Running, path: str, method: str, query: bytes) -> None:
-    """There is nothing else here, and that is what is said."""
+    """There is nothing else here, and the answer is 404 or 405."""
     status, _ = asked(running.api, [], b"", query, f"/{path}", method)
     assert status in {404, 405}
 

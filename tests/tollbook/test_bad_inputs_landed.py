@@ -106,7 +106,7 @@ def test_an_event_of_an_unlikely_size_forbids_the_close_until_it_is_released(her
     assert here.close().code == 0
 
 
-def test_usage_of_an_invoiced_month_is_told_and_the_invoice_stays(here: Here) -> None:
+def test_usage_of_an_invoiced_month_is_reported_and_the_invoice_stays(here: Here) -> None:
     """What was sent to a partner never changes; what comes later is seen, not lost."""
     assert here.run(here.log("a.log", *requests(GOOD))).code == 0
     assert here.close().code == 0
@@ -157,7 +157,7 @@ finally:  # getrusage tells the size of the process that started this one, where
 
 
 def peak_mib(*words: object) -> tuple[float, str]:
-    """The most memory that a command took, and what it said."""
+    """The peak memory of a command, and its output."""
     done = subprocess.run(
         [sys.executable, "-c", PEAK, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -177,17 +177,17 @@ def test_a_bomb_is_one_refusal_in_little_memory(at: Here) -> None:
     assert bomb.stat().st_size < 2 << 20
     small = at.log("small.log", *good())
     edge = ("--catalog", at.catalog, "--format", "cloudevents", "--source", "events")
-    plain, said = peak_mib("run", *edge, "--lake", at.folder / "plain", "--block-bytes", 1 << 20, small)
-    assert said.startswith(f"{GOOD:,} entries: {GOOD:,} counted")
+    plain, output = peak_mib("run", *edge, "--lake", at.folder / "plain", "--block-bytes", 1 << 20, small)
+    assert output.startswith(f"{GOOD:,} entries: {GOOD:,} counted")
     bombed = ("--lake", at.folder / "bombed")
-    peak, said = peak_mib("run", *edge, *bombed, "--block-bytes", 1 << 20, bomb)
-    assert said.startswith(f"{GOOD + 1:,} entries: {GOOD:,} counted")
+    peak, output = peak_mib("run", *edge, *bombed, "--block-bytes", 1 << 20, bomb)
+    assert output.startswith(f"{GOOD + 1:,} entries: {GOOD:,} counted")
     assert peak < plain + 160
-    peak, said = peak_mib("formats", "detect", bomb)
-    assert "cloudevents reads the most lines" in said
+    peak, output = peak_mib("formats", "detect", bomb)
+    assert "cloudevents reads the most lines" in output
     assert peak < plain + 160
-    peak, said = peak_mib("dead", "redrive", *edge, *bombed, bomb)
-    assert "still refused: TOO_LARGE" in said
+    peak, output = peak_mib("dead", "redrive", *edge, *bombed, bomb)
+    assert "still refused: TOO_LARGE" in output
     assert peak < plain + 160 + 64  # it reads in blocks of 64 MiB
     found = at.tollbook("dead", "list", "--lake", at.folder / "bombed", "--json").json
     assert "TOO_LARGE" in json.dumps(found)

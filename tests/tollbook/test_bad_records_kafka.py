@@ -29,15 +29,15 @@ def site(kafka: str, kafka_prefix: str, tmp_path: Path) -> Iterator[Installation
 
 def test_a_record_beyond_the_brokers_limit_is_the_senders_error(site: Installation) -> None:
     """5 MB in one record: it is refused before it is in the log, and whoever sends it is told so."""
-    told: list[KafkaError | None] = []
+    errors: list[KafkaError | None] = []
 
     def delivered(error: KafkaError | None, _: Message) -> None:
-        told.append(error)
+        errors.append(error)
 
     producer = Producer({**site.config.client_options(), "message.max.bytes": 10_000_000, "log_level": 0})
     producer.produce(site.prefix + GATEWAY_ACCESS, b"x" * 5_000_000, partition=0, on_delivery=delivered)
     assert producer.flush(30) == 0
-    [error] = told
+    [error] = errors
     assert error is not None
     assert error.code() == KafkaError.MSG_SIZE_TOO_LARGE
     assert sum(site.ends(GATEWAY_ACCESS).values()) == 0
@@ -54,8 +54,8 @@ def test_partitions_without_records_harm_nobody(site: Installation) -> None:
         producer.abort_transaction(30)
     with site.ingest() as worker:
         site.send(GATEWAY_ACCESS, (b"".join(requests(10)), GOOD), partition=0)
-        said = worker.until(lambda line: line.get("message") == "ingested")
-        assert (said["records"], said["entries"], said["refused"]) == (1, 10, 0)
+        logged = worker.until(lambda line: line.get("message") == "ingested")
+        assert (logged["records"], logged["entries"], logged["refused"]) == (1, 10, 0)
         assert worker.stop() == 0
     assert site.committed("tollbook-ingest", GATEWAY_ACCESS, 0) == 7  # three records, three markers, one record
 
@@ -76,7 +76,7 @@ def damaged(folder: Path, text: bytes) -> int:
 
 
 def test_a_damaged_record_ends_the_worker_and_is_not_passed_over(own_broker: Broker, tmp_path: Path) -> None:
-    """A checksum that does not fit: what the record said nobody knows, so nothing behind it may be read as if it were not there."""
+    """The checksum is wrong, so the content of the record is unknown. No later record may be read as if it did not exist."""
     site = Installation(own_broker.bootstrap, "bad-", tmp_path, write_catalog(tmp_path / "catalog", sources=SOURCES))
     try:
         site.send(GATEWAY_ACCESS, (b"".join(requests(10)), GOOD))
@@ -85,7 +85,9 @@ def test_a_damaged_record_ends_the_worker_and_is_not_passed_over(own_broker: Bro
         assert damaged(own_broker.folder, b"damaged on disk") == 1
         with site.ingest() as worker:
             assert worker.ended() == 75
-            assert any("CRC" in str(line) or "checksum" in str(line).lower() for line in worker.said), worker.said
+            assert any("CRC" in str(line) or "checksum" in str(line).lower() for line in worker.log_lines), (
+                worker.log_lines
+            )
         assert site.committed("tollbook-ingest", GATEWAY_ACCESS, 0) <= 1
     finally:
         site.close()
@@ -123,8 +125,8 @@ def test_a_header_whose_name_is_no_text_is_one_refusal(site: Installation) -> No
     send_with_a_header_named_by_bytes(site, GATEWAY_ACCESS)
     site.send(GATEWAY_ACCESS, (b"".join(requests(10)), GOOD))
     with site.ingest() as worker:
-        said = worker.until(lambda line: line.get("message") == "ingested")
-        assert (said["records"], said["entries"], said["refused"]) == (2, 11, 1)
+        logged = worker.until(lambda line: line.get("message") == "ingested")
+        assert (logged["records"], logged["entries"], logged["refused"]) == (2, 11, 1)
         assert worker.metric("tollbook_ingest_refused_total", reason="BAD_HEADER") == 1
         assert worker.stop() == 0
 
@@ -148,9 +150,9 @@ def test_a_source_that_is_all_wrong_is_paused_and_the_others_go_on(site: Install
     site.send(GATEWAY_ACCESS, (b"".join(requests(5, 1_790_899_200_000)), GOOD))
     site.send(GATEWAY_ACCESS, (b"".join(requests(20, 1_790_985_600_000)), GOOD), partition=1)
     with site.ingest() as worker:
-        said = worker.until(lambda line: line.get("reason") == "FORM")
-        assert "/0 is not read on from offset 1" in said["message"]
-        assert "--accept-form-errors changed" in said["message"]
+        logged = worker.until(lambda line: line.get("reason") == "FORM")
+        assert "/0 is not read on from offset 1" in logged["message"]
+        assert "--accept-form-errors changed" in logged["message"]
         worker.until(lambda _: worker.metric("tollbook_ingest_entries_total") == 30)
         site.send(GATEWAY_ACCESS, (b"".join(requests(7, 1_791_072_000_000)), GOOD), partition=1)
         worker.until(lambda _: worker.metric("tollbook_ingest_entries_total") == 37)

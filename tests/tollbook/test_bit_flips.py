@@ -90,18 +90,18 @@ def test_a_flipped_bit_is_noticed_or_harmless(issued: Path, capsys: pytest.Captu
         capsys.readouterr()
         try:
             found = codes(issued)
-            said = capsys.readouterr()
+            shown = capsys.readouterr()
             where = f"{path.relative_to(issued)} byte {at} bit {bit}"
             if any(code not in ((0, 1, 2) if path.name == MARKER else (0, 1)) for code in found):
-                wrong.append(f"{where}: exit codes {found}: {said.err[-600:]}")
+                wrong.append(f"{where}: exit codes {found}: {shown.err[-600:]}")
             elif any(found):
                 noticed += 1
                 if (
                     path.name.endswith((".parquet", ".json"))
-                    and path.name not in said.err + said.out
-                    and path.parent.parent.name not in said.err + said.out
+                    and path.name not in shown.err + shown.out
+                    and path.parent.parent.name not in shown.err + shown.out
                 ):
-                    wrong.append(f"{where}: noticed without the file's name: {said.err[-600:]}")
+                    wrong.append(f"{where}: noticed without the file's name: {shown.err[-600:]}")
             elif results(issued) != before:
                 wrong.append(f"{where}: other results, and nobody was told")
         finally:

@@ -39,7 +39,7 @@ def test_by_kafka_and_by_one_process_the_invoices_are_the_same(here: Here, kafka
 
 
 @pytest.mark.slow
-def test_invoices_that_differ_are_told_with_where_to_look(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invoices_that_differ_are_reported_with_where_to_look(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
     """A comparison that always says yes is none: here one total is off by a cent."""
     book = loading.load(ROOT / "examples" / "catalog")
     files = sample_logs.write_month(here.folder / "logs", requests=1_000)

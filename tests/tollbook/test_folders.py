@@ -55,14 +55,14 @@ def contents(folder: Path) -> list[str]:
 def test_an_address_is_no_lake_and_makes_no_folder(
     here: Here, monkeypatch: pytest.MonkeyPatch, place: tuple[str, ...], address: str
 ) -> None:
-    """`run --lake s3://bucket/lake` once metered a month into a folder `s3:` of the current one, and said that all was well."""
+    """`run --lake s3://bucket/lake` once metered a month into a folder `s3:` of the current one, and reported success."""
     monkeypatch.chdir(here.folder)
     here.log("x", *requests(3))
     before = contents(here.folder)
     ended = here.tollbook(*call(place, lake=address))
     assert ended.code == 2
-    (said,) = ended.complaints
-    assert f"{address.partition(':')[0]}:// is not supported yet; name a folder of this machine" in said
+    (message,) = ended.complaints
+    assert f"{address.partition(':')[0]}:// is not supported yet; name a folder of this machine" in message
     assert contents(here.folder) == before
 
 
@@ -75,11 +75,11 @@ def test_no_command_takes_an_address_or_nothing_for_any_of_its_folders(
     before = contents(here.folder)
     assert those_with(option)
     for place in those_with(option):
-        for value, told in (("s3://b/x", "not supported yet"), ("", "it is empty"), (" ", "it is empty")):
+        for value, message in (("s3://b/x", "not supported yet"), ("", "it is empty"), (" ", "it is empty")):
             ended = here.tollbook(*call(place, **{option.removeprefix("--"): value}))
             assert (ended.code, len(ended.complaints)) == (2, 1), place
             assert option in ended.err
-            assert told in ended.err
+            assert message in ended.err
     assert contents(here.folder) == before
 
 

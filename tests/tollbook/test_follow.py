@@ -143,7 +143,7 @@ def started(here: Here, *files: object, look_s: str = "0.05") -> subprocess.Pope
     return process([*here.run_words(*files), "--follow", "--look-s", look_s, "--json"], folder=here.folder)
 
 
-def said(running: subprocess.Popen[str]) -> Iterator[int]:
+def found_entries(running: subprocess.Popen[str]) -> Iterator[int]:
     """How many entries each look found, as they are told."""
     assert running.stdout is not None
     for line in running.stdout:
@@ -155,11 +155,11 @@ def test_asked_to_end_it_ends_and_a_second_one_beside_it_is_refused(here: Here, 
     """A supervisor's stop is no failure; and a scheduler's run beside a follower says so."""
     log = here.log("a.log", *requests(10))
     with ended_with_block(started(here, log)) as running:
-        assert next(said(running)) == 10
+        assert next(found_entries(running)) == 10
         assert here.run(log).code == 75
         with log.open("ab") as file:
             file.writelines(requests(3, T0_MS + DAY_MS))
-        assert next(said(running)) == 3
+        assert next(found_entries(running)) == 3
         running.send_signal(stop)
         done = ended(running)
     assert (done.code, done.err) == (0, "")
@@ -179,12 +179,12 @@ def test_killed_while_it_follows_a_log_that_is_rotated_nothing_is_lost_and_nothi
     kills = 0
     for _ in range(8):
         with ended_with_block(started(here, where)) as running:
-            told = said(running)
+            found = found_entries(running)
             for _ in range(rng.randrange(1, 4)):
                 gateway.write(rng.randrange(2, 200))  # at least one of them is whole
-                assert next(told) > 0
+                assert next(found) > 0
                 if rng.random() < 0.7:
-                    gateway.rotate()  # what is said above was read of this log: it is known, whatever its name becomes
+                    gateway.rotate()  # the lines above were read from this log, so it is known under any name
             gateway.write(rng.randrange(2, 400))
             try:
                 running.wait(timeout=rng.random() * 0.4)

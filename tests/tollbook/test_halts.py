@@ -38,12 +38,12 @@ def site(kafka: str, kafka_prefix: str, tmp_path: Path) -> Iterator[Installation
 
 def landed(worker: Process, events: int) -> None:
     """Wait until a worker has counted so many events."""
-    said: list[int] = []
+    counts: list[int] = []
 
     def enough(line: object) -> bool:
         assert isinstance(line, dict)
-        said.append(line.get("counted", 0))
-        return sum(said) >= events
+        counts.append(line.get("counted", 0))
+        return sum(counts) >= events
 
     worker.until(enough)
 
@@ -60,7 +60,7 @@ def test_a_gap_of_retention_halts_its_partition_and_no_other(site: Installation)
     site.delete_records(USAGE_EVENTS, 5)
     site.send_events(2, partition=1)
     with site.land() as worker:
-        halted = worker.until_said("RETENTION_GAP")
+        halted = worker.until_logged("RETENTION_GAP")
         assert halted["reason"] == "RETENTION_GAP"
         assert halted["level"] == "error"
         assert "the lake continues at 3, but the broker has 5 to 7; 2 messages are gone" in halted["message"]
@@ -79,7 +79,7 @@ def test_a_record_that_is_no_batch_halts_its_partition_and_no_other(site: Instal
     site.send(USAGE_EVENTS, (b"hello", []))
     site.send_events(1)
     with site.land() as worker:
-        halted = worker.until_said("BAD_MESSAGE")
+        halted = worker.until_logged("BAD_MESSAGE")
         assert f"{site.prefix}usage.events/0: offset 1" in halted["message"]
         assert "stop it" in halted["message"]
         site.send_events(1, partition=1)
@@ -95,9 +95,9 @@ def test_a_batch_of_a_version_to_come_halts_and_waits_for_a_worker_that_can_read
     site.send_events(1)
     site.send(USAGE_EVENTS, (GOOD[0], [("schema", b"tollbook.events/9"), *GOOD[1][1:]]))
     with site.land() as worker:
-        said = worker.until_said("BAD_MESSAGE")["message"]
-        assert "'tollbook.events/9' is unknown" in said
-        assert "upgrade this worker" in said
+        halted = worker.until_logged("BAD_MESSAGE")["message"]
+        assert "'tollbook.events/9' is unknown" in halted
+        assert "upgrade this worker" in halted
         assert worker.stop() == 0
     assert site.landed() == 1
 
@@ -113,8 +113,8 @@ def test_a_gap_that_opens_under_a_running_worker_is_met_by_the_fetch(site: Insta
         site.send_events(3)
         site.delete_records(USAGE_EVENTS, 5)
         worker.signal(signal.SIGCONT)
-        said = worker.until_said("RETENTION_GAP")["message"]
-        assert "the lake continues at 3, but the broker has 5 to 6; 2 messages are gone" in said
+        halted = worker.until_logged("RETENTION_GAP")["message"]
+        assert "the lake continues at 3, but the broker has 5 to 6; 2 messages are gone" in halted
         assert worker.get("/healthz")[0] == 503
         assert worker.stop() == 0
     assert site.landed() == 3
@@ -131,7 +131,7 @@ def test_a_topic_made_anew_is_not_the_one_that_was_landed(site: Installation) ->
     site.send_events(5)
     with site.land() as worker:
         assert worker.ended() == 2
-        (line,) = worker.said
+        (line,) = worker.log_lines
         assert "TOPIC_RECREATED" in line["message"]
         assert "--prefix" in line["message"]
     assert site.landed() == 3
@@ -152,7 +152,7 @@ def test_a_topic_made_anew_under_a_running_worker_is_noticed(site: Installation,
         site.delete(USAGE_EVENTS)
         site.make(USAGE_EVENTS)
         site.send_events(messages)
-        worker.until_said(what)
+        worker.until_logged(what)
         assert (worker.ended() == 2) if messages else (worker.get("/healthz")[0] == 503)
     assert site.landed() == 3
 
@@ -166,7 +166,7 @@ def test_more_partitions_keep_every_worker_from_starting(site: Installation) -> 
     grow(site)
     with site.land() as worker:
         assert worker.ended() == 2
-        (line,) = worker.said
+        (line,) = worker.log_lines
         assert "PARTITIONS_CHANGED" in line["message"]
         assert "had 2 partitions and now has 3" in line["message"]
 
@@ -180,7 +180,7 @@ def test_more_partitions_end_a_worker_that_is_given_one_of_them(site: Installati
         assert worker.ended() == 2
         assert (
             "had 2 partitions when this worker started and has more now"
-            in worker.until_said("PARTITIONS_CHANGED")["message"]
+            in worker.until_logged("PARTITIONS_CHANGED")["message"]
         )
 
 
@@ -196,7 +196,7 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(site: Installat
     site.delete(USAGE_DEAD)
     with getattr(site, command)() as worker:
         assert worker.ended() == 2
-        assert [line["message"] for line in worker.said] == [
+        assert [line["message"] for line in worker.log_lines] == [
             f"error: {site.prefix}usage.dead: does not exist; `tollbook topics create` creates it"
         ]
 
@@ -205,15 +205,15 @@ def test_times_by_the_senders_clock_are_refused_before_and_while_ingest_runs(sit
     """What is late would go by the clock of whoever sent it; a topic set so under a running worker is met at the next record."""
     line = (b"{}", [("format", b"kong"), ("source", b"edge")])
     with site.ingest() as worker:
-        worker.until_said("started")
+        worker.until_logged("started")
         site.set(GATEWAY_ACCESS, **{"message.timestamp.type": "CreateTime"})
         site.send(GATEWAY_ACCESS, line)
         assert worker.ended() == 2
-        assert "set message.timestamp.type=LogAppendTime" in worker.until_said("BAD_TOPIC")["message"]
+        assert "set message.timestamp.type=LogAppendTime" in worker.until_logged("BAD_TOPIC")["message"]
     with site.ingest() as worker:
         assert worker.ended() == 2
-        (said,) = worker.said
-        assert "message.timestamp.type is CreateTime, not LogAppendTime" in said["message"]
+        (halted,) = worker.log_lines
+        assert "message.timestamp.type is CreateTime, not LogAppendTime" in halted["message"]
 
 
 @pytest.mark.sampled(keep=1)
@@ -224,7 +224,7 @@ def test_a_broker_that_is_away_is_worth_another_try(tmp_path: Path, command: str
     words = [command, "--bootstrap-servers", f"127.0.0.1:{port}", "--catalog", write_catalog(tmp_path / "catalog")]
     with Process([*words, *(["--lake", tmp_path / "lake"] if command == "land" else [])]) as worker:
         assert worker.ended(30) == 75
-        assert [line["message"] for line in worker.said if "FAIL" not in line["message"]] == [
+        assert [line["message"] for line in worker.log_lines if "FAIL" not in line["message"]] == [
             f"error: 127.0.0.1:{port}: connecting: no broker answers there; start the brokers or correct --bootstrap-servers, then repeat the command"
         ]
 
@@ -245,8 +245,8 @@ def test_missing_rights_are_named_and_are_no_reason_to_try_again(tmp_path: Path)
         def refused(what: str) -> None:
             with Process(words, env={"TOLLBOOK_KAFKA_SASL_PASSWORD": "secret"}) as worker:
                 assert worker.ended() == 2
-                assert what in worker.said[-1]["message"]
-                assert "ask the cluster's administrator to allow it for this user" in worker.said[-1]["message"]
+                assert what in worker.log_lines[-1]["message"]
+                assert "ask the cluster's administrator to allow it for this user" in worker.log_lines[-1]["message"]
 
         # One right at a time is the next to be asked for: of the group's and the cluster's, either may come first. To write to a
         # topic includes the cluster's, so that one is granted last.
@@ -258,7 +258,7 @@ def test_missing_rights_are_named_and_are_no_reason_to_try_again(tmp_path: Path)
         refused("Topic authorization failed")
         acl(site, ResourceType.TOPIC, AclOperation.WRITE)
         with Process(words, env={"TOLLBOOK_KAFKA_SASL_PASSWORD": "secret"}) as worker:
-            worker.until_said("ingested")
+            worker.until_logged("ingested")
             assert worker.stop() == 0
         acl(site, ResourceType.GROUP, READ, permission=AclPermissionType.DENY)
         refused("GROUP_AUTHORIZATION_FAILED")

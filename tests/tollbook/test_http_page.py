@@ -40,7 +40,9 @@ def test_the_page_leads_to_two_answers_of_204(kafka: str, tmp_path: Path) -> Non
         try:
             script = block("docs/http.md", "send").replace("http://127.0.0.1:8080", server.url)
             assert typed(script, tmp_path, KEY=key, no_proxy="*") == "204\n204\n"
-            sent = sorted((said["source"], said["format"], value.count(b"\n")) for said, value in server.records())
+            sent = sorted(
+                (headers["source"], headers["format"], value.count(b"\n")) for headers, value in server.records()
+            )
         finally:
             server.close()
     assert sent == [("edge-eu", "cloudevents", 1), ("edge-eu", "kong", 3)]

@@ -173,7 +173,7 @@ def test_a_person_at_a_terminal_is_asked_and_shown_colours(catalog: Here, answer
     assert (catalog.catalog / "imported-terraform.yaml").exists() == (code == 0)
 
 
-def test_everything_that_is_wrong_is_said_at_once(catalog: Here) -> None:
+def test_all_problems_are_reported_at_once(catalog: Here) -> None:
     """Two keys without a partner, a plan without prices: one run tells it all, each with the option that says it."""
     document = plan(
         api_key(tags={}),
@@ -277,13 +277,13 @@ def test_a_document_may_come_through_a_pipe(catalog: Here) -> None:
 
 def test_no_key_of_a_document_is_ever_shown_or_written(catalog: Here) -> None:
     """Not in a diff, a message, JSON or a file; neither where all goes well nor where it does not."""
-    said = [
+    calls = [
         terraform(catalog, EVERYTHING, *NEW, "--dry-run", "--json"), terraform(catalog, changed(EVERYTHING, format_version="7"), *NEW),
         terraform(catalog, plan(api_key(tags={}))), deck(catalog), deck(catalog, *NEW, "--ignore", "health-*", "--json", "--dry-run"),
         terraform(catalog, EVERYTHING, *NEW, "--yes"), deck(catalog, *NEW, "--ignore", "*", "--yes"),
     ]  # fmt: skip
-    assert {e.code for e in said} == {0, 2}
-    shown = "".join(e.out + e.err for e in said) + b"".join(files(catalog).values()).decode()
+    assert {e.code for e in calls} == {0, 2}
+    shown = "".join(e.out + e.err for e in calls) + b"".join(files(catalog).values()).decode()
     assert "q7w8e9r0t1" in shown
     assert not [key for key in (SECRET, *KEYS) if key in shown]
 

@@ -70,8 +70,8 @@ def test_a_secret_in_any_shape_is_in_no_file_of_the_lake_and_on_no_screen(here: 
     lines = []
     for n, (name, text) in enumerate(itertools.zip_longest(secret_shapes.NAMES, secret_shapes.TEXTS, fillvalue="x")):
         for kind, member in enumerate(secret_shapes.members(name, some.choice(secret_shapes.shapes(CANARY)))):
-            said = line(kong(f"s{n}-{kind}", **some.choice(REFUSED), note=text)).decode().rstrip()
-            lines.append(f"{said[:-1]},{member}}}\n".encode())
+            entry = line(kong(f"s{n}-{kind}", **some.choice(REFUSED), note=text)).decode().rstrip()
+            lines.append(f"{entry[:-1]},{member}}}\n".encode())
     assert CANARY == secret_shapes.CANARY
     screens = [
         here.run(here.log("a.log", *lines)),
@@ -127,9 +127,9 @@ def test_nothing_in_a_line_can_act_on_a_screen_or_forge_a_line(here: Here, name:
         )
         assert "\nERROR" not in screen.out
         assert len(screen.out) < 20_000
-    told = here.tollbook("dead", "list", "--lake", here.lake, "--json").json
+    listed = here.tollbook("dead", "list", "--lake", here.lake, "--json").json
     assert (
-        sum(row["entries"] for row in told["by_reason"]) + here.table("events", "SELECT count(*) AS n FROM t")[0]["n"]
+        sum(row["entries"] for row in listed["by_reason"]) + here.table("events", "SELECT count(*) AS n FROM t")[0]["n"]
         == 5
     )
-    assert json.dumps(told)
+    assert json.dumps(listed)

@@ -60,7 +60,7 @@ def test_both_group_protocols_are_offered_with_what_belongs_to_each() -> None:
     assert "group.instance.id" not in PLAIN.consumer_options("land")
 
 
-def test_a_message_is_written_once_and_in_order_or_said_not_to_be() -> None:
+def test_a_message_is_written_once_and_in_order_or_reported_otherwise() -> None:
     """And where Java would have put it."""
     options = PLAIN.producer_options(compression="zstd", linger_ms=3)
     assert {k: options[k] for k in PRODUCER} == PRODUCER
@@ -126,7 +126,7 @@ def test_options_that_cannot_work_name_what_is_missing(
 def test_the_command_takes_them_from_the_environment_and_a_flag_is_stronger(
     here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container has an environment, a person has flags; what is wrong is said in one line, with code 2."""
+    """A container has an environment, a person has flags. An error is one line, with code 2."""
     monkeypatch.delenv("TOLLBOOK_KAFKA_BOOTSTRAP_SERVERS", raising=False)
     unnamed = here.tollbook("topics", "check")
     assert unnamed.code == USAGE

@@ -55,7 +55,7 @@ def following(here: Here, site: Installation, *more: object) -> subprocess.Popen
     return process(words(site, "--follow", "--look-s", "0.05", *more), folder=here.folder)
 
 
-def said(running: subprocess.Popen[str]) -> int:
+def lines_sent(running: subprocess.Popen[str]) -> int:
     """How many lines the next look that found something has sent."""
     assert running.stdout is not None
     return int(json.loads(running.stdout.readline())["lines"])
@@ -91,7 +91,7 @@ def test_two_loads_do_not_share_positions_at_once(here: Here, site: Installation
     log = here.log("access.log", *requests(5))
     kept = ["--positions", here.folder / "positions.json"]
     with ended_with_block(following(here, site, *kept, log)) as running:
-        assert said(running) == 5
+        assert lines_sent(running) == 5
         second = here.tollbook(*words(site, *kept, log))
         assert second.code == 75
         assert "another load is using" in second.complaints[0]
@@ -144,7 +144,7 @@ def test_killed_while_it_follows_each_line_counts_once(here: Here, site: Install
         with ended_with_block(following(here, site, *kept, gateway.folder)) as running:
             for _ in range(rng.randrange(1, 4)):
                 gateway.write(rng.randrange(2, 200))
-                assert said(running) > 0
+                assert lines_sent(running) > 0
                 if rng.random() < 0.7:
                     gateway.rotate()
             gateway.write(rng.randrange(2, 400))

@@ -1,4 +1,4 @@
-"""The workers' log: one JSON object a line, whatever is said, and nothing that must not be said."""
+"""The workers' log: one JSON object a line for every message, and no secret in it."""
 
 import json
 import logging
@@ -35,28 +35,28 @@ def read(text: str) -> Any:
 
 def test_a_line_says_when_how_bad_who_and_what() -> None:
     """The names are what a collector's rules are written for; the fields stand beside them, enumerations as their words."""
-    said = line("landed %s", "it", fields={"counted": 3, "seconds": 0.25, "reason": Halt.KAFKA})
-    assert read(said) == {
+    logged = line("landed %s", "it", fields={"counted": 3, "seconds": 0.25, "reason": Halt.KAFKA})
+    assert read(logged) == {
         "time": "2026-10-01T00:00:00.250+00:00", "level": "warning", "process": "tollbook.land", "message": "landed it",
         "counted": 3, "seconds": 0.25, "reason": "KAFKA",
     }  # fmt: skip
 
 
 @given(st.text(), st.text())
-def test_whatever_is_said_is_one_line_of_plain_characters(message: str, field: str) -> None:
+def test_every_message_is_one_line_of_plain_characters(message: str, field: str) -> None:
     """A line break in a topic's name would forge a record; an escape sequence would rule the terminal of who reads it."""
-    said = line("%s", message, fields={"file": field})
-    assert said.isascii()
-    assert said.isprintable()
-    assert read(said)["message"] == message[:CUT]
-    assert read(said)["file"] == field[:CUT]
+    logged = line("%s", message, fields={"file": field})
+    assert logged.isascii()
+    assert logged.isprintable()
+    assert read(logged)["message"] == message[:CUT]
+    assert read(logged)["file"] == field[:CUT]
 
 
 def test_long_text_is_cut_and_a_traceback_keeps_its_end() -> None:
     """A message may hold a whole record, and 2 KB of it are enough. Of a traceback the end is kept, because it names the error."""
-    said = read(line("x" * 10_000, fields={"detail": "y" * 10_000}, exc=ValueError("z" * 5_000 + " the end")))
-    assert len(said["message"]) == len(said["detail"]) == len(said["traceback"]) == CUT
-    assert said["traceback"].endswith("the end")
+    logged = read(line("x" * 10_000, fields={"detail": "y" * 10_000}, exc=ValueError("z" * 5_000 + " the end")))
+    assert len(logged["message"]) == len(logged["detail"]) == len(logged["traceback"]) == CUT
+    assert logged["traceback"].endswith("the end")
 
 
 def test_values_that_json_does_not_know_are_shown() -> None:
@@ -69,9 +69,9 @@ def test_a_password_is_in_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PASSWORD, "open-sesame")
     config = KafkaConfig(bootstrap_servers="b:9092", security="SASL_SSL", sasl_username="tollbook")
     assert config.client_options()["sasl.password"] == "open-sesame"
-    said = line("connected by %r and %s", config, config, fields={"config": config, "all": vars(config).keys()})
-    assert "tollbook" in said
-    assert "open-sesame" not in said
+    logged = line("connected by %r and %s", config, config, fields={"config": config, "all": vars(config).keys()})
+    assert "tollbook" in logged
+    assert "open-sesame" not in logged
 
 
 def test_a_process_says_everything_on_standard_error_its_libraries_too() -> None:
@@ -85,9 +85,9 @@ def test_a_process_says_everything_on_standard_error_its_libraries_too() -> None
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == ""
-    said = [read(text) for text in done.stderr.splitlines()]
-    assert [s["message"] for s in said] == [
+    logged = [read(text) for text in done.stderr.splitlines()]
+    assert [s["message"] for s in logged] == [
         "one", "warning of aiokafka", "warning of faust.app", "info of other", "warning of other", "two\nlines"
     ]  # fmt: skip
-    assert said[0]["process"] == "tollbook.ingest"
-    assert said[-1]["traceback"].endswith("ZeroDivisionError: division by zero")
+    assert logged[0]["process"] == "tollbook.ingest"
+    assert logged[-1]["traceback"].endswith("ZeroDivisionError: division by zero")

@@ -130,9 +130,9 @@ def test_unknown_clients_cannot_create_unbounded_series() -> None:
     value = metrics.REGISTRY.get_sample_value
     names = {sample.labels["credential"] for family in metrics.UNKNOWN.collect() for sample in family.samples}
     assert names == {"a" * 12, "b" * 12, "other"}
-    said = {name: {"credential": name} for name in names}
-    assert value("tollbook_land_unknown_credentials_total", said["a" * 12]) == 4
-    assert value("tollbook_land_unknown_credentials_total", said["other"]) == 998
-    assert value("tollbook_land_unknown_first_timestamp_seconds", said["a" * 12]) == 4
-    assert value("tollbook_land_unknown_last_timestamp_seconds", said["a" * 12]) == 9
-    assert value("tollbook_land_unknown_last_timestamp_seconds", said["other"]) == 999
+    labels = {name: {"credential": name} for name in names}
+    assert value("tollbook_land_unknown_credentials_total", labels["a" * 12]) == 4
+    assert value("tollbook_land_unknown_credentials_total", labels["other"]) == 998
+    assert value("tollbook_land_unknown_first_timestamp_seconds", labels["a" * 12]) == 4
+    assert value("tollbook_land_unknown_last_timestamp_seconds", labels["a" * 12]) == 9
+    assert value("tollbook_land_unknown_last_timestamp_seconds", labels["other"]) == 999

@@ -19,12 +19,12 @@ GARBAGE = [b"%d: not a log line of any gateway\n" % n for n in range(WINDOW_ENTR
 def run(here: Here, *words: object, format_name: str = "kong") -> tuple[int, Counts, list[str]]:
     """Exit code, what was counted, and the complaints of a run."""
     ended = here.tollbook(*(format_name if word == "kong" else word for word in here.run_words("--json", *words)))
-    said = ended.json
-    return ended.code, Counts(**{name: said[name] for name in Counts._fields}), ended.complaints
+    report = ended.json
+    return ended.code, Counts(**{name: report[name] for name in Counts._fields}), ended.complaints
 
 
 def test_a_wrong_format_ends_the_run_proposes_the_right_one_and_leaves_nothing(here: Here) -> None:
-    """The next run with the right one counts every line. Before, it said that nothing was new, and 3,000 lines were dead letters."""
+    """The next run with the right one counts every line. Before, it reported nothing new, and 3,000 lines were dead letters."""
     log = here.log("a.log", *requests(3_000))
     code, counts, complaints = run(here, log, format_name="cloudflare")
     assert (code, counts) == (1, Counts())

@@ -34,7 +34,7 @@ def policed(here: Here) -> Here:
     return here
 
 
-def test_all_of_it_is_counted_and_invoiced_and_what_lies_outside_is_told(
+def test_all_of_it_is_counted_and_invoiced_and_what_lies_outside_is_reported(
     policed: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reads of one bucket from one network, one function from anywhere. The partner owes every call that was served."""
@@ -43,10 +43,10 @@ def test_all_of_it_is_counted_and_invoiced_and_what_lies_outside_is_told(
     assert policed.balanced(len(LINES))
     here, period = ["--catalog", policed.catalog, "--lake", policed.lake], ["--period", "2026-10"]
     found = policed.tollbook("outside", "acme", *here, *period, "--json").json
-    told: dict[str, int] = {}
+    marked: dict[str, int] = {}
     for row in found:
-        told[row["outside"]] = told.get(row["outside"], 0) + row["requests"]
-    assert told == MARKS
+        marked[row["outside"]] = marked.get(row["outside"], 0) + row["requests"]
+    assert marked == MARKS
     events = policed.table("events", "SELECT event_id, outside FROM t WHERE outside IS NOT NULL")
     assert {i for row in found for i in row["event_ids"]} <= {row["event_id"] for row in events}
     assert len(events) == sum(MARKS.values())

@@ -1,7 +1,7 @@
 """Alerts over random histories against a plain reckoning, by both ways: the local run, and totals with the quota worker's rule.
 
 Usage comes, limits are edited up and down and back, plans change, and what a meter counts does. After every step both ways must have
-told exactly what the reckoning says, under the same ids; told again, nothing more. The statement of an invoice says the same sums.
+sent exactly the alerts of the reckoning, under the same ids. Sent again, they add none. The statement of an invoice has the same sums.
 """
 
 import random
@@ -50,8 +50,8 @@ PLANS: dict[str, list[tuple[str, int, int]]] = {
 }
 
 
-class Told(NamedTuple):
-    """An alert as the reckoning knows it. `number`: the how manieth limit of its quota it is of."""
+class ExpectedAlert(NamedTuple):
+    """An alert as the reckoning knows it. `number`: the position of its limit among those of the quota."""
 
     kind: str
     plan: str
@@ -71,7 +71,7 @@ class Use(NamedTuple):
 
 @dataclass
 class Reckoning:
-    """What must be told: a list of uses, and a set of what is open. It knows neither tables, windows nor totals."""
+    """The alerts that must be sent, from a list of uses and a set of open alerts. It knows neither tables, windows nor totals."""
 
     uses: list[Use] = field(default_factory=list)
     seen: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)  # plan, period → limit, its number
@@ -84,8 +84,8 @@ class Reckoning:
             u.count for u in self.uses if u.day in held and u.day in days and (u.status != 500 or setup.counts_500)
         )
 
-    def step(self, setup: "Setup") -> set[Told]:
-        told = set()
+    def step(self, setup: "Setup") -> set[ExpectedAlert]:
+        sent = set()
         for plan, kind in (("p", "MONTH"), ("p", "DAY"), ("q", "MONTH")):
             limit, number = setup.limits[plan, kind], 0
             if (plan, kind) in self.seen:
@@ -93,7 +93,7 @@ class Reckoning:
                 number += before != limit
             self.seen[plan, kind] = limit, number
             if plan not in {name for name, _, _ in PLANS[setup.plans]}:
-                continue  # nothing is said of a plan that the partner does not have, nor taken back
+                continue  # no alert is sent or withdrawn for a plan that the partner does not have
             for first, days in [(1, range(1, 32))] if kind == "MONTH" else [(d, range(d, d + 1)) for d in range(1, 32)]:
                 if not any(name == plan and set(days) & set(range(a, b)) for name, a, b in PLANS[setup.plans]):
                     continue
@@ -103,12 +103,12 @@ class Reckoning:
                     if share >= t and (*quota, t, number) not in self.fired:
                         self.fired.add((*quota, t, number))
                         self.open.add((*quota, t, number))
-                        told.add(Told("quota", *quota, t, number))
+                        sent.add(ExpectedAlert("quota", *quota, t, number))
                 for one in sorted(self.open):
                     if one[:3] == quota and share < one[3]:
                         self.open.remove(one)
-                        told.add(Told("withdrawn", *one))
-        return told
+                        sent.add(ExpectedAlert("withdrawn", *one))
+        return sent
 
 
 @dataclass
@@ -160,9 +160,9 @@ class Worker:
         self._fired: dict[str, bytes] = {}
 
     def take(self, totals: Iterable[Total]) -> list[sums.Alert]:
-        told: list[sums.Alert] = []
-        for sent in totals:
-            total = decoded(sent.encoded())
+        sent: list[sums.Alert] = []
+        for published in totals:
+            total = decoded(published.encoded())
             key = sums.key_of(total)
             parts = sums.parts_decoded(self._parts[key]) if key in self._parts else {}
             fired = sums.fired_decoded(self._fired[key]) if key in self._fired else sums.NOTHING
@@ -170,8 +170,8 @@ class Worker:
             if standing is not None:
                 self._parts[key] = sums.parts_encoded(standing.parts)
                 self._fired[key] = sums.fired_encoded(standing.fired)
-                told += standing.alerts
-        return told
+                sent += standing.alerts
+        return sent
 
 
 USES = st.builds(
@@ -239,7 +239,7 @@ def test_both_ways_tell_what_the_reckoning_says(steps: list[tuple[str, Any]], pa
                 new = totals.reload(Lake(root), range(partitions))
             due = reckoning.step(setup)
             raised = [r.alert for r in alerting.alert(Lake(root), setup.catalog(), now=now())]
-            assert told_of(root, raised) == Counter(due), (number, what, value)
+            assert alerts_of(root, raised) == Counter(due), (number, what, value)
             by_worker = worker.take(new)
             assert Counter(a.alert_id for a in by_worker) == Counter(a.alert_id for a in raised)
             assert not alerting.alert(Lake(root), setup.catalog(), now=now())
@@ -269,20 +269,20 @@ def landed(root: Path, totals: Totals, uses: Sequence[Use], number: int) -> list
     return new
 
 
-def told_of(root: Path, alerts: Sequence[sums.Alert]) -> Counter[Told]:
+def alerts_of(root: Path, alerts: Sequence[sums.Alert]) -> Counter[ExpectedAlert]:
     """Alerts in the reckoning's words; limits are counted by the instants from which they hold."""
     held: dict[tuple[str, str], list[datetime]] = {}
     for row in table_rows(root, "limits", "FROM t ORDER BY limit_since"):
         held.setdefault((row["plan"], row["quota_period"]), []).append(row["limit_since"])
-    told = Counter[Told]()
+    sent = Counter[ExpectedAlert]()
     for alert in alerts:
         rule, mark = alert.rule, alert.mark
         assert mark.limit_since is not None
         number = held[rule.plan, rule.kind].index(mark.limit_since)
-        told[Told(alert.kind, rule.plan, rule.kind, rule.start, int(mark.threshold_percent), number)] += 1
+        sent[ExpectedAlert(alert.kind, rule.plan, rule.kind, rule.start, int(mark.threshold_percent), number)] += 1
         if at := alert.projected_exhaustion_at:
             assert any(start <= at < end for start, end in rule.held), "there is no plan then"
-    return told
+    return sent
 
 
 def agrees(root: Path, setup: Setup, reckoning: Reckoning) -> None:

@@ -47,7 +47,7 @@ def test_a_plan_that_begins_within_the_month_counts_what_was_used_under_it(here:
 
 @pytest.mark.slow
 def test_a_plan_that_is_taken_up_again_is_one_agreement(here: Here) -> None:
-    """Twice two requests are four of its four: its quota is used up, and the alert at 100 percent has said so."""
+    """Twice two requests are four of its four: its quota is used up, and the alert at 100 percent was sent."""
     with_plans(
         here,
         "[{plan: small, valid_from: 2026-01-01, valid_to: 2026-10-10}, {plan: second, valid_from: 2026-10-10, valid_to: 2026-10-20}, "

@@ -205,8 +205,8 @@ def test_lines_are_read_by_the_header_that_stood_before_them(here: Here) -> None
         b"#Fields: x-edge-request-id sc-bytes cs-method cs-uri-stem sc-status timestamp(ms)\n",
         *(b"id-%d==\t250\tGET\t/v1/b\t200\t%d\n" % (n, T0_MS + n) for n in range(3, 5)),
     )
-    told = ["--catalog", here.catalog, "--lake", here.lake, "--format", "cloudfront", "--source", "cdn"]
-    assert here.tollbook("run", *told, log).out.startswith("7 entries: 0 counted")  # headers are refused, too
+    options = ["--catalog", here.catalog, "--lake", here.lake, "--format", "cloudfront", "--source", "cdn"]
+    assert here.tollbook("run", *options, log).out.startswith("7 entries: 0 counted")  # headers are refused, too
     write_catalog(here.catalog, sources="sources: [{id: cdn, partner: acme}]")
     moved = log.rename(here.folder / "edge.log.1")
     away = redrive(here, "--json", "--reason", "NO_PARTNER", format="cloudfront", source="cdn")
@@ -297,7 +297,7 @@ def test_quota_alerts_follow_a_redrive(here: Here) -> None:
 
 @pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("words", [["a.log"], ["--received", "2026-10-20"], ["--final"]], ids=lambda words: words[0])
-def test_what_is_said_of_files_is_refused_where_kafka_is_the_log(here: Here, words: list[str]) -> None:
+def test_options_for_files_are_refused_where_kafka_is_the_log(here: Here, words: list[str]) -> None:
     """Records say themselves when they were received; an option that does nothing would be believed."""
     log = here.log("a.log", *requests(3, consumer="c-new"))
     assert here.run(log).code == 0
@@ -583,8 +583,8 @@ def test_whatever_is_fixed_in_any_order_each_line_counts_once(
     (folder / "a.log").write_bytes(b"".join(lines))
 
     def with_keys(keys: set[str]) -> None:
-        said = ", ".join(f"{{kind: consumer, id: {key}}}" for key in sorted(keys)) or "{kind: consumer, id: nobody}"
-        write_catalog(folder / "catalog", partners=PARTNERS.replace("{kind: consumer, id: c-acme}", said))
+        listed = ", ".join(f"{{kind: consumer, id: {key}}}" for key in sorted(keys)) or "{kind: consumer, id: nobody}"
+        write_catalog(folder / "catalog", partners=PARTNERS.replace("{kind: consumer, id: c-acme}", listed))
 
     with_keys(fixes[0][0])
     run(folder, folder / "a.log")

@@ -11,7 +11,7 @@ from lake.lake import Lake
 from schemas.kafka.topics import GATEWAY_ACCESS
 from schemas.log import AccessPartition
 from tests.kafka.installation import Installation
-from tests.kafka.processes import Process, Said
+from tests.kafka.processes import LogLine, Process
 from tests.tollbook.fixtures import DAY_MS, T0_MS, Here, process, requests, table_rows, write_catalog
 from tests.tollbook.fixtures import ended as end_of
 from tests.tollbook.test_redrive import NEW, became, unnamed
@@ -41,9 +41,9 @@ def until_sum(land: Process, outcome: str, entries: int) -> None:
     """Wait until a worker has landed so many entries of one outcome."""
     total = 0
 
-    def enough(said: Said) -> bool:
+    def enough(line: LogLine) -> bool:
         nonlocal total
-        total += said.get(outcome, 0)
+        total += line.get(outcome, 0)
         return total >= entries
 
     land.until(enough)
@@ -67,7 +67,7 @@ def test_a_key_that_was_unknown_for_a_day_is_counted_beside_workers_at_work(site
         )
         assert land.ended() == 75, "nothing came, and it has noticed"
         with site.land() as successor:
-            successor.until_said("assigned")
+            successor.until_logged("assigned")
             died = process([str(word) for word in [*words, *brokers]], folder=here.folder,
                            code=("-c", KILL_AFTER_COMMIT.replace("TABLE", "'events'")))  # fmt: skip
             assert end_of(died).code == 9

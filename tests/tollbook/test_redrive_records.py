@@ -244,7 +244,7 @@ def test_a_partner_that_the_records_key_names_is_judged_by_the_record(access: Ac
 def test_a_letter_that_does_not_tell_what_the_line_is_now_needs_the_record(
     access: Access, fields: str, now: str
 ) -> None:
-    """The catalog named wrong fields: what the letter says of time and id is not what the first reading should have said."""
+    """The catalog named wrong fields: time and id in the dead letter are not those that the first reading should have found."""
     wrong = {"sources": f"sources: [{{id: edge, fields: {{{fields}}}}}]\n"}
     write_catalog(access.catalog, **wrong)
     record = json.loads(nameless(1, T0_MS - 40 * DAY_MS if "time" in fields else T0_MS)[0])

@@ -46,14 +46,14 @@ def test_a_month_with_unknown_credentials_is_closed_only_for_a_reason(here: Here
     unknown_credentials(here)
     refused = here.close()
     assert refused.code == 1
-    (told,) = refused.complaints
+    (shown,) = refused.complaints
     assert (
-        "2026-10 has 6 refused entries of credentials that are in no catalog, or were not valid, in 3 groups: " in told
+        "2026-10 has 6 refused entries of credentials that are in no catalog, or were not valid, in 3 groups: " in shown
     )
-    assert "3 UNKNOWN_CREDENTIAL, 2026-10-01 to 2026-10-03" in told
-    assert "1 CREDENTIAL_NOT_VALID, 2026-10-01 to 2026-10-01" in told
-    assert "--accept-refused" in told
-    assert "c-one" not in told
+    assert "3 UNKNOWN_CREDENTIAL, 2026-10-01 to 2026-10-03" in shown
+    assert "1 CREDENTIAL_NOT_VALID, 2026-10-01 to 2026-10-01" in shown
+    assert "--accept-refused" in shown
+    assert "c-one" not in shown
     assert here.table("closes") == []
     closed = here.close("--accept-refused", "trial keys, never billed", "--json")
     assert closed.code == 0
@@ -110,7 +110,7 @@ def test_a_month_without_unknown_credentials_needs_no_reason_and_keeps_none(here
     assert here.close("--json").json["accepted_refused"] is None
 
 
-def test_a_credential_is_told_apart_and_not_told(here: Here) -> None:
+def test_a_credential_is_distinguished_and_not_told(here: Here) -> None:
     """Equal ones have one hash, in every file; what it is of cannot be tried without the lake's key, which nobody else may read."""
     unknown_credentials(here)
     here.run(here.log("b.log", *requests(1, T0_MS + 5_000, consumer="c-one")))
@@ -176,9 +176,9 @@ def test_what_they_would_be_worth_is_what_they_are_billed_when_they_are_added(he
     words = ("--as", "acme", "--catalog", here.catalog, "--format", "kong", "--source", "edge", "--json")
     (first, *_) = dead_list(here, "--json").json["by_credential"]
     before = sorted(path for path in here.lake.rglob("*.json"))
-    told = dead_list(here, *words, "--credential", first["credential"][:12])
-    assert told.code == 0, told.err
-    assert told.json["worth"] == {
+    shown = dead_list(here, *words, "--credential", first["credential"][:12])
+    assert shown.code == 0, shown.err
+    assert shown.json["worth"] == {
         "partner_id": "acme", "entries": 3, "totals": {"EUR": "0.75"}, "problems": [],
         "lines": [{"period": "2026-10", "meter": "requests", "quantity": "3", "unit": "requests", "amount": "0.75", "currency": "EUR"}],
     }  # fmt: skip
@@ -207,8 +207,8 @@ def test_a_long_credential_is_one_by_its_hash_and_can_be_rated(here: Here) -> No
     assert [group["entries"] for group in found] == [3, 2, 1]
     words = ("--as", "acme", "--catalog", here.catalog, "--format", "kong", "--source", "edge", "--json")
     for group in found:
-        told = dead_list(here, *words, "--credential", group["credential"]).json["worth"]
-        assert told["entries"] == group["entries"]
+        shown = dead_list(here, *words, "--credential", group["credential"]).json["worth"]
+        assert shown["entries"] == group["entries"]
 
 
 @pytest.mark.sampled(keep=1)

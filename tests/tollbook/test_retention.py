@@ -52,8 +52,8 @@ def invoiced(here: Here) -> Here:
 def retention(here: Here, *words: object, days: int = 20) -> dict[str, object]:
     done = here.tollbook("retention", "--lake", here.lake, "--days", days, "--now", NOW, "--json", *words)
     assert (done.code, done.err) == (0, "")
-    said: dict[str, object] = done.json
-    return said
+    output: dict[str, object] = done.json
+    return output
 
 
 def canaries(here: Here) -> set[str]:
@@ -96,10 +96,10 @@ def test_list_and_show_say_that_a_text_was_erased_and_by_which_rule(invoiced: He
     ] * 3 + [(None, True, True, True)] * 3
     assert {row["erased_at"] for row in rows[:3]} == {"2026-11-05T00:00:00+00:00"}
     assert all(row["raw_sha256"] for row in rows)
-    said = "(payload erased at 2026-11-05T00:00Z: older than 20 days)"
+    marker = "(payload erased at 2026-11-05T00:00Z: older than 20 days)"
     listed = here.tollbook("dead", "list", "--lake", here.lake).out
-    assert listed.count(said) == 3
-    assert said in here.tollbook("dead", "show", rows[0]["letter"], "--lake", here.lake).out
+    assert listed.count(marker) == 3
+    assert marker in here.tollbook("dead", "show", rows[0]["letter"], "--lake", here.lake).out
     as_csv = here.tollbook("dead", "list", "--lake", here.lake, "--csv").out
     assert as_csv.count("2026-11-05T00:00:00+00:00,older than 20 days,") == 3
 
@@ -136,12 +136,12 @@ def test_a_run_that_is_killed_after_its_commit_is_completed_by_the_next(invoiced
     died = ended(process(words, folder=here.folder, code=("-c", KILL_AFTER_COMMIT.replace("TABLE", repr("texts")))))
     assert died.code == 9, died.err
     assert canaries(here) == OLD | YOUNG
-    assert retention(here) | {"texts": 0, "files": 1} == retention_said(0, 1)
+    assert retention(here) | {"texts": 0, "files": 1} == retention_output(0, 1)
     assert canaries(here) == YOUNG
     assert here.balanced(30)
 
 
-def retention_said(texts: int, deleted: int) -> dict[str, object]:
+def retention_output(texts: int, deleted: int) -> dict[str, object]:
     return {
         "dry_run": False, "days": 20, "before": "2026-10-16T00:00:00+00:00", "texts": texts, "kept": 3, "files": deleted,
     }  # fmt: skip
@@ -201,14 +201,14 @@ def test_a_lake_from_before_texts_could_be_erased_is_refused_with_what_to_do(inv
     """It would be read as one without texts, and nothing in it could be erased."""
     with marker_of(invoiced.lake, json.dumps({"format": 1})):
         for words in (["retention", "--days", "9"], ["verify"], ["dead", "list"]):
-            told = invoiced.tollbook(*words, "--lake", invoiced.lake)
-            assert told.code == 2
-            assert "has lake format 1" in told.complaints[0]
-            assert "read the logs into a new lake" in told.complaints[0]
+            done = invoiced.tollbook(*words, "--lake", invoiced.lake)
+            assert done.code == 2
+            assert "has lake format 1" in done.complaints[0]
+            assert "read the logs into a new lake" in done.complaints[0]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--days", "-1"], "--days"),
         (["--days", "40000"], "--days"),
@@ -217,12 +217,12 @@ def test_a_lake_from_before_texts_could_be_erased_is_refused_with_what_to_do(inv
     ],
     ids=["below zero", "beyond a century", "no limit", "no lake"],
 )
-def test_what_cannot_be_meant_is_refused(here: Here, words: list[str], said: str) -> None:
+def test_what_cannot_be_meant_is_refused(here: Here, words: list[str], message: str) -> None:
     """There is no limit by default: how long texts are kept is somebody's decision."""
     given = words if "--lake" in words else [*words, "--lake", here.lake]
-    told = here.tollbook("retention", *given)
-    assert told.code == 2
-    assert said in told.complaints[0]
+    done = here.tollbook("retention", *given)
+    assert done.code == 2
+    assert message in done.complaints[0]
 
 
 def test_a_restored_backup_is_erased_again(invoiced: Here) -> None:

@@ -84,10 +84,10 @@ def test_events_of_every_shape_are_in_kafka_when_the_answer_comes(
 
 def test_the_source_is_that_of_the_credential(shared: HttpServer) -> None:
     """S5, S7: whatever headers, parameters and events say. Two producers with the same ids are two sources."""
-    said = {"source": "other", "X-Source": "other", "ce-type": "x"}
+    headers = {"source": "other", "X-Source": "other", "ce-type": "x"}
     for key, source in ((EDGE, "edge"), (OTHER, "other")):
         body = json.dumps(event("squat", source="other")).encode()
-        assert shared.post(body, key=key.text, query="?source=other", headers=said).status_code == 204
+        assert shared.post(body, key=key.text, query="?source=other", headers=headers).status_code == 204
         assert [h for h, v in shared.records() if b'"squat"' in v and h["source"] == source] == [{"format": "cloudevents", "source": source}]  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def test_lines_without_ids_need_a_named_request(shared: HttpServer) -> None:
     assert code(shared.post(text, LINES, query="?format=kong")) == (400, "NO_ID")
     for _ in range(2):
         assert shared.post(text, LINES, query="?format=kong", headers={"Idempotency-Key": "night-1"}).status_code == 204
-    named = [said for said, value in shared.records() if "request" in said and value == text]
+    named = [headers for headers, value in shared.records() if "request" in headers and value == text]
     assert len(named) == 2
     assert named[0] == named[1]
     assert named[0]["position"] == "0"
@@ -117,15 +117,15 @@ def test_lines_without_ids_need_a_named_request(shared: HttpServer) -> None:
     assert code(shared.post(text, LINES, query="?format=kong", headers={"Idempotency-Key": "a b"})) == (400, "BAD_KEY")
 
 
-def test_some_bad_events_are_told_and_the_others_are_taken(shared: HttpServer) -> None:
+def test_some_bad_events_are_reported_and_the_others_are_taken(shared: HttpServer) -> None:
     """Row 75: 9,999 of 10,000. The answer names place, code, field and rule of each that was not."""
     sent = events("most", 10_000)
     sent[7777] = event("most-7777", subject="nobody")
     answer = shared.batch(sent)
     assert answer.status_code == 207
-    said = answer.json()
-    assert (said["accepted"], said["refused"]) == (9_999, 1)
-    assert {k: v for k, v in said["rows"][0].items() if k != "message"} == {"index": 7777, "code": "UNKNOWN_CREDENTIAL", "field": "credential"}  # fmt: skip
+    result = answer.json()
+    assert (result["accepted"], result["refused"]) == (9_999, 1)
+    assert {k: v for k, v in result["rows"][0].items() if k != "message"} == {"index": 7777, "code": "UNKNOWN_CREDENTIAL", "field": "credential"}  # fmt: skip
     assert len({i for i in shared.ids() if i.startswith("most-")} & {e["id"] for e in sent}) == 9_999
 
 
@@ -292,7 +292,7 @@ def test_secrets_are_in_no_log_and_no_answer(shared: HttpServer) -> None:
     shared.process.until(
         lambda line: line.get("request_id") == seen[-1].headers["x-request-id"] and line["message"] == "request"
     )
-    log = json.dumps(list(shared.process.said))
+    log = json.dumps(list(shared.process.log_lines))
     assert EDGE.text.split("_")[2] not in log
     for secret in SECRETS:
         assert secret not in log
@@ -306,9 +306,9 @@ def test_a_log_line_is_a_line_and_names_the_request(shared: HttpServer) -> None:
     answer = shared.post(json.dumps(event("log", time=wild * 500)).encode(), key="nobody", headers={**address(211), "User-Agent": "x\x1b[31m%s"})  # fmt: skip
     refused = shared.process.until(lambda line: line.get("request_id") == answer.headers["x-request-id"])
     assert refused["network"] == "203.0.113.0/24"
-    assert all("time" in line and "level" in line for line in shared.process.said), shared.process.tail()
-    assert "203.0.113.211" not in json.dumps(list(shared.process.said))
-    ids = [line["request_id"] for line in shared.process.said if line["message"] == "request"]
+    assert all("time" in line and "level" in line for line in shared.process.log_lines), shared.process.tail()
+    assert "203.0.113.211" not in json.dumps(list(shared.process.log_lines))
+    ids = [line["request_id"] for line in shared.process.log_lines if line["message"] == "request"]
     assert len(ids) == len(set(ids))
 
 
@@ -351,7 +351,7 @@ def test_a_thousand_headers_do_no_harm(shared: HttpServer) -> None:
     """Row 71: odd ones among them. None of them goes on to Kafka."""
     headers = {f"x-{i}": "y" for i in range(1000)} | {"Faust-Ag-ReplyTo": "usage.dead", "format": "nginx"}
     assert shared.post(json.dumps(event("thousand")).encode(), headers=headers).status_code == 204
-    assert [said for said, value in shared.records() if b"thousand" in value] == [
+    assert [headers for headers, value in shared.records() if b"thousand" in value] == [
         {"format": "cloudevents", "source": "edge"}
     ]
 
@@ -362,13 +362,13 @@ def test_a_body_that_was_cut_is_not_half_counted(shared: HttpServer, *, chunked:
     text = lines(events(f"cut{int(chunked)}", 3))
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (len(text) * 2)
     body = b"%x\r\n%b\r\n" % (len(text), text) if chunked else text
-    said = [
+    headers = [
         b"POST /api/v1/events HTTP/1.1",
         b"Host: x",
         b"Authorization: Bearer " + EDGE.text.encode(),
         b"Content-Type: " + LINES.encode(),
     ]
-    head = b"\r\n".join([*said, framing, b"", b""])
+    head = b"\r\n".join([*headers, framing, b"", b""])
     with socket.create_connection(("127.0.0.1", shared.port), 10) as connection:
         connection.sendall(head + body)
         connection.shutdown(socket.SHUT_WR)
@@ -414,11 +414,11 @@ def test_a_revoked_key_ends_and_a_broken_file_changes_nothing(kafka: str, kafka_
     with running_server(kafka, kafka_prefix, tmp_path) as opened:
         file, process = tmp_path / "producers.yaml", opened.process
 
-        def changed(text: str, said: str) -> None:
-            seen = sum(said in line["message"] for line in process.said)
+        def changed(text: str, message: str) -> None:
+            seen = sum(message in line["message"] for line in process.log_lines)
             file.write_text(text)
             process.signal(signal.SIGHUP)
-            process.until(lambda _: sum(said in line["message"] for line in process.said) > seen)
+            process.until(lambda _: sum(message in line["message"] for line in process.log_lines) > seen)
 
         assert opened.post(good).status_code == 204
         changed(PRODUCERS.replace(EDGE.kept.prefix, "0" * 12), "producers reloaded")
@@ -441,7 +441,7 @@ def test_a_revoked_key_ends_and_a_broken_file_changes_nothing(kafka: str, kafka_
         taken = {i for i, end in enumerate(ends) if end == 204}
         assert {int(i[4 : i.index("-")]) for i in opened.ids() if i.startswith("last")} == taken
         assert all(end == 204 or isinstance(end, httpx.TransportError) for end in ends), ends
-        assert not [line for line in process.said if "time" not in line], process.tail()
+        assert not [line for line in process.log_lines if "time" not in line], process.tail()
 
 
 def test_every_reason_has_a_place_in_an_answer() -> None:

@@ -131,7 +131,7 @@ def test_who_hangs_up_and_sends_again_is_counted_once(kafka: str, kafka_prefix: 
             def landed() -> float:
                 return sum(land.metric(f"tollbook_land_{name}_total") for name in ("events", "duplicates", "conflicts"))
 
-            land.until_said("assigned")
+            land.until_logged("assigned")
             land.until(lambda _: landed() >= entries)
             assert land.metric("tollbook_land_events_total") == 300
             assert land.metric("tollbook_land_conflicts_total") == 0

@@ -42,11 +42,11 @@ def openmeter_client(shared: HttpServer, token: str = EDGE.text) -> openmeter.Cl
 
 
 def usage(event_id: str, **changes: Any) -> Any:
-    said = {
+    fields = {
         "id": event_id, "source": "api", "specversion": "1.0", "type": "request", "subject": "c-acme",
         "time": datetime.fromisoformat(TIME), "data": {"path": "/v1/x", "status_code": 200},
     }  # fmt: skip
-    return said | changes
+    return fields | changes
 
 
 def test_openmeters_client_sends_events(shared: HttpServer) -> None:
@@ -79,10 +79,10 @@ def test_the_cloudevents_sdk_sends_events(shared: HttpServer, mode: Any) -> None
     name = mode.__name__
     attributes = {"id": f"sdk {name} é", "source": "api", "type": "request", "subject": "c-acme", "time": TIME}
     headers, body = mode(CloudEvent(attributes, {"path": "/é", "status_code": 201}))
-    said = {k: v if v.isascii() else v.replace("é", "%C3%A9") for k, v in headers.items()}
-    kind = {} if "content-type" in {k.lower() for k in said} else {"Content-Type": "application/json"}
+    fields = {k: v if v.isascii() else v.replace("é", "%C3%A9") for k, v in headers.items()}
+    kind = {} if "content-type" in {k.lower() for k in fields} else {"Content-Type": "application/json"}
     answer = shared.client.post(
-        "/api/v1/events", content=body, headers=said | kind | {"Authorization": f"Bearer {EDGE.text}"}
+        "/api/v1/events", content=body, headers=fields | kind | {"Authorization": f"Bearer {EDGE.text}"}
     )
     assert answer.status_code == 204, answer.text
     (found,) = [value for _, value in shared.records() if f"sdk {name}".encode() in value]
@@ -171,11 +171,11 @@ def with_issuer(idp: Idp) -> str:
 
 def token(idp: Idp, key: RSAKey | ECKey, algorithm: str, header: dict[str, Any] | None = None, **claims: Any) -> str:
     now = int(time.time())
-    said = {"iss": idp.url, "aud": AUDIENCE, "azp": "exporter", "exp": now + 300} | claims
+    fields = {"iss": idp.url, "aud": AUDIENCE, "azp": "exporter", "exp": now + 300} | claims
     from joserfc.jws import JWSRegistry
 
     registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-    return jwt.encode({"alg": algorithm, "kid": key.kid} | (header or {}), said, key, registry=registry)
+    return jwt.encode({"alg": algorithm, "kid": key.kid} | (header or {}), fields, key, registry=registry)
 
 
 def opened_for(kafka: str, prefix: str, folder: Path, producers: str) -> HttpServer:
@@ -196,7 +196,7 @@ def test_tokens_of_a_trusted_issuer_are_taken_and_nothing_else_is_asked(
         good = [token(idp, rsa, "RS256"), token(idp, ec_key, "ES256")]
         for i, text in enumerate(good):
             assert opened.post(json.dumps(event(f"jwt-{i}")).encode(), key=text).status_code == 204
-        assert {said["source"] for said, _ in opened.records()} == {"edge"}
+        assert {fields["source"] for fields, _ in opened.records()} == {"edge"}
         pointers = [{"jku": f"{evil.url}/keys"}, {"x5u": f"{evil.url}/cert"}, {"jwk": other_key.as_dict(private=False)}]
         bad = [token(idp, other_key, "RS256", header) for header in ({}, *pointers)]
         bad += [token(idp, rsa, "RS256", {"kid": f"no{i}"}) for i in range(5)]
@@ -205,7 +205,7 @@ def test_tokens_of_a_trusted_issuer_are_taken_and_nothing_else_is_asked(
         assert {(a.status_code, a.content) for a in answers} == {(401, answers[0].content)}
         assert idp.asked == ["/keys"]
         assert evil.asked == []
-        log = json.dumps(list(opened.process.said))
+        log = json.dumps(list(opened.process.log_lines))
         assert not [text for text in good + bad if text[:60] in log or text[-40:] in log]
     finally:
         opened.close()

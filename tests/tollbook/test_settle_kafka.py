@@ -43,7 +43,7 @@ def test_land_begins_again_after_a_settlement_and_publishes_what_counts(site: In
         assert (done["recent"], done["earlier"], done["withdrawn"]) == (8, 20, 8)
         assert land.ended() == 75, "nothing came, and it has noticed"
         with site.land() as successor:
-            successor.until_said("assigned")
+            successor.until_logged("assigned")
             site.send(GATEWAY_ACCESS, (b"".join([*again(range(8), 9), *requests(3, 1_790_900_000_000)]), HEADERS))
             until_sum(successor, "counted", 3)
             assert here.tollbook(*settle).json["withdrawn"] == 0

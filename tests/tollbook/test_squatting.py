@@ -82,8 +82,8 @@ def test_usage_that_is_dated_back_into_a_closed_month_is_late_and_changes_no_inv
     assert feeds.run(feeds.log("b.log", unnamed("back", at_ms=T0_MS + DAY_MS)), source="feed-acme").code == 0
     proof = feeds.tollbook("invoice", "verify", *lake, "--json")
     assert proof.code == 3
-    told = [(late["partner_id"], late["period"], late["requests"]) for late in proof.json["late_usage"]]
-    assert told == [("acme", "2026-10", 1)]
+    reported = [(late["partner_id"], late["period"], late["requests"]) for late in proof.json["late_usage"]]
+    assert reported == [("acme", "2026-10", 1)]
     again = feeds.tollbook(*issue).json["invoices"]
     assert [(i["number"], i["total"]) for i in again] == [(i["number"], i["total"]) for i in before]
     assert before[0]["total"] == "1.00"

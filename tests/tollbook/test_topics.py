@@ -239,10 +239,10 @@ def test_copies_that_are_too_few_are_for_people_to_make(cli: Cli) -> None:
     """Moving copies is load on the whole cluster: it is never done in passing."""
     assert cli("create").code == OK
     for command in ("check", "create"):
-        told = cli(command, replication=2)
-        assert told.code == REFUSED
-        assert "usage.events: replication is 1, not 2 or more" in told.err
-        assert "--replication 1" in told.err
+        refused = cli(command, replication=2)
+        assert refused.code == REFUSED
+        assert "usage.events: replication is 1, not 2 or more" in refused.err
+        assert "--replication 1" in refused.err
 
 
 def test_a_cluster_that_does_not_answer_is_worth_another_try(capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,10 +280,10 @@ def login(guarded_broker: Broker, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_broker_that_makes_topics_itself_is_refused(here: Here, guarded_broker: Broker) -> None:
     """One early log line, and `gateway.access` stands there with one partition and the writer's clock."""
     for command in ("check", "create"):
-        told = here.tollbook("topics", command, "--bootstrap-servers", guarded_broker.bootstrap, "--replication", 1)
-        assert told.code == REFUSED
-        assert told.complaints[0].startswith("brokers: auto.create.topics.enable is true")
-        assert "set it to false on every broker" in told.complaints[0]
+        refused = here.tollbook("topics", command, "--bootstrap-servers", guarded_broker.bootstrap, "--replication", 1)
+        assert refused.code == REFUSED
+        assert refused.complaints[0].startswith("brokers: auto.create.topics.enable is true")
+        assert "set it to false on every broker" in refused.complaints[0]
     assert (
         here.tollbook("topics", "check", "--bootstrap-servers", guarded_broker.bootstrap, "--json").json[0]["topic"]
         is None

@@ -75,9 +75,9 @@ def test_the_sums_come_first_with_every_quota_of_the_month(month: Here) -> None:
     (requests_,) = usage(month, "acme")["sums"]
     assert (requests_["partner_id"], requests_["meter"], requests_["unit"]) == ("acme", "requests", "requests")
     assert requests_["quantity"] == "59"
-    told = [(q["plan"], q["quota_period"], q["used"], q["limit"], q["share_percent"]) for q in requests_["quotas"]]
+    quotas = [(q["plan"], q["quota_period"], q["used"], q["limit"], q["share_percent"]) for q in requests_["quotas"]]
     # What the plan `small` saw, which ended on the 15th; its fullest week began in September, and is counted whole.
-    assert told == [
+    assert quotas == [
         ("small", "MONTH", "50", "100", "50.0"),
         ("small", "DAY", "50", "3000", "1.6"),
         ("small", "WEEK", "90", "30", "300.0"),

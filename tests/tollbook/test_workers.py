@@ -10,7 +10,7 @@ from schemas.kafka.topics import GATEWAY_ACCESS
 from tests.ingest.fixtures import kong, line
 from tests.kafka.broker import Broker
 from tests.kafka.installation import Installation
-from tests.kafka.processes import STOP_LIMIT_S, Process, Said
+from tests.kafka.processes import STOP_LIMIT_S, LogLine, Process
 from tests.tollbook.fixtures import table_rows, write_catalog
 
 FAULTY = ("-m", "tests.e2e.mutants")
@@ -30,9 +30,9 @@ def counted(worker: Process, events: int) -> None:
     """Wait until a worker has counted so many events."""
     total = 0
 
-    def enough(said: Said) -> bool:
+    def enough(line: LogLine) -> bool:
         nonlocal total
-        total += said.get("counted", 0)
+        total += line.get("counted", 0)
         return total >= events
 
     worker.until(enough)
@@ -53,7 +53,7 @@ def test_what_was_sent_to_the_gateways_topic_is_counted_once_though_both_workers
             site.send(GATEWAY_ACCESS, (record, HEADERS), partition=number % 2)
         counted(land, 200)
         assert ingest.stop() == 0
-        assert ingest.said[-1]["message"] == "stopped on request"
+        assert ingest.log_lines[-1]["message"] == "stopped on request"
     with site.ingest(), site.land() as land:
         site.send(GATEWAY_ACCESS, (line(kong("the last")), HEADERS))
         land.until(lambda _: table_rows(site.lake, "events", "SELECT count(*) AS n FROM t")[0]["n"] == 1201)
@@ -72,15 +72,15 @@ def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
     site.send_events(3)
     site.send(GATEWAY_ACCESS, (line(kong("one")), HEADERS))
     with getattr(site, command)() as worker:
-        worker.until_said("landed" if command == "land" else "ingested")
+        worker.until_logged("landed" if command == "land" else "ingested")
         own_broker.pause()
         worker.signal(signal.SIGTERM)
         code = worker.ended(STOP_LIMIT_S)
         # 0: the last commit was answered just before the broker fell silent. "restarting": another call was under way by then.
         # The last line may be the Kafka library's, which goes on saying what it misses.
-        told = {75: ("nothing is lost", "nothing was committed", "restarting"), 0: ("stopped on request",)}[code]
-        said = [line["message"] for line in worker.said]
-        assert any(word in message for message in said for word in told), said
+        expected = {75: ("nothing is lost", "nothing was committed", "restarting"), 0: ("stopped on request",)}[code]
+        messages = [line["message"] for line in worker.log_lines]
+        assert any(word in message for message in messages for word in expected), messages
 
 
 def test_a_hang_is_ended_by_the_watchdog_and_costs_nothing(site: Installation) -> None:
@@ -90,8 +90,8 @@ def test_a_hang_is_ended_by_the_watchdog_and_costs_nothing(site: Installation) -
         "--instance", "a", "--watchdog-s", "2", code=FAULTY, env={"TOLLBOOK_TEST_FAULT": "hang@1"}
     ) as worker:
         assert worker.ended() == 70
-        assert worker.said[-1]["reason"] == "STALLED"
-        assert "no progress for" in worker.said[-1]["message"]
+        assert worker.log_lines[-1]["reason"] == "STALLED"
+        assert "no progress for" in worker.log_lines[-1]["message"]
     with site.land("--instance", "a") as worker:
         counted(worker, 30)
         assert worker.stop() == 0
@@ -105,7 +105,7 @@ def test_an_unexpected_error_ends_the_process_and_costs_nothing(site: Installati
     site.send_events(3)
     with site.land("--instance", "a", code=FAULTY, env={"TOLLBOOK_TEST_FAULT": "fail@1"}) as worker:
         assert worker.ended() == 75
-        assert worker.said[-1]["message"].startswith("a disk of the tests: Input/output error")
+        assert worker.log_lines[-1]["message"].startswith("a disk of the tests: Input/output error")
     with site.land("--instance", "a") as worker:
         counted(worker, 30)
         assert worker.stop() == 0
