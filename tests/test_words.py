@@ -6,6 +6,7 @@ is frozen, `ALLOWED` says so with the reason. A word enters the list when its la
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,21 +18,24 @@ GONE = {
     r"kin": "related records",
     r"receipts": "results of a batch",
     r"worksheets?": "the name of what it holds",
-    r"unfolding": "expansion of aliases",
+    r"unfold(s|ed|ing)?": "expansion of aliases, block style",
     r"forgetting": "expire",
     r"from ever to ever": "for all time",
+    r"doors?": "credential type, way in, HTTP server",
+    r"strangers?": "unknown partner, unknown credential",
+    r"mend(s|ed|ing)?": "fix",
+    r"struck out": "redacted",
+    r"embedded run": "local run",
+    r"heard": "received, read, logged",
+    r"recall(s|ed)?": "refetch, replay",
+    r"reread(s|ing)?": "decode again, replay",
+    r"said": "the name of what it is: message, log line, report, headers",
+    r"untold": "unknown",
+    r"dear": "expensive",
 }
 # In docs/, README.md, examples/ and deploy/ more words are gone than in the code.
 GONE_FROM_PAGES = {
-    r"doors?": "credential type, way in, HTTP server",
-    r"strangers?": "unknown partner, unknown caller",
-    r"mend(s|ed|ing)?": "fix",
-    r"struck out": "redacted",
     r"followers": "derived tables",
-    r"embedded run": "local run",
-    r"heard": "received, read",
-    r"dear": "expensive",
-    r"recalls?": "refetch, replay",
 }
 SUFFIXES = {".py", ".sql", ".md", ".yml", ".yaml", ".toml", ".ipynb", ".typ"}
 PAGES = (
@@ -56,19 +60,31 @@ FROZEN = {
     "tests/billing/lakes_kept/": "a lake of rules 1",
     "tests/test_words.py": "the list itself",
 }
-ALLOWED: dict[tuple[str, str], str] = {}  # (path, pattern) → the public name that it is
+# (Path, or the beginning of one; pattern) → why the word may stand there.
+ALLOWED = {
+    ("ingest/decode/formats/azure_appgw.sql", r"doors?"): "Azure Front Door is the name of a product",
+    ("ingest/decode/framing.py", r"unfold(s|ed|ing)?"): "to be renamed with its module",
+    ("lake/", r"said"): "to be renamed with its module",
+    **{
+        ("tests/ingest/", word): "to be renamed with their modules"
+        for word in (r"doors?", r"strangers?", r"mend(s|ed|ing)?", r"struck out", r"said", r"dear")
+    },
+    ("tests/lake/", r"said"): "to be renamed with its module",
+}
 
 
-def files() -> list[Path]:
-    """The texts of the project, without what is frozen."""
+@cache
+def texts() -> dict[str, str]:
+    """Path → text of every file of the project that is not frozen."""
     inside = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.suffix in SUFFIXES]
     beside = [ROOT / name for name in PAGES if (ROOT / name).is_file()]
-    return [path for path in sorted({*inside, *beside}) if not str(path.relative_to(ROOT)).startswith(tuple(FROZEN))]
+    names = {str(path.relative_to(ROOT)): path for path in sorted({*inside, *beside})}
+    return {name: path.read_text() for name, path in names.items() if not name.startswith(tuple(FROZEN))}
 
 
 def uses(pattern: str, text: str) -> list[int]:
     """The lines that hold a word: by itself in any case, between underscores, or as a part of the name of a class."""
-    word = pattern.replace(" ", r"\s+(?:#\s+|--\s+)?")
+    word = pattern.replace(" ", r"(?:_|\s+(?:#\s+|--\s+)?)")
     capital = word[0].upper() + word[1:]
     found = re.compile(
         rf"(?<![A-Za-z])(?i:{word})(?![A-Za-z])|(?<=[a-z]){capital}(?![a-z])|(?<![A-Za-z]){capital}(?=[A-Z][a-z])"
@@ -92,6 +108,11 @@ def test_words_are_found_in_names_and_sentences(text: str, lines: list[int]) -> 
     assert uses("twins?", text) == lines
 
 
+def test_words_of_a_phrase_are_found_in_names() -> None:
+    """A phrase stands between underscores in the name of a test."""
+    assert uses("struck out", "def test_it_is_struck_out(): ...\nstruck\n# out") == [1, 2]
+
+
 @pytest.mark.parametrize("pattern", [*GONE, *GONE_FROM_PAGES])
 def test_a_word_that_is_gone_stays_away(pattern: str) -> None:
     """Who reads for the first time knows the usual word, and no other."""
@@ -99,13 +120,12 @@ def test_a_word_that_is_gone_stays_away(pattern: str) -> None:
     everywhere = pattern in GONE
     found = [
         f"{name}:{line}"
-        for path in files()
-        if everywhere or str(path.relative_to(ROOT)).startswith(PAGES)
-        for name in [str(path.relative_to(ROOT))]
-        if (name, pattern) not in ALLOWED
-        for line in uses(pattern, path.read_text())
+        for name, text in texts().items()
+        if everywhere or name.startswith(PAGES)
+        if not any(word == pattern and name.startswith(place) for place, word in ALLOWED)
+        for line in uses(pattern, text)
     ]
-    assert len(files()) > 300
+    assert len(texts()) > 300
     assert not found, f"instead of {pattern!r} write: {instead}; {', '.join(found[:20])}"
 
 

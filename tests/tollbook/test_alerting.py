@@ -305,8 +305,8 @@ def test_a_ledger_of_an_earlier_version_counts_for_the_limit_it_names(here: Here
     assert shown(fired(here, log)) == [("quota", "50", "100")]
 
 
-_SAID = ["acme", "requests", "small", "MONTH", "2026-10-01T00:00:00+00:00", "5E+1", "quota"]
-OLD_ID = hashlib.sha256("\x1f".join(_SAID).encode()).hexdigest()[:24]
+_OLD_PARTS = ["acme", "requests", "small", "MONTH", "2026-10-01T00:00:00+00:00", "5E+1", "quota"]
+OLD_ID = hashlib.sha256("\x1f".join(_OLD_PARTS).encode()).hexdigest()[:24]
 
 
 def as_before(root: Path) -> None:

@@ -155,7 +155,7 @@ def test_a_folder_that_is_not_its_own_is_left_alone(here: Here, content: str) ->
     (folder / "letters").mkdir(parents=True)
     if content == "file":
         (folder / "letters").rmdir()
-        (folder / "letters").write_text("dear …")
+        (folder / "letters").write_text("a letter")
     before = contents(folder)
     ended = here.tollbook("demo", "--requests", 1000, "--folder", folder)
     assert ended.complaints == [f"{folder} is not empty and was not created by a demo; name another --folder"]

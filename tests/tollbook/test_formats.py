@@ -27,7 +27,7 @@ def test_formats_that_read_the_same_text_are_named_together(here: Here) -> None:
 
 def test_a_log_that_nothing_reads_ends_with_1_and_says_what_to_do(here: Here) -> None:
     """For scripts; for people the way to a format of their own."""
-    shown = here.tollbook("formats", "detect", here.log("a.log", b"Dear diary\n"))
+    shown = here.tollbook("formats", "detect", here.log("a.log", b"Hello diary\n"))
     assert (shown.code, shown.err) == (1, "")
     assert "No format can read these lines" in shown.out
     assert "docs/formats.md" in shown.out

@@ -8,10 +8,10 @@ rate_cards:
   - id: card
     currency: EUR
     versions: [{valid_from: 2026-01-01, rates: [{meter: requests, price: {model: per_unit, unit_price: 0.25}}]}]
-  - id: dear
+  - id: costly
     currency: EUR
     versions: [{valid_from: 2026-01-01, rates: [{meter: requests, price: {model: per_unit, unit_price: 0.5}}]}]
-plans: [{id: small, rate_card: card}, {id: large, rate_card: dear}]
+plans: [{id: small, rate_card: card}, {id: large, rate_card: costly}]
 """
 CHANGING = """
 partners:

@@ -26,7 +26,7 @@ YOUNG = {f"canary-{what}-{day:02}" for day in DAYS if day >= 15 for what in ("ag
 
 
 def refused(day: int) -> bytes:
-    """A line of a caller whom nobody knows, with what a gateway writes about a person."""
+    """A line with an unknown credential, and with personal data that a gateway logs."""
     (text,) = requests(
         1,
         T0_MS + day * DAY_MS,
@@ -44,7 +44,7 @@ def invoiced(here: Here) -> Here:
     for name, days in (("a.log", DAYS[:4]), ("b.log", DAYS[4:])):
         lines = [line for day in days for line in (*requests(4, T0_MS + day * DAY_MS), refused(day))]
         assert here.tollbook(*here.run_words(here.log(name, *lines)), "--now", "2026-10-31").code == 0
-    assert here.close("--accept-refused", "callers of nobody").code == 0
+    assert here.close("--accept-refused", "unknown keys").code == 0
     assert here.tollbook("invoice", "issue", "--lake", here.lake, "--period", "2026-10", "--now", NOW).code == 0
     return here
 
