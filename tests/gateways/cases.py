@@ -21,6 +21,7 @@ class Site(NamedTuple):
     port: int
     upstream: Upstream
     hpack: ModuleType
+    tcp_port: int | None = None  # of a listener that forwards connections, and reads no request in them
 
 
 class Case(NamedTuple):
@@ -28,6 +29,7 @@ class Case(NamedTuple):
 
     name: str
     play: Callable[[Site], list[Sent]]
+    refused: str | None = None  # the reason why its lines are no requests
 
 
 def basic(user: bytes, password: bytes) -> tuple[bytes, bytes]:
@@ -44,6 +46,18 @@ def agent(value: bytes) -> Request:
 
 def _one(name: str, *requests: Request) -> Case:
     return Case(name, lambda site: exchanged(site.port, *requests))
+
+
+def _half_a_handshake(site: Site) -> list[Sent]:
+    """The client says that it is done: a gateway that knows TLS waits for the rest."""
+    request = Request(raw=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")
+    connection = Connection(site.port)
+    began = now_us()
+    connection.write(request.wire)
+    connection.socket.shutdown(socket.SHUT_WR)
+    sent = connection.answered(request, began)
+    connection.close()
+    return [sent]
 
 
 def _abort_while_answered(site: Site) -> list[Sent]:
@@ -80,6 +94,12 @@ def _abort_in_body(site: Site) -> list[Sent]:
     connection.write(request.wire + b"x" * 1000)
     connection.close()
     return [Sent(request, began, now_us(), len(request.wire) + 1000)]
+
+
+def _connected(port: int) -> list[Sent]:
+    connection = Connection(port)
+    connection.close()
+    return [Sent(Request(raw=b""), now_us(), now_us(), 0)]
 
 
 def _over_http2(*requests: Request) -> Callable[[Site], list[Sent]]:
@@ -132,7 +152,7 @@ ODD = [
     _one("a method with a dash", Request(b"VERSION-CONTROL")),
     _one("no host", Request(host=None)),
     _one("an odd host", Request(host=b"API.Example.:8080")),
-    _one("a TLS handshake", Request(raw=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n")),
+    Case("a TLS handshake", _half_a_handshake),
     _one("garbage", Request(raw=b"no request at all\r\n\r\n")),
     _one("HTTP/0.9", Request(raw=b"GET /v1/orders\r\n\r\n")),
     _one("an empty header", agent(b"")),
@@ -185,5 +205,9 @@ HTTP2 = [
     Case("HTTP/2 with a stream that is given up", _aborted_stream),
 ]
 
+TCP = [
+    Case("a TCP connection", lambda site: exchanged(site.tcp_port or 0, get()), refused="NOT_A_REQUEST"),
+    Case("a TCP connection without a byte", lambda site: _connected(site.tcp_port or 0), refused="NOT_A_REQUEST"),
+]
+
 CASES = [*ORDINARY, *ODD, *CLAIMS, *FAILURES, *HTTP2]
-NAMES = [case.name for case in CASES]

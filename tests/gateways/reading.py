@@ -10,7 +10,7 @@ import pytest
 
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Parser
-from tests.gateways.cases import API_KEY_ID, CASES, USER, Case, Site
+from tests.gateways.cases import API_KEY_ID, CASES, TCP, USER, Case, Site
 from tests.gateways.driver import Request, Sent, exchanged
 from tests.gateways.processes import LogPipe
 
@@ -101,7 +101,7 @@ class Played(NamedTuple):
 def play(site: Site, readings: Mapping[str, Reading], pipes: Mapping[str, LogPipe]) -> dict[str, Played]:
     """Send all cases, one after another. A marked request behind each tells where its lines end."""
     sent, spans = {}, {}
-    for number, case in enumerate(CASES):
+    for number, case in enumerate(CASES if site.tcp_port is None else [*CASES, *TCP]):
         starts = {name: len(pipe.lines) for name, pipe in pipes.items()}
         sent[case.name] = case.play(site)
         for name, pipe in pipes.items():
@@ -123,12 +123,12 @@ def _read(format_name: str, lines: list[bytes]) -> list[Line]:
     return [Line(line, found.get(position, [])) for position, line in zip(positions, lines, strict=False)]
 
 
-def each_case(readings: Mapping[str, Reading]) -> list[Any]:
+def each_case(readings: Mapping[str, Reading], *more: Case) -> list[Any]:
     """The parameters of a test of every case in every log."""
     cases = []
     for log, reading in readings.items():
-        assert {*reading.differs, *reading.faults} <= {case.name for case in CASES}
-        for case in CASES:
+        assert {*reading.differs, *reading.faults} <= {case.name for case in (*CASES, *more)}
+        for case in (*CASES, *more):
             fault = reading.faults.get(case.name)
             marks = [pytest.mark.xfail(reason=fault, strict=True)] if fault else []
             cases.append(pytest.param(log, case, id=f"{log}: {case.name}", marks=marks))
@@ -145,8 +145,9 @@ def differences(reading: Reading, case: Case, played: Played, log: str) -> list[
     if len(rows) != len(lines):
         found.append(f"{len(rows)} entries of {len(lines)} lines")
     for row, one in zip(rows, sent, strict=False):
-        if row["reason"] is not None:
+        if row["reason"] != case.refused:
             found.append(f"refused: {row['reason']}: {row['detail']}")
+        if row["reason"] is not None:
             continue
         wanted = reading.expected(case.name, one)
         got = {name: row.get(name) for name in _FIELDS}

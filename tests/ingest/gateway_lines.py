@@ -263,6 +263,12 @@ GOOD: dict[str, list[Good]] = {
              "client_ip": "2001:db8::7", "host": "api.example"},
         ),
         Good(
+            "a quote in a path, which Envoy 1.40 writes as it was sent",
+            r'''[2026-10-01T00:00:00.000Z] "GET /v1/a"b\c\"d?x=" HTTP/1.1" 200 - 0 12 43 0 "-" "-" "id-7" "api.example" "127.0.0.1:80"''',
+            {"event_id": "id-7", "time": AT, "method": "GET", "path": r'''/v1/a"b\c\"d''', "status": 200, "request_bytes": 0, "response_bytes": 12,
+             "latency_ms": 43, "host": "api.example"},
+        ),
+        Good(
             "JSON of Envoy Gateway in a container's log, with a key's id",
             '2026-10-01T02:00:00.5+02:00 stdout F {":authority":"api.example","bytes_received":17,"bytes_sent":900,"downstream_remote_address":"203.0.113.77:50123",'
             '"duration":12,"method":"GET","response_code":200,"response_flags":"-","route_name":"orders","start_time":"2026-10-01T00:00:00.000Z",'
@@ -291,6 +297,13 @@ GOOD: dict[str, list[Good]] = {
             '[2026-10-01T00:00:00.123Z] "GET /v1/orders?page=2 HTTP/1.1" 200 - via_upstream - "-" 17 900 12 11 "-" "acme/2.1" "id-1" "orders:9080" "10.0.0.4:9080" '
             "inbound|9080|| 127.0.0.6:58811 10.0.0.4:9080 203.0.113.77:50123 outbound_.9080_._.orders.shop.svc.cluster.local default",
             {"event_id": "id-1", "time": "2026-10-01T00:00:00.123Z", "method": "GET", "path": "/v1/orders", "route": "default", "status": 200, "request_bytes": 17,
+             "response_bytes": 900, "latency_ms": 12, "client_ip": "203.0.113.77", "service": "inbound|9080||", "host": "orders"},
+        ),
+        Good(
+            "a quote in a path",
+            '[2026-10-01T00:00:00.000Z] "GET /v1/a"b?x=" HTTP/1.1" 200 - via_upstream - "-" 17 900 12 11 "-" "acme/2.1" "id-1" "orders:9080" "10.0.0.4:9080" '
+            "inbound|9080|| 127.0.0.6:58811 10.0.0.4:9080 203.0.113.77:50123 - default",
+            {"event_id": "id-1", "time": AT, "method": "GET", "path": '/v1/a"b', "route": "default", "status": 200, "request_bytes": 17,
              "response_bytes": 900, "latency_ms": 12, "client_ip": "203.0.113.77", "service": "inbound|9080||", "host": "orders"},
         ),
         Good(
