@@ -61,18 +61,9 @@ read AS (
         line,
         r,
         nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
-<<<<<<< Updated upstream
         -- A quote in a path is part of it.
         CASE WHEN q IS NOT NULL THEN regexp_extract(line, '^\[[^\]]+\] "([^\s"]+) (\S+?)(?:" \d|\s|$)', ['method', 'target']) END AS request,
         -- Envoy does not escape quotes in a path: such a line is parsed again, slowly, up to the sizes.
-=======
-        -- Envoy does not escape quotes in a path: such a line is parsed again, slowly.
-        CASE
-            WHEN q IS NULL OR regexp_matches(q[3], '^ (?:\d+|-) ') THEN regexp_extract(q[2], '^(\S+) (\S+)(?: .*)?$', ['method', 'target'])
-            ELSE regexp_extract(line, '^\[[^\]]+\] "(\S+) (\S+) [^ "]+" (?:\d+|-) ', ['method', 'target'])
-        END AS request,
-        -- Up to the sizes.
->>>>>>> Stashed changes
         CASE
             WHEN q IS NULL THEN NULL
             WHEN regexp_matches(q[3], '^ (?:\d+|-) ') THEN regexp_extract(
@@ -84,15 +75,11 @@ read AS (
                 ['status', 'received', 'sent', 'duration']
             )
         END AS result,
-<<<<<<< Updated upstream
         q[2] AS requested,
-        q[4] AS forwarded,
-=======
         CASE
             WHEN q IS NULL OR regexp_matches(q[3], '^ (?:\d+|-) ') THEN q[4]
             ELSE regexp_extract(line, '^\[[^\]]+\] "\S+ \S+ [^ "]+" (?:\d+|-) \S+ [^"]*"([^"]*)"', 1)
         END AS forwarded,
->>>>>>> Stashed changes
         -- From the end: Envoy escapes nothing, and the client controls the user agent before these fields.
         CASE WHEN len(q) >= 13 THEN q[-6] END AS request_id,
         CASE WHEN len(q) >= 13 THEN q[-4] END AS authority

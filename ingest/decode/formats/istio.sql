@@ -41,18 +41,9 @@ read AS (
         line,
         r,
         nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
-<<<<<<< Updated upstream
         -- A quote in a path is part of it.
         CASE WHEN q IS NOT NULL THEN regexp_extract(line, '^\[[^\]]+\] "([^\s"]+) (\S+?)(?:" \d|\s|$)', ['method', 'target']) END AS request,
         -- The proxy does not escape quotes in a path: such a line is parsed again, slowly, up to the sizes.
-=======
-        -- The proxy does not escape quotes in a path: such a line is parsed again, slowly.
-        CASE
-            WHEN q IS NULL OR regexp_matches(q[3], '^ (?:\d+|-) \S+ \S+ \S+ $') THEN regexp_extract(q[2], '^(\S+) (\S+)(?: .*)?$', ['method', 'target'])
-            ELSE regexp_extract(line, '^\[[^\]]+\] "(\S+) (\S+) [^ "]+" (?:\d+|-) ', ['method', 'target'])
-        END AS request,
-        -- Up to the sizes.
->>>>>>> Stashed changes
         CASE
             WHEN q IS NULL THEN NULL
             WHEN regexp_matches(q[3], '^ (?:\d+|-) \S+ \S+ \S+ $') THEN regexp_extract(
