@@ -28,6 +28,10 @@ _DIFFERS = {
     "a method with a dash": _UNREAD,
     "a path that is Latin-1": _UNREAD,
     "a path that is UTF-8": _UNREAD,
+    "a TLS handshake": Differs(
+        "answered to a client that is gone",
+        fields={"status": 400, "response_bytes": ANY, "route": None, "service": None},
+    ),
     "a client that goes before the answer": Differs("no status was sent", fields={"status": 0}),
     "a client that goes during the answer": Differs(
         "the status that was sent", fields={"status": 200, "response_bytes": ANY}
@@ -38,8 +42,6 @@ _DIFFERS = {
     ),
 }
 _BYTES = "a byte of the client's in its user agent that is not UTF-8 refuses the line (BAD_UTF8)"
-_TCP = "a connection of a TCP listener is counted as a request with status 0"
-_TCP_FAULTS = {"a TCP connection": _TCP, "a TCP connection without a byte": _TCP}
 
 DEFAULT = Reading(
     format="envoy",
@@ -50,7 +52,6 @@ DEFAULT = Reading(
     has_latency=True,
     differs=_DIFFERS,
     faults={
-        **_TCP_FAULTS,
         "an agent that is Latin-1": _BYTES,
         "an agent that is no text": _BYTES,
         "an agent with U+2028 and a half pair": _BYTES,
@@ -68,7 +69,6 @@ RECOMMENDED = Reading(
     services={"": "orders_api", "down": "dead_api", "retry": "retried"},
     routes={"": "orders", "down": "down", "retry": "retry", "keys": "keys", "basic": "basic"},
     differs=_DIFFERS,
-    faults=_TCP_FAULTS,
 )
 READINGS = {"default": DEFAULT, "recommended": RECOMMENDED}
 

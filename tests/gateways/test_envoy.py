@@ -15,4 +15,5 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
 
 @pytest.mark.parametrize(("log", "case"), each_case(READINGS, *TCP))
 def test_an_entry_is_the_request_that_was_sent(log: str, case: Case, played: dict[str, Played]) -> None:
-    assert not differences(READINGS[log], case, played[case.name], log)
+    found = differences(READINGS[log], case, played[case.name], log)
+    assert not found, "\n".join(found)

@@ -1,0 +1,23 @@
+"""Traefik itself writes the logs: what Tollbook reads in them is what was sent."""
+
+import pytest
+
+from tests.gateways.cases import Case
+from tests.gateways.reading import Played, differences, each_case, play
+from tests.gateways.traefik import READINGS, started
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Played]]:
+    """By log: a process of Traefik writes one."""
+    found = {}
+    for log in READINGS:
+        with started(tmp_path_factory.mktemp("traefik"), log) as (site, pipes):
+            found[log] = play(site, READINGS, pipes)
+    return found
+
+
+@pytest.mark.parametrize(("log", "case"), each_case(READINGS))
+def test_an_entry_is_the_request_that_was_sent(log: str, case: Case, played: dict[str, dict[str, Played]]) -> None:
+    found = differences(READINGS[log], case, played[log][case.name], log)
+    assert not found, "\n".join(found)
