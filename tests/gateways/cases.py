@@ -1,6 +1,7 @@
 """What is sent to every gateway: ordinary requests, and the odd ones that clients really send."""
 
 import base64
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -54,7 +55,8 @@ def _half_a_handshake(site: Site) -> list[Sent]:
     connection = Connection(site.port)
     began = now_us()
     connection.write(request.wire)
-    connection.socket.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # the gateway may have closed it
+        connection.socket.shutdown(socket.SHUT_WR)
     sent = connection.answered(request, began)
     connection.close()
     return [sent]

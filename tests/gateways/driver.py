@@ -129,8 +129,16 @@ class Connection:
         if b"content-length" in fields:
             size = len(self._file.read(int(fields[b"content-length"])))
             return size, size
-        size = len(self._file.read())
+        size = self._to_the_end()
         return size, size
+
+    def _to_the_end(self) -> int:
+        """The bytes until the gateway closes; it may reset what it does not read."""
+        size = 0
+        with contextlib.suppress(ConnectionResetError):
+            while part := self._file.read1():
+                size += len(part)
+        return size
 
     def _chunks(self) -> tuple[int, int]:
         total = content = 0
