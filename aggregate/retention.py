@@ -1,8 +1,8 @@
 """Retention: erases old payloads of dead letters from all versions and files of the lake.
 
-Only table `texts` is changed (docs/decisions/015-retention.md). Its files are replaced by files without the old payloads and
-then deleted, and so are the log entries that name them. Every step is safe to repeat, and the next run completes an
-interrupted one.
+Only table `texts` is changed (docs/decisions/015-retention.md). Its files are replaced by files without the old
+payloads and then deleted, and so are the log entries that name them. Every step is safe to repeat, and the next run
+completes an interrupted one.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The proof of the books from the lake: nothing is lost, nothing is counted twice, and rollups are the sums of events."""
+"""The proof of the books from the lake: nothing is lost or counted twice, and rollups are the sums of events."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -33,9 +33,9 @@ class Check(NamedTuple):
 class Proof(NamedTuple):
     """All checks, and the books: one row per source and origin, with the columns of aggregate/sql/books.sql.
 
-    `commits_on_the_way` is the number of commits of `events` that some derived table has not applied yet; they are not checked.
-    `files_not_hashed` counts files of commits without recorded hashes, of which only names and sizes are known. If a file is
-    damaged, there are no books.
+    `commits_on_the_way` is the number of commits of `events` that some derived table has not applied yet; they are not
+    checked. `files_not_hashed` counts files of commits without recorded hashes, of which only names and sizes are
+    known. If a file is damaged, there are no books.
     """
 
     checks: list[Check]

@@ -1,8 +1,9 @@
 """From an event in Kafka to its alert on the topic: `python -m benchmarks.alerts`. Writes docs/results/alerts.md.
 
-All three workers, one of each, with their defaults, on one broker. First a backlog is worked off: that is full load. Then lines
-come at half of that rate, and each alert's time is taken from the broker's append time of the line that reached the threshold to
-the moment a consumer holds the alert. Lines are Kong's; the partners share one plan whose quota has a threshold at every 5 %.
+All three workers, one of each, with their defaults, on one broker. First a backlog is worked off: that is full load.
+Then lines come at half of that rate, and each alert's time is taken from the broker's append time of the line that
+reached the threshold to the moment a consumer holds the alert. Lines are Kong's; the partners share one plan whose
+quota has a threshold at every 5 %.
 """
 
 import argparse

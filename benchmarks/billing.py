@@ -1,7 +1,9 @@
-"""What a month of many partners costs to rate, close and issue: `python -m benchmarks.billing`. Writes docs/results/billing.md.
+"""What a month of many partners costs to rate, close and issue: `python -m benchmarks.billing`.
 
-The usage is written into the lake as land writes it; everything else is what the commands do. Times are of the wall clock, one run each,
-one after the other in one process; ratios are what counts.
+Writes docs/results/billing.md.
+
+The usage is written into the lake as land writes it; everything else is what the commands do. Times are of the wall
+clock, one run each, one after the other in one process; ratios are what counts.
 """
 
 import argparse

@@ -1,7 +1,9 @@
-"""How long every command takes to load and check a catalog: `python -m benchmarks.catalog`. Writes docs/results/catalog.md.
+"""How long every command takes to load and check a catalog: `python -m benchmarks.catalog`.
 
-Partners have two credentials and a plan each. A time is that of the processor, of the best of several loads in one process; the
-last column is the memory that the process has used at most.
+Writes docs/results/catalog.md.
+
+Partners have two credentials and a plan each. A time is that of the processor, of the best of several loads in one
+process; the last column is the memory that the process has used at most.
 """
 
 import argparse

@@ -1,4 +1,5 @@
-"""The bare decode of cloud formats, for benchmarks.ingest: what DuckDB alone needs to take the fields of a format out of its lines.
+"""The bare decode of cloud formats, for benchmarks.ingest: what DuckDB alone needs to take the fields of a format out
+of its lines.
 
 By from_json (JSON, not validated) or by one regular expression (text). One thread, the best of three runs.
 """

@@ -1,8 +1,8 @@
 """Events over HTTP until Kafka has confirmed them, the server on one core: `python -m benchmarks.http`.
 
-Writes docs/results/http.md. Senders with connections that stay open post bodies made beforehand to `tollbook serve` over a
-socket, before a real broker. The server is held on one core, broker and senders on the others. Beside it the parts of the work
-are timed by themselves, without network: what of a core they take.
+Writes docs/results/http.md. Senders with connections that stay open post bodies made beforehand to `tollbook serve`
+over a socket, before a real broker. The server is held on one core, broker and senders on the others. Beside it the
+parts of the work are timed by themselves, without network: what of a core they take.
 """
 
 import argparse
@@ -159,7 +159,9 @@ def _table(measured: Sequence[Measured]) -> list[str]:
 
 
 def _parts(site: Path) -> list[str]:
-    """The steps of `tollbook serve`, each by itself in this process, for 1,000 CloudEvents alone and for eight such requests together."""
+    """The steps of `tollbook serve`, each by itself in this process, for 1,000 CloudEvents alone and for eight such
+    requests together.
+    """
     from billing.catalog import loading
 
     body = json.dumps([_event(i) for i in range(1000)]).encode()

@@ -1,9 +1,10 @@
 """From `gateway.access` to `usage.events`, each format by itself: `python -m benchmarks.ingest [FORMAT …]`.
 
-Writes docs/results/ingest.md. Records of 500 lines; CPU of one `tollbook ingest` at work, clients of Kafka included, without what it loads
-and plans once, beside a bare consume() loop over the same records and a bare decode of the same lines by DuckDB (benchmarks.gateway_formats,
-benchmarks.cloud_formats); of each the least of several times, since a machine that is shared is slow now and then. The source belongs to
-one partner, so that every line is an event, whatever identity it shows.
+Writes docs/results/ingest.md. Records of 500 lines; CPU of one `tollbook ingest` at work, clients of Kafka included,
+without what it loads and plans once, beside a bare consume() loop over the same records and a bare decode of the same
+lines by DuckDB (benchmarks.gateway_formats, benchmarks.cloud_formats); of each the least of several times, since a
+machine that is shared is slow now and then. The source belongs to one partner, so that every line is an event, whatever
+identity it shows.
 """
 
 import json
@@ -111,7 +112,9 @@ def _fill(bootstrap: str, topic: str, sample: Sample, lines: Sequence[bytes]) ->
 
 
 def _ingest_cpu_s(bootstrap: str, prefix: str, catalog: Path, sample: Sample) -> float:
-    """CPU seconds for a line, of those behind the first WARM_LINES, which are read before; they are sent PARTS times."""
+    """CPU seconds for a line, of those behind the first WARM_LINES, which are read before; they are sent PARTS
+    times.
+    """
     command = ["-m", "tollbook", "ingest", "--bootstrap-servers", bootstrap, "--prefix", prefix, "--catalog", str(catalog)]  # fmt: skip
     lines = sample.text.splitlines(keepends=True)
     worker = Worker("ingest", [sys.executable, *command])

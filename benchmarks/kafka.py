@@ -1,8 +1,10 @@
-"""From a filled topic to committed rollups, beside three other consumers on the same broker: `python -m benchmarks.kafka`.
+"""From a filled topic to committed rollups, beside three other consumers on the same broker: `python -m
+benchmarks.kafka`.
 
-Writes docs/results/kafka.md. Ours: `tollbook ingest` and `tollbook land`, two processes, durable and exact. Beside them, none of
-them durable: a bare consume() loop that only takes the bytes; a loop that parses each line with orjson, deduplicates in a set
-and counts in a dict; a plain Faust application that does the same. The answers of all that count are compared.
+Writes docs/results/kafka.md. Ours: `tollbook ingest` and `tollbook land`, two processes, durable and exact. Beside
+them, none of them durable: a bare consume() loop that only takes the bytes; a loop that parses each line with orjson,
+deduplicates in a set and counts in a dict; a plain Faust application that does the same. The answers of all that count
+are compared.
 """
 
 import argparse

@@ -1,8 +1,10 @@
-"""Log files to committed lake, beside the bare DuckDB decode of the same lines on the same cores: `python -m benchmarks.land`.
+"""Log files to committed lake, beside the bare DuckDB decode of the same lines on the same cores: `python -m
+benchmarks.land`.
 
-Writes docs/results/land.md. Whole: `tollbook run` as a process of its own. Bare: DuckDB alone parses the same lines and takes
-the same fields out of the JSON into Arrow, nothing more: no newline is looked for, nothing is attributed, counted or kept.
-The parts are measured on one thread in this process; they do not sum to the whole, which also starts, syncs and waits.
+Writes docs/results/land.md. Whole: `tollbook run` as a process of its own. Bare: DuckDB alone parses the same lines and
+takes the same fields out of the JSON into Arrow, nothing more: no newline is looked for, nothing is attributed, counted
+or kept. The parts are measured on one thread in this process; they do not sum to the whole, which also starts, syncs
+and waits.
 """
 
 import argparse
@@ -157,7 +159,10 @@ def _whole(samples: Sequence[Sample], root: Path) -> Took:
 
 
 def _peak_mib(pid: int) -> int:
-    """The most memory a process has had so far. What the kernel tells at its end counts its parent's, too, from the fork on."""
+    """The most memory a process has had so far.
+
+    What the kernel tells at its end counts its parent's, too, from the fork on.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -1,7 +1,7 @@
 """The consumers beside ours: `python -m benchmarks.peers NAME BOOTSTRAP TOPIC LINES` prints seconds and counts as JSON.
 
-They keep what they count in memory and write nothing. Their rules are those of the sample: API Gateway lines, the identity is the
-key or the role, the id is extendedRequestId, the first of an id counts.
+They keep what they count in memory and write nothing. Their rules are those of the sample: API Gateway lines, the
+identity is the key or the role, the id is extendedRequestId, the first of an id counts.
 """
 
 import json

@@ -1,4 +1,5 @@
-"""`python -m benchmarks.profiled OUT COMMAND …`: run a tollbook command; at its end OUT holds a profile of its main thread.
+"""`python -m benchmarks.profiled OUT COMMAND …`: run a tollbook command; at its end OUT holds a profile of its main
+thread.
 
 Times are the thread's own CPU seconds, so what the machine does beside it does not count. The rest of the process are
 librdkafka's threads; OUT's neighbour `OUT.cpu` holds the seconds of the whole process.

@@ -1,7 +1,7 @@
 """The log that the land worker reads: Kafka, log files, or memory.
 
-A log has partitions. A partition is an ordered sequence of entries with increasing offsets. The reader owns its position:
-when a partition is assigned, the log asks the reader where to begin. Nothing is ever acknowledged to the log.
+A log has partitions. A partition is an ordered sequence of entries with increasing offsets. The reader owns its
+position: when a partition is assigned, the log asks the reader where to begin. Nothing is ever acknowledged to the log.
 """
 
 import re
@@ -79,8 +79,8 @@ class Origin(NamedTuple):
 class Fetched(NamedTuple):
     """Entries of one partition between two offsets, in order.
 
-    It holds every entry of its origins that belongs to this partition. Rows carry the generation of their origin, and their
-    offset in it as `position`. Redelivered entries are recognized by these two columns.
+    It holds every entry of its origins that belongs to this partition. Rows carry the generation of their origin, and
+    their offset in it as `position`. Redelivered entries are recognized by these two columns.
     """
 
     partition: Partition

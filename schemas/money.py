@@ -11,7 +11,8 @@ MINOR_UNITS: Final = {
     "TRY": 2, "TWD": 2, "UAH": 2, "USD": 2, "VND": 0, "ZAR": 2,
 }  # fmt: skip
 
-# Wide enough for 10^15 units at a price of 12 decimals. A result that does not fit raises Inexact instead of being rounded.
+# Wide enough for 10^15 units at a price of 12 decimals. A result that does not fit raises Inexact instead of being
+# rounded.
 EXACT: Final = Context(prec=60, traps=[*Context().traps, Inexact])
 _ROUNDING: Final = Context(prec=60, rounding=ROUND_HALF_UP)
 

@@ -1,7 +1,7 @@
 """The closed list of reasons for which an entry is refused, with the remedy for each.
 
-A refused entry is never lost: table `dead` keeps it with its coordinates, and the books count it. Its payload is in table
-`texts`.
+A refused entry is never lost: table `dead` keeps it with its coordinates, and the books count it. Its payload is in
+table `texts`.
 """
 
 from enum import StrEnum
@@ -53,10 +53,10 @@ class Reason(StrEnum):
     ID_CONFLICT = "ID_CONFLICT"
 
 
-# Reasons for which a line does not have the form of its format. Many of them mean a wrong format or a changed gateway log,
-# and pause the source (ingest/decode/pausing.py). The list excludes attribution, lateness, and reasons that a caller of the
-# gateway can cause by choosing bytes, ids and sizes (BAD_UTF8, TOO_LARGE, BAD_ID, NUMBER_RANGE, …): an unknown caller must
-# not be able to stop metering.
+# Reasons for which a line does not have the form of its format. Many of them mean a wrong format or a changed gateway
+# log, and pause the source (ingest/decode/pausing.py). The list excludes attribution, lateness, and reasons that a
+# caller of the gateway can cause by choosing bytes, ids and sizes (BAD_UTF8, TOO_LARGE, BAD_ID, NUMBER_RANGE, …): an
+# unknown caller must not be able to stop metering.
 FORM: frozenset[Reason] = frozenset(
     {
         Reason.BAD_ENCODING,
@@ -71,8 +71,8 @@ FORM: frozenset[Reason] = frozenset(
         Reason.TIME_RANGE,
     }
 )
-# Unknown callers can cause these by connections without a request, and a log may contain many harmless ones. They mean a
-# wrong format only if another format reads the same lines as requests.
+# Unknown callers can cause these by connections without a request, and a log may contain many harmless ones. They mean
+# a wrong format only if another format reads the same lines as requests.
 FORM_IF_ANOTHER_FITS: frozenset[Reason] = frozenset({Reason.NOT_A_REQUEST})
 
 REMEDY: dict[Reason, str] = {

@@ -3,7 +3,8 @@
 Writers cast to these schemas or fail; readers select by name.
 
 Times are UTC microseconds. Quantities are integers in the log's own unit (requests, bytes, microseconds). Money and
-billed quantities are decimals. Every table is a Delta table at `<lake>/<name>`. `event_day` is the UTC day of the event.
+billed quantities are decimals. Every table is a Delta table at `<lake>/<name>`. `event_day` is the UTC day of the
+event.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,8 @@ class TableShape(NamedTuple):
 
     `later` lists columns that lakes of earlier versions lack. The next write adds them; they are null in older files.
     `erasable` rows may be erased from all versions of the table. No close pins such a table, and no sum reads it.
-    `newer` tables are missing in lakes of earlier versions. The next write creates them; until then they count as empty.
+    `newer` tables are missing in lakes of earlier versions. The next write creates them; until then they count as
+    empty.
     """
 
     name: str
@@ -33,7 +35,8 @@ class TableShape(NamedTuple):
 
 
 EVENTS = TableShape(
-    # One row per entry that was counted when it was landed. Key (source, event_id), unique among rows not in `withdrawn`.
+    # One row per entry that was counted when it was landed. Key (source, event_id), unique among rows not in
+    # `withdrawn`.
     "events",
     pa.schema(
         [
@@ -52,8 +55,8 @@ EVENTS = TableShape(
             ("latency_us", pa.int64()),
             ("client_network", pa.string()),  # /24 or /48, never the address
             ("suspended", pa.bool_()),  # the partner was suspended; the event is counted and flagged
-            # The part of the credential's policy that does not allow it: ACTION, RESOURCE or NETWORK; UNKNOWN if that cannot
-            # be decided. The event is counted all the same. Null: it is allowed, or there is no policy.
+            # The part of the credential's policy that does not allow it: ACTION, RESOURCE or NETWORK; UNKNOWN if that
+            # cannot be decided. The event is counted all the same. Null: it is allowed, or there is no policy.
             ("outside", pa.string()),
             *COORDINATES,
             EVENTS_PARTITION,
@@ -65,8 +68,8 @@ EVENTS = TableShape(
 )
 
 ROLLUPS = TableShape(
-    # Partial sums of 15-minute windows. Several rows may share a key (partner_id, window_start, source, service, method,
-    # route, status, events_partition), so readers must sum them. window_start is the start of the window.
+    # Partial sums of 15-minute windows. Several rows may share a key (partner_id, window_start, source, service,
+    # method, route, status, events_partition), so readers must sum them. window_start is the start of the window.
     "rollups",
     pa.schema(
         [
@@ -103,8 +106,9 @@ DUPLICATES = TableShape(
 )
 
 DEAD = TableShape(
-    # One row per entry that was refused, or that conflicts with an event of the same (source, event_id), as the log returns
-    # it. In the lake it becomes two rows: one in LETTERS, which the books rely on, and one in PAYLOADS, which can be erased.
+    # One row per entry that was refused, or that conflicts with an event of the same (source, event_id), as the log
+    # returns it. In the lake it becomes two rows: one in LETTERS, which the books rely on, and one in PAYLOADS, which
+    # can be erased.
     "dead",
     pa.schema(
         [
@@ -116,10 +120,12 @@ DEAD = TableShape(
             ("event_id", pa.string()),
             ("partner_id", pa.string()),  # null if attribution failed
             ("occurred_at", TIME),  # null if the time could not be read
-            # The line with secrets and query strings redacted and client addresses truncated. For a conflict, the normalized row.
+            # The line with secrets and query strings redacted and client addresses truncated. For a conflict, the
+            # normalized row.
             ("raw", pa.binary()),
             ("raw_sha256", pa.string()),  # of the line with client addresses truncated; null for a conflict
-            # Kind and name of a credential that is unknown or not valid. The lake stores its keyed hash. Null for other reasons.
+            # Kind and name of a credential that is unknown or not valid. The lake stores its keyed hash. Null for other
+            # reasons.
             ("credential", pa.string()),
         ]
     ),
@@ -129,15 +135,15 @@ DEAD = TableShape(
 COPIED = ("event_id", "detail", "raw")
 
 LETTERS = TableShape(
-    # One row per entry that was refused, or that conflicts with an event of the same (source, event_id), without the columns
-    # copied from its line.
+    # One row per entry that was refused, or that conflicts with an event of the same (source, event_id), without the
+    # columns copied from its line.
     "dead",
     pa.schema(
         [
             *(f for f in DEAD.schema if f.name not in {*COPIED, "credential"}),
             # The credential that was refused as unknown or not valid, as a hash with the lake's own key
-            # (lake.tables.credential_hashes). It distinguishes credentials even after their payloads are erased. Null: another
-            # reason, or landed before this column existed.
+            # (lake.tables.credential_hashes). It distinguishes credentials even after their payloads are erased. Null:
+            # another reason, or landed before this column existed.
             ("credential_hash", pa.string()),
         ]
     ),
@@ -145,8 +151,8 @@ LETTERS = TableShape(
 )
 
 PAYLOADS = TableShape(
-    # The payload of each row of `dead`: what was copied from its line. Key (outcome, source, generation, position, item).
-    # The columns of COPIED are null after erasure.
+    # The payload of each row of `dead`: what was copied from its line. Key (outcome, source, generation, position,
+    # item). The columns of COPIED are null after erasure.
     "texts",
     pa.schema(
         [
@@ -163,8 +169,8 @@ PAYLOADS = TableShape(
 )
 
 REDRIVEN = TableShape(
-    # One row per refused entry that a redrive accepted. Key (source, generation, position, item), that of its row in `dead`,
-    # which stays. Its outcome is a row in events or duplicates, or a conflict in dead.
+    # One row per refused entry that a redrive accepted. Key (source, generation, position, item), that of its row in
+    # `dead`, which stays. Its outcome is a row in events or duplicates, or a conflict in dead.
     "redriven",
     pa.schema(
         [
@@ -181,9 +187,10 @@ REDRIVEN = TableShape(
 )
 
 WITHDRAWN = TableShape(
-    # One row per event that a settlement withdrew, because an event of the same (source, event_id) was landed before it. Key
-    # (source, generation, position, item), that of its row in `events`, which stays. Its conflict is in `dead`. The counted
-    # events are the rows of `events` minus these. The columns of ROLLUPS allow negative sums from these rows alone.
+    # One row per event that a settlement withdrew, because an event of the same (source, event_id) was landed before
+    # it. Key (source, generation, position, item), that of its row in `events`, which stays. Its conflict is in `dead`.
+    # The counted events are the rows of `events` minus these. The columns of ROLLUPS allow negative sums from these
+    # rows alone.
     "withdrawn",
     pa.schema(
         [
@@ -212,9 +219,9 @@ WITHDRAWN = TableShape(
 )
 
 READS = TableShape(
-    # One row per commit, log partition and origin: the range that was read, and the outcomes of its entries. The ranges of a
-    # log partition are contiguous, and so are those of one origin within a log partition.
-    # entries = counted + duplicates + conflicts + refused. The log partition of a file is its own origin.
+    # One row per commit, log partition and origin: the range that was read, and the outcomes of its entries. The ranges
+    # of a log partition are contiguous, and so are those of one origin within a log partition. entries = counted +
+    # duplicates + conflicts + refused. The log partition of a file is its own origin.
     "reads",
     pa.schema(
         [
@@ -241,8 +248,8 @@ READS = TableShape(
 )
 
 INGESTED = TableShape(
-    # What ingest reports to have read: `records` of a topic, or one range of a file, with their `entries`. It is the other
-    # side of the books.
+    # What ingest reports to have read: `records` of a topic, or one range of a file, with their `entries`. It is the
+    # other side of the books.
     "ingested",
     pa.schema(
         [
@@ -263,7 +270,8 @@ TOPICS = TableShape(
 )
 
 ALERTS = TableShape(
-    # One row per fired alert; key (partner_id, meter, quota_period, period_start, threshold_percent, plan, quota, limit_since).
+    # One row per fired alert; key (partner_id, meter, quota_period, period_start, threshold_percent, plan, quota,
+    # limit_since).
     "alerts",
     pa.schema(
         [
@@ -304,7 +312,8 @@ LIMITS = TableShape(
 )
 
 CLOSES = TableShape(
-    # One row per close of a (legal entity, period). A close fixes the input of the invoices. `document` is canonical JSON.
+    # One row per close of a (legal entity, period). A close fixes the input of the invoices. `document` is canonical
+    # JSON.
     "closes",
     pa.schema(
         [
@@ -318,8 +327,9 @@ CLOSES = TableShape(
 )
 
 INVOICES = TableShape(
-    # One row per partner and billing period that is settled: an issued invoice or, if there was nothing to pay, a row without
-    # number, series, sequence and document. `document` is the invoice's canonical JSON, which PDF and CSV are derived from.
+    # One row per partner and billing period that is settled: an issued invoice or, if there was nothing to pay, a row
+    # without number, series, sequence and document. `document` is the invoice's canonical JSON, which PDF and CSV are
+    # derived from.
     "invoices",
     pa.schema(
         [
@@ -364,8 +374,8 @@ ALL: Mapping[str, TableShape] = {
         INVOICES,
     )
 }
-# Nothing is ever removed from these tables, and every reader of the lake opens them. PAYLOADS and LIMITS are not among them:
-# only commands for dead letters and alerts read these two, and lakes of earlier versions lack them until then.
+# Nothing is ever removed from these tables, and every reader of the lake opens them. PAYLOADS and LIMITS are not among
+# them: only commands for dead letters and alerts read these two, and lakes of earlier versions lack them until then.
 KEPT: Mapping[str, TableShape] = {
     name: shape for name, shape in ALL.items() if not shape.erasable and shape is not LIMITS
 }

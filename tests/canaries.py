@@ -1,4 +1,6 @@
-"""Looking for a text in everything there is of a lake: every byte of every file, and every version that can be opened."""
+"""Looking for a text in everything there is of a lake: every byte of every file, and every version that can be
+opened.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +12,10 @@ from deltalake.exceptions import DeltaError
 
 
 def seen(root: Path, texts: Iterable[str]) -> set[str]:
-    """Which texts stand in any file below a folder. Parquet is decompressed, dictionaries whole, whether a table knows of the file or not."""
+    """Which texts stand in any file below a folder.
+
+    Parquet is decompressed, dictionaries whole, whether a table knows of the file or not.
+    """
     contents = [str(path) + _content(path) for path in root.rglob("*") if path.is_file()]
     return {text for text in texts if any(text in one for one in contents)}
 

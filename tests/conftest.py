@@ -1,4 +1,6 @@
-"""What tests of several folders share: a real Kafka, topics that are the test's own, and a broker that may be killed."""
+"""What tests of several folders share: a real Kafka, topics that are the test's own, and a broker that may be
+killed.
+"""
 
 import gc
 import os
@@ -32,7 +34,9 @@ for variable in ("COLUMNS", "LINES"):
 
 @pytest.hookimpl(optionalhook=True)  # a test of the tests runs without xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores, since many tests wait for brokers and workers; at most four, each has a broker."""
+    """One process more than there are cores, since many tests wait for brokers and workers; at most four, each has a
+    broker.
+    """
     return min(4, (os.cpu_count() or 1) + 1)
 
 
@@ -70,15 +74,17 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def pytest_unconfigure() -> None:
     """Let go of the tests, or DuckDB reports at the end that the types which they name have leaked.
 
-    Hypothesis measures the collector by a callback. The list of these outlives all modules, so what the callback reaches
-    is never collected: its module, pytest's session, every test.
+    Hypothesis measures the collector by a callback. The list of these outlives all modules, so what the callback
+    reaches is never collected: its module, pytest's session, every test.
     """
     gc.callbacks[:] = [each for each in gc.callbacks if each.__module__ != "hypothesis.internal.conjecture.junkdrawer"]
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[str]:
-    """Bootstrap servers of a real Kafka that all tests of the run share: use topics and groups named by `kafka_prefix`."""
+    """Bootstrap servers of a real Kafka that all tests of the run share: use topics and groups named by
+    `kafka_prefix`.
+    """
     with any_kafka() as bootstrap:
         yield bootstrap
 
@@ -93,7 +99,9 @@ def either_way(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def kafka_prefix(kafka: str) -> Iterator[str]:
-    """A prefix for the names of topics and groups that no other test has; topics that bear it are deleted afterwards."""
+    """A prefix for the names of topics and groups that no other test has; topics that bear it are deleted
+    afterwards.
+    """
     with own_prefix(kafka) as prefix:
         yield prefix
 
@@ -118,7 +126,10 @@ def make_topic(kafka: str, kafka_prefix: str) -> MakeTopic:
 
 @pytest.fixture
 def own_broker() -> Iterator[Broker]:
-    """A broker of the test's own, started: it may be killed, paused, restarted. Needs a JDK, whatever `kafka` is found by."""
+    """A broker of the test's own, started: it may be killed, paused, restarted.
+
+    Needs a JDK, whatever `kafka` is found by.
+    """
     try:
         with Broker() as broker:
             yield broker

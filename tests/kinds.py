@@ -1,11 +1,13 @@
-"""Decides which tests `make unit`, `make test` and `make test-all` run: the unit tests, all tests that are not slow, all tests.
+"""Decides which tests `make unit`, `make test` and `make test-all` run: the unit tests, all tests that are not slow,
+all tests.
 
-A test is a unit test unless it has another mark. `integration` marks a test that starts a process, connects, or takes about a second.
-Tests that need a broker, and tests in FOLDERS, get it without being marked. `slow` marks a costly test whose behaviour another test
-shows more cheaply. `sampled(keep=n)` marks a costly family: n of its cases, evenly spread, are not slow, and the others are.
+A test is a unit test unless it has another mark. `integration` marks a test that starts a process, connects, or takes
+about a second. Tests that need a broker, and tests in FOLDERS, get it without being marked. `slow` marks a costly test
+whose behaviour another test shows more cheaply. `sampled(keep=n)` marks a costly family: n of its cases, evenly spread,
+are not slow, and the others are.
 
-The rule for unit tests is enforced by an audit hook: a unit test that starts a process or connects fails, even if the code under test
-swallows the error.
+The rule for unit tests is enforced by an audit hook: a unit test that starts a process or connects fails, even if the
+code under test swallows the error.
 """
 
 import sys

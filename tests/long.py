@@ -1,4 +1,6 @@
-"""What `make faults` runs and `make test-all` leaves out: the second of two ways into the same code, and more examples of a law."""
+"""What `make faults` runs and `make test-all` leaves out: the second of two ways into the same code, and more
+examples of a law.
+"""
 
 import os
 

@@ -108,7 +108,10 @@ ZONED_SQL = re.compile(
 
 @pytest.mark.parametrize("package", sorted(ALL))
 def test_time_zones_come_from_one_module(package: str) -> None:
-    """`schemas.zones` reads the pinned package; any other way to a zone asks the machine. `ZoneInfo(name)` does, wherever it stands."""
+    """`schemas.zones` reads the pinned package; any other way to a zone asks the machine.
+
+    `ZoneInfo(name)` does, wherever it stands.
+    """
     for file in (ROOT / package).rglob("*.py"):
         name = str(file.relative_to(ROOT))
         if name == "schemas/zones.py":
@@ -131,7 +134,9 @@ def test_the_notebook_asks_the_same_module() -> None:
 
 @pytest.mark.parametrize("file", sorted(p.relative_to(ROOT) for d in ALL for p in (ROOT / d).rglob("*.sql")), ids=str)
 def test_no_statement_uses_a_time_zone(file: Path) -> None:
-    """DuckDB has zone files of its own: a statement is given instants that Python computed. tests/sql runs each case in two zones."""
+    """DuckDB has zone files of its own: a statement is given instants that Python computed. tests/sql runs each case
+    in two zones.
+    """
     code = "\n".join(line.partition("--")[0] for line in (ROOT / file).read_text().splitlines())
     assert not (found := ZONED_SQL.search(code)), found
 
@@ -149,7 +154,9 @@ def test_no_float_near_money(file: str) -> None:
 
 @pytest.mark.parametrize("package", sorted(ALL - {"lake"}))
 def test_the_lake_is_reached_through_its_object(package: str) -> None:
-    """Where the lake's files lie, how its log is kept and what makes a write durable is known to one package, so that it can be kept elsewhere."""
+    """Where the lake's files lie, how its log is kept and what makes a write durable is known to one package, so
+    that it can be kept elsewhere.
+    """
     allowed = {
         "Damaged",
         "Fenced",

@@ -1,4 +1,6 @@
-"""What `make unit`, `make test` and `make test-all` run, and that the first starts no process and connects to nothing."""
+"""What `make unit`, `make test` and `make test-all` run, and that the first starts no process and connects to
+nothing.
+"""
 
 import os
 import re

@@ -1,4 +1,6 @@
-"""Public names stay: what users query, script, scrape or consume is in the lists under tests/public_names, and in the program."""
+"""Public names stay: what users query, script, scrape or consume is in the lists under tests/public_names, and in
+the program.
+"""
 
 import pytest
 
@@ -19,7 +21,9 @@ def same(subject: str, names: list[str]) -> None:
 
 @pytest.mark.parametrize("subject", PROGRAM)
 def test_names_of_the_program_are_those_of_the_list(subject: str) -> None:
-    """Tables, messages, reasons, metrics, options, fields of files: a renamed one breaks a query or a script that nobody here sees."""
+    """Tables, messages, reasons, metrics, options, fields of files: a renamed one breaks a query or a script that
+    nobody here sees.
+    """
     same(subject, PROGRAM[subject])
 
 

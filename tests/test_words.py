@@ -1,7 +1,7 @@
 """Words that are not used any more: private words have given way to the usual terms, and do not come back.
 
-A word is looked for in names, comments, docstrings, messages, statements and pages. Where one is a public name, or stands in what
-is frozen, `ALLOWED` says so with the reason. A word enters the list when its last use is gone.
+A word is looked for in names, comments, docstrings, messages, statements and pages. Where one is a public name, or
+stands in what is frozen, `ALLOWED` says so with the reason. A word enters the list when its last use is gone.
 """
 
 import ast

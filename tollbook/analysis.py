@@ -1,7 +1,7 @@
 """The lake for analysis: SQL over pinned versions, and pandas frames with exact decimals. See docs/analysis.md.
 
-The connection is read-only and can open only the files of the pinned versions, so an analysis sees one state of the lake
-while others write. Usage comes from the same SQL as invoices, so its figures are those of the invoice.
+The connection is read-only and can open only the files of the pinned versions, so an analysis sees one state of the
+lake while others write. Usage comes from the same SQL as invoices, so its figures are those of the invoice.
 """
 
 from collections.abc import Mapping
@@ -80,8 +80,8 @@ class Analysis:
     def frame(self, sql: str, **params: object) -> pd.DataFrame:
         """The result of one SELECT, with `$name` bound to `name=…`. Columns are Arrow-backed.
 
-        Whole numbers are int64, and decimals have the narrowest decimal128 that fits, as pandas cannot calculate with 38
-        digits. Nothing is rounded. Raises NotAnalysis unless the text is one SELECT, and duckdb.Error.
+        Whole numbers are int64, and decimals have the narrowest decimal128 that fits, as pandas cannot calculate with
+        38 digits. Nothing is rounded. Raises NotAnalysis unless the text is one SELECT, and duckdb.Error.
         """
         found = [statement.type for statement in self._con.extract_statements(sql)]
         if found != [duckdb.StatementType.SELECT]:
@@ -141,7 +141,8 @@ class Analysis:
 def open_lake(path: Path | str, catalog: Path | str) -> Analysis:
     """The newest state of the lake at `path`, with the catalog in folder `catalog`.
 
-    Raises lake.tables.LakeError if there is no lake, and billing.catalog.loading.CatalogError if the catalog is invalid.
+    Raises lake.tables.LakeError if there is no lake, and billing.catalog.loading.CatalogError if the catalog is
+    invalid.
     """
     return Analysis(Warehouse(Lake(Path(path))), catalogs.load(Path(catalog)))
 
@@ -182,7 +183,7 @@ def _frame(rows: pa.Table) -> pd.DataFrame:
 
 
 def _narrowed(rows: pa.Table) -> pa.Table:
-    """Decimals in the narrowest type for their values: int64 if the scale is 0, otherwise decimal128 with few digits."""
+    """Decimals in the narrowest type for their values: int64 for scale 0, otherwise decimal128 with few digits."""
     for i, field in enumerate(rows.schema):
         if not pa.types.is_decimal(field.type):
             continue

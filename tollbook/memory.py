@@ -1,7 +1,7 @@
 """Keeps freed memory in the process, as its next block needs the same amount.
 
-By default the C library and Arrow return large blocks to the system at once and get zeroed pages for the next block, which
-takes a fifth of the decoding time (docs/decisions/017-memory.md).
+By default the C library and Arrow return large blocks to the system at once and get zeroed pages for the next block,
+which takes a fifth of the decoding time (docs/decisions/017-memory.md).
 """
 
 import ctypes

@@ -1,8 +1,8 @@
 """Exact dedup: which events are new, which are duplicates, and which conflict with an earlier one.
 
 The key of an event is (source, event_id). It is compared with all keys of the same event day and of the days before and
-after, at any age: a day is loaded from the lake on first use, and the least recently used days are evicted. All state is
-derived from the lake. Hashes only find candidates; equality of the strings decides.
+after, at any age: a day is loaded from the lake on first use, and the least recently used days are evicted. All state
+is derived from the lake. Hashes only find candidates; equality of the strings decides.
 """
 
 import itertools
@@ -94,7 +94,8 @@ class DedupIndex:
         first = _first_of_equal(new, order)
         days = _by_day(new.day, order)
         known, payload = self._find(new, days)
-        # A row is compared with the event of its key in the lake, otherwise with the first row of its key in this batch.
+        # A row is compared with the event of its key in the lake, otherwise with the first row of its key in this
+        # batch.
         reference = np.where(known, payload, new.payload)[first]
         reference = np.where(known, payload, reference)
         counted = ~known & ~known[first] & (first == np.arange(len(first)))

@@ -1,8 +1,8 @@
 """The derived tables: rollups, duplicates, dead, texts, redriven, withdrawn, reads, ingested. Each follows `events`.
 
-The Delta log of `events` records for every commit what was counted, the files of its duplicates and dead letters, what was
-read, and what a settlement withdrew. A derived table stores the last commit that it has applied as its own transaction
-version, so after a crash it catches up.
+The Delta log of `events` records for every commit what was counted, the files of its duplicates and dead letters, what
+was read, and what a settlement withdrew. A derived table stores the last commit that it has applied as its own
+transaction version, so after a crash it catches up.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ _TEXTLESS_COMMITS = 50  # scanning up to this many commits again costs less than
 def catch_up(lake: Lake, con: duckdb.DuckDBPyConnection, folds: Mapping[int, pa.Table] | None = None) -> int:
     """Bring every derived table up to the newest commit of `events`, and return its version.
 
-    `folds` may contain the rollups of some commits, which saves reading their events again. It is safe to repeat, and for two
-    processes at once: the slower one is fenced.
+    `folds` may contain the rollups of some commits, which saves reading their events again. It is safe to repeat, and
+    for two processes at once: the slower one is fenced.
     """
     newest = lake.open(EVENTS).version
     infos = _Infos(lake)

@@ -1,8 +1,8 @@
 """Kafka as the log: the partitions of `usage.events` and `usage.dead` that the group assigns to this worker.
 
-On every assignment, the reader supplies the offsets from within the callback, before the first fetch. The group's committed
-offsets only serve lag displays; nothing reads them. A partition is halted if the broker no longer has its next offset, or if
-a message is not a batch of Tollbook. The other partitions continue.
+On every assignment, the reader supplies the offsets from within the callback, before the first fetch. The group's
+committed offsets only serve lag displays; nothing reads them. A partition is halted if the broker no longer has its
+next offset, or if a message is not a batch of Tollbook. The other partitions continue.
 """
 
 from collections import deque

@@ -1,8 +1,8 @@
 """Landing: from the log to the lake, exactly once. It implements docs/decisions/002-commit-protocol.md.
 
-The steps: the log asks where to begin → read → drop redelivered entries → dedup → write and sync files → one fenced commit
-to `events` with rows and next offsets → the derived tables (`rollups`, `dead`, `reads` and others) catch up from that
-commit, at once or after a crash.
+The steps: the log asks where to begin → read → drop redelivered entries → dedup → write and sync files → one fenced
+commit to `events` with rows and next offsets → the derived tables (`rollups`, `dead`, `reads` and others) catch up from
+that commit, at once or after a crash.
 """
 
 import time
@@ -82,7 +82,8 @@ class Land:
     ) -> None:
         """`now` is the start of the age of a refused line's payload if the time of the request is unknown.
 
-        `commit_s` is the maximum time from the start of a batch to its commit; None: until it is full or the log has ended.
+        `commit_s` is the maximum time from the start of a batch to its commit; None: until it is full or the log has
+        ended.
 
         `on_assigned` receives newly assigned partitions, after the derived tables are up to date.
         """

@@ -1,4 +1,4 @@
-"""Table `texts`: the payloads of dead letters, separate from the tables that the books rely on, so that they can be erased.
+"""Table `texts`: the payloads of dead letters, apart from the tables that the books rely on, so they can be erased.
 
 An erasure replaces and deletes its files while others read and append (aggregate/retention.py), so these retry.
 """
@@ -45,7 +45,7 @@ def write(lake: Lake, letters: pa.Table, now: Callable[[], datetime]) -> Mapping
 
 
 class Seen(NamedTuple):
-    """The number of entries of a refused credential, and its first and last request, in microseconds since the epoch."""
+    """The number of entries of a refused credential, and its first and last request in microseconds since 1970."""
 
     entries: int
     first_us: int

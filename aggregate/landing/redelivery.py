@@ -1,8 +1,9 @@
 """Redelivery: drops rows that ingest sends again after a crash. They were landed before and do not count as entries.
 
-Ingest reads a partition of `gateway.access` in order, and sends the entries of a range to each partition of `usage.events` in
-order. After a crash, it begins again at an earlier offset with different ranges. One offset per log partition and origin
-therefore describes what was landed: everything below it. A file is its own origin, and is never redelivered.
+Ingest reads a partition of `gateway.access` in order, and sends the entries of a range to each partition of
+`usage.events` in order. After a crash, it begins again at an earlier offset with different ranges. One offset per log
+partition and origin therefore describes what was landed: everything below it. A file is its own origin, and is never
+redelivered.
 """
 
 from collections.abc import Mapping, MutableMapping, Sequence

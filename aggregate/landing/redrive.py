@@ -1,10 +1,10 @@
 """Redrive: lands refused entries that were read again, each once (docs/decisions/013-redrive.md).
 
 One commit to `events` adds the counted events, names the files of `redriven`, and increments the version of
-`redrive/<partition>` for every events partition. Every land commit of a partition writes this version again, so a redrive and
-a land worker, or two redrives, that start from the same state of the lake fence each other. A land worker that is second
-restarts with the redrive's events. A redrive that is second checks what was counted meanwhile, and commits if its own entries
-are not among it.
+`redrive/<partition>` for every events partition. Every land commit of a partition writes this version again, so a
+redrive and a land worker, or two redrives, that start from the same state of the lake fence each other. A land worker
+that is second restarts with the redrive's events. A redrive that is second checks what was counted meanwhile, and
+commits if its own entries are not among it.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -90,9 +90,12 @@ class Redrive:
         return self._entries("entries_in", source, generation, offsets)
 
     def settle(self, events: pa.Table, reasons: pa.Array) -> pa.Array:
-        """Count entries (schemas.tables.FRESH_EVENTS) that were refused for `reasons`, in one commit. Returns their OUTCOMES.
+        """Count entries (schemas.tables.FRESH_EVENTS) that were refused for `reasons`, in one commit.
 
-        A dry run writes nothing. Raises Fenced if another redrive was faster, or if land has counted one of these entries.
+        Returns their OUTCOMES.
+
+        A dry run writes nothing. Raises Fenced if another redrive was faster, or if land has counted one of these
+        entries.
         """
         numbers = partitions_of(events["source"], events["event_id"], len(self._partitions))
         events = events.append_column("events_partition", pa.array(numbers, pa.int16())).unify_dictionaries()
@@ -151,7 +154,7 @@ class Redrive:
         return {redrive_app(n): table.transaction_version(redrive_app(n)) or 0 for n in self._partitions}
 
     def _numbers(self, partitions: Collection[int]) -> range:
-        """The events partitions: one if the log is files, otherwise those of the topics of events, which must be equal."""
+        """The events partitions: one for a log of files, otherwise those of the topics of events."""
         if len(partitions) > 1:
             raise LakeError(
                 f"{self._lake} was landed from topics of events with different numbers of partitions ({', '.join(self.topics)}), so a "

@@ -1,11 +1,11 @@
 """Settlement: an event id is billed once, however far apart its entries are in time (docs/decisions/033-settlement.md).
 
-Land compares an entry with those of the adjacent days. A settlement compares all ids that were landed since the last one
-with all ids that were landed before: rows are distributed to buckets on disk by their hash, each bucket is searched, and
-equality of the strings decides. Of each id, the event that was landed first is kept. The others are withdrawn in batches, by
-commits to `events` that add no rows. Such a commit names the files of `withdrawn` and `dead`, from which the derived tables
-also get the negative sums, and increments `redrive/<partition>` of the affected partitions, so that land restarts with the
-events that count.
+Land compares an entry with those of the adjacent days. A settlement compares all ids that were landed since the last
+one with all ids that were landed before: rows are distributed to buckets on disk by their hash, each bucket is
+searched, and equality of the strings decides. Of each id, the event that was landed first is kept. The others are
+withdrawn in batches, by commits to `events` that add no rows. Such a commit names the files of `withdrawn` and `dead`,
+from which the derived tables also get the negative sums, and increments `redrive/<partition>` of the affected
+partitions, so that land restarts with the events that count.
 """
 
 import shutil
@@ -61,11 +61,14 @@ def settle(
     commit_events: int = COMMIT_EVENTS,
     folder: Path | None = None,
 ) -> SettlementResult:
-    """Compare the events landed since the last settlement, and withdraw those counted before. Safe to kill and to repeat.
+    """Compare the events landed since the last settlement, and withdraw those counted before.
 
-    `bucket_rows` is the number of ids in memory at a time. `folder` is for the buckets, and needs about 100 bytes of disk per
-    id; by default it is in the lake's folder. Nothing is written if nothing was landed since. Settlements on one machine wait
-    for each other. Raises lake.tables.LakeError (Damaged if a file cannot be read), and Fenced if others keep committing.
+    Safe to kill and to repeat.
+
+    `bucket_rows` is the number of ids in memory at a time. `folder` is for the buckets, and needs about 100 bytes of
+    disk per id; by default it is in the lake's folder. Nothing is written if nothing was landed since. Settlements on
+    one machine wait for each other. Raises lake.tables.LakeError (Damaged if a file cannot be read), and Fenced if
+    others keep committing.
     """
     lake.check()
     buckets = (folder or lake.root) / _FOLDER

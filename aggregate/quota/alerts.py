@@ -60,7 +60,9 @@ def key_of(rule: AlertRule) -> Key:
 def record(
     lake: Lake, table: Table, alerts: Sequence[Alert], crossed_at: Mapping[str, datetime], *, events_version: int
 ) -> None:
-    """Record due alerts in one commit to the ledger's `table`. `crossed_at` maps an alert id to the event time of the crossing.
+    """Record due alerts in one commit to the ledger's `table`.
+
+    `crossed_at` maps an alert id to the event time of the crossing.
 
     Raises lake.tables.Fenced if another process recorded alerts since the ledger was read. Read it again then.
     """

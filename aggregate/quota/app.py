@@ -1,8 +1,11 @@
-"""The quota worker on Faust: an agent over `usage.totals` that sums the newest total of each partition and applies the rule.
+"""The quota worker on Faust: an agent over `usage.totals` that sums the newest totals and applies the rule.
 
-The order is guaranteed: the broker acknowledges totals and alerts first, then the ledger and the state, then the offsets. A
-worker that dies in between sends the same alert again with the same id, and never a different one. Any failure stops the
-agent permanently, and nothing more is acknowledged: the process must end and restart from the changelogs.
+It sums the newest total of each partition.
+
+The order is guaranteed: the broker acknowledges totals and alerts first, then the ledger and the state, then the
+offsets. A worker that dies in between sends the same alert again with the same id, and never a different one. Any
+failure stops the agent permanently, and nothing more is acknowledged: the process must end and restart from the
+changelogs.
 """
 
 import asyncio

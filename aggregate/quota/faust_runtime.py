@@ -1,4 +1,4 @@
-"""Changes to Faust for the quota worker: no lost messages after a rebalance, merged changelogs, and no hanging threads."""
+"""Changes to Faust for the quota worker: no lost messages after a rebalance, merged changelogs, no hanging threads."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -11,7 +11,10 @@ from mode.utils.queues import ThrowableQueue
 
 
 class Grown(faust.Table[bytes, bytes]):
-    """A table in memory whose changelog is merged on recovery, so a late write of a former owner does not undo newer ones."""
+    """A table in memory whose changelog is merged on recovery.
+
+    A late write of a former owner therefore does not undo newer ones.
+    """
 
     mundane_level = "debug"  # do not log starts
 
@@ -29,8 +32,9 @@ class Grown(faust.Table[bytes, bytes]):
 class Kept(faust.Topic):
     """A topic that keeps its fetched messages when flow resumes after a rebalance.
 
-    Faust clears the queues of topics then, including messages that it fetched after seeking to the committed offsets. These
-    totals were never processed, and later commits could skip them. Messages from before are recognized by their generation.
+    Faust clears the queues of topics then, including messages that it fetched after seeking to the committed offsets.
+    These totals were never processed, and later commits could skip them. Messages from before are recognized by their
+    generation.
     """
 
     @property
@@ -54,7 +58,9 @@ ServiceThread.Worker = _Daemon
 
 class _SeekingThread(AIOKafkaConsumerThread):
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Seek to the beginning if nothing, or 0, is committed. Otherwise the client stays behind messages that were discarded.
+        """Seek to the beginning if nothing, or 0, is committed.
+
+        Otherwise the client stays behind messages that were discarded.
 
         Without this, a first total was never processed, and a later one would have committed past it.
         """

@@ -1,6 +1,7 @@
 """The messages of the quota worker: alerts as CloudEvents 1.0 in JSON (structured mode), and the state of each quota.
 
-Numbers are text, as in `usage.totals`, so that every reader gets exact values. Times are event times, never clock times.
+Numbers are text, as in `usage.totals`, so that every reader gets exact values. Times are event times, never clock
+times.
 """
 
 import json

@@ -1,8 +1,11 @@
-"""The alert rule: pure functions on totals with exact decimals. A threshold is reached when used >= its share of the limit.
+"""The alert rule: pure functions on totals with exact decimals.
 
-The key of an alert is partner, meter, quota period and its start, plan, threshold, limit, and when that limit took effect.
-Each alert fires exactly once. If usage crosses several thresholds in one step, all fire, and the lower ones are marked. An
-alert that no longer holds, after a downward correction or a raised limit, is withdrawn once and never deleted.
+A threshold is reached when used >= its share of the limit.
+
+The key of an alert is partner, meter, quota period and its start, plan, threshold, limit, and when that limit took
+effect. Each alert fires exactly once. If usage crosses several thresholds in one step, all fire, and the lower ones are
+marked. An alert that no longer holds, after a downward correction or a raised limit, is withdrawn once and never
+deleted.
 """
 
 import hashlib
@@ -61,7 +64,7 @@ class Alert(NamedTuple):
 
 
 class Fired(NamedTuple):
-    """The ledger's entries for a quota and period under all limits: alerts that fired, and those that were withdrawn."""
+    """The ledger's entries for a quota and period under all limits: fired alerts and withdrawn ones."""
 
     alerts: Collection[Mark] = ()
     withdrawn: Collection[Mark] = ()
@@ -112,7 +115,9 @@ def _is_under(rule: AlertRule, mark: Mark) -> bool:
 
 
 def projection(rule: AlertRule, used: Decimal, seen_until: datetime) -> datetime | None:
-    """When the quota will be used up at the average rate so far. None if it already is, or not before period or plan end.
+    """When the quota will be used up at the average rate so far.
+
+    None if it already is, or not before period or plan end.
 
     Only time in which the partner has the plan counts, in the past and in the future.
     """

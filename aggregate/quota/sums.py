@@ -1,8 +1,8 @@
 """The state of the quota worker for one quota and period: the newest total of each events partition, and fired alerts.
 
-The functions are pure. Both are stored as JSON in Faust's tables, and both only grow: of two totals of a partition the newer
-one is kept, of two limits the later one, and ledgers are united. The order of writes therefore does not matter, nor a late
-write of a worker that has lost the partition, nor a land worker with an older catalog.
+The functions are pure. Both are stored as JSON in Faust's tables, and both only grow: of two totals of a partition the
+newer one is kept, of two limits the later one, and ledgers are united. The order of writes therefore does not matter,
+nor a late write of a worker that has lost the partition, nor a land worker with an older catalog.
 """
 
 import json

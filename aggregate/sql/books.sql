@@ -1,12 +1,12 @@
--- The books: how many entries ingest reported for each source and origin, and their outcomes. An origin is compared up to the
--- offset that every one of its log partitions has reached; entries beyond it are on the way.
+-- The books: how many entries ingest reported for each source and origin, and their outcomes. An origin is compared up
+-- to the offset that every one of its log partitions has reached; entries beyond it are on the way.
 -- in:  ingested, reads, topics, events (those that count), duplicates, dead, redriven
--- out: source, generation (the origin), file (its last name, of files), entries, counted, duplicates, conflicts, refused
---      (redriven entries count by their new outcome), on_the_way (entries that were read but not yet landed everywhere); ordered. Numbers
---      are HUGEINT
+-- out: source, generation (the origin), file (its last name, of files), entries, counted, duplicates, conflicts,
+--      refused (redriven entries count by their new outcome), on_the_way (entries that were read but not yet landed
+--      everywhere); ordered. Numbers are HUGEINT
 WITH known AS (
-    -- The offset below which the log partitions have reported an origin. A file is one partition; an origin in a topic is
-    -- spread over all partitions of all topics that are landed.
+    -- The offset below which the log partitions have reported an origin. A file is one partition; an origin in a topic
+    -- is spread over all partitions of all topics that are landed.
     SELECT
         origin,
         CASE
@@ -27,7 +27,8 @@ reported AS (
     SELECT
         i.source,
         i.generation,
-        -- All entries of an origin that no partition has reported (NULL) are compared, and none is on the way, as in billing/sql/completeness.sql.
+        -- All entries of an origin that no partition has reported (NULL) are compared, and none is on the way, as in
+        -- billing/sql/completeness.sql.
         sum(CASE
             WHEN k.covered_to IS NULL OR i.to_offset <= k.covered_to THEN i.records
             ELSE greatest(k.covered_to - i.from_offset, 0)

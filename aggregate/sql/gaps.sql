@@ -1,6 +1,8 @@
--- Ranges that do not begin where the previous one ended, of a log partition or of an origin within one. There must be none.
+-- Ranges that do not begin where the previous one ended, of a log partition or of an origin within one. There must be
+-- none.
 -- in:  reads
--- out: file (the log partition's name), generation (its own, or the origin's), expected_from, from_offset; ordered, at most 20
+-- out: file (the log partition's name), generation (its own, or the origin's), expected_from, from_offset; ordered, at
+--      most 20
 WITH ranges AS (
     SELECT DISTINCT source, generation, from_offset, to_offset, file FROM reads
 ),

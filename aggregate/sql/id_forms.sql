@@ -1,10 +1,11 @@
--- The number of event ids to compare by source, and whether some look like derived ids.
--- A derived id is made by Tollbook from the place of the entry: `@generation:position`, with the item appended. An id counts as derived only
--- if it matches the place of its own row, so no client can pass off its own id as derived, and no two rows have the same derived id.
--- in:  landed (files of table events, with filename), files(filename, number, landed), withdrawn; $settled BIGINT: commits of events up to
---      this were compared before
--- out: source, recent (rows landed since, with an id of their own), recent_derived, earlier, earlier_derived, imitated (rows with an id
---      that looks derived and is not that of their place); ordered
+-- The number of event ids to compare by source, and whether some look like derived ids. A derived id is made by
+-- Tollbook from the place of the entry: `@generation:position`, with the item appended. An id counts as derived only if
+-- it matches the place of its own row, so no client can pass off its own id as derived, and no two rows have the same
+-- derived id.
+-- in:  landed (files of table events, with filename), files(filename, number, landed), withdrawn; $settled BIGINT:
+--      commits of events up to this were compared before
+-- out: source, recent (rows landed since, with an id of their own), recent_derived, earlier, earlier_derived, imitated
+--      (rows with an id that looks derived and is not that of their place); ordered
 SELECT
     source,
     count(*) FILTER (WHERE is_recent AND NOT is_derived) AS recent,

@@ -1,9 +1,10 @@
 -- The landed event ids of the sources and kinds to compare.
 -- in:  landed (files of table events, with filename and file_row_number), files(filename, number, landed), withdrawn,
---      compared(source, with_derived: also ids that are those of their rows' places, see id_forms.sql); $since, $until BIGINT: of the
---      commits of events with $since < version <= $until
--- out: source, event_id, identity UBIGINT: hash of the two; is_derived; landed BIGINT (the commit), events_partition, position, item: the
---      order in which they were landed; place BIGINT: number of the file << 32 | row in it; in no order
+--      compared(source, with_derived: also ids that are those of their rows' places, see id_forms.sql); $since, $until
+--      BIGINT: of the commits of events with $since < version <= $until
+-- out: source, event_id, identity UBIGINT: hash of the two; is_derived; landed BIGINT (the commit), events_partition,
+--      position, item: the order in which they were landed; place BIGINT: number of the file << 32 | row in it; in no
+--      order
 SELECT
     n.source, n.event_id, hash(n.source, n.event_id) AS identity, n.is_derived, n.landed, n.events_partition, n.position, n.item, n.place
 FROM (

@@ -1,7 +1,8 @@
 -- The refused entries that can be read again: the rows of table dead that no redrive has settled.
--- in:  dead, texts, redriven; $source; $generation, $reason: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or NULL, of the event, [since, until)
--- out: generation, position, item, event_id and raw (null if erased), occurred_at, reason, raw_sha256, is_whole (raw is the line as it
---      came: nothing was redacted), erased_by (null: not erased); ordered
+-- in:  dead, texts, redriven; $source; $generation, $reason: VARCHAR or NULL (all); $since, $until: TIMESTAMPTZ or
+--      NULL, of the event, [since, until)
+-- out: generation, position, item, event_id and raw (null if erased), occurred_at, reason, raw_sha256, is_whole (raw is
+--      the line as it came: nothing was redacted), erased_by (null: not erased); ordered
 SELECT
     d.generation, d.position, d.item, t.event_id, d.occurred_at, d.reason, t.raw, d.raw_sha256,
     coalesce(sha256(t.raw) = d.raw_sha256, FALSE) AS is_whole, t.erased_by

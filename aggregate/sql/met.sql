@@ -1,4 +1,5 @@
--- The entries in `fresh` that are counted, in one day of the lake or by some commits, with their dedup keys as in stored.sql.
+-- The entries in `fresh` that are counted, in one day of the lake or by some commits, with their dedup keys as in
+-- stored.sql.
 -- in:  stored (files of table events), fresh(source, event_id)
 -- out: source, event_id, and the columns of aggregate/sql/keys.sql
 SELECT

@@ -1,7 +1,7 @@
 -- The outcomes of each origin as recorded by land workers, redrives and settlements, and as stored in the tables.
 -- in:  reads, redriven, withdrawn, events (those that count), duplicates, dead
--- out: origin, file (a log partition's last name), counted, duplicates, conflicts, refused (by reads), and the stored_ rows
---      of each; ordered
+-- out: origin, file (a log partition's last name), counted, duplicates, conflicts, refused (by reads), and the stored_
+--      rows of each; ordered
 WITH reported AS (
     SELECT
         origin,

@@ -1,6 +1,7 @@
 -- Redriven entries that were settled more than once, or never refused. There must be none.
 -- in:  redriven, dead
--- out: source, generation, position, item, times, refused (the number of rows in dead that they settle); ordered, at most 20
+-- out: source, generation, position, item, times, refused (the number of rows in dead that they settle); ordered, at
+--      most 20
 WITH settled AS (SELECT source, generation, position, item, count(*) AS times FROM redriven GROUP BY ALL),
 refused AS (
     SELECT source, generation, position, item, count(*) AS times FROM dead WHERE outcome = 'refused' GROUP BY ALL

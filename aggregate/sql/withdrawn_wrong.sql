@@ -1,7 +1,8 @@
--- Withdrawn events that were withdrawn more than once, were never landed, have no conflict in dead, or have no counted event with the
--- same id. There must be none.
+-- Withdrawn events that were withdrawn more than once, were never landed, have no conflict in dead, or have no counted
+-- event with the same id. There must be none.
 -- in:  withdrawn, landed (all rows of table events), events (those that count), dead
--- out: source, event_id, times, landed, conflicts, kept (the number of rows of each, which must be 1); ordered, at most 20
+-- out: source, event_id, times, landed, conflicts, kept (the number of rows of each, which must be 1); ordered, at most
+--      20
 WITH taken AS (
     SELECT source, generation, position, item, any_value(event_id) AS event_id, count(*) AS times
     FROM withdrawn

@@ -1,8 +1,8 @@
 """Delivers alerts as Standard Webhooks: a consumer per endpoint posts each alert until it is delivered.
 
-It is not a Faust agent, which would treat a failed alert as done, and let one slow receiver delay all. Here, each endpoint has
-its own group, whose offset is committed after delivery: at least once, always with the id of the alert. An endpoint that
-responds with 410 gets nothing until the next start; its alerts wait.
+It is not a Faust agent, which would treat a failed alert as done, and let one slow receiver delay all. Here, each
+endpoint has its own group, whose offset is committed after delivery: at least once, always with the id of the alert. An
+endpoint that responds with 410 gets nothing until the next start; its alerts wait.
 """
 
 import asyncio

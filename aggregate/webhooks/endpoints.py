@@ -1,7 +1,7 @@
 """The webhook endpoints: a YAML file of receivers, and their signing keys, which are stored elsewhere.
 
-The file names the environment variable or the file of a key (`whsec_…`, or base64). During a key rotation it has two keys,
-one per line. Keys and URLs appear in no repr and no message, as a URL may contain a token.
+The file names the environment variable or the file of a key (`whsec_…`, or base64). During a key rotation it has two
+keys, one per line. Keys and URLs appear in no repr and no message, as a URL may contain a token.
 """
 
 import base64

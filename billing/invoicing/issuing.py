@@ -132,7 +132,7 @@ def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
 
 
 def explained(lake: Lake) -> list[Explained]:
-    """The total by the current rules for each invoice of earlier rules, at the table versions and prices of its close."""
+    """The total by the current rules for each invoice of earlier rules, by the versions and prices of its close."""
     found = []
     periods = closing.settled_periods(lake)
     issued = _rows(lake)

@@ -115,7 +115,7 @@ class _OpenTimes(NamedTuple):
 def _not_issued(
     warehouse: Warehouse, catalog: Catalog, periods: Sequence[SettledPeriod], months: Iterable[tuple[str, str]]
 ) -> Iterator[Unbilled]:
-    """Usage in months that the partner's legal entity settled without the partner, at the prices of the newest catalog."""
+    """Usage in months that the partner's legal entity settled without the partner, by the newest catalog."""
     settled_times = _settled_times(periods)
     open_times: list[_OpenTimes] = []
     starts: dict[tuple[str, str], datetime] = {}

@@ -1,7 +1,8 @@
 """Pricing cases: other systems' worked examples in one notation, priced by the price models of a rate card.
 
 A case is an object with id, model, params and input; all numbers are strings (docs/pricing.md lists the params). What
-the notation knows beyond a rate card is here: conversions that round, billing units, a bounded last tier, rounding by part.
+the notation knows beyond a rate card is here: conversions that round, billing units, a bounded last tier, rounding by
+part.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,10 @@ def _priced(model: str, params: Mapping[str, Any], quantity: Decimal) -> tuple[S
 
 
 def _parts(model: str, params: Mapping[str, Any]) -> Callable[[Portion], Sequence[ChargePart]]:
-    """The parts that a case's price asks for; its parameters are read now, so that what cannot be read is no pricing error."""
+    """The parts that a case's price asks for.
+
+    Parameters are read here, so that an unreadable one is not reported as a pricing error.
+    """
     price, end = _price(model, params)
     units = Decimal(params["billing_units"]) if "billing_units" in params else None
     if "beyond_last" in params:

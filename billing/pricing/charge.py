@@ -25,7 +25,7 @@ class Charge(NamedTuple):
 
 
 class OfMonth(NamedTuple):
-    """Where a line stands in the month's count of its rate: the count before it and after the last line, its place, its share of the time."""
+    """The place of a line in the month of its rate: the counts before it and at the end, and its share of the time."""
 
     before: Decimal
     total: Decimal
@@ -42,7 +42,9 @@ def charge(
     places: int | None,
     of_month: OfMonth | None = None,
 ) -> Charge:
-    """What `quantity` costs, to `places` decimals (None: exactly). `of_month`: of a part of a month; without it the quantity is the month's.
+    """What `quantity` costs, to `places` decimals (None: exactly).
+
+    `of_month`: of a part of a month; without it the quantity is the month's.
 
     Raises PricingError for a negative quantity, or one that has no exact amount.
     """

@@ -23,7 +23,7 @@ class Usage(Protocol):
     """A source of metered usage."""
 
     def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
-        """The usage of each span, in the unit of its meter's field (requests, bytes, microseconds). 0 if there is none."""
+        """The usage of each span in the unit of its meter's field: requests, bytes or microseconds."""
 
 
 class Bills(NamedTuple):

@@ -1,1 +1,4 @@
-"""Usage of meters and quotas, from pinned tables of the lake. Imports `billing.rating.periods`, `lake` and `schemas`."""
+"""Usage of meters and quotas, from pinned tables of the lake.
+
+Imports `billing.rating.periods`, `lake` and `schemas`.
+"""

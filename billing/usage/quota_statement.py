@@ -22,7 +22,7 @@ _END_US = to_us(datetime(2100, 1, 1, tzinfo=UTC))  # no event is later (schemas.
 
 
 class PartnerQuota(NamedTuple):
-    """A quota of a partner's plan, and the times at which the partner has the plan, in time order and without overlap."""
+    """A quota of a partner's plan, and the times at which the partner has the plan: in order, without overlap."""
 
     partner: Partner
     plan: str

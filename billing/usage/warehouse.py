@@ -57,13 +57,13 @@ class Calendar(NamedTuple):
 
 
 class Meters:
-    """A DuckDB connection that computes the usage of meters from the relation `rollups`. The owner defines `rollups`."""
+    """A DuckDB connection that computes the usage of meters from the relation `rollups`, which the owner defines."""
 
     def __init__(self) -> None:
         self.con = duck.database()
 
     def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
-        """The result of billing/sql/<name>.sql. Raises lake.tables.Damaged for a file of the lake that cannot be read."""
+        """The result of billing/sql/<name>.sql. Raises lake.tables.Damaged if a file of the lake cannot be read."""
         return self.ask(statement(name), params)
 
     def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
@@ -77,7 +77,7 @@ class Meters:
         self.con.sql(statement("metered")).create_view("metered", replace=True)
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
-        """The usage of each span, in the unit of its meter's field (requests, bytes, microseconds). 0 if there is none."""
+        """The usage of each span in the unit of its meter's field: requests, bytes or microseconds."""
         self.define_metered(catalog, spans)
         found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
         return [found.get(i, Decimal(0)) for i in range(len(spans))]

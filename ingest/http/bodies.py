@@ -76,7 +76,7 @@ class Unpacker:
         self.size = 0
 
     def feed(self, data: bytes) -> int:
-        """Add a chunk; returns by how much the text has grown. After BadEncoding or TooLarge nothing more is unpacked."""
+        """Add a chunk. Returns by how much the text has grown. Do not call it again after BadEncoding or TooLarge."""
         before = self.size
         self._packed += len(data)
         if self._packed > EXPANDED_BYTES_MAX:

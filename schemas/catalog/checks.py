@@ -1,4 +1,4 @@
-"""Checks between the records of a catalog: unique ids, resolvable references, and validity periods that do not overlap."""
+"""Checks between the records of a catalog: unique ids, existing references, validity periods without overlap."""
 
 import bisect
 import re
@@ -29,8 +29,8 @@ def problems(
 ) -> list[Problem]:
     """All errors between the records: duplicate ids, unknown references, overlaps, unaligned bounds.
 
-    `broken` maps a section to the ids of its invalid records, which are not in `catalog`. References may name these ids.
-    `whole` is false when a part of the catalog could not be read. References are then not checked.
+    `broken` maps a section to the ids of its invalid records, which are not in `catalog`. References may name these
+    ids. `whole` is false when a part of the catalog could not be read. References are then not checked.
     """
     left_out = broken or {}
     found = [*_repeated(catalog, left_out)]
@@ -129,8 +129,8 @@ def _claims(catalog: Catalog) -> Iterator[Problem]:
 def _secrets(partner: Partner, i: int) -> Iterator[Problem]:
     """Credential ids that look like secrets.
 
-    The record itself does not check this: a close keeps its catalog for good, and it must stay readable when the list of
-    forms changes.
+    The record itself does not check this: a close keeps its catalog for good, and it must stay readable when the list
+    of forms changes.
     """
     for j, credential in enumerate(partner.credentials):
         for field in ("id", "issuer", "client_id"):

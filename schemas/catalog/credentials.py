@@ -14,7 +14,8 @@ _ROLE_PATH = re.compile(r"^(arn:[^:]+:iam::[^:]*:role/).*/([^/]+)$")
 class Grant(CatalogRecord):
     """What an IAM principal may do, like a policy statement: these actions, on these resources, from these networks.
 
-    `*` matches any characters, `?` one. Actions are compared case-insensitively. Without `networks`, any network is allowed.
+    `*` matches any characters, `?` one. Actions are compared case-insensitively. Without `networks`, any network is
+    allowed.
     """
 
     actions: tuple[Action, ...] = Field(min_length=1)
@@ -25,8 +26,8 @@ class Grant(CatalogRecord):
 class Credential(CatalogRecord):
     """What identifies a partner in a log: an API key's id, an IAM principal, a consumer, or an OIDC issuer and client.
 
-    Never put the secret itself into a catalog. A date means midnight in the partner's time zone. `networks` and `allow` do
-    not affect the invoice: usage outside them is counted, marked and reported.
+    Never put the secret itself into a catalog. A date means midnight in the partner's time zone. `networks` and `allow`
+    do not affect the invoice: usage outside them is counted, marked and reported.
     """
 
     kind: Literal["api_key", "iam", "consumer", "oidc"]

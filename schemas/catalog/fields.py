@@ -1,4 +1,6 @@
-"""The field types of a catalog: ids, text, zones, currencies, amounts. Each type rejects values that no record may hold.
+"""The field types of a catalog: ids, text, zones, currencies, amounts.
+
+Each type rejects values that no record may hold.
 
 `CatalogRecord` is the base of all catalog records.
 """
@@ -15,7 +17,8 @@ from schemas import zones
 from schemas.catalog import routes
 from schemas.money import MINOR_UNITS
 
-# Control characters, and the Unicode embeddings, overrides and isolates, which display text in another order than it is stored.
+# Control characters, and the Unicode embeddings, overrides and isolates, which display text in another order than it is
+# stored.
 _NOT_IN_A_LINE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

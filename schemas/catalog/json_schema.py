@@ -1,4 +1,6 @@
-"""The published JSON Schema of the catalog, for editors and other programs. It is the source of schemas/catalog.schema.json.
+"""The published JSON Schema of the catalog, for editors and other programs.
+
+It is the source of schemas/catalog.schema.json.
 
 The records define what is allowed, and the table below describes each field. The fields of prices are described where
 they are defined. `tollbook catalog check` also checks what a schema cannot express: references between records,
@@ -185,7 +187,7 @@ def catalog_schema_text() -> str:
 
 
 def _as_text_or_number(lists: dict[str, Any]) -> None:
-    """Allow numbers in a list of status codes: YAML reads 429 as a number, while the catalog reads every scalar as text."""
+    """Allow numbers in a list of status codes: YAML reads 429 as a number, the catalog reads every scalar as text."""
     for found in (lists, *lists.get("anyOf", ())):
         if "items" in found:
             found["items"] = {"anyOf": [found["items"], {"type": "integer", "minimum": 0, "maximum": 599}]}

@@ -192,7 +192,7 @@ class PlanAssignment(CatalogRecord):
 
 
 class Partner(CatalogRecord):
-    """A customer, or with status `internal` the operator itself, whose usage is counted like any other and never invoiced."""
+    """A customer, or the operator itself: its status is `internal`, and its usage is counted and never invoiced."""
 
     id: Id
     name: Text
@@ -252,8 +252,8 @@ class Catalog(CatalogRecord):
     def canonical_json(self) -> str:
         """The canonical text: the same for the same content, independent of files and order. Sections are sorted by id.
 
-        Fields that equal their default are omitted, so a field added by a later release does not change the text of existing
-        catalogs.
+        Fields that equal their default are omitted, so a field added by a later release does not change the text of
+        existing catalogs.
         """
         sections = {name: tuple(sorted(getattr(self, name), key=lambda r: r.id)) for name in type(self).model_fields}
         return self.model_copy(update=sections).model_dump_json(exclude_defaults=True)

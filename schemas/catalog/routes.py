@@ -4,10 +4,10 @@ A pattern is text with wildcards. `*` matches any characters except `/`, `{name}
 `{name+}` anything. As a whole segment, `**` also matches no segment: `/v1/**` matches `/v1`. A path may follow a method
 and a space: `GET /v1/export`.
 
-A route that begins with `/` is a path, which a client may have chosen. Paths are therefore compared in canonical form, as
-a server would read them: without query, case, percent-encoding, repeated and trailing slashes, dot segments and
-`;parameters`. Other routes are names given by a gateway, and are compared literally. A pattern without a method matches a
-route with any method. Patterns are compiled to RE2, which takes linear time, and never to SQL.
+A route that begins with `/` is a path, which a client may have chosen. Paths are therefore compared in canonical form,
+as a server would read them: without query, case, percent-encoding, repeated and trailing slashes, dot segments and
+`;parameters`. Other routes are names given by a gateway, and are compared literally. A pattern without a method matches
+a route with any method. Patterns are compiled to RE2, which takes linear time, and never to SQL.
 """
 
 import re

@@ -1,4 +1,6 @@
-"""Detection of secrets in fields for ids. A catalog is stored in git and in every close, so a secret cannot be removed later.
+"""Detection of secrets in fields for ids.
+
+A catalog is stored in git and in every close, so a secret cannot be removed later.
 
 Text that can only be a secret is refused. Text that is random enough to be one only gets a warning, as some gateways
 generate such ids.

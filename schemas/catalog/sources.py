@@ -69,8 +69,8 @@ class Own(CatalogRecord):
 class Source(CatalogRecord):
     """The settings of a log source. A source without an entry may not tag, and has the default time limits.
 
-    `partner` is the partner that owns the source. Its lines without credential or tag are that partner's, and lines that
-    name another partner are refused.
+    `partner` is the partner that owns the source. Its lines without credential or tag are that partner's, and lines
+    that name another partner are refused.
     """
 
     id: str = Field(min_length=1, max_length=128)

@@ -1,7 +1,8 @@
 """The partition of a key: Kafka's murmur2, computed on columns.
 
 The key of an event is `source`, a zero byte and `event_id`, in UTF-8. Its partition is the one that Java's default
-partitioner and librdkafka's `murmur2_random` choose. A resend therefore always reaches the worker that has the first copy.
+partitioner and librdkafka's `murmur2_random` choose. A resend therefore always reaches the worker that has the first
+copy.
 """
 
 import numpy as np

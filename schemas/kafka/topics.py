@@ -1,7 +1,7 @@
 """The closed list of Kafka topics, what each holds, and the settings that exact results require.
 
-A prefix on the names lets several installations share a cluster. `tollbook topics create` creates every topic before any
-worker runs; neither the broker nor Faust creates a topic on first use.
+A prefix on the names lets several installations share a cluster. `tollbook topics create` creates every topic before
+any worker runs; neither the broker nor Faust creates a topic on first use.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,8 @@ USAGE_DEAD = "usage.dead"
 USAGE_TOTALS = "usage.totals"
 USAGE_ALERTS = "usage.alerts"
 QUOTA_STATE = "quota.state"
-# Faust names a table's changelog after its application and the table. The tables hold the latest totals and the fired alerts.
+# Faust names a table's changelog after its application and the table. The tables hold the latest totals and the fired
+# alerts.
 QUOTA_APP = "tollbook-quota"
 QUOTA_TABLES = ("latest", "fired")
 

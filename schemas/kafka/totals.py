@@ -1,4 +1,6 @@
-"""Messages of `usage.totals`: the usage of a quota in one partition of events. Totals are cumulative; the newest one counts.
+"""Messages of `usage.totals`: the usage of a quota in one partition of events.
+
+Totals are cumulative; the newest one counts.
 
 The key identifies the total. The value is JSON with numbers as text. It has everything that the alert rule needs, so
 readers need no catalog.
@@ -33,7 +35,8 @@ class Total(NamedTuple):
     limit_since: datetime | None = (
         None  # from when the limit applies; None: written by a version that did not record it
     )
-    # The intervals of the period in which the partner has the plan. Earlier versions did not write it: the whole period.
+    # The intervals of the period in which the partner has the plan. Earlier versions did not write it: the whole
+    # period.
     held: tuple[tuple[datetime, datetime], ...] = ()
 
     @property

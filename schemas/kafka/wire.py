@@ -1,9 +1,9 @@
 """Messages of `usage.events` and `usage.dead`: an Arrow table as an IPC stream, with headers.
 
-The header `schema` names shape and version. The header `origins` is a JSON list of `[generation, from, to]`: the ranges of
-`gateway.access` that the message covers. The message holds all their entries that belong to its partition. `usage.dead`
-also has a header `ingested`: what was read, with entries counted before parsing (schemas.tables.INGESTED). Readers accept
-the versions in READABLE; columns that an older version lacks are null.
+The header `schema` names shape and version. The header `origins` is a JSON list of `[generation, from, to]`: the ranges
+of `gateway.access` that the message covers. The message holds all their entries that belong to its partition.
+`usage.dead` also has a header `ingested`: what was read, with entries counted before parsing (schemas.tables.INGESTED).
+Readers accept the versions in READABLE; columns that an older version lacks are null.
 """
 
 import json

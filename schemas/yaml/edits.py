@@ -79,7 +79,7 @@ def _has_value(text: str, wanted: Any) -> bool:
 
 
 def _is_long(root: yaml.Node | None, edit: Append | Set) -> bool:
-    """Whether the edit would make the line of a record in brackets too long. Such a record is first written as a block."""
+    """Whether the edit would make the line of a record in brackets too long. It is then first written as a block."""
     values = [e.value for e in edit.entries] if isinstance(edit, Append) else [edit.value]
     there = (node_at(root, edit.where[:depth]) for depth in range(len(edit.where), 0, -1))
     innermost = next((node for node in there if node is not None), None)
@@ -137,7 +137,10 @@ def _set(text: str, target: yaml.Node | None, edit: Set) -> _Splice:
 
 
 def _dropped(text: str, target: yaml.Node | None, edit: Drop) -> _Splice:
-    """The splice that removes an entry with its lines and the line end before them, so that another edit may start after it."""
+    """The splice that removes an entry with its lines and the line end before them.
+
+    Another edit may therefore start after it.
+    """
     if not isinstance(target, yaml.SequenceNode) or target.flow_style:
         line = target.start_mark.line + 1 if target else 1
         raise CannotEdit(f"{line}: an entry of a list in brackets cannot be removed automatically")

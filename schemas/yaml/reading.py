@@ -1,7 +1,7 @@
 """A bounded YAML reader: every scalar is text, null is None, and anything beyond plain data is refused.
 
-It builds values from parser events without recursion. Deep nesting and nested aliases are refused early, with a line and a
-remedy. Scalars stay text, as YAML's type rules would turn prices into floats and `no` into a boolean.
+It builds values from parser events without recursion. Deep nesting and nested aliases are refused early, with a line
+and a remedy. Scalars stay text, as YAML's type rules would turn prices into floats and `no` into a boolean.
 """
 
 from collections.abc import Iterator

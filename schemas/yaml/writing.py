@@ -1,4 +1,7 @@
-"""Writes records as YAML: short ones on one line, and text in quotes where a YAML reader would parse it as another type."""
+"""Writes records as YAML: short ones on one line.
+
+Text is in quotes where a YAML reader would parse it as another type.
+"""
 
 import re
 import sys

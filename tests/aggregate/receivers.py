@@ -86,7 +86,9 @@ def receiver(
 
 
 def certificate(folder: Path, host: str) -> tuple[Path, ssl.SSLContext]:
-    """A certificate of its own authority for `host`: its file, for who is to trust it, and a server's context with it."""
+    """A certificate of its own authority for `host`: its file, for who is to trust it, and a server's context with
+    it.
+    """
     files = [folder / "cert.pem", folder / "key.pem"]
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=t",

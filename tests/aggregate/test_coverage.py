@@ -122,7 +122,9 @@ def test_two_origins_in_one_message_are_distinguished(tmp_path: Path) -> None:
 
 
 def test_a_partition_that_moved_while_the_handle_was_new_is_noticed(tmp_path: Path) -> None:
-    """A zombie holds two partitions, loses one, commits the other: the fresh handle must not hide what happened in between."""
+    """A zombie holds two partitions, loses one, commits the other: the fresh handle must not hide what happened in
+    between.
+    """
     root = tmp_path / "lake"
     lake.create(root)
     other = Partition("usage.events", "1", "usage.events/1", 1)

@@ -156,7 +156,9 @@ def test_a_zombie_is_fenced_and_its_rows_are_nowhere(root: Path) -> None:
 
 
 def test_two_workers_on_one_partition_of_events_fence_each_other_whatever_they_read(root: Path) -> None:
-    """Identities are told by partition: two that read different files at once would both count a line that stands in both."""
+    """Identities are told by partition: two that read different files at once would both count a line that stands in
+    both.
+    """
     first, second = (
         Land(Lake(root), MemoryLog(partition(ROWS, name), batch=10), catalog_sha256="c", now=now, commit_entries=25)
         for name in ("one", "two")
@@ -171,7 +173,9 @@ def test_two_workers_on_one_partition_of_events_fence_each_other_whatever_they_r
 def test_what_another_worker_commits_at_the_same_moment_is_not_taken_for_ones_own(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between a commit and the look at the table another worker may commit, too: each fold belongs to its own version."""
+    """Between a commit and the look at the table another worker may commit, too: each fold belongs to its own
+    version.
+    """
     workers = [
         Land(
             Lake(root),
@@ -286,7 +290,9 @@ def test_the_proof_bites(root: Path, harm: str) -> None:
 @pytest.mark.parametrize("table", ["events", "rollups", "reads"])
 @pytest.mark.parametrize("harm", ["empty", "missing", "no offsets", "half a line"])
 def test_a_cut_commit_is_found_at_start(root: Path, harm: str, table: str) -> None:
-    """A lake whose newest commit is damaged is not appended to, whichever table it is: a derived table would add rows twice."""
+    """A lake whose newest commit is damaged is not appended to, whichever table it is: a derived table would add
+    rows twice.
+    """
     land(root)
     land(root, [*MIXED, event("later", position=103)])
     entries = sorted((root / table / "_delta_log").glob("*.json"))

@@ -100,7 +100,9 @@ def test_another_limit_alerts_anew_and_takes_back_what_it_no_longer_reaches() ->
 
 
 def test_a_limit_that_comes_back_fires_again_under_other_ids() -> None:
-    """A, B, A: three agreements. Each alert of the second A is one of its own, and is not known by the id of the first."""
+    """A, B, A: three agreements. Each alert of the second A is one of its own, and is not known by the id of the
+    first.
+    """
     first = due(RULE, D(850), NOTHING, seen_until=NOON)
     again = due(under(1000, LAST), D(850), Fired([a.mark for a in first], [a.mark for a in first]), seen_until=NOON)
     assert [a.threshold_percent for a in again] == [a.threshold_percent for a in first] == [50, 80]
@@ -150,7 +152,9 @@ def days(number: int) -> timedelta:
 
 
 def test_a_projection_ends_with_the_plan_and_begins_with_it() -> None:
-    """From the 11th to the 21st: half of it in 4 days is all of it on the 19th; at a rate that takes longer it is never used up."""
+    """From the 11th to the 21st: half of it in 4 days is all of it on the 19th; at a rate that takes longer it is
+    never used up.
+    """
     rule = RULE._replace(held=((START + days(10), START + days(20)),))
     assert projection(rule, D(500), START + days(14)) == START + days(18)
     assert projection(rule, D(400), START + days(14)) is None, "on the 21st it would be: the plan has just ended"

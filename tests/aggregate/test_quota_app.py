@@ -1,4 +1,6 @@
-"""The quota worker on a real Kafka: every alert that is due, none early, none under a second id, whatever happens to it."""
+"""The quota worker on a real Kafka: every alert that is due, none early, none under a second id, whatever happens to
+it.
+"""
 
 import asyncio
 import base64
@@ -79,7 +81,9 @@ def check(quotas: Quotas, totals: Sequence[Total]) -> None:
 
 
 def test_what_is_predicted_is_what_is_received(quotas: Quotas) -> None:
-    """Over many partitions, with old and equal totals published again, and a stop in the middle that must lose nothing."""
+    """Over many partitions, with old and equal totals published again, and a stop in the middle that must lose
+    nothing.
+    """
     rng = random.Random(4)
     totals = grown(rng, 1200)
     first, rest = totals[:500], totals[500:]
@@ -121,7 +125,9 @@ def test_a_worker_killed_again_and_again_beside_another(quotas: Quotas) -> None:
 
 @pytest.mark.slow
 def test_rebuilt_from_its_changelogs_it_fires_nothing_again(quotas: Quotas) -> None:
-    """The ledger outlives the process: a restart over republished totals is silent, and knows the parts it no longer hears of."""
+    """The ledger outlives the process: a restart over republished totals is silent, and knows the parts it no longer
+    hears of.
+    """
     quotas.send(total(500, 1), total(300, 1, part=1))
     with quotas.worker() as killed:
         before = quotas.alerts(2)
@@ -143,7 +149,9 @@ def test_rebuilt_from_its_changelogs_it_fires_nothing_again(quotas: Quotas) -> N
 
 @pytest.mark.slow
 def test_between_alert_and_ledger(quotas: Quotas) -> None:
-    """The ledger cannot be written: the alert is out, the worker ends, and the next one says the same alert, not another."""
+    """The ledger cannot be written: the alert is out, the worker ends, and the next one says the same alert, not
+    another.
+    """
     cluster = Cluster(quotas.kafka)
     quotas.send(total(850, 1))
     cluster.set(quotas.name(FIRED), {"max.message.bytes": "1"})
@@ -192,7 +200,9 @@ def test_poison_halts_the_worker_and_is_never_skipped(quotas: Quotas, kind: str)
 
 @pytest.mark.slow
 def test_a_worker_that_makes_no_progress_ends(quotas: Quotas) -> None:
-    """A hang helps nobody: a topic that has gone lets the agent wait, and the process must not go on as if it worked."""
+    """A hang helps nobody: a topic that has gone lets the agent wait, and the process must not go on as if it
+    worked.
+    """
     quotas.send(total(100, 1))
     with quotas.worker("--watchdog-s", "6") as worker:
         quotas.await_committed(1)
@@ -207,7 +217,9 @@ def test_a_worker_that_makes_no_progress_ends(quotas: Quotas) -> None:
 
 
 def test_alerts_reach_a_webhook_and_one_that_hangs_delays_nothing(quotas: Quotas, tmp_path: Path) -> None:
-    """The command as it is run: a file of endpoints, keys in the environment, an end in time whatever a receiver does."""
+    """The command as it is run: a file of endpoints, keys in the environment, an end in time whatever a receiver
+    does.
+    """
     key = base64.b64encode(bytes(24)).decode()
     with receiver(200) as ops, receiver(HANG) as slow:
         file = tmp_path / "webhooks.yaml"
@@ -245,7 +257,9 @@ def test_a_broker_that_crashes_and_comes_back(own_broker: Broker) -> None:
 
 
 def test_where_nothing_is_committed_what_was_fetched_comes_again(quotas: Quotas) -> None:
-    """After a rebalance totals are read from the committed offsets: without any, from the first, not behind what was thrown away."""
+    """After a rebalance totals are read from the committed offsets: without any, from the first, not behind what was
+    thrown away.
+    """
     quotas.send(total(600, 1))
     settings = settings_for(quotas.kafka)
     quotas.delete(topics.QUOTA_STATE)  # no total is done with, and nothing is committed
@@ -273,7 +287,9 @@ def test_where_nothing_is_committed_what_was_fetched_comes_again(quotas: Quotas)
 
 
 def test_what_was_fetched_is_kept_when_flow_resumes_after_a_rebalance() -> None:
-    """Faust empties its queues a moment after it began to fetch: totals were lost in it, and one alone would be committed over."""
+    """Faust empties its queues a moment after it began to fetch: totals were lost in it, and one alone would be
+    committed over.
+    """
 
     async def left() -> tuple[int, int]:
         quota = QuotaWorker(QuotaSettings(app_id="q", brokers="x:1", totals="t", alerts="a", state="s", partitions=1))
@@ -289,7 +305,9 @@ def test_what_was_fetched_is_kept_when_flow_resumes_after_a_rebalance() -> None:
 
 @pytest.mark.parametrize("topic", [topics.USAGE_TOTALS, topics.QUOTA_STATE, FIRED, LEADER])
 def test_without_its_topics_it_does_not_start(kafka: str, kafka_prefix: str, topic: str) -> None:
-    """Faust starts without a changelog, and then loses a total with every crash; a topic made by a slip would be no better."""
+    """Faust starts without a changelog, and then loses a total with every crash; a topic made by a slip would be no
+    better.
+    """
     quotas = Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix))
     quotas.create(but=topic)
     with pytest.raises((KafkaRefused, Halted), match=f"{kafka_prefix}{topic}.*`tollbook topics create`"):
@@ -318,7 +336,9 @@ def test_topics_of_different_numbers_are_refused(kafka: str, kafka_prefix: str) 
 
 
 def test_lag_is_seen_from_outside(quotas: Quotas) -> None:
-    """Work that waits while none is done counts; none waiting, work of others, or a broker that does not answer do not."""
+    """Work that waits while none is done counts; none waiting, work of others, or a broker that does not answer do
+    not.
+    """
     now = [100.0]
     reader = Consumer({**quotas.kafka.consumer_options(topics.QUOTA_APP, protocol="classic"), "log_level": 0})
     lag = Lag(reader, quotas.name(topics.USAGE_TOTALS), PARTITIONS, clock=lambda: now[0])

@@ -73,7 +73,9 @@ def test_the_newest_of_each_partition_is_added_up() -> None:
 
 
 def test_old_news_changes_nothing_and_the_same_news_says_the_same() -> None:
-    """A total that is delivered again after a newer one must not take usage back; one that was cut short is done again."""
+    """A total that is delivered again after a newer one must not take usage back; one that was cut short is done
+    again.
+    """
     newest = total(900, 5)
     _, sent = after(total(400, 2), newest, total(400, 2))
     assert sent == ["quota 50 passed", "quota 80 passed", "quota 90"]
@@ -154,7 +156,9 @@ def _at_least(one: Terms | None, other: Terms | None) -> bool:
 
 
 def test_the_newest_limit_decides_whoever_tells_the_usage() -> None:
-    """While workers are started again with a new catalog, some still tell the limit of before: it must not fire in turns."""
+    """While workers are started again with a new catalog, some still tell the limit of before: it must not fire in
+    turns.
+    """
     raised = total(400, 2, limit=D(2000), limit_since=LATER)
     old = total(600, 3, part=1, limit=D(1000), limit_since=ALWAYS)
     now, sent = after(total(400, 1, limit_since=ALWAYS), raised, old, total(400, 1, limit_since=ALWAYS), old)
@@ -185,7 +189,9 @@ def test_what_a_catalog_of_before_made_of_the_same_commit_is_old_news() -> None:
 
 
 def test_what_an_earlier_version_kept_is_read() -> None:
-    """Its ledger knew thresholds alone, its totals no limit's instant: neither is forgotten, and nothing is sent again."""
+    """Its ledger knew thresholds alone, its totals no limit's instant: neither is forgotten, and nothing is sent
+    again.
+    """
     parts = parts_decoded(b'{"0": ["600", "2026-10-02T00:00:00+00:00", 1]}')
     fired = fired_decoded(b'{"thresholds": ["50", "80"], "withdrawn": ["80"]}')
     assert after(total(700, 2, limit_since=ALWAYS), parts=parts, fired=fired)[1] == []

@@ -1,4 +1,6 @@
-"""Retention: old texts are gone from every file and every version, whatever dies when and whatever else is written meanwhile."""
+"""Retention: old texts are gone from every file and every version, whatever dies when and whatever else is written
+meanwhile.
+"""
 
 import hashlib
 import os
@@ -105,7 +107,9 @@ def files(root: Path) -> dict[Path, bytes]:
 
 
 def test_old_texts_are_gone_from_every_file_and_every_version(root: Path) -> None:
-    """Compressed pages, statistics, the log, checkpoints: nothing holds them, and no version can be opened that would."""
+    """Compressed pages, statistics, the log, checkpoints: nothing holds them, and no version can be opened that
+    would.
+    """
     before = {shape.name: openable(root / shape.name) for shape in ALL.values()}
     assert found(root) == OLD | YOUNG
     assert erase(Lake(root), RULE) == Erased(texts=11, kept=9, files=4)
@@ -188,7 +192,9 @@ def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_t
 def test_death_between_any_two_steps_is_made_good_by_the_next_run(
     root: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """What is left behind is deleted at once if a commit has replaced it, and else when nobody can be at work on it any more."""
+    """What is left behind is deleted at once if a commit has replaced it, and else when nobody can be at work on it
+    any more.
+    """
     monkeypatch.setattr(retention, "COMMIT_FILES", 2)
     place: Any = {"unlink": Path, "forget": expire, "sync": atomic_file}.get(step, lake)
     deaths = 0
@@ -265,7 +271,9 @@ def commits_texts(_: DeltaTable, shape: TableShape, *__: Any, **___: Any) -> boo
 def test_a_land_worker_that_is_overtaken_by_erasures_commits_its_texts_after_them(
     root: Path, monkeypatch: pytest.MonkeyPatch, erasures: int
 ) -> None:
-    """Its snapshot is old, and the log behind it may be cut off: it opens the table again, and nothing is lost or doubled."""
+    """Its snapshot is old, and the log behind it may be cut off: it opens the table again, and nothing is lost or
+    doubled.
+    """
 
     def overtake() -> None:
         for n in range(erasures):
@@ -322,7 +330,10 @@ def test_a_redrive_reads_letters_whose_files_an_erasure_replaces_meanwhile(
 def test_a_log_that_is_cut_off_while_a_table_is_opened_is_looked_at_again(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was listed is gone when it is read, and a later checkpoint is there: that is no damage. Of other tables it is."""
+    """What was listed is gone when it is read, and a later checkpoint is there: that is no damage.
+
+    Of other tables it is.
+    """
 
     def opened_too_early(path: Path, **version: Any) -> DeltaTable:
         monkeypatch.setattr(lake, "DeltaTable", DeltaTable)

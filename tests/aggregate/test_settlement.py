@@ -1,4 +1,6 @@
-"""Settlement: an identity counts once however far apart its entries lie, whatever dies when, and whoever writes meanwhile."""
+"""Settlement: an identity counts once however far apart its entries lie, whatever dies when, and whoever writes
+meanwhile.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -53,7 +55,10 @@ def versions(root: Path) -> dict[str, int]:
 
 
 def counted(root: Path) -> dict[str, int]:
-    """What counts by events: id → days since the first. The rollups are proved to be its sums, and the books to balance."""
+    """What counts by events: id → days since the first.
+
+    The rollups are proved to be its sums, and the books to balance.
+    """
     proof = prove(Lake(root))
     assert proof.problems == []
     house = Warehouse(Lake(root))
@@ -116,7 +121,9 @@ def test_an_empty_lake_is_settled(root: Path) -> None:
 
 
 def test_a_resend_of_what_was_taken_out_does_not_count(root: Path) -> None:
-    """Its own day knows it still; so it is a duplicate or a conflict where it was landed, and nothing for the next settlement."""
+    """Its own day knows it still; so it is a duplicate or a conflict where it was landed, and nothing for the next
+    settlement.
+    """
     land(root, "g", on(0, "a"))
     land(root, "h", on(5, "a"))
     settle(Lake(root), now=now)
@@ -131,7 +138,9 @@ def test_a_resend_of_what_was_taken_out_does_not_count(root: Path) -> None:
 
 
 def test_partitions_that_do_not_know_each_other_are_compared(root: Path) -> None:
-    """A file and a topic brought the same event into one lake: each land worker knows the ids of its own partition alone."""
+    """A file and a topic brought the same event into one lake: each land worker knows the ids of its own partition
+    alone.
+    """
     land(root, "g", on(0, "a"))
     land(root, "h", on(0, "a"), on(0, "b"), number=3)
     assert settle(Lake(root), now=now).withdrawn == 1
@@ -237,7 +246,9 @@ def test_derived_ids_need_no_comparison(root: Path, monkeypatch: pytest.MonkeyPa
 def test_an_id_that_only_looks_derived_dodges_nothing_and_hits_nobody(
     root: Path, imitation: str, settled: bool
 ) -> None:
-    """Whoever sends ids of that form is compared, and it is always the imitation that is taken out, also if it was first."""
+    """Whoever sends ids of that form is compared, and it is always the imitation that is taken out, also if it was
+    first.
+    """
 
     def imitate() -> None:
         land(root, "feed", on(0, "x"), on(0, "@g:0"), on(0, "@other:5"))
@@ -254,7 +265,9 @@ def test_an_id_that_only_looks_derived_dodges_nothing_and_hits_nobody(
 
 
 def test_ids_that_look_derived_meet_each_other(root: Path) -> None:
-    """A second load of a file into a topic brings the ids of the file again, in other records; nothing but the id says so."""
+    """A second load of a file into a topic brings the ids of the file again, in other records; nothing but the id
+    says so.
+    """
     land(root, "topic/0@id", on(0, "@file:10"), on(0, "@file:20"))
     land(root, "topic/1@id", on(7, "@file:20"), on(7, "@file:30"), number=1)
     assert settle(Lake(root), now=now).withdrawn == 1
@@ -270,7 +283,9 @@ def test_ids_that_look_derived_meet_each_other(root: Path) -> None:
 def test_death_between_any_two_steps_costs_nothing(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
-    """Before or behind any file and any commit, of events and of every derived table: the next settlement ends with the same lake."""
+    """Before or behind any file and any commit, of events and of every derived table: the next settlement ends with
+    the same lake.
+    """
     land(root, "g", *(on(0, name) for name in "abcd"))
     land(root, "h", *(on(20, name) for name in "abc"), on(40, "new"))
     deaths = 0
@@ -358,7 +373,9 @@ def test_an_idle_land_worker_notices_a_settlement(root: Path) -> None:
 
 @pytest.mark.slow
 def test_a_settlement_beside_land_at_work_is_not_kept_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Land commits between reading and committing: what it counts now is later than all that stays, and is compared the next time."""
+    """Land commits between reading and committing: what it counts now is later than all that stays, and is compared
+    the next time.
+    """
     land(root, "g", on(0, "a"))
     land(root, "h", on(5, "a"))
     real, times = lake.commit, []
@@ -399,7 +416,9 @@ def test_of_two_settlements_at_once_one_takes_it_out(root: Path, monkeypatch: py
 
 @pytest.mark.slow
 def test_a_lake_that_was_made_before_there_was_the_table_is_read_and_settled(root: Path) -> None:
-    """Until the first write it has no such table; whoever reads it finds nothing withdrawn, and whoever writes makes it."""
+    """Until the first write it has no such table; whoever reads it finds nothing withdrawn, and whoever writes makes
+    it.
+    """
     land(root, "g", on(0, "a"), on(0, "b"))
     shutil.rmtree(root / "withdrawn")
     assert counted(root) == {"a": 0, "b": 0}
@@ -505,7 +524,8 @@ STEPS = st.lists(
 @settings(max_examples=150 if LONG else 15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_of_each_identity_the_first_landed_counts(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
-    """Random logs with ids that come again minutes, days and months later; settlements in between, some of which die anywhere.
+    """Random logs with ids that come again minutes, days and months later; settlements in between, some of which die
+    anywhere.
 
     Against a dictionary: identity → the first that was landed.
     """

@@ -1,4 +1,6 @@
-"""Webhooks against real receivers: signed, retried under the same id, never where they must not go, none held back by another."""
+"""Webhooks against real receivers: signed, retried under the same id, never where they must not go, none held back
+by another.
+"""
 
 import asyncio
 import base64
@@ -90,7 +92,9 @@ def committed(alerts: Quotas, name: str = "ops") -> int:
 
 @pytest.mark.integration
 def test_until_it_is_delivered_under_the_same_id_and_signed_anew(alerts: Quotas, deliver: Start) -> None:
-    """A receiver that fails, redirects or refuses gets the alert again; it can tell that it is the same, and from us."""
+    """A receiver that fails, redirects or refuses gets the alert again; it can tell that it is the same, and from
+    us.
+    """
     alerts.put(USAGE_ALERTS, [("acme", alert("a1"), 0), ("acme", alert("a2"), 0)])
     with receiver(200) as other, receiver(500, 302, 307, 200, headers={"location": other.url}) as to:
         deliver(endpoint(to))
@@ -122,7 +126,9 @@ def test_a_receiver_that_does_not_answer_is_tried_again(
 
 
 def test_what_was_delivered_is_not_sent_again_and_what_was_not_is(alerts: Quotas) -> None:
-    """Progress is the group's offset: after a restart the courier goes on where it was, and with what it could not deliver."""
+    """Progress is the group's offset: after a restart the courier goes on where it was, and with what it could not
+    deliver.
+    """
     alerts.put(USAGE_ALERTS, [("acme", alert("a1"), 0), ("acme", alert("a2"), 0)])
     with receiver(200, 500) as to:
         with courier(alerts, endpoint(to)):

@@ -1,4 +1,6 @@
-"""Catalogs with one thing wrong about routes, filters and own traffic: filters that no request passes, claims on somebody else's money."""
+"""Catalogs with one thing wrong about routes, filters and own traffic: filters that no request passes, claims on
+somebody else's money.
+"""
 
 from tests.billing.broken_catalogs import Broken
 

@@ -14,7 +14,9 @@ from tests.billing.catalogs import document
 
 
 def made(parts: dict[str, Any], usage: dict[str, int], label: str = "2026-10") -> dict[str, Any]:
-    """The first partner's invoice when each metered span counted what `usage` says; the evidence is written here, too."""
+    """The first partner's invoice when each metered span counted what `usage` says; the evidence is written here,
+    too.
+    """
     catalog = Catalog.model_validate(parts)
     period = billing_period(catalog, catalog.partners[0], label, None)
     assert period is not None

@@ -26,7 +26,8 @@ def requests(count: int, at: str, partner: str = "acme", **changes: Any) -> list
 
 
 NOW = datetime(2026, 11, 5, tzinfo=UTC)
-# October 2026 of both partners of tests.billing.catalogs: the first instant of one, the last of the other, something between.
+# October 2026 of both partners of tests.billing.catalogs: the first instant of one, the last of the other, something
+# between.
 OCTOBER = [
     *requests(12, "2026-10-01T00:00+02:00", response_bytes=10**8),
     request("2026-10-15T12:00Z", "zeta", response_bytes=4 * 10**8),

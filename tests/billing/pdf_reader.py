@@ -67,7 +67,9 @@ def fonts(pdf: bytes) -> set[Font]:
 
 
 def letters_without_a_meaning(pdf: bytes) -> int:
-    """How many letters are drawn that a program cannot copy or search, because their font does not say what they mean."""
+    """How many letters are drawn that a program cannot copy or search, because their font does not say what they
+    mean.
+    """
     with _opened(pdf) as document:
         texts = [page.get_textpage() for page in document]
         return sum(raw.FPDFText_HasUnicodeMapError(text, i) != 0 for text in texts for i in range(text.count_chars()))

@@ -1,4 +1,6 @@
-"""Files of a lake that are changed where they lie, by somebody who does or does not know that commits hold their hashes."""
+"""Files of a lake that are changed where they lie, by somebody who does or does not know that commits hold their
+hashes.
+"""
 
 import hashlib
 import json

@@ -101,7 +101,9 @@ def test_a_missing_catalog_is_named_with_the_remedy(tmp_path: Path, made: bool) 
 
 
 def test_nothing_is_a_float_and_no_word_is_a_boolean(tmp_path: Path) -> None:
-    """YAML would make 0.1 a double, 1_000 an integer, `no` false and 010 eight; here text stays text until a field asks."""
+    """YAML would make 0.1 a double, 1_000 an integer, `no` false and 010 eight; here text stays text until a field
+    asks.
+    """
     prices = PRICES.replace("unit_price: 0.12}", "unit_price: 0.1000000000000000055511151231257827}")
     partners = PARTNERS.replace("name: Zeta Inc.", "name: no").replace("reference: PO 1", "reference: 010")
     seller = SELLER + "sources:\n  - {id: edge, may_tag: no}\n  - {id: core, may_tag: yes}\n"
@@ -162,7 +164,9 @@ def test_one_file_is_a_catalog_too(tmp_path: Path) -> None:
 
 
 def test_what_ends_when_the_next_begins_does_not_overlap(tmp_path: Path) -> None:
-    """[from, to): a plan may change and a key may move to another partner at one midnight, in each partner's own zone."""
+    """[from, to): a plan may change and a key may move to another partner at one midnight, in each partner's own
+    zone.
+    """
     partners = (
         PARTNERS.replace(
             "{plan: plan-a, valid_from: 2026-01-01}",
@@ -188,7 +192,9 @@ INTERNAL = """
 
 
 def test_a_source_whose_unknown_credentials_would_all_be_own_is_refused(tmp_path: Path) -> None:
-    """A forgotten partner among them would never be missed; and an issuer for all its clients is pointed out for the same reason."""
+    """A forgotten partner among them would never be missed; and an issuer for all its clients is pointed out for the
+    same reason.
+    """
     partners, seller = PARTNERS + INTERNAL, SELLER + "sources:\n  - {id: edge, partner: us}\n"
     (found,) = problems(catalogs.written(tmp_path / "catalog", partners=partners, seller=seller))
     assert found.field == "sources.edge.partner"
@@ -200,7 +206,9 @@ def test_a_source_whose_unknown_credentials_would_all_be_own_is_refused(tmp_path
 
 
 def test_ids_are_listed_as_many_as_somebody_reads(tmp_path: Path) -> None:
-    """A reference that leads nowhere among thousands of partners is one line, not one of a hundred thousand characters."""
+    """A reference that leads nowhere among thousands of partners is one line, not one of a hundred thousand
+    characters.
+    """
     first = PARTNERS.partition("  - id: zeta")[0].partition("\n")[2]
     partners = "partners:\n" + "".join(
         first.replace("id: acme", f"id: p{i:03}").replace("key-a", f"key-{i}") for i in range(100)
@@ -263,7 +271,9 @@ def test_plans_and_prices_may_begin_and_end_at_the_edges_of_time(tmp_path: Path,
 @pytest.mark.parametrize("value", NO_DAYS)
 @pytest.mark.parametrize("field", ["plans", "credentials", "versions"])
 def test_what_is_no_date_is_refused_with_the_form(tmp_path: Path, value: str, field: str) -> None:
-    """20260101 was taken for seconds since 1970, so a credential without dashes in its date was valid since August 1970."""
+    """20260101 was taken for seconds since 1970, so a credential without dashes in its date was valid since August
+    1970.
+    """
     old = {"plans": "{plan: plan-a, valid_from: 2026-01-01}", "credentials": "id: key-a, valid_from: 2026-01-01"}.get(
         field, "valid_from: 2026-01-01"
     )

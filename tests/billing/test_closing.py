@@ -67,7 +67,9 @@ def test_a_close_says_what_it_rests_on(root: Path) -> None:
 
 
 def test_a_partner_whose_month_is_not_over_is_left_for_a_later_close(root: Path) -> None:
-    """Berlin's October ends five hours before New York's; the last microsecond before that is too early, the next is not."""
+    """Berlin's October ends five hours before New York's; the last microsecond before that is too early, the next is
+    not.
+    """
     over = datetime(2026, 11, 1, 4, tzinfo=UTC)
     early = close(root, now=over - timedelta(microseconds=1))
     assert [p.id for p in early.partners()] == ["acme"]
@@ -105,7 +107,9 @@ def test_an_event_that_is_lost_from_the_books_is_refused(root: Path) -> None:
 
 
 def test_entries_on_their_way_are_waited_for(root: Path) -> None:
-    """On Kafka ingest may have read what no land worker has brought yet: the proof holds, and the month is not complete."""
+    """On Kafka ingest may have read what no land worker has brought yet: the proof holds, and the month is not
+    complete.
+    """
     report = {"source": "edge", "generation": "g", "from_offset": 900, "to_offset": 903, "records": 3, "entries": 2}
     part = lake.write_part(root, INGESTED, pa.Table.from_pylist([report], INGESTED.schema))
     lake.commit(lake.open_table(root, INGESTED), INGESTED, [part], versions={}, info={})
@@ -212,7 +216,9 @@ def test_the_same_input_gives_the_same_close_and_writes_nothing(root: Path) -> N
 
 
 def test_other_input_supersedes_the_close(root: Path) -> None:
-    """Late usage or a corrected catalog, as long as nothing was invoiced; and going back brings the first content back."""
+    """Late usage or a corrected catalog, as long as nothing was invoiced; and going back brings the first content
+    back.
+    """
     first = close(root)
     land(root, [request("2026-10-02T00:00Z")], "late")
     second = close(root)

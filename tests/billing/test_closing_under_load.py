@@ -1,4 +1,6 @@
-"""A finished month is closed while the next one lands: every close succeeds, and each bills exactly the finished month."""
+"""A finished month is closed while the next one lands: every close succeeds, and each bills exactly the finished
+month.
+"""
 
 import threading
 from collections import deque
@@ -46,7 +48,9 @@ def november(name: str) -> dict[str, Any]:
 
 @contextmanager
 def beside(*workers: Callable[[Callable[[], None]], None]) -> Iterator[Callable[[], None]]:
-    """Workers that land, each calls what it is given after every commit and ends when that raises; gives a wait for one more commit."""
+    """Workers that land, each calls what it is given after every commit and ends when that raises; gives a wait for
+    one more commit.
+    """
     landed, ended, allowed = threading.Condition(), threading.Event(), threading.Semaphore(0)
     commits, failed = 0, list[BaseException]()
 
@@ -112,7 +116,9 @@ def check_exact(root: Path, made: Sequence[closing.Close], expected: Path) -> No
 
 @pytest.mark.slow
 def test_a_finished_month_is_closed_while_files_land(root: Path, october: Path) -> None:
-    """The tables that follow `events` stand at different commits at almost any moment: the close takes one at which all agree."""
+    """The tables that follow `events` stand at different commits at almost any moment: the close takes one at which
+    all agree.
+    """
 
     def work(turn: Callable[[], None]) -> None:
         for generation in count():
@@ -127,7 +133,9 @@ def test_a_finished_month_is_closed_while_files_land(root: Path, october: Path) 
 
 
 class Spread:
-    """One partition of `usage.events` over a topic whose every record holds an entry for each of two; only the second says what was read."""
+    """One partition of `usage.events` over a topic whose every record holds an entry for each of two; only the
+    second says what was read.
+    """
 
     def __init__(self, number: int, rows: Sequence[dict[str, Any]], *, stop: int | None = None) -> None:
         self._where = Partition("usage.events", str(number), f"usage.events/{number}", number)
@@ -176,7 +184,9 @@ def spread(tmp_path: Path) -> Path:
 
 
 def test_a_finished_month_is_closed_while_workers_land_from_a_topic(spread: Path, october: Path) -> None:
-    """One worker is always ahead of the other: what it alone has brought, and what only one of them knows was read, is on its way."""
+    """One worker is always ahead of the other: what it alone has brought, and what only one of them knows was read,
+    is on its way.
+    """
 
     def worker(number: int) -> Callable[[Callable[[], None]], None]:
         def work(turn: Callable[[], None]) -> None:
@@ -197,7 +207,9 @@ def test_a_finished_month_is_closed_while_workers_land_from_a_topic(spread: Path
 
 
 def test_what_one_partition_has_brought_alone_is_on_its_way(spread: Path) -> None:
-    """Ingest reported two entries for each record. The worker of the other partition has not landed three of them yet."""
+    """Ingest reported two entries for each record. The worker of the other partition has not landed three of them
+    yet.
+    """
     for _ in Land(Lake(spread), Spread(1, HALVES[1], stop=10), catalog_sha256="c", now=now).run():
         pass
     (row,) = duck.rows(Warehouse(Lake(spread)).query("completeness"))
@@ -229,7 +241,9 @@ def test_what_both_partitions_should_have_brought_and_did_not_is_unexplained(spr
 
 
 def test_the_cut_is_the_newest_commit_that_all_tables_hold(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker died between the commits of derived tables, twice, at different tables: the cut goes back to where they last agreed, no further."""
+    """A worker died between the commits of derived tables, twice, at different tables: the cut goes back to where
+    they last agreed, no further.
+    """
     before = consistent_cut(root)
     assert before == {name: DeltaTable(root / name).version() for name in before}
     for generation, table in (("a", ROLLUPS.name), ("b", INGESTED.name)):
@@ -247,7 +261,9 @@ def test_the_cut_is_the_newest_commit_that_all_tables_hold(root: Path, monkeypat
 
 
 def test_the_cut_passes_over_states_that_only_some_tables_had(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One worker brought the first tables to one commit, another all of them to a later one, and it died within the one after that."""
+    """One worker brought the first tables to one commit, another all of them to a later one, and it died within the
+    one after that.
+    """
     with monkeypatch.context() as patch:
         patch.setattr(derived_commits, "FOLLOWERS", FOLLOWERS[:2])
         land(root, [november("a")], "a")

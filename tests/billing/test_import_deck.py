@@ -27,7 +27,9 @@ def noted(found: ImportModel) -> set[tuple[str, str]]:
 
 
 def test_consumers_keys_and_limits_are_read(tmp_path: Path) -> None:
-    """Both ids by which Kong's log may name a caller, each with its partner and plan; keys only as what must not be shown."""
+    """Both ids by which Kong's log may name a caller, each with its partner and plan; keys only as what must not be
+    shown.
+    """
     found = read(tmp_path, DECK)
     assert [(c.kind, c.id, c.partner, c.plan) for c in found.credentials] == [
         ("consumer", "7d4c1f0e-52b1-4a55-9f2e-0c6a1b9e4d21", "northwind", "consumer group wholesale"),

@@ -1,4 +1,6 @@
-"""Documents that are nested without end: each import ends at once, with the file's name, whatever stands around the brackets."""
+"""Documents that are nested without end: each import ends at once, with the file's name, whatever stands around the
+brackets.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +48,9 @@ def text(shape: str, depth: int) -> str:
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reader", READERS)
 def test_brackets_by_the_thousand_are_refused(tmp_path: Path, reader: str, shape: str, depth: int) -> None:
-    """At one depth on every Python: how deep the parser itself goes depends on the stack that is left, and 900 levels were taken."""
+    """At one depth on every Python: how deep the parser itself goes depends on the stack that is left, and 900
+    levels were taken.
+    """
     file = tmp_path / "document.json"
     file.write_text(text(shape, depth))
     with pytest.raises(BadDocument, match=r"document\.json"):

@@ -165,7 +165,9 @@ COMMENTS = st.sampled_from(["", "  # note", " # a: b", "\n# a line of its own", 
 @pytest.mark.integration
 @given(st.data())
 def test_edits_keep_all_else_whatever_the_style(data: st.DataObject) -> None:
-    """Lists in lines or in brackets, comments anywhere: what was there is there, byte by byte, and what is new is at its place."""
+    """Lists in lines or in brackets, comments anywhere: what was there is there, byte by byte, and what is new is at
+    its place.
+    """
     lines = ["partners:"]
     for n in range(data.draw(st.integers(1, 3))):
         ids = data.draw(st.lists(NAMES, max_size=3))

@@ -32,7 +32,9 @@ def deny(action: Any = "*", resource: Any = "*", **rest: Any) -> dict[str, Any]:
 
 
 def test_the_policy_of_a_partner_with_a_network_becomes_two_grants_and_nothing_is_left_out() -> None:
-    """Two actions on a bucket and its objects from one network, one function from anywhere: what issue 5 asks for, exactly."""
+    """Two actions on a bucket and its objects from one network, one function from anywhere: what issue 5 asks for,
+    exactly.
+    """
     found = policy(POLICY, "policy.json")
     assert grants([found]) == (
         ImportedGrant(

@@ -1,4 +1,6 @@
-"""Imports and people at one catalog: what each wrote stays its own, twice is once, nothing that a person did is undone."""
+"""Imports and people at one catalog: what each wrote stays its own, twice is once, nothing that a person did is
+undone.
+"""
 
 import json
 import re
@@ -151,7 +153,10 @@ def credential(book: Catalog, key_id: str = ROLE) -> Credential:
 
 
 def test_a_plan_with_its_key_becomes_a_plan_an_assignment_and_a_credential(folder: Path) -> None:
-    """1,000,000 requests a MONTH, rate 100, burst 50, one key: what issue 5 asks for, exactly. It passes the catalog's check."""
+    """1,000,000 requests a MONTH, rate 100, burst 50, one key: what issue 5 asks for, exactly.
+
+    It passes the catalog's check.
+    """
     assert imported(folder, WHOLE).notes == ()
     book = catalogs.load(folder)
     made_plan, acme = book.plan("wholesale"), book.partner("acme")
@@ -199,7 +204,8 @@ def test_what_the_document_changed_is_changed(folder: Path) -> None:
     assert ["gives each of the 2 keys of partner acme the quota separately" in n for n in notes(proposal)] == [True]
 
 
-# What a person does after an import: the place, the old value, the new value, and the note if the document changes as well.
+# What a person does after an import: the place, the old value, the new value, and the note if the document changes as
+# well.
 BY_HAND: dict[str, tuple[str, str, str, str]] = {
     "another limit": ("imported-t.yaml", "limit: 1000000", "limit: 1500000", "it was set to 1500000 by hand; the document has 2000000"),
     "another burst": ("imported-t.yaml", "burst: 50", "burst: 60", "it was set to 60 by hand; the document has 80"),
@@ -240,7 +246,9 @@ def test_overwrite_takes_the_documents_word(folder: Path) -> None:
 
 
 def test_what_was_written_by_hand_before_the_first_import_is_kept_too(folder: Path) -> None:
-    """A hand-written plan keeps rate card, thresholds and limit; what it lacks is added, and what differs has a note."""
+    """A hand-written plan keeps rate card, thresholds and limit; what it lacks is added, and what differs has a
+    note.
+    """
     (folder / "plans.yaml").write_text(
         "plans:\n  - id: wholesale\n    rate_card: card\n    quotas:\n"
         "      - {meter: thousands, period: MONTH, limit: 500, thresholds: [70]}  # contract 4711\n"
@@ -304,7 +312,9 @@ def grants(folder: Path) -> list[str]:
 
 
 def test_a_narrower_policy_narrows_the_check_and_a_persons_grants_stay(folder: Path) -> None:
-    """A grant that the policy lost would let pass what AWS no longer allows; one that a person added is nobody else's."""
+    """A grant that the policy lost would let pass what AWS no longer allows; one that a person added is nobody
+    else's.
+    """
     imported(folder, found(role(READ, CALL)))
     edit(
         folder,
@@ -323,7 +333,9 @@ def test_a_narrower_policy_narrows_the_check_and_a_persons_grants_stay(folder: P
 
 
 def test_a_policy_that_allows_nothing_is_not_one_that_is_not_checked(folder: Path) -> None:
-    """Without a grant nothing would be checked: a grant that fits nothing stands for it, and goes when there is a real one."""
+    """Without a grant nothing would be checked: a grant that fits nothing stands for it, and goes when there is a
+    real one.
+    """
     first = imported(folder, found(role()))
     assert grants(folder) == list(NOTHING.actions)
     assert any("every request of it will be marked" in n for n in notes(first))
@@ -346,7 +358,10 @@ def test_two_policies_of_one_principal_keep_to_their_own_grants(folder: Path) ->
 
 
 def test_grants_that_a_person_took_away_stay_away(folder: Path) -> None:
-    """A check that a person made stricter is not made looser; one that was removed is not added again. Both have a note."""
+    """A check that a person made stricter is not made looser; one that was removed is not added again.
+
+    Both have a note.
+    """
     imported(folder, found(role(READ, CALL)))
     text = (folder / "partners.yaml").read_text()
     start = text.index("          - actions: [lambda")
@@ -602,7 +617,9 @@ HANDS: list[Callable[[str, str], str]] = [
 def test_any_order_of_imports_and_edits_keeps_what_a_person_added(
     tmp_path: Path, steps: list[tuple[ImportModel, int]]
 ) -> None:
-    """The law of the merge: after each import a second is nothing, and every comment and record of a person is still there."""
+    """The law of the merge: after each import a second is nothing, and every comment and record of a person is still
+    there.
+    """
     folder = made(tmp_path / "c")
     marks: list[str] = []
     for number, (document, hand) in enumerate(steps):

@@ -1,4 +1,6 @@
-"""Terraform's plans and states: usage plans, keys, policies; what belongs together before and after apply; nothing left out unsaid."""
+"""Terraform's plans and states: usage plans, keys, policies; what belongs together before and after apply; nothing
+left out unsaid.
+"""
 
 import json
 from decimal import Decimal
@@ -43,7 +45,9 @@ def noted(found: ImportModel) -> set[tuple[str, str]]:
 
 
 def test_a_usage_plan_tied_to_a_key_is_read_whole(tmp_path: Path) -> None:
-    """1,000,000 requests a MONTH, rate 100, burst 50, one key: what issue 5 asks for, exactly, with nothing left out."""
+    """1,000,000 requests a MONTH, rate 100, burst 50, one key: what issue 5 asks for, exactly, with nothing left
+    out.
+    """
     found = read(tmp_path, USAGE_PLAN)
     (usage,), (key,) = found.plans, found.credentials
     assert usage == ImportedPlan(

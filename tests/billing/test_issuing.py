@@ -117,7 +117,9 @@ def test_numbers_are_gapless_over_months_years_and_entities(root: Path) -> None:
 
 
 def test_an_invoice_bears_the_date_and_the_year_of_its_legal_entity(root: Path) -> None:
-    """At half past midnight in Tokyo on 1 January it is still the old year in New York, and in the zone of no entry, UTC."""
+    """At half past midnight in Tokyo on 1 January it is still the old year in New York, and in the zone of no entry,
+    UTC.
+    """
     moment = datetime.fromisoformat("2027-01-01T00:30+09:00").astimezone(UTC)
     parts = document()
     seller = parts["legal_entities"][0]
@@ -380,7 +382,10 @@ def interrupted(
 def test_an_issue_in_between_is_seen(
     root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, years: int
 ) -> None:
-    """Whoever commits first has given the numbers; the other is refused, or finds nothing to do. A fresh handle is no way around."""
+    """Whoever commits first has given the numbers; the other is refused, or finds nothing to do.
+
+    A fresh handle is no way around.
+    """
     made = close(root)
     others = interrupted(monkeypatch, module, name, lambda: issue(root, made, NOW.replace(year=NOW.year + years)))
     assert outcome(root, made) <= 0

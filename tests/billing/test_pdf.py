@@ -56,7 +56,9 @@ def test_the_same_invoice_gives_the_same_bytes() -> None:
 
 
 def test_all_fonts_come_with_us_or_with_typst() -> None:
-    """A machine without fonts gives the same bytes: Inter lies beside the template, the fixed-width one is in typst itself."""
+    """A machine without fonts gives the same bytes: Inter lies beside the template, the fixed-width one is in typst
+    itself.
+    """
     fonts = Path(render.__file__).parent / "fonts"
     ours = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(fonts)])
     assert set(ours.families()) == {"Inter"}
@@ -66,7 +68,10 @@ def test_all_fonts_come_with_us_or_with_typst() -> None:
 
 
 def test_fonts_are_embedded() -> None:
-    """The reader's machine has other fonts, or none. Of each there is what is used, and programs can copy and search all text."""
+    """The reader's machine has other fonts, or none.
+
+    Of each there is what is used, and programs can copy and search all text.
+    """
     pdf = as_pdf(drafts.small())
     used = pdf_reader.fonts(pdf)
     assert len(used) == 3
@@ -77,7 +82,8 @@ def test_fonts_are_embedded() -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_stands_there_as_it_was_written(text: str) -> None:
     """Names, addresses, references, units: never markup, never code, never a file or an address that is fetched."""
-    # Seller: name, its footer twice over, address, IBAN, note. Buyer: name, address, VAT, reference. Lines: two, a unit twice.
+    # Seller: name, its footer twice over, address, IBAN, note. Buyer: name, address, VAT, reference. Lines: two, a unit
+    # twice.
     assert shown(drafts.hostile(text)).count(plainly(text)) >= 12
 
 
@@ -124,7 +130,9 @@ def test_nothing_leaves_the_page_or_lies_over_another(document: Any) -> None:
 
 @pytest.mark.parametrize("address", range(5))
 def test_many_lines_fill_many_pages_and_each_line_stays_whole(address: int) -> None:
-    """The head of the table stands on every page; a line's name and its last part are on one, wherever the page ends."""
+    """The head of the table stands on every page; a line's name and its last part are on one, wherever the page
+    ends.
+    """
     document = drafts.long(60)
     document["buyer"]["address"] = document["buyer"]["address"][1:][:address]
     pages = pdf_reader.pages(as_pdf(document))

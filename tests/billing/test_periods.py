@@ -1,4 +1,6 @@
-"""Periods: months and quota periods in every zone, over clock changes and a day that never was; and a month's segments."""
+"""Periods: months and quota periods in every zone, over clock changes and a day that never was; and a month's
+segments.
+"""
 
 import itertools
 import json
@@ -65,7 +67,9 @@ def test_every_instant_is_in_exactly_one_period_of_each_kind(zone: str, instant:
 @pytest.mark.integration
 @given(st.sampled_from(ZONES), INSTANTS)
 def test_windows_and_days_sum_to_the_month(zone: str, instant: datetime) -> None:
-    """Whole windows in every zone, so that a month is a sum of rollups; its days, one after the other, are the month."""
+    """Whole windows in every zone, so that a month is a sum of rollups; its days, one after the other, are the
+    month.
+    """
     label = f"{instant:%Y-%m}"
     period = month(label, zone)
     assert to_us(period.start) % WINDOW_US == to_us(period.end) % WINDOW_US == 0

@@ -76,7 +76,9 @@ def sliced(quantity: Decimal, made: Sequence[Tier]) -> Fraction:
 def test_parts_sum_to_the_line_and_the_line_is_rounded_once(
     price: Price, quantity: Decimal, free: Decimal, places: int
 ) -> None:
-    """What an invoice shows below a line adds up to it, to the last digit; the amount is half away from zero of that sum."""
+    """What an invoice shows below a line adds up to it, to the last digit; the amount is half away from zero of that
+    sum.
+    """
     made = charge(price, quantity, free_units=free, places=places)
     for part in made.parts:
         assert Fraction(part.amount) == Fraction(part.quantity) * Fraction(part.unit_price)

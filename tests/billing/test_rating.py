@@ -121,7 +121,9 @@ def test_a_plan_that_covers_a_part_of_the_month_carries_that_part_of_the_fee() -
 
 
 def test_usage_is_priced_by_the_version_that_held_when_it_happened() -> None:
-    """Each part of the month whose price differs has its own spans, and is outline for its own usage; equal prices are one."""
+    """Each part of the month whose price differs has its own spans, and is outline for its own usage; equal prices
+    are one.
+    """
     held = versions("2026-01-01", "2026-10-11", "2026-10-21")
     held[2]["rates"] = [
         {"meter": "requests", "price": {"model": "per_unit", "unit_price": "0.1"}},
@@ -243,7 +245,9 @@ def test_a_price_that_changes_goes_on_from_the_months_count(
 @pytest.mark.integration
 @given(first=COUNTS, second=COUNTS)
 def test_equal_prices_change_nothing(first: Decimal, second: Decimal) -> None:
-    """Whoever repeats a price in a new version, in any order and under another text, bills what was billed without it."""
+    """Whoever repeats a price in a new version, in any order and under another text, bills what was billed without
+    it.
+    """
     rates = document()["rate_cards"][0]["versions"][0]["rates"]
     again = [{**rate, "description": "the same in other words"} for rate in reversed(rates)]
     whole, _ = rated(book(), {"requests": first, "egress": second})

@@ -20,7 +20,9 @@ NOW = datetime(2026, 12, 3, tzinfo=UTC)
 
 @pytest.fixture
 def issued_by_rules_1(tmp_path: Path) -> Path:
-    """August to October 2026 of four partners and two entities whose contracts change, issued before rules had numbers."""
+    """August to October 2026 of four partners and two entities whose contracts change, issued before rules had
+    numbers.
+    """
     with tarfile.open(KEPT / "rules-1.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
     return tmp_path / "lake"
@@ -45,7 +47,9 @@ def test_their_documents_are_written_again_by_rules_1(issued_by_rules_1: Path) -
 
 
 def test_what_the_rules_of_today_would_bill_is_distinguished(issued_by_rules_1: Path) -> None:
-    """The faults of rules 1, in money: plans that had ended were billed on, and a new price version began the count anew."""
+    """The faults of rules 1, in money: plans that had ended were billed on, and a new price version began the count
+    anew.
+    """
     found = {
         e.number: (e.partner_id, e.period, e.issued, e.would_be) for e in issuing.explained(Lake(issued_by_rules_1))
     }

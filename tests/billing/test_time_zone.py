@@ -1,4 +1,6 @@
-"""The machine's time zone is nobody's business: the same logs, the same invoices, in Hamburg, New York and Kathmandu."""
+"""The machine's time zone is nobody's business: the same logs, the same invoices, in Hamburg, New York and
+Kathmandu.
+"""
 
 import os
 import subprocess

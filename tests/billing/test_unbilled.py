@@ -1,4 +1,6 @@
-"""Usage of settled months that no issued invoice holds: all of it is listed, to the unit, with what it costs, and nothing else."""
+"""Usage of settled months that no issued invoice holds: all of it is listed, to the unit, with what it costs, and
+nothing else.
+"""
 
 import tempfile
 from collections import defaultdict
@@ -56,7 +58,10 @@ def test_an_issued_month_without_more_usage_has_nothing_unbilled(issued: Path) -
 
 
 def test_what_comes_late_costs_what_it_would_have_cost(issued: Path) -> None:
-    """12 requests were 5.25 and are 19, which are 6.125: rounded as a line is, 6.13. And 700 bytes cost nothing that shows."""
+    """12 requests were 5.25 and are 19, which are 6.125: rounded as a line is, 6.13.
+
+    And 700 bytes cost nothing that shows.
+    """
     land(issued, requests(7, "2026-10-20T00:00Z"), "late")
     assert summarized(unbilled(Lake(issued))) == [
         ("late", "acme", "egress", "NM-2026-000001", "0.0000007", "0.00"),
@@ -76,7 +81,10 @@ def test_what_comes_late_is_priced_by_the_close_and_not_by_the_newest_catalog(is
 
 
 def test_a_forgotten_partner_that_is_added_after_issue_is_listed_with_its_amount(tmp_path: Path) -> None:
-    """In no close, in no invoice: 30 requests are 7.50 by the prices of the catalog that has it. Its month can still be issued."""
+    """In no close, in no invoice: 30 requests are 7.50 by the prices of the catalog that has it.
+
+    Its month can still be issued.
+    """
     root = land(tmp_path / "lake", requests(12, "2026-10-10T00:00Z"))
     issue(root, only("acme"))
     land(root, requests(30, "2026-10-31T19:59-04:00", "zeta", response_bytes=10**8), "redriven")
@@ -148,7 +156,9 @@ USES = st.lists(
 def test_every_event_of_a_settled_month_is_invoiced_or_listed(
     before: list[tuple[str, str, int]], after: list[tuple[str, str, int]], forgotten: bool
 ) -> None:
-    """Invoice and list together are what one invoice over everything would be: in quantity, and in money to the cent."""
+    """Invoice and list together are what one invoice over everything would be: in quantity, and in money to the
+    cent.
+    """
     known = {"acme"} if forgotten else {"acme", "zeta"}
     first = [use for use in before if use[0] in known]  # what others sent was refused, and is redriven later
     with tempfile.TemporaryDirectory() as folder:

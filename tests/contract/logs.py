@@ -1,7 +1,7 @@
 """The three logs, filled alike: two partitions of events in pieces of ten, some refusals, and readers of them.
 
-A world can `write` more at any time, `open` any number of logs on the same entries, and end them all. Every log of one world
-belongs to one group of readers, where there is such a thing.
+A world can `write` more at any time, `open` any number of logs on the same entries, and end them all. Every log of one
+world belongs to one group of readers, where there is such a thing.
 """
 
 import dataclasses

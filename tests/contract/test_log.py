@@ -82,7 +82,9 @@ def test_nothing_is_given_twice_and_nothing_is_left_out(world: World) -> None:
 
 @over()
 def test_the_reader_is_asked_for_each_partition_once_and_its_answer_is_where_reading_begins(world: World) -> None:
-    """The lake, and nothing else, says where to go on: in the middle, at the end, or nowhere yet, which is the beginning."""
+    """The lake, and nothing else, says where to go on: in the middle, at the end, or nowhere yet, which is the
+    beginning.
+    """
     entries = world.write(5)
     whole = steps(taken(world.open(Offsets()), entries))
     world.close()

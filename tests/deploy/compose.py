@@ -72,11 +72,13 @@ def ours(env: Mapping[str, str] | None = None) -> dict[str, Service]:
 
 
 def validated(*files: Path) -> dict[str, Any]:
-    """The files, each put on top of those before it, when Compose would take them. Raises ValueError with what it would refuse.
+    """The files, each put on top of those before it, when Compose would take them.
 
-    Each file must follow the Compose Specification's own schema and be YAML without a key that stands twice. The whole must
-    say how long in Go's durations, and name only services, volumes, networks and secrets that are there. What an engine
-    would say, of images and folders of this machine for example, is not asked.
+    Raises ValueError with what it would refuse.
+
+    Each file must follow the Compose Specification's own schema and be YAML without a key that stands twice. The whole
+    must say how long in Go's durations, and name only services, volumes, networks and secrets that are there. What an
+    engine would say, of images and folders of this machine for example, is not asked.
     """
     whole: dict[str, Any] = {}
     for file in files:
@@ -100,7 +102,9 @@ def _specification() -> jsonschema.Draft202012Validator:
 
 
 def _merged(one: Any, other: Any, key: str = "") -> Any:
-    """By the specification's rules for several files: mappings are merged, lists added to, everything else is replaced."""
+    """By the specification's rules for several files: mappings are merged, lists added to, everything else is
+    replaced.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
         return one | {name: _merged(one.get(name), value, name) for name, value in other.items()}
     if isinstance(one, list) and isinstance(other, list) and key not in _REPLACED:

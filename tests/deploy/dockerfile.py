@@ -1,7 +1,7 @@
 """The steps of the Dockerfile, carried out in a plain folder: COPY and RUN of all stages, with `/` being that folder.
 
-Both stages share the folder: what the second copies from the first lies at the same place there, as it must, because the
-environment's scripts name their interpreter by its path.
+Both stages share the folder: what the second copies from the first lies at the same place there, as it must, because
+the environment's scripts name their interpreter by its path.
 """
 
 import fnmatch
@@ -55,7 +55,10 @@ def context() -> list[str]:
 
 
 def carry_out(todo: list[Step], root: Path, *, files: list[str]) -> None:
-    """Do what the steps say below `root`. Raises CalledProcessError when a RUN fails, and what says so when a COPY finds nothing."""
+    """Do what the steps say below `root`.
+
+    Raises CalledProcessError when a RUN fails, and what says so when a COPY finds nothing.
+    """
     folder = "/"
     for step in todo:
         match step.name:

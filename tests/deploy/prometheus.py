@@ -1,6 +1,7 @@
 """What Prometheus would refuse of our rules and configuration: the keys we use, in their types, and expressions parsed.
 
-A key that these records do not have is refused even if Prometheus knows it: whoever uses it adds it here, with its type.
+A key that these records do not have is refused even if Prometheus knows it: whoever uses it adds it here, with its
+type.
 """
 
 import re

@@ -1,4 +1,6 @@
-"""YAML as Compose and Prometheus read it: a key that stands twice in a mapping is refused, where PyYAML takes the last."""
+"""YAML as Compose and Prometheus read it: a key that stands twice in a mapping is refused, where PyYAML takes the
+last.
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,6 @@
-"""docker-compose.yml: valid, closed to the outside, and what it starts does a month's work as processes of this machine."""
+"""docker-compose.yml: valid, closed to the outside, and what it starts does a month's work as processes of this
+machine.
+"""
 
 import re
 import subprocess
@@ -77,7 +79,9 @@ def test_a_fault_in_the_file_is_found(tmp_path: Path, right: str, wrong: str) ->
 
 
 def test_the_secrets_of_the_page_fit_the_file(tmp_path: Path) -> None:
-    """docs/kafka.md shows how a password gets in: what it shows is put on top of the file, and both together are valid."""
+    """docs/kafka.md shows how a password gets in: what it shows is put on top of the file, and both together are
+    valid.
+    """
     override = tmp_path / "docker-compose.override.yml"
     override.write_text(block("docs/kafka.md", "override"))
     files = [compose.FILE, override]
@@ -108,7 +112,9 @@ def test_nothing_is_open_to_the_network_and_no_secret_is_in_the_file() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
-    """Catalog and producers cannot be written, nor the image; no right of the system is left; what is kept lies in named volumes."""
+    """Catalog and producers cannot be written, nor the image; no right of the system is left; what is kept lies in
+    named volumes.
+    """
     service = SERVICES[name]
     assert service.definition["read_only"] is True
     assert service.definition["cap_drop"] == ["ALL"]
@@ -132,7 +138,9 @@ def test_a_service_starts_a_command_that_exists(name: str, monkeypatch: pytest.M
 
 
 def test_every_worker_is_watched_under_a_name_of_its_own() -> None:
-    """Health in the file is that of the image; members of groups have names; Prometheus reads each worker, and nothing else."""
+    """Health in the file is that of the image; members of groups have names; Prometheus reads each worker, and
+    nothing else.
+    """
     (image,) = words(steps((ROOT / "Dockerfile").read_text()), "HEALTHCHECK")
     instances = []
     for name in WORKERS:
@@ -148,7 +156,9 @@ def test_every_worker_is_watched_under_a_name_of_its_own() -> None:
 
 
 def test_the_server_listens_on_its_published_port_and_sees_a_producers_file_that_is_replaced() -> None:
-    """A single file that is mounted stays the old one when a new one takes its name: a key that was taken back would hold."""
+    """A single file that is mounted stays the old one when a new one takes its name: a key that was taken back would
+    hold.
+    """
     service = SERVICES["serve"]
     assert compose.LISTEN in service.words
     assert service.definition["ports"] == ["127.0.0.1:8080:8080"]
@@ -193,7 +203,9 @@ def entries(process: Process) -> float:
 def test_what_the_file_starts_does_the_job(
     kafka: str, kafka_prefix: str, tmp_path: Path, started: dict[str, Process]
 ) -> None:
-    """Topics, then all workers at once; logs sent as the page says; the books are those of the local run; SIGTERM ends all."""
+    """Topics, then all workers at once; logs sent as the page says; the books are those of the local run; SIGTERM
+    ends all.
+    """
     places = {"/catalog": CATALOG, "/producers": ROOT / "examples", "/lake": tmp_path / "lake"}
     extra = {"TOLLBOOK_KAFKA_PREFIX": kafka_prefix}
 

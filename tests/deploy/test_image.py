@@ -1,4 +1,7 @@
-"""The image: what it is made of, and its steps carried out in a folder. No engine is needed; what that leaves open: docs/kafka.md."""
+"""The image: what it is made of, and its steps carried out in a folder.
+
+No engine is needed; what that leaves open: docs/kafka.md.
+"""
 
 import os
 import re

@@ -39,7 +39,9 @@ def test_the_rules_speak_of_metrics_that_are_there() -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 def test_a_rule_tells_people_what_it_is_about(rule: dict[str, dict[str, str]]) -> None:
-    """At three in the morning the summary is all that is read; labels in it must be ones that the expression leaves over."""
+    """At three in the morning the summary is all that is read; labels in it must be ones that the expression leaves
+    over.
+    """
     summary = rule["annotations"]["summary"]
     assert len(summary) < 140
     assert rule["labels"]["severity"] in {"page", "ticket"}
@@ -50,7 +52,8 @@ def test_a_rule_tells_people_what_it_is_about(rule: dict[str, dict[str, str]]) -
 def test_the_files_are_valid() -> None:
     """Every key is one that Prometheus knows, every expression has its types, every duration is one.
 
-    Prometheus' own checker reads expressions as the server does: it is asked, too, where Debian's package `prometheus` is.
+    Prometheus' own checker reads expressions as the server does: it is asked, too, where Debian's package `prometheus`
+    is.
     """
     config = prometheus.config(DEPLOY / "prometheus.yml")
     assert [DEPLOY / name for name in config.rule_files] == [ALERTS]

@@ -1,6 +1,8 @@
-"""The module map of docs/design.md: every folder of code, what its docstring says it holds, and which folders it imports.
+"""The module map of docs/design.md: every folder of code, what its docstring says it holds, and which folders it
+imports.
 
-`python -m tests.docs.module_map` writes the block between the markers; tests/docs/test_design.py compares it with the code.
+`python -m tests.docs.module_map` writes the block between the markers; tests/docs/test_design.py compares it with the
+code.
 """
 
 import ast
@@ -19,13 +21,17 @@ def folders() -> list[Path]:
 
 
 def purpose(folder: Path) -> str:
-    """The first paragraph of the folder's docstring, without the sentences about imports, which the map takes from the code."""
+    """The first paragraph of the folder's docstring, without the sentences about imports, which the map takes from
+    the code.
+    """
     first = (ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or "").partition("\n\n")[0]
     return " ".join(first.split()).partition(" Imports ")[0]
 
 
 def imports(folder: Path) -> list[str]:
-    """What the modules of a folder import of ours: other packages as a whole, in the order of the arrows, then folders of its own."""
+    """What the modules of a folder import of ours: other packages as a whole, in the order of the arrows, then
+    folders of its own.
+    """
     found = {_folder_of(name) for file in folder.glob("*.py") for name in _names(file)}
     package = folder.relative_to(ROOT).parts[0]
     others = {name.partition(".")[0] for name in found} - {package}

@@ -77,7 +77,9 @@ def folder(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def words(line: str, folder: Path) -> list[str]:
-    """A line as it is typed, with the reader's own paths and names, and the time of the reader's clock: after October."""
+    """A line as it is typed, with the reader's own paths and names, and the time of the reader's clock: after
+    October.
+    """
     given = shlex.split(line.replace(_LOGS, str(folder / "var" / "log" / "kong")).replace(_LETTER, letter(folder)))
     if given[0] == "tollbook":
         command, _, _ = app.parse_args(given[1:], exit_on_error=False, print_error=False)

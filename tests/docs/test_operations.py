@@ -1,4 +1,6 @@
-"""The repair of docs/operations.md, done as the page says, on commits that were cut in each way that a disk can cut them."""
+"""The repair of docs/operations.md, done as the page says, on commits that were cut in each way that a disk can cut
+them.
+"""
 
 import os
 import shutil

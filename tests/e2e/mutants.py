@@ -1,7 +1,9 @@
-"""A worker with something wrong on purpose: `python -m tests.e2e.mutants land …` is `tollbook land …` with what two variables name.
+"""A worker with something wrong on purpose: `python -m tests.e2e.mutants land …` is `tollbook land …` with what two
+variables name.
 
-TOLLBOOK_TEST_FAULT is what may happen to a sound worker: `sleep@2`, it is stopped just before its second commit to events;
-TOLLBOOK_TEST_MUTANT names mistakes that the product must not make, with commas between. This entry point alone knows them.
+TOLLBOOK_TEST_FAULT is what may happen to a sound worker: `sleep@2`, it is stopped just before its second commit to
+events; TOLLBOOK_TEST_MUTANT names mistakes that the product must not make, with commas between. This entry point alone
+knows them.
 """
 
 import logging

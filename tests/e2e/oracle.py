@@ -1,7 +1,7 @@
 """An independent ledger of what was sent: writes logs from a seed and predicts what must become of every line.
 
-Imports nothing of Tollbook. Own JSON building, own integer windows, own money in fractions: if it agrees with the product
-to the last entry and cent, that is not because they share a mistake.
+Imports nothing of Tollbook. Own JSON building, own integer windows, own money in fractions: if it agrees with the
+product to the last entry and cent, that is not because they share a mistake.
 """
 
 import collections
@@ -135,7 +135,9 @@ class Ledger:
         return [(s, b) for t, s, b in self.usage[partner] if start_ms <= t < end_ms and s != 429 and s < 500]
 
     def alerts(self, quota: int) -> set[tuple[str, int, int]]:
-        """(partner, start of the month in milliseconds, threshold in percent) of every alert that is due, and no other."""
+        """(partner, start of the month in milliseconds, threshold in percent) of every alert that is due, and no
+        other.
+        """
         due = set()
         for partner, (zone, _, _, _) in PARTNERS.items():
             for month in (9, 10, 11):
@@ -211,10 +213,12 @@ class Record:
 
 
 def records(seed: int, events: int, partitions: int) -> tuple[Ledger, list[Record]]:
-    """The same traffic as records of 1 to 200 lines; the ledger, and the records in the order in which they are to be sent.
+    """The same traffic as records of 1 to 200 lines; the ledger, and the records in the order in which they are to be
+    sent.
 
-    Half of the resends go to another partition than their first copy: which of the two is met first is not known, and does
-    not matter. An entry that contradicts another follows it in its own partition: the first is the first wherever it is read.
+    Half of the resends go to another partition than their first copy: which of the two is met first is not known, and
+    does not matter. An entry that contradicts another follows it in its own partition: the first is the first wherever
+    it is read.
     """
     rng = random.Random(seed)
     ledger = Ledger()

@@ -1,4 +1,6 @@
-"""The workers on a real Kafka against an independent ledger, while processes and the broker die: every cell, cent and alert."""
+"""The workers on a real Kafka against an independent ledger, while processes and the broker die: every cell, cent
+and alert.
+"""
 
 import collections
 import datetime as dt
@@ -86,7 +88,9 @@ def proved(site: Site) -> dict[str, Any]:
 
 
 def test_every_cell_equals_the_ledger_whatever_died(site: Site) -> None:
-    """Counted, duplicates, conflicts, refusals and rollups are the ledger's; the books balance, and nothing is on its way."""
+    """Counted, duplicates, conflicts, refusals and rollups are the ledger's; the books balance, and nothing is on
+    its way.
+    """
     proved(site)
     fleet = site.fleet
     assert fleet.kills["ingest"] >= 2 * KILLS
@@ -156,7 +160,9 @@ def alerts(fleet: Fleet) -> list[dict[str, Any]]:
 
 
 def test_all_of_it_again_changes_nothing(site: Site) -> None:
-    """The groups forgotten, every record is read and sent again from the first: all of it is known, and nothing is counted."""
+    """The groups forgotten, every record is read and sent again from the first: all of it is known, and nothing is
+    counted.
+    """
     fleet = site.fleet
     before = proved(site)
     again = fleet.totals("landed", "redelivered")

@@ -1,4 +1,7 @@
-"""Mistakes that the product must not make, made on purpose: the oracle notices each. Without this its silence would mean nothing."""
+"""Mistakes that the product must not make, made on purpose: the oracle notices each.
+
+Without this its silence would mean nothing.
+"""
 
 import contextlib
 import json
@@ -38,7 +41,9 @@ class Traffic(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a trial came to: where lake and ledger differ, what the product's own proof finds, and codes of ends that were not asked for."""
+    """What a trial came to: where lake and ledger differ, what the product's own proof finds, and codes of ends that
+    were not asked for.
+    """
 
     cells: list[str]
     proof: list[str]
@@ -155,7 +160,10 @@ def test_the_ledger_notices(traffic: Traffic, tmp_path: Path, mutant: str, fault
     ("mutant", "fault"), [("M1", "die@3"), ("M2", ""), ("M4+", "die@3"), ("M4-", "die@3"), ("M9", "fail@3")]
 )
 def test_the_product_notices_by_itself(traffic: Traffic, tmp_path: Path, mutant: str, fault: str) -> None:
-    """Nobody has a ledger of what was sent. The books, and the guard of coverage, must do: a halt, or a proof that fails."""
+    """Nobody has a ledger of what was sent.
+
+    The books, and the guard of coverage, must do: a halt, or a proof that fails.
+    """
     found = trial(traffic, tmp_path, mutant, fault, short=1 if "M4-" in mutant else 0)
     print(f"{mutant}: {found.proof[:2]}, ends {found.codes}")
     assert 2 in found.codes or found.proof
@@ -165,7 +173,9 @@ def test_the_product_notices_by_itself(traffic: Traffic, tmp_path: Path, mutant:
     "mutant", [pytest.param("", id="sound", marks=long_only), pytest.param("M8", id="M8 a fresh handle")]
 )
 def test_a_zombie_with_a_fresh_handle_is_noticed(traffic: Traffic, tmp_path: Path, mutant: str) -> None:
-    """Stopped before its commit, woken when another has landed everything: a fresh handle lets it count all that again."""
+    """Stopped before its commit, woken when another has landed everything: a fresh handle lets it count all that
+    again.
+    """
     site = traffic.site
     site.lake = tmp_path / "lake"
     sleeper = land(site, mutant=mutant, fault="sleep@2")

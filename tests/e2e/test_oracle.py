@@ -1,4 +1,6 @@
-"""The whole command against an independent ledger, killed at random moments: nothing lost, nothing doubled, to the cent."""
+"""The whole command against an independent ledger, killed at random moments: nothing lost, nothing doubled, to the
+cent.
+"""
 
 import collections
 import json

@@ -1,7 +1,7 @@
 """Lines that were found in the field are read as what they are. Each case is a log and what it says, with its source.
 
-A case is two files in `cases`: NAME.log, and NAME.expected.json with the format, where it was found, why it matters, and its
-entries. Only the fields that are given are compared.
+A case is two files in `cases`: NAME.log, and NAME.expected.json with the format, where it was found, why it matters,
+and its entries. Only the fields that are given are compared.
 """
 
 import json

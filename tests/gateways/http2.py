@@ -1,4 +1,6 @@
-"""A client of HTTP/2 without TLS that writes its own frames: what a library would correct reaches the gateway as it is."""
+"""A client of HTTP/2 without TLS that writes its own frames: what a library would correct reaches the gateway as it
+is.
+"""
 
 import socket
 from types import ModuleType
@@ -13,7 +15,10 @@ _WINDOW = 1 << 24
 
 
 class Http2:
-    """A connection; its requests are streams 1, 3, 5, …, which may be open at the same time. Answers are counted with their frames' heads."""
+    """A connection; its requests are streams 1, 3, 5, …, which may be open at the same time.
+
+    Answers are counted with their frames' heads.
+    """
 
     def __init__(self, port: int, hpack: ModuleType) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)

@@ -1,4 +1,6 @@
-"""Processes and pipes of the tests: a gateway that is ready when it accepts connections, and logs that are read as they are written."""
+"""Processes and pipes of the tests: a gateway that is ready when it accepts connections, and logs that are read as
+they are written.
+"""
 
 import os
 import socket
@@ -82,7 +84,10 @@ def running(command: Sequence[str | Path], ports: Sequence[int], folder: Path, *
 
 
 def _connect(port: int, process: "subprocess.Popen[bytes]", errors: Path) -> None:
-    """Return when the process accepts a connection. A refused one returns at once, so each round waits for the process's end."""
+    """Return when the process accepts a connection.
+
+    A refused one returns at once, so each round waits for the process's end.
+    """
     for _ in range(int(READY_S / 0.02)):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

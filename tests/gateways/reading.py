@@ -158,7 +158,10 @@ def differences(reading: Reading, case: Case, played: Played, log: str) -> list[
 
 
 def _clock(reading: Reading, row: dict[str, Any], sent: Sent) -> list[str]:
-    """A time or a duration that cannot be that of the request. The gateway's clock is the client's; its log cuts or rounds."""
+    """A time or a duration that cannot be that of the request.
+
+    The gateway's clock is the client's; its log cuts or rounds.
+    """
     found = []
     first, last = (sent.began_us, sent.ended_us)
     time_us = (datetime.fromisoformat(row["time"]) - _EPOCH) // timedelta(microseconds=1)

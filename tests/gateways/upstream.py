@@ -17,7 +17,9 @@ class Asked(NamedTuple):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Paths: …/status/404, …/bytes/5000, …/chunked/5000, …/drop, …/hold, …/silent, …/flaky/NAME; any other: twelve bytes."""
+    """Paths: …/status/404, …/bytes/5000, …/chunked/5000, …/drop, …/hold, …/silent, …/flaky/NAME; any other: twelve
+    bytes.
+    """
 
     protocol_version = "HTTP/1.1"
     server: "Upstream"

@@ -1,7 +1,9 @@
-"""A broker to try things on. Alone it runs until Ctrl-C and its address is printed; with a command behind it, as long as that.
+"""A broker to try things on.
 
-`python -m tests.kafka COMMAND …` appends `--bootstrap-servers ADDRESS` to the command. Then KAFKA_BOOTSTRAP_SERVERS, if it
-is set, names a broker to use instead.
+Alone it runs until Ctrl-C and its address is printed; with a command behind it, as long as that.
+
+`python -m tests.kafka COMMAND …` appends `--bootstrap-servers ADDRESS` to the command. Then KAFKA_BOOTSTRAP_SERVERS, if
+it is set, names a broker to use instead.
 """
 
 import contextlib

@@ -70,7 +70,8 @@ class Broker:
         users: Mapping[str, str] | None = None,
         jvm: tuple[str, ...] | None = None,
     ) -> None:
-        """`users`: names and passwords of those who may come in by `sasl_bootstrap`; without an ACL they may do nothing.
+        """`users`: names and passwords of those who may come in by `sasl_bootstrap`; without an ACL they may do
+        nothing.
 
         On `bootstrap` everybody may do everything, with users or without.
         """

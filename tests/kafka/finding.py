@@ -95,7 +95,9 @@ def _docker() -> tuple[str, Callable[[], None]]:
 
 
 def _ask_docker() -> None:
-    """In a process of its own: it can be given up, and what the client leaves open when nobody answers is closed with it."""
+    """In a process of its own: it can be given up, and what the client leaves open when nobody answers is closed
+    with it.
+    """
     code = f"from testcontainers.core.docker_client import DockerClient; DockerClient(timeout={DOCKER_LIMIT_S}).client.ping()"
     try:
         subprocess.run(

@@ -1,4 +1,6 @@
-"""One installation of Tollbook on a broker of the tests: topics under a prefix, a catalog, a lake, and its processes."""
+"""One installation of Tollbook on a broker of the tests: topics under a prefix, a catalog, a lake, and its
+processes.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -36,7 +36,10 @@ def java() -> str:
 
 
 def jars() -> Path:
-    """The folder of jars. Many processes may ask at once: one fetches, the others wait; a half-filled folder is never seen."""
+    """The folder of jars.
+
+    Many processes may ask at once: one fetches, the others wait; a half-filled folder is never seen.
+    """
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
     cache = (xdg if xdg.is_absolute() else Path.home() / ".cache") / "tollbook" / "kafka"
     folder = cache / hashlib.sha256(POM.read_bytes()).hexdigest()[:16]

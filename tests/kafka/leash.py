@@ -1,8 +1,8 @@
 """Run a command that must not outlive the process that asked for it: `python leash.py FOLDER COMMAND…`.
 
 Writes the command's process id to standard output. When standard input ends or the parent is another one, the parent is
-dead: the command is killed and FOLDER removed. When this process dies itself, Linux kills the command. Uses the standard
-library alone and no path of ours, so that it starts at once.
+dead: the command is killed and FOLDER removed. When this process dies itself, Linux kills the command. Uses the
+standard library alone and no path of ours, so that it starts at once.
 """
 
 import ctypes

@@ -21,7 +21,10 @@ def test_a_test_that_needs_a_broker_to_kill(own_broker: Broker) -> None:
 
 @pytest.mark.skipif("PROBE_WAITS" not in os.environ, reason="waits to be killed")
 def test_a_test_that_is_killed(own_broker: Broker) -> None:
-    """Tell where the broker is, then wait. A run that a shell put into the background hands on that interrupts are ignored."""
+    """Tell where the broker is, then wait.
+
+    A run that a shell put into the background hands on that interrupts are ignored.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     assert own_broker._leash is not None
     print(f"\nbroker={own_broker.pid} {own_broker._leash.pid} {own_broker.folder}", flush=True)

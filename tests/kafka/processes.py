@@ -30,7 +30,10 @@ LogLine = Mapping[str, Any]
 
 
 class Process:
-    """A running command of Tollbook. `log_lines` holds its lines on standard error: JSON as it is, other text as `message`."""
+    """A running command of Tollbook.
+
+    `log_lines` holds its lines on standard error: JSON as it is, other text as `message`.
+    """
 
     def __init__(
         self, words: Sequence[object], *, code: Sequence[str] = ("-m", "tollbook"), env: Mapping[str, str] | None = None

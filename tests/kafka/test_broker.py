@@ -85,7 +85,9 @@ def test_a_broker_killed_and_started_again_has_its_address_and_its_records(own_b
 
 @pytest.fixture
 def victim() -> Iterator[tuple[subprocess.Popen[str], int, int, Path]]:
-    """A test run that has started a broker and waits: its process, the broker's, the watching one's, the broker's folder."""
+    """A test run that has started a broker and waits: its process, the broker's, the watching one's, the broker's
+    folder.
+    """
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/kafka/probe.py", "-k", "is_killed"],
         env={**os.environ, "PROBE_WAITS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, cwd=ROOT, text=True,

@@ -1,4 +1,7 @@
-"""The order in which a Kafka is found, and the message when there is none. Each case runs its own pytest in its own environment."""
+"""The order in which a Kafka is found, and the message when there is none.
+
+Each case runs its own pytest in its own environment.
+"""
 
 import os
 import re

@@ -34,7 +34,9 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 def test_events_and_rollups_tell_the_same_usage(analysis: Analysis) -> None:
-    """metered_events repeats the filters of metered.sql over another table: were they to differ, a line would not lead to its events."""
+    """metered_events repeats the filters of metered.sql over another table: were they to differ, a line would not
+    lead to its events.
+    """
     by_window = "SELECT partner_id, meter, unit, window_start, sum(quantity) AS quantity FROM {} GROUP BY ALL"
     usage, events = by_window.format("usage"), by_window.format("metered_events")
     assert analysis.frame(f"({usage}) EXCEPT ({events})").empty
@@ -140,7 +142,9 @@ def test_the_burn_down_ends_at_the_invoice_and_crosses_with_the_alert(analysis: 
 
 
 def test_a_quota_counts_while_its_plan_holds(demo_lake: DemoLake, tmp_path: Path) -> None:
-    """A plan that began within the month, was left and taken up again: the alert counts its days alone, and so does the plot."""
+    """A plan that began within the month, was left and taken up again: the alert counts its days alone, and so does
+    the plot.
+    """
     lake = Path(shutil.copytree(demo_lake.lake, tmp_path / "lake"))
     catalog = Path(shutil.copytree(demo_lake.catalog, tmp_path / "catalog"))
     once = "{plan: wholesale-1m, valid_from: 2026-01-01}"

@@ -1,4 +1,6 @@
-"""Names that need a broker: the keys of what `load` and `topics check` print, the headers of the records that `load` sends."""
+"""Names that need a broker: the keys of what `load` and `topics check` print, the headers of the records that `load`
+sends.
+"""
 
 import tempfile
 from collections.abc import Mapping

@@ -53,7 +53,10 @@ def leaves(value: Any, path: str = "") -> Iterator[str]:
 
 
 def keys(value: Any, maps: frozenset[str] = frozenset(), path: str = "") -> Iterator[tuple[str, str]]:
-    """Every key of a JSON value with the path to it, and the type of what stands there. Below a path of `maps` keys are data."""
+    """Every key of a JSON value with the path to it, and the type of what stands there.
+
+    Below a path of `maps` keys are data.
+    """
     if isinstance(value, Mapping):
         if path:
             yield path, "object"

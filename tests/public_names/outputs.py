@@ -1,6 +1,7 @@
 """Names in what commands print and write: the keys of every `--json`, of documents in the lake, the columns of CSV.
 
-A month is run from logs to invoices, with all that can be told on the way: alerts, dead letters, a paused source, a blocked partner, late usage.
+A month is run from logs to invoices, with all that can be told on the way: alerts, dead letters, a paused source, a
+blocked partner, late usage.
 """
 
 import csv

@@ -182,7 +182,10 @@ def _named(pattern: str) -> set[str]:
 
 
 def _files() -> Iterator[str]:
-    """Files that people write: the fields of catalog, producers and webhooks. Files that the program makes: their names."""
+    """Files that people write: the fields of catalog, producers and webhooks.
+
+    Files that the program makes: their names.
+    """
     yield from _fields("catalog", Catalog.model_json_schema())
     yield from _fields("producers", Producers.model_json_schema())
     yield from _fields("webhooks", endpoints._FILE.json_schema())

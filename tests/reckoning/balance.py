@@ -42,11 +42,13 @@ def issue(run: Run, events: Sequence[Event], settled: list[Settled]) -> dict[str
 
 
 def unbalanced(runs: Sequence[Run], events: Sequence[Event]) -> list[str]:
-    """Where usage is billed twice, or is neither billed nor named as unbilled; nothing, if every event is in exactly one place.
+    """Where usage is billed twice, or is neither billed nor named as unbilled; nothing, if every event is in exactly
+    one place.
 
-    A partner's settled periods follow one another without gap or overlap. In a settled period each event that a billable meter counted lies in
-    one line of each rate that its meter has at that time, and there is such a rate; the quantities of these lines are what was counted. What lies
-    outside all periods is named: before the first, or not settled yet (which a blocked month is, too).
+    A partner's settled periods follow one another without gap or overlap. In a settled period each event that a
+    billable meter counted lies in one line of each rate that its meter has at that time, and there is such a rate; the
+    quantities of these lines are what was counted. What lies outside all periods is named: before the first, or not
+    settled yet (which a blocked month is, too).
     """
     outcomes, settled = issued(runs, events)
     periods: dict[str, list[Settled]] = defaultdict(list)

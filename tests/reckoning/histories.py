@@ -1,8 +1,9 @@
-"""Random contracts and what was used under them: months that are issued one after another, from catalogs that change between.
+"""Random contracts and what was used under them: months that are issued one after another, from catalogs that change
+between.
 
-Everything follows from the seed. A catalog is the data that YAML would be read to, every scalar a text. Quantities are small and tiers, free
-units and packages smaller still, so that few requests cross many bounds; many requests lie on the bounds of months, plans and prices,
-or one microsecond beside them.
+Everything follows from the seed. A catalog is the data that YAML would be read to, every scalar a text. Quantities are
+small and tiers, free units and packages smaller still, so that few requests cross many bounds; many requests lie on the
+bounds of months, plans and prices, or one microsecond beside them.
 """
 
 import copy
@@ -19,7 +20,8 @@ ZONES = (
     "Etc/UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Apia", "America/St_Johns", "Australia/Lord_Howe",
     "Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Tokyo", "America/Sao_Paulo",
 )  # fmt: skip
-# Summer time ends and begins, leap days, the turn of a year, Samoa's lost day, and St John's clock that was moved a minute after midnight of a 1st.
+# Summer time ends and begins, leap days, the turn of a year, Samoa's lost day, and St John's clock that was moved a
+# minute after midnight of a 1st.
 BEGINS = ("2026-09", "2027-01", "2028-01", "2024-02", "2011-11", "2009-10", "2025-12", "2026-03")
 LONG_AGO = "2001-01-01"
 METERS: dict[str, Record] = {
@@ -56,7 +58,9 @@ class History(NamedTuple):
 
 
 def history(seed: int, *, small: bool = False) -> History:
-    """Small: two or three months, two partners at first, at most twelve requests a month, for a lake that is made in a second."""
+    """Small: two or three months, two partners at first, at most twelve requests a month, for a lake that is made in
+    a second.
+    """
     made = _World(Random(seed), small=small)
     runs = list(made.runs())
     events = sorted(made.events(runs), key=lambda event: event.at_us)
@@ -281,7 +285,9 @@ class _World:
         }
 
     def _next_plan(self, plans: list[Record], day: str) -> None:
-        """The plan of then ends on that day, or stays away for a while, and another may begin; nothing if the day is before the last change."""
+        """The plan of then ends on that day, or stays away for a while, and another may begin; nothing if the day is
+        before the last change.
+        """
         last = plans[-1]
         if day <= last.get("valid_to", last["valid_from"]):
             return
@@ -370,7 +376,9 @@ def _priced(event: Event, runs: list[Run]) -> bool:
 
 
 def _remedied(world: _World, runs: list[Run], events: list[Event]) -> Iterator[Run]:
-    """The runs; after one that blocks a partner's month, mostly, what is in the way is put right, also in later catalogs, and it is issued again."""
+    """The runs; after one that blocks a partner's month, mostly, what is in the way is put right, also in later
+    catalogs, and it is issued again.
+    """
     remedies: list[str] = []
     settled: list[Settled] = []
     waiting = runs[::-1]

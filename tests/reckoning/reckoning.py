@@ -1,34 +1,40 @@
 """What the catalog's pages say that partners owe, computed a second time and without the product.
 
-Written from docs/catalog.md and docs/pricing.md, with nothing but the standard library and the package `tzdata`, whose files are read
-as data. Every quantity and amount is a fraction; a line is rounded once, half away from zero, to the currency's minor unit. Instants
-are integer microseconds since 1970 in UTC; an amount is an integer number of minor units.
+Written from docs/catalog.md and docs/pricing.md, with nothing but the standard library and the package `tzdata`, whose
+files are read as data. Every quantity and amount is a fraction; a line is rounded once, half away from zero, to the
+currency's minor unit. Instants are integer microseconds since 1970 in UTC; an amount is an integer number of minor
+units.
 
 It is slow and plain on purpose. Where the pages leave a question open, the answer here is one of these choices:
 
-1.  A month is asked for by its label. It is *missing before* a partner's month when the partner's last settled period ended two days or
-    more before the month's local midnight; it is *settled already* when that period ended later than two days before the month's end.
-    Two days, because time zones differ by at most 26 hours: a partner that moved east or west keeps its months.
-2.  Local midnight is the first of two, and where it does not exist, the instant that the clock was moved (both as of PEP 495, fold 0).
-3.  A partner that has never settled begins at local midnight of the label's 1st; but if it used something billable under a plan in a month before, that
-    month is missing. What it used before without a plan is in no period.
-4.  A flat fee is shared by time over the period as it is billed. A plan that covers the whole of a period that a change of time zone made
-    longer or shorter costs its fee once.
-5.  The count is the month's within one plan: a plan that is assigned again, at once or after a while, counts on where it was left, so that
-    nobody gets free units twice by leaving for a day. Another plan counts anew, and so does every period.
-6.  Rates of neighbouring versions belong together if they are equal: same meter, price and free units, compared as numbers; a new text
-    makes no new price. What is left over is paired by meter and order of occurrence. Equal neighbours that touch in time are one line,
-    wherever they stand in their versions.
-7.  A rate that has no counterpart in the version before is a new one: it counts from where it begins, and its first line has nothing
-    subtracted. So does a rate that was absent from a version between. A rate that ends counts until there: the volume tier is chosen
-    by what it counted from its begin to its end.
-8.  Tiers in packages: the packages begun within the tier. `volume` with packages, and a version in the middle: those begun by the end less
-    those begun at the start.
-9.  Only the last line of a `volume` rate takes the tier's flat fee. It does even if nothing was used under that version.
-10. A line appears if its billed quantity is not 0, if it takes a tier's flat fee that is not 0, or if its price is `flat`. An amount of 0 for a billed
-    quantity is a line; a bill of such lines is a bill.
-11. Usage of a billable meter in a period, where no plan holds or the version has no rate for the meter, blocks the partner's month if its sum is
-    not 0. So do plans of two currencies in a month, whatever was used: an invoice has one.
+1.  A month is asked for by its label. It is *missing before* a partner's month when the partner's last settled period
+    ended two days or more before the month's local midnight; it is *settled already* when that period ended later than
+    two days before the month's end. Two days, because time zones differ by at most 26 hours: a partner that moved east
+    or west keeps its months.
+2.  Local midnight is the first of two, and where it does not exist, the instant that the clock was moved (both as of
+    PEP 495, fold 0).
+3.  A partner that has never settled begins at local midnight of the label's 1st; but if it used something billable
+    under a plan in a month before, that month is missing. What it used before without a plan is in no period.
+4.  A flat fee is shared by time over the period as it is billed. A plan that covers the whole of a period that a change
+    of time zone made longer or shorter costs its fee once.
+5.  The count is the month's within one plan: a plan that is assigned again, at once or after a while, counts on where
+    it was left, so that nobody gets free units twice by leaving for a day. Another plan counts anew, and so does every
+    period.
+6.  Rates of neighbouring versions belong together if they are equal: same meter, price and free units, compared as
+    numbers; a new text makes no new price. What is left over is paired by meter and order of occurrence. Equal
+    neighbours that touch in time are one line, wherever they stand in their versions.
+7.  A rate that has no counterpart in the version before is a new one: it counts from where it begins, and its first
+    line has nothing subtracted. So does a rate that was absent from a version between. A rate that ends counts until
+    there: the volume tier is chosen by what it counted from its begin to its end.
+8.  Tiers in packages: the packages begun within the tier. `volume` with packages, and a version in the middle: those
+    begun by the end less those begun at the start.
+9.  Only the last line of a `volume` rate takes the tier's flat fee. It does even if nothing was used under that
+    version.
+10. A line appears if its billed quantity is not 0, if it takes a tier's flat fee that is not 0, or if its price is
+    `flat`. An amount of 0 for a billed quantity is a line; a bill of such lines is a bill.
+11. Usage of a billable meter in a period, where no plan holds or the version has no rate for the meter, blocks the
+    partner's month if its sum is not 0. So do plans of two currencies in a month, whatever was used: an invoice has
+    one.
 12. An internal partner has no bill, and its months are not settled.
 13. Lines stand in the order of their start, then of the rate in the version where the line begins.
 """
@@ -77,7 +83,10 @@ class Settled(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One rate over `[start_us, end_us)`. Quantities in the meter's unit (None for a fee without a meter), the amount in minor units."""
+    """One rate over `[start_us, end_us)`.
+
+    Quantities in the meter's unit (None for a fee without a meter), the amount in minor units.
+    """
 
     plan: str
     position: int
@@ -99,8 +108,8 @@ class Bill(NamedTuple):
 class Outcome(NamedTuple):
     """What a month comes to for a partner.
 
-    `settled` is the period that its issue settles; None if the month is blocked (then `problems` says why) or settled already. `lines`
-    are those of the bill and those that do not appear, since there is nothing to charge for.
+    `settled` is the period that its issue settles; None if the month is blocked (then `problems` says why) or settled
+    already. `lines` are those of the bill and those that do not appear, since there is nothing to charge for.
     """
 
     settled: Settled | None
@@ -179,7 +188,9 @@ def _first_unsettled(partner: Record, label: str, settled_us: int) -> str:
 
 
 def _first_used(catalog: Record, partner: Record, label: str, usage: Usage) -> str:
-    """The first month in which a partner that never settled used something under a plan; `label`, if it did so in none before."""
+    """The first month in which a partner that never settled used something under a plan; `label`, if it did so in
+    none before.
+    """
     name = partner["time_zone"]
     end = month_bounds(name, label)[0]
     used = [
@@ -273,7 +284,10 @@ class Version(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """The part of one assignment that lies in the period, cut where prices begin. Versions hold no gap from the first on."""
+    """The part of one assignment that lies in the period, cut where prices begin.
+
+    Versions hold no gap from the first on.
+    """
 
     plan: str
     card: Record

@@ -1,4 +1,5 @@
-"""The product's bills against the reckoning: every invoice, who gets none, who is blocked, and what is settled, to the last unit.
+"""The product's bills against the reckoning: every invoice, who gets none, who is blocked, and what is settled, to the
+last unit.
 
 A failure names the seed: `python -m tests.reckoning SEED` prints the history and both sides.
 """
@@ -26,7 +27,9 @@ CHUNK = 500 if LONG else 30
 
 
 class Memory:
-    """Usage in memory, filtered as the reckoning filters: the product prices it, and asks for whatever spans it likes."""
+    """Usage in memory, filtered as the reckoning filters: the product prices it, and asks for whatever spans it
+    likes.
+    """
 
     def __init__(self, catalog: dict[str, Any], made: History) -> None:
         self._usage = reckoning.Usage(catalog, made.events)

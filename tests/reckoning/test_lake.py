@@ -1,7 +1,8 @@
-"""The same histories through a real lake: log lines are metered, months closed and issued, and every invoice is what the reckoning says.
+"""The same histories through a real lake: log lines are metered, months closed and issued, and every invoice is what
+the reckoning says.
 
-Each month's log is landed before its issue, and each issue is made for every legal entity that has partners then. Times are whole
-milliseconds, as Kong writes them.
+Each month's log is landed before its issue, and each issue is made for every legal entity that has partners then. Times
+are whole milliseconds, as Kong writes them.
 """
 
 import json
@@ -132,7 +133,9 @@ def _got(row: Record) -> tuple[Any, ...]:
 
 
 def _unproved(here: Here, events: list[Event], landed: set[int]) -> Iterable[str]:
-    """Numbers without a gap, one invoice for a partner and month, every document to its bytes again, and books that balance."""
+    """Numbers without a gap, one invoice for a partner and month, every document to its bytes again, and books that
+    balance.
+    """
     rows = _invoices(here)
     for series in {row["series"] for row in rows}:
         numbers = [row["sequence"] for row in rows if row["series"] == series]

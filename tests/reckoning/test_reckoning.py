@@ -212,7 +212,10 @@ def test_two_versions_with_free_units() -> None:
 
 
 def test_two_versions_of_tiers() -> None:
-    """7 then 8 requests. First F(7) = 5 + 7; then dearer tiers from the start, F(15) - F(7) = (6 + 20 + 4 + 5) - (6 + 14)."""
+    """7 then 8 requests.
+
+    First F(7) = 5 + 7; then dearer tiers from the start, F(15) - F(7) = (6 + 20 + 4 + 5) - (6 + 14).
+    """
     dearer = {
         "model": "graduated",
         "tiers": [

@@ -131,7 +131,9 @@ def test_the_canonical_text_reads_back_as_the_same_catalog() -> None:
 
 
 def test_a_field_with_its_default_is_no_content() -> None:
-    """So a field that a later release adds changes no catalog's text; a text that spells all defaults out is read as the same."""
+    """So a field that a later release adds changes no catalog's text; a text that spells all defaults out is read as
+    the same.
+    """
     parts = document()
     catalog = book(**parts)
     parts["legal_entities"][0] |= {"time_zone": "UTC", "tax_note": "Amounts exclude value added tax."}
@@ -178,7 +180,9 @@ NAMES = ["k", "arn:aws:iam::1:role/r", "arn:aws:iam::1:role/path/r", "arn:aws:ia
     )
 )
 def test_a_credential_is_one_partners_at_a_time(partners: list[tuple[str, str, int, int]]) -> None:
-    """Every credential that a log shows as an earlier one at the same time is named: as comparing each with each would find."""
+    """Every credential that a log shows as an earlier one at the same time is named: as comparing each with each
+    would find.
+    """
     catalog = book(partners=_given([(k, n, min(a, b), max(a, b) + 1) for k, n, a, b in partners]))
     held = [p.credentials[0] for p in catalog.partners]
     spans = [p.validity_us(c) for p, c in zip(catalog.partners, held, strict=True)]

@@ -57,7 +57,9 @@ def test_a_missing_lake_is_named_with_the_remedy(tmp_path: Path) -> None:
 
 
 def test_rows_and_versions_come_in_one_commit(root: Path) -> None:
-    """The next offset stands in the commit that holds the rows, twice: as transaction version and in the commit's info."""
+    """The next offset stands in the commit that holds the rows, twice: as transaction version and in the commit's
+    info.
+    """
     table = lake.open_table(root, DUPLICATES)
     part = lake.write_part(root, DUPLICATES, row("a"))
     assert lake.pinned_files(root, DUPLICATES) == []
@@ -92,7 +94,9 @@ def test_writers_of_different_partitions_do_not_disturb_each_other(root: Path) -
 
 
 def test_workers_that_are_the_first_of_a_day_at_the_same_time_both_write(root: Path) -> None:
-    """A new day begins for all land workers at once; the folder that the other has made meanwhile is no trouble of the disk."""
+    """A new day begins for all land workers at once; the folder that the other has made meanwhile is no trouble of
+    the disk.
+    """
     shape = tables.EVENTS
     rows = pa.Table.from_pylist([], lake.file_schema(shape))
     days = [date(2026, 1, 1) + timedelta(days=n) for n in range(60)]

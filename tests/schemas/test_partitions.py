@@ -91,7 +91,9 @@ def test_a_null_has_no_partition() -> None:
 @pytest.mark.integration
 @pytest.mark.sampled(keep=1)
 def test_partitions_are_those_that_a_producer_chooses(kafka: str, make_topic: MakeTopic) -> None:
-    """librdkafka with `murmur2_random`, Java and this function must agree, or a resend by another program goes elsewhere."""
+    """librdkafka with `murmur2_random`, Java and this function must agree, or a resend by another program goes
+    elsewhere.
+    """
     topic = make_topic("spread", partitions=12)
     keys = [f"edge-{i % 3}\0{'x' * (i % 17)}{i * 7919}" for i in range(300)]
     chosen: dict[str, int] = {}

@@ -1,4 +1,6 @@
-"""Messages between ingest and land: what is written is read back, and whatever else stands in a topic is a BadMessage, never a crash."""
+"""Messages between ingest and land: what is written is read back, and whatever else stands in a topic is a
+BadMessage, never a crash.
+"""
 
 import contextlib
 import json
@@ -46,7 +48,9 @@ def test_a_large_message_is_packed_so_that_it_fits_and_a_small_one_is_left_to_ka
 
 
 def test_a_message_of_the_first_version_is_still_read() -> None:
-    """Land is upgraded while messages of the old ingest wait in the topic: nothing in them lies outside, as far as they say."""
+    """Land is upgraded while messages of the old ingest wait in the topic: nothing in them lies outside, as far as
+    they say.
+    """
     rows = wire.decoded(EVENTS, HEADERS).rows
     old = wire.encoded(rows.drop_columns(["outside"]))
     read = wire.decoded(old, [("schema", b"tollbook.events/1"), HEADERS[1]])
@@ -95,7 +99,9 @@ def test_what_is_no_message_of_ours_is_named(value: bytes | None, headers: Heade
 
 @given(st.binary(max_size=200), st.integers(0, len(EVENTS)), st.integers(0, len(EVENTS)))
 def test_no_bytes_end_the_reader_otherwise(junk: bytes, start: int, end: int) -> None:
-    """A few bytes changed on the way to a disk: it is read, or it is refused; a worker that crashes on it can never go on."""
+    """A few bytes changed on the way to a disk: it is read, or it is refused; a worker that crashes on it can never
+    go on.
+    """
     value = EVENTS[: min(start, end)] + junk + EVENTS[max(start, end) :]
     for headers in (HEADERS, [SCHEMA, ("origins", junk)]):
         with contextlib.suppress(BadMessage):

@@ -1,4 +1,6 @@
-"""YAML as our own files use it: text stays text, every fault has its line, and nothing takes time or memory without end."""
+"""YAML as our own files use it: text stays text, every fault has its line, and nothing takes time or memory without
+end.
+"""
 
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from ingest.http.producers import BadProducers, parsed
 from schemas.yaml.reading import DEPTH_MAX, BadYaml, read
 
 LAUGHS = "".join(f"    k{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 30))
-# Name → text, and the expected message. All of them ended the process, filled the memory or took minutes in one of the three files.
+# Name → text, and the expected message. All of them ended the process, filled the memory or took minutes in one of the
+# three files.
 BOMBS = {
     "aliases of aliases": ("partners:\n  - id: &a0 [x]\n" + LAUGHS, "the aliases up to here expand to"),
     "one long list, many times": (

@@ -1,4 +1,6 @@
-"""Time zones: the pinned package alone decides, whatever files the machine has; what is no zone is refused with the remedy."""
+"""Time zones: the pinned package alone decides, whatever files the machine has; what is no zone is refused with the
+remedy.
+"""
 
 import os
 import shutil
@@ -105,7 +107,9 @@ def test_what_is_no_zone_is_refused_with_the_remedy(name: str, remedy: str) -> N
 
 
 def test_days_follow_each_other_and_a_day_that_was_left_out_is_none() -> None:
-    """Apia had no 30 December 2011; midnight in Cairo on 24 April 2026 does not exist, and the day begins where it would have been."""
+    """Apia had no 30 December 2011; midnight in Cairo on 24 April 2026 does not exist, and the day begins where it
+    would have been.
+    """
     first, last = datetime(2011, 12, 29, 12, tzinfo=UTC), datetime(2011, 12, 31, 12, tzinfo=UTC)
     assert list(zones.local_days(first, last, "Pacific/Apia")) == [
         (date(2011, 12, 29), datetime(2011, 12, 29, 10, tzinfo=UTC)),

@@ -2,8 +2,9 @@
 
 `tests/sql/<statement>/<case>/`: `<table>.csv` for each table that has rows (columns by name, those left out are null),
 `params.json` for what is bound (texts that are instants become instants), `expect.csv` for the result: its columns, by
-name, and its rows, in order where the statement orders them. NULL is null, anything else is the value as DuckDB writes it.
-Where values may differ from one version of DuckDB to the next, as hashes do, `asked.sql` says what is compared: a query over `result`.
+name, and its rows, in order where the statement orders them. NULL is null, anything else is the value as DuckDB writes
+it. Where values may differ from one version of DuckDB to the next, as hashes do, `asked.sql` says what is compared: a
+query over `result`.
 """
 
 import csv
@@ -87,7 +88,9 @@ def connected() -> duckdb.DuckDBPyConnection:
 
 
 def outcome(case: Path, text: str, zone: str = "UTC") -> tuple[Rows, Rows]:
-    """What a statement gives over a case's tables, and what the case says that it gives; sorted where nothing is ordered."""
+    """What a statement gives over a case's tables, and what the case says that it gives; sorted where nothing is
+    ordered.
+    """
     return compared(prepared(case, text), case, text, zone)
 
 

@@ -1,6 +1,7 @@
 """Statements with something wrong on purpose: `python -m tests.sql.mutants [STATEMENT …]` lists what no case notices.
 
-One change at a time: a comparison, a condition, a join, an aggregate, a number, a text, a column of an order or a group.
+One change at a time: a comparison, a condition, a join, an aggregate, a number, a text, a column of an order or a
+group.
 """
 
 import re
@@ -46,7 +47,10 @@ class Mutant(NamedTuple):
 
 
 def mutants(statement: str) -> Iterator[Mutant]:
-    """Every statement that differs from this one by one change. Some are none at all: those of another text, the same meaning."""
+    """Every statement that differs from this one by one change.
+
+    Some are none at all: those of another text, the same meaning.
+    """
     text = "\n".join(line for line in statement.splitlines() if not line.strip().startswith("--"))
     for found in _TOKEN.finditer(text):
         token, (start, end) = found.group(), found.span()
@@ -83,7 +87,10 @@ def _around(text: str, start: int, end: int) -> str:
 
 
 def unnoticed(name: str, only: Collection[str] | None = None) -> tuple[int, list[str]]:
-    """How many mutants of a statement there are, and those that all its cases take for the statement. `only`: of these tokens."""
+    """How many mutants of a statement there are, and those that all its cases take for the statement.
+
+    `only`: of these tokens.
+    """
     text = STATEMENTS[name].read_text()
     cases = [(prepared(case, text), case) for case in CASES if case.parts[0] == name]
     made = [mutant for mutant in mutants(text) if only is None or mutant.token in only]

@@ -17,7 +17,10 @@ SAME = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_a_wrong_comparison_is_noticed(name: str) -> None:
-    """Without this the silence of the cases would mean nothing. `python -m tests.sql.mutants NAME` shows other changes, too."""
+    """Without this the silence of the cases would mean nothing.
+
+    `python -m tests.sql.mutants NAME` shows other changes, too.
+    """
     number, left = unnoticed(name, COMPARISONS)
     same = SAME.get(name, {})
     assert [what for what in left if not any(beside in what for beside in same)] == []

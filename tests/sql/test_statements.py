@@ -14,7 +14,9 @@ WITHOUT: dict[str, str] = {}
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Apia"])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_statement_gives_what_the_case_says(case: Path, zone: str) -> None:
-    """Values, nulls, types as they are written (5 is no 5.0), and the order where there is one; whichever zone the session has."""
+    """Values, nulls, types as they are written (5 is no 5.0), and the order where there is one; whichever zone the
+    session has.
+    """
     got, wanted = outcome(case, STATEMENTS[case.parts[0]].read_text(), zone)
     assert got == wanted
 

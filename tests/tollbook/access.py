@@ -1,4 +1,6 @@
-"""`gateway.access` in memory, with ingest and land over it: what workers do on Kafka, without the processes and the broker."""
+"""`gateway.access` in memory, with ingest and land over it: what workers do on Kafka, without the processes and the
+broker.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -148,7 +148,10 @@ def table_rows(lake: Path, name: str, query: str = "FROM t") -> list[dict[str, A
 def process(
     words: list[str], *, folder: Path, prefix: tuple[str, ...] = (), code: tuple[str, ...] = ("-m", "tollbook")
 ) -> subprocess.Popen[str]:
-    """The command as a process of its own; `prefix` goes before it, `code` is what Python runs. It dies with the test run."""
+    """The command as a process of its own; `prefix` goes before it, `code` is what Python runs.
+
+    It dies with the test run.
+    """
     return subprocess.Popen(
         [*prefix, sys.executable, "-c", TIED, *code, *words],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

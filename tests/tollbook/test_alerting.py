@@ -1,4 +1,6 @@
-"""Alerts of the local run: each once, in its own period, at the event that crossed; a crash delays them and loses none."""
+"""Alerts of the local run: each once, in its own period, at the event that crossed; a crash delays them and loses
+none.
+"""
 
 import hashlib
 import re
@@ -192,7 +194,9 @@ def test_the_screen_shows_alerts_with_unit_period_and_projection(here: Here) -> 
 
 @pytest.mark.slow
 def test_quotas_of_a_day_and_a_month_that_begin_together_have_ledgers_of_their_own(here: Here) -> None:
-    """On the first of a month both periods begin at the same instant: what fired for the day says nothing of the month."""
+    """On the first of a month both periods begin at the same instant: what fired for the day says nothing of the
+    month.
+    """
     quotas = "{meter: requests, period: MONTH, limit: 100}\n      - {meter: requests, period: DAY, limit: 40}"
     write_catalog(here.catalog, prices=PRICES.replace("{meter: requests, period: MONTH, limit: 100}", quotas))
     log = here.log("a.log", *requests(40))
@@ -219,7 +223,9 @@ def shown(alerts: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def test_a_quota_that_is_raised_alerts_at_its_new_limit(here: Here) -> None:
-    """4 of 4; raised to 10: no longer used up; 12 of 10: used up. The last word on a partner over its quota must not be `withdrawn`.
+    """4 of 4; raised to 10: no longer used up; 12 of 10: used up.
+
+    The last word on a partner over its quota must not be `withdrawn`.
 
     The case of getlago/lago-api#6132 and simstudioai/sim#5171, where a raised limit never alerted again.
     """
@@ -239,7 +245,9 @@ def test_a_quota_that_is_raised_alerts_at_its_new_limit(here: Here) -> None:
 
 @pytest.mark.slow
 def test_a_limit_that_comes_back_alerts_again_at_each_time_and_a_run_that_is_repeated_does_not(here: Here) -> None:
-    """A, B, A, on one day of a clock that stands still: each holds from another instant, and that is read back from the lake."""
+    """A, B, A, on one day of a clock that stands still: each holds from another instant, and that is read back from
+    the lake.
+    """
     log = here.log("a.log", *requests(60))
     for number, (limit, expected) in enumerate(
         [(100, ["quota 50"]), (1000, ["withdrawn 50"]), (100, ["quota 50"]), (1000, ["withdrawn 50"])]
@@ -292,7 +300,9 @@ def test_a_projection_does_not_run_past_the_end_of_the_plan(here: Here) -> None:
 
 @pytest.mark.slow
 def test_a_ledger_of_an_earlier_version_counts_for_the_limit_it_names(here: Here) -> None:
-    """Its rows keep their ids and are not fired again; a lake without table `limits` and without the new columns is brought up to date."""
+    """Its rows keep their ids and are not fired again; a lake without table `limits` and without the new columns is
+    brought up to date.
+    """
     log = here.log("a.log", *requests(60))
     assert shown(fired(here, log)) == [("quota", "50", "100")]
     as_before(here.lake)

@@ -1,4 +1,6 @@
-"""No request ends `tollbook serve`, and nobody's connections starve others: the application and its server, with a client of Kafka's own cluster in memory."""
+"""No request ends `tollbook serve`, and nobody's connections starve others: the application and its server, with a
+client of Kafka's own cluster in memory.
+"""
 
 import asyncio
 import base64
@@ -314,7 +316,9 @@ BODIES = st.one_of(
 def test_every_request_gets_an_answer_that_is_documented(
     running: Running, authorization: bytes, kind: bytes, more: list[tuple[bytes, bytes]], query: bytes, body: bytes
 ) -> None:
-    """Whatever credential, headers, parameters and body: never 500, an error always says its code, and the next request is answered."""
+    """Whatever credential, headers, parameters and body: never 500, an error always says its code, and the next
+    request is answered.
+    """
     status, answer = asked(
         running.api, [(b"authorization", authorization), (b"content-type", kind), *more], body, query
     )
@@ -418,7 +422,9 @@ def test_a_request_of_two_lengths_is_refused_and_nothing_behind_it_is_read(runni
 
 
 def test_an_address_that_opens_many_connections_starves_nobody_else(running: Running) -> None:
-    """Its connections beyond the limit are answered with 503 before they say anything; others, and its own older ones, are served."""
+    """Its connections beyond the limit are answered with 503 before they say anything; others, and its own older
+    ones, are served.
+    """
     with (
         ExitStack() as held,
         httpx.Client(base_url=f"http://127.0.0.1:{running.server.port}", timeout=20, trust_env=False) as older,

@@ -1,4 +1,6 @@
-"""Bad input: one clear line for each problem that says what is wrong and how to fix it, an exit code, nothing half written."""
+"""Bad input: one clear line for each problem that says what is wrong and how to fix it, an exit code, nothing half
+written.
+"""
 
 import gzip
 import json
@@ -170,7 +172,9 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(here: Here,
 
 @pytest.mark.parametrize("first", ["damaged", "whole"])
 def test_a_damaged_copy_of_a_log_does_not_keep_the_whole_one_from_being_read(here: Here, first: str) -> None:
-    """Both begin with the same bytes, so they are the same log; the readable one counts, in whichever order they come."""
+    """Both begin with the same bytes, so they are the same log; the readable one counts, in whichever order they
+    come.
+    """
     damaged, whole = damaged_gzip(here), here.log("whole.log", *requests(2000))
     ended = here.run(*((damaged, whole) if first == "damaged" else (whole, damaged)))
     assert ended.out.startswith("2,000 entries: 2,000 counted")

@@ -76,7 +76,9 @@ IDENTITIES = [
 @pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("case", IDENTITIES, ids=lambda c: c.name)
 def test_what_identity_decides(at: Here, case: Identity) -> None:
-    """Identity is source and id; the first one counts, whatever comes later, at any age; the good events beside it all count."""
+    """Identity is source and id; the first one counts, whatever comes later, at any age; the good events beside it
+    all count.
+    """
     run(at, "events", *good(), *case.first)
     beside = [event(f"late-{i}") for i in range(GOOD)]
     outcome = run(at, case.source, *beside[:500], *case.later, *beside[500:])

@@ -1,4 +1,6 @@
-"""Bad records on a real broker: what it refuses, what it hands out damaged, and partitions that hold no record at all."""
+"""Bad records on a real broker: what it refuses, what it hands out damaged, and partitions that hold no record at
+all.
+"""
 
 import os
 import subprocess
@@ -44,7 +46,10 @@ def test_a_record_beyond_the_brokers_limit_is_the_senders_error(site: Installati
 
 
 def test_partitions_without_records_harm_nobody(site: Installation) -> None:
-    """One holds nothing, one only what transactions leave behind: markers and records that were taken back. Offsets advance."""
+    """One holds nothing, one only what transactions leave behind: markers and records that were taken back.
+
+    Offsets advance.
+    """
     producer = Producer({**site.config.client_options(), "transactional.id": f"{site.prefix}t", "log_level": 0})
     producer.init_transactions(30)
     for _ in range(3):
@@ -76,7 +81,10 @@ def damaged(folder: Path, text: bytes) -> int:
 
 
 def test_a_damaged_record_ends_the_worker_and_is_not_passed_over(own_broker: Broker, tmp_path: Path) -> None:
-    """The checksum is wrong, so the content of the record is unknown. No later record may be read as if it did not exist."""
+    """The checksum is wrong, so the content of the record is unknown.
+
+    No later record may be read as if it did not exist.
+    """
     site = Installation(own_broker.bootstrap, "bad-", tmp_path, write_catalog(tmp_path / "catalog", sources=SOURCES))
     try:
         site.send(GATEWAY_ACCESS, (b"".join(requests(10)), GOOD))
@@ -132,7 +140,9 @@ def test_a_header_whose_name_is_no_text_is_one_refusal(site: Installation) -> No
 
 
 def test_a_message_of_ours_with_such_a_header_halts_its_partition_alone(site: Installation) -> None:
-    """Nothing else writes to this topic: land passes nothing over that it cannot read, and goes on with the other partition."""
+    """Nothing else writes to this topic: land passes nothing over that it cannot read, and goes on with the other
+    partition.
+    """
     send_with_a_header_named_by_bytes(site, USAGE_EVENTS)
     site.send_events(1, partition=1)
     with site.land() as worker:

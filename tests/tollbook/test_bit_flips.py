@@ -1,4 +1,6 @@
-"""One bit of one file below a lake is another: `verify` or `invoice verify` says so with exit code 1, or nothing that is read of it differs."""
+"""One bit of one file below a lake is another: `verify` or `invoice verify` says so with exit code 1, or nothing
+that is read of it differs.
+"""
 
 import random
 from pathlib import Path
@@ -27,7 +29,9 @@ EVERY = dict.fromkeys(("reason", "source", "credential", "since", "until", "lett
 
 @pytest.fixture(scope="module")
 def issued(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with every kind of file: events of some days, resends, conflicts, refused lines, checkpoints, a close, invoices, documents."""
+    """A lake with every kind of file: events of some days, resends, conflicts, refused lines, checkpoints, a close,
+    invoices, documents.
+    """
     root = tmp_path_factory.mktemp("flips") / "lake"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lake, "CHECKPOINT_COMMITS", 2)
@@ -60,7 +64,10 @@ def results(root: Path) -> dict[str, Any]:
 
 
 def flips(root: Path, count: int) -> list[tuple[Path, int, int]]:
-    """Places, the same in each run: any file, small or large, is as likely as another. Names of data files differ from run to run."""
+    """Places, the same in each run: any file, small or large, is as likely as another.
+
+    Names of data files differ from run to run.
+    """
     draw = random.Random(SEED)
     files = sorted(
         (path for path in root.rglob("*") if path.is_file() and path.stat().st_size),

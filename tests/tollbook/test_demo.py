@@ -1,4 +1,6 @@
-"""The demonstration: the same month on every machine, one partner over its quota, and an end that says what to try next."""
+"""The demonstration: the same month on every machine, one partner over its quota, and an end that says what to try
+next.
+"""
 
 import hashlib
 import json
@@ -90,7 +92,9 @@ def test_northwind_crosses_its_quota_and_the_others_do_not(shown: Shown) -> None
 
 
 def test_the_books_balance_and_hold_what_real_logs_hold(shown: Shown) -> None:
-    """One percent is resent, some lines are broken, some contradict themselves: the demonstration is no fair-weather log."""
+    """One percent is resent, some lines are broken, some contradict themselves: the demonstration is no fair-weather
+    log.
+    """
     [books] = re.findall(
         r"Books: ([\d,]+) entries = ([\d,]+) counted \+ ([\d,]+) duplicates \+ ([\d,]+) conflicts \+ ([\d,]+) refused; unexplained: 0\n",
         shown.ended.out,

@@ -1,4 +1,6 @@
-"""The demonstration on Kafka: the same invoices as one process makes, or it says so; and nothing is left on the broker."""
+"""The demonstration on Kafka: the same invoices as one process makes, or it says so; and nothing is left on the
+broker.
+"""
 
 from decimal import Decimal
 from pathlib import Path

@@ -59,7 +59,9 @@ PROBLEMS = [
 def test_every_end_has_its_code_and_its_line(
     raised: Exception, code: int, lines: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """2: change the command. 1: look into the books. 75: repeat. A scheduler must never have to read the text to know."""
+    """2: change the command. 1: look into the books. 75: repeat. A scheduler must never have to read the text to
+    know.
+    """
 
     def command() -> int:
         raise raised

@@ -1,4 +1,6 @@
-"""Where the lake and the catalog lie: by option or by variable, always a folder of this machine, and the same for every command."""
+"""Where the lake and the catalog lie: by option or by variable, always a folder of this machine, and the same for
+every command.
+"""
 
 from pathlib import Path
 
@@ -55,7 +57,9 @@ def contents(folder: Path) -> list[str]:
 def test_an_address_is_no_lake_and_makes_no_folder(
     here: Here, monkeypatch: pytest.MonkeyPatch, place: tuple[str, ...], address: str
 ) -> None:
-    """`run --lake s3://bucket/lake` once metered a month into a folder `s3:` of the current one, and reported success."""
+    """`run --lake s3://bucket/lake` once metered a month into a folder `s3:` of the current one, and reported
+    success.
+    """
     monkeypatch.chdir(here.folder)
     here.log("x", *requests(3))
     before = contents(here.folder)

@@ -1,4 +1,6 @@
-"""`tollbook run --follow`: a log is read while it grows and is rotated; killed at any moment, nothing is lost and nothing doubled."""
+"""`tollbook run --follow`: a log is read while it grows and is rotated; killed at any moment, nothing is lost and
+nothing doubled.
+"""
 
 import json
 import random
@@ -21,7 +23,9 @@ SEED = 20261031
 
 
 class Script:
-    """Stands for the clock: where the follower would wait, the next thing happens; after the last one it is told to stop."""
+    """Stands for the clock: where the follower would wait, the next thing happens; after the last one it is told to
+    stop.
+    """
 
     def __init__(self, *steps: Callable[[], object]) -> None:
         self._steps = iter(steps)
@@ -97,7 +101,10 @@ def test_a_file_that_was_named_is_read_on_where_it_was_moved_to(here: Here) -> N
 
 
 def test_between_two_names_there_may_be_no_file_and_at_the_start_there_must_be_one(here: Here) -> None:
-    """Rotation renames before it makes the new file. A mistyped path, though, must not be waited for until the month is over."""
+    """Rotation renames before it makes the new file.
+
+    A mistyped path, though, must not be waited for until the month is over.
+    """
     log = here.log("access.log", *requests(5))
     packed = here.folder / "access.log.1"
     looks = follow(

@@ -1,4 +1,6 @@
-"""Workers on a real broker that must not go on as things are: they say why, in one line with the remedy, and pass over nothing."""
+"""Workers on a real broker that must not go on as things are: they say why, in one line with the remedy, and pass
+over nothing.
+"""
 
 import signal
 import subprocess
@@ -49,7 +51,9 @@ def landed(worker: Process, events: int) -> None:
 
 
 def test_a_gap_of_retention_halts_its_partition_and_no_other(site: Installation) -> None:
-    """What was deleted before it was landed is named, with its number; health and metrics show it until somebody acts."""
+    """What was deleted before it was landed is named, with its number; health and metrics show it until somebody
+    acts.
+    """
     site.send_events(3)
     with site.land() as worker:
         landed(worker, 30)
@@ -202,7 +206,9 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(site: Installat
 
 
 def test_times_by_the_senders_clock_are_refused_before_and_while_ingest_runs(site: Installation) -> None:
-    """What is late would go by the clock of whoever sent it; a topic set so under a running worker is met at the next record."""
+    """What is late would go by the clock of whoever sent it; a topic set so under a running worker is met at the
+    next record.
+    """
     line = (b"{}", [("format", b"kong"), ("source", b"edge")])
     with site.ingest() as worker:
         worker.until_logged("started")
@@ -248,8 +254,8 @@ def test_missing_rights_are_named_and_are_no_reason_to_try_again(tmp_path: Path)
                 assert what in worker.log_lines[-1]["message"]
                 assert "ask the cluster's administrator to allow it for this user" in worker.log_lines[-1]["message"]
 
-        # One right at a time is the next to be asked for: of the group's and the cluster's, either may come first. To write to a
-        # topic includes the cluster's, so that one is granted last.
+        # One right at a time is the next to be asked for: of the group's and the cluster's, either may come first. To
+        # write to a topic includes the cluster's, so that one is granted last.
         refused("describing topic gateway.access")
         acl(site, ResourceType.TOPIC, READ, DESCRIBE, DESCRIBE_CONFIGS)
         acl(site, ResourceType.GROUP, READ)

@@ -130,7 +130,9 @@ WITHOUT_KAFKA = [p for p in WITH_JSON if "kafka" not in inspect.signature(COMMAN
 
 
 def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One month from logs to invoices, each step read by a program: one JSON value on standard output, and nothing else."""
+    """One month from logs to invoices, each step read by a program: one JSON value on standard output, and nothing
+    else.
+    """
     monkeypatch.chdir(here.folder)
     here.log("a.log", *requests(5), b"no JSON at all\n")
     here.log("more.log", *requests(60, step_ms=7_000, start_ms=1_790_900_000_000))

@@ -39,7 +39,9 @@ def outside(here: Here, document: Any) -> dict[str, int]:
 
 
 def test_usage_is_marked_by_the_policy_that_was_imported(here: Here) -> None:
-    """Two actions on one bucket from one network, one function from anywhere; every call is counted, those outside are marked."""
+    """Two actions on one bucket from one network, one function from anywhere; every call is counted, those outside
+    are marked.
+    """
     assert outside(here, POLICY) == {mark: len(lines) for mark, lines in OUTSIDE_LINES.items()}
 
 

@@ -1,4 +1,6 @@
-"""What an input must not be able to do: carry a secret into the lake or onto a screen, draw on a terminal, break a line of output."""
+"""What an input must not be able to do: carry a secret into the lake or onto a screen, draw on a terminal, break a
+line of output.
+"""
 
 import itertools
 import json
@@ -65,7 +67,9 @@ def test_a_secret_in_a_line_is_in_no_table_and_on_no_screen(here: Here) -> None:
 
 
 def test_a_secret_in_any_shape_is_in_no_file_of_the_lake_and_on_no_screen(here: Here) -> None:
-    """Lists, objects, numbers, pairs, escaped and doubled names, JSON within texts, addresses: each in a line that is refused."""
+    """Lists, objects, numbers, pairs, escaped and doubled names, JSON within texts, addresses: each in a line that
+    is refused.
+    """
     some = random.Random(7)
     lines = []
     for n, (name, text) in enumerate(itertools.zip_longest(secret_shapes.NAMES, secret_shapes.TEXTS, fillvalue="x")):
@@ -106,7 +110,9 @@ INJECTIONS = {
 @pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("name", INJECTIONS)
 def test_nothing_in_a_line_can_act_on_a_screen_or_forge_a_line(here: Here, name: str) -> None:
-    """As consumer, as route, as id, as time: one entry stays one entry, shown in plain characters, and not by the megabyte."""
+    """As consumer, as route, as id, as time: one entry stays one entry, shown in plain characters, and not by the
+    megabyte.
+    """
     text = INJECTIONS[name]
     lines = [
         line(kong("a", consumer={"id": text})),

@@ -1,4 +1,7 @@
-"""`tollbook load --follow`: a growing, rotated log on its way to Kafka. Positions save work; that lines count once does not rest on them."""
+"""`tollbook load --follow`: a growing, rotated log on its way to Kafka.
+
+Positions save work; that lines count once does not rest on them.
+"""
 
 import json
 import random
@@ -101,7 +104,10 @@ def test_two_loads_do_not_share_positions_at_once(here: Here, site: Installation
 
 
 def test_a_log_that_grew_after_a_load_died_keeps_its_name(here: Here, site: Installation) -> None:
-    """A short log is named by all its lines. Were the name not kept before the first of them is sent, they would be others later."""
+    """A short log is named by all its lines.
+
+    Were the name not kept before the first of them is sent, they would be others later.
+    """
     lines = [text.replace(b'"id": "id-', b'"none": "id-') for text in requests(20)]
     log = here.log("access.log", *lines[:3])
     kept = ["--positions", here.folder / "positions.json"]

@@ -1,4 +1,7 @@
-"""`tollbook load` with a wrong `--format`: the file is not sent, and the right one is proposed. What is sent to a topic cannot be taken back."""
+"""`tollbook load` with a wrong `--format`: the file is not sent, and the right one is proposed.
+
+What is sent to a topic cannot be taken back.
+"""
 
 from pathlib import Path
 
@@ -32,7 +35,9 @@ def test_a_file_in_another_format_is_not_sent(tmp_path: Path, wrong: str) -> Non
 
 
 def test_lines_that_no_format_reads_are_sent(tmp_path: Path) -> None:
-    """A source may call its fields otherwise, which only the catalog knows: what no format reads may be read by ingest."""
+    """A source may call its fields otherwise, which only the catalog knows: what no format reads may be read by
+    ingest.
+    """
     (tmp_path / "a.log").write_bytes(b'{"when":"2026-10-01T00:00:00Z","verb":"GET","code":200}\n' * 300)
     assert loaded(tmp_path / "a.log", "kong").lines == 300
 

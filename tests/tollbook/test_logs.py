@@ -34,7 +34,9 @@ def read(text: str) -> Any:
 
 
 def test_a_line_says_when_how_bad_who_and_what() -> None:
-    """The names are what a collector's rules are written for; the fields stand beside them, enumerations as their words."""
+    """The names are what a collector's rules are written for; the fields stand beside them, enumerations as their
+    words.
+    """
     logged = line("landed %s", "it", fields={"counted": 3, "seconds": 0.25, "reason": Halt.KAFKA})
     assert read(logged) == {
         "time": "2026-10-01T00:00:00.250+00:00", "level": "warning", "process": "tollbook.land", "message": "landed it",
@@ -44,7 +46,9 @@ def test_a_line_says_when_how_bad_who_and_what() -> None:
 
 @given(st.text(), st.text())
 def test_every_message_is_one_line_of_plain_characters(message: str, field: str) -> None:
-    """A line break in a topic's name would forge a record; an escape sequence would rule the terminal of who reads it."""
+    """A line break in a topic's name would forge a record; an escape sequence would rule the terminal of who reads
+    it.
+    """
     logged = line("%s", message, fields={"file": field})
     assert logged.isascii()
     assert logged.isprintable()
@@ -53,7 +57,10 @@ def test_every_message_is_one_line_of_plain_characters(message: str, field: str)
 
 
 def test_long_text_is_cut_and_a_traceback_keeps_its_end() -> None:
-    """A message may hold a whole record, and 2 KB of it are enough. Of a traceback the end is kept, because it names the error."""
+    """A message may hold a whole record, and 2 KB of it are enough.
+
+    Of a traceback the end is kept, because it names the error.
+    """
     logged = read(line("x" * 10_000, fields={"detail": "y" * 10_000}, exc=ValueError("z" * 5_000 + " the end")))
     assert len(logged["message"]) == len(logged["detail"]) == len(logged["traceback"]) == CUT
     assert logged["traceback"].endswith("the end")

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-# Blocks at once, freed, and again, in the first thread or another: how many pages the system had to give for the second time.
+# Blocks at once, freed, and again, in the first thread or another: how many pages the system had to give for the second
+# time.
 ROUNDS = """
 import resource
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,6 @@
-"""A gateway that partners share with their operator: its own traffic is counted exactly, never invoiced, and no dead letter."""
+"""A gateway that partners share with their operator: its own traffic is counted exactly, never invoiced, and no dead
+letter.
+"""
 
 from typing import Any
 

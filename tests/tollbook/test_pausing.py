@@ -1,4 +1,6 @@
-"""A wrong `--format` ends a run and leaves nothing behind; a source whose log changes is paused, and goes on when it is told to."""
+"""A wrong `--format` ends a run and leaves nothing behind; a source whose log changes is paused, and goes on when it
+is told to.
+"""
 
 import threading
 from pathlib import Path
@@ -24,7 +26,10 @@ def run(here: Here, *words: object, format_name: str = "kong") -> tuple[int, Cou
 
 
 def test_a_wrong_format_ends_the_run_proposes_the_right_one_and_leaves_nothing(here: Here) -> None:
-    """The next run with the right one counts every line. Before, it reported nothing new, and 3,000 lines were dead letters."""
+    """The next run with the right one counts every line.
+
+    Before, it reported nothing new, and 3,000 lines were dead letters.
+    """
     log = here.log("a.log", *requests(3_000))
     code, counts, complaints = run(here, log, format_name="cloudflare")
     assert (code, counts) == (1, Counts())
@@ -76,7 +81,9 @@ def test_the_catalog_says_how_much_a_source_may_be_refused(here: Here) -> None:
 
 
 def test_unknown_credentials_never_pause_a_source(here: Here) -> None:
-    """A thousand calls with credentials nobody knows for one that is the partner's: it is counted, and they are refused by name."""
+    """A thousand calls with credentials nobody knows for one that is the partner's: it is counted, and they are
+    refused by name.
+    """
     log = here.log("a.log", *requests(1_000, consumer="c-unknown"), *requests(1, T0_MS + 5_000 * MINUTE_MS))
     assert run(here, log) == (0, Counts(counted=1, refused=1_000), [])
 

@@ -1,4 +1,6 @@
-"""Usage outside of a partner's policy, from the log to the invoice: counted, billed, marked, reported, and nothing else changed."""
+"""Usage outside of a partner's policy, from the log to the invoice: counted, billed, marked, reported, and nothing
+else changed.
+"""
 
 import shutil
 from datetime import date

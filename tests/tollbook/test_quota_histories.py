@@ -1,7 +1,9 @@
-"""Alerts over random histories against a plain reckoning, by both ways: the local run, and totals with the quota worker's rule.
+"""Alerts over random histories against a plain reckoning, by both ways: the local run, and totals with the quota
+worker's rule.
 
-Usage comes, limits are edited up and down and back, plans change, and what a meter counts does. After every step both ways must have
-sent exactly the alerts of the reckoning, under the same ids. Sent again, they add none. The statement of an invoice has the same sums.
+Usage comes, limits are edited up and down and back, plans change, and what a meter counts does. After every step both
+ways must have sent exactly the alerts of the reckoning, under the same ids. Sent again, they add none. The statement of
+an invoice has the same sums.
 """
 
 import random
@@ -71,7 +73,10 @@ class Use(NamedTuple):
 
 @dataclass
 class Reckoning:
-    """The alerts that must be sent, from a list of uses and a set of open alerts. It knows neither tables, windows nor totals."""
+    """The alerts that must be sent, from a list of uses and a set of open alerts.
+
+    It knows neither tables, windows nor totals.
+    """
 
     uses: list[Use] = field(default_factory=list)
     seen: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)  # plan, period → limit, its number

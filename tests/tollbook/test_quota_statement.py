@@ -1,4 +1,6 @@
-"""What an invoice says of quotas is what the alerts say: the same sums, the same rule, a row for each plan of the month."""
+"""What an invoice says of quotas is what the alerts say: the same sums, the same rule, a row for each plan of the
+month.
+"""
 
 import json
 from typing import Any
@@ -29,7 +31,9 @@ def with_plans(here: Here, plans: str, *, limit: int = 4) -> None:
 
 @pytest.mark.slow
 def test_a_plan_that_begins_within_the_month_counts_what_was_used_under_it(here: Here) -> None:
-    """Two requests under one plan, four under the next: 4 of 5, as the alert rule counts, and not 6 of 5 (warpdotdev/warp#7170)."""
+    """Two requests under one plan, four under the next: 4 of 5, as the alert rule counts, and not 6 of 5
+    (warpdotdev/warp#7170).
+    """
     with_plans(
         here,
         "[{plan: small, valid_from: 2026-01-01, valid_to: 2026-10-15}, {plan: second, valid_from: 2026-10-15}]",

@@ -58,7 +58,9 @@ def redrive(here: Here, *words: object, **options: str) -> Ended:
 
 
 def unnamed(lines: Sequence[bytes]) -> list[bytes]:
-    """The lines without the gateway's ids, and with a secret in each: their ids are derived, and their stored text is masked."""
+    """The lines without the gateway's ids, and with a secret in each: their ids are derived, and their stored text
+    is masked.
+    """
     made = []
     for text in lines:
         record = json.loads(text)
@@ -86,7 +88,9 @@ def snapshot(folder: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def test_a_forgotten_key_is_counted_once_when_it_was_added(here: Here) -> None:
-    """The story of every new partner: its first days are refused, somebody fixes the catalog, and their usage is billed."""
+    """The story of every new partner: its first days are refused, somebody fixes the catalog, and their usage is
+    billed.
+    """
     log = here.log("a.log", *requests(10), *requests(7, T0_MS + DAY_MS, consumer="c-new"), b"no JSON\n")
     assert here.run(log).out.startswith("18 entries: 10 counted, 0 duplicates, 0 conflicts, 8 refused")
     write_catalog(here.catalog, **NEW)
@@ -109,7 +113,9 @@ def test_a_forgotten_key_is_counted_once_when_it_was_added(here: Here) -> None:
 
 
 def test_a_redriven_lake_is_the_lake_that_the_right_catalog_would_have_made(here: Here) -> None:
-    """Ids above all: derived ones are derived from where the line stood, so that a later resend of the file still meets them."""
+    """Ids above all: derived ones are derived from where the line stood, so that a later resend of the file still
+    meets them.
+    """
     lines = unnamed([*requests(20), *requests(20, T0_MS + DAY_MS, consumer="c-new")])
     lines[5:5] = [b"[" + b",".join(x.strip() for x in (lines[0], lines[30], lines[1])) + b"]\n"]
     log = here.log("a.log", *lines)
@@ -184,7 +190,10 @@ def test_what_was_counted_before_stays_first(here: Here) -> None:
 
 @pytest.mark.slow
 def test_a_log_that_was_read_in_the_wrong_format_is_read_in_the_right_one(here: Here) -> None:
-    """The whole month is refused, and nothing of it is lost. A line that another format cuts otherwise stays what it was."""
+    """The whole month is refused, and nothing of it is lost.
+
+    A line that another format cuts otherwise stays what it was.
+    """
     log = here.log("a.log", *requests(12), b"[" + b",".join(x.strip() for x in requests(2, T0_MS + DAY_MS)) + b"]\n")
     wrong = ["--catalog", here.catalog, "--lake", here.lake, "--format", "caddy", "--source", "edge"]
     assert here.tollbook("run", *wrong, "--accept-form-errors", log).out.startswith("13 entries: 0 counted")
@@ -197,7 +206,9 @@ def test_a_log_that_was_read_in_the_wrong_format_is_read_in_the_right_one(here: 
 
 @pytest.mark.slow
 def test_lines_are_read_by_the_header_that_stood_before_them(here: Here) -> None:
-    """CloudFront's columns are what the owner chose; they change in the middle of a log, and the stored line does not name them."""
+    """CloudFront's columns are what the owner chose; they change in the middle of a log, and the stored line does
+    not name them.
+    """
     log = here.log(
         "edge.log",
         b"#Fields: timestamp(ms) sc-status cs-uri-stem cs-method sc-bytes x-edge-request-id\n",
@@ -502,7 +513,9 @@ def again(folder: Path) -> redriving.Redriven:
 def test_death_between_any_two_steps_of_a_redrive_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Before any file and any commit, of events and of every table that follows: the next redrive ends with the same lake."""
+    """Before any file and any commit, of events and of every table that follows: the next redrive ends with the same
+    lake.
+    """
     deaths = 0
     wanted = None
     for call in range(1, 100):
@@ -575,7 +588,9 @@ def test_whatever_is_fixed_in_any_order_each_line_counts_once(
     resent: list[int],
     fixes: list[tuple[set[str], tuple[str, int] | None]],
 ) -> None:
-    """Random catalogs, redrives that die anywhere: the books balance after each, and in the end the lake is that of one right reading."""
+    """Random catalogs, redrives that die anywhere: the books balance after each, and in the end the lake is that of
+    one right reading.
+    """
     folder = tmp_path_factory.mktemp("redrive")
     lines = [requests(1, T0_MS + n * MINUTE_MS, consumer=who)[0] for n, who in enumerate(owners)]
     lines = [unnamed([text])[0] if n % 3 == 0 else text for n, text in enumerate(lines)]

@@ -51,7 +51,9 @@ def until_sum(land: Process, outcome: str, entries: int) -> None:
 
 @pytest.mark.slow
 def test_a_key_that_was_unknown_for_a_day_is_counted_beside_workers_at_work(site: Installation, here: Here) -> None:
-    """Whole lines by the lake alone, masked ones by the topic, whoever is killed; each once, and with the id of its place."""
+    """Whole lines by the lake alone, masked ones by the topic, whoever is killed; each once, and with the id of its
+    place.
+    """
     new = [text.replace(b"?page=2", b"") for text in requests(3, T0_MS + DAY_MS, consumer="c-new")]
     words = ["dead", "redrive", "--catalog", here.catalog, "--lake", here.lake, "--format", "kong", "--source", "edge"]
     brokers = ["--bootstrap-servers", site.config.bootstrap_servers]

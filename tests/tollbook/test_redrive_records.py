@@ -98,7 +98,9 @@ def of_all_kinds(access: Access) -> int:
 
 
 def test_a_redriven_lake_is_the_lake_that_the_right_catalog_would_have_made(access: Access, tmp_path: Path) -> None:
-    """Ids, coordinates and partitions: of lines with and without ids, redacted or not, alone or several in a line, of files, of requests."""
+    """Ids, coordinates and partitions: of lines with and without ids, redacted or not, alone or several in a line,
+    of files, of requests.
+    """
     entries = of_all_kinds(access)
     access.land()
     fix_catalog(access)
@@ -244,7 +246,9 @@ def test_a_partner_that_the_records_key_names_is_judged_by_the_record(access: Ac
 def test_a_letter_that_does_not_tell_what_the_line_is_now_needs_the_record(
     access: Access, fields: str, now: str
 ) -> None:
-    """The catalog named wrong fields: time and id in the dead letter are not those that the first reading should have found."""
+    """The catalog named wrong fields: time and id in the dead letter are not those that the first reading should
+    have found.
+    """
     wrong = {"sources": f"sources: [{{id: edge, fields: {{{fields}}}}}]\n"}
     write_catalog(access.catalog, **wrong)
     record = json.loads(nameless(1, T0_MS - 40 * DAY_MS if "time" in fields else T0_MS)[0])
@@ -362,7 +366,9 @@ def test_a_redrive_that_land_has_overtaken_with_the_same_line_is_fenced(
 
 
 def test_of_two_redrives_at_once_one_is_fenced_whichever_partitions_they_count_in(access: Access) -> None:
-    """Read in another format a line may have another id, and belong into another partition: it is the same letter still."""
+    """Read in another format a line may have another id, and belong into another partition: it is the same letter
+    still.
+    """
     access.send(*unknown_keys(1))
     access.land()
     fix_catalog(access)
@@ -406,7 +412,9 @@ def test_topics_of_events_of_different_numbers_of_partitions_are_refused(access:
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
 def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """Before any file and any commit, of events and of every table that follows: the next redrive ends with the same lake."""
+    """Before any file and any commit, of events and of every table that follows: the next redrive ends with the same
+    lake.
+    """
     write_catalog(tmp_path / "0/catalog")
     first = Access(tmp_path / "0", received_ms=NEXT_MS + DAY_MS)
     first.send(*requests(1), *unknown_keys(1))

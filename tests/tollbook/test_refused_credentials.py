@@ -42,7 +42,9 @@ def unknown_credentials(here: Here) -> None:
 
 
 def test_a_month_with_unknown_credentials_is_closed_only_for_a_reason(here: Here) -> None:
-    """A forgotten partner's month was closed without a word; now three groups of October are named, with entries and days."""
+    """A forgotten partner's month was closed without a word; now three groups of October are named, with entries and
+    days.
+    """
     unknown_credentials(here)
     refused = here.close()
     assert refused.code == 1
@@ -111,7 +113,9 @@ def test_a_month_without_unknown_credentials_needs_no_reason_and_keeps_none(here
 
 
 def test_a_credential_is_distinguished_and_not_told(here: Here) -> None:
-    """Equal ones have one hash, in every file; what it is of cannot be tried without the lake's key, which nobody else may read."""
+    """Equal ones have one hash, in every file; what it is of cannot be tried without the lake's key, which nobody
+    else may read.
+    """
     unknown_credentials(here)
     here.run(here.log("b.log", *requests(1, T0_MS + 5_000, consumer="c-one")))
     rows = here.table("dead", "SELECT reason, credential_hash FROM t ORDER BY ALL")
@@ -199,7 +203,9 @@ def test_what_they_would_be_worth_is_what_they_are_billed_when_they_are_added(he
 
 @pytest.mark.slow
 def test_a_long_credential_is_one_by_its_hash_and_can_be_rated(here: Here) -> None:
-    """A client chooses how long it is; it must not make the message of refusals longer than the record that they are of."""
+    """A client chooses how long it is; it must not make the message of refusals longer than the record that they are
+    of.
+    """
     long = ["c-" + "é" * 99, "c-" + "é" * 100, "c-" + "é" * 100 + "x"]
     lines = [text for n, name in enumerate(long) for text in requests(n + 1, T0_MS + n * 1_000, consumer=name)]
     assert ", 6 refused" in here.run(here.log("a.log", *lines)).out

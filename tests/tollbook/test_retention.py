@@ -61,7 +61,9 @@ def canaries(here: Here) -> set[str]:
 
 
 def test_old_texts_are_gone_and_the_month_stands(invoiced: Here) -> None:
-    """The whole promise: 0 of what is too old in any byte of the lake, all of what is not; books, close and invoices as they were."""
+    """The whole promise: 0 of what is too old in any byte of the lake, all of what is not; books, close and invoices
+    as they were.
+    """
     here = invoiced
     assert canaries(here) == OLD | YOUNG
     documents = files(here.lake / "documents")

@@ -104,8 +104,11 @@ def test_a_stopped_run_says_so_and_the_next_goes_on(here: Here, stop: signal.Sig
 @pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("table", ["events", "reads"])
 def test_a_file_that_grew_after_a_run_died_is_known_again(here: Here, table: str) -> None:
-    """A short file is known by all its bytes. If the run that first read it died before its tables had followed, the grown
-    file must not pass for another: its lines would get other ids, and be billed twice."""
+    """A short file is known by all its bytes.
+
+    If the run that first read it died before its tables had followed, the grown file must not pass for another: its
+    lines would get other ids, and be billed twice.
+    """
     lines = [re.sub(rb'"id": "id-\d+", ', b"", line) for line in requests(40)]
     log = here.log("a.log", *lines[:3])
     died = ended(
@@ -203,7 +206,9 @@ def test_nothing_to_write_to_is_no_fault(here: Here, closed: str) -> None:
 @pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("name", ["my lake", "100%", "lake#1?", "lake[1]*", "Überlauf 🐫", "it's"])
 def test_a_lake_may_be_called_anything(here: Here, name: str) -> None:
-    """Folders are named by people; between us and the files lie URIs and glob patterns, which read some characters otherwise."""
+    """Folders are named by people; between us and the files lie URIs and glob patterns, which read some characters
+    otherwise.
+    """
     here.lake = here.folder / name / "lake"
     log = here.log(f"{name}/a.log", *requests(60))
     assert here.run(log).out.startswith("60 entries: 60 counted")

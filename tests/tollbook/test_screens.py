@@ -1,4 +1,6 @@
-"""What stands on the screen: text from logs, files and catalogs is text there, whatever it holds, and nothing is left out."""
+"""What stands on the screen: text from logs, files and catalogs is text there, whatever it holds, and nothing is
+left out.
+"""
 
 import csv
 import io
@@ -126,7 +128,9 @@ def test_only_the_terminal_module_makes_text_for_the_screen() -> None:
 
 @pytest.fixture
 def hostile(here: Here) -> Here:
-    """A lake in which every text that came from outside is hostile: file name, path, route, id, raw lines, partner's name."""
+    """A lake in which every text that came from outside is hostile: file name, path, route, id, raw lines, partner's
+    name.
+    """
     write_catalog(here.catalog, partners=PARTNERS.replace("name: Acme Inc", 'name: "[red]Acme[/red] :smile:"'))
     lines = [
         *requests(3, route__name=f"/{HOSTILE}/" + "r" * 5000),
@@ -145,7 +149,9 @@ def hostile(here: Here) -> Here:
 
 
 def assert_harmless(text: str, *, whole: bool = False) -> None:
-    """Only printed characters and line ends; and, unless a text is asked for whole, no line so long that it buries the rest."""
+    """Only printed characters and line ends; and, unless a text is asked for whole, no line so long that it buries
+    the rest.
+    """
     assert not [c for c in text if not c.isprintable() and c != "\n" and not c.isspace()]
     assert not set(text) & {"\x1b", "\r", "\x07", "\x9b", "\u202e"}
     assert whole or all(len(found) < 2000 for found in text.splitlines())

@@ -40,7 +40,10 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def shared(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
-    """One server for all tests that leave it as it was. It believes what we say of addresses, so that each test has its own."""
+    """One server for all tests that leave it as it was.
+
+    It believes what we say of addresses, so that each test has its own.
+    """
     with own_prefix(kafka) as prefix, running_server(kafka, prefix, tmp_path_factory.mktemp("serve"), "--trusted-proxies", "127.0.0.1") as opened:  # fmt: skip
         yield opened
 
@@ -74,7 +77,9 @@ def address(number: int) -> dict[str, str]:
 def test_events_of_every_shape_are_in_kafka_when_the_answer_comes(
     shared: HttpServer, name: str, body: Any, kind: str
 ) -> None:
-    """204 is what OpenMeter's clients wait for. Rows 9 and 80: blank lines, CRLF, no last newline, a byte order mark."""
+    """204 is what OpenMeter's clients wait for. Rows 9 and 80: blank lines, CRLF, no last newline, a byte order
+    mark.
+    """
     text = body(name)
     answer = shared.post(text.encode(), kind)
     assert (answer.status_code, answer.content) == (204, b"")
@@ -189,7 +194,8 @@ def memory_kib(server: HttpServer, name: str) -> int:
 def test_a_bomb_costs_little_memory(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
     """Row 73: 1 GiB that came as 33 KB; at most 20 MiB above what the server needs anyway.
 
-    A server of its own: one that has read 20,000 lines begins to load the JSON scan, which takes memory, whatever is sent meanwhile.
+    A server of its own: one that has read 20,000 lines begins to load the JSON scan, which takes memory, whatever is
+    sent meanwhile.
     """
     bomb = zstd.compress(bytes(1 << 30))
     headers = {"Content-Encoding": "zstd"}
@@ -301,7 +307,9 @@ def test_secrets_are_in_no_log_and_no_answer(shared: HttpServer) -> None:
 
 
 def test_a_log_line_is_a_line_and_names_the_request(shared: HttpServer) -> None:
-    """S19, S20: whatever is in a request, one JSON object for each, found by the id in the answer; an address is a network."""
+    """S19, S20: whatever is in a request, one JSON object for each, found by the id in the answer; an address is a
+    network.
+    """
     wild = "a\u2028\x1b[31m%s{}\"'\\"
     answer = shared.post(json.dumps(event("log", time=wild * 500)).encode(), key="nobody", headers={**address(211), "User-Agent": "x\x1b[31m%s"})  # fmt: skip
     refused = shared.process.until(lambda line: line.get("request_id") == answer.headers["x-request-id"])
@@ -358,7 +366,9 @@ def test_a_thousand_headers_do_no_harm(shared: HttpServer) -> None:
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_a_body_that_was_cut_is_not_half_counted(shared: HttpServer, *, chunked: bool) -> None:
-    """Row 74: the half that came may be whole lines; they are not taken, and the sender, if it still listens, is told."""
+    """Row 74: the half that came may be whole lines; they are not taken, and the sender, if it still listens, is
+    told.
+    """
     text = lines(events(f"cut{int(chunked)}", 3))
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % (len(text) * 2)
     body = b"%x\r\n%b\r\n" % (len(text), text) if chunked else text
@@ -409,7 +419,10 @@ def test_metrics_tell_what_came(shared: HttpServer) -> None:
 
 
 def test_a_revoked_key_ends_and_a_broken_file_changes_nothing(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
-    """S48: at once on SIGHUP, in seconds without. A slip of the pen in the file must not lock everybody out, nor go unseen."""
+    """S48: at once on SIGHUP, in seconds without.
+
+    A slip of the pen in the file must not lock everybody out, nor go unseen.
+    """
     good = json.dumps(event("a")).encode()
     with running_server(kafka, kafka_prefix, tmp_path) as opened:
         file, process = tmp_path / "producers.yaml", opened.process

@@ -81,7 +81,9 @@ def test_a_sender_that_dribbles_is_put_out_in_time(hasty: HttpServer, begun: byt
 
 
 def test_no_request_ends_the_server(hasty: HttpServer) -> None:
-    """What ended it, sent to the process itself, once its templates are warm; and what crowded others out. tests/tollbook/test_any_request.py has the rest."""
+    """What ended it, sent to the process itself, once its templates are warm; and what crowded others out.
+    tests/tollbook/test_any_request.py has the rest.
+    """
     for begin in range(0, 30_000, 10_000):
         assert hasty.batch([event(f"warm-{n}") for n in range(begin, begin + 10_000)]).status_code == 204
     for _ in range(3):
@@ -103,7 +105,9 @@ def test_no_request_ends_the_server(hasty: HttpServer) -> None:
 
 
 def test_who_hangs_up_and_sends_again_is_counted_once(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
-    """Rows 77 and 78, S6: unknown, sent again, ten times at once, and by another producer: each event once for each source."""
+    """Rows 77 and 78, S6: unknown, sent again, ten times at once, and by another producer: each event once for each
+    source.
+    """
     with running_server(kafka, kafka_prefix, tmp_path) as opened:
         where = ["--bootstrap-servers", kafka, "--prefix", kafka_prefix, "--catalog", tmp_path / "catalog"]
         lake = tmp_path / "lake"
@@ -150,7 +154,8 @@ def own(own_broker: Broker, tmp_path: Path) -> Iterator[tuple[Broker, HttpServer
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["kill", pytest.param("pause", marks=long_only)])
 def test_without_a_broker_nothing_is_accepted(own: tuple[Broker, HttpServer], fault: str) -> None:
-    """F7, F8: 503 in bounded time and never 2xx, a server that says it is not well; then, without a hand, everything again.
+    """F7, F8: 503 in bounded time and never 2xx, a server that says it is not well; then, without a hand, everything
+    again.
 
     A request that was given up may have arrived all the same: it is in the topic once or not at all, and is sent again.
     """
@@ -182,7 +187,10 @@ def test_without_a_broker_nothing_is_accepted(own: tuple[Broker, HttpServer], fa
 def test_a_record_that_the_broker_refuses_is_the_senders_and_ends_nothing(
     kafka: str, kafka_prefix: str, tmp_path: Path
 ) -> None:
-    """Row 15: the broker's limit was lowered under us. 413 for what is too large, 204 for what is not, by the same producer."""
+    """Row 15: the broker's limit was lowered under us.
+
+    413 for what is too large, 204 for what is not, by the same producer.
+    """
     with running_server(kafka, kafka_prefix, tmp_path) as opened:
         admin = AdminClient({"bootstrap.servers": kafka})
         lower = ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET)
@@ -223,7 +231,9 @@ def test_a_server_that_is_killed_has_kept_its_word(kafka: str, kafka_prefix: str
 
 
 def test_a_server_that_cannot_work_says_so_and_does_not_listen(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
-    """A producers file with a mistake, a port that is taken, topics that are not there: exit 2 and a message, no traceback."""
+    """A producers file with a mistake, a port that is taken, topics that are not there: exit 2 and a message, no
+    traceback.
+    """
     write_installation(tmp_path)
     words = [
         "--bootstrap-servers",

@@ -1,4 +1,6 @@
-"""Senders as they are: OpenMeter's client and the CloudEvents SDK, unchanged, over a socket; tokens of a real issuer over TLS."""
+"""Senders as they are: OpenMeter's client and the CloudEvents SDK, unchanged, over a socket; tokens of a real issuer
+over TLS.
+"""
 
 import json
 import threading

@@ -1,4 +1,6 @@
-"""`tollbook settle`, and the close that begins with it: one id is one request, in whichever month its line comes again."""
+"""`tollbook settle`, and the close that begins with it: one id is one request, in whichever month its line comes
+again.
+"""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -44,7 +46,9 @@ def verified(here: Here) -> list[tuple[str, int]]:
 
 
 def test_within_a_month_the_close_takes_out_what_came_again_and_one_of_each_is_billed(here: Here) -> None:
-    """A gateway that ships a week's log again with other times: nobody's close may be blocked, and nobody pays twice."""
+    """A gateway that ships a week's log again with other times: nobody's close may be blocked, and nobody pays
+    twice.
+    """
     assert here.run(here.log("a.log", *requests(10))).code == 0
     assert here.run(here.log("b.log", *again(range(4), 6), *requests(3, T0_MS + 6 * DAY_MS + 30_000))).code == 0
     assert here.tollbook("verify", "--lake", here.lake).code == 1
@@ -75,7 +79,9 @@ def test_across_months_the_second_is_in_no_invoice(here: Here) -> None:
 
 @pytest.mark.slow
 def test_what_comes_late_into_an_invoiced_month_is_taken_out_there(here: Here) -> None:
-    """The first landed is November's, and was invoiced; October's file is found afterwards: no invoice changes, and nothing is owed."""
+    """The first landed is November's, and was invoiced; October's file is found afterwards: no invoice changes, and
+    nothing is owed.
+    """
     assert here.run(here.log("b.log", *again(range(10), 35))).code == 0
     assert here.run(here.log("a.log", *requests(3, T0_MS + 60 * MINUTE_MS))).code == 0
     assert issue(here, OCTOBER) == [("acme", "0.75")]

@@ -1,4 +1,5 @@
-"""What a partner tries with the ids and times of its own feed: it can neither take another's usage away nor change an issued invoice.
+"""What a partner tries with the ids and times of its own feed: it can neither take another's usage away nor change an
+issued invoice.
 
 Security, S7, S8 and S9.
 """
@@ -57,7 +58,9 @@ def test_a_feed_cannot_name_another_partners_credential(feeds: Here) -> None:
 
 
 def test_within_a_feed_the_first_stays_and_what_contradicts_it_is_reported(feeds: Here) -> None:
-    """A zero sent first under an id to come suppresses the real one, of the same partner; a person is told, with both."""
+    """A zero sent first under an id to come suppresses the real one, of the same partner; a person is told, with
+    both.
+    """
     first, second = unnamed("x", 0), unnamed("x", 900)
     assert feeds.run(feeds.log("a.log", first), source="feed-acme").code == 0
     report = feeds.tollbook(*feeds.run_words(feeds.log("b.log", second), source="feed-acme"), "--json").json

@@ -1,4 +1,6 @@
-"""How old, and how far ahead, a request may be: one rule for files, Kafka and HTTP, and a refusal that says what to do."""
+"""How old, and how far ahead, a request may be: one rule for files, Kafka and HTTP, and a refusal that says what to
+do.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -66,7 +68,9 @@ WAYS_IN = pytest.mark.parametrize("way_in", [by_file, by_kafka, by_http], ids=la
 def test_a_limit_is_the_same_through_every_way_in_and_named_with_its_remedy(
     tmp_path: Path, way_in: WayIn, sources: str, days: int, minutes: int
 ) -> None:
-    """A refusal at 35 days told an operator neither that there is a limit nor where it is set; files had none at all."""
+    """A refusal at 35 days told an operator neither that there is a limit nor where it is set; files had none at
+    all.
+    """
     write_catalog(tmp_path, sources=sources) if sources else write_catalog(tmp_path)
     book = catalogs.load(tmp_path)
     assert way_in(book, T0_MS + days * DAY_MS) is None

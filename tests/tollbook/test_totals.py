@@ -1,4 +1,6 @@
-"""Running totals: each quota period of each zone gets what was counted in it, by partition, however it was committed."""
+"""Running totals: each quota period of each zone gets what was counted in it, by partition, however it was
+committed.
+"""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -53,7 +55,9 @@ def fold(cells: list[tuple[str, int, int, int]]) -> pa.Table:
 @settings(max_examples=20, deadline=None)
 @given(commits=st.lists(st.lists(CELLS, max_size=30), min_size=1, max_size=3))
 def test_totals_are_the_sums_of_their_periods(commits: list[list[tuple[str, int, int, int]]]) -> None:
-    """An alert rests on them: a window in the wrong day, or a commit that forgets the one before, alerts early or never."""
+    """An alert rests on them: a window in the wrong day, or a commit that forgets the one before, alerts early or
+    never.
+    """
     totals = Totals(CATALOG, SINCE)
     newest = {}
     for version, cells in enumerate(commits, 1):

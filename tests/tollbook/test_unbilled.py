@@ -40,7 +40,10 @@ def test_all_that_was_counted_is_invoiced(invoiced: Here) -> None:
 
 @pytest.mark.slow
 def test_a_forgotten_partner_that_was_redriven_after_issue_is_seen(invoiced: Here) -> None:
-    """4 requests at 0.25, in no invoice: with the catalog by their price, without it by their number. Exit code 3, not 1."""
+    """4 requests at 0.25, in no invoice: with the catalog by their price, without it by their number.
+
+    Exit code 3, not 1.
+    """
     added(invoiced)
     lake, catalog = ["--lake", invoiced.lake], ["--catalog", invoiced.catalog]
     for command in ("unbilled", "verify"):
@@ -66,7 +69,9 @@ def test_a_forgotten_partner_that_was_redriven_after_issue_is_seen(invoiced: Her
 
 
 def test_late_usage_is_seen_and_damage_wins(invoiced: Here) -> None:
-    """A partner that is billed too little is one thing, an invoice that was changed another: the first never hides the second."""
+    """A partner that is billed too little is one thing, an invoice that was changed another: the first never hides
+    the second.
+    """
     assert invoiced.run(invoiced.log("late.log", *requests(3, T0_MS + 2 * DAY_MS))).code == 0
     done = invoiced.tollbook("invoice", "verify", "--lake", invoiced.lake, "--json")
     (late,) = done.json["unbilled"]

@@ -51,7 +51,9 @@ partners:
 
 @pytest.fixture
 def month(here: Here) -> Here:
-    """From 29 September (of the week of 1 October) to the 20th: 40 requests before, 50 on 1 October, 9 on the 16th, 7 of them 429."""
+    """From 29 September (of the week of 1 October) to the 20th: 40 requests before, 50 on 1 October, 9 on the 16th,
+    7 of them 429.
+    """
     write_catalog(here.catalog, prices=QUOTAS, partners=CHANGED)
     here.log(
         "a.log",

@@ -50,7 +50,9 @@ def test_a_step_that_hangs_ends_the_process() -> None:
 
 
 def test_steps_that_are_made_keep_it_quiet() -> None:
-    """Five times the limit, in steps that are each shorter: a busy worker is not a hanging one. SIGTERM ends it well."""
+    """Five times the limit, in steps that are each shorter: a busy worker is not a hanging one. SIGTERM ends it
+    well.
+    """
     done = run("pass\n    threading.Event().wait(0.01)\n    next(steps) > 100 and signal.raise_signal(signal.SIGTERM)")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stderr.splitlines()[-1])["message"] == "stopped on request"

@@ -1,4 +1,6 @@
-"""Workers as processes: they end when asked, whatever the broker does, and when they hang; and what they had begun is not lost."""
+"""Workers as processes: they end when asked, whatever the broker does, and when they hang; and what they had begun
+is not lost.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -67,7 +69,10 @@ def test_what_was_sent_to_the_gateways_topic_is_counted_once_though_both_workers
 def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
     own_broker: Broker, tmp_path: Path, command: str
 ) -> None:
-    """Fifteen seconds are promised; then supervisors kill. What it waits for, an answer to its last commit, may never come."""
+    """Fifteen seconds are promised; then supervisors kill.
+
+    What it waits for, an answer to its last commit, may never come.
+    """
     site = Installation(own_broker.bootstrap, "", tmp_path, write_catalog(tmp_path / "catalog"))
     site.send_events(3)
     site.send(GATEWAY_ACCESS, (line(kong("one")), HEADERS))
@@ -76,15 +81,17 @@ def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
         own_broker.pause()
         worker.signal(signal.SIGTERM)
         code = worker.ended(STOP_LIMIT_S)
-        # 0: the last commit was answered just before the broker fell silent. "restarting": another call was under way by then.
-        # The last line may be the Kafka library's, which goes on saying what it misses.
+        # 0: the last commit was answered just before the broker fell silent. "restarting": another call was under way
+        # by then. The last line may be the Kafka library's, which goes on saying what it misses.
         expected = {75: ("nothing is lost", "nothing was committed", "restarting"), 0: ("stopped on request",)}[code]
         messages = [line["message"] for line in worker.log_lines]
         assert any(word in message for message in messages for word in expected), messages
 
 
 def test_a_hang_is_ended_by_the_watchdog_and_costs_nothing(site: Installation) -> None:
-    """A worker that waits for ever inside a library looks alive to its supervisor; the watchdog ends it, and says so."""
+    """A worker that waits for ever inside a library looks alive to its supervisor; the watchdog ends it, and says
+    so.
+    """
     site.send_events(3)
     with site.land(
         "--instance", "a", "--watchdog-s", "2", code=FAULTY, env={"TOLLBOOK_TEST_FAULT": "hang@1"}

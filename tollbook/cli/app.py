@@ -80,7 +80,8 @@ if extras.is_installed("kafka"):
     _stages: tuple[Callable[..., int], ...] = (pipeline.load, pipeline.ingest, pipeline.land)
     for place, command in enumerate(_stages, 13):
         app.command(command, sort_key=place, help_epilogue="")
-    # Registered by name, not imported: only this command needs Faust, which adds half to the time to load everything else.
+    # Registered by name, not imported: only this command needs Faust, which adds half to the time to load everything
+    # else.
     app.command("tollbook.workers.quota:quota", name="quota", sort_key=16, help=_QUOTA, help_epilogue="")
 else:
     _without("kafka", "topics", "load", "ingest", "land", "quota", first=12)

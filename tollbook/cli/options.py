@@ -30,7 +30,7 @@ def folder_path(_: object, given: Sequence[Token]) -> Path:
 
 
 def plain_path(_: object, path: Path) -> None:
-    """Refuse percent-escapes. delta-rs reads a path as a URI, so it would create and open the lake in different folders."""
+    """Refuse percent-escapes. delta-rs reads a path as a URI and would create and open the lake in two folders."""
     if found := _ESCAPE.search(str(path.absolute())):
         raise ValueError(
             f"{path.absolute()} contains {found[0]}, which is an escape in a URI; use a folder without it in its path"

@@ -1,7 +1,7 @@
 """The terminal: the two consoles, and the safe display of text from logs and catalogs.
 
-Markup and emoji codes in text are not interpreted, control characters are shown as escapes, and long values are truncated
-with their length. No log line, file name or id can therefore color, move or hide anything on the screen.
+Markup and emoji codes in text are not interpreted, control characters are shown as escapes, and long values are
+truncated with their length. No log line, file name or id can therefore color, move or hide anything on the screen.
 """
 
 import json

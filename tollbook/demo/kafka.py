@@ -1,7 +1,7 @@
 """The demo on Kafka: the month's logs go through topics and worker processes into the same kind of lake.
 
-The topics have a unique prefix and are deleted at the end, with the groups. The workers are started like in production: one
-ingest and two land workers. Their logs are stored next to the lake.
+The topics have a unique prefix and are deleted at the end, with the groups. The workers are started like in production:
+one ingest and two land workers. Their logs are stored next to the lake.
 """
 
 import os
@@ -85,7 +85,8 @@ def _topics(kafka: KafkaConfig) -> Iterator[None]:
 def _crew(kafka: KafkaConfig, lake: Lake, catalog: Path, logs: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """The workers, by name; they are ended, and their ends awaited, before the topics go."""
     where = ("--bootstrap-servers", kafka.bootstrap_servers, "--prefix", kafka.prefix, "--catalog", str(catalog))
-    # Without --instance, so that they leave their groups at their end. Nothing that happens to be set for other workers reaches these.
+    # Without --instance, so that they leave their groups at their end. Nothing that happens to be set for other workers
+    # reaches these.
     env = {name: value for name, value in os.environ.items() if not name.startswith("TOLLBOOK_")}
     words = {"ingest": ["ingest"]} | {f"land-{n}": ["land", "--lake", str(lake)] for n in range(1, _LAND_WORKERS + 1)}
     crew: dict[str, subprocess.Popen[bytes]] = {}

@@ -79,7 +79,7 @@ def demo(
         ),
     ] = None,
 ) -> int:
-    """Write a month of gateway logs for three partners, land them, close the month, issue the invoices, and prove the books.
+    """Write a month of logs for three partners, land them, close the month, issue the invoices, and prove the books.
 
     Example: tollbook demo --folder demo
     """
@@ -168,7 +168,7 @@ def _issued(lake: Lake, book: Catalog) -> list[Issued]:
 
 
 def _compared(folder: Path, book: Catalog, files: Sequence[DemoFile], issued: Sequence[Issued]) -> bool:
-    """Land the same logs in one process, issue, and return whether the invoices are the same except for their evidence."""
+    """Land the same logs in one process, issue, and return whether the invoices agree except in their evidence."""
     out.print()
     sentence(("4", "bold"), " The same logs in one process, without Kafka …")
     lake = Lake(folder / "local-run")

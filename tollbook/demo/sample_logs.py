@@ -1,7 +1,7 @@
-"""The sample logs of the demo: October 2026 for the three partners of examples/catalog, the same bytes on every machine.
+"""The sample logs of the demo: October 2026 for the three partners of examples/catalog, equal on every machine.
 
-Each partner has another credential type and a quota of 1,000,000 requests a month, which northwind exceeds. As in real logs,
-one percent of the lines is resent, some are late, some are broken, and a few conflict.
+Each partner has another credential type and a quota of 1,000,000 requests a month, which northwind exceeds. As in real
+logs, one percent of the lines is resent, some are late, some are broken, and a few conflict.
 """
 
 import gzip

@@ -1,8 +1,10 @@
-"""`tollbook load`: log files to `gateway.access`, several lines per record. Lines that are sent again have the same ids.
+"""`tollbook load`: log files to `gateway.access`, several lines per record.
 
-The headers `generation` and `position` of a record say which bytes of which file it holds. Derived ids therefore depend on
-the file, as in the local run, and a second load sends only duplicates. A file of positions avoids even these: a position is
-written when the broker has everything before it, and the next load continues there.
+Lines that are sent again have the same ids.
+
+The headers `generation` and `position` of a record say which bytes of which file it holds. Derived ids therefore depend
+on the file, as in the local run, and a second load sends only duplicates. A file of positions avoids even these: a
+position is written when the broker has everything before it, and the next load continues there.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,15 +85,16 @@ def load(
 ) -> Loaded:
     """Send all lines of `files`, and wait until the broker has them. Raises Halted if it does not accept them.
 
-    All lines of a source go to one partition, which keeps their order: of conflicting entries the first is counted, as in the
-    local run. `spread` distributes them over all partitions.
+    All lines of a source go to one partition, which keeps their order: of conflicting entries the first is counted, as
+    in the local run. `spread` distributes them over all partitions.
 
-    A file is a problem if another format can read its first lines and the given one cannot, unless `accept_form_errors`.
+    A file is a problem if another format can read its first lines and the given one cannot, unless
+    `accept_form_errors`.
 
     `known` maps a generation to the position up to which the file was sent. Earlier lines are not read again.
 
-    `begin` receives the positions before the first record of a new log is sent. The fingerprint of a short log covers all its
-    lines: if the load dies and the log grows, the next load needs the old fingerprint to derive the same ids.
+    `begin` receives the positions before the first record of a new log is sent. The fingerprint of a short log covers
+    all its lines: if the load dies and the log grows, the next load needs the old fingerprint to derive the same ids.
 
     `progress` receives the bytes read of the files on disk, and the lines sent.
     """
@@ -159,8 +162,8 @@ def follow(
 ) -> Loaded:
     """Send new lines of growing files, check after check, until `stop`. Returns the sum of all checks.
 
-    `keep` receives the positions when the broker has everything before them. A problem is reported when two checks in a row
-    find it.
+    `keep` receives the positions when the broker has everything before them. A problem is reported when two checks in a
+    row find it.
     """
     total = Loaded(0, 0, [], {}, frozenset(), known)
     suspected: set[str] = set()
@@ -241,7 +244,9 @@ def _after(found: IdentifiedFile, chunk: LineBatch, before: KnownFile | None) ->
 def chunks(
     found: IdentifiedFile, lines_max: int, known: KnownFile | None, *, final: bool = False, waiting: dict[str, int]
 ) -> Iterator[LineBatch]:
-    """The text of a file after its known position, in batches of at most `lines_max` whole lines and about RECORD_BYTES.
+    """The text of a file after its known position, in batches of whole lines.
+
+    A batch has at most `lines_max` lines and about RECORD_BYTES.
 
     Raises UnreadableFile, FileChanged.
     """

@@ -1,7 +1,9 @@
-"""The Kafka options: how to connect, and how producers and consumers behave. One frozen record from flags and environment.
+"""The Kafka options: how to connect, and how producers and consumers behave.
 
-Client options are dictionaries for librdkafka, so that tests can inspect them. The password comes from the environment or a
-file, never from a flag, which every user of the machine could see. It is not part of the repr.
+One frozen record from flags and environment.
+
+Client options are dictionaries for librdkafka, so that tests can inspect them. The password comes from the environment
+or a file, never from a flag, which every user of the machine could see. It is not part of the repr.
 """
 
 import os
@@ -119,8 +121,9 @@ class KafkaConfig:
     def producer_options(self, *, compression: Compression = "lz4", linger_ms: int = 20) -> ClientOptions:
         """The options of a producer that writes each message once and in order, or reports that it could not.
 
-        A message is accepted only when its delivery callback reports success. A message that the broker refuses is fatal to
-        the producer. One that timed out is only reported, and later messages may have been written, so the caller must end.
+        A message is accepted only when its delivery callback reports success. A message that the broker refuses is
+        fatal to the producer. One that timed out is only reported, and later messages may have been written, so the
+        caller must end.
         """
         return {
             **self.client_options(),
@@ -145,8 +148,9 @@ class KafkaConfig:
     ) -> ClientOptions:
         """The options of a consumer that never stores or commits offsets by itself.
 
-        `group` gets the prefix. An offset that the log does not have is an error, never a jump. `instance` keeps a worker's
-        partitions across a restart. `session_timeout_ms` applies to `classic`; with `consumer` the broker sets it.
+        `group` gets the prefix. An offset that the log does not have is an error, never a jump. `instance` keeps a
+        worker's partitions across a restart. `session_timeout_ms` applies to `classic`; with `consumer` the broker sets
+        it.
         """
         options: ClientOptions = {
             **self.client_options(),

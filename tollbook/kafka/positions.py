@@ -1,4 +1,4 @@
-"""The positions up to which log files were sent to Kafka, in a small file that is written when the broker has everything.
+"""The positions up to which log files were sent to Kafka, in a file that is written when the broker has them.
 
 The file saves work only. Without it, all lines are sent again and recognized by their positions.
 """

@@ -10,8 +10,8 @@ from tollbook.kafka.cluster import ExistingTopic
 class Difference(NamedTuple):
     """One difference. `topic` is None for the cluster itself.
 
-    `missing`: the topic does not exist and can be created. `setting`: the change of a setting that fixes the difference.
-    Neither: the data in the topic may be damaged, or would be, so a person must decide.
+    `missing`: the topic does not exist and can be created. `setting`: the change of a setting that fixes the
+    difference. Neither: the data in the topic may be damaged, or would be, so a person must decide.
     """
 
     topic: str | None

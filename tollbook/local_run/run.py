@@ -91,8 +91,8 @@ def run(
     lake.create()
     with alone(lake):
         rules, owners = source_rules(catalog, source, received_at), attribution(catalog)
-        # The files that a killed run has read are known only after the derived tables are up to date. Otherwise a file that
-        # it had begun and that has grown since would get another fingerprint.
+        # The files that a killed run has read are known only after the derived tables are up to date. Otherwise a file
+        # that it had begun and that has grown since would get another fingerprint.
         derived_commits.catch_up(lake, duck.connect())
         log = FileLog(
             files,
@@ -151,9 +151,9 @@ def follow(
 ) -> RunReport:
     """Land new lines of growing files, check after check, until `stop`. Returns the sum of all checks.
 
-    `on_report` receives the report of each check that found something. Files, folders and globs are resolved again at each check.
-    It also ends when too many entries are refused for their form, unless that is accepted. Safe to kill. Raises NoFiles,
-    Busy, UnknownFormat, LakeError, Fenced.
+    `on_report` receives the report of each check that found something. Files, folders and globs are resolved again at
+    each check. It also ends when too many entries are refused for their form, unless that is accepted. Safe to kill.
+    Raises NoFiles, Busy, UnknownFormat, LakeError, Fenced.
     """
     formats.statement(format_name)
     found_files(names)
@@ -231,7 +231,8 @@ class _Watched:
 def found_files(names: Sequence[str]) -> list[Path]:
     """The files of paths, folders (recursively) and globs, in the given order, each file once. Raises NoFiles.
 
-    Files of a folder or glob are sorted by modification time, oldest first, so rotated logs are in the order of their lines.
+    Files of a folder or glob are sorted by modification time, oldest first, so rotated logs are in the order of their
+    lines.
     """
     found: dict[Path, None] = {}
     for name in names:

@@ -71,7 +71,7 @@ class FileReader:
         self._turn.take(self._turn.without(letters, recut, why), *decoded)
 
     def _recut(self, letters: pa.Table, decoded: Decoded, name: str) -> pa.Array:
-        """Positions whose line now yields another number of entries, so that entries cannot be matched to dead letters."""
+        """Positions whose line now yields another number of entries. They cannot be matched to dead letters."""
         now, expected = entries_by_position(*decoded), entries_by_position(letters)
         differing = [position for position, number in expected.items() if now.get(position, 0) != number]
         if differing:

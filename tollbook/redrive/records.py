@@ -13,7 +13,8 @@ from ingest.replay.records import from_records, from_text
 from schemas.log import AccessPartition
 from tollbook.redrive.turn import DECODE_LINES, Turn, at_positions, entries_by_position
 
-# The records at the given offsets of a partition that the topic still retains. None: the topic was deleted or recreated.
+# The records at the given offsets of a partition that the topic still retains. None: the topic was deleted or
+# recreated.
 Refetch = Callable[[AccessPartition, Sequence[int]], Iterator[Records] | None]
 
 _AGAIN = "send their lines again"

@@ -65,9 +65,9 @@ def redrive(
 ) -> Redriven:
     """Read dead letters again, and count those that are no longer refused. Safe to kill and to repeat.
 
-    `files` are the logs at their current place; without any, the paths stored in the lake are tried. `refetch` fetches records
-    if the lake is landed from Kafka. `counted` receives the events that are counted, or would be in a dry run. Raises Busy,
-    UnknownFormat, WrongUse, LakeError, Fenced.
+    `files` are the logs at their current place; without any, the paths stored in the lake are tried. `refetch` fetches
+    records if the lake is landed from Kafka. `counted` receives the events that are counted, or would be in a dry run.
+    Raises Busy, UnknownFormat, WrongUse, LakeError, Fenced.
     """
     formats.statement(how.format_name)
     lake.check()

@@ -53,9 +53,12 @@ def worth(
     credential: str | None,
     now: Callable[[], datetime],
 ) -> Worth:
-    """Rate the entries that `wanted` selects (its reason is ignored) by the current catalog, on top of the partner's usage.
+    """Rate the entries that `wanted` selects by the current catalog, on top of the partner's usage.
 
-    `credential` is a prefix of its hash; None selects all that are unknown or were not valid. Raises like redrive.redrive.
+    The reason of `wanted` is ignored.
+
+    `credential` is a prefix of its hash; None selects all that are unknown or were not valid. Raises like
+    redrive.redrive.
     """
     events, problems = _decoded_again(lake, _given_to(catalog, wanted.source, partner), wanted, how, now)
     events = _of_credential(lake, events, credential)

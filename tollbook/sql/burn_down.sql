@@ -1,5 +1,6 @@
 -- The burn-down of a quota: the running sum of a meter by window, within the validity of the plan.
--- in:  usage; $partner_id, $meter; $starts, $ends: lists of TIMESTAMPTZ, the disjoint intervals of validity, [start, end) each
+-- in:  usage; $partner_id, $meter; $starts, $ends: lists of TIMESTAMPTZ, the disjoint intervals of validity, [start,
+--      end) each
 -- out: used_until TIMESTAMPTZ (the window's end), used DECIMAL in the meter's unit; in time order
 WITH held AS (
     SELECT unnest($starts::TIMESTAMPTZ[]) AS held_from, unnest($ends::TIMESTAMPTZ[]) AS held_to

@@ -1,7 +1,7 @@
 -- A month of requests for the demo, with faults. The rows are the same on every machine.
 -- in:  slots(partner, slot_start_us, first_n, requests): the number of requests of a partner in a 15-minute slot
--- out: n, partner, at_us (request time), shipped_us (place in the log), copy (1: resent), route_no, status, response_bytes,
---      latency_ms, fault (NULL, or what is wrong with the line)
+-- out: n, partner, at_us (request time), shipped_us (place in the log), copy (1: resent), route_no, status,
+--      response_bytes, latency_ms, fault (NULL, or what is wrong with the line)
 -- The macro `mix` is a hash of its own, so the numbers do not depend on DuckDB's version.
 WITH requests AS (
     SELECT partner, slot_start_us, unnest(range(first_n, first_n + requests)) AS n

@@ -1,7 +1,8 @@
 -- The lines of all issued invoices, from their documents.
 -- in:  invoices
--- out: number, partner_id, period, currency, position, description, meter, unit, line_start, line_end (TIMESTAMPTZ, [start, end)),
---      quantity (used) and billed_quantity (less free units) to 18 decimals, amount (rounded once, as billed)
+-- out: number, partner_id, period, currency, position, description, meter, unit, line_start, line_end (TIMESTAMPTZ,
+--      [start, end)), quantity (used) and billed_quantity (less free units) to 18 decimals, amount (rounded once, as
+--      billed)
 WITH lines AS (
     SELECT
         number,

@@ -1,9 +1,9 @@
--- The events behind a usage figure: one row per event and meter that counts it, with the place of its line.
--- The filters are those of billing/sql/metered.sql, which reads rollups. A test keeps the two equal.
--- in:  events (the counted ones), reads; units, partners as for usage.sql; meters(meter, field), meter_status(meter, status), meter_filtered(meter),
---      meter_call(meter, method, route) as for metered.sql
--- out: partner_id, meter, unit, window_start, occurred_at, event_id, source, service, method, route, status, quantity DECIMAL in `unit`,
---      file (its last known name), position (byte offset in its decompressed text), item, event_day
+-- The events behind a usage figure: one row per event and meter that counts it, with the place of its line. The filters
+-- are those of billing/sql/metered.sql, which reads rollups. A test keeps the two equal.
+-- in:  events (the counted ones), reads; units, partners as for usage.sql; meters(meter, field), meter_status(meter,
+--      status), meter_filtered(meter), meter_call(meter, method, route) as for metered.sql
+-- out: partner_id, meter, unit, window_start, occurred_at, event_id, source, service, method, route, status, quantity
+--      DECIMAL in `unit`, file (its last known name), position (byte offset in its decompressed text), item, event_day
 WITH files AS (
     SELECT source, generation, arg_max(file, to_offset) AS file
     FROM reads

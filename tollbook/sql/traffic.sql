@@ -1,7 +1,7 @@
 -- All counted requests, whether or not a meter counts them, by the partner's local day and month.
 -- in:  rollups; partners(partner_id, name, time_zone, status); local_days(time_zone, day, day_start) as for usage.sql
--- out: partner_id, window_start, day, month (YYYY-MM), source, service, method, route, status, requests, request_bytes, response_bytes,
---      latency_us (sum)
+-- out: partner_id, window_start, day, month (YYYY-MM), source, service, method, route, status, requests, request_bytes,
+--      response_bytes, latency_us (sum)
 SELECT
     r.partner_id,
     r.window_start,

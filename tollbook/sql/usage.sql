@@ -1,9 +1,10 @@
--- Usage for analysis: the sums of metered.sql in the meter's unit, by the partner's local day and month.
--- It is exact: `per_unit` is a decimal, and a product that does not fit raises an error.
--- in:  metered (billing/sql/metered.sql over all partners and meters of the catalog); units(meter, unit, billable, per_unit);
---      partners(partner_id, name, time_zone, status); local_days(time_zone, day, day_start): of each zone, without gaps from the
---      first window to the last
--- out: partner_id, meter, unit, window_start, day, month (YYYY-MM), source, service, method, route, status, quantity DECIMAL in `unit`
+-- Usage for analysis: the sums of metered.sql in the meter's unit, by the partner's local day and month. It is exact:
+-- `per_unit` is a decimal, and a product that does not fit raises an error.
+-- in:  metered (billing/sql/metered.sql over all partners and meters of the catalog); units(meter, unit, billable,
+--      per_unit); partners(partner_id, name, time_zone, status); local_days(time_zone, day, day_start): of each zone,
+--      without gaps from the first window to the last
+-- out: partner_id, meter, unit, window_start, day, month (YYYY-MM), source, service, method, route, status, quantity
+--      DECIMAL in `unit`
 SELECT
     m.partner_id,
     m.meter,

@@ -62,7 +62,8 @@ class Address(NamedTuple):
 class Patient(H11Protocol):
     """A connection with a timeout of `head_s` for each head, and a 400 response to a truncated body.
 
-    A connection beyond the limits, of its address or in total, gets a 503 response at once and never reaches the application.
+    A connection beyond the limits, of its address or in total, gets a 503 response at once and never reaches the
+    application.
     """
 
     head_s = 30.0
@@ -114,7 +115,7 @@ class Patient(H11Protocol):
             self.handle_events()
 
     def _turn_away(self, transport: asyncio.Transport, whose: str) -> None:
-        """Send the response, and keep reading for a while: closing at once would reset what the client has not read yet."""
+        """Send the response, and keep reading for a while: closing at once would reset what the client has not read."""
         self.transport = transport
         transport.write(_busy(f"too many connections {whose}"))
         if transport.can_write_eof():

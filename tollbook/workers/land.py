@@ -1,7 +1,7 @@
 """The process of `tollbook land`: from `usage.events` and `usage.dead` to the lake, then to `usage.totals`.
 
-Totals are published after a commit is durable. If a crash prevents it, the next owner of the partition publishes them from
-the lake.
+Totals are published after a commit is durable. If a crash prevents it, the next owner of the partition publishes them
+from the lake.
 """
 
 import logging

@@ -79,7 +79,10 @@ def run(
 
 
 def left(code: int) -> int:
-    """Return code 0, or end the process with another code: closing a consumer that is still open would wait for its broker."""
+    """Return code 0, or end the process with another code.
+
+    Closing a consumer that is still open would wait for its broker.
+    """
     if code:
         logging.shutdown()
         os._exit(code)

@@ -1,7 +1,7 @@
 """The metrics of workers in one list, by Prometheus' conventions (base units, `_total`), and the server for them.
 
-`/metrics` and `/healthz` listen on loopback by default. A worker is healthy if nothing is halted and its last step is recent
-enough for the watchdog.
+`/metrics` and `/healthz` listen on loopback by default. A worker is healthy if nothing is halted and its last step is
+recent enough for the watchdog.
 """
 
 import threading

@@ -1,7 +1,8 @@
-"""The process of `tollbook quota`: `usage.totals` to `usage.alerts` and `quota.state` with Faust, and alerts to webhooks.
+"""The process of `tollbook quota`: `usage.totals` to `usage.alerts` and `quota.state`, and alerts to webhooks.
 
-Faust's event loop runs in the main thread in steps, so that this process stops, is watched and logs like the other workers.
-Each webhook has a thread. A second client measures the group's lag, which distinguishes a stalled worker from an idle one.
+Faust's event loop runs in the main thread in steps, so that this process stops, is watched and logs like the other
+workers. Each webhook has a thread. A second client measures the group's lag, which distinguishes a stalled worker from
+an idle one.
 """
 
 import asyncio
@@ -221,7 +222,8 @@ class Process:
 class Lag:
     """Measures how long totals have been waiting unprocessed. It uses its own client, as Faust itself may hang.
 
-    mine: the partitions to measure; if empty, all. `run` is for a thread; `stalled_s` and `behind` may be read from others.
+    mine: the partitions to measure; if empty, all. `run` is for a thread; `stalled_s` and `behind` may be read from
+    others.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Running totals of quotas for `usage.totals`: sums from the lake when a partition is assigned, then the sums of each commit.
+"""Running totals of quotas for `usage.totals`: sums from the lake at assignment, then the sums of each commit.
 
-The sums are those of the invoice (billing/usage/quota_statement.py). If the worker dies between a commit and publication,
-the next owner of the partition publishes the totals from the lake.
+The sums are those of the invoice (billing/usage/quota_statement.py). If the worker dies between a commit and
+publication, the next owner of the partition publishes the totals from the lake.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -49,8 +49,8 @@ class Totals:
     def reload(self, lake: Lake, partitions: Collection[int]) -> list[Total]:
         """Sum these partitions from the lake again, and return all their totals.
 
-        Totals of zero are included if a partner has usage that its quota does not count. An earlier catalog may have counted
-        it, and the total that was published then must be replaced.
+        Totals of zero are included if a partner has usage that its quota does not count. An earlier catalog may have
+        counted it, and the total that was published then must be replaced.
         """
         self._sums = {key: total for key, total in self._sums.items() if key.events_partition not in partitions}
         house = Warehouse(lake, only=["events", "rollups"])

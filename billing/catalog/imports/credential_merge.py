@@ -64,7 +64,7 @@ class CredentialMerge:
         self._changes.edits.append(where.file, (*where.path, "credentials"), record, imported.address)
 
     def _allow(self, imported: ImportedCredential, partner: Partner, index: int, existing: Credential) -> None:
-        """Adds the grants of the policy, removes earlier imported grants that it no longer has, and keeps the others."""
+        """Adds the grants of the policy, removes imported grants that it no longer has, and keeps the others."""
         allow = self._grants_of(imported, partner)
         if allow is None:
             return

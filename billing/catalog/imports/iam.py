@@ -159,7 +159,10 @@ class _Statement:
         return networks
 
     def _only_outside(self) -> Networks | None:
-        """The networks that a Deny excepts with NotIpAddress, or None. Its other conditions can only narrow the Deny."""
+        """The networks that a Deny excepts with NotIpAddress, or None.
+
+        Its other conditions can only narrow the Deny.
+        """
         networks: Networks | None = None
         for operator, key, values in self._conditions():
             if operator == "NotIpAddress" and key.lower() == "aws:sourceip":

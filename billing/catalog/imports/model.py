@@ -10,7 +10,7 @@ Period = Literal["DAY", "WEEK", "MONTH"]
 
 
 class BadDocument(Exception):
-    """The document cannot be read. The message is one line and shows no value of the document, which could be a secret."""
+    """The document cannot be read. The message is one line and shows no value, which could be a secret."""
 
 
 class ImportConflict(Exception):
@@ -60,7 +60,7 @@ class ImportedPlan(NamedTuple):
 
 
 class ImportedCredential(NamedTuple):
-    """A credential as the access log shows it. `id=None`: the id is not known yet. `plan` is the address of its plan."""
+    """A credential as the access log shows it. `id=None`: the id is not yet known. `plan`: the address of its plan."""
 
     kind: Literal["api_key", "iam", "consumer"]
     id: str | None

@@ -43,7 +43,7 @@ def partner_of(credential: ImportedCredential, rules: OwnershipRules) -> str | N
 
 
 def plan_id(plan: ImportedPlan, rules: OwnershipRules) -> str:
-    """The plan's id in the catalog: from a rule, or else from its name. Empty if the name contains no usable character."""
+    """The plan's id in the catalog: from a rule, or else from its name. Empty if the name has no usable character."""
     rule = _first_match(rules.plans, (plan.address, *plan.names))
     return rule[1] if rule is not None else slug(plan.name)
 
@@ -109,7 +109,7 @@ def slug(name: str) -> str:
 
 
 def pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:
-    """Parses `PATTERN=ID` options. The last `=` is the separator, because an address may contain `=` and an id may not."""
+    """Parses `PATTERN=ID` options. The last `=` is the separator: an address may contain `=`, an id may not."""
     parsed = []
     for word in given:
         pattern, mark, value = word.rpartition("=")

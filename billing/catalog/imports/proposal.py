@@ -50,7 +50,10 @@ class Proposal(NamedTuple):
 
 
 def propose(folder: Path, model: ImportModel, *, name: str, rules: OwnershipRules, options: ImportOptions) -> Proposal:
-    """The changes that importing `model` would make. Writes nothing. Raises CatalogError, BadDocument, ImportConflict."""
+    """The changes that an import of `model` would make.
+
+    Writes nothing. Raises CatalogError, BadDocument, ImportConflict.
+    """
     if not _NAME.fullmatch(name):
         raise BadDocument(f"--name {name!r} is not valid; use 1 to 100 of the characters a-z 0-9 _ -")
     if not folder.is_dir():

@@ -68,7 +68,7 @@ def display_name(key: str) -> tuple[str, str]:
 
 
 def is_in_catalog(catalog: Catalog, key: str) -> bool:
-    """Whether the catalog still holds the entry and nobody ended it. Grants are handled together with their credential."""
+    """Whether the catalog still has the entry and nobody ended it. Grants are handled with their credential."""
     kind, owner, *rest = key.split("/", _PARTS[key.partition("/")[0]])
     if kind == "grants":
         return False

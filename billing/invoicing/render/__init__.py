@@ -31,7 +31,7 @@ def as_json(document: Mapping[str, Any]) -> bytes:
 
 
 def as_pdf(document: Mapping[str, Any]) -> bytes:
-    """The PDF rendering by Typst, with embedded fonts. Its timestamp is the date of the invoice, not the current time."""
+    """The PDF rendering by Typst, with embedded fonts. Its timestamp is the date of the invoice."""
     folder = resources.files("billing.invoicing.render")
     issued = datetime.combine(date.fromisoformat(document["issued_on"]), time(), UTC)
     with resources.as_file(folder) as path:

@@ -1,4 +1,4 @@
-"""The model `graduated`: each tier prices the units that fall in it, and every tier that is reached adds its flat fee."""
+"""The model `graduated`: each tier prices the units that fall in it, and each tier reached adds its flat fee."""
 
 from decimal import Decimal
 from typing import Literal

@@ -1,4 +1,6 @@
-"""The interface of a price model: what a price charges for a quantity, and how an invoice explains it. Exact, unrounded.
+"""The interface of a price model: what a price charges for a quantity, and how an invoice explains it.
+
+Exact, unrounded.
 
 Quantities are in the meter's unit, after free units are subtracted. The caller sets the decimal context
 `schemas.money.EXACT`. billing/pricing/charge.py combines the parts into a charge.
@@ -24,10 +26,10 @@ class Share(NamedTuple):
 
 
 class Portion(NamedTuple):
-    """The portion of a month that one line bills: the rate's cumulative quantity from `start` to `end`, and its time share.
+    """The part of a month that one line bills: cumulative quantity from `start` to `end`, and the share of time.
 
-    `total` is the quantity of the whole month. `is_first` is false if an earlier line bills the same rate, `is_last` if a
-    later one does.
+    `total` is the quantity of the whole month. `is_first` is false if an earlier line bills the same rate, `is_last` if
+    a later one does.
     """
 
     start: Decimal
@@ -82,8 +84,9 @@ def used(
 def counted_on(parts: Callable[[Decimal], Sequence[ChargePart]], portion: Portion) -> list[ChargePart]:
     """The parts for the quantity at the end of a portion, minus the parts for the quantity at its start.
 
-    `parts` returns the parts for a month's cumulative quantity. As the quantity grows, it may add parts or enlarge them, but
-    never remove them. Nothing is subtracted for the first line, so a fee that is due without usage stays on it.
+    `parts` returns the parts for a month's cumulative quantity. As the quantity grows, it may add parts or enlarge
+    them, but never remove them. Nothing is subtracted for the first line, so a fee that is due without usage stays on
+    it.
     """
     after = parts(portion.end)
     if portion.is_first:

@@ -1,4 +1,4 @@
-"""`tollbook catalog import terraform|iam|deck`: configuration of other systems as a diff, then written into the catalog."""
+"""`tollbook catalog import terraform|iam|deck`: configuration of other systems as a diff, then in the catalog."""
 
 import sys
 from collections.abc import Callable
@@ -115,7 +115,7 @@ def terraform(
     """Import API Gateway's keys and usage plans, and the policies of IAM roles and users.
 
     Example: tollbook catalog import terraform plan.json --catalog examples/catalog --rate-card wholesale --valid-from 2026-11-01
-    """
+    """  # noqa: W505  # the example is one line
     rules = _rules(partner, partners, ignore, plan, tag)
     options = _options(common, rate_card, meter)
     return _run(lambda: plans.read(file, tag=tag), common.name or "terraform", rules, options, common, json=json)
@@ -136,10 +136,12 @@ def deck(
     meter: MeterOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Import Kong's consumers, the ids of their keys, and their rate limits. The tag of a consumer is `tollbook_partner:ID`.
+    """Import Kong's consumers, the ids of their keys, and their rate limits.
+
+    The tag of a consumer is `tollbook_partner:ID`.
 
     Example: tollbook catalog import deck kong.yaml --catalog examples/catalog --partner 'northwind-*=northwind' --ignore 'internal-*'
-    """
+    """  # noqa: W505  # the example is one line
     rules = _rules(partner, partners, ignore, plan, tag)
     options = _options(common, rate_card, meter)
     return _run(lambda: deck_files.read(file, tag=tag), common.name or "deck", rules, options, common, json=json)
@@ -160,7 +162,7 @@ def iam(
     Import several policies of one principal one by one, each with its own --name.
 
     Example: tollbook catalog import iam policy.json --catalog examples/catalog --principal arn:aws:iam::444455556666:role/Export --partner globex
-    """
+    """  # noqa: W505  # the example is one line
     if not principal.startswith("arn:") or any(not c.isprintable() or c == " " for c in principal):
         raise WrongUse(f"--principal {principal!r} is not an ARN; write one like arn:aws:iam::444455556666:role/Export")
     name = common.name or owners.slug(f"iam-{principal.rpartition('/')[2][:40]}-{file.stem}")

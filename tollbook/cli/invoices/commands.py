@@ -101,12 +101,15 @@ def close(
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
-    """Fix the input of a month's invoices: table versions, offsets, completeness, catalog. Refused while entries are unexplained.
+    """Fix the input of a month's invoices: table versions, offsets, completeness, catalog.
 
-    A problem of one partner blocks only that partner's invoice. It is reported, and the exit code is 3. Close again when it is solved.
+    Refused while entries are unexplained.
 
-    Refused entries of unknown credentials may belong to a partner missing from the catalog. To close without them, give a reason with
-    --accept-refused.
+    A problem of one partner blocks only that partner's invoice. It is reported, and the exit code is 3. Close again
+    when it is solved.
+
+    Refused entries of unknown credentials may belong to a partner missing from the catalog. To close without them, give
+    a reason with --accept-refused.
 
     Closing again with the same input changes nothing.
 
@@ -237,9 +240,12 @@ def show(
 def verify(
     *, lake: LakeOption, catalog: NewestCatalogOption = None, explain: ExplainOption = False, json: JsonOption = False
 ) -> int:
-    """Rate and render every issued invoice again from its close, and compare the bytes. Lists usage that is in no issued invoice.
+    """Rate and render every issued invoice again from its close, and compare the bytes.
 
-    The exit code is 1 if a byte differs or a document is missing, otherwise 3 if usage of settled months is in no invoice.
+    Lists usage that is in no issued invoice.
+
+    The exit code is 1 if a byte differs or a document is missing, otherwise 3 if usage of settled months is in no
+    invoice.
 
     Example: tollbook invoice verify --lake demo/lake
     """
@@ -268,8 +274,8 @@ def verify(
 def unbilled(*, lake: LakeOption, catalog: NewestCatalogOption = None, json: JsonOption = False) -> int:
     """List all usage of settled months that is in no issued invoice, with its amount at the prices of its close.
 
-    Such usage arrived after its month was settled, or the partner's month was not issued, or the partner is in no catalog. The exit
-    code is 3 if there is any.
+    Such usage arrived after its month was settled, or the partner's month was not issued, or the partner is in no
+    catalog. The exit code is 3 if there is any.
 
     Example: tollbook invoice unbilled --catalog examples/catalog --lake demo/lake
     """
@@ -320,8 +326,8 @@ def closed(
 ) -> Close:
     """Settle, so that no event id is billed twice, then close on the condition that the books are proven.
 
-    The settlement first brings the derived tables up to date, so the commits of a killed run are included. A month without
-    partners to bill is refused before anything is written.
+    The settlement first brings the derived tables up to date, so the commits of a killed run are included. A month
+    without partners to bill is refused before anything is written.
     """
 
     def books(versions: Mapping[str, int], start: datetime, end: datetime) -> list[str]:

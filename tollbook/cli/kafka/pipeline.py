@@ -46,8 +46,8 @@ from tollbook.workers import logs, loop
 from tollbook.workers.land import LandTopics, LandWorker
 
 _ABOVE_ZERO = Number(gt=0)
-# Messages never time out: if one did while the next one was delivered, its partition would have a hole. The producer waits
-# for an unreachable broker, and the watchdog ends a worker that waits too long. Then nothing more is sent.
+# Messages never time out: if one did while the next one was delivered, its partition would have a hole. The producer
+# waits for an unreachable broker, and the watchdog ends a worker that waits too long. Then nothing more is sent.
 _EVENTS_PRODUCER = {"delivery.timeout.ms": 0}
 
 InstanceOption = Annotated[
@@ -282,7 +282,9 @@ def ingest(
     metrics: MetricsOption = "127.0.0.1:0",
     watchdog_s: WatchdogOption = 60.0,
 ) -> int:
-    """Read raw records from gateway.access; write events to usage.events and refused entries to usage.dead. Runs until SIGTERM.
+    """Read raw records from gateway.access; write events to usage.events and refused entries to usage.dead.
+
+    Runs until SIGTERM.
 
     It is safe to kill at any time: entries that it sends again are recognized by their offsets.
 
@@ -335,7 +337,9 @@ def land(
     metrics: MetricsOption = "127.0.0.1:0",
     watchdog_s: WatchdogOption = 60.0,
 ) -> int:
-    """Land usage.events in the lake exactly once, and publish usage.totals. Several workers may run. Runs until SIGTERM.
+    """Land usage.events in the lake exactly once, and publish usage.totals. Several workers may run.
+
+    Runs until SIGTERM.
 
     Example: tollbook land --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --lake lake
     """

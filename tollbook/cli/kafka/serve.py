@@ -20,8 +20,8 @@ from tollbook.cli.options import CatalogOption, the_time
 from tollbook.kafka.options import ClientOptions, KafkaConfig
 from tollbook.workers import http_server, logs, loop, metrics
 
-# A request waits for the broker, so it times out early and the sender retries. Requests are unordered, so the failure of one
-# does not affect the others.
+# A request waits for the broker, so it times out early and the sender retries. Requests are unordered, so the failure
+# of one does not affect the others.
 PRODUCER: ClientOptions = {
     "delivery.timeout.ms": 10_000,
     "request.timeout.ms": 5_000,
@@ -42,10 +42,11 @@ def serve(
 ) -> int:
     """Accept events over HTTP (POST /api/v1/events) and write them to gateway.access. Runs until SIGTERM.
 
-    A 2xx response means that Kafka has confirmed the events. The producers file is reloaded when it changes, or on SIGHUP.
+    A 2xx response means that Kafka has confirmed the events. The producers file is reloaded when it changes, or on
+    SIGHUP.
 
     Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
-    """  # fmt: skip
+    """  # noqa: W505  # the example is one line
     address = http.address()
     log = logs.logger("serve")
     book = catalogs.load(catalog)

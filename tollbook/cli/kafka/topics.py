@@ -1,4 +1,4 @@
-"""`tollbook topics create` and `check`: create the topics of an installation, and compare them with the required settings."""
+"""`tollbook topics create` and `check`: create the topics of an installation, and check their settings."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -50,7 +50,8 @@ def create(
 ) -> int:
     """Create missing topics, and correct settings where that is safe. Safe to repeat.
 
-    If exact counting is at risk (another number of partitions, a compacted log, producer timestamps), it changes nothing.
+    If exact counting is at risk (another number of partitions, a compacted log, producer timestamps), it changes
+    nothing.
 
     Example: tollbook topics create --bootstrap-servers localhost:9092 --replication 1
     """
@@ -108,7 +109,9 @@ def compared(cluster: Cluster, demanded: Sequence[Topic], replication: int) -> l
 
 
 def required(config: KafkaConfig, *names: str) -> list[ExistingTopic]:
-    """The topics that a worker uses, by their names without prefix. Raises KafkaRefused unless all exist with safe settings.
+    """The topics that a worker uses, by their names without prefix.
+
+    Raises KafkaRefused unless all exist with safe settings.
 
     The numbers of partitions and replicas are not checked here: the lake checks the former, `tollbook topics check` the
     latter.

@@ -133,9 +133,9 @@ def dead_list(
 ) -> int:
     """List entries that were not counted, with reason, place and remedy. Secrets in raw lines are redacted.
 
-    Entries of credentials that are unknown or were not valid are also summed by credential. Entries that a redrive has counted are
-    omitted. --as PARTNER reads the entries of a source again as if their credentials were the partner's, and rates them by the catalog
-    together with the partner's own usage. It writes nothing.
+    Entries of credentials that are unknown or were not valid are also summed by credential. Entries that a redrive has
+    counted are omitted. --as PARTNER reads the entries of a source again as if their credentials were the partner's,
+    and rates them by the catalog together with the partner's own usage. It writes nothing.
 
     Example: tollbook dead list --lake demo/lake --reason UNKNOWN_CREDENTIAL
     """
@@ -235,14 +235,15 @@ def redrive(
 ) -> int:
     """Read refused entries again after the catalog, the format or a limit was fixed, and count each of them once.
 
-    Events get the same ids as at the first reading. It is safe to kill and to repeat, also while `tollbook ingest` and `land` run. A
-    line with redacted secrets or an erased payload is read from its log or, with --bootstrap-servers, from the topic. It must be
-    unchanged there. The exit code is 1 if entries could not be redriven; the reasons are listed.
+    Events get the same ids as at the first reading. It is safe to kill and to repeat, also while `tollbook ingest` and
+    `land` run. A line with redacted secrets or an erased payload is read from its log or, with --bootstrap-servers,
+    from the topic. It must be unchanged there. The exit code is 1 if entries could not be redriven; the reasons are
+    listed.
 
     Usage of a month that is already invoiced is in no issued invoice. `tollbook invoice verify` lists it as late.
 
     Example: tollbook dead redrive --catalog examples/catalog --lake demo/lake --format kong --source edge --reason UNKNOWN_CREDENTIAL
-    """
+    """  # noqa: W505  # the example is one line
     source_name(source)
     _check_reason(reason)
     report = redriving.redrive(

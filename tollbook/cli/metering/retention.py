@@ -31,11 +31,12 @@ def retention(
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
-    """Permanently erase old payloads of dead letters: what was copied from refused and conflicting lines (text, detail, id).
+    """Permanently erase old payloads of dead letters: what was copied from their lines (text, detail, id).
 
-    They are removed from all versions and files of the lake. Counts, reasons, places and hashes stay, so the books balance, issued
-    invoices do not change, and `tollbook dead redrive` reads an erased line from its log. It is safe to kill and to repeat, also
-    during a run, a redrive, or while land workers run. It does not erase backups and logs: see docs/operations.md.
+    They are removed from all versions and files of the lake. Counts, reasons, places and hashes stay, so the books
+    balance, issued invoices do not change, and `tollbook dead redrive` reads an erased line from its log. It is safe to
+    kill and to repeat, also during a run, a redrive, or while land workers run. It does not erase backups and logs: see
+    docs/operations.md.
 
     Example: tollbook retention --lake demo/lake --days 90 --dry-run
     """

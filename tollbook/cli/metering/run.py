@@ -123,9 +123,10 @@ def run(
 ) -> int:
     """Read new lines of gateway logs into the lake, and count each once. Safe to kill and to repeat.
 
-    A missing lake is created. The exit code is 1 if a file could not be read to its end; the other files are still read. It is also 1
-    if a larger share of entries than the source's max_refused_percent is refused for its form: none of these entries is landed, and the
-    likely format is proposed. With --follow, each check that finds new lines prints its counts, or with --json one JSON object per line.
+    A missing lake is created. The exit code is 1 if a file could not be read to its end; the other files are still
+    read. It is also 1 if a larger share of entries than the source's max_refused_percent is refused for its form: none
+    of these entries is landed, and the likely format is proposed. With --follow, each check that finds new lines prints
+    its counts, or with --json one JSON object per line.
 
     Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
     """
@@ -193,7 +194,8 @@ def usage(
 ) -> int:
     """Show the usage of a month: sums and quotas by partner and meter, and for a single partner also by day and route.
 
-    Quantities are in the unit of each meter. For a quota by day or week, the day or week with the highest usage is shown.
+    Quantities are in the unit of each meter. For a quota by day or week, the day or week with the highest usage is
+    shown.
 
     Example: tollbook usage northwind --catalog examples/catalog --lake demo/lake --period 2026-10
     """
@@ -229,10 +231,12 @@ def outside(
     period: PeriodOption,
     json: JsonOption = False,
 ) -> int:
-    """List a partner's usage in a month that its credentials' networks and policies do not allow. It is counted and marked.
+    """List a partner's usage in a month that its credentials' networks and policies do not allow.
 
-    Rows are by mark, credential, network and action. NETWORK means another network, ACTION and RESOURCE are not in the policy, and
-    UNKNOWN could not be decided.
+    It is counted and marked.
+
+    Rows are by mark, credential, network and action. NETWORK means another network, ACTION and RESOURCE are not in the
+    policy, and UNKNOWN could not be decided.
 
     Example: tollbook outside northwind --catalog examples/catalog --lake demo/lake --period 2026-10
     """
@@ -248,10 +252,10 @@ def outside(
 
 
 def verify(*, lake: LakeOption, json: JsonOption = False) -> int:
-    """Prove the books from the lake: lines = counted + duplicates + conflicts + refused, unique event ids, rollups = events.
+    """Prove the books from the lake: lines = counted + duplicates + conflicts + refused, unique ids, rollups = events.
 
-    Every file is read and compared with the hash in the commit that added it. While workers run, it proves the newest state in which
-    all tables agree.
+    Every file is read and compared with the hash in the commit that added it. While workers run, it proves the newest
+    state in which all tables agree.
 
     The exit code is 1 if a check fails.
 
@@ -286,7 +290,9 @@ def _partner(book: Catalog, partner_id: str) -> Partner:
 
 @catalog.command(name="schema")
 def catalog_schema() -> int:
-    """Print the JSON Schema of a catalog file, for editors and other programs. schemas/catalog.schema.json has the same content.
+    """Print the JSON Schema of a catalog file, for editors and other programs.
+
+    schemas/catalog.schema.json has the same content.
 
     Example: tollbook catalog schema
     """

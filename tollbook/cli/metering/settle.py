@@ -37,9 +37,10 @@ def settle(
 ) -> int:
     """Withdraw events whose id was landed before with a time that is days away. `tollbook invoice close` runs it first.
 
-    The event that was landed first stays. Each later one becomes a conflict, which `tollbook dead list` shows, and is not billed. Events
-    landed since the last settlement are compared with all earlier ones. It is safe to kill and to repeat, also while a run or land
-    workers are active: these exit with code 75 if one of their events is withdrawn, and continue after a restart.
+    The event that was landed first stays. Each later one becomes a conflict, which `tollbook dead list` shows, and is
+    not billed. Events landed since the last settlement are compared with all earlier ones. It is safe to kill and to
+    repeat, also while a run or land workers are active: these exit with code 75 if one of their events is withdrawn,
+    and continue after a restart.
 
     Example: tollbook settle --lake demo/lake
     """

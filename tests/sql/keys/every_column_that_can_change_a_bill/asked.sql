@@ -1,4 +1,5 @@
--- Which is the first row with the same hash; the hash itself is another one with another version of DuckDB. Row order is kept.
+-- Which is the first row with the same hash; the hash itself is another one with another version of DuckDB. Row order
+-- is kept.
 WITH numbered AS (SELECT row_number() OVER () AS nth, identity, payload, day FROM result)
 
 SELECT
