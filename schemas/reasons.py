@@ -48,6 +48,7 @@ class Reason(StrEnum):
     TAG_NOT_ALLOWED = "TAG_NOT_ALLOWED"
     UNKNOWN_CREDENTIAL = "UNKNOWN_CREDENTIAL"
     CREDENTIAL_NOT_VALID = "CREDENTIAL_NOT_VALID"
+    UNVERIFIED_USER = "UNVERIFIED_USER"
     PARTNER_MISMATCH = "PARTNER_MISMATCH"
     KEY_MISMATCH = "KEY_MISMATCH"
     ID_CONFLICT = "ID_CONFLICT"
@@ -114,6 +115,7 @@ REMEDY: dict[Reason, str] = {
     Reason.TAG_NOT_ALLOWED: "the source may not name partners; set `may_tag: true` for it in the catalog",
     Reason.UNKNOWN_CREDENTIAL: "the credential is not in the catalog; add it to its partner",
     Reason.CREDENTIAL_NOT_VALID: "the credential was not valid at that time; correct its valid_from or valid_to",
+    Reason.UNVERIFIED_USER: "the log does not show that the gateway checked this user; if it checks all, set `trust_user: true` for the source in the catalog",
     Reason.PARTNER_MISMATCH: "the tag names another partner than the credential; ask the owner of the gateway",
     Reason.KEY_MISMATCH: "the record's key names another partner than its line; correct the shipper",
     Reason.ID_CONFLICT: "the same id arrived with a different payload, and the first one was kept; check the gateway",

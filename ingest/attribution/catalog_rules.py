@@ -80,6 +80,7 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
         None if known.own is None else known.own.routes,
         limits.max_age_days,
         limits.max_future_minutes,
+        known.trust_user,
     )
 
 

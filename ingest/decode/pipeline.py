@@ -68,6 +68,7 @@ GIVEN = pa.schema(
         ("source_suspended", pa.bool_()),
         ("own_partner", pa.string()),
         ("judging", pa.bool_()),
+        ("trust_user", pa.bool_()),
         ("may_tag", pa.bool_()),
         ("partner_path", pa.string()),
         ("earliest_us", pa.int64()),
@@ -97,6 +98,7 @@ class SourceRules(NamedTuple):
     own_routes: tuple[str, ...] | None = None  # only on these routes; None: on any
     max_age_days: int = 0  # where the limits come from, for the detail of a refusal
     max_future_minutes: int = 0
+    trust_user: bool = False  # whether the source's gateway checks every user that it logs
 
 
 class Attribution(NamedTuple):
@@ -142,6 +144,7 @@ class Decoder:
             "own_partner": rules.own,
             "judging": self._policy_check is not None,
             "may_tag": rules.may_tag,
+            "trust_user": rules.trust_user,
             "partner_path": path,
             "earliest_us": rules.earliest_us,
             "latest_us": rules.latest_us,
@@ -251,10 +254,11 @@ def _rows_of(position: npt.NDArray[np.int64], known: npt.NDArray[np.int64]) -> t
 class Parser:
     """One format without a catalog, for `python -m ingest parse`."""
 
-    def __init__(self, format_name: str) -> None:
+    def __init__(self, format_name: str, *, trust_user: bool = True) -> None:
+        """`trust_user`: whether to show users that the log does not prove, as for a source with this setting."""
         self._steps = _steps(format_name)
         self._statements = Statements(statements.connect())
-        self._statements.bind(given=_given({"strict": formats.is_strict(format_name)}))
+        self._statements.bind(given=_given({"strict": formats.is_strict(format_name), "trust_user": trust_user}))
 
     def parse(self, framed: Lines) -> pa.Table:
         """The normalised fields of every entry, in order; columns of ingest/decode/sql/parse.sql."""

@@ -24,6 +24,7 @@ _NEUTRAL_MESSAGES = {
     Reason.PARTNER_MISMATCH: "the event belongs to a partner that this sender may not report for",
     Reason.UNKNOWN_CREDENTIAL: "the key, consumer or principal of the event is unknown",
     Reason.CREDENTIAL_NOT_VALID: "the key, consumer or principal of the event was not valid at that time",
+    Reason.UNVERIFIED_USER: "the user of the event may not have been checked",
     Reason.UNKNOWN_PARTNER: "the event names an unknown partner",
     Reason.TAG_NOT_ALLOWED: "this sender may not name partners",
 }
@@ -46,7 +47,7 @@ _FIELDS = {
                 Reason.TAG_NOT_ALLOWED,
             ),
         ),
-        ("credential", (Reason.UNKNOWN_CREDENTIAL, Reason.CREDENTIAL_NOT_VALID)),
+        ("credential", (Reason.UNKNOWN_CREDENTIAL, Reason.CREDENTIAL_NOT_VALID, Reason.UNVERIFIED_USER)),
     )
     for reason in reasons
 }

@@ -25,6 +25,7 @@ _IN_TIME = (
     Reason.TAG_NOT_ALLOWED,
     Reason.UNKNOWN_CREDENTIAL,
     Reason.CREDENTIAL_NOT_VALID,
+    Reason.UNVERIFIED_USER,
     Reason.NO_PARTNER,
     Reason.PARTNER_MISMATCH,
 )

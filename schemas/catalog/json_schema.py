@@ -53,6 +53,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "max_refused_percent": "Pause the source when more than this percentage of entries is refused for its form, as with a wrong format. 100: never.",
         "routes": "Names for the routes of its log, applied when a line is read. The first matching entry applies.",
         "own": "Which lines without a credential are the operator's own traffic.",
+        "trust_user": "Whether its gateway checks every user name that it logs, where the log cannot show that (NGINX, Apache, Traefik).",
     },
     "RouteName": {
         "logged": "Pattern of the route in the log, such as `GET /v1/export`.",

@@ -263,6 +263,12 @@ class Catalog(CatalogRecord):
         """The SHA-256 of the canonical text, in hex."""
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
 
+    def trusting(self, source: str) -> "Catalog":
+        """A copy in which a source has `trust_user`."""
+        known = next((s for s in self.sources if s.id == source), Source(id=source))
+        others = [s for s in self.sources if s.id != source]
+        return self.model_copy(update={"sources": (*others, known.model_copy(update={"trust_user": True}))})
+
     def partner(self, partner_id: str) -> Partner | None:
         """The partner, or None if it is unknown."""
         return self._found(self.partners).get(partner_id)

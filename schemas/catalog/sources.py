@@ -87,6 +87,7 @@ class Source(CatalogRecord):
     max_refused_percent: int = Field(default=50, ge=0, le=100)
     routes: tuple[RouteName, ...] = ()  # the first match names the route
     own: Own | None = None
+    trust_user: bool = False  # its gateway checks every user that it logs, which its log format cannot show
 
     @model_validator(mode="after")
     def _one_owner(self) -> "Source":

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from billing.catalog import loading as catalogs
 from ingest.__main__ import _record
-from ingest.decode.pipeline import Parser
+from ingest.attribution.catalog_rules import attribution, source_rules
+from ingest.decode.pipeline import Decoder, Parser
 from ingest.files.block_reader import frames
 
 CASES = Path(__file__).parent / "cases"
@@ -39,3 +41,13 @@ def test_a_found_log_is_read_as_what_it_says(name: str) -> None:
     got = [_record(row) for lines in frames(CASES / f"{name}.log") for row in parser.parse(lines).to_pylist()]
     assert len(got) == len(case["entries"])
     assert [differences(mine, theirs) for mine, theirs in zip(got, case["entries"], strict=True)] == [{}] * len(got)
+
+
+@pytest.mark.parametrize("format_name", ["kong", "nginx"])
+def test_a_claimed_user_is_billed_for_nothing(format_name: str) -> None:
+    """Whoever a client has named in an Authorization header would have paid for it."""
+    folder = CASES.parent / "claimed-user"
+    book = catalogs.load(folder / "catalog-1")
+    decoder = Decoder(format_name, source_rules(book, "edge", None), attribution(book))
+    counted = sum(decoder.decode(lines, "g").events.num_rows for lines in frames(folder / f"{format_name}.log"))
+    assert counted == 0

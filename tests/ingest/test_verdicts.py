@@ -17,7 +17,7 @@ T0_US = T0_MS * 1000
 DAY_US, MINUTE_US = 86_400_000_000, 60_000_000
 KONG = Decoder("kong", SourceRules(""), OWNERS)
 EVENTS = Decoder("cloudevents", SourceRules(""), OWNERS)
-APACHE = Decoder("apache", SourceRules(""), OWNERS)
+APACHE = Decoder("apache", SourceRules("", trust_user=True), OWNERS)
 
 
 def verdicts(*texts: bytes, decoder: Decoder = KONG, has_key: bool = False) -> list[Verdict]:

@@ -5,7 +5,8 @@
 -- neither
 --   the size of a request nor its duration.
 -- Id: none, always derived.
--- Identity: %u (consumer; not with status 401, where it is only a claim).
+-- Identity: %u (a claim, see docs/formats.md: the consumer if the source says trust_user. Apache writes only users that it has
+--   checked, except with status 401; but NGINX, which does not, writes the same text).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH cut AS (
@@ -49,7 +50,7 @@ SELECT
     CASE WHEN result.bytes = '-' THEN '0' ELSE result.bytes END AS response_bytes_text,
     NULL::VARCHAR AS latency_ms_text,
     present(head.client) AS client_ip_text,
-    CASE WHEN verified_user(head.user, result.status) IS NULL THEN 'none' ELSE 'consumer' END AS identity_kind,
+    CASE WHEN verified_user(head.user, result.status) IS NULL THEN 'none' ELSE 'claimed' END AS identity_kind,
     verified_user(head.user, result.status) AS identity_value,
     NULL::VARCHAR AS identity_client,
     NULL::VARCHAR AS service,

@@ -10,6 +10,8 @@
 -- Varying: id request/id, id response/headers/x-kong-request-id, epoch started_at, unread request/uri, unread request/headers/host
 -- Varying: request_bytes request/size, response_bytes response/size, latency_ms latencies/request, address client_ip
 -- Identity: consumer.id, else authenticated_entity.consumer_id (consumer); else authenticated_entity.id (api_key).
+--   The user of an access line is a claim (see docs/formats.md), and with kong_request_id none at all: in Kong no part of NGINX
+--   checks users.
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -90,14 +92,14 @@ SELECT
     CASE
         WHEN coalesce(r.consumer.id, r.authenticated_entity.consumer_id) IS NOT NULL THEN 'consumer'
         WHEN r.authenticated_entity.id IS NOT NULL THEN 'api_key'
-        WHEN kong_request_id IS NULL AND verified_user(head.user, result.status) IS NOT NULL THEN 'consumer'
+        WHEN kong_request_id IS NULL AND claimed_user(head.user, result.status) IS NOT NULL THEN 'claimed'
         ELSE 'none'
     END AS identity_kind,
     coalesce(
         r.consumer.id,
         r.authenticated_entity.consumer_id,
         r.authenticated_entity.id,
-        CASE WHEN kong_request_id IS NULL THEN verified_user(head.user, result.status) END
+        CASE WHEN kong_request_id IS NULL THEN claimed_user(head.user, result.status) END
     ) AS identity_value,
     NULL::VARCHAR AS identity_client,
     coalesce(r.service.name, r.service.id) AS service,

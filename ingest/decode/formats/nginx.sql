@@ -13,7 +13,8 @@
 -- Varying: unread host, unread http_host, unread server_name
 -- Varying: response_bytes bytes_sent, response_bytes body_bytes_sent, latency_s request_time
 -- Identity: api_key_id (api_key) > jwt_claim_iss (oidc, with jwt_claim_azp, jwt_claim_client_id or jwt_claim_sub) >
---   remote_user (consumer; not with status 401).
+--   remote_user (a claim, see docs/formats.md: the consumer if the source says trust_user, and not with a status that NGINX
+--   also answers before it checks users).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -101,7 +102,7 @@ named AS (
         present(r.api_key_id) AS api_key,
         present(r.jwt_claim_iss) AS issuer,
         coalesce(present(r.jwt_claim_azp), present(r.jwt_claim_client_id), present(r.jwt_claim_sub)) AS issuer_client,
-        verified_user(coalesce(head.user, r.remote_user), coalesce(result.status, r.status)) AS consumer,
+        claimed_user(coalesce(head.user, r.remote_user), coalesce(result.status, r.status)) AS claimed,
         coalesce(ingress.upstream, r.proxy_upstream_name, r.proxy_host) AS service,
         coalesce(
             target_host(request.method, present(request.target)), present(head.host), r.host, r.http_host, r.server_name, t.host
@@ -129,10 +130,10 @@ SELECT
     CASE
         WHEN api_key IS NOT NULL THEN 'api_key'
         WHEN issuer IS NOT NULL THEN 'oidc'
-        WHEN consumer IS NOT NULL THEN 'consumer'
+        WHEN claimed IS NOT NULL THEN 'claimed'
         ELSE 'none'
     END AS identity_kind,
-    coalesce(api_key, issuer, consumer) AS identity_value,
+    coalesce(api_key, issuer, claimed) AS identity_value,
     CASE WHEN api_key IS NULL AND issuer IS NOT NULL THEN issuer_client END AS identity_client,
     present(service) AS service,
     present(host) AS host_text

@@ -6,7 +6,8 @@
 -- Id: none, always derived: RequestCount restarts with each process.
 -- Varying: time StartUTC, latency_ns Duration, request_bytes RequestContentSize, response_bytes DownstreamContentSize
 -- Varying: address ClientHost, unread RequestPath, unread RequestHost
--- Identity: ClientUsername (consumer; not with status 401).
+-- Identity: ClientUsername (a claim, see docs/formats.md: the consumer if the source says trust_user, and not with a status
+--   that Traefik also answers before it checks users. Without basicAuth or digestAuth it is the user in a request's URL).
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -67,7 +68,7 @@ named AS (
         coalesce(ms_of_nanoseconds(r.Duration), milliseconds) AS milliseconds,
         -- In a forwarded list the client is first.
         split_part(coalesce(r.ClientHost, head.client), ',', 1) AS client,
-        verified_user(coalesce(r.ClientUsername, head.user), coalesce(r.DownstreamStatus, result.status)) AS consumer,
+        claimed_user(coalesce(r.ClientUsername, head.user), coalesce(r.DownstreamStatus, result.status)) AS claimed,
         r.RequestContentSize AS request_bytes,
         r.ServiceName AS service,
         coalesce(r.RequestHost, target_host(request.method, present(request.target)), head.host) AS host
@@ -91,8 +92,8 @@ SELECT
     present(response_bytes) AS response_bytes_text,
     milliseconds AS latency_ms_text,
     present(client) AS client_ip_text,
-    CASE WHEN consumer IS NULL THEN 'none' ELSE 'consumer' END AS identity_kind,
-    consumer AS identity_value,
+    CASE WHEN claimed IS NULL THEN 'none' ELSE 'claimed' END AS identity_kind,
+    claimed AS identity_value,
     NULL::VARCHAR AS identity_client,
     present(service) AS service,
     present(host) AS host_text

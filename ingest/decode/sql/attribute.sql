@@ -34,6 +34,7 @@ matched AS (
         CASE
             WHEN exact.partner_id IS NOT NULL THEN coalesce(exact.named, t.credential)
             WHEN wider.partner_id IS NOT NULL THEN coalesce(wider.named, t.wider)
+            WHEN identity_kind = 'claimed' THEN NULL
             -- A role has an unlimited number of session names.
             WHEN identity_kind = 'iam' THEN coalesce(t.wider, t.credential)
             ELSE t.credential
@@ -59,7 +60,7 @@ SELECT
         ELSE '@' || generation || ':' || position || ':' || item
     END AS event_id,
     coalesce(credential_partner, tag_partner, source_partner) AS partner_id,
-    nullif(identity_kind, 'none') AS credential_kind,
+    CASE WHEN identity_kind NOT IN ('none', 'claimed') THEN identity_kind END AS credential_kind,
     credential_used AS credential,
     make_timestamptz(time_us) AS occurred_at,
     service,
@@ -85,6 +86,7 @@ SELECT
         WHEN credential_partner IS NOT NULL THEN NULL
         WHEN source_partner IS NOT NULL THEN NULL
         WHEN tag IS NOT NULL AND may_tag THEN NULL
+        WHEN identity_kind = 'claimed' THEN 'UNVERIFIED_USER'
         WHEN identity_kind != 'none' THEN 'UNKNOWN_CREDENTIAL'
         WHEN tag IS NOT NULL THEN 'TAG_NOT_ALLOWED'
         WHEN record_key != own_partner THEN 'KEY_MISMATCH'

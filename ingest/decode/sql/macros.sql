@@ -212,6 +212,15 @@ CREATE OR REPLACE MACRO clf_result(part) AS regexp_extract(part, '^ (\d{3}|-) (\
 CREATE OR REPLACE MACRO verified_user(name, status) AS
     CASE WHEN name NOT IN ('', '-', '""') AND status IS DISTINCT FROM '401' THEN name END;
 
+-- The user name of an Authorization header that the server may have checked, but does not say so (identity_kind 'claimed').
+-- None with a status that it also answers before it checks: a redirect, a bad or refused request, one too many.
+CREATE OR REPLACE MACRO claimed_user(name, status) AS CASE
+    WHEN name NOT IN ('', '-', '""') AND NOT coalesce(status IN (
+        '301', '302', '303', '307', '308', '400', '401', '403', '408', '413', '414', '421', '429', '431', '444', '494', '495', '496',
+        '497', '503'
+    ), FALSE) THEN name
+END;
+
 -- The last part of a line without its line end; rtrim takes ten times as long.
 CREATE OR REPLACE MACRO without_newline(part) AS replace(replace(part, chr(10), ''), chr(13), '');
 

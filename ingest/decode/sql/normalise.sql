@@ -3,7 +3,8 @@
 --      status_text, request_bytes_text, response_bytes_text, latency_ms_text, client_ip_text,
 --      identity_kind, identity_value, identity_client, service, host_text),
 --      unreadable(position, reason, detail): lines that are not text, too long, or incomplete;
---      given, one row: strict, whether JSON lines are usage events, which are never guessed at
+--      given, one row: strict, whether JSON lines are usage events, which are never guessed at; trust_user, whether a claimed
+--      user is a consumer
 -- out: position, item, line, reason, detail, doubtful (whether ingest/decode/strict_json.py must check it), event_id,
 --      id_is_safe, time_us, method, path, route, status, request_bytes, response_bytes, latency_us, latency_ms_text,
 --      client_ip, identity_kind, identity_value, credential, wider (a credential that covers it: the issuer of a
@@ -35,13 +36,14 @@ WITH typed AS (
         -- whole statement.
         TRY_CAST(TRY(TRY_CAST(latency_ms_text AS DECIMAL(15, 3)) * 1000) AS BIGINT) AS latency_us,
         address_of(client_ip_text) AS client_ip,
-        identity_kind,
+        CASE WHEN identity_kind = 'claimed' AND given.trust_user THEN 'consumer' ELSE identity_kind END AS identity_kind,
         identity_value,
         CASE WHEN identity_client IS NULL THEN identity_value ELSE identity_value || '#' || identity_client END AS credential,
         CASE WHEN identity_client IS NOT NULL THEN identity_value WHEN identity_kind = 'iam' THEN role_of(identity_value) END AS wider,
         service,
         host_of(host_text) AS host
     FROM entries
+    CROSS JOIN given
     LEFT JOIN unreadable ON unreadable.position = entries.position
 ),
 

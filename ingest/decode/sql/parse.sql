@@ -20,8 +20,8 @@ SELECT
     response_bytes,
     TRY_CAST(latency_ms_text AS DECIMAL(18, 6)) AS latency_ms,
     client_ip,
-    identity_kind,
-    identity_value,
+    CASE WHEN identity_kind = 'claimed' THEN 'none' ELSE identity_kind END AS identity_kind,
+    CASE WHEN identity_kind != 'claimed' THEN identity_value END AS identity_value,
     service,
     host
 FROM normalised

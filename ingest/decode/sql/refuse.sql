@@ -35,6 +35,7 @@ SELECT
         WHEN r.reason = 'PARTNER_MISMATCH'
             THEN 'partner tag ' || left(r.tag, 64) || ', but ' || r.identity_kind || ' ' || left(r.credential_logged, 200) || ' is of ' || r.partner_id
         WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN r.identity_kind || ' ' || left(r.credential_logged, 200)
+        WHEN r.reason = 'UNVERIFIED_USER' THEN 'user ' || left(r.credential_logged, 200) || ', of whom the log does not say that anybody checked it'
         WHEN r.reason = 'NO_PARTNER' THEN 'no credential and no partner tag'
         -- The limit, where it is set, and the remedy.
         WHEN r.reason = 'TOO_LATE'

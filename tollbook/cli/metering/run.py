@@ -90,6 +90,15 @@ def run(
             help="Continue however many entries are refused for their form. Without it, the run stops before them.",
         ),
     ] = False,
+    trust_user: Annotated[
+        bool,
+        Parameter(
+            "--trust-user",
+            negative="",
+            show_default=False,
+            help="Count user names that the log does not prove, as with trust_user of the source in the catalog.",
+        ),
+    ] = False,
     commit_entries: CommitEntriesOption = COMMIT_ENTRIES,
     block_bytes: Annotated[
         int,
@@ -133,6 +142,8 @@ def run(
     opened = Lake(lake)
     source_name(source)
     book = catalogs.load(catalog)
+    if trust_user:
+        book = book.trusting(source)
     if follow:
         if final:
             raise WrongUse(
