@@ -25,8 +25,11 @@ _SQL_TYPES = {
 _scanned: WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, list[str]]] = WeakKeyDictionary()  # view → its files
 
 
-def connect(threads: int = 2, *, macros: str = "") -> duckdb.DuckDBPyConnection:
-    """A connection to a database that is shared, with these macros in it. What is registered, set or TEMP on it is seen there alone."""
+def connect(threads: int | None = 2, *, macros: str = "") -> duckdb.DuckDBPyConnection:
+    """A connection to a database that is shared, with these macros in it. What is registered, set or TEMP on it is seen there alone.
+
+    `threads`: None for all cores.
+    """
     con = _shared(threads, macros).cursor()
     con.execute("SET TimeZone = 'UTC'")
     return con
@@ -46,7 +49,7 @@ def close() -> None:
 
 
 @cache
-def _shared(threads: int, macros: str) -> duckdb.DuckDBPyConnection:
+def _shared(threads: int | None, macros: str) -> duckdb.DuckDBPyConnection:
     """One for all connections: to open one takes longer than most statements, and as long as to decode ten thousand lines."""
     con = database(threads)
     if macros:

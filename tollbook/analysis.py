@@ -56,7 +56,10 @@ class Analysis:
     """A lake at pinned versions, queried with `frame`. docs/analysis.md lists the views."""
 
     def __init__(self, house: Warehouse, catalog: Catalog) -> None:
-        """Define the views, then lock the connection, so that it can open no other file and change no setting."""
+        """Define the views, then lock the database, so that it can open no other file and change no setting.
+
+        `house` must be apart: a database that is shared would be locked for all.
+        """
         self.catalog = catalog
         self.versions: Mapping[str, int] = dict(house.versions)
         self._lake = house.lake
@@ -97,7 +100,7 @@ class Analysis:
             known = ", ".join(self.frame("SELECT number FROM invoices ORDER BY number")["number"]) or "none"
             raise NotAnalysis(f"no invoice {number!r} in {self._lake}; known invoices: {known}")
         made = closing.close_by_id(self._lake, found["close_id"].iloc[0])
-        return Analysis(closing.pinned(self._lake, made), made.catalog())
+        return Analysis(Warehouse(self._lake, made.content["versions"], apart=True), made.catalog())
 
     def burn_down(self, partner_id: str, meter: str, as_of: datetime) -> BurnDown:
         """The state of a partner's quota of a meter at `as_of`, by the rule of alerts.
@@ -144,7 +147,7 @@ def open_lake(path: Path | str, catalog: Path | str) -> Analysis:
     Raises lake.tables.LakeError if there is no lake, and billing.catalog.loading.CatalogError if the catalog is
     invalid.
     """
-    return Analysis(Warehouse(Lake(Path(path))), catalogs.load(Path(catalog)))
+    return Analysis(Warehouse(Lake(Path(path)), apart=True), catalogs.load(Path(catalog)))
 
 
 def _ahead(rule: AlertRule, used: Decimal, seen_until: datetime, exhausted: datetime | None) -> pd.DataFrame:

@@ -59,8 +59,9 @@ class Calendar(NamedTuple):
 class Meters:
     """A DuckDB connection that computes the usage of meters from the relation `rollups`, which the owner defines."""
 
-    def __init__(self) -> None:
-        self.con = duck.database()
+    def __init__(self, *, apart: bool = False) -> None:
+        """`apart`: in a database of its own, whose settings may be changed. To open one takes longer than most statements."""
+        self.con = duck.database() if apart else duck.connect(None)
 
     def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The result of billing/sql/<name>.sql. Raises lake.tables.Damaged if a file of the lake cannot be read."""
@@ -74,7 +75,7 @@ class Meters:
         """Creates the view `metered` (billing/sql/metered.sql) with the usage of these spans."""
         self._define_meters([catalog.meter(m) for m in sorted({s.meter for s in spans})], self._calls)
         self._register_spans(spans)
-        self.con.sql(statement("metered")).create_view("metered", replace=True)
+        self.con.register("metered", self.con.sql(statement("metered")))
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
         """The usage of each span in the unit of its meter's field: requests, bytes or microseconds."""
@@ -137,15 +138,20 @@ class Warehouse(Meters):
     """
 
     def __init__(
-        self, lake: Lake, versions: Mapping[str, int] | None = None, *, only: Collection[str] = tuple(tables.KEPT)
+        self,
+        lake: Lake,
+        versions: Mapping[str, int] | None = None,
+        *,
+        only: Collection[str] = tuple(tables.KEPT),
+        apart: bool = False,
     ) -> None:
         """`versions` maps table names to versions. Other tables are pinned at their newest version.
 
-        `only` lists the tables to open.
+        `only` lists the tables to open. `apart` gives it a database of its own.
 
         Versions with `events` and without `withdrawn` predate the table `withdrawn`, so nothing counts as withdrawn.
         """
-        super().__init__()
+        super().__init__(apart=apart)
         self.lake = lake
         self.versions: dict[str, int] = {}
         given = dict(versions or {})
@@ -158,7 +164,7 @@ class Warehouse(Meters):
                 self._pin(WITHDRAWN, given.get(WITHDRAWN.name))
             some = self.ask(f"SELECT 1 FROM {WITHDRAWN.name} LIMIT 1").num_rows
             counted = self.con.sql(duck.counted_statement()) if some else self.con.table("landed")
-            counted.create_view(EVENTS.name)
+            self.con.register(EVENTS.name, counted)
 
     def _pin(self, shape: TableShape, version: int | None) -> None:
         view = "landed" if shape == EVENTS else shape.name

@@ -27,7 +27,7 @@ _FILTERS = {"method": pa.string(), "route": pa.string(), "status": pa.int16()}
 def counted(house: Meters, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
     """What each span's meter counted, in its field's own unit; 0 where nothing."""
     _register(house, catalog, spans)
-    house.con.sql(_statement("metered")).create_view("metered", replace=True)
+    house.con.register("metered", house.con.sql(_statement("metered")))
     rows = house.ask(_statement("by_span")).to_pylist()
     found = {row["span"]: row["quantity"] for row in rows}
     return [found.get(i, Decimal(0)) for i in range(len(spans))]
