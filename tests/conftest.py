@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import settings
 
 from kernels import compiled
-from tests import kinds
+from tests import kinds, long
 from tests.kafka.broker import Broker
 from tests.kafka.finding import any_kafka, missing
 from tests.kafka.jars import Unavailable
@@ -24,12 +24,18 @@ MakeTopic = Callable[..., str]
 
 # How long an example takes says more about the machine's other work, and about first imports, than about our code.
 settings.register_profile("tollbook", deadline=None)
-settings.load_profile("tollbook")
+settings.register_profile("quick", deadline=None, max_examples=25)
 
 
 # The output of a command depends on the width of the terminal, which the environment of a test run may set.
 for variable in ("COLUMNS", "LINES"):
     os.environ.pop(variable, None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples of a law there are, before the modules that ask for it are imported."""
+    long.QUICK = not long.LONG and config.option.markexpr in {"unit", "not slow"}
+    settings.load_profile("quick" if long.QUICK else "tollbook")
 
 
 @pytest.hookimpl(optionalhook=True)  # a test of the tests runs without xdist

@@ -12,6 +12,7 @@ from aggregate.landing import dedup
 from aggregate.landing.dedup import CONFLICT, COUNTED, DUPLICATE, DedupIndex, Keys
 from lake import duck
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event
+from tests.long import amount
 
 CON = duck.connect(1)
 EMPTY = dedup.keys(CON, PLAIN.empty_table())
@@ -108,7 +109,7 @@ EVENTS = st.lists(
 
 
 @pytest.mark.integration
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=amount(25, 80), deadline=None)
 @given(EVENTS, st.lists(st.integers(1, 9), min_size=1, max_size=8), st.booleans())
 def test_verdicts_are_those_of_a_dictionary_in_any_cut(
     rows: list[dict[str, Any]], cuts: list[int], colliding: bool

@@ -259,6 +259,7 @@ def test_a_partition_without_entries_moves_its_offset(root: Path) -> None:
     assert DeltaTable(root / "events").transaction_version(where.app_id) == 40
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("harm", ["lose", "double", "alter"])
 def test_the_proof_bites(root: Path, harm: str) -> None:
     """An event lost, doubled or altered behind the protocol's back is noticed."""
@@ -286,7 +287,7 @@ def test_the_proof_bites(root: Path, harm: str) -> None:
     assert prove(Lake(root)).problems != []
 
 
-@pytest.mark.sampled(keep=3)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("table", ["events", "rollups", "reads"])
 @pytest.mark.parametrize("harm", ["empty", "missing", "no offsets", "half a line"])
 def test_a_cut_commit_is_found_at_start(root: Path, harm: str, table: str) -> None:

@@ -324,6 +324,7 @@ def dying_after(function: Any, call: int) -> Any:
     return dies
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("at", ["events", "withdrawn", "rollups"])
 def test_a_run_completes_what_a_dead_settlement_has_committed(
     root: Path, monkeypatch: pytest.MonkeyPatch, at: str
@@ -449,7 +450,7 @@ def test_versions_from_before_a_settlement_are_what_they_were(root: Path) -> Non
         ]
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("harm", ["twice", "the first as well", "no conflict", "never landed", "lost"])
 def test_the_proof_notices_what_was_withdrawn_wrongly(root: Path, harm: str) -> None:
     """Behind the protocol's back: rows of the table that no settlement would have written, or that are gone."""
@@ -476,6 +477,7 @@ def test_the_proof_notices_what_was_withdrawn_wrongly(root: Path, harm: str) -> 
         assert "each withdrawn event has another of its identity that counts" in checks
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("harm", ["cut", "gone"])
 def test_a_damaged_file_is_named_and_nothing_is_written(root: Path, harm: str) -> None:
     """It is the disk's fault, not a bug: file and remedy are told, and no identity counts as compared."""

@@ -119,6 +119,7 @@ def test_entries_on_their_way_are_waited_for(root: Path) -> None:
     assert "close again" in problem
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("plans", "count", "days"),
     [
@@ -290,6 +291,7 @@ def test_a_close_recorded_by_another_process_in_between_is_seen(root: Path, monk
     assert closing.all_closes(Lake(root)) == done
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize(
     ("zone", "first", "last"),
     [

@@ -33,11 +33,11 @@ from schemas.tables import DEAD, FRESH_EVENTS, INGESTED, ROLLUPS
 from tests.aggregate.fixtures import PLAIN, now, partition
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
-from tests.long import LONG
+from tests.long import amount
 
 pytestmark = pytest.mark.integration
 
-CLOSES = 50 if LONG else 6
+CLOSES = amount(2, 6, 50)
 COMMITS = 12  # that may come beside each close
 ACCESS = "gateway.access/0@id"
 

@@ -13,7 +13,7 @@ from billing.catalog.imports import deck
 from billing.catalog.imports.model import BadDocument, ImportModel
 from billing.catalog.imports.reading import YAML_BYTES_MAX
 from tests.billing.import_documents import DECK, KEYS, VALUES, places, spoiled, written
-from tests.long import LONG
+from tests.long import amount
 
 HEAD = '_format_version: "3.0"\n'
 
@@ -164,7 +164,7 @@ PLACES = places(WHOLE)[1:]
 
 
 @pytest.mark.integration
-@settings(max_examples=2000 if LONG else 300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=amount(50, 300, 2000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), VALUES)
 def test_reading_is_total(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:
     """Any value at any place is read, or the result is BadDocument. No message contains a key."""

@@ -14,6 +14,7 @@ from billing.catalog.imports.iam import grants, patterns_overlap, policy
 from billing.catalog.imports.model import BadDocument, ImportedGrant, Note
 from schemas.catalog.credentials import Grant
 from tests.billing.import_documents import POLICY, VALUES, places, spoiled
+from tests.long import amount
 
 BUCKET = "arn:aws:s3:::b/*"
 
@@ -259,7 +260,7 @@ SPOILED = {
 PLACES = places(SPOILED)[1:]
 
 
-@settings(max_examples=200)
+@settings(max_examples=amount(50, 200))
 @given(st.sampled_from(PLACES), VALUES)
 def test_reading_is_total(place: tuple[str | int, ...], value: Any) -> None:
     """Whatever stands anywhere: grants that a catalog takes, or a BadDocument."""

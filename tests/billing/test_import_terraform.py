@@ -34,6 +34,7 @@ from tests.billing.import_documents import (
     usage_plan,
     written,
 )
+from tests.long import amount
 
 
 def read(folder: Path, document: Any, tag: str = "tollbook_partner") -> ImportModel:
@@ -371,7 +372,7 @@ def test_the_document_that_is_spoiled_is_whole_to_begin_with(tmp_path: Path) -> 
 
 
 @pytest.mark.integration
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=amount(50, 200), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), VALUES)
 def test_reading_is_total(tmp_path: Path, place: tuple[str | int, ...], value: Any) -> None:
     """Whatever stands anywhere: it is read, or it is a BadDocument. A traceback would show what is in the document."""

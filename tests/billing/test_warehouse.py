@@ -18,6 +18,7 @@ from schemas.tables import ROLLUPS
 from schemas.windows import WINDOW_US, from_us, to_us
 from tests.billing.catalogs import book
 from tests.billing.lakes import land, request, requests
+from tests.long import amount
 
 pytestmark = pytest.mark.integration
 
@@ -58,7 +59,7 @@ def billed(pieces: list[tuple[int, int, int, int | None]]) -> Decimal:
     return draft.total
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=amount(15, 40), deadline=None)
 @given(PIECES, st.data())
 def test_splitting_usage_into_windows_in_any_order_changes_nothing(
     pieces: list[tuple[int, int, int, int | None]], data: st.DataObject

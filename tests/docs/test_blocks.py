@@ -138,7 +138,7 @@ def looks_like(printed: str, expected: list[str]) -> bool:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=2)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("page", RUN, ids=names(RUN))
 def test_what_is_shown_works_from_the_top_of_a_page_to_its_end(
     folder: Path, page: Path, capsys: pytest.CaptureFixture[str]

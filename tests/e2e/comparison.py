@@ -1,25 +1,26 @@
 """The lake, read without the product, beside the ledger of the oracle."""
 
-import subprocess
-import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import duckdb
+import pytest
 from deltalake import DeltaTable
 
 from tests.e2e import oracle
 from tests.e2e.oracle import WINDOW_US
+from tollbook.__main__ import main
 
 
 def tollbook(*args: object, check: int = 0) -> str:
-    """What a command prints; it must end with the code `check`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tollbook", *map(str, args)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == check, (
-        f"tollbook {args}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
-    )
-    return done.stdout
+    """What a command prints, run within this process; it must end with the code `check`."""
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+        main([str(word) for word in args])
+    code = ended.value.code
+    assert code == check, f"tollbook {args}: exit {code}\n{out.getvalue()[-2000:]}\n{err.getvalue()[-3000:]}"
+    return out.getvalue()
 
 
 def rows(lake: Path, table: str, query: str) -> list[tuple[object, ...]]:

@@ -17,11 +17,11 @@ import pytest
 
 from tests.e2e import oracle
 from tests.e2e.comparison import differences, rows, tollbook
-from tests.long import LONG
+from tests.long import amount
 
 SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
-EVENTS = 1_000_000 if LONG else 60_000
-KILLS = 100 if LONG else 6
+EVENTS = amount(20_000, 60_000, 1_000_000)
+KILLS = amount(3, 6, 100)
 NOW = "2026-11-06T00:00:00Z"
 
 

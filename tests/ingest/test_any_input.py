@@ -20,7 +20,7 @@ from schemas.kafka.topics import MESSAGE_BYTES_MAX
 from schemas.reasons import Reason
 from tests.ingest import any_input
 from tests.ingest.fixtures import OWNERS, T0_MS
-from tests.long import LONG
+from tests.long import LONG, amount
 from tollbook.workers import ingest
 
 pytestmark = pytest.mark.integration
@@ -52,7 +52,7 @@ def _empty_batches(framed: Lines) -> set[int]:
     return {row["position"] for row in rows if re.search(r"\[\s*\]|\{\s*\}", row["line"])}
 
 
-@pytest.mark.sampled(keep=21)
+@pytest.mark.sampled(keep=6)
 @pytest.mark.parametrize("format_name", formats.names())
 @pytest.mark.parametrize("text", [b"", b"\n", b"\r\n \n\t\n", b"\xef\xbb\xbf\n"], ids=repr)
 def test_a_block_without_lines_is_nothing_once_templates_are_warm(format_name: str, text: bytes) -> None:
@@ -61,7 +61,7 @@ def test_a_block_without_lines_is_nothing_once_templates_are_warm(format_name: s
     assert (decoded.events.num_rows, decoded.refused.num_rows) == (0, 0)
 
 
-@pytest.mark.sampled(keep=7)
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("format_name", formats.names())
 def test_every_line_of_any_block_comes_out(format_name: str) -> None:
     """As events, or as refusals with a reason; blank lines as nothing."""
@@ -142,7 +142,7 @@ VALUES = st.none() | st.just(b"") | any_input.blocks("kong") | st.just(b'{"a":1}
 KEYS = st.none() | st.sampled_from([b"", b"acme", b"\xff", b"k" * 1_000_000])
 
 
-@settings(_given, max_examples=300 if LONG else 60)
+@settings(_given, max_examples=amount(20, 60, 300))
 @given(
     st.lists(st.tuples(VALUES, HEADERS, KEYS), min_size=1, max_size=5), st.sampled_from([("", ""), ("kong", "edge")])
 )

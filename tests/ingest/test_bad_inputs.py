@@ -19,11 +19,11 @@ from ingest.kafka.records import DecodedBatch, Records, SourceDecoder
 from schemas.reasons import Reason
 from tests.ingest.bad_inputs import DAY_MS, ELSEWHERE, HTTP_ONLY, INPUTS, MINUTE_MS, Input, event, tagged
 from tests.ingest.fixtures import OWNERS, T0_MS
-from tests.long import LONG
+from tests.long import amount
 
 ROOT = Path(__file__).parent.parent.parent
-GOOD = 1000
-MUTATIONS = 100 if LONG else 4
+GOOD = amount(200, 1000)
+MUTATIONS = amount(2, 4, 100)
 SEED = int(os.environ.get("FUZZ_SEED", "20261001"))
 FIELD = {"cloudevents": "subject", "kong": "partner"}
 LINES = [case for case in INPUTS if not case.whole]

@@ -41,6 +41,7 @@ from tests.ingest.cloud_lines import (
     otlp_request,
 )
 from tests.ingest.test_decode import HOSTILE
+from tests.long import amount
 
 FORMATS = sorted(CASES)
 GOOD = [pytest.param(name, case, id=f"{name}: {case.title}") for name in FORMATS for case in CASES[name][0]]
@@ -133,6 +134,7 @@ def assert_total(format_name: str, framed: Lines) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.sampled(keep=4)
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_line_cut_anywhere_has_an_outcome(format_name: str) -> None:
     """Every beginning and every end of every line: rotation and full disks cut where they like."""
@@ -171,8 +173,9 @@ def mutated(draw: st.DrawFn, lines: list[bytes]) -> bytes:
 
 
 @pytest.mark.integration
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize("format_name", FORMATS)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=amount(3, 8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_decoding_is_total(format_name: str, data: st.DataObject) -> None:
     """Random bytes and lines of ours with bytes changed: each line that is not blank has an outcome, whatever it holds."""

@@ -49,6 +49,7 @@ def proposed(framed: Lines) -> list[str]:
     return [r.format for r in found if r.accepted and r.rank == found[0].rank]
 
 
+@pytest.mark.sampled(keep=8)
 @pytest.mark.parametrize("name", formats.names())
 def test_the_lines_of_a_format_lead_to_it(name: str) -> None:
     """Whoever has a log and does not know its format gets the one that was made for it, and no stranger beside it."""
@@ -69,6 +70,7 @@ def samples() -> Iterator[Any]:
         seen.add(entry["format"])
 
 
+@pytest.mark.sampled(keep=8)
 @pytest.mark.parametrize("entry", list(samples()))
 def test_real_logs_lead_to_their_format(entry: dict[str, Any]) -> None:
     """Of each format the first sample, in the long form all of them."""

@@ -13,6 +13,7 @@ from ingest.decode.framing import LINE_BYTES_MAX, split_lines, whole_document
 from ingest.decode.pipeline import Decoded, Decoder, SourceRules
 from tests.ingest.cloud_lines import KONG_RECORD, S3_READ, otlp_request
 from tests.ingest.fixtures import OWNERS, T0_MS, kong
+from tests.long import amount
 
 TEXTS = st.text('a"\\{}[],:\u00e9\n', max_size=8)
 LEAVES = st.none() | st.integers() | TEXTS
@@ -169,7 +170,7 @@ def entries(decoded: Decoded) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.integration
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=amount(20, 60))
 @given(LOG_EVENTS, AROUND, FIRST, st.sampled_from(["DATA_MESSAGE", "CONTROL_MESSAGE"]))
 def test_log_events_become_what_they_are_in_their_envelope(
     log_events: list[dict[str, Any]], order: list[str], first: str, kind: str

@@ -22,6 +22,7 @@ from ingest.files.open_files import NAMES_MAX, OpenFiles
 from ingest.files.watcher import WatchedFiles
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
+from tests.long import amount
 
 
 @functools.cache
@@ -169,7 +170,7 @@ STEPS = ["whole", "whole", "begun", "renamed", "copied", "packed", "archived", "
 
 
 @pytest.mark.integration
-@settings(max_examples=60)
+@settings(max_examples=amount(20, 60))
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=40), by_name=st.booleans())
 def test_whatever_happens_to_the_files_each_line_is_read_once(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str], by_name: bool

@@ -65,7 +65,7 @@ def marks(credential: dict[str, Any], *lines: bytes, format_name: str = "cloudtr
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=12)
+@pytest.mark.sampled(keep=6)
 @pytest.mark.parametrize(
     ("text", "mark"),
     [
@@ -129,6 +129,7 @@ S3_LINE = (
 )
 
 
+@pytest.mark.sampled(keep=4)
 @pytest.mark.parametrize(
     ("operation", "more", "mark"),
     [
@@ -154,6 +155,7 @@ def test_an_access_log_of_s3_is_judged_alike(operation: str, more: dict[str, str
     assert marks(iam(ROLE, allow=policy), text.encode(), format_name="s3_access") == [mark]
 
 
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize(
     ("networks", "ip", "mark"),
     [
@@ -195,6 +197,7 @@ def test_networks_of_the_credential_and_of_a_grant_must_both_hold() -> None:
     ]
 
 
+@pytest.mark.sampled(keep=4)
 @pytest.mark.parametrize(
     ("actions", "name", "mark"),
     [
@@ -215,6 +218,7 @@ def test_actions_have_the_wildcards_of_iam(actions: list[str], name: str, mark: 
     assert marks(iam(ROLE, allow=[{"actions": actions}]), text) == [mark]
 
 
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize(
     ("pattern", "key", "mark"),
     [

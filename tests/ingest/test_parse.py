@@ -86,6 +86,7 @@ def test_an_array_gives_one_record_for_each_of_its_entries() -> None:
     assert [r["event_id"] for r in done.records] == ["id-1", "id-2"]
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("words", "message"),
     [

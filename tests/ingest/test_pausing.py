@@ -12,6 +12,7 @@ from schemas.log import Fetched, Origin, Partition
 from schemas.reasons import FORM, FORM_IF_ANOTHER_FITS, Reason
 from schemas.tables import DEAD, FRESH_EVENTS
 from tests.ingest.fixtures import OWNERS, kong, line
+from tests.long import amount
 
 EDGE = Partition("edge", "g", "edge.log")
 OTHER = Partition("edge", "h", "other.log")
@@ -174,7 +175,7 @@ def test_what_is_held_of_a_partition_that_is_taken_away_is_dropped() -> None:
 
 
 @pytest.mark.integration
-@settings(max_examples=25)
+@settings(max_examples=amount(8, 25))
 @given(st.lists(st.tuples(st.integers(0, 150), st.integers(0, 150)), max_size=12), st.integers(0, 100), st.booleans())
 def test_what_is_handed_on_is_whole_and_in_order(pieces: list[tuple[int, int]], percent: int, ends: bool) -> None:
     """A prefix of the log without gaps; the whole log if nothing pauses and it ends."""

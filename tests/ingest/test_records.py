@@ -15,6 +15,7 @@ from schemas.kafka import wire
 from schemas.kafka.partitions import partitions_of
 from schemas.kafka.topics import MESSAGE_BYTES_MAX
 from tests.ingest.fixtures import OWNERS, T0_MS, kong, line
+from tests.long import amount
 
 DAY_US = 86_400_000_000
 HEADERS = [("format", b"kong"), ("source", b"edge")]
@@ -196,7 +197,7 @@ def test_a_byte_order_mark_at_the_start_of_a_record_does_no_harm() -> None:
 
 
 @pytest.mark.integration
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=amount(10, 25), deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=5), min_size=1, max_size=6), st.integers(1, 12)
 )

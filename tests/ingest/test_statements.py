@@ -22,6 +22,7 @@ class Asked:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize("name", formats.names())
 def test_a_statement_is_planned_once(name: str) -> None:
     """When it runs its tables are asked for rows; to be planned they are asked as often before, in the first run twice."""

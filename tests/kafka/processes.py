@@ -44,7 +44,7 @@ class Process:
         self._changed = threading.Condition()
         self._silent = False  # it has closed its standard error
         self._running = subprocess.Popen(
-            [sys.executable, "-c", TIED, *code, *self.words],
+            [sys.executable, "-I", "-S", "-c", TIED, *code, *self.words],
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

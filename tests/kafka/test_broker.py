@@ -107,6 +107,7 @@ def victim() -> Iterator[tuple[subprocess.Popen[str], int, int, Path]]:
     run.communicate()
 
 
+@pytest.mark.sampled(keep=1)
 @linux
 @pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=long_only)])
 def test_a_test_run_that_dies_takes_its_broker_along(

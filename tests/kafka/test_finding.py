@@ -61,6 +61,7 @@ def test_a_given_address_that_does_not_answer_fails_and_is_never_passed_over() -
     assert f"KAFKA_BOOTSTRAP_SERVERS={NOBODY} does not answer" in output
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("test", ["test_a_test_that_needs_kafka", "test_a_test_that_needs_a_broker_to_kill"])
 def test_without_any_kafka_a_test_is_skipped_and_says_why(test: str) -> None:
     """A developer without Java sees what to install; nothing fails."""
@@ -72,6 +73,7 @@ def test_without_any_kafka_a_test_is_skipped_and_says_why(test: str) -> None:
         assert "KAFKA_BOOTSTRAP_SERVERS is not set; no Docker engine answers" in output
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("test", ["test_a_test_that_needs_kafka", "test_a_test_that_needs_a_broker_to_kill"])
 def test_without_any_kafka_a_test_fails_where_one_is_required(test: str) -> None:
     """A green run in CI must mean that the Kafka tests ran."""
@@ -102,6 +104,7 @@ def test_java_is_the_last_way_and_needs_no_other(tmp_path: Path) -> None:
     assert re.search(r"bootstrap=127\.0\.0\.1:\d+", output)
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize(
     ("java", "maven", "reason"),
     [

@@ -76,6 +76,7 @@ def test_no_digit_is_lost_when_columns_are_narrowed(analysis: Analysis, digits: 
     assert frame["n"].dropna().tolist() == [Decimal(digits)]
 
 
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize(
     "sql",
     [

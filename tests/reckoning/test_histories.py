@@ -19,6 +19,7 @@ CHUNK = 20
 DAY_US = 86_400_000_000
 
 
+@pytest.mark.sampled(keep=4)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_every_event_is_billed_once_or_named(first: int) -> None:
     for seed in range(first, first + CHUNK):

@@ -52,6 +52,7 @@ def cut(whole: Path) -> Iterator[Callable[[TableShape], Path]]:
         path.write_bytes(content)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("shape", [EVENTS, ROLLUPS, READS], ids=lambda shape: shape.name)
 def test_a_cut_file_is_damage_for_every_command_that_reads_it(
     whole: Path, cut: Callable[[TableShape], Path], shape: TableShape, capsys: pytest.CaptureFixture[str]
@@ -83,6 +84,7 @@ def test_a_run_over_a_cut_file_names_it(whole: Path, cut: Callable[[TableShape],
         erase(Lake(whole), RetentionRule(1, NOW))
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("shape", [EVENTS, ROLLUPS, READS], ids=lambda shape: shape.name)
 def test_any_flipped_bit_of_a_file_is_read_or_named(whole: Path, shape: TableShape) -> None:
     """DuckDB answers with six kinds of errors, a third of them without the file's name."""
@@ -132,7 +134,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-@pytest.mark.sampled(keep=3)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("kilobytes", range(240, 330, 10))
 def test_a_disk_that_is_full_at_any_step_is_to_be_tried_again(
     small_disk: Path, kilobytes: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,20 @@ MACROS = {"demo_requests": sample_logs._MIX, "demo_lines": sample_logs._MIX}
 Rows = list[dict[str, str | None]]
 
 
-def connected() -> duckdb.DuckDBPyConnection:
-    """A database of the case's own, which sees no variable of Python."""
-    con = duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+def database() -> duckdb.DuckDBPyConnection:
+    """A new database, which loads nothing."""
+    return duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
+
+
+_shared = cache(database)
+
+
+def connected(*, apart: bool = False) -> duckdb.DuckDBPyConnection:
+    """A connection of the case's own, which sees no variable of Python.
+
+    `apart`: to a database of its own, for what is not TEMP.
+    """
+    con = database() if apart else _shared().cursor()
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET python_enable_replacements = false")
     return con
@@ -96,10 +108,11 @@ def outcome(case: Path, text: str, zone: str = "UTC") -> tuple[Rows, Rows]:
 
 def prepared(case: Path, text: str) -> duckdb.DuckDBPyConnection:
     """A database with the case's tables, as far as the statement names them."""
-    con = connected()
+    macro = MACROS.get(case.parts[0])
+    con = connected(apart=macro is not None)
     for name in _read_by(text):
         con.register(name, table(HERE / case / f"{name}.csv", SHAPES[name]))
-    if macro := MACROS.get(case.parts[0]):
+    if macro:
         con.execute(macro)
     return con
 

@@ -74,6 +74,7 @@ class Ended(NamedTuple):
 
     @property
     def json(self) -> Any:
+        assert self.out, f"printed nothing: exit {self.code}, {self.err}"
         return json.loads(self.out)
 
 
@@ -153,7 +154,7 @@ def process(
     It dies with the test run.
     """
     return subprocess.Popen(
-        [*prefix, sys.executable, "-c", TIED, *code, *words],
+        [*prefix, sys.executable, "-I", "-S", "-c", TIED, *code, *words],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

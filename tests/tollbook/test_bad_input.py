@@ -109,6 +109,7 @@ BROKEN_CATALOGS = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("case", BROKEN_CATALOGS)
 def test_a_broken_catalog_shows_all_its_problems_and_nothing_is_read(here: Here, case: str) -> None:
     """A run under half a catalog would refuse lines that are fine: it does not begin."""
@@ -152,7 +153,7 @@ UNREADABLE: dict[str, tuple[Callable[[Here], Path], str]] = {
 }
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("case", UNREADABLE)
 def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(here: Here, case: str) -> None:
     """One bad file of a hundred must not keep the others out, and must not go unnoticed: code 1."""
@@ -170,6 +171,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(here: Here,
         assert here.balanced(2010)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("first", ["damaged", "whole"])
 def test_a_damaged_copy_of_a_log_does_not_keep_the_whole_one_from_being_read(here: Here, first: str) -> None:
     """Both begin with the same bytes, so they are the same log; the readable one counts, in whichever order they
@@ -210,6 +212,7 @@ def test_what_is_no_lake_is_named_with_the_remedy(here: Here, reader: str, lake:
     assert not (here.folder / "missing").exists()
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize(
     ("marker", "code", "pattern"),
     [
@@ -313,7 +316,7 @@ UNBILLABLE = {
 }
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("case", UNBILLABLE)
 def test_usage_that_cannot_be_priced_blocks_the_close_and_nothing_is_written(at_landed: Here, case: str) -> None:
     """Usage without a price is never left out of an invoice: the close is refused until the catalog prices it.

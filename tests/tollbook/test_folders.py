@@ -70,6 +70,7 @@ def test_an_address_is_no_lake_and_makes_no_folder(
     assert contents(here.folder) == before
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("option", ["--lake", "--catalog", "--folder"])
 def test_no_command_takes_an_address_or_nothing_for_any_of_its_folders(
     here: Here, monkeypatch: pytest.MonkeyPatch, option: str

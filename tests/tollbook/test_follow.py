@@ -13,7 +13,7 @@ import pytest
 from billing.catalog import loading as catalogs
 from lake.lake import Lake
 from tests.aggregate.fixtures import now
-from tests.long import long_only
+from tests.long import amount, long_only
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, ended_with_block, process, requests
 from tests.tollbook.gateway import Gateway
 from tollbook.local_run import run
@@ -157,6 +157,7 @@ def found_entries(running: subprocess.Popen[str]) -> Iterator[int]:
         yield json.loads(line)["entries"]
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_end_it_ends_and_a_second_one_beside_it_is_refused(here: Here, stop: signal.Signals) -> None:
     """A supervisor's stop is no failure; and a scheduler's run beside a follower says so."""
@@ -178,13 +179,13 @@ def test_killed_while_it_follows_a_log_that_is_rotated_nothing_is_lost_and_nothi
     here: Here, by_name: bool
 ) -> None:
     """SIGKILL at random moments, between growth, half lines, renames, copies that are cut, and packing."""
-    rng = random.Random(SEED + by_name)
+    rng, runs = random.Random(SEED + by_name), amount(3, 8)
     print(f"seed {SEED + by_name}")
     gateway = Gateway(here.folder / "logs", rng)
     gateway.write(20)
     where = gateway.path if by_name else gateway.folder
     kills = 0
-    for _ in range(8):
+    for _ in range(runs):
         with ended_with_block(started(here, where)) as running:
             found = found_entries(running)
             for _ in range(rng.randrange(1, 4)):
@@ -201,7 +202,7 @@ def test_killed_while_it_follows_a_log_that_is_rotated_nothing_is_lost_and_nothi
             assert running.wait() == -signal.SIGKILL, running.communicate()
     gateway.end_line()
     follow(here, where, steps=[])
-    assert kills == 8
+    assert kills == runs
     assert here.balanced(gateway.lines)
     proof = here.tollbook("verify", "--lake", here.lake, "--json").json
     assert (proof["counted"], proof["duplicates"], proof["refused"]) == (gateway.lines, 0, 0)

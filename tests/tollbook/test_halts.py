@@ -141,6 +141,7 @@ def test_a_topic_made_anew_is_not_the_one_that_was_landed(site: Installation) ->
     assert site.landed() == 3
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("messages", "what"),
     [
@@ -194,6 +195,7 @@ def grow(site: Installation) -> None:
     site.admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("command", ["ingest", "land"])
 def test_a_missing_topic_is_named_with_the_command_that_makes_it(site: Installation, command: str) -> None:
     """Nothing is made by a worker, and nothing is waited for."""

@@ -150,6 +150,7 @@ def test_without_a_yes_nothing_is_written(catalog: Here) -> None:
     assert files(catalog) == before
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize(("answer", "code"), [(b"y\n", 0), (b"yes\n", 0), (b"n\n", 1), (b"\n", 1), (b"\x04", 1)])
 def test_a_person_at_a_terminal_is_asked_and_shown_colours(catalog: Here, answer: bytes, code: int) -> None:
     """Added lines are green, and only a yes writes."""

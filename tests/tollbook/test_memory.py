@@ -26,6 +26,7 @@ with ThreadPoolExecutor(1) as pool:
 HERE, IN_A_THREAD = "faults", "lambda: pool.submit(faults).result()"
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep their ways")
 @pytest.mark.parametrize(("call", "mib"), [(HERE, 30), (IN_A_THREAD, 1)], ids=["first thread", "another"])
 def test_freed_memory_stays_with_the_process(call: str, mib: int):

@@ -462,6 +462,7 @@ def test_a_redrive_that_does_not_know_of_a_land_commit_is_fenced(refused_lake: P
     stored(refused_lake, entries=6, counted=5)
 
 
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("harm", ["twice", "never refused"])
 def test_the_proof_notices_a_letter_that_was_settled_wrongly(refused_lake: Path, harm: str) -> None:
     """Behind the protocol's back: the same letter once more, or a line that was counted all along."""

@@ -203,7 +203,7 @@ def test_nothing_to_write_to_is_no_fault(here: Here, closed: str) -> None:
     assert here.balanced(1000)
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("name", ["my lake", "100%", "lake#1?", "lake[1]*", "Überlauf 🐫", "it's"])
 def test_a_lake_may_be_called_anything(here: Here, name: str) -> None:
     """Folders are named by people; between us and the files lie URIs and glob patterns, which read some characters

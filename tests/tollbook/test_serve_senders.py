@@ -213,7 +213,7 @@ def test_tokens_of_a_trusted_issuer_are_taken_and_nothing_else_is_asked(
         opened.close()
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("fault", ["redirect", "too long", "wrong authority", "down", "slow"])
 def test_an_issuer_that_cannot_be_asked_lets_nobody_in(
     kafka: str, kafka_prefix: str, tmp_path: Path, idps: tuple[Idp, Idp], fault: str

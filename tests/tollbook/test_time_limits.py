@@ -61,6 +61,7 @@ def log() -> bytes:
 WAYS_IN = pytest.mark.parametrize("way_in", [by_file, by_kafka, by_http], ids=lambda way_in: way_in.__name__)
 
 
+@pytest.mark.sampled(keep=3)
 @WAYS_IN
 @pytest.mark.parametrize(
     ("sources", "days", "minutes"), [("", 35, 5), (LIMITED, 10, 0)], ids=["unlisted source", "limits of the source"]

@@ -14,6 +14,7 @@ from billing.rating.periods import quota_period
 from schemas.catalog.records import Catalog
 from schemas.quotas import ALWAYS
 from schemas.tables import ROLLUPS
+from tests.long import amount
 from tollbook.workers.quota_feed import Totals
 
 ZONES = {"acme": "Europe/Berlin", "cato": "Asia/Kathmandu"}
@@ -52,7 +53,7 @@ def fold(cells: list[tuple[str, int, int, int]]) -> pa.Table:
     return pa.Table.from_pylist(rows, ROLLUPS.schema)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=amount(8, 20), deadline=None)
 @given(commits=st.lists(st.lists(CELLS, max_size=30), min_size=1, max_size=3))
 def test_totals_are_the_sums_of_their_periods(commits: list[list[tuple[str, int, int, int]]]) -> None:
     """An alert rests on them: a window in the wrong day, or a commit that forgets the one before, alerts early or

