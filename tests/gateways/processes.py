@@ -21,15 +21,13 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-class LogPipe:
-    """A named pipe that a gateway takes for its log file. Lines are there as soon as the gateway writes them."""
+class Log:
+    """Lines of a log, which are there as soon as the gateway writes them."""
 
     def __init__(self, path: Path) -> None:
-        os.mkfifo(path)
         self.path = path
         self.lines: list[bytes] = []
         self._changed = threading.Condition()
-        self._fd = os.open(path, os.O_RDWR)  # a writer of our own: the pipe does not end when the gateway closes it
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -45,6 +43,23 @@ class LogPipe:
             assert found, f"{self.path.name}: no line with {text!r} within {timeout_s} s; {self.lines[start:]}"
             return next(i for i in range(start, len(self.lines)) if text in self.lines[i])
 
+    def _add(self, lines: list[bytes]) -> None:
+        with self._changed:
+            self.lines += [line + b"\n" for line in lines if line]
+            self._changed.notify_all()
+
+    def _read(self) -> None:
+        raise NotImplementedError
+
+
+class LogPipe(Log):
+    """A named pipe that a gateway takes for its log file."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._fd = os.open(path, os.O_RDWR)  # a writer of our own: the pipe does not end when the gateway closes it
+        super().__init__(path)
+
     def close(self) -> None:
         os.write(self._fd, b"\n" + _END)
         self._reader.join()
@@ -57,9 +72,27 @@ class LogPipe:
             *whole, rest = (rest + os.read(self._fd, 1 << 16)).split(b"\n")
             if whole and whole[-1] + b"\n" == _END:
                 return
-            with self._changed:
-                self.lines += [line + b"\n" for line in whole if line]
-                self._changed.notify_all()
+            self._add(whole)
+
+
+class LogSocket(Log):
+    """A socket like /dev/log, to which a gateway sends its lines one by one."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        super().__init__(path)
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as own:
+            own.sendto(_END, str(self.path))
+        self._reader.join()
+        self._socket.close()
+        self.path.unlink()
+
+    def _read(self) -> None:
+        while (line := self._socket.recv(1 << 17)) != _END:
+            self._add([line.rstrip(b"\n\0")])
 
 
 @contextmanager

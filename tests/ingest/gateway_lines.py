@@ -156,6 +156,18 @@ GOOD: dict[str, list[Good]] = {
     ],
     "haproxy": [
         Good(
+            "quotes in a path, which HAProxy 2.6 writes as #22",
+            '127.0.0.1:60948 [01/Oct/2026:00:00:00.000] api orders_api/one 0/0/0/0/0 200 127 - - ---- 1/1/0/0/0 0/0 "GET /v1/a#22b\\c\\#22d?x=#22 HTTP/1.1"',
+            {"time": AT, "method": "GET", "path": '/v1/a"b\\c\\"d', "route": "api", "status": 200, "response_bytes": 127, "latency_ms": 0,
+             "client_ip": "127.0.0.1", "service": "orders_api"},
+        ),
+        Good(
+            "JSON by hand of what is no request",
+            '{"request_date":"01/Oct/2026:00:00:00 +0000","unique_id":"-","client_ip":"127.0.0.1","frontend_name":"api","backend_name":"api","method":"<BADREQ>",'
+            '"uri":"-","host":"-","status_code":400,"time_active":0,"bytes_uploaded":0,"bytes_read":0,"api_key_id":"-"}',
+            {"time": AT, "route": "api", "status": 400, "request_bytes": 0, "response_bytes": 0, "latency_ms": 0, "client_ip": "127.0.0.1", "service": "api"},
+        ),
+        Good(
             "HTTP log without a syslog header, IPv6",
             '2001:db8::7:50123 [01/Oct/2026:00:00:00.042] public~ orders/srv1 0/0/3/40/43 200 900 - - ---- 2/1/0/0/0 0/0 "GET /v1/orders?page=2 HTTP/1.1"',
             {"time": "2026-10-01T00:00:00.042Z", "method": "GET", "path": "/v1/orders", "route": "public", "status": 200, "response_bytes": 900, "latency_ms": 43,

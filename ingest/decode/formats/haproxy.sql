@@ -80,8 +80,9 @@ named AS (
         END AS format_reason,
         present(r.unique_id) AS event_id,
         coalesce(r.request_date, t[2][2:-2]) AS time,
-        coalesce(present(r.method), present(request.method)) AS method,
-        coalesce(r.uri, present(request.target)) AS target,
+        coalesce(nullif(present(r.method), '<BADREQ>'), present(request.method)) AS method,
+        -- HAProxy writes a quote in a path as #22, and refuses a target with a fragment.
+        coalesce(r.uri, present(replace(request.target, '#22', '"'))) AS target,
         coalesce(r.frontend_name, t[3]) AS frontend,
         coalesce(r.backend_name, split_part(t[4], '/', 1)) AS backend,
         coalesce(r.status_code, t[6]) AS status,

@@ -1,0 +1,23 @@
+"""HAProxy itself writes the logs: what Tollbook reads in them is what was sent."""
+
+import pytest
+
+from tests.gateways.cases import TCP, Case
+from tests.gateways.haproxy import READINGS, started
+from tests.gateways.reading import Played, differences, each_case, play
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Played]]:
+    """By log: a frontend of HAProxy has one."""
+    found = {}
+    for log in READINGS:
+        with started(tmp_path_factory.mktemp("haproxy"), log) as (site, pipes):
+            found[log] = play(site, READINGS, pipes)
+    return found
+
+
+@pytest.mark.parametrize(("log", "case"), each_case(READINGS, *TCP))
+def test_an_entry_is_the_request_that_was_sent(log: str, case: Case, played: dict[str, dict[str, Played]]) -> None:
+    found = differences(READINGS[log], case, played[log][case.name], log)
+    assert not found, "\n".join(found)
