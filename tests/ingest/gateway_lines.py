@@ -162,12 +162,6 @@ GOOD: dict[str, list[Good]] = {
              "client_ip": "127.0.0.1", "service": "orders_api"},
         ),
         Good(
-            "JSON by hand of what is no request",
-            '{"request_date":"01/Oct/2026:00:00:00 +0000","unique_id":"-","client_ip":"127.0.0.1","frontend_name":"api","backend_name":"api","method":"<BADREQ>",'
-            '"uri":"-","host":"-","status_code":400,"time_active":0,"bytes_uploaded":0,"bytes_read":0,"api_key_id":"-"}',
-            {"time": AT, "route": "api", "status": 400, "request_bytes": 0, "response_bytes": 0, "latency_ms": 0, "client_ip": "127.0.0.1", "service": "api"},
-        ),
-        Good(
             "HTTP log without a syslog header, IPv6",
             '2001:db8::7:50123 [01/Oct/2026:00:00:00.042] public~ orders/srv1 0/0/3/40/43 200 900 - - ---- 2/1/0/0/0 0/0 "GET /v1/orders?page=2 HTTP/1.1"',
             {"time": "2026-10-01T00:00:00.042Z", "method": "GET", "path": "/v1/orders", "route": "public", "status": 200, "response_bytes": 900, "latency_ms": 43,
@@ -209,6 +203,12 @@ GOOD: dict[str, list[Good]] = {
             '"bytes_read":"9","method":"GET","uri":"/v1/x?y","host":"api.example:443","iss":"https://id.example","azp":"client-1"}',
             {"time": AT, "method": "GET", "path": "/v1/x", "route": "public", "status": 200, "response_bytes": 9, "client_ip": "203.0.113.77",
              "identity": "oidc:https://id.example", "service": "orders", "host": "api.example"},
+        ),
+        Good(
+            "JSON by hand of what is no request",
+            '{"request_date":"01/Oct/2026:00:00:00 +0000","unique_id":"-","client_ip":"127.0.0.1","frontend_name":"api","backend_name":"api","method":"<BADREQ>",'
+            '"uri":"-","host":"-","status_code":400,"time_active":0,"bytes_uploaded":0,"bytes_read":0,"api_key_id":"-"}',
+            {"time": AT, "route": "api", "status": 400, "request_bytes": 0, "response_bytes": 0, "latency_ms": 0, "client_ip": "127.0.0.1", "service": "api"},
         ),
     ],
     "caddy": [
