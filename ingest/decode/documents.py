@@ -1,5 +1,7 @@
 """JSON documents that exceed a line, split into records: arrays, CloudTrail and Azure files, OTLP, CloudWatch.
 
+Also objects that touch on one line, as Firehose writes them to S3, and documents of several lines that are being written.
+
 NumPy scans the bytes; only envelopes, whose keys come in any order, are parsed in addition. Each record becomes a line
 at the byte where it begins in the document, so that derived ids are the same each time the document is read. A document
 that is incomplete or of an unknown kind stays one line.
@@ -23,6 +25,9 @@ _OTLP = re.compile(rb'\s*\{\s*"resourceLogs"\s*:\s*\[')
 _ENVELOPE = re.compile(rb'\{"(?:messageType|owner)"')  # as in ingest/decode/formats/aws_apigw.sql
 _RESOURCE = re.compile(rb'"resource"\s*:\s*$')
 _OTLP_SENDER, _OTLP_RECORDS = 2, 5
+# An object that begins where another ends. In a string, the quote would end it, and only punctuation could follow.
+_TOUCHING = re.compile(rb'\}\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})')
+_SLICE_BYTES = 1 << 18
 _DEPTH_MAX = 100  # of an envelope, which needs 3; Python can always parse this depth
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps unpaired
 
@@ -66,6 +71,39 @@ def records(document: bytes) -> list[DocumentRecord]:
         return [DocumentRecord(a, _flat(document[a:b])) for a, b in _items(document, brackets, around, *first)]
     except _UnknownDocument:
         return []
+
+
+def touching(text: bytes | memoryview) -> I64:
+    """The offsets of objects that follow another without a byte between them, as far as their next bytes tell."""
+    whole = np.frombuffer(text, np.uint8)
+    found = [np.zeros(0, np.int64)]
+    for i in range(0, len(whole), _SLICE_BYTES):  # slices that fit the cache
+        piece = whole[i : i + _SLICE_BYTES + 1]
+        found.append(np.flatnonzero((piece[:-1] == _CLOSE[0]) & (piece[1:] == _OPEN[0])) + i)
+    at = np.concatenate(found)
+    return np.array([i + 1 for i in at.tolist() if _TOUCHING.match(text, i)], np.int64)
+
+
+def objects(line: bytes | memoryview) -> list[int]:
+    """Where the second and later of several objects begin, if a line consists of objects that touch or have space between.
+
+    The last may be incomplete.
+    """
+    whole = np.frombuffer(line, np.uint8)
+    if not len(whole) or whole[0] != _OPEN[0]:
+        return []
+    opens, at = _outside_strings(whole)
+    after = np.cumsum(np.where(opens, 1, -1))
+    ends = np.flatnonzero((after[:-1] == 0) & ~opens[:-1] & opens[1:])  # brackets that close an object before another
+    if (after[: ends[-1] + 1] < 0).any() if len(ends) else True:
+        return []
+    return [int(at[i + 1]) for i in ends if not bytes(line[at[i] + 1 : at[i + 1]]).strip()]
+
+
+def whole_objects(line: bytes | memoryview) -> int:
+    """Where the last of several objects on one line begins; 0 if there is one."""
+    begins = objects(line) if len(line) and line[0] == _OPEN[0] and len(touching(line)) else []
+    return begins[-1] if begins else 0
 
 
 def _inside(brackets: _Brackets, depth: int, start: int, end: int) -> list[tuple[int, int]]:
@@ -146,15 +184,22 @@ def _brackets(document: bytes) -> _Brackets | None:
     quotes = _quotes(whole)
     if len(quotes) % 2:
         return None
-    opens = (whole == _OPEN[0]) | (whole == _OPEN[1])
-    at = np.flatnonzero(opens | (whole == _CLOSE[0]) | (whole == _CLOSE[1]))
-    at = at[np.searchsorted(quotes, at) % 2 == 0]  # after an odd number of quotes: inside a string
-    steps = np.where(opens[at], 1, -1)
+    opens, at = _outside_strings(whole, quotes)
+    steps = np.where(opens, 1, -1)
     after = np.cumsum(steps)
     if not len(at) or after[-1] != 0 or (after[:-1] <= 0).any() or document[at[-1] + 1 :].strip():
         return None
     commas = np.flatnonzero(whole == _COMMA)
-    return _Brackets(at, opens[at], after - steps, commas[np.searchsorted(quotes, commas) % 2 == 0])
+    return _Brackets(at, opens, after - steps, commas[np.searchsorted(quotes, commas) % 2 == 0])
+
+
+def _outside_strings(whole: npt.NDArray[np.uint8], quotes: I64 | None = None) -> tuple[npt.NDArray[np.bool_], I64]:
+    """The brackets outside strings: whether each opens, and its offset."""
+    opens = (whole == _OPEN[0]) | (whole == _OPEN[1])
+    at = np.flatnonzero(opens | (whole == _CLOSE[0]) | (whole == _CLOSE[1]))
+    # After an odd number of quotes: inside a string.
+    at = at[np.searchsorted(_quotes(whole) if quotes is None else quotes, at) % 2 == 0]
+    return opens[at], at
 
 
 def _quotes(whole: npt.NDArray[np.uint8]) -> I64:

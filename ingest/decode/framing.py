@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from ingest.decode import documents, json_scan
+from ingest.decode import documents, json_scan, statements
 from kernels import compiled
 
 Text = bytes | memoryview  # must not change after the split: lines refer to it
@@ -20,6 +21,7 @@ LINE_BYTES_MAX = 1 << 20
 _SHOWN_BYTES = 4096
 _NEWLINE, _SPACE = 10, 32
 _SLICE_BYTES = 1 << 18
+_DOCKER = '{"log":"'  # how a line of Docker's json-file driver begins
 BOM = b"\xef\xbb\xbf"
 # The byte order marks of UTF-16 and UTF-32. UTF-8 text never begins with them.
 WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
@@ -37,21 +39,51 @@ class Lines(NamedTuple):
     unreadable: pa.Table
 
 
-def split_lines(text: Text, start: int, *, is_cut: bool = False) -> Lines:
+def split_lines(text: Text, start: int, *, is_cut: bool = False, apart: bool = True) -> Lines:
     """The non-blank lines of `text`, whose first byte is at offset `start`. Byte order marks before lines are dropped.
 
-    The last line may lack its newline. With `is_cut` such a line is unreadable: its rest will never come.
+    The last line may lack its newline. With `is_cut` such a line is unreadable: its rest will never come. With `apart`,
+    JSON objects that touch on one line are a line each, and a line that Docker has wrapped is unwrapped.
     """
+    lines = _split_lines(text, start, is_cut=is_cut, apart=apart)
+    return _unwrapped(lines) if apart else lines
+
+
+def _unwrapped(framed: Lines) -> Lines:
+    """Lines without the record that Docker's json-file driver puts around each."""
+    column = framed.lines["line"]
+    is_wrapped = pc.starts_with(column, _DOCKER)
+    if not pc.any(is_wrapped).as_py():
+        return framed
+    with statements.connect() as con:
+        con.register("wrapped", pa.table({"line": column.filter(is_wrapped)}))
+        inner = con.sql(statements.text("unwrapped")).to_arrow_table()["line"]
+    whole = pc.replace_with_mask(column.combine_chunks(), is_wrapped.combine_chunks(), inner.combine_chunks())
+    return Lines(framed.lines.set_column(1, "line", whole), framed.unreadable)
+
+
+def _split_lines(text: Text, start: int, *, is_cut: bool, apart: bool) -> Lines:
     newlines, is_ascii = _newlines(text)
     ends = newlines + 1
     if len(text) and (not len(ends) or ends[-1] != len(text)):
         ends = np.append(ends, len(text))
     offsets = np.concatenate([np.zeros(1, np.int64), ends])
     if not is_ascii and (marked := _marked(text, offsets[:-1])):
-        return split_lines(_without_marks(text, marked), start, is_cut=is_cut)
+        return _split_lines(_without_marks(text, marked), start, is_cut=is_cut, apart=apart)
+    if apart and len(begins := documents.touching(text)):
+        offsets = np.union1d(offsets, _objects(text, offsets, begins))
     if (np.diff(offsets) > LINE_BYTES_MAX).any():
         return _readable(*_with_split_documents(text, offsets, start), is_cut=is_cut)
     return _readable(text, offsets, offsets[:-1] + start, is_cut=is_cut, is_ascii=is_ascii)
+
+
+def _objects(text: Text, offsets: npt.NDArray[np.int64], begins: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The offsets of objects that begin within a line. `begins`: where that is possible."""
+    found: list[int] = []
+    for i in np.unique(np.searchsorted(offsets, begins, side="right") - 1).tolist():
+        line = text[offsets[i] : offsets[i + 1]]
+        found += [int(offsets[i]) + begin for begin in documents.objects(line)]
+    return np.array(found, np.int64)
 
 
 def _with_split_documents(

@@ -152,6 +152,8 @@ def read_blocks(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Gene
         buffer = _new_buffer(documents.DOCUMENT_BYTES_MAX + 1) if is_long else buffers.acquire()
         block, at_end = _read_behind(rest, text, buffer, name, line=is_long)
         cut = _whole_lines(block)
+        if at_end or not cut:  # objects that touch, in a text without newlines
+            cut += documents.whole_objects(block[cut:])
         yield ReadBlock(start, block, cut, at_end)
         start, rest = start + cut, block[cut:]
         if len(rest) > documents.DOCUMENT_BYTES_MAX and not at_end:

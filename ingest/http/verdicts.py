@@ -89,7 +89,7 @@ def judge(requests: Sequence[RequestLines], decoder: Decoder, max_age_us: int, m
     """A verdict for each request, in order. The rules of `decoder` must apply to all requests."""
     text = b"".join(r.text for r in requests)
     starts = np.cumsum([0, *(len(r.text) for r in requests)])
-    framed = split_lines(text, 0)
+    framed = split_lines(text, 0, apart=False)  # an event is a line, and refused lines are blanked
     position = framed.lines["position"].to_numpy()
     request = np.searchsorted(starts, position, side="right") - 1
     counts = np.bincount(request, minlength=len(requests))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from ingest.decode import detection
+from ingest.decode import detection, documents
 from ingest.decode.framing import split_lines
 from ingest.files import fingerprint
 from ingest.files.block_reader import (
@@ -265,6 +265,7 @@ def chunks(
             fingerprint.check_unmoved(path, text, position, before, block)
             cut = block.rfind(b"\n") + 1
             if not following and cut < len(block):
+                cut += documents.whole_objects(block[cut:])
                 if final or is_complete_json(block[cut:]):
                     cut = len(block)
                 else:

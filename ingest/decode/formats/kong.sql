@@ -15,7 +15,7 @@
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
-    SELECT position, 0 AS item, line
+    SELECT position, 0 AS item, unwrapped(line) AS line
     FROM lines
     WHERE NOT starts_with(line, '[')
     UNION ALL
