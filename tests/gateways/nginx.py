@@ -45,7 +45,6 @@ _GONE = {
 }
 _UNCOUNTED = Differs("a request that NGINX cannot parse has no size", fields={"request_bytes": 0})
 _NO_HOST = Differs("$host falls back to the server's name", fields={"host": "api.example"})
-_CLAIM = "$remote_user is what the client claims, whether or not it was checked: no identity unless the source says so"
 _BYTES = "a byte of the client's that is not UTF-8 stands in the request line, and the line is refused (BAD_UTF8)"
 
 
@@ -67,12 +66,6 @@ DEFAULT = Reading(
         "quotes and backslashes in a path": _escaped(rb"/v1/a\x22b\x5Cc\x5C\x22d"),
         "a path that is Latin-1": _escaped(rb"/v1/gr\xF6\xDFe"),
         "a path that is UTF-8": _escaped(rb"/v1/gr\xC3\xB6\xC3\x9Fe"),
-    },
-    faults={
-        "a claimed user": _CLAIM,
-        "a claimed user with odd characters": _CLAIM,
-        "a user who was checked": _CLAIM,
-        "HTTP/2 with a user who was checked": _CLAIM,
     },
 )
 RECOMMENDED = Reading(

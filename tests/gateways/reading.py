@@ -58,6 +58,7 @@ class Reading:
     has_latency: bool
     step_ms: int = 1  # the resolution of the latency
     identities: frozenset[str] = frozenset()  # those that the log can say: "consumer", "api_key"
+    trust_user: bool = False  # as the setting of the source
     constant: Mapping[str, Any] = field(default_factory=dict)  # fields that are the same for all requests
     host: Callable[[str | None], str | None] = lambda host: host  # as the gateway writes the host that was asked
     services: Mapping[str, str | None] = field(default_factory=dict)  # by the first folder of the path; "": any other
@@ -126,13 +127,14 @@ def play(site: Site, readings: Mapping[str, Reading], pipes: Mapping[str, Log]) 
         spans[case.name] = {
             name: slice(starts[name], pipe.wait_for(mark, starts[name])) for name, pipe in pipes.items()
         }
-    read = {name: _read(readings[name].format, pipe.lines) for name, pipe in pipes.items()}
+    read = {name: _read(readings[name], pipe.lines) for name, pipe in pipes.items()}
     return {name: Played(sent[name], {log: read[log][span] for log, span in spans[name].items()}) for name in sent}
 
 
-def _read(format_name: str, lines: list[bytes]) -> list[Line]:
+def _read(reading: Reading, lines: list[bytes]) -> list[Line]:
+    parser = Parser(reading.format, trust_user=reading.trust_user)
     found: dict[int, list[dict[str, Any]]] = {}
-    for row in Parser(format_name).parse(split_lines(b"".join(lines), 0)).to_pylist():
+    for row in parser.parse(split_lines(b"".join(lines), 0)).to_pylist():
         found.setdefault(row["position"], []).append(row)
     positions = accumulate(map(len, lines), initial=0)
     return [Line(line, found.get(position, [])) for position, line in zip(positions, lines, strict=False)]
