@@ -36,6 +36,7 @@ backend orders_api
     server one 127.0.0.1:{upstream}
 backend dead_api
     mode http
+    retries 0
     server one 127.0.0.1:{dead}
 backend retried
     mode http

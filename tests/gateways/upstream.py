@@ -22,6 +22,7 @@ class _Handler(BaseHTTPRequestHandler):
     """
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: "Upstream"
 
     def __getattr__(self, name: str) -> Any:
