@@ -20,7 +20,7 @@ def statement(name: str) -> str:
 def run(
     con: duckdb.DuckDBPyConnection, name: str, params: Mapping[str, object] | None = None, **tables: pa.Table
 ) -> pa.Table:
-    """The result of a statement over the given tables. Raises lake.tables.Damaged if a file cannot be read."""
+    """The result of a statement over the given tables. Raises lake.errors.Damaged if a file cannot be read."""
     for table, rows in tables.items():
         con.register(table, rows)
     return duck.ask(con, statement(name), params)

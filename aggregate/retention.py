@@ -7,17 +7,16 @@ completes an interrupted one.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from aggregate.landing import derived_commits, payloads
 from lake import damage, duck
+from lake.errors import Fenced
 from lake.lake import Lake
-from lake.tables import Fenced, Part
+from lake.tables import Part
 from schemas.tables import COPIED, PAYLOADS, TIME
 from schemas.windows import to_us
 
@@ -99,7 +98,7 @@ def _erase_rows(
     lake: Lake, rule: RetentionRule, progress: Callable[[ErasureProgress], None], *, commit: bool
 ) -> Erased:
     """Scan every file, and replace those with old payloads. `files` counts these."""
-    sizes = {file: Path(file).stat().st_size for file in lake.files(PAYLOADS)}
+    sizes = {file: lake.size(file) for file in lake.files(PAYLOADS)}
     total, parts = Erased(0, 0, 0), dict[str, Part]()
     done = 0
     for file, size in sizes.items():
@@ -136,8 +135,7 @@ def _replace(lake: Lake, parts: Mapping[str, Part], rule: RetentionRule) -> None
 
 def _read(file: str, columns: Sequence[str] | None = None) -> pa.Table:
     try:
-        with damage.named(lambda: [file] if Path(file).exists() else []), pq.ParquetFile(file) as found:
-            return found.read(columns)
+        return damage.read(file, columns)
     except FileNotFoundError as exc:
         raise Fenced(f"{file} was replaced by another erasure") from exc
 

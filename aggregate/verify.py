@@ -12,8 +12,8 @@ from aggregate.landing import derived_commits
 from lake import duck
 from lake.commit_log import History
 from lake.derived_tables import FOLLOWERS, SUMMED, taken_in
+from lake.errors import LakeError
 from lake.lake import Lake
-from lake.tables import LakeError
 from schemas import tables
 from schemas.tables import ALERTS, CLOSES, EVENTS, INVOICES, PAYLOADS, TOPICS, WITHDRAWN, TableShape
 

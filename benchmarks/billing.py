@@ -24,7 +24,6 @@ from benchmarks.machine import heading
 from billing.catalog import loading as catalogs
 from billing.invoicing import closing, issuing
 from billing.usage.warehouse import Warehouse
-from lake import tables as lake
 from lake.lake import Lake
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
@@ -102,7 +101,7 @@ def timed(act: Callable[[], Any]) -> tuple[Any, float]:
 
 def landed(root: Path, ids: Sequence[str], events: int) -> None:
     """So many events, spread over all partners, days and three routes."""
-    lake.create(root)
+    Lake(root).create()
     for start in range(0, events, 100_000):
         rows = list(_events(ids, range(start, min(start + 100_000, events))))
         for _ in Land(Lake(root), MemoryLog(partition(rows, f"g{start}")), catalog_sha256="c", now=now).run():

@@ -37,7 +37,7 @@ from ingest.decode.framing import Lines
 from ingest.decode.pipeline import Decoder
 from ingest.files.block_reader import frames
 from lake import duck
-from lake import tables as lake
+from lake.lake import Lake
 from schemas.tables import EVENTS
 from tollbook.demo import sample_logs
 
@@ -199,7 +199,7 @@ def _parts(sample: Sample) -> list[str]:
     con = duck.connect(1)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "lake"
-        lake.create(root)
+        Lake(root).create()
         spent: dict[str, float] = {}
 
         def timed(name: str, do: Callable[[], object]) -> object:
@@ -222,7 +222,7 @@ def _parts(sample: Sample) -> list[str]:
             timed("deduplicate (numpy)", lambda k=keys: known.classify(k))
             events = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
             timed("fold into windows (DuckDB)", lambda e=events: engine.run(con, "fold", engine.EVER, events=e))
-            timed("write Parquet, zstd, fsync", lambda e=events: lake.write_part(root, EVENTS, e))
+            timed("write Parquet, zstd, fsync", lambda e=events: Lake(root).write(EVENTS, e))
     rows = [f"| {name} | {seconds / lines * 1e6:.2f} |" for name, seconds in sorted(spent.items(), key=lambda s: -s[1])]
     return ["| part | CPU s per million |", "| --- | ---: |", *rows]
 

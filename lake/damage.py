@@ -1,21 +1,24 @@
 """Data files that cannot be read: whatever DuckDB, pyarrow or the system says of one becomes `Damaged`, with the file's name and the remedy.
 
-What a library raises over a damaged Parquet file depends on which byte is wrong, and may name no file: each file is looked at alone then.
-What is raised though all files can be read is something else, and goes through as it is.
+What a library raises over a damaged Parquet file depends on which byte is wrong, and may name no file. So each file is
+then read alone. What is raised although all files can be read is something else, and passes through unchanged.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from lake import tables
-from lake.hashing import sha256_of
-from lake.tables import Damaged
+from lake.delta import entries
+from lake.errors import Damaged
+from lake.storage import parquet
+from lake.storage.hashing import sha256_of
+from lake.storage.places import located
+from lake.storage.store import exists
 
 # A damaged number within a file's description may end as a bare Error of DuckDB, or as the RuntimeError of its Python binding.
 READING = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
@@ -23,7 +26,7 @@ READING = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
 
 @contextmanager
 def named(files: Callable[[], Iterable[str]]) -> Iterator[None]:
-    """Around whatever reads Parquet files. `files` is asked for them when something is raised."""
+    """Around whatever reads Parquet files. `files` is asked for their addresses when something is raised."""
     try:
         yield
     except READING as exc:
@@ -33,29 +36,40 @@ def named(files: Callable[[], Iterable[str]]) -> Iterator[None]:
         raise
 
 
+def read(file: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of one Parquet file, by its address. Raises Damaged, and FileNotFoundError if it is not there."""
+    store, key = located(file)
+    with named(lambda: [file] if exists(store, key) else []), store.open(key) as found:
+        return pq.ParquetFile(found).read(None if columns is None else list(columns))
+
+
 def _unreadable(file: str) -> str | None:
     """What is wrong with a file, read to its end."""
-    if not Path(file).exists():
+    store, key = located(file)
+    if not exists(store, key):
         return _missing(file)
     try:
         with duckdb.connect(config={"threads": 1}) as con:
-            con.read_parquet([file]).to_arrow_table()
+            parquet.relation(con, [file]).to_arrow_table()
     except READING as exc:
         if _is_full(exc):
             return None
-        said = (str(exc).splitlines() or [type(exc).__name__])[0]
-        return f"{file} is damaged and cannot be read ({said}); restore it from a backup"
+        reason = (str(exc).splitlines() or [type(exc).__name__])[0]
+        return f"{file} is damaged and cannot be read ({reason}); restore it from a backup"
     return None
 
 
 def _changed(file: str) -> str | None:
-    """Whether it is not what was written: over a damaged file DuckDB may fail once and go through the next time."""
-    table = next((folder for folder in Path(file).parents if (folder / "_delta_log").is_dir()), None)
-    name = "" if table is None else str(Path(file).relative_to(table))
-    for entry in [] if table is None else (table / "_delta_log").glob("*.json"):
-        recorded = tables.said(tables.actions(entry), entry).get("sha256", {}).get(name)
+    """Whether it is not what was written: over a damaged file DuckDB may fail once and succeed the next time."""
+    store, key = located(file)
+    table, _, path = key.partition("/")
+    for listed in store.listing(entries.log_prefix(table)):
+        if entries.entry_version(listed.key) is None:
+            continue
+        stated = entries.statement(entries.read(store, listed.key), store.named(listed.key))
+        recorded = stated.get("sha256", {}).get(path)
         try:
-            differs = recorded is not None and recorded != sha256_of(Path(file))
+            differs = recorded is not None and recorded != sha256_of(store, key)
         except FileNotFoundError:  # of an erasable table: it was replaced meanwhile
             return _missing(file)
         if differs:

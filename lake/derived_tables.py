@@ -1,14 +1,15 @@
-"""The tables that follow `events`, and the newest state of the lake in which all of them tell the same: the consistent cut.
+"""The tables that are derived from `events`, and the newest state of the lake in which all of them agree: the consistent cut.
 
-A follower takes in commits of `events` one after another and holds, as its own transaction version, how far it has come. While traffic
-lands they stand at different commits. A reader that needs all of them at once pins the cut (docs/decisions/021-consistent-cut.md).
+A derived table takes in the commits of `events` one after another and holds, as its own transaction version, how far it
+has come. While traffic lands, the tables are at different commits. A reader that needs all of them at once pins the cut
+(docs/decisions/021-consistent-cut.md).
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lake import tables
+from lake.storage.store import Store
 from schemas.tables import (
     DUPLICATES,
     EVENTS,
@@ -24,7 +25,7 @@ from schemas.tables import (
 
 APP = "follow/events"
 FOLLOWERS = (READS, INGESTED, PAYLOADS, LETTERS, REDRIVEN, WITHDRAWN, DUPLICATES, ROLLUPS)
-SUMMED = tuple(shape for shape in FOLLOWERS if not shape.erasable)  # no sum rests on texts, which may be cut off
+SUMMED = tuple(shape for shape in FOLLOWERS if not shape.erasable)  # no sum rests on texts, which may be erased
 
 
 class Versioned(Protocol):
@@ -35,20 +36,20 @@ class Versioned(Protocol):
 
 
 def taken_in(table: Versioned) -> int:
-    """The commit of `events` up to which a version of a follower has taken in everything; 0: none."""
+    """The commit of `events` up to which a version of a derived table has taken in everything; 0: none."""
     return table.transaction_version(APP) or 0
 
 
-def consistent_cut(root: Path) -> dict[str, int]:
-    """Table name → version: the newest version of `events` that every follower holds, and the newest of each that holds no more.
+def consistent_cut(store: Store) -> dict[str, int]:
+    """Table name → version: the newest version of `events` that every derived table holds, and the newest of each that holds no more.
 
-    Names `events` and its followers but `texts`; other tables depend on no commit of `events`, and any version of them will do. Reads
-    a few commits of each table, whatever the lake holds. A table that the lake lacks, because it was made before there was such a table, is
-    not named. Raises LakeError.
+    Names `events` and its derived tables but `texts`. Other tables depend on no commit of `events`, and any version of
+    them will do. Reads a few commits of each table, whatever the lake holds. A table that the lake lacks, because it was
+    made before there was such a table, is not named. Raises LakeError.
     """
-    pasts = {shape.name: _Past(root, shape) for shape in SUMMED if not tables.is_missing(root, shape)}
-    # After the followers: none of them can be ahead of it, unless commits of `events` were lost.
-    reached = tables.open_table(root, EVENTS).version()
+    pasts = {shape.name: _Past(store, shape) for shape in SUMMED if not tables.is_missing(store, shape)}
+    # After the derived tables: none of them can be ahead of it, unless commits of `events` were lost.
+    reached = tables.open_table(store, EVENTS).version
     while True:
         held = [past.back_to(reached) for past in pasts.values()]
         if min(held) == reached:
@@ -58,14 +59,14 @@ def consistent_cut(root: Path) -> dict[str, int]:
 
 class _State(NamedTuple):
     taken_in: int  # commits of events
-    version: int  # the newest of the follower that holds exactly these
+    version: int  # the newest of the derived table that holds exactly these
 
 
 class _Past:
-    """The states of one follower, the newest first."""
+    """The states of one derived table, the newest first."""
 
-    def __init__(self, root: Path, shape: TableShape) -> None:
-        self._states = _states(root, shape)
+    def __init__(self, store: Store, shape: TableShape) -> None:
+        self._states = _states(store, shape)
         self.state = next(self._states)
 
     def back_to(self, events_version: int) -> int:
@@ -75,10 +76,10 @@ class _Past:
         return self.state.taken_in
 
 
-def _states(root: Path, shape: TableShape) -> Iterator[_State]:
-    last = tables.open_table(root, shape).version()
+def _states(store: Store, shape: TableShape) -> Iterator[_State]:
+    last = tables.open_table(store, shape).version
     for version in range(last, 0, -1):
-        moved = tables.commit_versions(root, shape, version).get(APP)
+        moved = tables.commit_versions(store, shape, version).get(APP)
         if moved is not None:
             yield _State(moved, last)
             last = version - 1

@@ -1,6 +1,6 @@
 """DuckDB as the product uses it: in memory, UTC, no extension that it would fetch, statements from the packages' SQL files.
 
-Whatever reads Parquet files through a connection goes through `ask`: a file that cannot be read becomes `lake.tables.Damaged`.
+Whatever reads Parquet files through a connection goes through `ask`: a file that cannot be read becomes `lake.errors.Damaged`.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from lake import damage
+from lake.storage import parquet
 from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape
 
 _SQL_TYPES = {
@@ -64,7 +65,7 @@ def statement(folder: str, name: str) -> str:
 
 
 def ask(con: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, object] | None = None) -> pa.Table:
-    """The result of a statement. Raises lake.tables.Damaged for a file that cannot be read."""
+    """The result of a statement. Raises lake.errors.Damaged for a file that cannot be read."""
     with damage.named(lambda: [file for files in _scanned.get(con, {}).values() for file in files]):
         return con.sql(sql, params=dict(params) if params else None).to_arrow_table()
 
@@ -87,14 +88,14 @@ def scan(
     """Make `view` the rows of exactly these files of a table, its partition columns read from their paths; no file: no row.
 
     `mixed`: some files may lack columns that came later, which are null then; by name costs half a millisecond a file. Raises
-    lake.tables.Damaged, here or when the view is read, for a file that cannot be read.
+    lake.errors.Damaged, here or when the view is read, for a file that cannot be read.
     """
     _scanned.setdefault(con, {})[view] = files
     if not files:
         con.register(view, shape.schema.empty_table())
         return
     with damage.named(lambda: files):
-        found = con.read_parquet(files, hive_partitioning=bool(shape.partition_by), union_by_name=mixed)
+        found = parquet.relation(con, files, partitioned=bool(shape.partition_by), mixed=mixed)
     absent = [f for f in shape.schema if f.name in shape.later and f.name not in found.columns]
     columns = ["*", *(f"NULL::{_SQL_TYPES[f.type]} AS {f.name}" for f in absent)]
     con.register(view, found.project(", ".join(columns)) if absent else found)

@@ -4,59 +4,88 @@ No other table expires: closes rest on old versions.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from lake import atomic_file, tables
+from lake import tables
+from lake.delta import checkpoint, entries
+from lake.delta.entries import entry_key, log_prefix
+from lake.delta.snapshot import path_of
+from lake.storage.store import Store, exists
 from schemas.tables import TableShape
 
 
-def forget(root: Path, shape: TableShape, *, since: int | None = None) -> int:
+def forget(store: Store, shape: TableShape, *, since: int | None = None) -> int:
     """Delete the files that commits have replaced, and the log by which versions with them could be opened; how many files.
 
-    Safe to kill and to repeat, and beside writers: of the log stays what they may be at, which is everything from the version before
-    `since`, the first that replaced files just now; None: nothing was replaced just now, and somebody else may have died at it.
+    Safe to kill and to repeat, and beside writers. The log keeps what they may be at, which is everything from the
+    version before `since`, the first that replaced files just now. None: nothing was replaced just now, and this
+    completes what another process may have left when it died.
     """
     assert shape.erasable
-    log = root / shape.name / "_delta_log"
-    entries = sorted(log.glob("*.json"))
-    replaced = {int(e.stem): paths for e in entries if (paths := tables.replaced_files(root, shape, int(e.stem)))}
+    log = log_prefix(shape.name)
+    logged, checkpoints = _versions(store, log)
+    replaced = {version: keys for version in logged if (keys := _replaced(store, shape, version))}
     if not replaced:
         return 0
     last = max(replaced)
-    # Synced before any file goes: whoever committed may have died before it had synced that.
-    if max(tables.checkpoints(log), default=0) < last:
-        tables.checkpoint(tables.opened(root / shape.name, shape), log)
-    gone = [path for paths in replaced.values() for path in paths if path.exists()]
-    for path in gone:
-        path.unlink(missing_ok=True)
-    atomic_file.sync(root / shape.name)
+    # Durable before any file goes: whoever committed may have died before the commit was.
+    if max(checkpoints, default=0) < last:
+        tables.write_checkpoint(store, shape, tables.open_table(store, shape))
+    else:
+        store.sync(checkpoint.key_of(shape.name, max(checkpoints)))
+        store.sync(log)
+    gone = [key for keys in replaced.values() for key in keys if exists(store, key)]
+    for key in gone:
+        store.delete(key)
+    store.sync(f"{shape.name}/")
     behind = (min(replaced) if since is None else since) - 1
     # Checkpoints first: without the log before it, no version before the last that replaced files can be opened then.
-    for version, path in sorted(tables.checkpoints(log).items()):
+    for version in _versions(store, log)[1]:
         if version < last:
-            path.unlink()
-    # In order: whoever finds what follows its snapshot gone finds its snapshot gone, too.
-    for path in entries:
-        if int(path.stem) < behind:
-            path.unlink()
-    atomic_file.sync(log)
+            store.delete(checkpoint.key_of(shape.name, version))
+    # In order: whoever finds that what follows its snapshot is gone finds that its snapshot is gone, too.
+    for version in logged:
+        if version < behind:
+            store.delete(entry_key(shape.name, version))
+    store.sync(log)
     return len(gone)
 
 
-def orphans(root: Path, shape: TableShape, written_before_us: int) -> list[str]:
-    """Files of a table's folder that are in no version, and were written before this time: a worker that died has left them."""
+def orphans(store: Store, shape: TableShape, written_before_us: int) -> list[str]:
+    """The addresses of files of a table that are in no version, and were written before this time: a dead worker has left them.
+
+    The log does not know these files, so nothing but their time distinguishes them from the files that a live worker is
+    about to commit. A store without times has no orphans.
+    """
     assert shape.erasable
-    live = {Path(file).name for file in tables.pinned_files(root, shape)}
+    live = tables.open_table(store, shape).files
+    prefix = f"{shape.name}/"
     return [
-        str(path)
-        for path in (root / shape.name).glob("*.parquet")
-        if path.name not in live and path.stat().st_mtime_ns // 1_000 < written_before_us
+        store.address(found.key)
+        for found in store.listing(prefix)
+        if (path := found.key.removeprefix(prefix)).endswith(".parquet")
+        and "/" not in path
+        and path not in live
+        and found.modified_us is not None
+        and found.modified_us < written_before_us
     ]
 
 
-def delete(root: Path, shape: TableShape, files: Sequence[str]) -> None:
+def delete(store: Store, shape: TableShape, files: Sequence[str]) -> None:
     """Delete files that are in no version, durably."""
     assert shape.erasable
     for file in files:
-        Path(file).unlink()
-    atomic_file.sync(root / shape.name)
+        store.delete(f"{shape.name}/{tables.relative(store, shape, file)}")
+    store.sync(f"{shape.name}/")
+
+
+def _versions(store: Store, log: str) -> tuple[list[int], list[int]]:
+    """The versions of the entries and of the checkpoints of a log, in order."""
+    keys = [found.key for found in store.listing(log)]
+    logged = [version for key in keys if (version := entries.entry_version(key)) is not None]
+    return logged, [version for key in keys if (version := checkpoint.version_of(key)) is not None]
+
+
+def _replaced(store: Store, shape: TableShape, version: int) -> list[str]:
+    """The keys of the files that one commit has put others in the place of."""
+    removes = entries.of_kind(entries.read(store, entry_key(shape.name, version)), "remove")
+    return [f"{shape.name}/{path_of(remove)}" for remove in removes]

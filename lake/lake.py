@@ -1,6 +1,7 @@
 """A lake, opened once and passed on: its tables, what their logs say, and the files that they name.
 
-Whoever reads or writes the lake does it through this object; where its files lie, and how they are made durable, is known below it.
+Code outside this package reads and writes the lake through this object. Only the store below it knows where the bytes
+are and how they are made durable.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable
 
-from lake import atomic_file, commit_log, derived_tables, expire, lock, tables
+from lake import commit_log, credentials, derived_tables, expire, tables
 from lake.commit_log import History
+from lake.delta.snapshot import Snapshot
+from lake.errors import LakeError
+from lake.storage.local import LocalStore
+from lake.storage.store import Store, exists
 from lake.tables import Part
 from schemas.tables import TableShape
 
@@ -23,28 +27,29 @@ DOCUMENTS = "documents"
 
 @dataclass(frozen=True)
 class Table:
-    """A table at one version. A commit with it is refused if somebody else has moved one of its transaction versions since."""
+    """A table at one version. A commit with it is refused if another writer has moved one of its transaction versions since."""
 
+    store: Store
     shape: TableShape
-    delta: DeltaTable
+    snapshot: Snapshot
 
     @property
     def version(self) -> int:
-        """How many commits there are up to here; 0: the table was only made."""
-        return self.delta.version()
+        """The number of commits up to here; 0: the table was only made."""
+        return self.snapshot.version
 
     @property
     def is_mixed(self) -> bool:
         """Whether some of its files may lack columns that others have."""
-        return tables.is_mixed(self.delta)
+        return tables.is_mixed(self.snapshot)
 
     def files(self) -> list[str]:
         """The addresses of its files, sorted: what DuckDB is given."""
-        return tables.files(self.delta)
+        return tables.files(self.store, self.shape, self.snapshot)
 
     def transaction_version(self, app: str) -> int | None:
         """How far `app` has come at this version; None: it was never moved."""
-        return self.delta.transaction_version(app)
+        return self.snapshot.apps.get(app)
 
     def commit(
         self,
@@ -55,133 +60,146 @@ class Table:
         instead_of: Sequence[str] = (),
     ) -> "Table":
         """Add `parts` and set the transaction `versions` in one commit, durably (lake.tables.commit); the table with it. Raises Fenced, LakeError."""
-        made = tables.commit(self.delta, self.shape, parts, versions=versions, info=info, instead_of=instead_of)
-        return Table(self.shape, made)
+        made = tables.commit(
+            self.store, self.shape, self.snapshot, parts, versions=versions, info=info, instead_of=instead_of
+        )
+        return Table(self.store, self.shape, made)
 
 
-@dataclass(frozen=True)
 class Lake:
-    """The lake in a folder of this machine. It need not be there yet: `create` makes it. Methods raise LakeError."""
+    """The lake in a store, or in a folder of this machine. It need not exist yet: `create` makes it. Methods raise LakeError."""
 
-    root: Path
+    def __init__(self, place: Path | Store) -> None:
+        self._store = LocalStore(place) if isinstance(place, Path) else place
 
     def __str__(self) -> str:
         """As it was named, for messages."""
-        return str(self.root)
+        return str(self._store)
+
+    @property
+    def root(self) -> Path:
+        """The folder of a lake that is in one."""
+        if (folder := self._store.folder()) is None:
+            raise LakeError(f"{self} is not in a folder of this machine, which this command needs")
+        return folder
 
     def create(self) -> None:
-        """Make the lake with all its tables, or what it lacks of them. A folder with anything else in it is refused."""
-        tables.create(self.root)
+        """Make the lake with all its tables, or those that it lacks. A place that holds anything else is refused."""
+        tables.create(self._store)
 
     def check(self) -> None:
-        """Refuse what is no lake of this format."""
-        tables.check(self.root)
+        """Refuse what is not a lake of this format."""
+        tables.check(self._store)
 
     # Tables.
 
     def open(self, shape: TableShape, version: int | None = None) -> Table:
         """A table at one version, default the newest."""
-        return Table(shape, tables.open_table(self.root, shape, version))
+        return Table(self._store, shape, tables.open_table(self._store, shape, version))
 
     def lacks(self, shape: TableShape) -> bool:
         """Whether the lake was made before this table was known, and has not been written to since: then the table has no rows."""
-        return tables.is_missing(self.root, shape)
+        return tables.is_missing(self._store, shape)
 
     def has_folder(self, shape: TableShape) -> bool:
         """Whether there is anything of a table."""
-        return (self.root / shape.name).exists()
+        return next(iter(self._store.listing(f"{shape.name}/")), None) is not None
 
     def folder(self, shape: TableShape) -> str:
-        """Where a table lies, for messages."""
-        return str(self.root / shape.name)
+        """The place of a table, for messages."""
+        return self._store.named(shape.name)
 
     def add_table(self, shape: TableShape) -> None:
         """Make a table that the lake lacks."""
-        tables.complete(self.root, shape)
+        tables.complete(self._store, shape)
 
     def widen(self, shape: TableShape) -> None:
         """Add the columns that came after the lake was made. Rows that are there have none of them; nothing is rewritten."""
-        tables.widen(self.root, shape)
+        tables.widen(self._store, shape)
 
     def is_newest(self, table: Table) -> bool:
         """Whether nobody has committed since a table was opened."""
-        return tables.is_newest(self.root, table.shape, table.delta)
+        return tables.is_newest(self._store, table.shape, table.snapshot)
 
     # Files.
 
     def files(self, shape: TableShape, version: int | None = None) -> list[str]:
         """The addresses of all files of a version (default: the newest), sorted: what DuckDB is given."""
-        return tables.pinned_files(self.root, shape, version)
+        return self.open(shape, version).files()
 
     def address(self, shape: TableShape, path: str) -> str:
         """The address of a file that a commit names by its path within the table."""
-        return str(self.root / shape.name / path)
+        return self._store.address(f"{shape.name}/{path}")
 
     def has_file(self, shape: TableShape, path: str) -> bool:
         """Whether a file is there that a commit names; of an erasable table it may have been replaced."""
-        return (self.root / shape.name / path).exists()
+        return exists(self._store, f"{shape.name}/{path}")
 
     def write(self, shape: TableShape, rows: pa.Table, day: date | None = None) -> Part:
         """Write rows as one durable Parquet file of a table (lake.tables.write_part). No version holds it until a commit names it."""
-        return tables.write_part(self.root, shape, rows, day)
+        return tables.write_part(self._store, shape, rows, day)
+
+    def size(self, file: str) -> int:
+        """The number of bytes of a file, by its address. Raises FileNotFoundError."""
+        return self._store.stat(file.removeprefix(self._store.address(""))).size_bytes
 
     # What single commits say.
 
     def added_files(self, shape: TableShape, version: int) -> list[str]:
         """The addresses of the files that one commit added."""
-        return tables.added_files(self.root, shape, version)
+        return tables.added_files(self._store, shape, version)
 
     def commit_info(self, shape: TableShape, version: int) -> dict[str, Any]:
         """The `info` of one commit; {} for commits that carry none (creation, maintenance)."""
-        return tables.commit_info(self.root, shape, version)
+        return tables.commit_info(self._store, shape, version)
 
     def commit_versions(self, shape: TableShape, version: int) -> dict[str, int]:
         """The transaction versions that one commit moved; {} for commits that moved none."""
-        return tables.commit_versions(self.root, shape, version)
+        return tables.commit_versions(self._store, shape, version)
 
     # The state of several tables, and its proof.
 
     def consistent_cut(self) -> dict[str, int]:
-        """Table name → version: the newest version of `events` that all that follow it hold (lake.derived_tables)."""
-        return derived_tables.consistent_cut(self.root)
+        """Table name → version: the newest version of `events` that all derived tables hold (lake.derived_tables)."""
+        return derived_tables.consistent_cut(self._store)
 
     def check_log(self, shape: TableShape) -> None:
         """Refuse a table of which a commit is missing or empty."""
-        tables.check_log(self.root, shape)
+        tables.check_log(self._store, shape)
 
     def history(self, shape: TableShape, version: int | None = None) -> History:
         """A table up to a version (default: the newest), by its log alone."""
-        return commit_log.read(self.root, shape, version)
+        return commit_log.read(self._store, shape, version)
 
     def problems_behind(self, shape: TableShape, version: int) -> Iterator[str]:
-        """What commits behind a version do that the product never does."""
-        return commit_log.problems_behind(self.root, shape, version)
+        """What commits after a version do that the product never does."""
+        return commit_log.problems_behind(self._store, shape, version)
 
     def opening_problems(self, shape: TableShape, found: History) -> Iterator[str]:
-        """What a version holds otherwise than its log says: its checkpoint is damaged."""
-        return commit_log.opening(self.root, shape, found)
+        """Where a version opens otherwise than its log says: its checkpoint is damaged."""
+        return commit_log.opening(self._store, shape, found)
 
     def changed_files(self, shape: TableShape, found: History) -> Iterator[str]:
         """Files that are missing or are not what was written. Reads all of them."""
-        return commit_log.changed(self.root, shape, found)
+        return commit_log.changed(self._store, shape, found)
 
     def changed_texts(self, events: History) -> Iterator[str]:
         """The same of table `texts`, of which an erasure may replace files meanwhile."""
-        return commit_log.changed_texts(self.root, events)
+        return commit_log.changed_texts(self._store, events)
 
     # Erasing.
 
     def forget(self, shape: TableShape, *, since: int | None = None) -> int:
         """Delete what commits to an erasable table have replaced, and the log by which it could be found (lake.expire)."""
-        return expire.forget(self.root, shape, since=since)
+        return expire.forget(self._store, shape, since=since)
 
     def orphans(self, shape: TableShape, *, written_before_us: int) -> list[str]:
         """The addresses of files of an erasable table that are in no version, and were written before this time."""
-        return expire.orphans(self.root, shape, written_before_us)
+        return expire.orphans(self._store, shape, written_before_us)
 
     def delete(self, shape: TableShape, files: Sequence[str]) -> None:
         """Delete files that are in no version, durably."""
-        expire.delete(self.root, shape, files)
+        expire.delete(self._store, shape, files)
 
     # The rest.
 
@@ -192,12 +210,12 @@ class Lake:
 
     def give_key(self, key: bytes) -> None:
         """Set the key by which credentials are hashed, of a lake that was just made: its hashes are then the same elsewhere."""
-        atomic_file.replace(self.root / tables.KEY, (key.hex() + "\n").encode())
+        self._store.replace(credentials.KEY, credentials.encoded(key))
 
-    def credential_hashes(self, credentials: pa.Array) -> pa.Array:
+    def credential_hashes(self, refused: pa.Array) -> pa.Array:
         """The hash of each credential by the lake's key; null where there is none."""
-        return tables.credential_hashes(self.root, credentials)
+        return credentials.hashes(self._store, refused)
 
     def lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
         """Hold a lock of the lake among the processes of this machine. Raises lake.lock.Taken, unless it is to wait."""
-        return lock.held(self.root / name, wait=wait)
+        return self._store.lock(name, wait=wait)

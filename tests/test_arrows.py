@@ -96,6 +96,8 @@ def test_no_wide_except_no_clock_no_nameless_module(package: str) -> None:
         if name not in clocks:
             assert "datetime.now(" not in text, name
             assert "time.time(" not in text, name
+            # A commit states when it was made, for people and other readers of Delta.
+            assert "time.time_ns(" not in text or name == "lake/delta/commits.py", name
 
 
 # What computes with a time zone or a clock in DuckDB. `make_timestamp` and `epoch_us` count from 1970 and know neither.
@@ -158,9 +160,6 @@ def test_the_lake_is_reached_through_its_object(package: str) -> None:
     that it can be kept elsewhere.
     """
     allowed = {
-        "Damaged",
-        "Fenced",
-        "LakeError",
         "MARKER",
         "Part",
         "local",
@@ -177,3 +176,28 @@ def test_the_lake_is_reached_through_its_object(package: str) -> None:
                     names - allowed if node.module == "lake.tables" else names & {"tables", "expire", "derived_tables"}
                 )
                 assert not wrong, f"{name} imports {wrong} of {node.module}: they are methods of lake.lake.Lake"
+
+
+# What reads or changes files, by its name as a method of a path or as a field of a file's status.
+FILE_OPERATIONS = {
+    "chmod", "glob", "hardlink_to", "is_dir", "is_file", "iterdir", "mkdir", "read_bytes", "rename", "rglob", "rmdir", "scandir",
+    "st_mtime", "st_mtime_ns", "symlink_to", "touch", "unlink", "write_bytes", "write_text",
+}  # fmt: skip
+FILE_MODULES = {"deltalake", "fcntl", "glob", "os", "shutil", "tempfile"}
+ON_FILES = {"lake/atomic_file.py", "lake/lock.py", "lake/storage/local.py", "lake/storage/places.py"}
+
+
+def test_the_lake_asks_its_store() -> None:
+    """Only the local store, the lock and the atomic file touch a file system; everything else runs on any store."""
+    for file in sorted((ROOT / "lake").rglob("*.py")):
+        name, tree = str(file.relative_to(ROOT)), ast.parse(file.read_text())
+        assert not imported(file) & {"deltalake"}, name
+        if name in ON_FILES:
+            continue
+        assert not imported(file) & FILE_MODULES, f"{name} imports {imported(file) & FILE_MODULES}: ask the store"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in FILE_OPERATIONS, f"{name}:{node.lineno} {node.attr}: ask the store"
+                assert node.attr != "read_parquet" or name == "lake/storage/parquet.py", f"{name}:{node.lineno}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "open", f"{name}:{node.lineno} open: ask the store"

@@ -18,7 +18,7 @@ TARGETS = {"unit": "unit", "test": "not slow", "test-all": None}
 NOT_IN_MAKE_TEST = {
     "tests/e2e/test_kafka_oracle.py": "brokers and workers are killed for a minute; test_oracle.py kills the local run, test_demo_kafka.py compares invoices",
     "tests/e2e/test_mutants.py": "checks that the oracle finds broken workers, and not the workers",
-    "tests/tollbook/test_bit_flips.py": "every command over damaged copies of a lake; tests/schemas/test_damage.py flips the bits of one file",
+    "tests/tollbook/test_bit_flips.py": "every command over damaged copies of a lake; tests/lake/test_damage.py flips the bits of one file",
     "tests/tollbook/test_quota_histories.py": "random histories of quotas; test_alerting.py has the rules one by one",
 }
 

@@ -144,7 +144,7 @@ class Analysis:
 def open_lake(path: Path | str, catalog: Path | str) -> Analysis:
     """The newest state of the lake at `path`, with the catalog in folder `catalog`.
 
-    Raises lake.tables.LakeError if there is no lake, and billing.catalog.loading.CatalogError if the catalog is
+    Raises lake.errors.LakeError if there is no lake, and billing.catalog.loading.CatalogError if the catalog is
     invalid.
     """
     return Analysis(Warehouse(Lake(Path(path)), apart=True), catalogs.load(Path(catalog)))

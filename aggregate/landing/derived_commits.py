@@ -16,8 +16,9 @@ from aggregate import engine
 from aggregate.landing import payloads
 from lake import duck
 from lake.derived_tables import APP, FOLLOWERS, taken_in
+from lake.errors import Fenced
 from lake.lake import Lake, Table
-from lake.tables import Fenced, Part
+from lake.tables import Part
 from schemas.tables import EVENTS, PAYLOADS, ROLLUPS, WITHDRAWN, TableShape
 
 _SUMS = ("requests", "request_bytes", "response_bytes", "latency_us")

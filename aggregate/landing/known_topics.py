@@ -5,8 +5,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from lake import duck
+from lake.errors import Fenced
 from lake.lake import Lake
-from lake.tables import Fenced
 from schemas.halts import Halt, Halted
 from schemas.tables import TOPICS
 

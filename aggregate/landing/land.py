@@ -22,8 +22,8 @@ from aggregate.landing.payloads import Seen
 from kernels.dictionaries import together
 from lake import duck
 from lake.derived_tables import FOLLOWERS
+from lake.errors import Fenced, LakeError
 from lake.lake import Lake
-from lake.tables import Fenced, LakeError
 from schemas.log import Fetched, Log, Origin, Partition, redrive_app
 from schemas.tables import DUPLICATES, EVENTS, INGESTED, READS
 

@@ -14,8 +14,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from aggregate.landing import batch_files
 from lake import duck
+from lake.errors import Damaged, Fenced
 from lake.lake import Lake
-from lake.tables import Damaged, Fenced, Part
+from lake.tables import Part
 from schemas.tables import DEAD, LETTERS, PAYLOADS, TIME
 from schemas.windows import to_us
 

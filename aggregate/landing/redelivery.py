@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from aggregate import engine
 from lake import duck
+from lake.errors import LakeError
 from lake.lake import Lake
-from lake.tables import LakeError
 from schemas.log import Fetched, Partition
 from schemas.tables import READS
 

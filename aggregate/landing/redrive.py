@@ -20,8 +20,9 @@ from aggregate.landing.dedup import COUNTED, DedupIndex
 from aggregate.landing.land import Counts
 from lake import duck
 from lake.derived_tables import FOLLOWERS
+from lake.errors import Fenced, LakeError
 from lake.lake import Lake, Table
-from lake.tables import Fenced, LakeError, Part
+from lake.tables import Part
 from schemas.kafka.partitions import partitions_of
 from schemas.kafka.topics import USAGE_EVENTS
 from schemas.log import redrive_app
@@ -47,7 +48,7 @@ class Redrive:
     """
 
     def __init__(self, lake: Lake, *, catalog_sha256: str, now: Callable[[], datetime], dry_run: bool = False) -> None:
-        """Bring the derived tables up to date. Raises lake.tables.LakeError, Fenced."""
+        """Bring the derived tables up to date. Raises lake.errors.LakeError, Fenced."""
         self._lake = lake
         self._now = now
         self._catalog_sha256 = catalog_sha256

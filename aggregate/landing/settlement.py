@@ -23,8 +23,8 @@ from aggregate import engine
 from aggregate.landing import batch_files, derived_commits, payloads
 from lake import damage, duck
 from lake.derived_tables import FOLLOWERS
+from lake.errors import Fenced
 from lake.lake import Lake, Table
-from lake.tables import Fenced
 from schemas.log import redrive_app
 from schemas.tables import EVENTS, WITHDRAWN
 
@@ -67,7 +67,7 @@ def settle(
 
     `bucket_rows` is the number of ids in memory at a time. `folder` is for the buckets, and needs about 100 bytes of
     disk per id; by default it is in the lake's folder. Nothing is written if nothing was landed since. Settlements on
-    one machine wait for each other. Raises lake.tables.LakeError (Damaged if a file cannot be read), and Fenced if
+    one machine wait for each other. Raises lake.errors.LakeError (Damaged if a file cannot be read), and Fenced if
     others keep committing.
     """
     lake.check()

@@ -64,7 +64,7 @@ def record(
 
     `crossed_at` maps an alert id to the event time of the crossing.
 
-    Raises lake.tables.Fenced if another process recorded alerts since the ledger was read. Read it again then.
+    Raises lake.errors.Fenced if another process recorded alerts since the ledger was read. Read it again then.
     """
     if not alerts:
         return

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from aggregate import engine
 from lake import duck
+from lake.errors import Fenced
 from lake.lake import Lake
-from lake.tables import Fenced
 from schemas.catalog.records import Catalog
 from schemas.quotas import ALWAYS
 from schemas.tables import LIMITS

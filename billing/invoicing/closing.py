@@ -25,8 +25,8 @@ from billing.rating.settled import SettledPeriod
 from billing.usage import refused
 from billing.usage.warehouse import Warehouse
 from lake import duck
+from lake.errors import Damaged, LakeError
 from lake.lake import Lake
-from lake.tables import Damaged, LakeError
 from schemas.catalog.records import Catalog, Partner
 from schemas.tables import (
     CLOSES,

@@ -90,7 +90,7 @@ class Explained(NamedTuple):
 def issue(lake: Lake, made: Close, *, now: datetime, progress: Progress = _silent) -> IssueReport:
     """Issues all invoices of a close and settles the months of its partners. A repeated call changes nothing.
 
-    `progress` receives the number of rendered invoices and their total number. Raises Refused, lake.tables.Fenced.
+    `progress` receives the number of rendered invoices and their total number. Raises Refused, lake.errors.Fenced.
     """
     with _Staged(lake) as staged:
         new = _number(lake, made, staged, now, progress)

@@ -12,8 +12,8 @@ from typing import Any
 
 from billing.invoicing.render import as_json
 from lake import commit_log
+from lake.errors import LakeError
 from lake.lake import Lake
-from lake.tables import LakeError
 from schemas import tables
 
 

@@ -64,7 +64,7 @@ class Meters:
         self.con = duck.database() if apart else duck.connect(None)
 
     def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
-        """The result of billing/sql/<name>.sql. Raises lake.tables.Damaged if a file of the lake cannot be read."""
+        """The result of billing/sql/<name>.sql. Raises lake.errors.Damaged if a file of the lake cannot be read."""
         return self.ask(statement(name), params)
 
     def ask(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:

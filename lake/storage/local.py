@@ -56,11 +56,11 @@ class LocalStore:
         atomic_file.replace(self._place(key), content)
 
     @contextmanager
-    def writing(self, key: str) -> Iterator["_NewFile"]:
+    def writing(self, key: str) -> Iterator["_LocalFile"]:
         """Written in place: no reader knows the name before a commit has it."""
         path = self._place(key)
         with path.open("wb", buffering=0) as file:
-            new = _NewFile(file, str(path))
+            new = _LocalFile(file, str(path))
             yield new
             new.sync()
         atomic_file.sync(path.parent)
@@ -75,11 +75,15 @@ class LocalStore:
 
     def address(self, key: str) -> str:
         """The absolute path."""
-        return str(self.root.absolute() / key)
+        return f"{self.root.absolute()}/{key}"
 
     def named(self, key: str) -> str:
         """The path, relative if the folder was named so."""
         return self._path(key).removesuffix("/")
+
+    def folder(self) -> Path:
+        """The folder itself."""
+        return self.root
 
     def lock(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         """A lock on a file of the folder."""
@@ -100,7 +104,7 @@ class LocalStore:
         return path
 
 
-class _NewFile:
+class _LocalFile:
     """Raises OSError with the name of the file: the message of a full disk names the path."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:

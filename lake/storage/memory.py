@@ -69,9 +69,9 @@ class MemoryStore:
             self._content[key] = content
 
     @contextmanager
-    def writing(self, key: str) -> Iterator["_NewFile"]:
+    def writing(self, key: str) -> Iterator["_MemoryFile"]:
         """Kept when the block ends."""
-        new = _NewFile()
+        new = _MemoryFile()
         yield new
         self.replace(key, bytes(new.content))
 
@@ -92,6 +92,9 @@ class MemoryStore:
     def named(self, key: str) -> str:
         """The address."""
         return self.address(key).removesuffix("/")
+
+    def folder(self) -> None:
+        """There is none."""
 
     @contextmanager
     def lock(self, name: str, *, wait: bool) -> Iterator[None]:
@@ -117,7 +120,7 @@ def resolved(address: str) -> tuple[MemoryStore, str] | None:
     return store, key
 
 
-class _NewFile:
+class _MemoryFile:
     def __init__(self) -> None:
         self.content = bytearray()
 

@@ -9,6 +9,7 @@ bytes and the key survive a power cut (docs/decisions/038-lake-object.md).
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 
@@ -68,10 +69,13 @@ class Store(Protocol):
         """Make durable what others may have written and not synced: the bytes of a key, or the names below a prefix with `/`."""
 
     def address(self, key: str) -> str:
-        """The address by which `lake.duck` and pyarrow read a key."""
+        """The address by which `lake.duck` reads a key. That of a prefix, and a key below it, make the address of that key."""
 
     def named(self, key: str) -> str:
         """The key as people should see it in a message."""
+
+    def folder(self) -> Path | None:
+        """The folder of this machine that the keys are in, if there is one. Issued documents and scratch files go there."""
 
     def lock(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         """Hold a lock among the processes of this machine. Raises lake.lock.Taken unless it is to wait."""

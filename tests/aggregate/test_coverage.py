@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from aggregate.landing.land import Counts, Land
 from aggregate.verify import prove
-from lake import tables as lake
+from lake.errors import Fenced, LakeError
 from lake.lake import Lake
-from lake.tables import Fenced, LakeError
 from schemas.log import Fetched, LogReader, Origin, Partition
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 from tests.aggregate.fixtures import PLAIN, event, now, refusal
@@ -64,7 +63,7 @@ class Sent:
 
 
 def land(root: Path, ranges: Sequence[tuple[int, int]], *, commit_entries: int = 3) -> tuple[Counts, int]:
-    lake.create(root)
+    Lake(root).create()
     total, redelivered = Counts(), 0
     messages = [message(i, start, end) for i, (start, end) in enumerate(ranges)]
     for landed in Land(Lake(root), Sent(messages), catalog_sha256="c", now=now, commit_entries=commit_entries).run():
@@ -115,7 +114,7 @@ def test_a_range_that_ingest_passed_over_halts(tmp_path: Path) -> None:
 
 def test_two_origins_in_one_message_are_distinguished(tmp_path: Path) -> None:
     """A redelivered range of one partition takes nothing from the other."""
-    lake.create(tmp_path / "lake")
+    Lake(tmp_path / "lake").create()
     messages = [message(0, 0, 5), message(1, 3, 7, origins=[Origin("gateway.access/1@id", 40, 50)])]
     landed = list(Land(Lake(tmp_path / "lake"), Sent(messages), catalog_sha256="c", now=now).run())
     assert [(one.counts.counted, one.redelivered) for one in landed] == [(7, 2)]
@@ -126,7 +125,7 @@ def test_a_partition_that_moved_while_the_handle_was_new_is_noticed(tmp_path: Pa
     between.
     """
     root = tmp_path / "lake"
-    lake.create(root)
+    Lake(root).create()
     other = Partition("usage.events", "1", "usage.events/1", 1)
 
     class Two(Sent):

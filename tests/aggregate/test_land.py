@@ -1,6 +1,7 @@
 """The commit protocol: exactly once, whatever dies when, and never past a gap."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from aggregate.landing import land as landing
 from aggregate.landing.land import Counts, Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
-from lake import tables as lake
+from lake.errors import Fenced, LakeError
 from lake.lake import Lake
-from lake.tables import Fenced, LakeError
+from lake.storage.local import LocalStore
+from lake.storage.store import Store
 from schemas.log import Fetched, Origin, Partition
-from schemas.tables import EVENTS, ROLLUPS, TableShape
+from schemas.tables import EVENTS, ROLLUPS
 from tests.aggregate.fixtures import DAY_US, T0_US, event, now, partition, refusal
+from tests.lake.faulty import FaultyStore, Killed, Operation, commits, commits_to, writes
 from tests.long import LONG, long_only
 
 pytestmark = pytest.mark.integration
@@ -38,11 +41,13 @@ BALANCED = {"entries": 103, **EXPECTED._asdict(), "on_the_way": 0, "unexplained"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    lake.create(tmp_path / "lake")
+    Lake(tmp_path / "lake").create()
     return tmp_path / "lake"
 
 
-def land(root: Path, rows: list[dict[str, Any]] = MIXED, *, batch: int = 10, commit_entries: int = 25) -> Counts:
+def land(
+    root: Path | Store, rows: list[dict[str, Any]] = MIXED, *, batch: int = 10, commit_entries: int = 25
+) -> Counts:
     total = Counts()
     worker = Land(
         Lake(root), MemoryLog(partition(rows), batch=batch), catalog_sha256="c", now=now, commit_entries=commit_entries
@@ -50,6 +55,10 @@ def land(root: Path, rows: list[dict[str, Any]] = MIXED, *, batch: int = 10, com
     for landed in worker.run():
         total = total.plus(landed.counts)
     return total
+
+
+def assert_landed(worker: Land) -> None:
+    assert worker.step() is not None
 
 
 def stored(root: Path) -> dict[str, int]:
@@ -68,7 +77,7 @@ def test_a_lake_may_lie_in_any_folder(tmp_path: Path) -> None:
     """Spaces, signs and letters that a URI has to encode are part of people's paths."""
     root = tmp_path / "März 2026 #1 (neu)?" / "lake"
     root.parent.mkdir()
-    lake.create(root)
+    Lake(root).create()
     land(root, MIXED[:70])
     land(root)
     assert stored(root) == BALANCED
@@ -82,64 +91,40 @@ def test_a_second_run_reads_nothing_and_a_longer_log_its_end(root: Path) -> None
     assert stored(root)["entries"] == 103
 
 
-class Killed(BaseException):
-    """Stands for the process dying: nothing below may catch it."""
-
-
-def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
-    """`function`, but the process dies just before its nth call."""
-    calls = 0
-
-    def dies(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise Killed
-        return function(*args, **kwargs)
-
-    return dies
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
-def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+@pytest.mark.parametrize("step", [pytest.param(writes, marks=long_only), commits])
+def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, step: Callable[[Operation], bool]) -> None:
     """Before any file and any commit, of events and of every derived table: the next run ends with the same books."""
     deaths = 0
     for call in range(1, 100):
         root = tmp_path / str(call)
-        lake.create(root)
-        with monkeypatch.context() as patch:
-            patch.setattr(lake, step, dying_at(getattr(lake, step), call))
-            try:
-                land(root)
-            except Killed:
-                deaths += 1
-            else:
-                break  # the step is called fewer times than that: every place to die was tried
+        Lake(root).create()
+        try:
+            land(FaultyStore(LocalStore(root), call, counted=step))
+        except Killed:
+            deaths += 1
+        else:
+            break  # there are fewer such steps: every place to die was tried
         land(root)
-        assert stored(root) == BALANCED, f"death before {step} {call}"
+        assert stored(root) == BALANCED, f"death before {step.__name__} {call}"
     assert deaths >= 8
 
 
 @pytest.mark.slow
 @settings(max_examples=50 if LONG else 5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    deaths=st.lists(st.tuples(st.sampled_from(["write_part", "commit"]), st.integers(1, 12)), max_size=5),
+    deaths=st.lists(st.tuples(st.sampled_from([writes, commits]), st.integers(1, 12)), max_size=5),
     cut=st.integers(3, 60),
 )
 def test_any_sequence_of_deaths_and_cuts_gives_the_same_lake(
-    tmp_path_factory: pytest.TempPathFactory, deaths: list[tuple[str, int]], cut: int
+    tmp_path_factory: pytest.TempPathFactory, deaths: list[tuple[Callable[[Operation], bool], int]], cut: int
 ) -> None:
     """Seeded simulation of the protocol: several lives, each with other batch sizes."""
     root = tmp_path_factory.mktemp("lake") / "lake"
-    lake.create(root)
+    Lake(root).create()
     for step, call in deaths:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lake, step, dying_at(getattr(lake, step), call))
-            try:
-                land(root, batch=cut % 7 + 1, commit_entries=cut)
-            except Killed:
-                continue
+        with suppress(Killed):
+            land(FaultyStore(LocalStore(root), call, counted=step), batch=cut % 7 + 1, commit_entries=cut)
     land(root, batch=cut, commit_entries=cut * 2)
     assert stored(root) == BALANCED
 
@@ -170,15 +155,14 @@ def test_two_workers_on_one_partition_of_events_fence_each_other_whatever_they_r
     assert stored(root)["counted"] == 30
 
 
-def test_what_another_worker_commits_at_the_same_moment_is_not_taken_for_ones_own(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between a commit and the look at the table another worker may commit, too: each fold belongs to its own
-    version.
-    """
+def test_what_another_worker_commits_at_the_same_moment_is_not_taken_for_ones_own(root: Path) -> None:
+    """Just after a commit another worker may commit, too: each sum belongs to its own version."""
+    store = FaultyStore(
+        LocalStore(root), 1, lambda: assert_landed(workers[1]), when="after", counted=commits_to("events")
+    )
     workers = [
         Land(
-            Lake(root),
+            Lake(root if n else store),
             MemoryLog(partition(rows, name, number=n), batch=10),
             catalog_sha256="c",
             now=now,
@@ -186,16 +170,6 @@ def test_what_another_worker_commits_at_the_same_moment_is_not_taken_for_ones_ow
         )
         for n, (rows, name) in enumerate(((ROWS[:50], "one"), (ROWS[50:], "two")))
     ]
-    commit, others = lake.commit, iter([workers[1]])
-
-    def overtaken(table: DeltaTable, shape: TableShape, *args: Any, **kwargs: Any) -> DeltaTable:
-        fresh = commit(table, shape, *args, **kwargs)
-        if shape != EVENTS or (other := next(others, None)) is None:
-            return fresh
-        other.step()
-        return lake.open_table(root, shape)
-
-    monkeypatch.setattr(lake, "commit", overtaken)
     assert [landed.version for landed in workers[0].run()] == [1, 3]
     list(workers[1].run())
     assert stored(root)["counted"] == 100
@@ -264,24 +238,22 @@ def test_a_partition_without_entries_moves_its_offset(root: Path) -> None:
 def test_the_proof_bites(root: Path, harm: str) -> None:
     """An event lost, doubled or altered behind the protocol's back is noticed."""
     land(root)
-    table = lake.open_table(root, EVENTS)
+    table = Lake(root).open(EVENTS)
     rows = [event("e5", T0_US + 5 * DAY_US // 50, position=5)]
     shape = ROLLUPS if harm == "alter" else EVENTS
     if harm == "lose":
-        table.delete("event_id = 'e5'")
+        DeltaTable(root / "events").delete("event_id = 'e5'")
     elif harm == "double":
         extra = next(iter(partition(rows).values()))[0]
         extra = extra.append_column("events_partition", pa.array([0], pa.int16()))
-        lake.commit(
-            table,
-            EVENTS,
-            [lake.write_part(root, EVENTS, extra, extra["occurred_at"][0].as_py().date())],
+        table.commit(
+            [Lake(root).write(EVENTS, extra, extra["occurred_at"][0].as_py().date())],
             versions={},
             info={},
         )
         land(root, [])  # until the other tables have followed it, a commit is on its way
     else:
-        lake.open_table(root, shape).update(
+        DeltaTable(root / shape.name).update(
             {"requests": "requests + 1"}, predicate="window_start < '2026-10-01T00:30:00Z'"
         )
     assert prove(Lake(root)).problems != []

@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aggregate.landing import batch_files
-from lake import tables as lake
 from lake.lake import Lake
 from schemas.tables import CODED, EVENTS
 from tests.aggregate.fixtures import event, partition
@@ -16,7 +15,7 @@ from tests.canaries import seen
 
 def test_files_hold_no_value_of_a_row_that_was_taken_out(tmp_path: Path) -> None:
     """A dictionary is written whole, whether rows have its values or not. Nulls stay nulls, and every row its value."""
-    lake.create(tmp_path)
+    Lake(tmp_path).create()
     credentials = ["k-1", "canary-refused", None, "k-2", "canary-again", "k-1"]
     events, _ = next(iter(partition([event(f"e{n}", credential=c) for n, c in enumerate(credentials)]).values()))
     at = events.column_names.index("credential")

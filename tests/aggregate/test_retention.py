@@ -23,16 +23,17 @@ from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.redrive import Redrive, Wanted
 from aggregate.retention import Erased, RetentionRule, erase
 from aggregate.verify import prove
-from lake import atomic_file, duck, expire
-from lake import tables as lake
+from lake import duck
+from lake.errors import Fenced, LakeError
 from lake.lake import Lake
-from lake.tables import Fenced, LakeError
-from schemas.tables import ALL, LETTERS, PAYLOADS, TableShape
+from lake.storage.local import LocalStore
+from lake.storage.store import Store
+from schemas.tables import ALL, LETTERS, PAYLOADS
 from schemas.windows import from_us
 from tests.aggregate import fixtures as rows
 from tests.aggregate.fixtures import DAY_US, LANDED_AT, T0_US
-from tests.aggregate.test_land import Killed, dying_at
 from tests.canaries import openable, seen
+from tests.lake.faulty import CHANGES, FaultyStore, Killed, Operation, commits, commits_to
 
 pytestmark = pytest.mark.integration
 
@@ -61,7 +62,7 @@ LOG = [
 OLD, YOUNG = ({f"canary-{day:02}-" for day in days} for days in (range(11), range(11, 20)))
 
 
-def land(root: Path, entries: list[dict[str, Any]] = LOG, name: str = "g", commit_entries: int = 9) -> Counts:
+def land(root: Path | Store, entries: list[dict[str, Any]] = LOG, name: str = "g", commit_entries: int = 9) -> Counts:
     """Several commits, each with letters of several days."""
     worker = Land(
         Lake(root), MemoryLog(rows.partition(entries, name), batch=3), catalog_sha256="c", now=rows.now, commit_entries=commit_entries
@@ -75,7 +76,7 @@ def land(root: Path, entries: list[dict[str, Any]] = LOG, name: str = "g", commi
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("landed") / "lake"
-    lake.create(root)
+    Lake(root).create()
     land(root)
     return root
 
@@ -95,7 +96,7 @@ def whole(root: Path, entries: int = 60) -> bool:
     assert proof.problems == []
     con = duckdb.connect()
     for shape in (LETTERS, PAYLOADS):
-        duck.scan(con, shape.name, lake.pinned_files(root, shape), shape)
+        duck.scan(con, shape.name, Lake(root).files(shape), shape)
     keys = "outcome, source, generation, position, item"
     assert con.sql(f"SELECT {keys} FROM dead ORDER BY ALL").fetchall() == con.sql(f"SELECT {keys} FROM texts ORDER BY ALL").fetchall()  # fmt: skip
     assert con.sql("SELECT count(*) FROM texts WHERE (raw IS NULL) != (erased_at IS NOT NULL)").fetchall() == [(0,)]
@@ -158,7 +159,7 @@ def test_night_after_night_the_log_stays_short_and_no_old_version_comes_back(roo
 @pytest.mark.parametrize("first", ["request time", "landing"])
 def test_age_counts_from_the_request_or_from_the_landing_if_that_is_earlier(tmp_path: Path, first: str) -> None:
     """A line without a readable time, or from a clock that is years ahead, must not be kept for ever."""
-    lake.create(tmp_path)
+    Lake(tmp_path).create()
     known_time = letter(0) if first == "request time" else letter(0, occurred_at=datetime(2090, 1, 1, tzinfo=UTC))
     unknown_time = letter(1, occurred_at=None)
     land(tmp_path, [known_time, unknown_time])
@@ -176,7 +177,7 @@ def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_t
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The hot path: landing what is all counted must not pay for texts that are not there."""
-    lake.create(tmp_path)
+    Lake(tmp_path).create()
     monkeypatch.setattr(derived_commits, "_TEXTLESS_COMMITS", 10)
     land(tmp_path, [rows.event(f"e{n}", T0_US + n) for n in range(60)], commit_entries=1)
     versions = {name: DeltaTable(tmp_path / name).version() for name in ("events", "dead", "texts")}
@@ -188,43 +189,39 @@ def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_t
 
 
 @pytest.mark.sampled(keep=1)
-@pytest.mark.parametrize("step", ["write_part", "commit", "forget", "checkpoint", "sync", "unlink"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", sorted(CHANGES))
 def test_death_between_any_two_steps_is_made_good_by_the_next_run(
-    root: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    root: Path, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     """What is left behind is deleted at once if a commit has replaced it, and else when nobody can be at work on it
     any more.
     """
     monkeypatch.setattr(retention, "COMMIT_FILES", 2)
-    place: Any = {"unlink": Path, "forget": expire, "sync": atomic_file}.get(step, lake)
     deaths = 0
     for call in range(1, 50):
         copy = Path(shutil.copytree(root, root.parent / str(call)))
-        with monkeypatch.context() as patch:
-            patch.setattr(place, step, dying_at(getattr(place, step), call))
-            try:
-                erase(Lake(copy), RULE)
-            except Killed:
-                deaths += 1
-            else:
-                break
+        try:
+            erase(Lake(FaultyStore(LocalStore(copy), call, when=when, counted=lambda op: op.name == step)), RULE)
+        except Killed:
+            deaths += 1
+        else:
+            break
         erase(Lake(copy), RULE)
-        assert found(copy) == YOUNG, f"death before {step} {call}"
+        assert found(copy) == YOUNG, f"death {when} {step} {call}"
         assert min(openable(copy / "texts")) > max(openable(root / "texts"))
         assert whole(copy)
         before = files(copy)
         assert erase(Lake(copy), RULE) == Erased(0, 9, 0)
         assert files(copy) == before
-    assert deaths >= {"write_part": 4, "commit": 2, "unlink": 5}.get(step, 1)
+    assert deaths >= {"write": 4, "create": 2, "delete": 5}.get(step, 1)
 
 
 def test_files_of_a_land_worker_that_died_are_deleted_when_they_are_a_day_old(root: Path) -> None:
     """Text that was written and never committed is in no table, and on the disk. A live worker's is left alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lake, "commit", dying_at(lake.commit, 1))
-        with pytest.raises(Killed):
-            land(root, [letter(3), letter(4)], "dead")
-    (orphan,) = {*(root / "texts").glob("*.parquet")} - {Path(file) for file in lake.pinned_files(root, PAYLOADS)}
+    with pytest.raises(Killed):
+        land(FaultyStore(LocalStore(root), 1, counted=commits), [letter(3), letter(4)], "dead")
+    (orphan,) = {*(root / "texts").glob("*.parquet")} - {Path(file) for file in Lake(root).files(PAYLOADS)}
     written = NOW - timedelta(hours=23)
     os.utime(orphan, (written.timestamp(), written.timestamp()))
     erase(Lake(root), RULE)
@@ -250,6 +247,10 @@ def test_texts_of_a_commit_that_no_table_has_followed_yet_are_erased_too(
 # What happens at the same time.
 
 
+def gone() -> None:
+    raise FileNotFoundError(2, "deleted since it was listed")
+
+
 def once(before: Callable[..., Any], when: Callable[..., bool], function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, but the first time that `when` says so something else happens before it."""
     waiting = [before]
@@ -262,15 +263,9 @@ def once(before: Callable[..., Any], when: Callable[..., bool], function: Callab
     return disturbed
 
 
-def commits_texts(_: DeltaTable, shape: TableShape, *__: Any, **___: Any) -> bool:
-    return shape is PAYLOADS
-
-
 @pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("erasures", [1, 2, 3])
-def test_a_land_worker_that_is_overtaken_by_erasures_commits_its_texts_after_them(
-    root: Path, monkeypatch: pytest.MonkeyPatch, erasures: int
-) -> None:
+def test_a_land_worker_that_is_overtaken_by_erasures_commits_its_texts_after_them(root: Path, erasures: int) -> None:
     """Its snapshot is old, and the log behind it may be cut off: it opens the table again, and nothing is lost or
     doubled.
     """
@@ -279,36 +274,40 @@ def test_a_land_worker_that_is_overtaken_by_erasures_commits_its_texts_after_the
         for n in range(erasures):
             erase(Lake(root), RetentionRule(30 - n, NOW))
 
-    monkeypatch.setattr(lake, "commit", once(overtake, commits_texts, lake.commit))
-    assert land(root, [letter(12), letter(19)], "beside").refused == 2
+    store = FaultyStore(LocalStore(root), 1, overtake, counted=commits_to("texts"))
+    assert land(store, [letter(12), letter(19)], "beside").refused == 2
     assert whole(root, 62)
     assert "canary-19-" in found(root)
     assert DeltaTable(root / "texts").transaction_version("retention") == erasures
 
 
-def test_an_erasure_that_is_overtaken_by_a_land_worker_erases_all_the_same(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_erasure_that_is_overtaken_by_a_land_worker_erases_all_the_same(root: Path) -> None:
     """What it brings was not looked at: the next run does that."""
-    monkeypatch.setattr(lake, "commit", once(lambda: land(root, [letter(2)], "beside"), commits_texts, lake.commit))
-    assert erase(Lake(root), RULE).texts == 11
+
+    def overtake() -> None:
+        land(root, [letter(2)], "beside")
+
+    assert erase(Lake(FaultyStore(LocalStore(root), 1, overtake, counted=commits_to("texts"))), RULE).texts == 11
     assert found(root) == YOUNG | {"canary-02-"}
     assert erase(Lake(root), RULE).texts == 1
     assert found(root) == YOUNG
     assert whole(root, 61)
 
 
-def test_of_two_erasures_at_once_each_text_is_kept_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_erasures_at_once_each_text_is_kept_once(root: Path) -> None:
     """On two machines with one lake: the slower one finds its files replaced, and adds nothing."""
-    monkeypatch.setattr(lake, "commit", once(lambda: erase(Lake(root), RULE), commits_texts, lake.commit))
-    erase(Lake(root), RULE)
+
+    def overtake() -> None:
+        erase(Lake(root), RULE)
+
+    erase(Lake(FaultyStore(LocalStore(root), 1, overtake, counted=commits_to("texts"))), RULE)
     assert found(root) == YOUNG
     assert whole(root)
 
 
 def test_files_that_go_away_while_they_are_looked_through_end_the_slower_erasure(root: Path) -> None:
     """It is told to begin again, not that the disk is broken."""
-    (_, *others) = lake.pinned_files(root, PAYLOADS)
+    (_, *others) = Lake(root).files(PAYLOADS)
     with pytest.raises(Fenced, match="another erasure"):
         erase(Lake(root), RULE, progress=lambda _: Path(others[-1]).unlink(missing_ok=True))
 
@@ -327,31 +326,25 @@ def test_a_redrive_reads_letters_whose_files_an_erasure_replaces_meanwhile(
     assert letters["is_whole"].to_pylist() == [False] * 11 + [True] * 9
 
 
-def test_a_log_that_is_cut_off_while_a_table_is_opened_is_looked_at_again(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_that_is_cut_off_while_a_table_is_opened_is_looked_at_again(root: Path) -> None:
     """What was listed is gone when it is read, and a later checkpoint is there: that is no damage.
 
     Of other tables it is.
     """
 
-    def opened_too_early(path: Path, **version: Any) -> DeltaTable:
-        monkeypatch.setattr(lake, "DeltaTable", DeltaTable)
-        log = path / "_delta_log"
-        log.rename(path / "hidden")
-        try:
-            return DeltaTable(path, **version)
-        finally:
-            (path / "hidden").rename(log)
-
     erase(Lake(root), RULE)
     for shape in (PAYLOADS, LETTERS):
-        monkeypatch.setattr(lake, "DeltaTable", opened_too_early)
+
+        def reads_an_entry(operation: Operation, table: str = shape.name) -> bool:
+            return operation.name == "read" and operation.key.startswith(f"{table}/_delta_log/0")
+
+        cut_off = FaultyStore(LocalStore(root), 1, gone, counted=reads_an_entry)
         if shape.erasable:
-            assert lake.pinned_files(root, shape)
+            assert Lake(cut_off).files(shape)
         else:
             with pytest.raises(LakeError):
-                lake.pinned_files(root, shape)
+                Lake(cut_off).files(shape)
+        assert cut_off.struck
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ meanwhile.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.settlement import SettlementResult, settle
 from aggregate.verify import prove
 from billing.usage.warehouse import Warehouse
-from lake import tables as lake
+from lake.errors import Damaged, Fenced
 from lake.lake import Lake
+from lake.storage.local import LocalStore
+from lake.storage.store import Store
 from schemas.log import Partition
 from schemas.tables import ALL, DEAD, EVENTS, FRESH_EVENTS, WITHDRAWN
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event, now, partition
-from tests.aggregate.test_land import Killed, dying_at
+from tests.lake.faulty import FaultyStore, Killed, Operation, commits, commits_to, writes
 from tests.long import LONG, long_only
 from tests.tollbook.fixtures import table_rows
 
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    lake.create(tmp_path / "lake")
+    Lake(tmp_path / "lake").create()
     return tmp_path / "lake"
 
 
@@ -41,7 +43,9 @@ def on(day: float, event_id: str, **changes: Any) -> dict[str, Any]:
     return event(event_id, T0_US + int(day * DAY_US), **changes)
 
 
-def land(root: Path, generation: str, *rows: dict[str, Any], number: int = 0, commit_entries: int = 1000) -> Land:
+def land(
+    root: Path | Store, generation: str, *rows: dict[str, Any], number: int = 0, commit_entries: int = 1000
+) -> Land:
     """Rows as one log of their own."""
     log = MemoryLog(partition(list(rows), generation, number=number))
     worker = Land(Lake(root), log, catalog_sha256="c", now=now, commit_entries=commit_entries)
@@ -51,7 +55,7 @@ def land(root: Path, generation: str, *rows: dict[str, Any], number: int = 0, co
 
 
 def versions(root: Path) -> dict[str, int]:
-    return {name: lake.open_table(root, shape).version() for name, shape in ALL.items()}
+    return {name: Lake(root).open(shape).version for name, shape in ALL.items()}
 
 
 def counted(root: Path) -> dict[str, int]:
@@ -278,10 +282,10 @@ def test_ids_that_look_derived_meet_each_other(root: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
+@pytest.mark.parametrize("step", [pytest.param(writes, marks=long_only), commits])
 @pytest.mark.parametrize("when", ["before", pytest.param("after", marks=long_only)])
 def test_death_between_any_two_steps_costs_nothing(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+    root: Path, tmp_path: Path, step: Callable[[Operation], bool], when: str
 ) -> None:
     """Before or behind any file and any commit, of events and of every derived table: the next settlement ends with
     the same lake.
@@ -291,17 +295,19 @@ def test_death_between_any_two_steps_costs_nothing(
     deaths = 0
     for call in range(1, 100):
         copy = Path(shutil.copytree(root, tmp_path / str(call)))
-        with monkeypatch.context() as patch:
-            dying = dying_after if when == "after" else dying_at
-            patch.setattr(lake, step, dying(getattr(lake, step), call))
-            try:
-                settle(Lake(copy), now=now, commit_events=2, bucket_rows=4)
-            except Killed:
-                deaths += 1
-            else:
-                break
+        try:
+            settle(
+                Lake(FaultyStore(LocalStore(copy), call, when=when, counted=step)),
+                now=now,
+                commit_events=2,
+                bucket_rows=4,
+            )
+        except Killed:
+            deaths += 1
+        else:
+            break
         settle(Lake(copy), now=now)
-        assert counted(copy) == {"a": 0, "b": 0, "c": 0, "d": 0, "new": 40}, f"death at {step} {call}"
+        assert counted(copy) == {"a": 0, "b": 0, "c": 0, "d": 0, "new": 40}, f"death {when} {step.__name__} {call}"
         assert len(table_rows(copy, "withdrawn")) == 3
         before = versions(copy)
         settle(Lake(copy), now=now)
@@ -309,41 +315,14 @@ def test_death_between_any_two_steps_costs_nothing(
     assert deaths >= 7
 
 
-def dying_after(function: Any, call: int) -> Any:
-    """`function`, but the process dies just after its nth call."""
-    calls = 0
-
-    def dies(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        done = function(*args, **kwargs)
-        if calls == call:
-            raise Killed
-        return done
-
-    return dies
-
-
 @pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("at", ["events", "withdrawn", "rollups"])
-def test_a_run_completes_what_a_dead_settlement_has_committed(
-    root: Path, monkeypatch: pytest.MonkeyPatch, at: str
-) -> None:
+def test_a_run_completes_what_a_dead_settlement_has_committed(root: Path, at: str) -> None:
     """Tables follow the commit as they follow those of land: by whoever comes next."""
     land(root, "g", on(0, "a"))
     land(root, "h", on(5, "a"))
-    with monkeypatch.context() as patch:
-        real = lake.commit
-
-        def dies(table: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
-            done = real(table, shape, *args, **kwargs)
-            if shape.name == at:
-                raise Killed
-            return done
-
-        patch.setattr(lake, "commit", dies)
-        with pytest.raises(Killed):
-            settle(Lake(root), now=now)
+    with pytest.raises(Killed):
+        settle(Lake(FaultyStore(LocalStore(root), 1, when="after", counted=commits_to(at))), now=now)
     land(root, "i", on(5, "b"))
     assert counted(root) == {"a": 0, "b": 5}
     assert settle(Lake(root), now=now).withdrawn == 0
@@ -356,7 +335,7 @@ def test_land_begins_again_after_a_settlement(root: Path) -> None:
     assert worker.step()
     land(root, "h", on(9, "a"))  # by another log
     settle(Lake(root), now=now)
-    with pytest.raises(lake.Fenced):
+    with pytest.raises(Fenced):
         worker.step()
     land(root, "g", *rows)
     settle(Lake(root), now=now)
@@ -368,27 +347,25 @@ def test_an_idle_land_worker_notices_a_settlement(root: Path) -> None:
     worker = land(root, "g", on(0, "a"))
     land(root, "h", on(9, "a"))
     settle(Lake(root), now=now)
-    with pytest.raises(lake.Fenced, match="settlement"):
+    with pytest.raises(Fenced, match="settlement"):
         worker.step()
 
 
 @pytest.mark.slow
-def test_a_settlement_beside_land_at_work_is_not_kept_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_settlement_beside_land_at_work_is_not_kept_out(root: Path) -> None:
     """Land commits between reading and committing: what it counts now is later than all that stays, and is compared
     the next time.
     """
     land(root, "g", on(0, "a"))
     land(root, "h", on(5, "a"))
-    real, times = lake.commit, []
+    store: Store = LocalStore(root)
+    for n in range(3, 0, -1):  # the first of them comes before the first try to commit, the next before the second
 
-    def overtaken(table: Any, shape: Any, parts: Any, **kwargs: Any) -> Any:
-        if shape.name == "events" and "settlement" in kwargs["versions"] and len(times) < 3:
-            times.append(len(times))
-            land(root, f"beside{len(times)}", on(9 + 5 * len(times), "a"), on(9, f"b{len(times)}"))
-        return real(table, shape, parts, **kwargs)
+        def overtake(n: int = n) -> None:
+            land(root, f"beside{n}", on(9 + 5 * n, "a"), on(9, f"b{n}"))
 
-    monkeypatch.setattr(lake, "commit", overtaken)
-    assert settle(Lake(root), now=now).withdrawn == 1
+        store = FaultyStore(store, n, overtake, counted=commits_to("events"))
+    assert settle(Lake(store), now=now).withdrawn == 1
     assert settle(Lake(root), now=now) == SettlementResult(recent=6, earlier=1, withdrawn=3, version=6)
     assert counted(root) == {"a": 0, "b1": 9, "b2": 9, "b3": 9}
 
@@ -398,16 +375,13 @@ def test_of_two_settlements_at_once_one_takes_it_out(root: Path, monkeypatch: py
     land(root, "g", on(0, "a"), on(0, "b"))
     land(root, "h", on(5, "a"), on(5, "b"))
     monkeypatch.setattr(Lake, "lock", lambda *_, **__: nullcontext())
-    real, times = lake.commit, []
 
-    def overtaken(table: Any, shape: Any, parts: Any, **kwargs: Any) -> Any:
-        if shape.name == "events" and not times:
-            times.append(0)
-            assert settle(Lake(root), now=now, folder=root.parent).withdrawn == 2
-        return real(table, shape, parts, **kwargs)
+    def another() -> None:
+        assert settle(Lake(root), now=now, folder=root.parent).withdrawn == 2
 
-    monkeypatch.setattr(lake, "commit", overtaken)
-    assert settle(Lake(root), now=now).withdrawn == 0
+    store = FaultyStore(LocalStore(root), 1, another, counted=commits_to("events"))
+    assert settle(Lake(store), now=now).withdrawn == 0
+    assert store.struck
     assert len(table_rows(root, "withdrawn")) == 2
     assert counted(root) == {"a": 0, "b": 0}
 
@@ -467,8 +441,8 @@ def test_the_proof_notices_what_was_withdrawn_wrongly(root: Path, harm: str) -> 
     if harm == "lost":
         shutil.rmtree(root / "withdrawn")
     else:
-        part = lake.write_part(root, WITHDRAWN, pa.Table.from_pylist(rows[harm], WITHDRAWN.schema))
-        lake.commit(lake.open_table(root, WITHDRAWN), WITHDRAWN, [part], versions={}, info={})
+        part = Lake(root).write(WITHDRAWN, pa.Table.from_pylist(rows[harm], WITHDRAWN.schema))
+        Lake(root).open(WITHDRAWN).commit([part], versions={}, info={})
     found = prove(Lake(root))
     checks = {check.name for check in found.checks if check.problems}
     if harm == "lost":
@@ -483,14 +457,14 @@ def test_a_damaged_file_is_named_and_nothing_is_written(root: Path, harm: str) -
     """It is the disk's fault, not a bug: file and remedy are told, and no identity counts as compared."""
     land(root, "g", on(0, "a"))
     land(root, "h", on(5, "a"))
-    file = Path(lake.pinned_files(root, EVENTS)[0])
+    file = Path(Lake(root).files(EVENTS)[0])
     whole = file.read_bytes()
     if harm == "cut":
         file.write_bytes(whole[: len(whole) // 2])
     else:
         file.unlink()
     before = versions(root)
-    with pytest.raises(lake.Damaged, match=file.name):
+    with pytest.raises(Damaged, match=file.name):
         settle(Lake(root), now=now)
     assert versions(root) == before
     assert not (root / ".settlement").exists()
@@ -515,8 +489,7 @@ def test_the_negative_sums_are_those_of_the_event_whatever_its_size(root: Path) 
 IDS = ["a", "b", "c", "d"]
 SENT = st.tuples(st.sampled_from(IDS), st.sampled_from([0, 1, 2, 5, 6, 31, 62]), st.sampled_from([200, 500]))
 STEPS = st.lists(
-    st.lists(SENT, min_size=1, max_size=6)
-    | st.tuples(st.sampled_from(["settle", "write_part", "commit"]), st.integers(1, 12)),
+    st.lists(SENT, min_size=1, max_size=6) | st.tuples(st.sampled_from([None, writes, commits]), st.integers(1, 12)),
     min_size=1,
     max_size=8,
 )
@@ -532,7 +505,7 @@ def test_of_each_identity_the_first_landed_counts(tmp_path_factory: pytest.TempP
     Against a dictionary: identity → the first that was landed.
     """
     root = tmp_path_factory.mktemp("lake") / "lake"
-    lake.create(root)
+    Lake(root).create()
     first: dict[str, tuple[int, int]] = {}
     entries = 0
     for n, step in enumerate(steps):
@@ -542,14 +515,12 @@ def test_of_each_identity_the_first_landed_counts(tmp_path_factory: pytest.TempP
             for name, day, status in step:
                 first.setdefault(name, (day, status))
         else:
-            function, call = step
-            with pytest.MonkeyPatch.context() as patch:
-                if function != "settle":
-                    patch.setattr(lake, function, dying_at(getattr(lake, function), call))
-                try:
-                    settle(Lake(root), now=now, bucket_rows=2, commit_events=2)
-                except Killed:
-                    continue
+            counts, call = step
+            store = FaultyStore(LocalStore(root), call, counted=counts) if counts else LocalStore(root)
+            try:
+                settle(Lake(store), now=now, bucket_rows=2, commit_events=2)
+            except Killed:
+                continue
             assert counted(root) == {name: day for name, (day, _) in first.items()}
     settle(Lake(root), now=now)
     assert counted(root) == {name: day for name, (day, _) in first.items()}

@@ -8,7 +8,6 @@ from typing import Any
 from aggregate.landing.land import Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
-from lake import tables as lake
 from lake.lake import Lake
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
@@ -37,7 +36,7 @@ OCTOBER = [
 
 def land(root: Path, rows: list[dict[str, Any]], generation: str = "g") -> Path:
     """Land rows, as one log file of that generation; the lake is made if it is not there."""
-    lake.create(root)
+    Lake(root).create()
     worker = Land(Lake(root), MemoryLog(partition(rows, generation)), catalog_sha256="c", now=now)
     for _ in worker.run():
         pass

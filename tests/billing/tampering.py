@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lake import tables as lake
+from lake.lake import Lake
 from schemas.tables import TableShape
 
 
 def rewrite(root: Path, shape: TableShape, change: Callable[[pa.Table], pa.Table], *, log: bool) -> list[Path]:
     """Change the rows of every file of a table. `log`: the commits are made to name the new sizes and hashes."""
-    files = [Path(path) for path in lake.pinned_files(root, shape)]
+    files = [Path(path) for path in Lake(root).files(shape)]
     assert files
     for path in files:
         with pq.ParquetFile(path) as found:

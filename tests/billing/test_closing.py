@@ -1,6 +1,6 @@
 """Close: refused while anything is unexplained, the same for the same input, and pinned to what it saw."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ from deltalake import DeltaTable
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Close, Refused
 from billing.rating.periods import BadPeriod
-from lake import tables as lake
+from lake.errors import Fenced, LakeError
 from lake.lake import Lake
-from lake.tables import LakeError
+from lake.storage.local import LocalStore
 from schemas.catalog.records import Catalog
 from schemas.tables import INGESTED
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, books, land, request
+from tests.lake.faulty import FaultyStore, writes
 
 pytestmark = pytest.mark.integration
 
@@ -111,8 +112,8 @@ def test_entries_on_their_way_are_waited_for(root: Path) -> None:
     complete.
     """
     report = {"source": "edge", "generation": "g", "from_offset": 900, "to_offset": 903, "records": 3, "entries": 2}
-    part = lake.write_part(root, INGESTED, pa.Table.from_pylist([report], INGESTED.schema))
-    lake.commit(lake.open_table(root, INGESTED), INGESTED, [part], versions={}, info={})
+    part = Lake(root).write(INGESTED, pa.Table.from_pylist([report], INGESTED.schema))
+    Lake(root).open(INGESTED).commit([part], versions={}, info={})
     assert books(root)({}, NOW - timedelta(days=60), NOW) == []
     (problem,) = refusals(root)
     assert "6 of" in problem
@@ -195,7 +196,7 @@ def test_an_unknown_legal_entity_is_refused_with_those_there_are(root: Path, ent
 
 def test_a_lake_that_is_not_there_is_named(tmp_path: Path) -> None:
     """And is not made by the way."""
-    with pytest.raises(LakeError, match="nowhere is no Tollbook lake"):
+    with pytest.raises(LakeError, match="nowhere` is not a Tollbook lake"):
         close(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
@@ -275,19 +276,16 @@ def test_closes_of_two_entities_and_months_do_not_meet(root: Path) -> None:
     assert closing.newest_close(Lake(root), "2026-10", "south") == south
 
 
-def test_a_close_recorded_by_another_process_in_between_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_close_recorded_by_another_process_in_between_is_seen(root: Path) -> None:
     """Between reading the newest close and committing, another one came: the commit is refused, not laid on top."""
-    real: Callable[..., Any] = lake.write_part
     done: list[Close] = []
 
-    def meanwhile(*args: Any, **kwargs: Any) -> Any:
-        monkeypatch.setattr(lake, "write_part", real)
+    def meanwhile() -> None:
         done.append(close(root, changed(name="Acme AG")))
-        return real(*args, **kwargs)
 
-    monkeypatch.setattr(lake, "write_part", meanwhile)
-    with pytest.raises(lake.Fenced):
-        close(root)
+    store = FaultyStore(LocalStore(root), 1, meanwhile, counted=writes)
+    with pytest.raises(Fenced):
+        closing.close(Lake(store), book(), "2026-10", "north", prove=books(root), now=NOW)
     assert closing.all_closes(Lake(root)) == done
 
 

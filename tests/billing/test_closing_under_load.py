@@ -24,10 +24,9 @@ from billing.invoicing import closing
 from billing.rating.bills import bills
 from billing.usage.warehouse import Warehouse
 from lake import duck
-from lake import tables as lake
-from lake.derived_tables import FOLLOWERS, consistent_cut, taken_in
+from lake.derived_tables import FOLLOWERS, taken_in
+from lake.errors import Fenced
 from lake.lake import Lake
-from lake.tables import Fenced
 from schemas.log import Fetched, LogReader, Origin, Partition
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED, ROLLUPS
 from tests.aggregate.fixtures import PLAIN, now, partition
@@ -175,7 +174,7 @@ HALVES = [OCTOBER[::2], OCTOBER[1::2]]
 @pytest.fixture
 def spread(tmp_path: Path) -> Path:
     root = tmp_path / "spread"
-    lake.create(root)
+    Lake(root).create()
     recognise(Lake(root), KnownTopic("usage.events", "e", 2))
     for number, rows in enumerate(HALVES):
         for _ in Land(Lake(root), Spread(number, rows, stop=7), catalog_sha256="c", now=now).run():
@@ -234,8 +233,8 @@ def test_what_is_landed_before_anybody_says_that_it_was_read_is_no_surplus(sprea
 def test_what_both_partitions_should_have_brought_and_did_not_is_unexplained(spread: Path) -> None:
     """Three entries below what both have brought: the tables should hold them."""
     report = {"source": "edge", "generation": ACCESS, "from_offset": 3, "to_offset": 4, "records": 1, "entries": 3}
-    part = lake.write_part(spread, INGESTED, pa.Table.from_pylist([report], INGESTED.schema))
-    lake.commit(lake.open_table(spread, INGESTED), INGESTED, [part], versions={}, info={})
+    part = Lake(spread).write(INGESTED, pa.Table.from_pylist([report], INGESTED.schema))
+    Lake(spread).open(INGESTED).commit([part], versions={}, info={})
     with pytest.raises(closing.Refused, match="3 of 17 entries were taken in and are in no table"):
         closing.close(Lake(spread), book(), "2026-10", "north", prove=lambda *_: [], now=NOW)
 
@@ -244,17 +243,17 @@ def test_the_cut_is_the_newest_commit_that_all_tables_hold(root: Path, monkeypat
     """A worker died between the commits of derived tables, twice, at different tables: the cut goes back to where
     they last agreed, no further.
     """
-    before = consistent_cut(root)
+    before = Lake(root).consistent_cut()
     assert before == {name: DeltaTable(root / name).version() for name in before}
     for generation, table in (("a", ROLLUPS.name), ("b", INGESTED.name)):
         with monkeypatch.context() as patch:
             patch.setattr(derived_commits, "FOLLOWERS", FOLLOWERS[: [s.name for s in FOLLOWERS].index(table)])
             land(root, [november(generation)], generation)
-    assert consistent_cut(root) == before
+    assert Lake(root).consistent_cut() == before
     proof = prove(Lake(root))
     assert (proof.problems, proof.commits_on_the_way) == ([], 2)
     land(root, [], "c")
-    after = consistent_cut(root)
+    after = Lake(root).consistent_cut()
     assert after == {name: DeltaTable(root / name).version() for name in after}
     assert after["events"] == before["events"] + 2
     assert taken_in(DeltaTable(root / "rollups", version=before["rollups"])) == before["events"]
@@ -268,8 +267,8 @@ def test_the_cut_passes_over_states_that_only_some_tables_had(root: Path, monkey
         patch.setattr(derived_commits, "FOLLOWERS", FOLLOWERS[:2])
         land(root, [november("a")], "a")
     land(root, [november("b")], "b")
-    agreed = consistent_cut(root)
+    agreed = Lake(root).consistent_cut()
     with monkeypatch.context() as patch:
         patch.setattr(landing.derived_commits, "FOLLOWERS", FOLLOWERS[1:])
         land(root, [november("c")], "c")
-    assert consistent_cut(root) == agreed
+    assert Lake(root).consistent_cut() == agreed

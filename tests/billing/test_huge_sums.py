@@ -8,7 +8,6 @@ import pytest
 from aggregate.verify import prove
 from billing.invoicing import closing, issuing, rules1
 from billing.usage.warehouse import Span, Warehouse
-from lake import tables as lake
 from lake.lake import Lake
 from schemas.tables import ROLLUPS
 from tests.billing.catalogs import book
@@ -28,7 +27,7 @@ def huge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_sum_that_no_column_holds_is_several_rollups_of_one_key(huge: Path) -> None:
     """Nothing wraps and nothing is lost: the rows of the key sum up to all of it."""
-    (file,) = lake.pinned_files(huge, ROLLUPS)
+    (file,) = Lake(huge).files(ROLLUPS)
     rows = pq.read_table(file).to_pylist()
     assert len({row["window_start"] for row in rows}) == 1
     for name, expected in (

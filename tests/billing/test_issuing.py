@@ -20,13 +20,15 @@ from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.issuing import IssueReport
 from lake import atomic_file
-from lake import tables as lake
+from lake.errors import Fenced, LakeError
 from lake.lake import Lake
-from lake.tables import Fenced, LakeError
+from lake.storage.local import LocalStore
+from lake.storage.store import Store
 from schemas.catalog.records import Catalog
-from schemas.tables import INVOICES
+from schemas.tables import INVOICES, ROLLUPS
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, land, request, requests
+from tests.lake.faulty import FaultyStore, Killed, Operation, commits_to, writes
 
 pytestmark = pytest.mark.integration
 
@@ -38,8 +40,8 @@ def close(
     return closing.close(Lake(root), catalog or book(), label, entity, prove=lambda versions, start, end: [], now=now)
 
 
-def issue(root: Path, made: Close | None = None, now: datetime = NOW) -> IssueReport:
-    return issuing.issue(Lake(root), made or close(root), now=now)
+def issue(root: Path | Store, made: Close, now: datetime = NOW) -> IssueReport:
+    return issuing.issue(Lake(root), made, now=now)
 
 
 def documents(root: Path) -> dict[str, bytes]:
@@ -63,7 +65,7 @@ def renamed() -> Catalog:
 
 def test_a_closed_month_becomes_numbered_invoices_with_their_documents(root: Path) -> None:
     """In the order of partners; totals by hand: 31 + 5.25 + (1.2 GB - 0.5) at 0.12, and 31 + 1 + 0.9 GB at 0.12."""
-    report = issue(root)
+    report = issue(root, close(root))
     assert (report.new, report.without) == (2, [])
     assert [(i.number, i.partner_id, i.currency, i.total) for i in report.invoices] == [
         ("NM-2026-000001", "acme", "EUR", Decimal("36.33")),
@@ -78,9 +80,9 @@ def test_a_closed_month_becomes_numbered_invoices_with_their_documents(root: Pat
 
 def test_issuing_again_changes_nothing(root: Path) -> None:
     """The same numbers, the same bytes, no new version of the table, on any later day."""
-    first, before = issue(root), documents(root)
+    first, before = issue(root, close(root)), documents(root)
     version = DeltaTable(root / "invoices").version()
-    again = issue(root, now=NOW + timedelta(days=90))
+    again = issue(root, close(root), now=NOW + timedelta(days=90))
     assert again.new == 0
     assert again.invoices == first.invoices
     assert documents(root) == before
@@ -246,11 +248,11 @@ def test_documents_that_were_deleted_are_written_again(issued: Path) -> None:
     assert problems(issued) == [
         f"{issued / 'documents' / 'NM-2026-000001.pdf'} is missing; `tollbook invoice issue` writes it again"
     ]
-    issue(issued)
+    issue(issued, close(issued))
     assert documents(issued) == before
     shutil.rmtree(issued / "documents")
     assert len(problems(issued)) == 6
-    issue(issued)
+    issue(issued, close(issued))
     assert documents(issued) == before
     assert problems(issued) == []
 
@@ -265,16 +267,16 @@ def test_a_changed_document_is_noticed_and_not_written_over(issued: Path, kind: 
     assert problems(issued) == [
         f"{path} was changed after it was issued; delete it, and `tollbook invoice issue` writes it again"
     ]
-    issue(issued)
+    issue(issued, close(issued))
     assert path.read_bytes() != original
     path.unlink()
-    issue(issued)
+    issue(issued, close(issued))
     assert path.read_bytes() == original
 
 
 def test_usage_that_was_changed_under_an_invoice_is_noticed(issued: Path) -> None:
     """Rated again from the lake's files as they are now: another sum gives other bytes."""
-    (file, *_) = [Path(f) for f in lake.pinned_files(issued, lake.tables.ROLLUPS) if pq.read_table(f)["partner_id"][0].as_py() == "acme"]  # fmt: skip
+    (file, *_) = [Path(f) for f in Lake(issued).files(ROLLUPS) if pq.read_table(f)["partner_id"][0].as_py() == "acme"]  # fmt: skip
     rows = pq.ParquetFile(file).read()
     at = rows.schema.get_field_index("requests")
     pq.write_table(rows.set_column(at, "requests", pa.array([n + 1 for n in rows["requests"].to_pylist()], pa.int64())), file)  # fmt: skip
@@ -288,7 +290,7 @@ def test_usage_that_was_changed_under_an_invoice_is_noticed(issued: Path) -> Non
 
 def test_a_document_that_would_come_out_otherwise_is_not_written(issued: Path) -> None:
     """Another version of a library, another PDF: better none than one that was never issued."""
-    (file,) = lake.pinned_files(issued, INVOICES)
+    (file,) = Lake(issued).files(INVOICES)
     rows = pq.ParquetFile(file).read()
     at = rows.schema.get_field_index("pdf_sha256")
     pq.write_table(rows.set_column(at, "pdf_sha256", pa.array(["0" * 64] * rows.num_rows)), file)
@@ -297,21 +299,17 @@ def test_a_document_that_would_come_out_otherwise_is_not_written(issued: Path) -
     with pytest.raises(
         Refused, match=r"NM-2026-000001\.pdf is missing, and this version of Tollbook and its libraries"
     ):
-        issue(issued)
+        issue(issued, close(issued))
     assert not path.exists()
 
 
-class Killed(BaseException):
-    """Stands for the process dying: nothing below may catch it."""
-
-
 def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
-    """`function`, but the process dies just before its nth call."""
+    """`function`, but the process dies just before its nth call for a document or its folder."""
     calls = 0
 
     def dies(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
-        calls += 1
+        calls += "documents" in str(args[0]) or not isinstance(args[0], Path)
         if calls == call:
             raise Killed
         return function(*args, **kwargs)
@@ -323,8 +321,6 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("module", "name", "call", "committed"),
     [
-        pytest.param(lake, "write_part", 1, 0, id="computed, no number yet"),
-        pytest.param(lake, "commit", 1, 0, id="numbers chosen, not committed"),
         pytest.param(atomic_file, "write_synced", 1, 0, id="rendered, not written"),
         pytest.param(atomic_file, "write_synced", 4, 0, id="some documents written, no number yet"),
         pytest.param(issuing._Staged, "publish", 1, 2, id="committed, no document visible yet"),
@@ -352,63 +348,77 @@ def test_an_issue_that_dies_is_completed_by_the_next_one(
     assert problems(root) == []
 
 
+@pytest.mark.sampled(keep=2)
+@pytest.mark.parametrize("when", ["before", "halfway", "after"])
+def test_an_issue_that_dies_at_any_operation_of_the_lake_is_completed_by_the_next_one(root: Path, when: str) -> None:
+    """The table's file, its commit, and what makes them durable."""
+    made = close(root)
+    undisturbed = shutil.copytree(root, root.parent / "undisturbed")
+    issue(undisturbed, made)
+    whole = documents(undisturbed)
+    for nth in range(1, 50):
+        copy = shutil.copytree(root, root.parent / f"{nth}")
+        store = FaultyStore(LocalStore(copy), nth, when=when)
+        try:
+            issue(store, made)
+        except Killed:
+            assert len(numbers(copy)) in {0, 2}
+            issue(copy, made)
+        assert documents(copy) == whole
+        assert problems(copy) == []
+        if not store.struck:
+            break
+    assert nth >= 4
+
+
+def looks(operation: Operation) -> bool:
+    return operation.name == "listing" and operation.key.startswith("invoices/")
+
+
 STEPS = [
-    pytest.param(lake, "open_table", id="before it looks for the last number"),
-    pytest.param(lake, "write_part", id="after it has looked"),
-    pytest.param(lake, "commit", id="just before its commit"),
+    pytest.param(looks, id="before it looks for the last number"),
+    pytest.param(writes, id="after it has looked"),
+    pytest.param(commits_to("invoices"), id="just before its commit"),
 ]
+Step = Callable[[Operation], bool]
 
 
-def interrupted(
-    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, other: Callable[[], IssueReport]
-) -> list[IssueReport]:
-    """Let another process issue when this one comes to a step; the list holds what the other reported."""
-    real: Callable[..., Any] = getattr(module, name)
+def interrupted(root: Path, step: Step, other: Callable[[], IssueReport]) -> tuple[FaultyStore, list[IssueReport]]:
+    """A store on which another process issues when this one comes to a step; the list holds what the other reported."""
     others: list[IssueReport] = []
-
-    def meanwhile(*args: Any, **kwargs: Any) -> Any:
-        if name != "open_table" or args[1:] in {(INVOICES,), (INVOICES, None)}:
-            monkeypatch.setattr(module, name, real)
-            others.append(other())
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(module, name, meanwhile)
-    return others
+    return FaultyStore(LocalStore(root), 1, lambda: others.append(other()), counted=step), others
 
 
 @pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("years", [0, 1], ids=["the same year", "another year, another series"])
-@pytest.mark.parametrize(("module", "name"), STEPS)
-def test_an_issue_in_between_is_seen(
-    root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, years: int
-) -> None:
+@pytest.mark.parametrize("step", STEPS)
+def test_an_issue_in_between_is_seen(root: Path, step: Step, years: int) -> None:
     """Whoever commits first has given the numbers; the other is refused, or finds nothing to do.
 
     A fresh handle is no way around.
     """
     made = close(root)
-    others = interrupted(monkeypatch, module, name, lambda: issue(root, made, NOW.replace(year=NOW.year + years)))
-    assert outcome(root, made) <= 0
+    store, others = interrupted(root, step, lambda: issue(root, made, NOW.replace(year=NOW.year + years)))
+    assert outcome(store, made) <= 0
     assert [report.new for report in others] == [2]
     assert numbers(root) == [f"NM-{NOW.year + years}-000001", f"NM-{NOW.year + years}-000002"]
     assert problems(root) == []
 
 
 @pytest.mark.sampled(keep=1)
-@pytest.mark.parametrize(("module", "name"), STEPS)
-def test_another_months_issue_in_between_takes_other_numbers(
-    root: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
-) -> None:
+@pytest.mark.parametrize("step", STEPS)
+def test_another_months_issue_in_between_takes_other_numbers(root: Path, step: Step) -> None:
     """Two months of one series at once: the second to commit counts on from the first, or is refused and repeated."""
     september, october = close(root, label="2026-09"), close(root)
-    interrupted(monkeypatch, module, name, lambda: issue(root, september))
-    outcome(root, october)
+    store, _ = interrupted(root, step, lambda: issue(root, september))
+    outcome(store, october)
+    assert store.struck
     issue(root, october)
     assert numbers(root) == [f"NM-2026-00000{n}" for n in (1, 2, 3, 4)]
     assert [i.period for i in issuing.listed(Lake(root))] == ["2026-09", "2026-09", "2026-10", "2026-10"]
 
 
-def outcome(root: Path, made: Close) -> int:
+def outcome(root: Path | Store, made: Close) -> int:
     try:
         return issue(root, made).new
     except Fenced:
@@ -434,7 +444,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from billing.invoicing import closing, issuing
 from lake.lake import Lake
-from lake.tables import Fenced, LakeError
+from lake.storage.local import LocalStore
+from lake.storage.store import Store
+from lake.errors import Fenced, LakeError
 lake = Lake(Path(sys.argv[1]))
 made = closing.newest_close(lake, "2026-10", sys.argv[2])
 print("ready", flush=True)
@@ -480,7 +492,7 @@ def test_two_processes_issue_at_once(root: Path) -> None:
 
 def test_the_table_holds_the_hashes_of_what_was_written(issued: Path) -> None:
     """What verify compares with is what finance was given."""
-    for row in pq.ParquetFile(lake.pinned_files(issued, INVOICES)[0]).read().to_pylist():
+    for row in pq.ParquetFile(Lake(issued).files(INVOICES)[0]).read().to_pylist():
         for kind in ("json", "csv", "pdf"):
             path = issued / "documents" / f"{row['number']}.{kind}"
             assert hashlib.sha256(path.read_bytes()).hexdigest() == row[f"{kind}_sha256"]

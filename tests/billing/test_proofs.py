@@ -13,9 +13,8 @@ from billing.invoicing import closing, proofs
 from billing.invoicing.closing import Close
 from billing.rating.periods import month
 from billing.usage.warehouse import Warehouse
-from lake import tables as lake
+from lake.errors import Damaged
 from lake.lake import Lake
-from lake.tables import Damaged
 from schemas.tables import CLOSES, EVENTS, INVOICES, ROLLUPS, TableShape
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
@@ -153,7 +152,7 @@ def test_a_total_that_was_changed_in_its_column(issued: Path) -> None:
 def test_a_file_that_is_gone_is_named(closed: tuple[Path, Close]) -> None:
     """A copy of the lake may lack it."""
     root, made = closed
-    (path, *_) = lake.pinned_files(root, ROLLUPS)
+    (path, *_) = Lake(root).files(ROLLUPS)
     Path(path).unlink()
     assert proofs.pinned_files(Lake(root), content_of(root, made)) == [f"{path} is missing; restore it from a backup"]
     assert any(f"{path} is missing" in p for p in prove(Lake(root)).problems)

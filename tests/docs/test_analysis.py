@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lake import tables as lake
+from lake.lake import Lake
 from schemas import tables
 from tests.docs.pages import ROOT, blocks, names_in_first_column, rows, section
 from tollbook.analysis import Analysis, open_lake
@@ -16,7 +16,7 @@ PAGE = "docs/analysis.md"
 def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     """An empty lake has all tables and views."""
     root = tmp_path_factory.mktemp("analysis") / "lake"
-    lake.create(root)
+    Lake(root).create()
     return open_lake(root, ROOT / "examples" / "catalog")
 
 
@@ -41,7 +41,7 @@ def test_all_tables_are_named(analysis: Analysis) -> None:
 def test_the_code_that_is_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the paths of the demonstration, as on the page."""
     (code,) = [b.text for b in blocks(ROOT / PAGE) if b.language == "python"]
-    lake.create(tmp_path / "demo" / "lake")
+    Lake(tmp_path / "demo" / "lake").create()
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

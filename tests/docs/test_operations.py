@@ -11,8 +11,8 @@ import pytest
 
 from aggregate.verify import prove
 from billing.catalog import loading
+from lake.errors import LakeError
 from lake.lake import Lake
-from lake.tables import LakeError, pinned_files
 from schemas.tables import PAYLOADS
 from tests.aggregate.fixtures import now
 from tests.docs.pages import ROOT, block
@@ -98,7 +98,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
 ) -> None:
     """What is kept for years must not hold what may be kept for months, and must still prove what was billed."""
     before = prove(Lake(lake))
-    assert pinned_files(lake, PAYLOADS)
+    assert Lake(lake).files(PAYLOADS)
     (tmp_path / "bin").mkdir()  # neither is everywhere
     for name, does in (
         ("flock", 'shift; exec "$@"'),
@@ -115,7 +115,7 @@ def test_a_backup_without_texts_is_a_whole_lake_but_for_texts(
     after = prove(Lake(restored))
     assert after.problems == []
     assert after.totals() == before.totals()
-    assert all(Path(file).exists() for file in pinned_files(restored, PAYLOADS)), "a table that nobody can read"
+    assert all(Path(file).exists() for file in Lake(restored).files(PAYLOADS)), "a table that nobody can read"
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from aggregate.landing.dedup import COUNTED, DUPLICATE, DedupIndex
 from aggregate.landing.kafka_log import KafkaLog
 from aggregate.landing.land import Land
 from ingest.kafka import worker as ingest_worker
-from lake import tables as lake
+from lake.lake import Table
 from schemas.tables import EVENTS
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers.land import LandWorker
@@ -35,14 +35,14 @@ FAULT, MUTANT, MARKS = "TOLLBOOK_TEST_FAULT", "TOLLBOOK_TEST_MUTANT", "TOLLBOOK_
 
 def _on_commit(change: Callable[..., tuple[Any, dict[str, Any]]]) -> None:
     """Let `change(table, keywords)` have its way with every commit to `events`."""
-    commit = lake.commit
+    commit = Table.commit
 
-    def changed(table: Any, shape: Any, parts: Any, **keywords: Any) -> Any:
-        if shape == EVENTS:
+    def changed(table: Any, parts: Any, **keywords: Any) -> Any:
+        if table.shape == EVENTS:
             table, keywords = change(table, keywords)
-        return commit(table, shape, parts, **keywords)
+        return commit(table, parts, **keywords)
 
-    lake.commit = changed
+    Table.commit = changed  # type: ignore[method-assign]
 
 
 def _before_commit(number: int, happens: Callable[[], None]) -> None:

@@ -1,7 +1,12 @@
-"""A store that fails or stops at the nth operation, and records what was asked of it."""
+"""A store that fails or stops at the nth operation, and records what was asked of it.
+
+Where something else is to happen at a step, such as a commit of another worker, the fault is a function that does it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, NamedTuple
 
 from lake.storage.store import Listed, NewFile, Store
@@ -35,6 +40,21 @@ def failing(number: int) -> Callable[[], None]:
     return fail
 
 
+def writes(operation: Operation) -> bool:
+    """Whether a data file is written."""
+    return operation.name == "write"
+
+
+def commits(operation: Operation) -> bool:
+    """Whether a commit is made, to any table."""
+    return operation.name == "create" and "/_delta_log/" in operation.key
+
+
+def commits_to(table: str) -> Callable[[Operation], bool]:
+    """Whether a commit is made to one table."""
+    return lambda operation: commits(operation) and operation.key.startswith(f"{table}/")
+
+
 class FaultyStore:
     """Another store, at the nth operation of which something happens: before it, halfway, or after it.
 
@@ -53,6 +73,7 @@ class FaultyStore:
         assert when in {"before", "halfway", "after"}
         self._inner, self._nth, self._fault, self._when, self._counted = inner, nth, fault, when, counted
         self._left = nth
+        self._guard, self._is_dead = Lock(), False
         self.operations: list[Operation] = []
 
     @property
@@ -90,7 +111,7 @@ class FaultyStore:
     @contextmanager
     def writing(self, key: str) -> Iterator[NewFile]:
         with self._step("write", key) as is_torn, self._inner.writing(key) as new:
-            yield _Torn(new, self._fault) if is_torn else new
+            yield _Torn(new, self._strike) if is_torn else new
 
     def delete(self, key: str) -> None:
         with self._step("delete", key):
@@ -106,6 +127,9 @@ class FaultyStore:
     def named(self, key: str) -> str:
         return self._inner.named(key)
 
+    def folder(self) -> Path | None:
+        return self._inner.folder()
+
     def lock(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         return self._inner.lock(name, wait=wait)
 
@@ -113,16 +137,26 @@ class FaultyStore:
     def _step(self, name: str, key: str) -> Iterator[bool]:
         """Around one operation. True: it is to fail halfway."""
         operation = Operation(name, key)
-        self.operations.append(operation)
-        strikes = False
-        if self._counted(operation):
-            self._left -= 1
-            strikes = self._left == 0
+        with self._guard:
+            if self._is_dead:
+                raise Killed
+            self.operations.append(operation)
+            strikes = False
+            if self._counted(operation):
+                self._left -= 1
+                strikes = self._left == 0
         if strikes and (self._when == "before" or (self._when == "halfway" and name != "write")):
-            self._fault()
+            self._strike()
         yield strikes and self._when == "halfway"
         if strikes and self._when == "after":
+            self._strike()
+
+    def _strike(self) -> None:
+        try:
             self._fault()
+        except Killed:
+            self._is_dead = True  # threads of a dead process do nothing more
+            raise
 
 
 class _Torn:

@@ -264,7 +264,7 @@ def test_a_secret_is_for_its_owner(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["before", "halfway", "after"])
 @pytest.mark.parametrize("make", [MAKERS["local"], MAKERS["memory"]], ids=["local", "memory"])
-def test_a_fault_strikes_once_at_the_nth_change(make: Callable[[Path], Store], when: str, tmp_path: Path) -> None:
+def test_a_process_dies_at_its_nth_change(make: Callable[[Path], Store], when: str, tmp_path: Path) -> None:
     inner = make(tmp_path)
     store = FaultyStore(inner, 2, when=when)
     store.create("a", b"x")
@@ -273,8 +273,9 @@ def test_a_fault_strikes_once_at_the_nth_change(make: Callable[[Path], Store], w
         store.create("b", b"x")
     assert store.struck
     assert exists(inner, "b") == (when == "after")
-    store.create("c", b"x")
-    assert [operation.name for operation in store.operations] == ["create", "read", "create", "create"]
+    with pytest.raises(Killed):  # a dead process does nothing more
+        store.read("a")
+    assert [operation.name for operation in store.operations] == ["create", "read", "create"]
 
 
 def test_a_file_is_torn_halfway(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from billing.catalog import (loading as catalogs)
 from lake.lake import Lake
-from lake.tables import (LakeError)
+from lake.errors import LakeError
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
 from tollbook.local_run import (alerting, run)
@@ -220,5 +220,5 @@ def test_an_unknown_invoice_is_answered_with_the_known_ones(analysis: Analysis) 
 
 def test_a_folder_that_is_no_lake_is_refused(tmp_path: Path, demo_lake: DemoLake) -> None:
     """DuckDB would read Parquet files from anywhere; a lake says of itself that it is one."""
-    with pytest.raises(LakeError, match="no Tollbook lake"):
+    with pytest.raises(LakeError, match="is not a Tollbook lake"):
         open_lake(tmp_path, demo_lake.catalog)

@@ -17,6 +17,7 @@ from billing.catalog import (loading as catalogs)
 from billing.invoicing import (issuing)
 from billing.rating.periods import (month)
 from billing.usage.warehouse import (Span, Warehouse)
+from lake.errors import LakeError
 from lake.lake import Lake
 from lake import (tables as lakes)
 from tests.aggregate.fixtures import now
@@ -133,7 +134,7 @@ def test_no_lake_has_a_clear_message(tmp_path: Path, demo_lake: DemoLake) -> Non
     with pytest.raises(CellExecutionError) as raised:
         execute(read(), tmp_path / "nowhere", demo_lake.catalog)
     assert raised.value.ename == "LakeError"
-    assert "nowhere is no Tollbook lake" in raised.value.evalue
+    assert "nowhere` is not a Tollbook lake" in raised.value.evalue
     assert "tollbook run" in raised.value.evalue
 
 
@@ -194,7 +195,7 @@ def test_it_runs_as_it_is_on_a_lake_of_ones_own(tmp_path: Path, quota: bool, iss
 def test_a_lake_without_usage_has_a_clear_message(tmp_path: Path) -> None:
     """There is nothing to choose from; what fills a lake is named."""
     catalog = write_catalog(tmp_path / "catalog")
-    lakes.create(tmp_path / "lake")
+    Lake(tmp_path / "lake").create()
     with pytest.raises(CellExecutionError) as raised:
         execute(read(), tmp_path / "lake", catalog)
     assert raised.value.ename == "LookupError"

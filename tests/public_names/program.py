@@ -27,6 +27,7 @@ from ingest.http import api, delivery
 from ingest.http.producers import Producers
 from ingest.http.responses import ApiProblem, Code, of_problem
 from lake import tables as lake
+from lake.credentials import KEY
 from schemas import tables
 from schemas.catalog.records import Catalog
 from schemas.halts import Halt
@@ -190,7 +191,7 @@ def _files() -> Iterator[str]:
     yield from _fields("producers", Producers.model_json_schema())
     yield from _fields("webhooks", endpoints._FILE.json_schema())
     yield f"lake: {lake.MARKER}, format {lake.FORMAT}"
-    yield f"lake: {lake.KEY}"
+    yield f"lake: {KEY}"
 
 
 def _fields(file: str, schema: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,6 @@ from aggregate.landing.land import Land, Landed
 from billing.catalog import loading as catalogs
 from ingest.kafka import records
 from ingest.kafka.records import OutgoingMessage, Records
-from lake import tables as lake
 from lake.lake import Lake
 from schemas.kafka import wire
 from schemas.log import AccessPartition, Fetched, LogReader, Partition
@@ -42,7 +41,7 @@ class Access:
         self._records: dict[int, list[tuple[bytes, Headers, bytes | None]]] = {}
         self._read: dict[int, int] = {}
         self._messages: dict[Partition, list[OutgoingMessage]] = {}
-        lake.create(self.lake)
+        Lake(self.lake).create()
         recognise(Lake(self.lake), KnownTopic("usage.events", "e", EVENTS_PARTITIONS))
         recognise(Lake(self.lake), KnownTopic("usage.dead", "d", 1))
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from lake import tables as lake
+from lake.lake import Lake
 from schemas.tables import ALERTS, TableShape
 from tests.tollbook.fixtures import (
     DAY_MS,
@@ -325,6 +325,6 @@ def as_before(root: Path) -> None:
     [row] = table_rows(root, "alerts")
     shutil.rmtree(root / "limits")
     shutil.rmtree(root / "alerts")
-    table = DeltaTable.create(root / "alerts", shape.schema)
+    DeltaTable.create(root / "alerts", shape.schema)
     rows = pa.Table.from_pylist([{name: row[name] for name in shape.schema.names} | {"alert_id": OLD_ID}], shape.schema)
-    lake.commit(table, shape, [lake.write_part(root, shape, rows)], versions={"quota": 1}, info={"events": 1})
+    Lake(root).open(shape).commit([Lake(root).write(shape, rows)], versions={"quota": 1}, info={"events": 1})

@@ -56,7 +56,7 @@ WRONG_RUNS: dict[str, tuple[Callable[[Here], Words], str]] = {
     "a lake that looks like a URI": (lambda _: ["--lake", "lake%20x", "x"], r"--lake.*lake%20x contains %20, which is an escape"),
     "a foreign folder for a lake": (
         lambda here: ["--lake", here.log("foreign/mine.txt").parent, here.log("a.log", *requests(1))],
-        r"foreign is not empty and no Tollbook lake .*; name an empty or a new folder",
+        r"foreign` is not empty and is not a Tollbook lake: .*\. Name an empty or a new folder\.",
     ),
     "a source with a slash": (lambda here: ["--source", "a/b", "x"], r"--source 'a/b' is not a valid name; use"),
     "a source of nothing": (lambda here: ["--source", " ", "x"], r"--source ' ' is not a valid name; use"),
@@ -208,7 +208,9 @@ def test_what_is_no_lake_is_named_with_the_remedy(here: Here, reader: str, lake:
     if lake == "foreign":
         here.log("foreign/mine.txt", b"mine")
     words = READERS[reader](here)
-    complained(here.tollbook(*words, "--lake", folder), 2, rf"{lake} is no Tollbook lake: .*; run `tollbook run --lake")
+    complained(
+        here.tollbook(*words, "--lake", folder), 2, rf"{lake}` is not a Tollbook lake: .*\. Run `tollbook run --lake"
+    )
     assert not (here.folder / "missing").exists()
 
 

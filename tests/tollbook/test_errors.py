@@ -11,7 +11,7 @@ from billing.catalog.loading import CatalogError, CatalogProblem
 from billing.invoicing.closing import Refused
 from billing.rating.periods import BadPeriod
 from ingest.decode.formats import UnknownFormat
-from lake.tables import Damaged, Fenced, LakeError
+from lake.errors import Damaged, Fenced, LakeError
 from tollbook.cli.errors import EXIT_CODES, WrongUse, guarded
 from tollbook.local_run.run import Busy, NoFiles
 

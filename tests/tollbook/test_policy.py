@@ -11,9 +11,8 @@ import pytest
 from deltalake import DeltaTable
 
 from billing.usage.warehouse import Warehouse
-from lake import tables as lake
 from lake.lake import Lake
-from lake.tables import Part
+from lake.tables import Part, file_schema
 from schemas import tables
 from schemas.tables import EVENTS, TableShape
 from tests.ingest.test_outside import ELSEWHERE, INSIDE
@@ -126,23 +125,23 @@ def test_rows_from_before_are_read_beside_new_ones(tmp_path: Path) -> None:
     """Files of both kinds, in any order, and a version that was pinned before the column came."""
     root = tmp_path / "lake"
     earlier = older_lake(root)
-    table = lake.open_table(root, earlier)
-    table = lake.commit(table, earlier, [part(root, earlier, "old")], versions={}, info={})
-    pinned = table.version()
-    lake.create(root)
-    table = lake.open_table(root, EVENTS)
-    lake.commit(table, EVENTS, [part(root, EVENTS, "new", outside="NETWORK")], versions={}, info={})
+    table = Lake(root).open(earlier)
+    table = table.commit([part(root, earlier, "old")], versions={}, info={})
+    pinned = table.version
+    Lake(root).create()
+    table = Lake(root).open(EVENTS)
+    table.commit([part(root, EVENTS, "new", outside="NETWORK")], versions={}, info={})
     query = "SELECT event_id, outside FROM events ORDER BY event_id"
     assert Warehouse(Lake(root)).con.sql(query).fetchall() == [("new", "NETWORK"), ("old", None)]
     assert Warehouse(Lake(root), {"events": pinned}, only=["events"]).con.sql(query).fetchall() == [("old", None)]
-    newest = lake.open_table(root, EVENTS).version()
-    lake.create(root)
-    assert lake.open_table(root, EVENTS).version() == newest
+    newest = Lake(root).open(EVENTS).version
+    Lake(root).create()
+    assert Lake(root).open(EVENTS).version == newest
 
 
 def older_lake(root: Path) -> TableShape:
     """A lake as it was before events had marks; its shape of `events`."""
-    lake.create(root)
+    Lake(root).create()
     shutil.rmtree(root / "events")
     earlier = EVENTS._replace(schema=pa.schema([f for f in EVENTS.schema if f.name not in EVENTS.later]), later=())
     (root / "events").mkdir()
@@ -152,4 +151,4 @@ def older_lake(root: Path) -> TableShape:
 
 def part(root: Path, shape: TableShape, event_id: str, **more: object) -> Part:
     row = {"source": "s", "event_id": event_id, "partner_id": "acme", "position": 0, "item": 0, **more}
-    return lake.write_part(root, shape, pa.Table.from_pylist([row], lake.file_schema(shape)), date(2026, 10, 1))
+    return Lake(root).write(shape, pa.Table.from_pylist([row], file_schema(shape)), date(2026, 10, 1))

@@ -28,7 +28,6 @@ from billing.rating.drafts import in_unit
 from billing.rating.periods import billing_period, month
 from billing.usage import quota_statement
 from billing.usage.warehouse import Span, Warehouse
-from lake import tables as lake
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.kafka.totals import Total, decoded
@@ -224,7 +223,7 @@ def test_both_ways_tell_what_the_reckoning_says(steps: list[tuple[str, Any]], pa
     sent: list[Total] = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "lake"
-        lake.create(root)
+        Lake(root).create()
         totals = Totals(setup.catalog(), limits.since(Lake(root), setup.catalog(), now=now()))
         for number, (what, value) in enumerate([("use", []), *steps]):
             if what == "use":

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.redrive import Redrive, Wanted
 from aggregate.verify import prove
 from billing.catalog import loading as catalogs
-from lake import tables as lake
+from lake.errors import Fenced
 from lake.lake import Lake
-from lake.tables import Fenced
+from lake.storage.local import LocalStore
+from lake.storage.store import Store
 from schemas.tables import FRESH_EVENTS
 from tests.aggregate import fixtures as rows
-from tests.aggregate.test_land import Killed, dying_at
 from tests.ingest.fixtures import line
+from tests.lake.faulty import FaultyStore, Killed, Operation, commits, writes
 from tests.long import LONG, long_only
 from tests.tollbook.fixtures import (
     AFTER_OCTOBER,
@@ -364,7 +365,7 @@ def stored(root: Path, *, entries: int, counted: int) -> None:
 def refused_lake(tmp_path: Path) -> Path:
     """Three entries counted, two refused."""
     root = tmp_path / "lake"
-    lake.create(root)
+    Lake(root).create()
     given_ = [*(rows.event(f"e{n}") for n in range(3)), *(rows.refusal(reason="UNKNOWN_CREDENTIAL") for _ in range(2))]
     assert list(Land(Lake(root), MemoryLog(rows.partition(given_)), catalog_sha256="c", now=rows.now).run())
     return root
@@ -410,28 +411,18 @@ def test_a_land_worker_that_does_not_know_of_a_redrive_is_fenced(refused_lake: P
     stored(refused_lake, entries=6, counted=5)
 
 
-def test_a_land_worker_between_two_commits_notices_a_redrive(
-    refused_lake: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The handle of its next commit is newer than the redrive, and would pass: the worker looks at what it restates."""
+def test_a_land_worker_between_two_commits_notices_a_redrive(refused_lake: Path) -> None:
+    """The redrive comes just after its first commit. The second rests on a version without it, and is refused."""
+
+    def other() -> None:
+        settle(Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now), "n1", "n2")
+
+    store = FaultyStore(LocalStore(refused_lake), 1, other, when="after", counted=commits)
     worker = Land(
-        Lake(refused_lake), MemoryLog(rows.partition([rows.event("l1"), rows.event("n1")], "later"), batch=1),
+        Lake(store), MemoryLog(rows.partition([rows.event("l1"), rows.event("n1")], "later"), batch=1),
         catalog_sha256="c", now=rows.now, commit_entries=1,
     )  # fmt: skip
-    commit, others = (
-        lake.commit,
-        iter([lambda: settle(Redrive(Lake(refused_lake), catalog_sha256="c", now=rows.now), "n1", "n2")]),
-    )
-
-    def overtaken(table: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
-        fresh = commit(table, shape, *args, **kwargs)
-        if (other := next(others, None)) is None:
-            return fresh
-        other()
-        return lake.open_table(refused_lake, shape)
-
-    monkeypatch.setattr(lake, "commit", overtaken)
-    with pytest.raises(Fenced, match="a redrive or a settlement has changed which events count"):
+    with pytest.raises(Fenced, match="another writer has moved redrive/0"):
         list(worker.run())
     assert (
         sum(
@@ -499,20 +490,25 @@ def run(folder: Path, log: Path) -> None:
     )
 
 
-def again(folder: Path) -> redriving.Redriven:
+def again(folder: Path, store: Store | None = None) -> redriving.Redriven:
     """In several commits, few lines each."""
     book = catalogs.load(folder / "catalog")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "DECODE_LINES", 5)
         return redriving.redrive(
-            Lake(folder / "lake"), book, Wanted("edge"), redriving.How("kong"), now=rows.now, commit_entries=1
+            Lake(store or folder / "lake"),
+            book,
+            Wanted("edge"),
+            redriving.How("kong"),
+            now=rows.now,
+            commit_entries=1,
         )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
+@pytest.mark.parametrize("step", [pytest.param(writes, marks=long_only), commits])
 def test_death_between_any_two_steps_of_a_redrive_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    tmp_path: Path, step: Callable[[Operation], bool]
 ) -> None:
     """Before any file and any commit, of events and of every table that follows: the next redrive ends with the same
     lake.
@@ -525,18 +521,16 @@ def test_death_between_any_two_steps_of_a_redrive_costs_nothing(
         (folder / "a.log").write_bytes(b"".join(LINES))
         run(folder, folder / "a.log")
         write_catalog(folder / "catalog", **NEW)
-        with monkeypatch.context() as patch:
-            patch.setattr(lake, step, dying_at(getattr(lake, step), call))
-            try:
-                again(folder)
-            except Killed:
-                deaths += 1
-            else:
-                break
+        try:
+            again(folder, FaultyStore(LocalStore(folder / "lake"), call, counted=step))
+        except Killed:
+            deaths += 1
+        else:
+            break
         again(folder)
         stored(folder / "lake", entries=17, counted=17)
         wanted = wanted or snapshot(folder / "lake")
-        assert snapshot(folder / "lake") == wanted, f"death before {step} {call}"
+        assert snapshot(folder / "lake") == wanted, f"death before {step.__name__} {call}"
     assert deaths >= 3
 
 
@@ -579,7 +573,7 @@ CONSUMERS = ["c-acme", "c-1", "c-2", "c-3"]
     owners=st.lists(st.sampled_from(CONSUMERS), min_size=6, max_size=20),
     resent=st.lists(st.integers(0, 5), max_size=3),
     fixes=st.lists(
-        st.tuples(st.sets(st.sampled_from(CONSUMERS)), st.none() | st.tuples(st.sampled_from(["write_part", "commit"]), st.integers(1, 9))),
+        st.tuples(st.sets(st.sampled_from(CONSUMERS)), st.none() | st.tuples(st.sampled_from([writes, commits]), st.integers(1, 9))),
         min_size=1, max_size=4,
     ),
 )  # fmt: skip
@@ -607,13 +601,11 @@ def test_whatever_is_fixed_in_any_order_each_line_counts_once(
     known = set(fixes[0][0])
     for keys, death in fixes[1:]:
         with_keys(keys)
-        with pytest.MonkeyPatch.context() as patch:
-            if death:
-                patch.setattr(lake, death[0], dying_at(getattr(lake, death[0]), death[1]))
-            try:
-                again(folder)
-            except Killed:
-                continue
+        counts, call = death or (commits, 0)
+        try:
+            again(folder, FaultyStore(LocalStore(folder / "lake"), call, counted=counts))
+        except Killed:
+            continue
         known |= keys
         refused = {who for who in owners if who not in known}
         proof = prove(Lake(folder / "lake"))

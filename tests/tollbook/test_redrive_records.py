@@ -16,12 +16,13 @@ from aggregate.landing.redrive import Redrive, Wanted
 from billing.catalog import loading as catalogs
 from ingest.attribution.catalog_rules import attribution, source_decoder
 from ingest.replay.records import from_text
-from lake import tables as lake
+from lake.errors import Fenced, LakeError
 from lake.lake import Lake
-from lake.tables import Fenced, LakeError
+from lake.storage.local import LocalStore
+from lake.storage.store import Store
 from tests.aggregate.fixtures import now
-from tests.aggregate.test_land import Killed, dying_at
 from tests.ingest.fixtures import line
+from tests.lake.faulty import FaultyStore, Killed, Operation, commits, commits_to, writes
 from tests.long import long_only
 from tests.tollbook.access import EVENTS_PARTITIONS, Access, place
 from tests.tollbook.fixtures import DAY_MS, T0_MS, requests, table_rows, write_catalog
@@ -68,10 +69,17 @@ def fix_catalog(access: Access) -> None:
     write_catalog(access.catalog, **NEW)
 
 
-def redrive(access: Access, *, refetch: Refetch | None = None, reason: str | None = None, **more: Any) -> Redriven:
+def redrive(
+    access: Access,
+    *,
+    store: Store | None = None,
+    refetch: Refetch | None = None,
+    reason: str | None = None,
+    **more: Any,
+) -> Redriven:
     book = catalogs.load(access.catalog)
     return redriving.redrive(
-        Lake(access.lake), book, Wanted("edge", reason), How("kong"), now=now, refetch=refetch, **more
+        Lake(store or access.lake), book, Wanted("edge", reason), How("kong"), now=now, refetch=refetch, **more
     )
 
 
@@ -294,26 +302,20 @@ def test_alerts_are_left_to_the_quota_worker(access: Access) -> None:
 # What happens at the same time.
 
 
-def overtaken(monkeypatch: pytest.MonkeyPatch, *others: Callable[[], object]) -> None:
-    """Let others commit just before each of the next commits to events that are not their own."""
-    commit, waiting = lake.commit, list(others)
-    is_others = False
+def overtaken(root: Path, *others: Callable[[], object]) -> Store:
+    """A store on which others commit just before each of the next attempts to commit to events."""
+    store: Store = LocalStore(root)
+    for n, other in reversed(list(enumerate(others, 1))):
+        store = FaultyStore(store, n, partial(_called, other), counted=commits_to("events"))
+    return store
 
-    def late(table: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal is_others
-        if shape.name == "events" and waiting and not is_others:
-            is_others = True
-            waiting.pop(0)()
-            is_others = False
-        return commit(table, shape, *args, **kwargs)
 
-    monkeypatch.setattr(lake, "commit", late)
+def _called(other: Callable[[], object]) -> None:
+    other()
 
 
 @pytest.mark.slow
-def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(
-    access: Access, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(access: Access) -> None:
     """What they counted meanwhile is none of the redriven entries: the same commit is tried again at once."""
     access.send(*unknown_keys(5))
     access.land()
@@ -321,9 +323,8 @@ def test_land_workers_that_commit_all_the_time_do_not_keep_a_redrive_out(
     access.send(*requests(12))
     access.ingest()
     worker = access.worker(commit_entries=1)
-    overtaken(monkeypatch, worker.step, worker.step, worker.step)
-    assert became(redrive(access)) == {COUNTED: 5}
-    monkeypatch.undo()
+    store = overtaken(access.lake, worker.step, worker.step, worker.step)
+    assert became(redrive(access, store=store)) == {COUNTED: 5}
     stored_then = len(counted(access))
     assert stored_then > 5, "nobody came in between"
     with pytest.raises(Fenced, match="a redrive or a settlement has changed which events count"):
@@ -344,23 +345,19 @@ def test_a_redrive_gives_up_when_land_never_lets_it_in(access: Access, monkeypat
         access.send(*requests(3, T0_MS + n * 600_000))
         access.land()
 
-    overtaken(monkeypatch, *(partial(traffic, n) for n in range(3)))
+    store = overtaken(access.lake, *(partial(traffic, n) for n in range(3)))
     with pytest.raises(Fenced):
-        redrive(access)
+        redrive(access, store=store)
 
 
-def test_a_redrive_that_land_has_overtaken_with_the_same_line_is_fenced(
-    access: Access, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_redrive_that_land_has_overtaken_with_the_same_line_is_fenced(access: Access) -> None:
     """The resend is counted; the refused entry is then a duplicate of it, which only a new look can tell."""
     access.send(*unknown_keys(2))
     access.land()
     fix_catalog(access)
     access.send(*unknown_keys(1))
-    overtaken(monkeypatch, access.land)
     with pytest.raises(Fenced, match="land has counted one of these entries"):
-        redrive(access)
-    monkeypatch.undo()
+        redrive(access, store=overtaken(access.lake, access.land))
     assert became(redrive(access)) == {COUNTED: 1, ("UNKNOWN_CREDENTIAL", "duplicate"): 1}
     stored(access.lake, entries=3, counted=2)
 
@@ -410,8 +407,8 @@ def test_topics_of_events_of_different_numbers_of_partitions_are_refused(access:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [pytest.param("write_part", marks=long_only), "commit"])
-def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+@pytest.mark.parametrize("step", [pytest.param(writes, marks=long_only), commits])
+def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, step: Callable[[Operation], bool]) -> None:
     """Before any file and any commit, of events and of every table that follows: the next redrive ends with the same
     lake.
     """
@@ -425,16 +422,14 @@ def test_death_between_any_two_steps_costs_nothing(tmp_path: Path, monkeypatch: 
     for call in range(1, 100):
         access = copy(first)
         access.lake = shutil.copytree(first.lake, tmp_path / str(call))
-        with monkeypatch.context() as patch:
-            patch.setattr(lake, step, dying_at(getattr(lake, step), call))
-            try:
-                redrive(access, refetch=access.refetch)
-            except Killed:
-                deaths += 1
-            else:
-                break
+        try:
+            redrive(access, store=FaultyStore(LocalStore(access.lake), call, counted=step), refetch=access.refetch)
+        except Killed:
+            deaths += 1
+        else:
+            break
         redrive(access, refetch=access.refetch)
         stored(access.lake, entries=4, counted=4)
         wanted = wanted or counted(access)
-        assert counted(access) == wanted, f"death before {step} {call}"
+        assert counted(access) == wanted, f"death before {step.__name__} {call}"
     assert deaths >= 3

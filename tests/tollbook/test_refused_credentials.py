@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from lake import tables as lake
-from lake.tables import LakeError
+from lake.credentials import KEY
+from lake.errors import LakeError
+from lake.lake import Lake
 from schemas.tables import LETTERS
 from tests.ingest.fixtures import kong, line
 from tests.tollbook.fixtures import AFTER_OCTOBER, DAY_MS, PARTNERS, T0_MS, Here, requests, write_catalog
@@ -122,13 +123,13 @@ def test_a_credential_is_distinguished_and_not_told(here: Here) -> None:
     hashes = [row["credential_hash"] for row in rows if row["reason"] == "UNKNOWN_CREDENTIAL"]
     assert sorted(hashes.count(each) for each in set(hashes)) == [1, 2, 4]
     assert [row["credential_hash"] for row in rows if row["reason"] == "NO_PARTNER"] == [None]
-    key = here.lake / lake.KEY
+    key = here.lake / KEY
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert {pa.array(["consumer c-one"])[0].as_py()} & set(hashes) == set()
-    assert lake.credential_hashes(here.lake, pa.array(["consumer c-one", None]))[0].as_py() in hashes
+    assert Lake(here.lake).credential_hashes(pa.array(["consumer c-one", None]))[0].as_py() in hashes
     other = here.folder / "other"
-    lake.create(other)
-    assert lake.credential_hashes(other, pa.array(["consumer c-one"]))[0].as_py() not in hashes
+    Lake(other).create()
+    assert Lake(other).credential_hashes(pa.array(["consumer c-one"]))[0].as_py() not in hashes
 
 
 def test_sessions_of_a_role_are_one_credential(here: Here) -> None:
@@ -145,10 +146,10 @@ def test_sessions_of_a_role_are_one_credential(here: Here) -> None:
 @pytest.mark.parametrize("content", ["", "zz", "00" * 31])
 def test_a_damaged_key_is_named_with_the_remedy(tmp_path: Path, content: str) -> None:
     """It is no part of the books: another one will do."""
-    lake.create(tmp_path / "lake")
-    (tmp_path / "lake" / lake.KEY).write_text(content)
+    Lake(tmp_path / "lake").create()
+    (tmp_path / "lake" / KEY).write_text(content)
     with pytest.raises(LakeError, match="restore it from a backup, or delete it"):
-        lake.credential_hashes(tmp_path / "lake", pa.array(["consumer x"]))
+        Lake(tmp_path / "lake").credential_hashes(pa.array(["consumer x"]))
 
 
 def dead_list(here: Here, *words: object) -> Any:
@@ -252,11 +253,11 @@ def test_a_lake_of_before_gets_the_column_when_it_is_next_written_to(here: Here)
 
 def aged(root: Path) -> None:
     """Make table `dead` what it was before the column."""
-    table = lake.open_table(root, LETTERS)
+    table = Lake(root).open(LETTERS)
     app = "follow/events"
     old = LETTERS._replace(schema=pa.schema([f for f in LETTERS.schema if f.name != "credential_hash"]), later=())
-    rows = pq.read_table(lake.files(table)[0]).select(old.schema.names)
+    rows = pq.read_table(table.files()[0]).select(old.schema.names)
     version = table.transaction_version(app)
     shutil.rmtree(root / LETTERS.name)
-    empty = DeltaTable.create(root / LETTERS.name, old.schema, configuration={"delta.enableExpiredLogCleanup": "false"})
-    lake.commit(empty, old, [lake.write_part(root, old, rows)], versions={app: version}, info={})
+    DeltaTable.create(root / LETTERS.name, old.schema, configuration={"delta.enableExpiredLogCleanup": "false"})
+    Lake(root).open(old).commit([Lake(root).write(old, rows)], versions={app: version}, info={})

@@ -215,7 +215,7 @@ def test_a_lake_from_before_texts_could_be_erased_is_refused_with_what_to_do(inv
         (["--days", "-1"], "--days"),
         (["--days", "40000"], "--days"),
         ([], "--days"),
-        (["--days", "9", "--lake", "nowhere"], "is no Tollbook lake"),
+        (["--days", "9", "--lake", "nowhere"], "is not a Tollbook lake"),
     ],
     ids=["below zero", "beyond a century", "no limit", "no lake"],
 )

@@ -120,7 +120,7 @@ def test_the_command_says_what_it_did_and_a_repeat_does_nothing(here: Here) -> N
     assert here.tollbook("settle", "--lake", here.lake).out == "Nothing was landed since the last settlement.\n"
     nowhere = here.tollbook("settle", "--lake", here.folder / "nowhere")
     assert nowhere.code == 2
-    assert "is no Tollbook lake" in nowhere.complaints[0]
+    assert "is not a Tollbook lake" in nowhere.complaints[0]
 
 
 def test_a_close_that_is_repeated_is_the_same_close(here: Here) -> None:

@@ -20,7 +20,7 @@ from billing.invoicing.closing import Refused
 from billing.rating.periods import BadPeriod
 from ingest.decode.formats import UnknownFormat
 from ingest.http.producers import BadProducers
-from lake.tables import Damaged, Fenced, LakeError
+from lake.errors import Damaged, Fenced, LakeError
 from schemas.halts import Halted
 from tollbook.cli.signals import stoppable
 from tollbook.cli.terminal import complain

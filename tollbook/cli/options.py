@@ -9,7 +9,8 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 from cyclopts.validators import Number
 
-from lake.tables import LakeError, local
+from lake.errors import LakeError
+from lake.tables import local
 from schemas.zones import in_utc
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.terminal import shortened

@@ -16,8 +16,8 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from lake.errors import LakeError
 from lake.lake import Lake
-from lake.tables import LakeError
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
 from schemas.tables import EVENTS

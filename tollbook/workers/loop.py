@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaException
 
-from lake.tables import Fenced, LakeError
+from lake.errors import Fenced, LakeError
 from schemas.halts import Halt, Halted
 from tollbook.kafka import errors
 from tollbook.workers import metrics

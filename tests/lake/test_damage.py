@@ -15,8 +15,8 @@ from billing.invoicing import closing, issuing
 from billing.usage.warehouse import Warehouse
 from lake import damage, duck
 from lake import tables as lake
+from lake.errors import Damaged, LakeError
 from lake.lake import Lake
-from lake.tables import Damaged, LakeError
 from schemas.tables import EVENTS, PAYLOADS, READS, ROLLUPS, TableShape
 from tests.aggregate.fixtures import refusal
 from tests.billing.catalogs import book
@@ -42,7 +42,7 @@ def cut(whole: Path) -> Iterator[Callable[[TableShape], Path]]:
     was: dict[Path, bytes] = {}
 
     def damaged(shape: TableShape) -> Path:
-        path = Path(lake.pinned_files(whole, shape)[-1])
+        path = Path(Lake(whole).files(shape)[-1])
         was[path] = path.read_bytes()
         path.write_bytes(was[path][: len(was[path]) // 2])
         return path
@@ -88,7 +88,7 @@ def test_a_run_over_a_cut_file_names_it(whole: Path, cut: Callable[[TableShape],
 @pytest.mark.parametrize("shape", [EVENTS, ROLLUPS, READS], ids=lambda shape: shape.name)
 def test_any_flipped_bit_of_a_file_is_read_or_named(whole: Path, shape: TableShape) -> None:
     """DuckDB answers with six kinds of errors, a third of them without the file's name."""
-    path = Path(lake.pinned_files(whole, shape)[-1])
+    path = Path(Lake(whole).files(shape)[-1])
     content, draw = path.read_bytes(), random.Random(7)
     named = []
     try:
@@ -114,7 +114,7 @@ def test_what_is_wrong_with_a_statement_is_no_damage(whole: Path) -> None:
     """All files can be read: the error is told as it is."""
     with pytest.raises(duckdb.BinderException):
         Warehouse(Lake(whole)).ask("SELECT nothing FROM events")
-    with pytest.raises(OSError, match="elsewhere"), damage.named(lambda: lake.pinned_files(whole, EVENTS)):
+    with pytest.raises(OSError, match="elsewhere"), damage.named(lambda: Lake(whole).files(EVENTS)):
         raise OSError("elsewhere")
     with pytest.raises(pa.ArrowInvalid, match="elsewhere"), damage.named(list):
         raise pa.ArrowInvalid("elsewhere")
