@@ -28,8 +28,8 @@ demo: $(READY)
 demo-kafka: $(READY)
 	@$(BIN)/python -m tests.kafka $(BIN)/tollbook demo --folder demo-kafka --requests $(or $(REQUESTS),200000)
 
-# tests/kinds.py decides which target runs which test. A run has several processes (tests/conftest.py says how many), each with a broker
-# of its own where one is needed, so that a test that waits does not delay the others.
+# tests/kinds.py decides which target runs which test. A run has several processes (tests/conftest.py says how many), so that a test
+# that waits does not delay the others. They share one broker.
 unit: $(READY)
 	@$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m unit
 

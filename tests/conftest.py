@@ -19,6 +19,7 @@ from tests import kinds, long
 from tests.kafka.broker import Broker
 from tests.kafka.finding import any_kafka, missing
 from tests.kafka.jars import Unavailable
+from tests.once import started_once
 
 MakeTopic = Callable[..., str]
 
@@ -40,9 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # a test of the tests runs without xdist
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores, since many tests wait for brokers and workers; at most four, each has a
-    broker.
-    """
+    """One process more than there are cores, since many tests wait for brokers and workers; at most four."""
     return min(4, (os.cpu_count() or 1) + 1)
 
 
@@ -51,6 +50,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr == "unit" and collection_path.is_dir() and kinds.folder(collection_path) in kinds.FOLDERS:
         return True
     return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while tests are collected, and none of them later: they live to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the marks
@@ -83,15 +93,16 @@ def pytest_unconfigure() -> None:
     Hypothesis measures the collector by a callback. The list of these outlives all modules, so what the callback
     reaches is never collected: its module, pytest's session, every test.
     """
+    gc.unfreeze()
     gc.callbacks[:] = [each for each in gc.callbacks if each.__module__ != "hypothesis.internal.conjecture.junkdrawer"]
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[str]:
+def kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Bootstrap servers of a real Kafka that all tests of the run share: use topics and groups named by
     `kafka_prefix`.
     """
-    with any_kafka() as bootstrap:
+    with started_once(pytestconfig, tmp_path_factory, "kafka", any_kafka) as bootstrap:
         yield bootstrap
 
 

@@ -124,6 +124,7 @@ def test_an_empty_lake_is_settled(root: Path) -> None:
     assert versions(root) == before
 
 
+@pytest.mark.slow
 def test_a_resend_of_what_was_taken_out_does_not_count(root: Path) -> None:
     """Its own day knows it still; so it is a duplicate or a conflict where it was landed, and nothing for the next
     settlement.
@@ -141,6 +142,7 @@ def test_a_resend_of_what_was_taken_out_does_not_count(root: Path) -> None:
     assert counted(root) == {"a": 0}
 
 
+@pytest.mark.slow
 def test_partitions_that_do_not_know_each_other_are_compared(root: Path) -> None:
     """A file and a topic brought the same event into one lake: each land worker knows the ids of its own partition
     alone.

@@ -142,6 +142,7 @@ def test_the_command_answers_every_case_of_the_file_in_order() -> None:
     assert rate_cases("-", FILE.read_bytes()).stdout == done.stdout
 
 
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize(
     "line",
     [

@@ -233,6 +233,7 @@ def test_other_input_supersedes_the_close(root: Path) -> None:
     assert closing.newest_close(Lake(root), "2026-10", "north") == back
 
 
+@pytest.mark.slow
 def test_the_last_close_counts_whatever_the_clock(root: Path) -> None:
     """A clock that went back, or two closes within its tick, must not bring an older close up again."""
     closes = [close(root, changed(name=f"Acme {n}"), now=NOW - timedelta(days=n // 2)) for n in range(6)]
@@ -276,6 +277,7 @@ def test_closes_of_two_entities_and_months_do_not_meet(root: Path) -> None:
     assert closing.newest_close(Lake(root), "2026-10", "south") == south
 
 
+@pytest.mark.slow
 def test_a_close_recorded_by_another_process_in_between_is_seen(root: Path) -> None:
     """Between reading the newest close and committing, another one came: the commit is refused, not laid on top."""
     done: list[Close] = []
@@ -330,6 +332,7 @@ def test_the_month_before_is_to_be_issued_first(tmp_path: Path) -> None:
     assert close(root, book(partners=parts)).blocked == {}
 
 
+@pytest.mark.slow
 def test_a_month_that_was_left_out_is_named_and_months_without_usage_count(root: Path) -> None:
     """An empty month is settled by its issue, like any other."""
     issuing.issue(Lake(root), close(root), now=NOW)

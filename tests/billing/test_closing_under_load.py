@@ -221,6 +221,7 @@ def test_what_one_partition_has_brought_alone_is_on_its_way(spread: Path) -> Non
     assert closing.close(Lake(spread), book(), "2026-10", "north", prove=books(spread), now=NOW)
 
 
+@pytest.mark.slow
 def test_what_is_landed_before_anybody_says_that_it_was_read_is_no_surplus(spread: Path) -> None:
     """The partition that says what was read may be the slower one."""
     for _ in Land(Lake(spread), Spread(0, HALVES[0], stop=10), catalog_sha256="c", now=now).run():

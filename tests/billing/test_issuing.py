@@ -89,6 +89,7 @@ def test_issuing_again_changes_nothing(root: Path) -> None:
     assert DeltaTable(root / "invoices").version() == version
 
 
+@pytest.mark.slow
 def test_numbers_are_gapless_over_months_years_and_entities(root: Path) -> None:
     """One series for each legal entity and year of issue; every invoice takes the next number of its series."""
     land(
@@ -172,6 +173,7 @@ def test_an_invoice_is_pinned_to_its_close(root: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_late_usage_of_a_partner_without_an_invoice_is_listed_too(tmp_path: Path) -> None:
     """It is in no invoice, and no invoice can name it."""
     parts = document()
@@ -317,7 +319,7 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     return dies
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     ("module", "name", "call", "committed"),
     [
@@ -389,7 +391,7 @@ def interrupted(root: Path, step: Step, other: Callable[[], IssueReport]) -> tup
     return FaultyStore(LocalStore(root), 1, lambda: others.append(other()), counted=step), others
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("years", [0, 1], ids=["the same year", "another year, another series"])
 @pytest.mark.parametrize("step", STEPS)
 def test_an_issue_in_between_is_seen(root: Path, step: Step, years: int) -> None:

@@ -65,6 +65,7 @@ def test_the_machines_time_zone_changes_no_byte(tmp_path: Path, in_utc: str, zon
     assert output_of(tmp_path / "there", zone) == in_utc
 
 
+@pytest.mark.slow
 def test_the_machines_zone_files_change_no_byte(tmp_path: Path, in_utc: str) -> None:
     """Nor do they move a month, a day of usage or what `verify` finds, though they say New York of every place."""
     assert output_of(tmp_path / "there", "UTC", PYTHONTZPATH=str(falsified(tmp_path))) == in_utc

@@ -100,6 +100,7 @@ def test_a_forgotten_partner_that_is_added_after_issue_is_listed_with_its_amount
     assert unbilled(Lake(root), book()) == unbilled(Lake(root)) == []
 
 
+@pytest.mark.slow
 def test_late_usage_of_a_partner_with_nothing_to_pay_names_no_invoice(tmp_path: Path) -> None:
     """Its month is settled by its issue, though there was no line."""
     parts = document()

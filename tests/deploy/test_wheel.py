@@ -85,14 +85,16 @@ def test_a_command_of_http_without_its_extra_names_it(plain: Installed, words: l
     )
 
 
-@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize(
     "words",
     [
-        ["demo", "--requests", "2000"],
-        ["dead", "redrive", "--catalog", "demo/catalog", "--lake", "lake", "--format", "kong", "--source", "edge"],
+        pytest.param(["demo", "--requests", "2000"], id="demo"),
+        pytest.param(
+            ["dead", "redrive", "--catalog", "demo/catalog", "--lake", "lake", "--format", "kong", "--source", "edge"],
+            id="dead redrive",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["demo", "dead redrive"],
 )
 def test_an_option_of_an_extra_names_it_and_all_else_works(plain: Installed, words: list[str]) -> None:
     """Where a part of a command needs the extra, the option is named."""

@@ -181,6 +181,7 @@ def damaged(chance: Random, line: bytes) -> bytes:
 
 # One statement costs its binding, however few lines it reads: so many lines go through each, drawn from a seed.
 @pytest.mark.integration
+@pytest.mark.sampled(keep=4)
 @settings(max_examples=3, deadline=None)
 @given(SEEDS)
 @pytest.mark.parametrize("format_name", MINE)
@@ -223,6 +224,7 @@ def anything(chance: Random, keys: list[str], depth: int = 0) -> object:
     return leaves[kind]
 
 
+@pytest.mark.sampled(keep=4)
 @settings(max_examples=2, deadline=None)
 @given(SEEDS)
 @pytest.mark.parametrize("format_name", MINE)

@@ -114,6 +114,7 @@ def test_what_holds_no_secret_stays() -> None:
     assert masked([line]) == [line]
 
 
+@pytest.mark.sampled(keep=8)
 @pytest.mark.parametrize("format_name", formats.names())
 def test_no_format_keeps_a_secret_of_what_it_refuses(format_name: str) -> None:
     """Lines of no format's own, with a secret somewhere: each is refused, and its letter does not hold it."""

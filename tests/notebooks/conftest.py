@@ -26,9 +26,9 @@ class DemoLake(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def demo_lake(tmp_path_factory: pytest.TempPathFactory) -> DemoLake:
+def demo_lake(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> DemoLake:
     """30,000 requests, northwind's quota at 15,000. Read only: whoever writes to it takes a copy."""
-    with made_once(tmp_path_factory, "demonstration") as (root, is_made):
+    with made_once(pytestconfig, tmp_path_factory, "demonstration") as (root, is_made):
         catalog = root / "catalog"
         if not is_made:
             catalog.mkdir()

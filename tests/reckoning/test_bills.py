@@ -38,7 +38,7 @@ class Memory:
         return [Decimal(self._usage.raw(s.partner_id, s.meter, to_us(s.start), to_us(s.end))) for s in spans]
 
 
-@pytest.mark.sampled(keep=3)
+@pytest.mark.sampled(keep=2)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_bills_are_what_the_pages_say(first: int) -> None:
     for seed in range(first, first + CHUNK):

@@ -73,7 +73,7 @@ IDENTITIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.sampled(keep=3)
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("case", IDENTITIES, ids=lambda c: c.name)
 def test_what_identity_decides(at: Here, case: Identity) -> None:
     """Identity is source and id; the first one counts, whatever comes later, at any age; the good events beside it
@@ -108,6 +108,7 @@ def test_an_event_of_an_unlikely_size_forbids_the_close_until_it_is_released(her
     assert here.close().code == 0
 
 
+@pytest.mark.slow
 def test_usage_of_an_invoiced_month_is_reported_and_the_invoice_stays(here: Here) -> None:
     """What was sent to a partner never changes; what comes later is seen, not lost."""
     assert here.run(here.log("a.log", *requests(GOOD))).code == 0

@@ -85,6 +85,7 @@ def test_a_file_that_was_named_is_read_on_in_its_rotated_copy_also_after_a_death
     assert unnamed.exists(), "a file that was never named, and is no known log, is not read"
 
 
+@pytest.mark.slow
 def test_a_file_that_was_named_is_read_on_where_it_was_moved_to(here: Here) -> None:
     """An archive is not looked into. What was written after the last look went there with the file."""
     log = here.log("access.log", *requests(5))

@@ -106,6 +106,7 @@ def test_a_batch_of_a_version_to_come_halts_and_waits_for_a_worker_that_can_read
     assert site.landed() == 1
 
 
+@pytest.mark.slow
 def test_a_gap_that_opens_under_a_running_worker_is_met_by_the_fetch(site: Installation) -> None:
     """A worker that slept longer than retention: the broker's answer is a halt with both offsets, never a jump."""
     site.send_events(3)
@@ -176,6 +177,7 @@ def test_more_partitions_keep_every_worker_from_starting(site: Installation) -> 
         assert "had 2 partitions and now has 3" in line["message"]
 
 
+@pytest.mark.slow
 def test_more_partitions_end_a_worker_that_is_given_one_of_them(site: Installation) -> None:
     """A worker that runs when the topic grows hears of it when the group shares out the new partition."""
     site.send_events(1)

@@ -42,7 +42,7 @@ def test_a_wrong_format_ends_the_run_proposes_the_right_one_and_leaves_nothing(h
     assert here.balanced(3_000)
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [1, 3, WINDOW_ENTRIES + 1])
 def test_a_short_file_is_judged_like_a_long_one(here: Here, lines: int) -> None:
     """It will not grow while the run waits for it."""
@@ -88,6 +88,7 @@ def test_unknown_credentials_never_pause_a_source(here: Here) -> None:
     assert run(here, log) == (0, Counts(counted=1, refused=1_000), [])
 
 
+@pytest.mark.slow
 def test_a_follower_ends_where_its_source_is_paused_and_has_taken_nothing_of_it(here: Here) -> None:
     """The lines before are landed look by look; then it says why, and the next start with the remedy takes the rest."""
     (here.folder / "logs").mkdir()

@@ -113,6 +113,7 @@ def test_a_forgotten_key_is_counted_once_when_it_was_added(here: Here) -> None:
     assert (proof["counted"], proof["refused"]) == (17, 1)
 
 
+@pytest.mark.slow
 def test_a_redriven_lake_is_the_lake_that_the_right_catalog_would_have_made(here: Here) -> None:
     """Ids above all: derived ones are derived from where the line stood, so that a later resend of the file still
     meets them.

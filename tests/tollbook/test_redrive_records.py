@@ -156,6 +156,7 @@ def test_a_line_that_is_sent_again_after_a_redrive_meets_it(access: Access) -> N
     stored(access.lake, entries=60, counted=30)
 
 
+@pytest.mark.slow
 def test_what_was_counted_before_stays_first(access: Access) -> None:
     """A shipper that sent its lines again after the fix has counted them already."""
     access.send(*unknown_keys(2))
@@ -362,6 +363,7 @@ def test_a_redrive_that_land_has_overtaken_with_the_same_line_is_fenced(access: 
     stored(access.lake, entries=3, counted=2)
 
 
+@pytest.mark.slow
 def test_of_two_redrives_at_once_one_is_fenced_whichever_partitions_they_count_in(access: Access) -> None:
     """Read in another format a line may have another id, and belong into another partition: it is the same letter
     still.

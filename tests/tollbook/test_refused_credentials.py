@@ -175,6 +175,7 @@ def test_the_list_sums_up_by_credential(here: Here) -> None:
     assert dead_list(here, "--credential", "' OR 1").code == 2
 
 
+@pytest.mark.slow
 def test_what_they_would_be_worth_is_what_they_are_billed_when_they_are_added(here: Here) -> None:
     """Beside the partner's own usage, to the cent; and nothing is written by asking."""
     unknown_credentials(here)

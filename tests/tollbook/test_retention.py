@@ -131,6 +131,7 @@ def test_a_redrive_takes_an_erased_line_from_its_log_or_says_that_it_cannot(invo
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_after_its_commit_is_completed_by_the_next(invoiced: Here) -> None:
     """A real process, gone at once behind the commit: the old files are still there, and the log that names them."""
     here = invoiced

@@ -123,6 +123,7 @@ def test_the_command_says_what_it_did_and_a_repeat_does_nothing(here: Here) -> N
     assert "is not a Tollbook lake" in nowhere.complaints[0]
 
 
+@pytest.mark.slow
 def test_a_close_that_is_repeated_is_the_same_close(here: Here) -> None:
     """A settlement with nothing to do writes nothing: the versions are the same, and so is the close."""
     assert here.run(here.log("a.log", *requests(5))).code == 0
@@ -130,7 +131,7 @@ def test_a_close_that_is_repeated_is_the_same_close(here: Here) -> None:
     assert here.close("--json").json["close_id"] == here.close("--json").json["close_id"]
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["events", "withdrawn", "dead", "rollups"])
 def test_a_settlement_that_is_killed_after_a_commit_is_completed_by_the_close(here: Here, table: str) -> None:
     """A real process, gone at once behind each table's commit."""

@@ -68,6 +68,7 @@ def test_a_forgotten_partner_that_was_redriven_after_issue_is_seen(invoiced: Her
     assert invoiced.tollbook("invoice", "verify", *lake).code == 0, "its month was issued from a close of its own"
 
 
+@pytest.mark.slow
 def test_late_usage_is_seen_and_damage_wins(invoiced: Here) -> None:
     """A partner that is billed too little is one thing, an invoice that was changed another: the first never hides
     the second.
