@@ -60,7 +60,7 @@ class Meters:
     """A DuckDB connection that computes the usage of meters from the relation `rollups`, which the owner defines."""
 
     def __init__(self, *, apart: bool = False) -> None:
-        """`apart`: in a database of its own, whose settings may be changed. Opening one takes longer than most statements."""
+        """`apart`: in a database of its own, whose settings may be changed, and which takes a while to open."""
         self.con = duck.database() if apart else duck.connect(None)
 
     def query(self, name: str, params: Mapping[str, Any] | None = None) -> pa.Table:
