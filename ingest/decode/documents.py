@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+BOM = b"\xef\xbb\xbf"
+LINE_BYTES_MAX = 1 << 20
 DOCUMENT_BYTES_MAX = 64 << 20  # a longer line is never held in memory as a whole
 _OPEN = (ord("{"), ord("["))
 _CLOSE = (ord("}"), ord("]"))
@@ -29,6 +31,8 @@ _OTLP_SENDER, _OTLP_RECORDS = 2, 5
 _TOUCHING = re.compile(rb'\}\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})')
 _SLICE_BYTES = 1 << 18
 _DEPTH_MAX = 100  # of an envelope, which needs 3; Python can always parse this depth
+_SPACE = re.compile(r"\s*")
+_DECODER = json.JSONDecoder()
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # perhaps unpaired
 
 I64 = npt.NDArray[np.int64]
@@ -39,6 +43,18 @@ class DocumentRecord(NamedTuple):
 
     start: int
     text: bytes
+
+
+class Spanning(NamedTuple):
+    """Documents that each span lines, at the beginning of a text.
+
+    `begins`: where each complete one begins. `end`: after the last of them and the space behind it. `is_open`: whether the text ends
+    inside another.
+    """
+
+    begins: list[int]
+    end: int
+    is_open: bool
 
 
 class _Brackets(NamedTuple):
@@ -71,6 +87,53 @@ def records(document: bytes) -> list[DocumentRecord]:
         return [DocumentRecord(a, _flat(document[a:b])) for a, b in _items(document, brackets, around, *first)]
     except _UnknownDocument:
         return []
+
+
+def spanning(text: bytes | memoryview) -> Spanning | None:
+    """The documents of several lines at the beginning of `text`; None if it consists of lines.
+
+    A text is never guessed to be a document: it is one, or the beginning of one, by every byte up to its last newline.
+    """
+    head = bytes(text[:LINE_BYTES_MAX])
+    bare = head.removeprefix(BOM).lstrip()
+    start = len(head) - len(bare)
+    first, newline, _ = bare.partition(b"\n")
+    if not newline or first[:1] not in {b"{", b"["} or _value_end(first.decode("latin-1"), 0) is not None:
+        return None
+    # In Latin-1 a character is a byte. Bytes that are not UTF-8 are left to whoever reads the document.
+    whole = str(text, "latin-1")
+    lines = whole[: whole.rindex("\n")].rstrip()
+    begins: list[int] = []
+    end = at = start
+    while at < len(whole):
+        if whole[at] not in "{[":
+            return None
+        following = _value_end(whole, at)
+        if following is None:
+            is_open = at >= len(lines) or _is_beginning(lines, at)
+            return Spanning(begins, end, is_open=True) if is_open else None
+        begins.append(at)
+        end = at = _SPACE.match(whole, following).end()  # type: ignore[union-attr]  # it always matches
+    return Spanning(begins, len(whole), is_open=False)
+
+
+def _value_end(text: str, start: int) -> int | None:
+    """The character after the JSON value at `start`; None if there is no complete value."""
+    try:
+        return _DECODER.raw_decode(text, start)[1]
+    except (json.JSONDecodeError, RecursionError):
+        return None
+
+
+def _is_beginning(text: str, start: int) -> bool:
+    """Whether the text from `start` may become a JSON value: what is missing is missing at its end, not in a string."""
+    try:
+        _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as exc:
+        return exc.pos >= len(text)
+    except RecursionError:
+        return False
+    return False
 
 
 def touching(text: bytes | memoryview) -> I64:

@@ -14,15 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.decode import documents, json_scan, statements
+from ingest.decode.documents import BOM, LINE_BYTES_MAX
 from kernels import compiled
 
 Text = bytes | memoryview  # must not change after the split: lines refer to it
-LINE_BYTES_MAX = 1 << 20
 _SHOWN_BYTES = 4096
 _NEWLINE, _SPACE = 10, 32
 _SLICE_BYTES = 1 << 18
 _DOCKER = '{"log":"'  # how a line of Docker's json-file driver begins
-BOM = b"\xef\xbb\xbf"
 # The byte order marks of UTF-16 and UTF-32. UTF-8 text never begins with them.
 WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
@@ -128,6 +127,18 @@ def _without_marks(text: Text, marked: Sequence[int]) -> bytes:
     for i in marked:
         changed[i : i + len(BOM)] = b"\n" * len(BOM)
     return bytes(changed)
+
+
+def whole_documents(text: Text, start: int, begins: Sequence[int]) -> Lines:
+    """JSON documents that span lines, each as one line; `begins`: their offsets in `text`."""
+    offsets = np.array([*begins, len(text)], np.int64) - begins[0]
+    if len(begins) > 1 and (np.diff(offsets) <= LINE_BYTES_MAX).all():  # line breaks between tokens are spaces
+        flat = bytes(text[begins[0] :]).replace(b"\r", b" ").replace(b"\n", b" ")
+        return _readable(flat, offsets, offsets[:-1] + begins[0] + start)
+    ends = [*begins[1:], len(text)]
+    framed = [whole_document(text[a:b], start + a) for a, b in zip(begins, ends, strict=True)]
+    lines, unreadable = zip(*framed, strict=True)
+    return Lines(pa.concat_tables(lines), pa.concat_tables(unreadable))
 
 
 def whole_document(text: Text, start: int) -> Lines:

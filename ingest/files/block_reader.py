@@ -14,7 +14,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ingest.decode import documents
-from ingest.decode.framing import BOM, Lines, Text, split_lines, too_long, whole_document
+from ingest.decode.documents import Spanning
+from ingest.decode.framing import Lines, Text, split_lines, too_long, whole_documents
 from ingest.files.buffers import Buffers
 
 if sys.version_info >= (3, 14):
@@ -36,6 +37,10 @@ class UnreadableFile(Exception):
     """The file cannot be read to its end. The message names the file, the problem and the remedy."""
 
 
+class CutFile(UnreadableFile):
+    """A packed file that ends too early. What it holds is sound: only its rest is missing."""
+
+
 def open_log(path: Path) -> BinaryIO:
     """The decompressed text of `path`, to be closed by the caller. Raises UnreadableFile.
 
@@ -54,8 +59,11 @@ def open_log(path: Path) -> BinaryIO:
 
 
 def read(text: BinaryIO, size: int, name: str) -> bytes:
-    """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a truncated or damaged file."""
-    return bytes(_read_behind(_NOTHING, text, _new_buffer(size), name)[0])
+    """Up to `size` bytes; fewer only at the end. Raises UnreadableFile for a damaged file, CutFile at the end of a cut one."""
+    found = _read_behind(_NOTHING, text, _new_buffer(size), name)
+    if found.cut is not None and not found.block:
+        raise found.cut
+    return bytes(found.block)
 
 
 def seek(text: BinaryIO, offset: int, name: str) -> None:
@@ -68,24 +76,31 @@ def _new_buffer(size: int) -> memoryview:
     return np.empty(size, np.uint8).data
 
 
-def _read_behind(
-    begun: memoryview, text: BinaryIO, block: memoryview, name: str, *, line: bool = False
-) -> tuple[memoryview, bool]:
-    """Fill `block` with `begun` and the bytes after it. Returns the filled part, and whether the text ends there.
+class _Filled(NamedTuple):
+    """The filled part of a block, whether the text ends there, and the problem if the file is cut there."""
 
-    With `line`, stops soon after the next newline.
-    """
+    block: memoryview
+    at_end: bool
+    cut: CutFile | None = None
+
+
+def _read_behind(begun: memoryview, text: BinaryIO, block: memoryview, name: str, *, line: bool = False) -> _Filled:
+    """Fill `block` with `begun` and the bytes after it. With `line`, stops soon after the next newline."""
     filled = len(begun)
     block[:filled] = begun
-    with _damage_explained(text, name):
-        while filled < len(block):
-            # A decompressor buffers twice as much as one read asks for.
-            part = block[filled : filled + _READ_BYTES]
-            count = text.readinto(part)  # type: ignore[attr-defined]
-            filled += count
-            if not count or (line and b"\n" in bytes(part[:count])):
-                return block[:filled], not count
-    return block, False
+    try:
+        with _damage_explained(text, name):
+            while filled < len(block):
+                # A decompressor buffers twice as much as one read asks for. One read of it: a second may find the cut,
+                # and what the first has given would be lost.
+                part = block[filled : filled + _READ_BYTES]
+                count = text.readinto1(part)  # type: ignore[attr-defined]
+                filled += count
+                if not count or (line and b"\n" in bytes(part[:count])):
+                    return _Filled(block[:filled], not count)
+    except CutFile as exc:
+        return _Filled(block[:filled], at_end=False, cut=exc)
+    return _Filled(block, at_end=False)
 
 
 def _whole_lines(text: Text) -> int:
@@ -103,9 +118,7 @@ def _damage_explained(text: BinaryIO, name: str) -> Generator[None]:
         yield
     except EOFError as exc:
         packing = "zstd" if isinstance(text, zstd.ZstdFile) else "gzip"
-        raise UnreadableFile(
-            f"{name}: the {packing} file ends too early; copy it again, then repeat the command"
-        ) from exc
+        raise CutFile(f"{name}: the {packing} file ends too early; copy it again, then repeat the command") from exc
     except (zlib.error, gzip.BadGzipFile) as exc:
         raise UnreadableFile(f"{name}: damaged gzip ({exc}); copy it again, then repeat the command") from exc
     except zstd.ZstdError as exc:
@@ -131,7 +144,7 @@ class LongLine(NamedTuple):
 class ReadBlock(NamedTuple):
     """A block of text from offset `start`, where a line begins. Whole lines end at `cut`; the next block begins there.
 
-    For a line that exceeds a document (`long`), `block` is its beginning, and the next block begins after the line.
+    With `spanning`, they are documents that span lines. For a line that exceeds a document (`long`), `block` is its beginning, and the next block begins after the line.
     """
 
     start: int
@@ -139,22 +152,29 @@ class ReadBlock(NamedTuple):
     cut: int
     at_end: bool
     long: LongLine | None = None
+    spanning: Spanning | None = None
 
 
 def read_blocks(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Generator[ReadBlock]:
     """The text from `start` to its end, in blocks of a buffer's size.
 
-    A longer line gets a block of up to a document's size. Raises UnreadableFile for a truncated or damaged file.
+    A longer line gets a block of up to a document's size. Raises UnreadableFile for a damaged file. Of a cut one, the
+    whole lines before the cut are given first.
     """
     rest, at_end = _NOTHING, False
     while not at_end:
         is_long = len(rest) >= buffers.size
         buffer = _new_buffer(documents.DOCUMENT_BYTES_MAX + 1) if is_long else buffers.acquire()
-        block, at_end = _read_behind(rest, text, buffer, name, line=is_long)
-        cut = _whole_lines(block)
-        if at_end or not cut:  # objects that touch, in a text without newlines
+        block, at_end, damage = _read_behind(rest, text, buffer, name, line=is_long)
+        span = documents.spanning(block)
+        if span and not (span.end or at_end) and len(block) >= documents.DOCUMENT_BYTES_MAX:
+            span = None  # it would not fit into memory
+        cut = span.end if span else _whole_lines(block)
+        if not span and (at_end or not cut):  # objects that touch, in a text without newlines
             cut += documents.whole_objects(block[cut:])
-        yield ReadBlock(start, block, cut, at_end)
+        yield ReadBlock(start, block, cut, at_end, spanning=span)
+        if damage:
+            raise damage
         start, rest = start + cut, block[cut:]
         if len(rest) > documents.DOCUMENT_BYTES_MAX and not at_end:
             begun = rest
@@ -210,15 +230,6 @@ def last_line_before(path: Path, offset: int, prefix: bytes) -> bytes | None:
     return found
 
 
-def is_document(text: Text) -> bool:
-    """Whether `text`, a whole file, is one JSON document that spans several lines."""
-    bare = bytes(text).removeprefix(BOM).lstrip()
-    first, newline, rest = bare.partition(b"\n")
-    if not bare.startswith((b"{", b"[")) or not newline or not rest.strip() or _is_json(first):
-        return False
-    return _is_json(bare)
-
-
 def frames(source: Path | BinaryIO) -> Generator[Lines]:
     """The lines of a file or stream from start to end, including a last line without newline."""
     if isinstance(source, Path):
@@ -233,9 +244,11 @@ def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
         start, block = part.start, part.block
         if long := part.long:
             yield too_long(long.head, long.size, long.sha256, start)
-        elif part.at_end and not start and is_document(block):
-            yield whole_document(block, 0)
-        elif end := len(block) if part.at_end else part.cut:
+            continue
+        if (span := part.spanning) and span.end:
+            yield whole_documents(block[: part.cut], start, span.begins)
+            start, block = start + part.cut, block[part.cut :]
+        if end := len(block) if part.at_end else 0 if span else part.cut:
             yield split_lines(block[:end], start)
 
 

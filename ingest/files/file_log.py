@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from ingest.decode.framing import Lines, Text, split_lines, too_long, whole_document
+from ingest.decode.framing import Lines, Text, split_lines, too_long, whole_documents
 from ingest.decode.pipeline import Decoder
 from ingest.files import fingerprint
 from ingest.files.block_reader import (
@@ -23,7 +23,6 @@ from ingest.files.block_reader import (
     LongLine,
     UnreadableFile,
     is_complete_json,
-    is_document,
     is_packed,
     last_line,
     last_line_before,
@@ -46,7 +45,7 @@ class _FileBlock(NamedTuple):
     text: Text
     tail_sha256: str
     long: LongLine | None = None  # if set, `text` is empty
-    document: bool = False
+    begins: Sequence[int] = ()  # of documents that span lines
     cut: bool = False  # ends inside a line that will not be completed
     layout: bytes | None = None  # the last line before the block that defines columns, if the format has such lines
 
@@ -210,9 +209,12 @@ class FileLog:
                     before = long.tail
                     yield _FileBlock(partition, begins, b"", fingerprint.tail_sha256(before), long)
                     continue
-                if piece.at_end and begins == 0 and is_document(block):
-                    yield _FileBlock(partition, 0, block, fingerprint.tail_sha256(block), document=True)
-                    break
+                if (span := piece.spanning) and cut:
+                    before = (before + block[:cut][-fingerprint.TAIL_BYTES :])[-fingerprint.TAIL_BYTES :]
+                    yield _FileBlock(
+                        partition, begins, block[:cut], fingerprint.tail_sha256(before), begins=span.begins
+                    )
+                    begins, block, cut = begins + cut, block[cut:], 0
                 half = bytes(block[cut:]) if piece.at_end else b""
                 if half and self._is_whole(path, half):
                     cut = len(block)
@@ -236,8 +238,8 @@ class FileLog:
         framed: Lines
         if block.long:
             framed = too_long(block.long.head, block.long.size, block.long.sha256, block.start)
-        elif block.document:
-            framed = whole_document(block.text, block.start)
+        elif block.begins:
+            framed = whole_documents(block.text, block.start, block.begins)
         else:
             framed = split_lines(block.text, block.start, is_cut=block.cut)
         try:

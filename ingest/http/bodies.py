@@ -16,7 +16,7 @@ from urllib.parse import unquote
 import numpy as np
 import numpy.typing as npt
 
-from ingest.decode.framing import BOM
+from ingest.decode.documents import BOM
 
 if sys.version_info >= (3, 14):
     from compression import zstd

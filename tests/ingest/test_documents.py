@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decode.documents import records
-from ingest.decode.framing import LINE_BYTES_MAX, split_lines, whole_document
+from ingest.decode.documents import LINE_BYTES_MAX, records
+from ingest.decode.framing import split_lines, whole_document
 from ingest.decode.pipeline import Decoded, Decoder, SourceRules
 from tests.ingest.cloud_lines import KONG_RECORD, S3_READ, otlp_request
 from tests.ingest.fixtures import OWNERS, T0_MS, kong

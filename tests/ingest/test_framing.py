@@ -4,7 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.decode.framing import BOM, LINE_BYTES_MAX, split_lines
+from ingest.decode.documents import BOM, LINE_BYTES_MAX
+from ingest.decode.framing import split_lines
 
 pytestmark = pytest.mark.usefixtures("either_way")
 

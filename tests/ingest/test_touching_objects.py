@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 import pytest
 
 from ingest.decode import documents
-from ingest.decode.framing import LINE_BYTES_MAX, split_lines
+from ingest.decode.documents import LINE_BYTES_MAX
+from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Decoder, SourceRules
 from ingest.files.block_reader import frames, read_blocks
 from ingest.files.buffers import Buffers

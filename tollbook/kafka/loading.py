@@ -20,7 +20,6 @@ from ingest.files import fingerprint
 from ingest.files.block_reader import (
     UnreadableFile,
     is_complete_json,
-    is_document,
     is_packed,
     open_log,
     packed_position,
@@ -256,7 +255,7 @@ def chunks(
         if known is not None and fingerprint.tail_sha256(before) != known.tail_sha256:
             raise FileChanged(fingerprint.changed(path))
         block = read(text, _BLOCK_BYTES, str(path))
-        if position == 0 and len(block) < _BLOCK_BYTES and is_document(block):
+        if position == 0 and len(block) < _BLOCK_BYTES and documents.spanning(block):
             raise UnreadableFile(
                 f"{path} is one JSON document over several lines; read it with `tollbook run`, or ship one record per line"
             )
