@@ -10,7 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from lake import duck
 from tollbook.cli import extras
-from tollbook.cli.catalog import imports
+from tollbook.cli.catalog import commands as catalog_commands
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
 from tollbook.cli.invoices import commands, listing
 from tollbook.cli.metering import dead, formats, retention, settle
@@ -53,7 +53,6 @@ def _refusal(extra: str, name: str) -> Callable[..., None]:
     return refuse
 
 
-run_commands.catalog.command(imports.app)
 commands.app.command(listing.list_, name="list")
 # In the order of use, not alphabetically.
 _first: tuple[Callable[..., int], ...] = (
@@ -66,7 +65,7 @@ _first: tuple[Callable[..., int], ...] = (
 )
 for place, command in enumerate(_first, 1):
     app.command(command, sort_key=place, help_epilogue="")
-for place, group in enumerate((dead.app, commands.app, run_commands.catalog), 7):
+for place, group in enumerate((dead.app, commands.app, catalog_commands.app), 7):
     group.sort_key = place
     app.command(group)
 app.command(retention.retention, sort_key=10, help_epilogue="")

@@ -1,1 +1,1 @@
-"""The commands that edit the catalog, with their screens. Imports all packages."""
+"""The commands that check and edit the catalog, with their screens. Imports all packages."""

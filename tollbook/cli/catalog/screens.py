@@ -1,7 +1,10 @@
-"""Screens of an import: the diff, what it cannot express, and what it ignored."""
+"""Screens of the catalog commands: the summary of a catalog, and the diff and notes of an import."""
+
+from collections.abc import Sequence
 
 from billing.catalog.imports.proposal import Proposal, difference
-from tollbook.cli.terminal import out, sentence, words
+from schemas.catalog.records import Catalog
+from tollbook.cli.terminal import out, sentence, table, words
 
 _STYLES = {"+++": "bold", "---": "bold", "@@": "cyan", "+": "green", "-": "red"}
 _NAMES_MAX = 8
@@ -46,3 +49,18 @@ def written(found: Proposal) -> None:
 def _listed(names: tuple[str, ...]) -> str:
     more = len(names) - _NAMES_MAX
     return ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def catalog_summary(catalog: Catalog, doubts: Sequence[str]) -> None:
+    """The content of a valid catalog, with its warnings."""
+    view = table("The catalog is valid", "partner", "status", "plan", "rate card", "credentials")
+    for p in catalog.partners:
+        plans = ", ".join(a.plan for a in p.plans) or "none"
+        cards = ", ".join(sorted({catalog.plan(a.plan).rate_card for a in p.plans}))
+        view.row(p.id, p.status, plans, cards, ", ".join(c.kind for c in p.credentials))
+    out.print(view)
+    sizes = ((catalog.meters, "meter"), (catalog.rate_cards, "rate card"), (catalog.plans, "plan"))
+    sentence(", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for found, name in sizes))
+    for doubt in doubts:
+        sentence(doubt, style="yellow")
+    sentence(f"sha256 {catalog.sha256}", style="dim")

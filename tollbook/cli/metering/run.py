@@ -1,11 +1,10 @@
-"""`tollbook run`, `usage`, `outside`, `verify`, `catalog check` and `catalog schema`."""
+"""`tollbook run`, `usage`, `outside` and `verify`."""
 
 import sys
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter, validators
+from cyclopts import Parameter, validators
 
 from aggregate.landing.land import COMMIT_ENTRIES
 from aggregate.verify import prove
@@ -15,37 +14,27 @@ from billing.rating.periods import month
 from billing.usage.warehouse import Span, Warehouse
 from ingest.files.block_reader import BLOCK_BYTES
 from lake.lake import Lake
-from schemas.catalog import checks
-from schemas.catalog.json_schema import catalog_schema_text
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import plain
 from tollbook import month_sums
 from tollbook.cli import progress
-from tollbook.cli.errors import REFUSED, USAGE, WrongUse
+from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.metering import run_screens, usage_screens
 from tollbook.cli.options import (
     AT_LEAST_ONE,
-    CATALOG_VARIABLE,
     CatalogOption,
     CommitEntriesOption,
     JsonOption,
     LakeOption,
     NowOption,
     PeriodOption,
-    folder_path,
     source_name,
     the_clock,
     utc,
 )
 from tollbook.cli.signals import asked_to_stop
-from tollbook.cli.terminal import complain, show_json, show_json_line, write
+from tollbook.cli.terminal import complain, show_json, show_json_line
 from tollbook.local_run import run as local_run
-
-catalog = App(
-    name="catalog",
-    help="The catalog of partners, meters, prices and plans.\n\nExample: tollbook catalog check examples/catalog",
-    help_epilogue="",
-)
 
 
 def run(
@@ -297,52 +286,3 @@ def _partner(book: Catalog, partner_id: str) -> Partner:
         known = ", ".join(p.id for p in book.partners)
         raise WrongUse(f"no partner {partner_id!r} in the catalog; known ids: {known}")
     return who
-
-
-@catalog.command(name="schema")
-def catalog_schema() -> int:
-    """Print the JSON Schema of a catalog file, for editors and other programs.
-
-    schemas/catalog.schema.json has the same content.
-
-    Example: tollbook catalog schema
-    """
-    write(sys.stdout, catalog_schema_text())
-    return 0
-
-
-@catalog.command(name="check")
-def catalog_check(
-    folder: Annotated[
-        Path, Parameter(env_var=CATALOG_VARIABLE, converter=folder_path, help="Folder of the catalog's YAML files.")
-    ],
-    /,
-    *,
-    json: JsonOption = False,
-) -> int:
-    """Check a whole catalog, and list all problems with file, line and remedy. The exit code is 2 if there are any.
-
-    A secret in place of an id is a problem. Text that might be a secret is only a warning, and the exit code is 0.
-
-    Example: tollbook catalog check examples/catalog
-    """
-    try:
-        book = catalogs.load(folder)
-    except catalogs.CatalogError as exc:
-        if json:
-            show_json({"ok": False, "problems": [p._asdict() for p in exc.problems]})
-            return USAGE
-        raise
-    doubts = checks.doubts(book)
-    if json:
-        show_json(
-            {
-                "ok": True,
-                "sha256": book.sha256,
-                "doubts": doubts,
-                **{n: len(getattr(book, n)) for n in type(book).model_fields},
-            }
-        )
-    else:
-        run_screens.catalog_summary(book, doubts)
-    return 0

@@ -159,18 +159,3 @@ def books_line(totals: Mapping[str, int]) -> str:
         f"Books: {totals['entries']:,} entries = {totals['counted']:,} counted + {totals['duplicates']:,} duplicates "
         f"+ {totals['conflicts']:,} conflicts + {totals['refused']:,} refused; unexplained: {totals['unexplained']:,}"
     )
-
-
-def catalog_summary(catalog: Catalog, doubts: Sequence[str]) -> None:
-    """The content of a valid catalog, with its warnings."""
-    view = table("The catalog is valid", "partner", "status", "plan", "rate card", "credentials")
-    for p in catalog.partners:
-        plans = ", ".join(a.plan for a in p.plans) or "none"
-        cards = ", ".join(sorted({catalog.plan(a.plan).rate_card for a in p.plans}))
-        view.row(p.id, p.status, plans, cards, ", ".join(c.kind for c in p.credentials))
-    out.print(view)
-    sizes = ((catalog.meters, "meter"), (catalog.rate_cards, "rate card"), (catalog.plans, "plan"))
-    sentence(", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for found, name in sizes))
-    for doubt in doubts:
-        sentence(doubt, style="yellow")
-    sentence(f"sha256 {catalog.sha256}", style="dim")
