@@ -153,7 +153,7 @@ def _october(outputs: Outputs) -> None:
         *_read(here.log("a.log", *requests(4, T0_MS + DAY_MS, consumer="c-bolt"), *again, b"no JSON\n", b'{"cut')),
     )
     outputs("run", *_read(here.log("c.log", *requests(10, T0_MS + 2 * DAY_MS))))
-    outputs("run", *_read(here.log("wrong.log", *requests(3)), format_name="cloudflare"))
+    outputs("run", *_read(here.log("wrong.log", *requests(3, T0_MS + 3 * DAY_MS)), format_name="cloudflare"))
     letter = outputs("dead list", "LAKE")["entries"][0]["letter"]
     outputs("dead list", "LAKE", "CATALOG", "--as", "acme", "--format", "kong", "--source", "edge")
     outputs("dead show", letter, "LAKE")
