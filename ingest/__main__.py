@@ -39,7 +39,9 @@ def main(argv: list[str] | None = None) -> int:
     parse.add_argument(
         "--source", default="", metavar="S", help="who wrote the log; not shown, accepted as in `tollbook run`"
     )
-    parse.add_argument("file", metavar="FILE", help="a log file, plain, gzip or zstd, or - for standard input")
+    parse.add_argument(
+        "file", metavar="FILE", help="a log file, plain, gzip, zstd, bzip2 or xz, or - for standard input"
+    )
     args = parser.parse_args(argv)
     try:
         reader = Parser(args.format)

@@ -93,6 +93,9 @@ class Fetched(NamedTuple):
     tail_sha256: str = ""  # of the last bytes before to_offset; "" if the log guarantees its own integrity
     head_bytes: int = 0
     head_sha256: str = ""
+    text_digest: str = ""  # of everything before to_offset; "" if the partition is not a file
+    marks: str = ""  # digests of the text before some offsets in this range
+    file_key: str = ""  # the file in which it was read
 
     @property
     def entries(self) -> int:

@@ -243,8 +243,13 @@ READS = TableShape(
             ("refused", pa.int64()),
             ("redelivered", pa.int64()),  # rows that ingest sent again after a crash; not part of entries
             ("catalog_sha256", pa.string()),
+            # What identifies a file by its whole text (docs/decisions/004-generations-by-content.md). Null for topics.
+            ("text_digest", pa.string()),  # of everything before to_offset
+            ("marks", pa.string()),  # digests of the text before some offsets of this range: offset:digest, in order
+            ("file_key", pa.string()),  # device:inode, and :size:time of change if the file was read to its end
         ]
     ),
+    later=("text_digest", "marks", "file_key"),
 )
 
 INGESTED = TableShape(

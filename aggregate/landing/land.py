@@ -309,6 +309,9 @@ def _reads(batch: Sequence[Fetched], fresh: Sequence[Fetched], verdicts: npt.NDA
             generation = origin.generation
             read = reads.setdefault((given.partition, generation), _unread(given, origin, spans[given.partition]))
             read["tail_sha256"] = given.tail_sha256
+            read["text_digest"] = given.text_digest or None
+            read["file_key"] = given.file_key or None
+            read["marks"] = " ".join(filter(None, [read.get("marks"), given.marks])) or None
             read["origin_from"] = min(read["origin_from"], origin.from_offset)
             read["origin_to"] = max(read["origin_to"], origin.to_offset)
             outcome = counts.get(generation, Counts())

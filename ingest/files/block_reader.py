@@ -1,11 +1,13 @@
-"""The block reader: the text of a log file, plain, gzip or zstd, read in blocks from any offset of the text."""
+"""The block reader: the text of a log file, plain or compressed, read in blocks from any offset of the text."""
 
+import bz2
 import gzip
 import hashlib
 import json
+import lzma
 import sys
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -26,7 +28,7 @@ else:
 # A statement takes 20 ms to start, whatever it reads. Blocks are large, so that this is little per line.
 BLOCK_BYTES = 64 << 20
 _TAIL_BYTES = 4096
-_GZIP_MAGIC = b"\x1f\x8b"
+_MAGICS = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz"} | {b"BZh%d1AY&SY" % level: "bzip2" for level in range(1, 10)}
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # after one byte in 0x50-0x5f: a file may begin with a skippable frame
 _READ_BYTES = 1 << 20
@@ -51,9 +53,8 @@ def open_log(path: Path) -> BinaryIO:
             raise UnreadableFile(
                 f"{path}: not a regular file but a folder, pipe or device; write its content to a file first"
             )
-        if (packing := _packing(path)) == "zstd":
-            return _ZstdFile(path)  # type: ignore[return-value]
-        return gzip.GzipFile(path) if packing == "gzip" else path.open("rb")  # type: ignore[return-value]
+        packing = _packing(path)
+        return path.open("rb") if packing is None else _OPENERS[packing](path)
     except OSError as exc:
         raise UnreadableFile(f"{path}: {exc.strerror}; check the path and its permissions") from exc
 
@@ -117,13 +118,16 @@ def _damage_explained(text: BinaryIO, name: str) -> Generator[None]:
     try:
         yield
     except EOFError as exc:
-        packing = "zstd" if isinstance(text, zstd.ZstdFile) else "gzip"
+        packing = next(name for name, kind in _OPENERS.items() if isinstance(text, kind))
         raise CutFile(f"{name}: the {packing} file ends too early; copy it again, then repeat the command") from exc
     except (zlib.error, gzip.BadGzipFile) as exc:
         raise UnreadableFile(f"{name}: damaged gzip ({exc}); copy it again, then repeat the command") from exc
-    except zstd.ZstdError as exc:
-        raise UnreadableFile(f"{name}: damaged zstd ({exc}); copy it again, then repeat the command") from exc
+    except (zstd.ZstdError, lzma.LZMAError) as exc:
+        packing = "xz" if isinstance(exc, lzma.LZMAError) else "zstd"
+        raise UnreadableFile(f"{name}: damaged {packing} ({exc}); copy it again, then repeat the command") from exc
     except OSError as exc:
+        if isinstance(text, bz2.BZ2File) and exc.errno is None:
+            raise UnreadableFile(f"{name}: damaged bzip2 ({exc}); copy it again, then repeat the command") from exc
         raise UnreadableFile(f"{name}: {exc.strerror or exc}; repair it, then repeat the command") from exc
 
 
@@ -155,11 +159,13 @@ class ReadBlock(NamedTuple):
     spanning: Spanning | None = None
 
 
-def read_blocks(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Generator[ReadBlock]:
+def read_blocks(
+    text: BinaryIO, start: int, buffers: Buffers, name: str, passed: Callable[[bytes], None] = lambda _: None
+) -> Generator[ReadBlock]:
     """The text from `start` to its end, in blocks of a buffer's size.
 
-    A longer line gets a block of up to a document's size. Raises UnreadableFile for a damaged file. Of a cut one, the
-    whole lines before the cut are given first.
+    A longer line gets a block of up to a document's size. A line that exceeds a document is given to `passed` piece by
+    piece. Raises UnreadableFile for a damaged file. Of a cut one, the whole lines before the cut are given first.
     """
     rest, at_end = _NOTHING, False
     while not at_end:
@@ -178,13 +184,15 @@ def read_blocks(text: BinaryIO, start: int, buffers: Buffers, name: str) -> Gene
         start, rest = start + cut, block[cut:]
         if len(rest) > documents.DOCUMENT_BYTES_MAX and not at_end:
             begun = rest
-            long, rest = _pass_over(text, begun, name)
+            long, rest = _pass_over(text, begun, name, passed)
             at_end = not long.ended
             yield ReadBlock(start, begun, 0, at_end, long)
             start += long.length
 
 
-def _pass_over(text: BinaryIO, begun: memoryview, name: str) -> tuple[LongLine, memoryview]:
+def _pass_over(
+    text: BinaryIO, begun: memoryview, name: str, passed: Callable[[bytes], None]
+) -> tuple[LongLine, memoryview]:
     """Read to the end of a line that has `begun`, or of the text. Returns the line, and the bytes read after it."""
     digest, length, tail = hashlib.sha256(), 0, b""
     bare, size = digest.copy(), 0  # without the line end
@@ -195,6 +203,7 @@ def _pass_over(text: BinaryIO, begun: memoryview, name: str) -> tuple[LongLine, 
             digest.update(stripped)
             bare, size = digest.copy(), length + len(stripped)
         digest.update(line[len(stripped) :])
+        passed(line)
         length += len(line)
         tail = (tail + line[-_TAIL_BYTES:])[-_TAIL_BYTES:]
         if line.endswith(b"\n"):
@@ -253,15 +262,17 @@ def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
 
 
 def is_packed(path: Path) -> bool:
-    """Whether `path` is gzip or zstd. Such a file is at rest: nobody is still writing a line of it."""
+    """Whether `path` is compressed. Such a file is at rest: nobody is still writing a line of it."""
     return _packing(path) is not None
 
 
 def _packing(path: Path) -> str | None:
     with path.open("rb") as file:
-        magic = file.read(4)
-    if magic.startswith(_GZIP_MAGIC):
-        return "gzip"
+        magic = file.read(max(map(len, _MAGICS)))
+    for begins, packing in _MAGICS.items():
+        if magic.startswith(begins):
+            return packing
+    magic = magic[:4]
     return "zstd" if magic == _ZSTD_MAGIC or (magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5) else None  # noqa: PLR2004
 
 
@@ -276,6 +287,35 @@ class _ZstdFile(zstd.ZstdFile):
         """Close the file."""
         super().close()
         self.fileobj.close()
+
+
+class _Bzip2File(bz2.BZ2File):
+    """The same for bzip2."""
+
+    def __init__(self, path: Path) -> None:
+        self.fileobj = path.open("rb")
+        super().__init__(self.fileobj)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self.fileobj.close()
+
+
+class _XzFile(lzma.LZMAFile):
+    """The same for xz."""
+
+    def __init__(self, path: Path) -> None:
+        self.fileobj = path.open("rb")
+        super().__init__(self.fileobj)
+
+    def close(self) -> None:
+        """Close the file."""
+        super().close()
+        self.fileobj.close()
+
+
+_OPENERS: dict[str, type] = {"gzip": gzip.GzipFile, "zstd": _ZstdFile, "bzip2": _Bzip2File, "xz": _XzFile}
 
 
 def is_complete_json(line: bytes) -> bool:

@@ -1,83 +1,142 @@
-"""Fingerprints: which log a file is, whatever its name, by the first bytes of its decompressed text.
+"""Fingerprints: what is kept about a log, whatever its name, to find it again by the text of a file.
 
-A fingerprint is stored as the log's `generation`. Renaming, rotation, compression and growth keep it. The bytes before
-the committed offset are compared, too, so that another file with the same beginning is never taken for it.
+A log's `generation` is the hash of its first bytes. Renaming, rotation, compression and growth keep it. Digests of longer
+beginnings (ingest.files.text_digest) decide whether a file holds a log that was read (ingest.files.known_logs).
 """
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ingest.decode.framing import Text
 from ingest.files.block_reader import is_packed, open_log, read, seek
+from ingest.files.text_digest import HEAD_BYTES, Marks, TextDigest
+from schemas.log import Fetched
 
-HEAD_BYTES = 4096
 TAIL_BYTES = 4096
 _SKIP_BYTES = 8 << 20
 
 
 class KnownFile(NamedTuple):
-    """A file of which something was read, as recorded in the lake."""
+    """A file of which something was read, as recorded in the lake.
+
+    Earlier versions did not record the fields from `text_digest` on.
+    """
 
     generation: str
     head_bytes: int
     head_sha256: str
     offset: int  # the next byte to read
     tail_sha256: str  # of the last TAIL_BYTES before `offset`
+    text_digest: str = ""  # of everything before `offset`
+    marks: str = ""  # digests of shorter beginnings, encoded
+    file_key: str = ""  # of the file when it was read last
+    source: str = ""
+    file: str = ""  # its name when it was read last, for people
 
 
-class IdentifiedFile(NamedTuple):
-    """A file and its fingerprint."""
+class Shared(NamedTuple):
+    """The beginning of a file that is also the beginning of another log: what to say if counting it would count twice.
+
+    own: the other log is of the same source, so that entries with ids of their own are recognized as duplicates.
+    """
+
+    until: int  # offset in the text
+    why: str
+    own: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifiedFile:
+    """A file and the log that it holds.
+
+    known: what was read of this log before. is_read: the file ends there. is_copy: it holds less than that.
+    digest: of the text before the known offset, to be continued. marks: those in its head.
+    """
 
     path: Path
     generation: str
     head_bytes: int
     head_sha256: str
+    marks: Marks
+    known: KnownFile | None = None
+    digest: TextDigest | None = None
+    is_read: bool = False
+    is_copy: bool = False
+    shared: Shared | None = None
 
 
 class FileChanged(Exception):
-    """The file no longer has the content that was read from it. The message names the difference and the remedy."""
+    """The file cannot be read as a log of its own. The message names the difference and the remedy."""
 
 
-def identify(path: Path, known: Sequence[KnownFile]) -> IdentifiedFile:
-    """The fingerprint of `path`: a known one, or a new one. Raises FileChanged, UnreadableFile.
+def known_after(fetched: Fetched, before: KnownFile | None) -> KnownFile:
+    """What is known of a log after these entries were taken."""
+    marks = f"{before.marks if before else ''} {fetched.marks}".strip()
+    return KnownFile(
+        fetched.partition.generation,
+        fetched.head_bytes,
+        fetched.head_sha256,
+        fetched.to_offset,
+        fetched.tail_sha256,
+        fetched.text_digest,
+        marks,
+        fetched.file_key,
+        fetched.partition.source,
+        fetched.partition.file,
+    )
 
-    Longer beginnings are compared first, so that a log with a longer fingerprint than usual is found again.
+
+def file_key(path: Path, *, at_end: bool = True) -> str:
+    """The inode of a file; `at_end`, when its text was read to its end, with the size and time that it had then.
+
+    A file with the same key as one that was read to its end was not written to since. "" for a file that is not there.
     """
-    for candidate in sorted(known, key=lambda k: -k.head_bytes):
-        head = _head(path, candidate.head_bytes)
-        if len(head) < candidate.head_bytes or _sha256(head) != candidate.head_sha256:
-            continue
-        size, tail = _tail(path, candidate.offset)
-        if size < candidate.offset:
-            raise FileChanged(
-                f"{path} begins like a log that was read up to byte {candidate.offset}, but ends at byte {size}; "
-                f"if it was truncated, restore the whole file; if it is another log, give it a --source of its own"
-            )
-        if _sha256(tail) == candidate.tail_sha256:
-            return IdentifiedFile(path, candidate.generation, candidate.head_bytes, candidate.head_sha256)
-        return _named_by(path, candidate.offset)
-    return _named_by(path, HEAD_BYTES)
+    try:
+        now = path.stat()
+    except OSError:
+        return ""
+    inode = f"{now.st_dev}:{now.st_ino}"
+    return f"{inode}:{now.st_size}:{now.st_mtime_ns}" if at_end else inode
 
 
-def distinguished(first: IdentifiedFile, second: IdentifiedFile) -> IdentifiedFile | None:
-    """`second` with another fingerprint if only its beginning equals `first`; None if one is a prefix of the other."""
-    size = min(text_bytes(first.path), text_bytes(second.path))
-    if _tail(first.path, size)[1] == _tail(second.path, size)[1]:
-        return None
-    return _named_by(second.path, size)
+def is_whole_key(key: str) -> bool:
+    """Whether a key is of a file that was read to its end."""
+    return key.count(":") > 1
+
+
+def is_same_inode(key: str, path: Path) -> bool:
+    """Whether a key names the inode that is now at a path."""
+    return bool(key) and key.split(":")[:2] == file_key(path, at_end=False).split(":")
+
+
+def named_by(path: Path, taken: Collection[str], marks: Marks) -> IdentifiedFile:
+    """A file with a generation of its own: the hash of its first HEAD_BYTES, or of as many as make it differ from `taken`.
+
+    Of a shorter file, of its whole lines, if it has any.
+    """
+    size = HEAD_BYTES
+    while len(head := head_of(path, size)) == size and sha256(head)[:24] in taken:
+        size *= 2
+    if len(head) < size:
+        head = head[: head.rfind(b"\n") + 1] or head
+    name = sha256(head)[:24]
+    if name in taken:
+        name = sha256(head + b"\0")[:24]
+    return IdentifiedFile(path=path, generation=name, head_bytes=len(head), head_sha256=sha256(head), marks=marks)
 
 
 def text_bytes(path: Path) -> int:
     """The length of the decompressed text."""
-    return _tail(path, 1 << 62)[0]
+    return tail(path, 1 << 62)[0]
 
 
 def tail_sha256(text_before_offset: Text) -> str:
     """The `KnownFile.tail_sha256` of a text that ends at the offset."""
-    return _sha256(text_before_offset[-TAIL_BYTES:])
+    return sha256(text_before_offset[-TAIL_BYTES:])
 
 
 def skip(text: BinaryIO, offset: int, name: str) -> bytes:
@@ -106,30 +165,24 @@ def changed(path: Path) -> str:
     return f"{path} was truncated or rewritten while it was read; its former content is read from its copy, if that is among the files"
 
 
-def _named_by(path: Path, head_bytes: int) -> IdentifiedFile:
-    """The fingerprint of the first `head_bytes`; of a shorter file, of its complete lines, if it has any."""
-    head = _head(path, head_bytes)
-    if len(head) < head_bytes:
-        head = head[: head.rfind(b"\n") + 1] or head
-    return IdentifiedFile(path, _sha256(head)[:24], len(head), _sha256(head))
-
-
-def _head(path: Path, size: int) -> bytes:
-    with open_log(path) as text:
-        return read(text, size, str(path))
-
-
-def _tail(path: Path, offset: int) -> tuple[int, bytes]:
+def tail(path: Path, offset: int) -> tuple[int, bytes]:
     """The length of the text up to `offset`, and the TAIL_BYTES before that."""
-    tail, size = b"", 0
+    found, size = b"", 0
     with open_log(path) as text:
         if path.stat().st_size >= offset and not is_packed(path):  # plain: no need to read the text before
             return offset, skip(text, offset, str(path))
         while size < offset and (piece := read(text, min(_SKIP_BYTES, offset - size), str(path))):
             size += len(piece)
-            tail = (tail + piece)[-TAIL_BYTES:]
-    return size, tail
+            found = (found + piece)[-TAIL_BYTES:]
+    return size, found
 
 
-def _sha256(data: Text) -> str:
+def head_of(path: Path, size: int) -> bytes:
+    """The first `size` bytes of the text, or all of a shorter one."""
+    with open_log(path) as text:
+        return read(text, size, str(path))
+
+
+def sha256(data: Text) -> str:
+    """A hash as the lake stores it."""
     return hashlib.sha256(data).hexdigest()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from ingest.decode.pipeline import Decoder
 from ingest.files.block_reader import BLOCK_BYTES
 from ingest.files.file_log import THREADS, FileLog
-from ingest.files.fingerprint import KnownFile
+from ingest.files.fingerprint import KnownFile, known_after
+from ingest.files.known_logs import DigestCache
 from ingest.files.watcher import FileWatcher, WatchedFiles
 from schemas.log import Fetched, LogReader, Partition
 
@@ -33,7 +34,9 @@ class FollowLog:
         self.problems: list[str] = []
         self._watcher = FileWatcher(find)
         self._source = source
-        self._known = {k.generation: k for k in known}
+        self._known = {k.generation: k for k in known if k.source in ("", source)}
+        self._others = [k for k in known if k.source not in ("", source)]
+        self._cache = DigestCache()
         self._decoders = [decoder() for _ in range(THREADS)]
         self._block_bytes = block_bytes
         self._log: FileLog | None = None
@@ -70,9 +73,7 @@ class FollowLog:
             self._end_pass()
             return None
         name = fetched.partition.generation
-        self._known[name] = KnownFile(
-            name, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256
-        )
+        self._known[name] = known_after(fetched, self._known.get(name))
         return fetched
 
     def assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:
@@ -107,7 +108,14 @@ class FollowLog:
             self._waiting.pop(str(path), None)
         if changed:
             decoders = iter(self._decoders)
-            self._log = FileLog(changed, self._source, known, lambda: next(decoders), block_bytes=self._block_bytes)
+            self._log = FileLog(
+                changed,
+                self._source,
+                [*known, *self._others],
+                lambda: next(decoders),
+                block_bytes=self._block_bytes,
+                cache=self._cache,
+            )
             self._log.start(self)
 
     def _end_pass(self) -> None:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ingest.files import fingerprint
 from ingest.files.block_reader import UnreadableFile
 from ingest.files.fingerprint import FileChanged, KnownFile
+from ingest.files.known_logs import KnownLogs
 from ingest.files.open_files import OpenFiles
 
 _StatKey = tuple[int, int, int, int]
@@ -43,15 +43,12 @@ class FileWatcher:
         moved = [path for path in self._open_files.moved(found.followed) if self._is_new(path)]
         named = [path for path in found.named if self._is_new(path)]
         there = {self._seen[path][:2] for path in moved}
-        names = {k.generation for k in known}
-        rotated = [
-            path
-            for path in found.rotated
-            if path not in found.named
-            and self._is_new(path)
-            and self._seen[path][:2] not in there
-            and self._is_of(path, known, names)
-        ]
+        logs: KnownLogs | None = None
+        rotated = []
+        for path in found.rotated:
+            if path not in found.named and self._is_new(path) and self._seen[path][:2] not in there:
+                logs = logs or KnownLogs(known)
+                rotated += [path] if self._is_of(path, logs) else []
         return [*rotated, *moved, *named]
 
     def recheck(self, path: Path) -> None:
@@ -70,9 +67,9 @@ class FileWatcher:
         self._seen[path] = stat_key
         return True
 
-    def _is_of(self, path: Path, known: Sequence[KnownFile], names: set[str]) -> bool:
+    def _is_of(self, path: Path, logs: KnownLogs) -> bool:
         try:
-            return fingerprint.identify(path, known).generation in names
+            return logs.identify(path).generation in logs.names
         except (UnreadableFile, FileChanged, OSError):  # a copy still being written
             self.recheck(path)
             return False

@@ -14,7 +14,8 @@ from ingest.decode.pipeline import Decoded, Decoder, SourceRules
 from ingest.files import block_reader
 from ingest.files.block_reader import UnreadableFile, frames, open_log
 from ingest.files.file_log import FileLog
-from ingest.files.fingerprint import KnownFile, identify, skip
+from ingest.files.fingerprint import KnownFile, known_after, skip
+from ingest.files.known_logs import KnownLogs
 from schemas.log import Partition
 from tests.ingest.fixtures import OWNERS, kong, line
 
@@ -50,9 +51,7 @@ def read(log: FileLog) -> tuple[list[str], list[KnownFile]]:
     while fetched := log.poll():
         ids += fetched.events["event_id"].to_pylist()
         generation = fetched.partition.generation
-        known[generation] = KnownFile(
-            generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256
-        )
+        known[generation] = known_after(fetched, known.get(generation))
     log.close()
     return ids, list(known.values())
 
@@ -345,7 +344,7 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
     assert read(log)[0] == []
     assert "gone.log" in log.problems[0]
     with pytest.raises(Exception, match="gone"):
-        identify(tmp_path / "gone.log", [])
+        KnownLogs([]).identify(tmp_path / "gone.log")
 
 
 @pytest.mark.integration
@@ -390,7 +389,7 @@ def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bo
         found, seen = [], list(known)
         while fetched := log.poll():
             found += [row["reason"] for row in fetched.refused.to_pylist() if not row["raw"].startswith(b"#")]
-            seen = [KnownFile(fetched.partition.generation, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256)]  # fmt: skip
+            seen = [known_after(fetched, seen[0] if seen else None)]
         log.close()
         return found, seen
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ingest.decode.pipeline import Decoder, SourceRules
 from ingest.files import file_log
 from ingest.files.block_reader import ReadBlock
-from ingest.files.fingerprint import KnownFile
+from ingest.files.fingerprint import KnownFile, known_after
 from ingest.files.follow_log import FollowLog
 from ingest.files.open_files import NAMES_MAX, OpenFiles
 from ingest.files.watcher import WatchedFiles
@@ -77,9 +77,7 @@ class Site:
             assert fetched.partition in self.partitions
             name = fetched.partition.generation
             assert fetched.from_offset == (self.known[name].offset if name in self.known else 0)
-            self.known[name] = KnownFile(
-                name, fetched.head_bytes, fetched.head_sha256, fetched.to_offset, fetched.tail_sha256
-            )
+            self.known[name] = known_after(fetched, self.known.get(name))
             self.read += fetched.events["event_id"].to_pylist()
             self.refused += fetched.refused["reason"].to_pylist()
         self.problems += self.log.problems

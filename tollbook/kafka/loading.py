@@ -25,7 +25,10 @@ from ingest.files.block_reader import (
     packed_position,
     read,
 )
-from ingest.files.fingerprint import FileChanged, IdentifiedFile, KnownFile, identify
+from ingest.files.copies import logs_of
+from ingest.files.fingerprint import FileChanged, IdentifiedFile, KnownFile
+from ingest.files.known_logs import DigestCache, KnownLogs, recorded_text
+from ingest.files.text_digest import HEAD_BYTES, RecordedText
 from ingest.files.watcher import FileWatcher
 from ingest.kafka.sending import produce
 from schemas.halts import Halt, Halted
@@ -44,6 +47,7 @@ class LineBatch(NamedTuple):
     text: bytes
     packed: int  # bytes read of the file on disk, up to the end of these lines
     before: bytes  # the last bytes of the text before these lines
+    file_key: str = ""
 
 
 class LineTooLong(Exception):
@@ -79,6 +83,8 @@ def load(
     spread: bool = False,
     accept_form_errors: bool = False,
     known: Mapping[str, KnownFile] = _NOTHING,
+    others: Sequence[KnownFile] = (),
+    cache: DigestCache | None = None,
     begin: Callable[[Mapping[str, KnownFile]], None] = lambda _: None,
     progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> Loaded:
@@ -92,6 +98,8 @@ def load(
 
     `known` maps a generation to the position up to which the file was sent. Earlier lines are not read again.
 
+    `others` are positions of other sources. `cache` keeps digests between loads of one process.
+
     `begin` receives the positions before the first record of a new log is sent. The fingerprint of a short log covers
     all its lines: if the load dies and the log grows, the next load needs the old fingerprint to derive the same ids.
 
@@ -103,21 +111,24 @@ def load(
     waiting: dict[str, int] = {}
     failed: list[str] = []
     reached = dict(known)
-    first: list[IdentifiedFile] = []
+    cache = cache or DigestCache()
+    logs, unread = logs_of(files, KnownLogs(known.values(), others, cache))
     one = partition_of_key(source, partitions)
 
     def delivered(error: KafkaError | None, _: Message) -> None:
         if error is not None:
             failed.append(error.str())
 
-    for path in files:
+    for path, problem in unread:
+        problems.append(problem)
+        troubled.add(path)
+    for found in logs:
+        path = found.path
         try:
-            found = _identified(path, reached, first)
-            if found is None:
-                continue
-            first.append(found)
+            _check_uncounted(found)
             headers = {"format": format_name, "source": source, "generation": found.generation}
-            for chunk in chunks(found, lines_max, reached.get(found.generation), final=final, waiting=waiting):
+            recorded = recorded_text(found, found.known.offset if found.known else 0)
+            for chunk in () if found.is_read else chunks(found, lines_max, final=final, waiting=waiting):
                 if found.generation not in reached:
                     _check_format(path, chunk, format_name, accept=accept_form_errors)
                     nothing = KnownFile(
@@ -131,7 +142,8 @@ def load(
                 with _too_long_named(path, chunk):
                     produce(producer, topic, chunk.text, partition=to, headers=encoded, on_delivery=delivered)
                 producer.poll(0)
-                reached[found.generation] = _after(found, chunk, reached.get(found.generation))
+                reached[found.generation] = _after(found, chunk, recorded, reached.get(found.generation))
+                cache.keep(found.generation, fingerprint.file_key(path, at_end=False), recorded.digest)
                 lines += chunk.text.count(b"\n") or 1
                 sent += 1
                 progress(done + chunk.packed, lines)
@@ -146,7 +158,7 @@ def load(
             Halt.UNDELIVERED,
             f"{failed[0] if failed else 'the broker does not answer'}; load the files again: lines that arrived are not counted twice",
         )
-    return Loaded(lines, sent, problems, waiting, frozenset(troubled), reached, _short(first))
+    return Loaded(lines, sent, problems, waiting, frozenset(troubled), reached, _short(logs))
 
 
 def follow(
@@ -215,33 +227,35 @@ def _too_long_named(path: Path, chunk: LineBatch) -> Iterator[None]:
         ) from exc
 
 
-def _identified(
-    path: Path, reached: Mapping[str, KnownFile], before: Sequence[IdentifiedFile]
-) -> IdentifiedFile | None:
-    """The identified file. None if it is a copy of a file that was just sent, or of its beginning."""
-    try:
-        return identify(path, list(reached.values()))
-    except FileChanged:
-        alone = identify(path, [])
-        if any(fingerprint.distinguished(other, alone) is None for other in before):
-            return None
-        raise
-
-
 def _short(sent: Sequence[IdentifiedFile]) -> list[Path]:
     """Files whose fingerprint covers fewer bytes than usual, and that may still grow."""
-    return [s.path for s in sent if s.head_bytes < fingerprint.HEAD_BYTES and s.path.exists() and not is_packed(s.path)]
+    return [s.path for s in sent if s.head_bytes < HEAD_BYTES and s.path.exists() and not is_packed(s.path)]
 
 
-def _after(found: IdentifiedFile, chunk: LineBatch, before: KnownFile | None) -> KnownFile:
+def _after(found: IdentifiedFile, chunk: LineBatch, recorded: RecordedText, before: KnownFile | None) -> KnownFile:
     """The position of a file after these lines."""
-    end = chunk.position + len(chunk.text)
+    recorded.update(chunk.text)
     head = (found.head_bytes, found.head_sha256) if before is None else (before.head_bytes, before.head_sha256)
-    return KnownFile(found.generation, *head, end, fingerprint.tail_sha256(chunk.before + chunk.text))
+    return KnownFile(
+        found.generation,
+        *head,
+        chunk.position + len(chunk.text),
+        fingerprint.tail_sha256(chunk.before + chunk.text),
+        recorded.digest.value(),
+        f"{before.marks if before else ''} {recorded.taken()}".strip(),
+        chunk.file_key,
+        file=str(found.path),
+    )
+
+
+def _check_uncounted(found: IdentifiedFile) -> None:
+    """Raise FileChanged if lines of a file were sent as another log."""
+    if found.shared is not None:
+        raise FileChanged(found.shared.why)
 
 
 def chunks(
-    found: IdentifiedFile, lines_max: int, known: KnownFile | None, *, final: bool = False, waiting: dict[str, int]
+    found: IdentifiedFile, lines_max: int, *, final: bool = False, waiting: dict[str, int]
 ) -> Iterator[LineBatch]:
     """The text of a file after its known position, in batches of whole lines.
 
@@ -249,7 +263,9 @@ def chunks(
 
     Raises UnreadableFile, FileChanged.
     """
-    path, position = found.path, 0 if known is None else known.offset
+    path, known = found.path, found.known
+    position = 0 if known is None else known.offset
+    key, inode = fingerprint.file_key(path), fingerprint.file_key(path, at_end=False)
     with open_log(path) as text:
         before = fingerprint.skip(text, position, str(path))
         if known is not None and fingerprint.tail_sha256(before) != known.tail_sha256:
@@ -272,7 +288,10 @@ def chunks(
             start = 0
             while start < cut:
                 end = _end(block, start, cut, lines_max)
-                yield LineBatch(position + start, block[start:end], packed_position(text), before)
+                is_whole = not following and end == len(block) and fingerprint.file_key(path) == key
+                yield LineBatch(
+                    position + start, block[start:end], packed_position(text), before, key if is_whole else inode
+                )
                 before = (before + block[start:end])[-fingerprint.TAIL_BYTES :]
                 start = end
             position += cut

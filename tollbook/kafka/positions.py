@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.files.fingerprint import KnownFile
+from ingest.files.known_logs import DigestCache
 from lake import atomic_file, lock
 from tollbook.local_run.run import Busy
 
@@ -28,9 +29,12 @@ class Positions:
         self._others = {} if path is None else _read(path)
         try:
             rows = [KnownFile(**row) for row in self._others.pop(source, [])]
+            others = [KnownFile(**{**row, "source": name}) for name, each in self._others.items() for row in each]
         except TypeError as exc:
             raise _bad(path, exc) from exc
         self.known: Mapping[str, KnownFile] = {row.generation: row for row in rows}
+        self.others = others
+        self.cache = DigestCache()
 
     def keep(self, known: Mapping[str, KnownFile]) -> None:
         """Write the positions atomically. Those of other sources are kept."""

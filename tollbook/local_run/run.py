@@ -97,7 +97,7 @@ def run(
         log = FileLog(
             files,
             source,
-            known_files(lake, source),
+            known_files(lake),
             lambda: Decoder(format_name, rules, owners),
             final=final,
             block_bytes=block_bytes,
@@ -164,7 +164,7 @@ def follow(
         log = FollowLog(
             lambda: followed_files(names),
             source,
-            known_files(lake, source),
+            known_files(lake),
             lambda: Decoder(format_name, rules, owners),
             block_bytes=block_bytes,
         )
@@ -291,9 +291,9 @@ def _why_none(name: str) -> str:
     return "no such file, folder or pattern; check the path"
 
 
-def known_files(lake: Lake, source: str) -> list[KnownFile]:
-    """The files of a source that the lake has read, with the offset up to which each was read."""
-    rows = Warehouse(lake, only=["reads"]).query("generations", {"source": source}).to_pylist()
+def known_files(lake: Lake) -> list[KnownFile]:
+    """The files of all sources that the lake has read, with the offset up to which each was read."""
+    rows = Warehouse(lake, only=["reads"]).query("generations").to_pylist()
     return [KnownFile(**row) for row in rows]
 
 

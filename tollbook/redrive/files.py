@@ -9,9 +9,8 @@ import pyarrow.compute as pc
 from aggregate.landing.redrive import Redrive, Wanted
 from ingest.decode.framing import Lines
 from ingest.decode.pipeline import Decoded, Decoder
-from ingest.files import fingerprint
 from ingest.files.block_reader import UnreadableFile
-from ingest.files.fingerprint import FileChanged
+from ingest.files.known_logs import KnownLogs
 from ingest.replay.lines import replayed_lines
 from lake.lake import Lake
 from schemas.reasons import Reason
@@ -98,16 +97,15 @@ def _pieces(part: Lines) -> Iterator[Lines]:
 
 def given(lake: Lake, source: str, files: Sequence[Path], problems: list[str]) -> dict[str, Path]:
     """The given logs as generation → path. A file that was not read before becomes a problem."""
-    known = known_files(lake, source)
-    names = {k.generation for k in known}
+    logs = KnownLogs(known for known in known_files(lake) if known.source == source)
     found = {}
     for path in files:
         try:
-            name = fingerprint.identify(path, known).generation
-        except (UnreadableFile, FileChanged) as exc:
+            name = logs.likeliest(path)
+        except UnreadableFile as exc:
             problems.append(str(exc))
             continue
-        if name in names:
+        if name is not None:
             found[name] = path
         else:
             problems.append(f"{path} was never read as a log of source {source}; check the path and --source")
@@ -116,14 +114,14 @@ def given(lake: Lake, source: str, files: Sequence[Path], problems: list[str]) -
 
 def named(lake: Lake, source: str, logs: dict[str, str | None]) -> dict[str, Path]:
     """The logs that still exist at the paths stored in the lake."""
-    known = known_files(lake, source)
+    own = KnownLogs(known for known in known_files(lake) if known.source == source)
     found = {}
     for name, file in logs.items():
         if file is None or not Path(file).is_file():
             continue
         try:
-            if fingerprint.identify(Path(file), known).generation == name:
+            if own.likeliest(Path(file)) == name:
                 found[name] = Path(file)
-        except (UnreadableFile, FileChanged):
+        except UnreadableFile:
             continue  # the dead letters that need the log are reported as left
     return found

@@ -13,7 +13,8 @@ from aggregate.landing.known_topics import KnownTopic
 from aggregate.landing.land import COMMIT_ENTRIES
 from billing.catalog import loading as catalogs
 from ingest.attribution.catalog_rules import max_refused_percent
-from ingest.files.fingerprint import HEAD_BYTES, KnownFile
+from ingest.files.fingerprint import KnownFile
+from ingest.files.text_digest import HEAD_BYTES
 from ingest.files.watcher import FileWatcher
 from ingest.kafka.worker import Route, Worker
 from lake.lake import Lake
@@ -95,7 +96,7 @@ WatchdogOption = Annotated[
 
 
 def load(
-    files: Annotated[list[str], Parameter(negative="", help="Log files (plain, gzip or zstd), folders and globs.")],
+    files: Annotated[list[str], Parameter(negative="", help="Log files (plain or compressed), folders and globs.")],
     /,
     *,
     kafka: KafkaConfig,
@@ -177,7 +178,7 @@ def load(
         return loading.load(
             producer, access.name, access.partitions, paths,
             format_name=format, source=source, lines_max=lines, final=final, spread=spread, known=known, begin=kept.keep,
-            accept_form_errors=accept_form_errors,
+            accept_form_errors=accept_form_errors, others=kept.others, cache=kept.cache,
             progress=lambda done, sent: move(Progress(done, total, sent)),
         )  # fmt: skip
 

@@ -40,7 +40,7 @@ from tollbook.local_run import run as local_run
 def run(
     files: Annotated[
         list[str],
-        Parameter(negative="", help="Log files (plain, gzip or zstd), folders and globs, read in the given order."),
+        Parameter(negative="", help="Log files (plain or compressed), folders and globs, read in the given order."),
     ],
     /,
     *,
