@@ -2,7 +2,7 @@
 
 It sums the newest total of each partition.
 
-The order is guaranteed: the broker acknowledges totals and alerts first, then the ledger and the state, then the
+The order is guaranteed: the broker acknowledges alerts first, then the ledger, then totals and the state, then the
 offsets. A worker that dies in between sends the same alert again with the same id, and never a different one. Any
 failure stops the agent permanently, and nothing more is acknowledged: the process must end and restart from the
 changelogs.
@@ -107,7 +107,7 @@ class QuotaWorker:
                 parts, fired = changed[key][1].parts, changed[key][1].fired
             else:
                 parts, fired = self._known(key)
-            now = sums.standing(parts, fired, total)
+            now = sums.standing(parts, fired, total, event.message.offset)
             if now is not None:
                 changed[key] = (event.message.partition, now)
                 alerts += [(alert, now) for alert in now.alerts]
@@ -119,9 +119,9 @@ class QuotaWorker:
         self, changed: Mapping[bytes, tuple[int, Standing]], alerts: Sequence[tuple[Alert, Standing]]
     ) -> None:
         settings = self._settings
-        known = [self._write(self._latest, key, sums.parts_encoded(now.parts), p) for key, (p, now) in changed.items()]
-        sent = [Record(settings.alerts, a.rule.partner_id, messages.cloud_event(a, now)) for a, now in alerts]
-        await self._send([*known, *sent])
+        await self._send(
+            [Record(settings.alerts, a.rule.partner_id, messages.cloud_event(a, now)) for a, now in alerts]
+        )
         for alert, _ in alerts:
             self._on_alert(alert)
         crossed = {sums.key_of(now.total).encode() for _, now in alerts}
@@ -131,10 +131,15 @@ class QuotaWorker:
             for key, (p, now) in changed.items()
             if key in crossed
         ]
+        await self._send(ledger)
+        known = [
+            self._write(self._latest, key, sums.parts_encoded(sums.merged(self._known(key)[0], now.parts)), p)
+            for key, (p, now) in changed.items()
+        ]
         states = [
             Record(settings.state, key.decode(), messages.state(now.rule, now), p) for key, (p, now) in changed.items()
         ]
-        await self._send([*ledger, *states])
+        await self._send([*known, *states])
 
     async def _send(self, records: Sequence[Record]) -> None:
         """Send the records, and return when the broker has acknowledged all of them."""

@@ -2,7 +2,9 @@
 
 The functions are pure. Both are stored as JSON in Faust's tables, and both only grow: of two totals of a partition the
 newer one is kept, of two limits the later one, and ledgers are united. The order of writes therefore does not matter,
-nor a late write of a worker that has lost the partition, nor a land worker with an older catalog.
+nor a late write of a worker that has lost the partition, nor a land worker with an older catalog, nor a redelivery:
+two catalogs may give a partition different usage at one commit, and then only the offsets of the totals tell which came
+later.
 """
 
 import json
@@ -34,6 +36,7 @@ class PartitionTotal(NamedTuple):
     seen_until: datetime
     events_version: int
     terms: Terms | None = None  # None: stored by an earlier version
+    offset: int | None = None  # of the total in `usage.totals`; None: stored by an earlier version
 
 
 Parts = Mapping[int, PartitionTotal]  # by partition of events
@@ -58,10 +61,10 @@ def key_of(total: Total) -> str:
     return total.key.rpartition("|")[0]
 
 
-def standing(parts: Parts, fired: Fired, total: Total) -> Standing | None:
-    """The state after adding a total. None if the total is outdated. The same total again gives the same result."""
+def standing(parts: Parts, fired: Fired, total: Total, offset: int | None = None) -> Standing | None:
+    """The state after adding the total at an offset. None if it is outdated. The same again gives the same result."""
     terms = Terms(total.limit, total.thresholds, total.limit_since, total.held)
-    received = PartitionTotal(total.used, total.seen_until, total.events_version, terms)
+    received = PartitionTotal(total.used, total.seen_until, total.events_version, terms, offset)
     known = parts.get(total.events_partition)
     part = newer(known, received)
     if part == known != received:
@@ -105,14 +108,24 @@ def newer(known: PartitionTotal | None, received: PartitionTotal) -> PartitionTo
     """The newer of two totals. Less usage at an earlier commit is outdated; at a later one it is a correction.
 
     A total that an older catalog computed from the same or an earlier commit is outdated as well, whatever its usage.
+    So is one that is delivered again after a later one. Offsets of a topic that was made anew begin at 0, but its
+    totals are of later commits.
     """
     if known is None:
         return received
+    if _is_redelivery(known, received):
+        return known
     less_usage = received.used < known.used and received.events_version < known.events_version
     older_terms = received.events_version <= known.events_version and _since(received.terms) < _since(known.terms)
     if less_usage or older_terms:
         return known._replace(terms=_later(known.terms, received.terms))
     return received._replace(terms=_later(received.terms, known.terms))
+
+
+def _is_redelivery(known: PartitionTotal, received: PartitionTotal) -> bool:
+    if known.offset is None or received.offset is None:
+        return False
+    return received.offset < known.offset and received.events_version <= known.events_version
 
 
 def _later(one: Terms | None, other: Terms | None) -> Terms | None:
@@ -144,18 +157,27 @@ def parts_encoded(parts: Parts) -> bytes:
     """The value of table `latest`."""
     return json.dumps(
         {
-            p: [str(v.used), v.seen_until.isoformat(), v.events_version, _terms_encoded(v.terms)]
+            p: [str(v.used), v.seen_until.isoformat(), v.events_version, _terms_encoded(v.terms), v.offset]
             for p, v in parts.items()
         }
     ).encode()
 
 
 def parts_decoded(value: bytes) -> Parts:
-    """The decoded value of table `latest`. Raises ValueError or another exception for invalid values."""
-    return {
-        int(p): PartitionTotal(Decimal(used), datetime.fromisoformat(seen), int(version), _terms_decoded(*terms))
-        for p, (used, seen, version, *terms) in json.loads(value).items()
-    }
+    """The decoded value of table `latest`. Raises ValueError or another exception for invalid values.
+
+    Earlier versions stored no offset, and still earlier ones no terms.
+    """
+    return {int(p): _part_decoded(*stored) for p, stored in json.loads(value).items()}
+
+
+def _part_decoded(
+    used: str, seen_until: str, events_version: int, terms: list[Any] | None = None, offset: int | None = None
+) -> PartitionTotal:
+    seen = datetime.fromisoformat(seen_until)
+    return PartitionTotal(
+        Decimal(used), seen, int(events_version), _terms_decoded(terms), None if offset is None else int(offset)
+    )
 
 
 def _terms_encoded(terms: Terms | None) -> list[Any] | None:
@@ -165,7 +187,7 @@ def _terms_encoded(terms: Terms | None) -> list[Any] | None:
     return [str(terms.limit), [str(t) for t in terms.thresholds], _text(terms.limit_since), held]
 
 
-def _terms_decoded(stored: list[Any] | None = None) -> Terms | None:
+def _terms_decoded(stored: list[Any] | None) -> Terms | None:
     if stored is None:
         return None
     limit, thresholds, since, held = stored

@@ -40,7 +40,9 @@ terms = st.none() | st.builds(
     st.lists(st.tuples(times, times), max_size=2).map(tuple),
 )
 part_maps = st.dictionaries(
-    st.integers(0, 11), st.builds(PartitionTotal, quantities, times, st.integers(0, 9), terms), max_size=5
+    st.integers(0, 11),
+    st.builds(PartitionTotal, quantities, times, st.integers(0, 9), terms, st.none() | st.integers(0, 99)),
+    max_size=5,
 )
 marks = st.sets(
     st.builds(
@@ -52,12 +54,14 @@ ledgers = st.builds(lambda fired, withdrawn: union(NOTHING, Fired(fired, withdra
 LATER, LAST = START + timedelta(days=1), START + timedelta(days=2)
 
 
-def after(*totals: Total, parts: Parts | None = None, fired: Fired = NOTHING) -> tuple[Standing | None, list[str]]:
-    """What stands after all of them, and the alerts in the order in which they fell due."""
+def after(
+    *totals: Total, parts: Parts | None = None, fired: Fired = NOTHING, first: int | None = None
+) -> tuple[Standing | None, list[str]]:
+    """What stands after all of them, and the alerts as they fell due. `first` is the offset of the first."""
     now: Standing | None = None
     sent: list[str] = []
-    for each in totals:
-        now = standing(parts or {}, fired, each)
+    for n, each in enumerate(totals):
+        now = standing(parts or {}, fired, each, None if first is None else first + n)
         if now is not None:
             parts, fired = now.parts, now.fired
             sent += [f"{a.kind} {a.threshold_percent}{' passed' if a.passed else ''}" for a in now.alerts]
@@ -186,6 +190,22 @@ def test_what_a_catalog_of_before_made_of_the_same_commit_is_old_news() -> None:
     now, _ = after(counted_more, less, lowered)
     assert now is not None
     assert after(counted_more, less, lowered, parts=now.parts, fired=now.fired)[1] == []
+
+
+@pytest.mark.parametrize(
+    "totals",
+    [
+        pytest.param([total(100, 3), total(900, 3)], id="counted less before"),
+        pytest.param([total(900, 2, part=1), total(100, 2, part=1), total(450, 3)], id="counted more before"),
+    ],
+)
+def test_totals_of_two_catalogs_at_one_commit_are_told_apart_by_their_offsets(totals: list[Total]) -> None:
+    """A filter was changed and no limit. Delivered again after a restart, the totals of before change nothing."""
+    now, _ = after(*totals, first=7)
+    assert now is not None
+    parts, fired = parts_decoded(parts_encoded(now.parts)), fired_decoded(fired_encoded(now.fired))
+    for begin in range(len(totals)):
+        assert after(*totals[begin:], parts=parts, fired=fired, first=7 + begin)[1] == []
 
 
 def test_what_an_earlier_version_kept_is_read() -> None:

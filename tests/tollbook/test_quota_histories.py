@@ -156,6 +156,13 @@ class Setup:
         )  # fmt: skip
 
 
+class Oldest(random.Random):
+    """Redelivers everything, each time."""
+
+    def randrange(self, *_: int) -> int:
+        return 0
+
+
 class Worker:
     """The quota worker's two tables, as bytes, and the rule between them."""
 
@@ -163,14 +170,15 @@ class Worker:
         self._parts: dict[str, bytes] = {}
         self._fired: dict[str, bytes] = {}
 
-    def take(self, totals: Iterable[Total]) -> list[sums.Alert]:
+    def take(self, totals: Iterable[Total], first: int) -> list[sums.Alert]:
+        """`first` is the offset of the first of the totals."""
         sent: list[sums.Alert] = []
-        for published in totals:
+        for offset, published in enumerate(totals, first):
             total = decoded(published.encoded())
             key = sums.key_of(total)
             parts = sums.parts_decoded(self._parts[key]) if key in self._parts else {}
             fired = sums.fired_decoded(self._fired[key]) if key in self._fired else sums.NOTHING
-            standing = sums.standing(parts, fired, total)
+            standing = sums.standing(parts, fired, total, offset)
             if standing is not None:
                 self._parts[key] = sums.parts_encoded(standing.parts)
                 self._fired[key] = sums.fired_encoded(standing.fired)
@@ -207,9 +215,17 @@ LESS = [
     ("limit", (("p", "MONTH"), 2)),
     ("counts", True),
 ]
+# Usage that counts later than it came: both catalogs make a total of one commit, under one limit.
+MORE = [
+    ("counts", False),
+    ("use", [Use(1, 0, 3, 500, 0), Use(1, 1, 2, 200, 0)]),
+    ("counts", True),
+    ("use", [Use(12, 0, 1, 200, 0)]),
+]
 
 
 @pytest.mark.slow
+@example(steps=MORE, partitions=1, again=Oldest())
 @example(steps=BACK, partitions=1, again=random.Random(1))
 @example(steps=LEFT, partitions=1, again=random.Random(2))
 @example(steps=LESS, partitions=2, again=random.Random(3))
@@ -244,14 +260,15 @@ def test_both_ways_tell_what_the_reckoning_says(steps: list[tuple[str, Any]], pa
             due = reckoning.step(setup)
             raised = [r.alert for r in alerting.alert(Lake(root), setup.catalog(), now=now())]
             assert alerts_of(root, raised) == Counter(due), (number, what, value)
-            by_worker = worker.take(new)
+            by_worker = worker.take(new, len(sent))
             assert Counter(a.alert_id for a in by_worker) == Counter(a.alert_id for a in raised)
             assert not alerting.alert(Lake(root), setup.catalog(), now=now())
             sent += new
-            assert not worker.take(sent[again.randrange(len(sent) + 1) :]), (
-                "a worker died before it had acknowledged these"
-            )
-            assert not worker.take(totals.reload(Lake(root), range(partitions)))
+            begin = again.randrange(len(sent) + 1)
+            assert not worker.take(sent[begin:], begin), "a worker died before it had acknowledged these"
+            new = totals.reload(Lake(root), range(partitions))
+            assert not worker.take(new, len(sent))
+            sent += new
             agrees(root, setup, reckoning)
 
 
