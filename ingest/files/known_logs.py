@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from ingest.files import fingerprint
 from ingest.files.block_reader import UnreadableFile, is_packed, open_log, read
-from ingest.files.fingerprint import FileChanged, IdentifiedFile, KnownFile, Shared, file_key
+from ingest.files.fingerprint import TAIL_BYTES, FileChanged, IdentifiedFile, KnownFile, Shared, file_key
 from ingest.files.text_digest import HEAD_BYTES, Marks, RecordedText, TextDigest, decoded, digest, encoded, head_marks
 
 _READ_BYTES = 1 << 20
@@ -57,6 +57,7 @@ class Scan:
         self._name = name
         self.digest = TextDigest()
         self.digest.update(head)
+        self.tail = head
         self.ended = len(head) < HEAD_BYTES
 
     def at(self, offset: int) -> str | None:
@@ -66,6 +67,7 @@ class Scan:
         while not self.ended and self.digest.size < offset:
             piece = read(self._text, min(_READ_BYTES, offset - self.digest.size), self._name)
             self.digest.update(piece)
+            self.tail = (self.tail + piece)[-TAIL_BYTES:]
             self.ended = not piece
         return self.digest.value() if self.digest.size == offset else None
 
@@ -130,8 +132,22 @@ class KnownLogs:
         scan = Scan(text, name, read(text, HEAD_BYTES, name))
         marks = head_marks(scan.head)
         candidates = [known for known, is_own in self._candidates(marks) if is_own]
+        if not candidates:
+            return self._early_held(scan)
         found = [(m, m.known.offset if m.is_held else scan.digest.size) for m in _compared(scan, candidates)]
         return sorted(((m.known, size) for m, size in found if m.is_held or m.ends), key=lambda each: each[1])
+
+    def _early_held(self, scan: Scan) -> list[tuple[KnownFile, int]]:
+        """The same for logs of which only the first bytes and the last ones before the offset are known."""
+        heads = [heads.get(fingerprint.sha256(scan.head[:size]), []) for size, heads in self._early.items()]
+        candidates = sorted((known for each in heads for known, is_own in each if is_own), key=lambda k: k.offset)
+        held = []
+        for known in candidates:
+            is_there = scan.at(known.offset) is not None
+            tail = scan.head[: known.offset] if known.offset <= len(scan.head) else scan.tail
+            if is_there and fingerprint.tail_sha256(tail) == known.tail_sha256:
+                held.append((known, known.offset))
+        return held
 
     def _candidates(self, marks: Marks) -> list[tuple[KnownFile, bool]]:
         first = encoded(dict(sorted(marks.items())[:1]))
