@@ -1,4 +1,4 @@
-"""Format detection: every format reads a sample of the log; the one that accepts most entries and fields wins."""
+"""Format detection: every format reads a sample of the log; the one that accepts most entries and fields comes first."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -10,12 +10,23 @@ import pyarrow.compute as pc
 from ingest.decode import formats
 from ingest.decode.framing import Lines
 from ingest.decode.pipeline import Parser
+from schemas.reasons import Reason
 
 SAMPLE_LINES = 200
 # The fields, besides the time, that a format may find in an entry. An identity counts like any other field.
 _FIELDS = (
     "event_id", "method", "path", "route", "status", "request_bytes", "response_bytes", "latency_ms", "client_ip", "identity_value", "service", "host",
 )  # fmt: skip
+
+# Reasons by which a format says that a line is one of its own, but for a value.
+_KNOWN = (
+    Reason.BAD_STATUS,
+    Reason.NUMBER_RANGE,
+    Reason.BAD_ID,
+    Reason.CONTROL_CHAR,
+    Reason.NOT_INTEGER,
+    Reason.NEGATIVE,
+)
 
 
 class FormatMatch(NamedTuple):
@@ -26,13 +37,15 @@ class FormatMatch(NamedTuple):
     accepted: int
     fields: int  # in all accepted entries together
     refused: str  # the most common reason, or ""
+    recognised: int  # refused entries that have a form of the format
 
     @property
-    def rank(self) -> tuple[float, float]:
-        """The order of formats: the share of accepted entries, then the number of fields per accepted entry."""
-        if not self.accepted:
-            return (0.0, 0.0)
-        return (self.accepted / self.entries, self.fields / self.accepted)
+    def rank(self) -> tuple[float, float, float]:
+        """The order of formats: the share of accepted entries, the fields in each of these, the share of recognised."""
+        if not self.entries:
+            return (0.0, 0.0, 0.0)
+        in_each = self.fields / self.accepted if self.accepted else 0.0
+        return (self.accepted / self.entries, in_each, self.recognised / self.entries)
 
 
 def sample(blocks: Iterable[Lines]) -> Lines:
@@ -55,7 +68,21 @@ def _match(name: str, framed: Lines) -> FormatMatch:
     accepted = rows.filter(pc.is_null(rows["reason"]))
     fields = sum(accepted.num_rows - accepted[field].null_count for field in _FIELDS)
     reasons = sorted(pc.value_counts(rows["reason"].drop_null()).to_pylist(), key=lambda r: (-r["counts"], r["values"]))
-    return FormatMatch(name, rows.num_rows, accepted.num_rows, fields, reasons[0]["values"] if reasons else "")
+    most = reasons[0]["values"] if reasons else ""
+    return FormatMatch(name, rows.num_rows, accepted.num_rows, fields, most, _recognised(rows, framed))
+
+
+def _recognised(rows: pa.Table, framed: Lines) -> int:
+    """The refused entries that have a form of the format: a number is wrong, or a line of text is known to be no request.
+
+    A JSON object without a request may be of any format.
+    """
+    refused = rows.filter(pc.is_valid(rows["reason"])).select(["position", "reason"])
+    text = framed.lines.filter(pc.invert(pc.match_substring_regex(framed.lines["line"], r"^\s*[{\[]")))["position"]
+    is_text = pc.is_in(refused["position"], value_set=text)
+    known = pc.is_in(refused["reason"], value_set=pa.array(_KNOWN, pa.string()))
+    no_request = pc.and_(pc.equal(refused["reason"], Reason.NOT_A_REQUEST), is_text)
+    return int(pc.sum(pc.or_(known, no_request)).as_py() or 0)
 
 
 @cache

@@ -44,7 +44,7 @@ read AS (
         request_line(q[2]) AS request,
         -- Traefik does not escape quotes in a path, but in later fields: without a protocol, the result is read from the end.
         clf_result(CASE WHEN len(q) >= 11 AND NOT contains(q[2], ' HTTP/') THEN q[-9] ELSE q[3] END) AS result,
-        CASE WHEN len(q) >= 11 THEN q[-4] END AS router,
+        CASE WHEN len(q) >= 11 AND regexp_matches(q[-1], '^ \d+ms\s*$') THEN q[-4] END AS router,
         CASE WHEN len(q) >= 11 THEN nullif(regexp_extract(q[-1], '^ (\d+)ms\s*$', 1), '') END AS milliseconds
     FROM requested
 ),
