@@ -14,7 +14,14 @@ def test_a_packed_log_has_its_format_proposed_with_reasons(here: Here) -> None:
     assert "kong reads the most lines" in shown.out
     assert "python -m ingest parse --format kong FILE" in shown.out
     first, *_ = here.tollbook("formats", "detect", log, "--json").json
-    assert first == {"format": "kong", "entries": 4, "accepted": 3, "fields": 36, "refused": "NOT_JSON", "recognised": 0}
+    assert first == {
+        "format": "kong",
+        "entries": 4,
+        "accepted": 3,
+        "fields": 36,
+        "refused": "NOT_JSON",
+        "recognised": 0,
+    }
 
 
 def test_formats_that_read_the_same_text_are_named_together(here: Here) -> None:
