@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from ingest.decode import formats
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import GIVEN
-from tests.docs.pages import ROOT, block, names_in_first_column, section
+from tests.docs.pages import ROOT, block, names_in_first_column, rows, section, text_of
 
 PACKAGES = ("schemas", "kernels", "lake", "ingest", "aggregate", "billing", "tollbook")
 
@@ -81,3 +83,19 @@ def test_macros_that_are_named_exist() -> None:
     for name in ("present", "epoch_number_us", "clf_time_us", "iso_time_us"):
         assert f"MACRO {name}(x)" in macros
         assert f"`{name}(x)`" in (ROOT / "docs/formats.md").read_text()
+
+
+def test_the_page_says_of_every_format_what_was_seen() -> None:
+    """Whoever has an older version of a gateway looks here before trusting a format with money."""
+    listed = rows(section("docs/formats.md", "What was seen"))[2:]
+    assert [name.strip("`") for name, *_ in listed] == list(formats.names())
+    assert all(seen and influence for _, seen, influence in listed)
+
+
+def test_the_page_says_which_versions_of_gateways_are_started() -> None:
+    """The tests in tests/gateways take their configuration from the page of gateways."""
+    seen = {name.strip("`"): text for name, text, _ in rows(section("docs/formats.md", "What was seen"))[2:]}
+    started = re.findall(r"^Seen: .*? ([0-9.]+)\. Format `(\w+)`\.$", text_of("docs/gateways.md"), re.MULTILINE)
+    assert len(started) == 6
+    for version, name in started:
+        assert f"real: {version}," in seen[name]
