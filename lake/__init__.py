@@ -1,1 +1,4 @@
-"""The lake's storage: tables, commits, fences, the commit log. The only code that touches its files. Imports `schemas` and `kernels`."""
+"""The lake: its tables, commits, fences and expiry, on a store. The only code that touches its files.
+
+Imports `schemas` and `kernels`.
+"""

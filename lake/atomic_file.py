@@ -1,4 +1,7 @@
-"""A file that is whole or not there, whenever the machine stops: it is written beside its place, synced, and then given its name."""
+"""Files that are whole or absent, whenever the machine stops.
+
+A file is written beside its place, synced, and then given its name.
+"""
 
 import os
 import uuid
@@ -6,7 +9,7 @@ from pathlib import Path
 
 
 def replace(path: Path, content: bytes, *, sync_name: bool = True) -> None:
-    """Write a new file, or put `content` in the place of the one that is there: through a link, and with its permissions.
+    """Write a file, or replace the one that exists. A link is followed, and permissions are kept.
 
     `sync_name=False`: the caller syncs the folder, once for many files.
     """
@@ -25,7 +28,7 @@ def replace(path: Path, content: bytes, *, sync_name: bool = True) -> None:
 
 
 def make(path: Path, content: bytes, *, mode: int = 0o666) -> bool:
-    """Write a file where none is. Of several that try, one succeeds; False: the file was there already."""
+    """Write a file that must not exist. Of several callers, one succeeds; False: the file exists."""
     beside = _beside(path)
     try:
         write_synced(beside, content, mode=mode)
@@ -39,7 +42,7 @@ def make(path: Path, content: bytes, *, mode: int = 0o666) -> bool:
 
 
 def write_synced(path: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Write a file and sync it, but not its name: whoever reads the folder before the end finds a part of it."""
+    """Write a file and sync it, but not its name. Whoever reads the file before the end finds a part of it."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(content)
         file.flush()

@@ -1,4 +1,4 @@
-"""What the log of a table holds from its first commit on: the files that were added, with their hashes, and how far partitions have come.
+"""The history of a table by its log: the files that were added, with their hashes, and how far partitions have come.
 
 Entries are deleted only from the logs of erasable tables. So a log holds everything that a checkpoint sums up, and a
 damaged checkpoint, or a file that was changed, does not agree with it (docs/decisions/022-hashes-of-files.md).
@@ -43,7 +43,10 @@ class History(NamedTuple):
 
 
 def read(store: Store, shape: TableShape, version: int | None = None) -> History:
-    """The history of a table that is never erased from, to a version (default: the newest). Raises LakeError for a damaged entry."""
+    """The history of a table that is never erased from, to a version (default: the newest).
+
+    Raises LakeError for a damaged entry.
+    """
     assert not shape.erasable
     last = tables.open_table(store, shape).version if version is None else version
     found = History(last, {}, {}, [], {})
@@ -91,7 +94,10 @@ def digest(found: History) -> str:
 
 
 def opening(store: Store, shape: TableShape, found: History) -> Iterator[str]:
-    """Where a version opens otherwise than its log says: its checkpoint is damaged. Raises LakeError if it cannot be opened."""
+    """Where a version opens otherwise than its log says: its checkpoint is damaged.
+
+    Raises LakeError if it cannot be opened.
+    """
     if not _same(tables.open_table(store, shape, found.version), found):
         yield (
             f"table {shape.name} opens with other files or offsets than its log holds: a checkpoint in {store.named(log_prefix(shape.name))} "
@@ -100,12 +106,18 @@ def opening(store: Store, shape: TableShape, found: History) -> Iterator[str]:
 
 
 def changed(store: Store, shape: TableShape, found: History) -> Iterator[str]:
-    """Files that are missing, or are not what was written, by size and by hash where one was recorded. Reads all of them."""
+    """Files that are missing, or are not what was written, by size and by hash where one was recorded.
+
+    Reads all of them.
+    """
     return (problem for file in found.files.values() if (problem := _wrong(store, shape, file)))
 
 
 def changed_texts(store: Store, events: History) -> Iterator[str]:
-    """The same of `texts`, of which an erasure may replace files meanwhile: as they are now, by the hashes that are still recorded."""
+    """The same of `texts`, of which an erasure may replace files meanwhile.
+
+    The files are those of the newest version, and the hashes those that are still recorded.
+    """
     hashes = dict(events.texts)
     for listed in store.listing(log_prefix(PAYLOADS.name)):
         if entries.entry_version(listed.key) is not None:

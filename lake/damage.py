@@ -1,4 +1,4 @@
-"""Data files that cannot be read: whatever DuckDB, pyarrow or the system says of one becomes `Damaged`, with the file's name and the remedy.
+"""Data files that cannot be read raise `Damaged`, with the name of the file and the remedy.
 
 What a library raises over a damaged Parquet file depends on which byte is wrong, and may name no file. So each file is
 then read alone. What is raised although all files can be read is something else, and passes through unchanged.
@@ -20,7 +20,7 @@ from lake.storage.hashing import sha256_of
 from lake.storage.places import located
 from lake.storage.store import exists
 
-# A damaged number within a file's description may end as a bare Error of DuckDB, or as the RuntimeError of its Python binding.
+# A damaged number in the description of a file may raise a bare Error of DuckDB, or the RuntimeError of its binding.
 READING = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
 
 

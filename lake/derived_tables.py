@@ -1,4 +1,4 @@
-"""The tables that are derived from `events`, and the newest state of the lake in which all of them agree: the consistent cut.
+"""The tables that are derived from `events`, and the newest state in which all of them agree: the consistent cut.
 
 A derived table takes in the commits of `events` one after another and holds, as its own transaction version, how far it
 has come. While traffic lands, the tables are at different commits. A reader that needs all of them at once pins the cut
@@ -41,11 +41,12 @@ def taken_in(table: Versioned) -> int:
 
 
 def consistent_cut(store: Store) -> dict[str, int]:
-    """Table name → version: the newest version of `events` that every derived table holds, and the newest of each that holds no more.
+    """The consistent cut: a version of `events` and of each derived table but `texts`, by name.
 
-    Names `events` and its derived tables but `texts`. Other tables depend on no commit of `events`, and any version of
-    them will do. Reads a few commits of each table, whatever the lake holds. A table that the lake lacks, because it was
-    made before there was such a table, is not named. Raises LakeError.
+    The version of `events` is the newest that every derived table holds. That of a derived table is the newest that
+    holds no later commit of `events`. Any version of other tables will do, as they depend on no commit of `events`. A
+    table that the lake lacks, because it is older than the table, is not named. Reads a few commits of each table,
+    whatever the lake holds. Raises LakeError.
     """
     pasts = {shape.name: _Past(store, shape) for shape in SUMMED if not tables.is_missing(store, shape)}
     # After the derived tables: none of them can be ahead of it, unless commits of `events` were lost.

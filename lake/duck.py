@@ -1,6 +1,7 @@
-"""DuckDB as the product uses it: in memory, UTC, no extension that it would fetch, statements from the packages' SQL files.
+"""DuckDB as the product uses it: in memory, in UTC, without extensions to download, with statements from SQL files.
 
-Whatever reads Parquet files through a connection goes through `ask`: a file that cannot be read becomes `lake.errors.Damaged`.
+Whatever reads Parquet files through a connection goes through `ask`: a file that cannot be read raises
+`lake.errors.Damaged`.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ _scanned: WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, list[str]]] = W
 
 
 def connect(threads: int | None = 2, *, macros: str = "") -> duckdb.DuckDBPyConnection:
-    """A connection to a database that is shared, with these macros in it. What is registered, set or TEMP on it is seen there alone.
+    """A connection to a shared database with these macros. What is registered, set or TEMP is seen on it alone.
 
     `threads`: None for all cores.
     """
@@ -45,13 +46,13 @@ def database(threads: int | None = None) -> duckdb.DuckDBPyConnection:
 
 
 def close() -> None:
-    """Let go of the shared databases; each is gone when no connection to it is left."""
+    """Release the shared databases. Each ends with the last connection to it."""
     _shared.cache_clear()
 
 
 @cache
 def _shared(threads: int | None, macros: str) -> duckdb.DuckDBPyConnection:
-    """One for all connections: to open one takes longer than most statements, and as long as to decode ten thousand lines."""
+    """One for all connections: opening a database takes as long as decoding ten thousand lines."""
     con = database(threads)
     if macros:
         con.execute(macros)
@@ -71,9 +72,9 @@ def ask(con: duckdb.DuckDBPyConnection, sql: str, params: Mapping[str, object] |
 
 
 def rows(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a result, sums as Python's integers, whatever their size: to be printed, written as JSON, or hashed by their text.
+    """The rows of a result, with sums as integers of any size: for printing, for JSON, or for hashing their text.
 
-    A sum has 128 bits in DuckDB, and comes to Python as a decimal without a fraction.
+    A sum has 128 bits in DuckDB, and becomes a decimal without a fraction in Python.
     """
     sums = [f.name for f in table.schema if pa.types.is_decimal(f.type) and f.type.scale == 0]
     found: list[dict[str, Any]] = table.to_pylist()
@@ -85,10 +86,10 @@ def rows(table: pa.Table) -> list[dict[str, Any]]:
 def scan(
     con: duckdb.DuckDBPyConnection, view: str, files: list[str], shape: TableShape, *, mixed: bool = False
 ) -> None:
-    """Make `view` the rows of exactly these files of a table, its partition columns read from their paths; no file: no row.
+    """Make `view` the rows of exactly these files of a table, with partition columns from their paths.
 
-    `mixed`: some files may lack columns that came later, which are null then; by name costs half a millisecond a file. Raises
-    lake.errors.Damaged, here or when the view is read, for a file that cannot be read.
+    `mixed`: some files may lack columns that came later, which are then null. It costs half a millisecond a file. A
+    file that cannot be read raises lake.errors.Damaged, here or when the view is read.
     """
     _scanned.setdefault(con, {})[view] = files
     if not files:
@@ -102,7 +103,7 @@ def scan(
 
 
 def scan_counted(con: duckdb.DuckDBPyConnection, landed: list[str], withdrawn: list[str]) -> None:
-    """Make view `events` the events of some files that count, and `withdrawn` the rows of those files of table withdrawn."""
+    """Make view `events` the events of files that count, and `withdrawn` the rows of files of that table."""
     scan(con, WITHDRAWN.name, withdrawn, WITHDRAWN)
     if not withdrawn:
         scan(con, EVENTS.name, landed, EVENTS)
@@ -112,5 +113,5 @@ def scan_counted(con: duckdb.DuckDBPyConnection, landed: list[str], withdrawn: l
 
 
 def counted_statement() -> str:
-    """Which rows of table `events` count (lake/sql/counted.sql): view `events` over `landed` and `withdrawn`, for all who read events."""
+    """The rows of table `events` that count (lake/sql/counted.sql), from the views `landed` and `withdrawn`."""
     return statement("lake.sql", "counted")

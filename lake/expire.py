@@ -14,7 +14,7 @@ from schemas.tables import TableShape
 
 
 def forget(store: Store, shape: TableShape, *, since: int | None = None) -> int:
-    """Delete the files that commits have replaced, and the log by which versions with them could be opened; how many files.
+    """Delete the files that commits have replaced, and the log that names them; the number of deleted files.
 
     Safe to kill and to repeat, and beside writers. The log keeps what they may be at, which is everything from the
     version before `since`, the first that replaced files just now. None: nothing was replaced just now, and this
@@ -51,7 +51,7 @@ def forget(store: Store, shape: TableShape, *, since: int | None = None) -> int:
 
 
 def orphans(store: Store, shape: TableShape, written_before_us: int) -> list[str]:
-    """The addresses of files of a table that are in no version, and were written before this time: a dead worker has left them.
+    """The addresses of files of a table that are in no version and older than this time: a dead worker left them.
 
     The log does not know these files, so nothing but their time distinguishes them from the files that a live worker is
     about to commit. A store without times has no orphans.

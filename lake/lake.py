@@ -27,7 +27,7 @@ DOCUMENTS = "documents"
 
 @dataclass(frozen=True)
 class Table:
-    """A table at one version. A commit with it is refused if another writer has moved one of its transaction versions since."""
+    """A table at one version. A commit is refused if another writer has moved one of its transaction versions."""
 
     store: Store
     shape: TableShape
@@ -59,7 +59,10 @@ class Table:
         info: Mapping[str, Any],
         instead_of: Sequence[str] = (),
     ) -> "Table":
-        """Add `parts` and set the transaction `versions` in one commit, durably (lake.tables.commit); the table with it. Raises Fenced, LakeError."""
+        """Add `parts` and set the transaction `versions` in one durable commit; the table with it.
+
+        Details: lake.tables.commit. Raises Fenced, LakeError.
+        """
         made = tables.commit(
             self.store, self.shape, self.snapshot, parts, versions=versions, info=info, instead_of=instead_of
         )
@@ -67,7 +70,7 @@ class Table:
 
 
 class Lake:
-    """The lake in a store, or in a folder of this machine. It need not exist yet: `create` makes it. Methods raise LakeError."""
+    """The lake in a store, or in a folder of this machine. It need not exist yet. Methods raise LakeError."""
 
     def __init__(self, place: Path | Store) -> None:
         self._store = LocalStore(place) if isinstance(place, Path) else place
@@ -78,7 +81,7 @@ class Lake:
 
     @property
     def root(self) -> Path:
-        """The folder of a lake that is in one."""
+        """The folder of the lake. A lake in another store has none."""
         if (folder := self._store.folder()) is None:
             raise LakeError(f"{self} is not in a folder of this machine, which this command needs")
         return folder
@@ -98,7 +101,7 @@ class Lake:
         return Table(self._store, shape, tables.open_table(self._store, shape, version))
 
     def lacks(self, shape: TableShape) -> bool:
-        """Whether the lake was made before this table was known, and has not been written to since: then the table has no rows."""
+        """Whether the lake was made before this table existed. Such a table has no rows."""
         return tables.is_missing(self._store, shape)
 
     def has_folder(self, shape: TableShape) -> bool:
@@ -114,7 +117,7 @@ class Lake:
         tables.complete(self._store, shape)
 
     def widen(self, shape: TableShape) -> None:
-        """Add the columns that came after the lake was made. Rows that are there have none of them; nothing is rewritten."""
+        """Add the columns that came after the lake was made. Existing rows hold null; nothing is rewritten."""
         tables.widen(self._store, shape)
 
     def is_newest(self, table: Table) -> bool:
@@ -132,18 +135,18 @@ class Lake:
         return self._store.address(f"{shape.name}/{path}")
 
     def has_file(self, shape: TableShape, path: str) -> bool:
-        """Whether a file is there that a commit names; of an erasable table it may have been replaced."""
+        """Whether a file exists that a commit names. In an erasable table it may have been replaced."""
         return exists(self._store, f"{shape.name}/{path}")
 
     def write(self, shape: TableShape, rows: pa.Table, day: date | None = None) -> Part:
-        """Write rows as one durable Parquet file of a table (lake.tables.write_part). No version holds it until a commit names it."""
+        """Write rows as one durable Parquet file of a table. No version holds it until a commit names it."""
         return tables.write_part(self._store, shape, rows, day)
 
     def size(self, file: str) -> int:
         """The number of bytes of a file, by its address. Raises FileNotFoundError."""
         return self._store.stat(file.removeprefix(self._store.address(""))).size_bytes
 
-    # What single commits say.
+    # Single commits.
 
     def added_files(self, shape: TableShape, version: int) -> list[str]:
         """The addresses of the files that one commit added."""
@@ -190,7 +193,7 @@ class Lake:
     # Erasing.
 
     def forget(self, shape: TableShape, *, since: int | None = None) -> int:
-        """Delete what commits to an erasable table have replaced, and the log by which it could be found (lake.expire)."""
+        """Delete what commits to an erasable table have replaced, and the log that names it (lake.expire)."""
         return expire.forget(self._store, shape, since=since)
 
     def orphans(self, shape: TableShape, *, written_before_us: int) -> list[str]:
@@ -209,7 +212,7 @@ class Lake:
         return self.root / DOCUMENTS
 
     def give_key(self, key: bytes) -> None:
-        """Set the key by which credentials are hashed, of a lake that was just made: its hashes are then the same elsewhere."""
+        """Set the key of a new lake, so that its hashes of credentials are those of another lake."""
         self._store.replace(credentials.KEY, credentials.encoded(key))
 
     def credential_hashes(self, refused: pa.Array) -> pa.Array:
@@ -217,5 +220,5 @@ class Lake:
         return credentials.hashes(self._store, refused)
 
     def lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
-        """Hold a lock of the lake among the processes of this machine. Raises lake.lock.Taken, unless it is to wait."""
+        """Hold a lock of the lake among the processes of this machine. Raises lake.lock.Taken, unless `wait`."""
         return self._store.lock(name, wait=wait)

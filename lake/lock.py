@@ -1,4 +1,7 @@
-"""A lock among the processes of one machine. It gives a clear message, or a turn; what protects the books is the fence in a commit."""
+"""A lock among the processes of one machine.
+
+It lets a process wait, or report that another one is active. The books are protected by the fence in a commit.
+"""
 
 import fcntl
 import os
@@ -8,12 +11,12 @@ from pathlib import Path
 
 
 class Taken(Exception):
-    """Another process holds the lock. Wait for its end, or say so."""
+    """Another process holds the lock. Wait until it ends, or report it."""
 
 
 @contextmanager
 def held(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock that this file stands for; it ends with the process. Raises Taken, unless it is to wait."""
+    """Hold the lock of this file; it ends with the process. Raises Taken, unless `wait`."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

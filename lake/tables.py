@@ -53,7 +53,7 @@ def local(root: Path) -> None:
 
 
 def create(store: Store) -> None:
-    """Make a lake with all its tables. An existing lake is left as it is; another place that is not empty is refused."""
+    """Make a lake with all its tables, or those that it lacks. A place that holds anything else is refused."""
     if not exists(store, MARKER):
         if _holds_other_files(store) and not exists(store, MARKER):  # looked at again: another worker may be making it
             raise LakeError(
@@ -77,7 +77,7 @@ def _holds_other_files(store: Store) -> bool:
 
 
 def is_missing(store: Store, shape: TableShape) -> bool:
-    """Whether the lake was made before this table was known, and has not been written to since: then the table has no rows."""
+    """Whether the lake was made before this table existed. Such a table has no rows."""
     return shape.newer and not snapshot.is_table(store, shape.name)
 
 
@@ -89,12 +89,20 @@ def complete(store: Store, shape: TableShape) -> None:
 def widen(store: Store, shape: TableShape) -> None:
     """Add the columns that came after the lake was made. Existing rows have none of them; nothing is rewritten."""
     for _ in range(_LOOKS):  # another worker may be adding them, too
-        table = _opened(store, shape)
-        present = schema.columns(table.metadata)
+        table = _readable(store, shape)
+        present = _columns(store, shape, table)
         missing = pa.schema([f for f in shape.schema if f.name in shape.later and f.name not in present])
         if not missing.names or commits.add_columns(store, shape.name, table, missing, {_MIXED: "true"}):
             return
     raise LakeError(f"{store.named(shape.name)} lacks columns of this version; repeat the command to add them")
+
+
+def _columns(store: Store, shape: TableShape, table: Snapshot) -> list[str]:
+    try:
+        return schema.columns(table.metadata)
+    except (KeyError, TypeError, ValueError) as exc:
+        log = store.named(log_prefix(shape.name))
+        raise Damaged(f"{log} describes no columns that can be read ({exc}); restore it from a backup") from exc
 
 
 def is_mixed(table: Snapshot) -> bool:
@@ -129,18 +137,7 @@ def open_table(store: Store, shape: TableShape, version: int | None = None) -> S
     Raises LakeError for a newest commit that lacks its last lines: it would keep its rows and forget their offsets.
     """
     check(store)
-    try:
-        table = _opened(store, shape, version)
-    except NoTable as exc:
-        raise LakeError(f"table {shape.name} is missing in {store}; restore the lake from a backup") from exc
-    except (Unreadable, OSError) as exc:
-        keys = [found.key for found in store.listing(log_prefix(shape.name))]
-        logged = [key for key in keys if entries.entry_version(key) is not None]
-        raise Damaged(
-            f"table {shape.name} in {store} cannot be opened ({exc}); its newest commit is "
-            f"{store.named(logged[-1]) if logged else 'missing'}: `tollbook verify` says which file is damaged; restore it from a backup, "
-            f"or repair it by docs/operations.md"
-        ) from exc
+    table = _readable(store, shape, version)
     if version is None and table.version:
         for app, moved in _statement(store, shape, table.version).get("versions", {}).items():
             if table.apps.get(app) != moved:
@@ -151,8 +148,24 @@ def open_table(store: Store, shape: TableShape, version: int | None = None) -> S
     return table
 
 
+def _readable(store: Store, shape: TableShape, version: int | None = None) -> Snapshot:
+    """A version of a table, nothing checked. Raises LakeError."""
+    try:
+        return _opened(store, shape, version)
+    except NoTable as exc:
+        raise LakeError(f"table {shape.name} is missing in {store}; restore the lake from a backup") from exc
+    except (Unreadable, OSError) as exc:
+        keys = [found.key for found in store.listing(log_prefix(shape.name))]
+        logged = [key for key in keys if entries.entry_version(key) is not None]
+        raise Damaged(
+            f"table {shape.name} in {store} cannot be opened ({exc}); its newest commit is "
+            f"{store.named(logged[-1]) if logged else 'missing'}: `tollbook verify` says which file is damaged; restore it from a backup, "
+            f"or repair it by docs/operations.md"
+        ) from exc
+
+
 def _opened(store: Store, shape: TableShape, version: int | None = None) -> Snapshot:
-    """A version of a table, nothing checked. The log of an erasable table may be cut off while it is read."""
+    """A version of a table, of which the log may be cut off while it is read. Raises NoTable, Unreadable."""
     for _ in range(_LOOKS - 1 if shape.erasable else 0):
         try:
             return snapshot.read(store, shape.name, version)
@@ -167,7 +180,10 @@ def is_newest(store: Store, shape: TableShape, table: Snapshot) -> bool:
 
 
 def check_log(store: Store, shape: TableShape) -> None:
-    """Raise LakeError unless every commit of a table is there and none is empty; of an erasable table from its checkpoint on."""
+    """Raise LakeError if a commit of a table is missing or empty.
+
+    An erasable table is checked from its checkpoint on.
+    """
     looks = (_wrong_entry(store, shape) for _ in range(_LOOKS))  # a log that grows may be listed with holes
     if all(wrong := look for look in looks):
         raise Damaged(
@@ -204,7 +220,7 @@ def write_part(store: Store, shape: TableShape, rows: pa.Table, day: date | None
             compression_level=1,
             use_dictionary=[f.name for f in columns if pa.types.is_string(f.type) and f.name != "event_id"],
             column_encoding={f.name: _ENCODINGS[f.type] for f in columns if f.type in _ENCODINGS},
-            # The least and the greatest of unordered texts tell a reader nothing, and finding them takes a quarter of the time.
+            # Least and greatest of unordered texts help no reader, and finding them takes a quarter of the time.
             write_statistics=[f.name for f in columns if not pa.types.is_string(f.type)],
             store_schema=False,  # coded columns are plain text to whoever reads the file
         )

@@ -1,4 +1,4 @@
-"""A checkpoint sums up a table's log, so that opening the table does not read all of it. The entries stay: they are the history.
+"""A checkpoint sums up a table's log, so that opening the table does not read all of it. The entries stay.
 
 It is one Parquet file beside the entries, and `_last_checkpoint` names the newest one. Files that a commit replaced are
 not in it: Delta keeps them for a time of grace, which for tables of Tollbook is none.
@@ -88,7 +88,7 @@ def version_of(key: str) -> int | None:
 
 
 def last(store: Store, table: str) -> int | None:
-    """The version that `_last_checkpoint` names; None if there is none, or it cannot be read. It is a hint, no truth."""
+    """The version that `_last_checkpoint` names; None if it cannot be read. It is only a hint."""
     try:
         found = json.loads(store.read(_last_key(table)))["version"]
     except (OSError, ValueError, KeyError, TypeError):

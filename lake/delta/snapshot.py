@@ -24,7 +24,10 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A table at one version. `files` maps the path of a file to its `add` action, or to None if a checkpoint holds that."""
+    """A table at one version.
+
+    `files` maps paths to their `add` actions, or to None if a checkpoint holds the action.
+    """
 
     version: int
     files: dict[str, Action | None]
@@ -34,7 +37,10 @@ class Snapshot:
     checkpoint: int | None = None  # the one that it was read from
 
     def after(self, actions: Iterable[Action], version: int) -> "Snapshot":
-        """The next version, with the actions of its entry. Raises KeyError, TypeError, ValueError for a malformed action."""
+        """The next version, with the actions of its entry.
+
+        A malformed action raises KeyError, TypeError, ValueError.
+        """
         copy = replace(self, version=version, files=dict(self.files), apps=dict(self.apps))
         return _applied(copy, actions)
 

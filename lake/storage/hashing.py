@@ -8,7 +8,10 @@ _BLOCK_BYTES = 1 << 20
 
 
 class HashedFile:
-    """A new file of a store as a file object for pyarrow. `sha256` is the hash of everything that was written so far."""
+    """A new file of a store as a file object for pyarrow.
+
+    `sha256` is the hash of everything that was written so far.
+    """
 
     closed = False
 

@@ -110,7 +110,10 @@ class MemoryStore:
 
 
 def resolved(address: str) -> tuple[MemoryStore, str] | None:
-    """The store and the key of an address in memory; None for any other address. Raises FileNotFoundError if the store is gone."""
+    """The store and the key of an address in memory; None for any other address.
+
+    Raises FileNotFoundError if the store is gone.
+    """
     if not address.startswith(_SCHEME):
         return None
     host, _, key = address.removeprefix(_SCHEME).partition("/")

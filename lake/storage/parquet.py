@@ -1,4 +1,7 @@
-"""Parquet files of any store as a relation of DuckDB. Local files are read by DuckDB itself, files in memory by pyarrow."""
+"""Parquet files of any store as a relation of DuckDB.
+
+DuckDB reads local files itself; pyarrow reads those in memory.
+"""
 
 from collections.abc import Sequence
 

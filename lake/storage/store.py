@@ -32,7 +32,9 @@ class Store(Protocol):
     """Where the bytes of one lake are. Errors are OSError; for a key that is absent, FileNotFoundError."""
 
     def listing(self, prefix: str = "", *, after: str = "") -> Iterator[Listed]:
-        """The keys that begin with `prefix`, which is empty or ends with `/`, sorted as text; those greater than `after`.
+        """The keys that begin with `prefix` and are greater than `after`, sorted as text.
+
+        A prefix is empty or ends with `/`.
 
         What is created or deleted meanwhile may be missing or included.
         """
@@ -66,16 +68,19 @@ class Store(Protocol):
         """Delete a key if it exists. The deletion is durable after `sync`."""
 
     def sync(self, key: str) -> None:
-        """Make durable what others may have written and not synced: the bytes of a key, or the names below a prefix with `/`."""
+        """Make durable what others may not have synced: the bytes of a key, or the names below a prefix with `/`."""
 
     def address(self, key: str) -> str:
-        """The address by which `lake.duck` reads a key. That of a prefix, and a key below it, make the address of that key."""
+        """The address by which `lake.duck` reads a key.
+
+        The address of a prefix is the beginning of those of its keys.
+        """
 
     def named(self, key: str) -> str:
         """The key as people should see it in a message."""
 
     def folder(self) -> Path | None:
-        """The folder of this machine that the keys are in, if there is one. Issued documents and scratch files go there."""
+        """The folder of this machine that holds the keys, if there is one. Documents and scratch files go there."""
 
     def lock(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         """Hold a lock among the processes of this machine. Raises lake.lock.Taken unless it is to wait."""

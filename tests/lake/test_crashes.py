@@ -45,7 +45,9 @@ def every(
     start: Store | Callable[[], Store], fault: Fault, when: str, run: Callable[[FaultyStore], object], check: Callable[[Store], None],
     *, step: int = 1, counted: frozenset[str] = CHANGES,
 ) -> int:  # fmt: skip
-    """Let the fault strike at each nth operation of a run on a copy of a store, and check what it leaves; how many n there are."""
+    """Let the fault strike at each nth operation of a run on a copy of a store, and check what it leaves; how many n
+    there are.
+    """
     for nth in range(1, 10_000, step):
         inner = copied(start) if isinstance(start, MemoryStore) else start() if callable(start) else start
         store = FaultyStore(inner, nth, fault, when=when, counted=lambda operation: operation.name in counted)
@@ -129,7 +131,7 @@ def test_a_commit_that_cannot_be_written_says_so(number: int) -> None:
     ],
 )
 def test_no_event_is_lost_or_doubled_wherever_landing_fails(often: None, fault: Fault, when: str) -> None:
-    """Files, commits, checkpoints and syncs of events and of all derived tables: the next run ends with the same books."""
+    """Files, commits, checkpoints and syncs of all tables: the next run ends with the same books."""
     made = MemoryStore()
     Lake(made).create()
 
@@ -160,7 +162,9 @@ def test_no_event_is_lost_when_reading_fails_anywhere() -> None:
 @pytest.mark.integration
 @each_fault
 def test_an_erasure_that_fails_is_completed_by_the_next_one(often: None, fault: Fault, when: str) -> None:
-    """No version with the old payloads can be opened then, the log has no gap, and no payload is lost that was to be kept."""
+    """No version with the old payloads can be opened then, the log has no gap, and no payload is lost that was to be
+    kept.
+    """
     made = MemoryStore()
     Lake(made).create()
     land(made)
@@ -192,7 +196,9 @@ def test_an_erasure_that_fails_is_completed_by_the_next_one(often: None, fault: 
 
 
 def test_a_commit_into_a_log_that_was_cut_off_is_refused(often: None) -> None:
-    """Two erasures come between opening and committing: the number after the snapshot is free again, and nobody would read it."""
+    """Two erasures come between opening and committing: the number after the snapshot is free again, and nobody would
+    read it.
+    """
     store = MemoryStore()
     lake = Lake(store)
     lake.create()

@@ -171,6 +171,14 @@ def test_a_damaged_entry_is_named(store: MemoryStore, harm: str) -> None:
     assert Lake(store).open(EVENTS, 2).version == 2
 
 
+@pytest.mark.parametrize("content", [b'{"add":{"pa', b'{"metaData":{"schemaString":"x","configuration":null}}'])
+def test_a_command_that_completes_a_lake_names_damage(store: MemoryStore, content: bytes) -> None:
+    """It looks whether columns came later, before anything else opens the table."""
+    store.create(entries.entry_key("events", 7), content)
+    with pytest.raises(Damaged, match=r"events.* restore it from a backup"):
+        Lake(store).create()
+
+
 def test_any_flipped_byte_of_a_checkpoint_is_noticed_or_harmless(store: MemoryStore) -> None:
     """pyarrow raises many kinds of errors. None passes through, and `verify` compares what opens with the log."""
     key, lake = checkpoint.key_of("events", 6), Lake(store)

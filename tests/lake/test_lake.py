@@ -1,4 +1,6 @@
-"""The lake and its tables, the same over local files and over memory: commits are durable, fenced, and never half there."""
+"""The lake and its tables, the same over local files and over memory: commits are durable, fenced, and never half
+there.
+"""
 
 import threading
 from collections.abc import Callable
@@ -181,7 +183,9 @@ def test_writers_of_different_partitions_do_not_disturb_each_other(lake: Lake) -
 
 
 def test_of_commits_at_the_same_moment_each_gets_a_number(store: Store) -> None:
-    """Four writers of partitions of their own, and two that share one: nothing is lost, and of the two one is refused each time."""
+    """Four writers of partitions of their own, and two that share one: nothing is lost, and of the two one is refused
+    each time.
+    """
     together = threading.Barrier(6)
 
     def work(worker: int) -> int:
@@ -223,7 +227,9 @@ def test_a_commit_is_durable_in_the_order_of_its_rule(store: Store) -> None:
 
 
 def test_an_append_is_fenced_by_an_erasure_and_not_the_other_way_round(lake: Lake) -> None:
-    """An append knows nothing of what replaced the files of its snapshot; an erasure rests on the files that it replaces alone."""
+    """An append knows nothing of what replaced the files of its snapshot; an erasure rests on the files that it
+    replaces alone.
+    """
     empty = PAYLOADS.schema.empty_table()
     first = lake.open(PAYLOADS).commit([lake.write(PAYLOADS, empty)], versions={"land": 1}, info={})
     appended = first.commit([lake.write(PAYLOADS, empty)], versions={"land": 2}, info={})
@@ -330,7 +336,9 @@ def test_a_changed_and_a_missing_file_are_named(store: Store, lake: Lake) -> Non
 
 
 def test_workers_that_are_the_first_of_a_day_at_the_same_time_both_write(tmp_path: Path) -> None:
-    """A new day begins for all land workers at once; the folder that the other has made meanwhile is no trouble of the disk."""
+    """A new day begins for all land workers at once; the folder that the other has made meanwhile is no trouble of the
+    disk.
+    """
     root = tmp_path / "lake"
     Lake(root).create()
     rows = pa.Table.from_pylist([], file_schema(EVENTS))
