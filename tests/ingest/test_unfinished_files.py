@@ -1,8 +1,10 @@
 """Files that are not whole: documents that are being written wait for their end, and a cut copy gives what it holds."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -160,7 +162,9 @@ def whole_lines(log: FileLog) -> tuple[int, list[KnownFile]]:
     return len(ids), known
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, zstd], ids=["gzip", "zstd"])
+@pytest.mark.parametrize(
+    "pack", [gzip.compress, zstd, lzma.compress, bz2.compress], ids=["gzip", "zstd", "xz", "bzip2"]
+)
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
 def test_a_cut_file_gives_the_lines_that_it_holds(tmp_path: Path, pack: Callable[[bytes], bytes], share: float) -> None:
     """A copy that stopped. Also one that is smaller than a block, of which nothing was read."""
@@ -170,7 +174,7 @@ def test_a_cut_file_gives_the_lines_that_it_holds(tmp_path: Path, pack: Callable
     log = opened([path])
     first, known = whole_lines(log)
     assert "ends too early" in log.problems[0]
-    assert first >= 3000 * share * 0.5
+    assert first >= 3000 * share * 0.5 or pack is bz2.compress  # its blocks are of 900 kB
     assert whole_lines(opened([path], known))[0] == 0
     path.write_bytes(packed)
     assert first + whole_lines(opened([path], known))[0] == 3000

@@ -62,7 +62,11 @@ read AS (
         r,
         nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
         -- A quote in a path is part of it.
-        CASE WHEN q IS NOT NULL THEN regexp_extract(line, '^\[[^\]]+\] "([^\s"]+) (\S+?)(?:" \d|\s|$)', ['method', 'target']) END AS request,
+        CASE
+            WHEN q IS NULL THEN NULL
+            WHEN ends_with_protocol(q[2]) THEN regexp_extract(q[2], '^(\S+) (\S+)', ['method', 'target'])
+            ELSE regexp_extract(line, '^\[[^\]]+\] "([^\s"]+) (\S+?)(?:" \d|\s|$)', ['method', 'target'])
+        END AS request,
         -- Envoy does not escape quotes in a path: such a line is parsed again, slowly, up to the sizes.
         CASE
             WHEN q IS NULL THEN NULL
@@ -77,7 +81,7 @@ read AS (
         END AS result,
         q[2] AS requested,
         CASE
-            WHEN q IS NULL OR regexp_matches(q[3], '^ (?:\d+|-) ') THEN q[4]
+            WHEN q IS NULL OR ends_with_protocol(q[2]) THEN q[4]
             ELSE regexp_extract(line, '^\[[^\]]+\] "\S+ \S+ [^ "]+" (?:\d+|-) \S+ [^"]*"([^"]*)"', 1)
         END AS forwarded,
         -- From the end: Envoy escapes nothing, and the client controls the user agent before these fields.

@@ -42,7 +42,11 @@ read AS (
         r,
         nullif(regexp_extract(q[1], '^\[([^\]]+)\] $', 1), '') AS time,
         -- A quote in a path is part of it.
-        CASE WHEN q IS NOT NULL THEN regexp_extract(line, '^\[[^\]]+\] "([^\s"]+) (\S+?)(?:" \d|\s|$)', ['method', 'target']) END AS request,
+        CASE
+            WHEN q IS NULL THEN NULL
+            WHEN ends_with_protocol(q[2]) THEN regexp_extract(q[2], '^(\S+) (\S+)', ['method', 'target'])
+            ELSE regexp_extract(line, '^\[[^\]]+\] "([^\s"]+) (\S+?)(?:" \d|\s|$)', ['method', 'target'])
+        END AS request,
         -- The proxy does not escape quotes in a path: such a line is parsed again, slowly, up to the sizes.
         CASE
             WHEN q IS NULL THEN NULL

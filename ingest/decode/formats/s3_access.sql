@@ -30,7 +30,7 @@ cut AS (
         line,
         parts,
         CASE
-            WHEN regexp_matches(parts[2], '^(?:\S+ [^ ]+ HTTP/[0-9.]+|-)$')
+            WHEN parts[2] = '-' OR ends_with_protocol(parts[2])
                 THEN struct_pack(head := parts[1], request := parts[2], outcome := parts[3])
             WHEN regexp_matches(line, ' HTTP/[0-9.]+" (?:\d{3}|-) \S+ (?:\d+|-) ') THEN regexp_extract(
                 line,

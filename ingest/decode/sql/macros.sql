@@ -168,12 +168,15 @@ CREATE OR REPLACE MACRO quote_parts(line) AS string_split(
     '"'
 );
 
+-- Whether a request line ends with its protocol, HTTP/1.1 or HTTP/2: if not, a raw quote may have cut it.
+CREATE OR REPLACE MACRO ends_with_protocol(part) AS substr(part, -9, 6) = ' HTTP/' OR substr(part, -7, 6) = ' HTTP/';
+
 -- The parts of a CLF line whose request holds raw quotes, which some servers do not escape: the request ends at the first
 -- quote that follows its protocol and precedes a status. Apache writes an empty user as "", which a client may send. Other
 -- lines keep their parts.
 CREATE OR REPLACE MACRO whole_request(parts) AS CASE
     WHEN parts[2] = '' AND starts_with(parts[3], ' [') THEN [parts[1] || '-' || parts[3]] || parts[4:]
-    WHEN len(parts) < 5 OR substr(parts[2], -9, 6) = ' HTTP/' OR substr(parts[2], -7, 6) = ' HTTP/' THEN parts
+    WHEN len(parts) < 5 OR ends_with_protocol(parts[2]) THEN parts
     WHEN regexp_matches(array_to_string(parts, '"'), ' HTTP/[0-9.]+" (?:\d{3}|-) (?:\d+|-)') THEN [
         parts[1],
         regexp_extract(array_to_string(parts[2:], '"'), '^(.*? HTTP/[0-9.]+)" (?:\d{3}|-) (?:\d+|-)', 1)
