@@ -4,12 +4,11 @@ of its lines.
 By from_json (JSON, not validated) or by one regular expression (text). One thread, the best of three runs.
 """
 
-import re
 import time
 
 import duckdb
 
-from ingest.decode import formats
+from ingest.decode import fields
 from ingest.decode.framing import Lines
 from tests.ingest.cloud_lines import CASES
 
@@ -37,12 +36,11 @@ def bare_seconds(name: str, framed: Lines) -> float:
     con.register("lines", framed.lines)
     if name in PATTERNS:
         pattern, groups = PATTERNS[name]
-        fields = ", ".join(f"'f{i}'" for i in range(groups))
+        names = ", ".join(f"'f{i}'" for i in range(groups))
         return best(
-            con, f"SELECT unnest(regexp_extract(line, '{pattern}', [{fields}])) FROM lines", framed.lines.num_rows
+            con, f"SELECT unnest(regexp_extract(line, '{pattern}', [{names}])) FROM lines", framed.lines.num_rows
         )
-    shapes = re.findall(r"from_json\((?:line|record), '(\{.*?\})'\)", formats.statement(name), re.DOTALL)
-    shape = max(shapes, key=len)  # not that of an envelope around them
+    shape = fields.structures(name)["fields"]
     return best(con, f"SELECT unnest(from_json(line, '{shape}')) FROM lines", framed.lines.num_rows)
 
 

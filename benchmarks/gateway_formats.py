@@ -13,7 +13,7 @@ from functools import partial
 import duckdb
 import pyarrow as pa
 
-from ingest.decode import formats
+from ingest.decode import fields
 from ingest.decode.framing import Lines, split_lines
 from ingest.decode.pipeline import CREDENTIALS, Attribution, Decoder, Parser, SourceRules
 from tests.ingest.gateway_lines import GOOD, Good
@@ -80,9 +80,7 @@ def log(line: str, count: int) -> bytes:
 def bare(format_name: str, shape: str) -> str:
     """The statement of the bare decode over `lines`."""
     if shape == "json":
-        found = re.search(r"from_json\(line, ('\{.*?\}')\)", formats.statement(format_name), re.DOTALL)
-        assert found is not None
-        return f"SELECT position, from_json(line, {found[1]}) AS r FROM lines"
+        return f"SELECT position, from_json(line, '{fields.structures(format_name)['fields']}') AS r FROM lines"
     pattern = PATTERNS[format_name].replace("'", "''")
     names = ", ".join(f"'f{i}'" for i in range(re.compile(PATTERNS[format_name]).groups))
     return f"SELECT position, regexp_extract(line, '{pattern}', [{names}]) AS t FROM lines"

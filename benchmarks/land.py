@@ -32,7 +32,7 @@ from aggregate.landing.dedup import DedupIndex
 from benchmarks.machine import heading
 from billing.catalog import loading as catalogs
 from ingest.attribution.catalog_rules import attribution, source_rules
-from ingest.decode import formats
+from ingest.decode import fields
 from ingest.decode.framing import Lines
 from ingest.decode.pipeline import Decoder
 from ingest.files.block_reader import frames
@@ -174,9 +174,8 @@ def _peak_mib(pid: int) -> int:
 def _bare(sample: Sample) -> Took:
     """Both cores, the lines ready in memory, the fields that the format reads."""
     framed = [block.lines for path in sample.files for block in frames(path)]
-    shape = re.search(r"from_json\(line, '(\{\s*\"re.*?\})'\)", formats.statement(sample.format), re.DOTALL)
-    assert shape is not None
-    statement = f"SELECT unnest(from_json(line, '{shape[1]}')) FROM lines WHERE json_valid(line)"
+    shape = fields.structures(sample.format)["fields"]
+    statement = f"SELECT unnest(from_json(line, '{shape}')) FROM lines WHERE json_valid(line)"
     kept = threading.local()
 
     def decode(lines: pa.Table) -> int:

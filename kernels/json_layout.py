@@ -8,41 +8,36 @@ import numpy.typing as npt
 WORD = 8  # bytes that a kernel compares and copies at once
 
 # The role of a member. ALIKE: lines of one template have the same bytes there. The other roles vary from line to line.
-# The scan
-# reads ids, times and numbers; it compares the network of an address and the method of a request line; it ignores
-# UNREAD members.
-(
-    ALIKE, ID, ID_BEHIND, ADDRESS, UNREAD, REQUEST, TIME, TIME_CUT, REQUEST_BYTES, RESPONSE_BYTES, LATENCY_MS, LATENCY_S, LATENCY_NS,
-    LATENCY_PART, END, EPOCH,
-) = range(16)  # fmt: skip
-ROLES = 16
-NUMBERS = 4  # time_us, request_bytes, response_bytes, latency_us
-NUMBER = np.full(ROLES, -1)  # by role: its index among NUMBERS, or -1
-NUMBER[[TIME, TIME_CUT, EPOCH]] = 0
-NUMBER[[REQUEST_BYTES, RESPONSE_BYTES]] = 1, 2
-NUMBER[[LATENCY_MS, LATENCY_S, LATENCY_NS, END]] = 3
+# The scan takes the text of an ID and a NUMBER. PART: a number that counts only in a line without the number it is a
+# part of. Of an ADDRESS the scan compares the network, of a REQUEST line the method. It ignores UNREAD members.
+ALIKE, ID, NUMBER, PART, UNREAD, ADDRESS, REQUEST = range(7)
 
-IDS_MAX = 2  # of one line
-PLACES_MAX = 14  # members that may hold the same number: the scan has four bits for them
+# The slices of a line: two ids, then time, request bytes, response bytes and latency.
+IDS_MAX = 2
+TIME, REQUEST_BYTES, RESPONSE_BYTES, LATENCY = range(IDS_MAX, 6)
+SLICES = 6
+
 VARYING_MAX = 62  # members that differ from line to line: the scan has a bit for each
 KEY_BYTES_MAX = 2_048
 ID_BYTES_MAX = 128
+NUMBER_BYTES_MAX = 40
 OBJECTS_DEEP_MAX = 8
 STEPS_MAX = 128
 
-ENTRIES, WORDS, NO_ROOM = range(3)  # indexes of TemplateTable.counts
+ENTRIES, WORDS, NO_ROOM = range(3)  # indexes of KeyTable.counts
 
 # The kinds of a step. CUT: no later step of the previous line is recorded. TAIL: the end of the line. OPENS: an object
-# begins.
-# OPENS_LIST: a list with one object begins. SINGLE: a value. SCALAR_IN: in a list of {"key": …, "value": {…}}, a scalar
-# in an
-# object with one member. LISTED: any other value in such a list.
+# begins. OPENS_LIST: a list with one object begins. SINGLE: a value. SCALAR_IN: in a list of {"key": …, "value": {…}},
+# a scalar in an object with one member. LISTED: any other value in such a list.
 CUT, TAIL, OPENS, OPENS_LIST, SINGLE, SCALAR_IN, LISTED = range(7)
 # The columns of a step.
 STEP = 13
 (
     KIND, MEMBER, NAME_FROM, NAME_TO, NAMED_IN, FROM, TO, VALUE_FROM, SCALAR_TO, VALUE_TO, INSIDE, DEPTH, WRAPS,
 ) = range(STEP)  # fmt: skip
+# The columns of a slice of the current line: its member (-1: none), its bytes, and whether it cannot be told.
+CHOSEN, SLICE_FROM, SLICE_TO, UNKNOWN = range(4)
+MET, HAS_PART = range(2)  # the bits of members that were met; whether the line has a PART
 
 
 class FieldLayout(NamedTuple):
@@ -56,39 +51,37 @@ class FieldLayout(NamedTuple):
     parent: npt.NDArray[np.int64]  # the object that each object lies in
     listed: npt.NDArray[np.bool_]  # whether the members of an object are the keys of a list of {"key": …, "value": …}
     role: npt.NDArray[np.int64]
-    place: npt.NDArray[
-        np.int64
-    ]  # of an id or a number: its rank among the members that hold the same; the lowest rank counts
+    slice: npt.NDArray[np.int64]  # of a number or a part: which slice it is
+    rank: npt.NDArray[np.int64]  # of an id: which slice it is; of a number: the lowest rank counts
     nth: npt.NDArray[np.int64]  # of a member that varies: its index among those
     strict: bool  # whether a repeated name, or very many, make a line unusual
 
-    @property
-    def is_behind(self) -> bool:
-        """Whether an event id may be an id of the line with another text before it."""
-        return bool((self.role == ID_BEHIND).any())
+
+class Block(NamedTuple):
+    """The lines text[offsets[i] : offsets[i + 1]]; those that are not `usual` are not scanned."""
+
+    text: npt.NDArray[np.uint8]
+    offsets: npt.NDArray[np.int64]
+    usual: npt.NDArray[np.bool_]
 
 
-class TemplateTable(NamedTuple):
-    """The hash table of all template keys seen so far. The scan fills it."""
+class KeyTable(NamedTuple):
+    """A hash table of keys. The scan fills it."""
 
     slots: npt.NDArray[np.int32]  # open addressing; -1: free
     hashes: npt.NDArray[np.uint64]
     at: npt.NDArray[np.int64]  # the key of entry e is words[at[e] : at[e + 1]]
     words: npt.NDArray[np.uint64]
-    plain: npt.NDArray[np.uint8]  # one bit for each number that the scan reads from the line
     first: npt.NDArray[np.int64]  # the line that added the entry
     counts: npt.NDArray[np.int64]  # ENTRIES and WORDS in use; NO_ROOM: lines whose key did not fit
 
 
-class ScanResult(NamedTuple):
-    """The result of a scan, one row per line. `entry` is the line's template, or -1 where the scan cannot tell."""
+class Slices(NamedTuple):
+    """The slices of lines: slice s of line i is text[s, ends[s, i] : ends[s, i + 1]], empty where there is none."""
 
-    entry: npt.NDArray[np.int32]
-    numbers: npt.NDArray[np.int64]
-    id_text: npt.NDArray[np.uint8]  # all ids, copied during the scan, which is faster than later
-    id_end: npt.NDArray[np.int64]  # one number: how much of id_text is filled
-    id_at: npt.NDArray[np.int64]
-    id_length: npt.NDArray[np.int32]
+    text: npt.NDArray[np.uint8]
+    ends: npt.NDArray[np.int32]
+    member: npt.NDArray[np.int16]  # by slice and line: the member it comes from, or -1
 
 
 class ScanBuffers(NamedTuple):
@@ -97,9 +90,11 @@ class ScanBuffers(NamedTuple):
     `steps` describe the previous line. Each step is the bytes [FROM, TO) and the value after them. Where the next line
     has the same bytes it is in the same state: INSIDE an object, at a DEPTH, with one bit of WRAPS for each open object
     that is the only one in a list. A step also has the MEMBER of its value, and the position of the member's name in
-    the object NAMED_IN.
+    the object NAMED_IN. `found` and `seen` describe the current line.
     """
 
     key: npt.NDArray[np.uint64]
     piece: npt.NDArray[np.uint8]  # the bytes of `key`
     steps: npt.NDArray[np.int64]
+    found: npt.NDArray[np.int64]
+    seen: npt.NDArray[np.int64]

@@ -1,165 +1,115 @@
-"""The field layout of a format: the members of a JSON line that its statement reads, and which of them vary.
+"""The field layout of a format: the members of a JSON line that its key and its slices come from."""
 
-The header of a format lists the members that vary after `Varying:`, each with its role and path, as in `-- Varying: id
-request/id, time started_at`. A slash leads into objects and into lists with one object. The other members come from the
-statement's `from_json`, and from its look-ups in the lists of {"key": …, "value": …} that the header names, as in `--
-Attributes: texts record/attributes`.
-"""
-
-import json
-import re
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from ingest.decode import formats
+from ingest.decode import fields, formats
+from ingest.decode.fields import Field, Path
 from kernels.json_layout import (
     ADDRESS,
     ALIKE,
-    END,
-    EPOCH,
     ID,
-    ID_BEHIND,
     IDS_MAX,
-    LATENCY_MS,
-    LATENCY_NS,
-    LATENCY_PART,
-    LATENCY_S,
+    LATENCY,
     NUMBER,
-    PLACES_MAX,
+    PART,
     REQUEST,
     REQUEST_BYTES,
     RESPONSE_BYTES,
     TIME,
-    TIME_CUT,
     UNREAD,
     VARYING_MAX,
     WORD,
     FieldLayout,
 )
 
+# By role of a field: its role in the scan, and the slice of a number.
 _ROLES = {
-    "alike": ALIKE,
-    "id": ID,
-    "id_behind": ID_BEHIND,  # the event's id is another text, a space and this id, if both together are short enough
-    "address": ADDRESS,
-    "unread": UNREAD,
-    "request": REQUEST,
-    "time": TIME,
-    "epoch": EPOCH,  # a time as a number; in any other form, another member may give the time
-    "time_cut": TIME_CUT,  # decimals after the sixth are cut off
-    "request_bytes": REQUEST_BYTES,
-    "response_bytes": RESPONSE_BYTES,
-    "latency_ms": LATENCY_MS,
-    "latency_s": LATENCY_S,
-    "latency_ns": LATENCY_NS,
-    "latency_part": LATENCY_PART,  # counts only in a line without a latency
-    "end": END,  # a time: the latency is the time from the start to it
+    "": (ALIKE, -1),
+    "envelope": (ALIKE, -1),
+    "id": (ID, 0),
+    "id_behind": (ID, 0),
+    "time": (NUMBER, TIME),
+    "request_bytes": (NUMBER, REQUEST_BYTES),
+    "response_bytes": (NUMBER, RESPONSE_BYTES),
+    "latency": (NUMBER, LATENCY),
+    "end": (NUMBER, LATENCY),
+    "latency_part": (PART, LATENCY),
+    "address": (ADDRESS, -1),
+    "request": (REQUEST, -1),
+    "unread": (UNREAD, -1),
 }
-_IDS = {ID, ID_BEHIND}
-_Path = tuple[str, ...]
 
 
-def layout_of(format_name: str, partner_field: str | None = None) -> FieldLayout | None:
-    """The layout of a format; None if its header has no `Varying:`.
+class Layout(NamedTuple):
+    """What the template cache needs to know of a format."""
+
+    members: FieldLayout
+    typing: str  # the statement that types slices (ingest/decode/fields.py)
+    typed_by: npt.NDArray[np.uint8]  # by member: which of the macros of its role types it
+    several: Sequence[str]  # the roles with more than one macro
+    is_behind: bool  # whether an event id may be an id of the line with another text before it
+
+
+def layout_of(format_name: str, partner_field: str | None = None) -> Layout | None:
+    """The layout of a format; None if no field of it varies.
 
     `partner_field`: the field in which a source names partners, if it does.
     """
-    statement = formats.statement(format_name)
-    roles = dict(header_paths(statement, "Varying"))
-    if not roles:
+    declared = fields.declared(format_name)
+    varying = [field for field in declared if field.role not in ("", "envelope")]
+    if not varying:
         return None
-    lists = dict(header_paths(statement, "Attributes"))
-    looked_up = [
-        (*path, name) for path, texts in lists.items() for name in re.findall(rf"\b{texts}, '([^']+)'\)", statement)
-    ]
-    members = _members(statement, [*roles, *looked_up]) | dict.fromkeys(looked_up)
-    for path in roles:
-        if path not in members and path[-1] not in statement.partition("WITH ")[2]:
-            raise ValueError(
-                f"format {format_name}: `Varying:` names {'/'.join(path)}, which the statement does not read"
-            )
-    if partner_field is not None:
-        own = tuple(partner_field.split("/"))
-        if own in roles or any(_leads(own, path) or _leads(path, own) for path in [*members, *roles]):
+    own = () if partner_field is None else tuple(partner_field.split("/"))
+    if own:
+        if any(_meet(own, field.path) for field in declared):
             return None
-        members[own] = None
-    return _layout(
-        [*members, *roles],
-        {path: _ROLES[role] for path, role in roles.items()},
-        lists,
-        strict=formats.is_strict(format_name),
-    )
+        declared += (Field(own),)
+    typing, by, several = fields.typing(varying)
+    members, paths = _members(declared, fields.lists(format_name), strict=formats.is_strict(format_name))
+    typed_by = np.array([by.get(path, 0) for path in paths], np.uint8)
+    return Layout(members, typing, typed_by, several, any(field.role == "id_behind" for field in declared))
 
 
-def header_paths(statement: str, word: str) -> Iterator[tuple[_Path, str]]:
-    """The (path, word) pairs of a header line."""
-    for line in statement.splitlines():
-        if line.startswith(f"-- {word}:"):
-            for pair in line.removeprefix(f"-- {word}:").split(","):
-                what, path = pair.split()
-                yield tuple(path.split("/")), what
+def _meet(path: Path, other: Path) -> bool:
+    """Whether one path lies inside the other, or is it."""
+    shorter = min(len(path), len(other))
+    return path[:shorter] == other[:shorter]
 
 
-def _leads(path: _Path, to: _Path) -> bool:
-    """Whether a path lies inside another."""
-    return len(path) < len(to) and to[: len(path)] == path
-
-
-def _members(statement: str, wanted: Collection[_Path]) -> dict[_Path, None]:
-    """The members of the `from_json` that has most of the `wanted` paths; objects are represented by their members."""
-    structures = re.findall(r"from_json\((?:line|record), '(\{.*?\})'\)", statement, re.DOTALL)
-    read = [dict.fromkeys(_leaves(json.loads(structure), (), wanted)) for structure in structures]
-    return max(read, key=lambda members: sum(path in members for path in wanted))
-
-
-def _leaves(structure: Any, path: _Path, wanted: Collection[_Path]) -> Iterator[_Path]:
-    """The members that are not objects. A list is a leaf unless a wanted path leads into it."""
-    holds_wanted = any(_leads(path, other) for other in wanted)
-    if isinstance(structure, list) and holds_wanted:
-        (structure,) = structure
-    if isinstance(structure, dict):
-        for name, value in structure.items():
-            yield from _leaves(value, (*path, name), wanted)
-    elif not holds_wanted:
-        yield path
-
-
-def _layout(
-    paths: Collection[_Path], roles: dict[_Path, int], lists: Collection[_Path], *, strict: bool
-) -> FieldLayout:
+def _members(declared: Sequence[Field], lists: Collection[Path], *, strict: bool) -> tuple[FieldLayout, list[Path]]:
+    """The tree of members, and the path of each."""
     tree: dict[str, Any] = {}
-    for path in paths:
+    for field in declared:
         inside = tree
-        for name in path[:-1]:
+        for name in field.path[:-1]:
             inside = inside.setdefault(name, {})
-        inside.setdefault(path[-1], None)
-    first, names, object_of, role, place, nth = [0], list[bytes](), list[int](), list[int](), list[int](), list[int]()
-    objects: list[tuple[_Path, dict[str, Any]]] = [((), tree)]
+        inside[field.path[-1]] = None
+    role_of = {field.path: field.role for field in declared}
+    rank, nth = _ranks(declared)
+    first, paths, object_of = [0], list[Path](), list[int]()
+    objects: list[tuple[Path, dict[str, Any]]] = [((), tree)]
     parent = [-1]
-    varying = list(roles)
-    places = {
-        path: sum(_are_like(roles[path], roles[other]) for other in varying[:n]) for n, path in enumerate(varying)
-    }
     # The list grows during the walk: objects are numbered in the order of their first occurrence.
     for number, (path, inside) in enumerate(objects):
         for name, value in inside.items():
             own = (*path, name)
-            names.append(name.encode())
-            role.append(roles.get(own, ALIKE))
-            place.append(places.get(own, 0))
-            nth.append(varying.index(own) if own in roles else 0)
+            paths.append(own)
             object_of.append(len(objects) if value is not None else -1)
             if value is not None:
                 objects.append((own, value))
                 parent.append(number)
-        first.append(len(names))
-    if role.count(ID) + role.count(ID_BEHIND) > IDS_MAX or max(place) >= PLACES_MAX or len(varying) > VARYING_MAX:
-        raise ValueError(
-            f"`Varying:` names more than {IDS_MAX} ids, {PLACES_MAX} numbers of a kind or {VARYING_MAX} members"
-        )
-    return FieldLayout(
+        first.append(len(paths))
+    names = [path[-1].encode() for path in paths]
+    roles = [_ROLES[role_of.get(path, "")] for path in paths]
+    if sum(role == ID for role, _ in roles) > IDS_MAX:
+        raise ValueError(f"more than {IDS_MAX} fields are ids")
+    if len(nth) > VARYING_MAX:
+        raise ValueError(f"more than {VARYING_MAX} fields vary")
+    layout = FieldLayout(
         np.array(first),
         np.array([len(name) << 16 | name[0] << 8 | name[-1] for name in names]),
         np.frombuffer(b"".join(names) + bytes(WORD), np.uint8),
@@ -167,13 +117,23 @@ def _layout(
         np.array(object_of),
         np.array(parent),
         np.array([path in lists for path, _ in objects]),
-        np.array(role),
-        np.array(place),
-        np.array(nth),
+        np.array([role for role, _ in roles]),
+        np.array([number for _, number in roles]),
+        np.array([rank.get(path, 0) for path in paths]),
+        np.array([nth.get(path, 0) for path in paths]),
         strict,
     )
+    return layout, paths
 
 
-def _are_like(role: int, other: int) -> bool:
-    """Whether two roles give the same field of an event."""
-    return (role in _IDS and other in _IDS) or (NUMBER[role] >= 0 and NUMBER[role] == NUMBER[other])
+def _ranks(declared: Sequence[Field]) -> tuple[dict[Path, int], dict[Path, int]]:
+    """Of each field that varies: its rank among those that give the same, and its index among all."""
+    rank: dict[Path, int] = {}
+    nth: dict[Path, int] = {}
+    before: dict[tuple[int, int], int] = {}
+    for field in declared:
+        if field.role not in ("", "envelope"):
+            what = _ROLES[field.role]
+            rank[field.path], nth[field.path] = before.get(what, 0), len(nth)
+            before[what] = before.get(what, 0) + 1
+    return rank, nth

@@ -1,7 +1,9 @@
 """Framing: bytes to lines, one Arrow string per line, without a Python object per line.
 
 A line keeps its newline, so that Arrow refers to the bytes in place; formats and JSON ignore trailing white space.
-Blank lines are dropped. Every other line comes out, whatever its bytes: as text, or as unreadable with a reason.
+Blank lines are dropped. Every other line comes out, whatever its bytes: as text, or as unreadable with a reason. A line
+with bytes that are not UTF-8 is both: a character stands for each such byte, and the line is refused only if something
+that is read holds one (ingest/decode/sql/normalise.sql).
 """
 
 import hashlib
@@ -22,6 +24,10 @@ _SHOWN_BYTES = 4096
 _NEWLINE, _SPACE = 10, 32
 _SLICE_BYTES = 1 << 18
 _DOCKER = '{"log":"'  # how a line of Docker's json-file driver begins
+# What stands for a byte that is not UTF-8, plus the byte: private-use characters, which mean nothing to anybody. By the
+# surrogate that Python has for it.
+BAD_BYTES = 0x10FF00
+_CHARACTERS = {0xDC00 + byte: BAD_BYTES + byte for byte in range(0x80, 0x100)}
 # The byte order marks of UTF-16 and UTF-32. UTF-8 text never begins with them.
 WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 
@@ -32,7 +38,11 @@ UNREADABLE = pa.schema(
 
 
 class Lines(NamedTuple):
-    """`lines` as LINES, in order; `unreadable` as UNREADABLE, a subset of their positions."""
+    """`lines` as LINES, in order; `unreadable` as UNREADABLE, a subset of their positions.
+
+    `lines` has a line that is not UTF-8 whole, with characters from BAD_BYTES in it, and the beginning of any other that
+    is unreadable.
+    """
 
     lines: pa.Table
     unreadable: pa.Table
@@ -240,16 +250,23 @@ def _unreadable_reason(raw: bytes, *, is_half: bool) -> tuple[str, str]:
     return "BAD_UTF8", "the line is not UTF-8"
 
 
+def _shown(raw: bytes, reason: str) -> str:
+    """The text of an unreadable line, in `Lines.lines`."""
+    if reason == "BAD_UTF8":
+        return raw.decode(errors="surrogateescape").translate(_CHARACTERS)
+    return raw[:_SHOWN_BYTES].decode(errors="backslashreplace")
+
+
 def _with_shortened(
     table: pa.Table, text: Text, offsets: npt.NDArray[np.int64], bad: npt.NDArray[np.int64], half: int | None
 ) -> tuple[pa.Table, pa.Table]:
-    """Replace each of the `bad` lines by readable text of its beginning, and list them with reason and hash."""
+    """Replace each of the `bad` lines by readable text, and list them with reason and hash."""
     shown: list[str] = []
     rows = []
     for i in bad:
         raw = bytes(text[offsets[i] : offsets[i + 1]]).rstrip(b"\r\n")
-        shown.append(raw[:_SHOWN_BYTES].decode(errors="backslashreplace") + "\n")
         reason, detail = _unreadable_reason(raw, is_half=bool(i == half))
+        shown.append(_shown(raw, reason) + "\n")
         rows.append(
             {
                 "position": table["position"][int(i)].as_py(),

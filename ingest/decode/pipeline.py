@@ -120,7 +120,7 @@ def prepare(format_name: str) -> None:
     """Load the JSON scan for a format, in half a second, so that the first lines do not wait. For a thread."""
     members = field_layout.layout_of(format_name)
     if members is not None:
-        json_scan.load(members)
+        json_scan.load(members.members)
 
 
 class Decoder:
@@ -131,7 +131,7 @@ class Decoder:
     ) -> None:
         """`templates_from`: from this many lines on, in one block or in total, the template cache is used."""
         names = rules.fields or {}
-        con = statements.connect()
+        con = statements.connect(format_name)
         self._statements = Statements(con)
         self._steps = _steps(format_name, mapped=bool(names))
         ruled = attribution.policies.policies.num_rows > 0
@@ -161,7 +161,7 @@ class Decoder:
         members = (
             None if names or self._policy_check or tagging else field_layout.layout_of(format_name, rules.partner_field)
         )
-        self._templates = None if members is None else TemplateCache(members)
+        self._templates = None if members is None else TemplateCache(members, partial(self.numbers, members.typing))
         self._templates_from = templates_from
         self._lines = 0
         credentials = attribution.credentials
@@ -214,6 +214,11 @@ class Decoder:
         letters = self._statements.run("refuse")
         return Decoded(without_unused(events.filter(accepted)), _shaped(letters, DEAD.schema, constants))
 
+    def numbers(self, typing: str, slices: pa.Table) -> pa.Table:
+        """The numbers of slices, by the macros that the format's statement uses."""
+        self._statements.bind(slices=slices)
+        return self._statements.run("numbers", {"typed": typing})
+
     def _bounds(self, framed: Lines, limits: pa.Table) -> LineBounds:
         """What the statement compares with a line's time, and with its record's key."""
         position = framed.lines["position"].to_numpy()
@@ -257,7 +262,7 @@ class Parser:
     def __init__(self, format_name: str, *, trust_user: bool = True) -> None:
         """`trust_user`: whether to show users that the log does not prove, as for a source with this setting."""
         self._steps = _steps(format_name)
-        self._statements = Statements(statements.connect())
+        self._statements = Statements(statements.connect(format_name))
         self._statements.bind(given=_given({"strict": formats.is_strict(format_name), "trust_user": trust_user}))
 
     def parse(self, framed: Lines) -> pa.Table:

@@ -6,14 +6,21 @@ from types import MappingProxyType
 import duckdb
 import pyarrow as pa
 
+from ingest.decode import fields
 from lake import duck
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """A connection with the macros. Registered tables, settings and TEMP objects are visible on this connection only."""
-    return duck.connect(1, macros=text("macros"))
+def connect(format_name: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A connection with the macros, and with those that read the JSON fields of a format.
+
+    Registered tables, settings and TEMP objects are visible on this connection only.
+    """
+    con = duck.connect(1, macros=text("macros"))
+    if format_name and (own := fields.macros(format_name)):
+        con.execute(own)
+    return con
 
 
 class _ReplaceableTable:

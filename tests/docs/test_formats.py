@@ -8,11 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pytest
 
-from ingest.decode import formats
+from ingest.decode import formats, statements
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import GIVEN
 from tests.docs.pages import ROOT, block, names_in_first_column, rows, section, text_of
@@ -66,15 +65,12 @@ def test_the_columns_of_a_format_are_those_that_are_read() -> None:
 def test_every_format_of_ours_has_these_columns() -> None:
     """The page describes all formats, not only its own example."""
     listed = names_in_first_column(section("docs/formats.md", "The columns of a format"))
-    con = duckdb.connect()
-    con.execute((ROOT / "ingest/decode/sql/macros.sql").read_text())
-    con.register("lines", split_lines(b"{}\n", 0).lines)
-    con.register("given", pa.Table.from_pylist([{}], GIVEN))
-    files = sorted((ROOT / "ingest" / "decode" / "formats").glob("*.sql"))
-    assert len(files) > 10
-    for file in files:
-        columns = con.sql(file.read_text()).columns
-        assert sorted(columns) == sorted(listed), file.name
+    assert len(formats.names()) > 10
+    for name in formats.names():
+        con = statements.connect(name)
+        con.register("lines", split_lines(b"{}\n", 0).lines)
+        con.register("given", pa.Table.from_pylist([{}], GIVEN))
+        assert sorted(con.sql(formats.statement(name)).columns) == sorted(listed), name
 
 
 def test_macros_that_are_named_exist() -> None:

@@ -11,8 +11,8 @@ from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import LIMITS, Decoded, Decoder
 from schemas.catalog.records import Catalog
 from tests.ingest.fixtures import T0_MS, kong, line
+from tests.ingest.mutated_lines import APIGW
 from tests.ingest.test_decode import HOSTILE
-from tests.ingest.test_template_cache import APIGW
 from tests.tollbook.fixtures import ROOT
 
 ENTITY = {"id": "seller", "name": "Seller", "invoice_prefix": "S"}

@@ -6,11 +6,27 @@
 -- apisix_latency
 --   and upstream_latency); sizes in bytes with headers.
 -- Id: none, always derived: the request-id plugin accepts ids from clients.
--- Varying: epoch start_time, time @timestamp, address client_ip, latency_ms latency, latency_part apisix_latency, latency_part upstream_latency
--- Varying: unread request/uri, unread request/headers/host, unread host, request_bytes request/size, response_bytes response/size
 -- Identity: consumer.username, in a custom log_format consumer_name (consumer); present only if a plugin has
 -- authenticated
 --   the request.
+-- Field start_time           time by epoch_number_us
+-- Field @timestamp           time by iso_time_us
+-- Field client_ip            address
+-- Field route_id
+-- Field service_id
+-- Field latency              latency
+-- Field apisix_latency       latency_part
+-- Field upstream_latency     latency_part
+-- Field request/uri          unread
+-- Field status
+-- Field request/method
+-- Field request/headers/host unread
+-- Field request/size         request_bytes
+-- Field host                 unread
+-- Field response/status
+-- Field response/size        response_bytes
+-- Field consumer/username
+-- Field consumer_name
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -27,15 +43,7 @@ parsed AS (
         position,
         item,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "start_time": "VARCHAR", "@timestamp": "VARCHAR", "client_ip": "VARCHAR", "route_id": "VARCHAR",
-            "service_id": "VARCHAR", "latency": "VARCHAR", "apisix_latency": "VARCHAR", "upstream_latency": "VARCHAR",
-            "host": "VARCHAR", "status": "VARCHAR",
-            "request": {"method": "VARCHAR", "uri": "VARCHAR", "size": "VARCHAR", "headers": {"host": "VARCHAR"}},
-            "response": {"status": "VARCHAR", "size": "VARCHAR"},
-            "consumer": {"username": "VARCHAR"}, "consumer_name": "VARCHAR"
-        }') END AS r
+        fields(line) AS r
     FROM framed
 )
 

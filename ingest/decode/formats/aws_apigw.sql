@@ -7,10 +7,34 @@
 -- Id: extendedRequestId. requestId is safe only on HTTP and WebSocket stages (routeKey), where it is the same. A client
 -- of
 --   a REST stage can set it by x-amzn-RequestId, and could hide its calls as duplicates: there the id is derived.
--- Varying: id extendedRequestId, id requestId, epoch requestTimeEpoch, unread requestTime, unread path, unread domainName
--- Varying: response_bytes responseLength, latency_ms responseLatency, address ip, address sourceIp
 -- Identity: apiKeyId (api_key) > userArn > caller (iam) > iss (oidc, with azp, client_id or sub) > principalId
 -- (consumer).
+-- Field extendedRequestId id
+-- Field requestId         id
+-- Field apiId
+-- Field ip                address
+-- Field sourceIp          address
+-- Field caller
+-- Field userArn
+-- Field apiKeyId
+-- Field principalId
+-- Field iss
+-- Field azp
+-- Field client_id
+-- Field sub
+-- Field requestTimeEpoch  time by epoch_number_us
+-- Field requestTime       unread
+-- Field httpMethod
+-- Field resourcePath
+-- Field routeKey
+-- Field path              unread
+-- Field status
+-- Field responseLength    response_bytes
+-- Field responseLatency   latency
+-- Field domainName        unread
+-- Field messageType
+-- Field owner
+-- Field logEvents
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -27,7 +51,7 @@ WITH framed AS (
                 ELSE [line]
             END AS messages
         FROM (
-            SELECT position, line, CASE WHEN json_valid(line) THEN from_json(line, '{"logEvents": [{"message": "VARCHAR"}]}').logEvents END AS events
+            SELECT position, line, log_events_in(line) AS events
             FROM lines
             WHERE starts_with(line, '{"messageType"') OR starts_with(line, '{"owner"')
         )
@@ -39,16 +63,7 @@ parsed AS (
         position,
         item,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "requestId": "VARCHAR", "extendedRequestId": "VARCHAR", "apiId": "VARCHAR", "ip": "VARCHAR",
-            "sourceIp": "VARCHAR", "caller": "VARCHAR", "userArn": "VARCHAR", "apiKeyId": "VARCHAR",
-            "principalId": "VARCHAR", "iss": "VARCHAR", "azp": "VARCHAR", "client_id": "VARCHAR", "sub": "VARCHAR",
-            "requestTimeEpoch": "VARCHAR", "requestTime": "VARCHAR", "httpMethod": "VARCHAR",
-            "resourcePath": "VARCHAR", "routeKey": "VARCHAR", "path": "VARCHAR", "status": "VARCHAR",
-            "responseLength": "VARCHAR", "responseLatency": "VARCHAR", "domainName": "VARCHAR",
-            "messageType": "VARCHAR", "owner": "VARCHAR", "logEvents": "VARCHAR"
-        }') END AS r,
+        fields(line) AS r,
         -- Text forms: fields in the order of AWS's documented CLF and CSV format strings.
         CASE
             WHEN starts_with(line, '{') THEN NULL

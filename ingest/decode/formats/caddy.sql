@@ -6,24 +6,29 @@
 -- bytes_read
 --   and size in bytes of the bodies, without headers. Status 0: nothing was written.
 -- Id: uuid, if a site adds it (log_append uuid {http.request.uuid}): Caddy generates it. Otherwise derived.
--- Varying: time_cut ts, id uuid, latency_s duration, request_bytes bytes_read, response_bytes size, unread request/uri, unread request/host
--- Varying: address request/client_ip, address request/remote_ip, address request/remote_addr
 -- Identity: user_id (consumer; not with status 401).
+-- Field logger
+-- Field msg
+-- Field ts                  time by cut_time_us
+-- Field duration            latency by ms_of_seconds
+-- Field size                response_bytes
+-- Field bytes_read          request_bytes
+-- Field status
+-- Field user_id
+-- Field uuid                id
+-- Field request/method
+-- Field request/uri         unread
+-- Field request/host        unread
+-- Field request/client_ip   address
+-- Field request/remote_ip   address
+-- Field request/remote_addr address
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH parsed AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "logger": "VARCHAR", "msg": "VARCHAR", "ts": "VARCHAR", "duration": "VARCHAR", "size": "VARCHAR",
-            "bytes_read": "VARCHAR", "status": "VARCHAR", "user_id": "VARCHAR", "uuid": "VARCHAR",
-            "request": {
-                "method": "VARCHAR", "uri": "VARCHAR", "host": "VARCHAR", "client_ip": "VARCHAR", "remote_ip": "VARCHAR",
-                "remote_addr": "VARCHAR"
-            }
-        }') END AS r
+        fields(line) AS r
     FROM (SELECT position, unwrapped(line) AS line FROM lines)
 )
 
@@ -39,12 +44,7 @@ SELECT
     present(r.uuid) AS event_id,
     TRUE AS id_is_safe,
     present(r.ts) AS time_text,
-    -- Decimals of ts beyond microseconds are noise of a double. They are truncated, so that no time moves forward.
-    CASE
-        WHEN contains(r.ts, ':') THEN iso_time_us(r.ts)
-        WHEN contains(r.ts, '.') THEN epoch_number_us(left(r.ts, strpos(r.ts, '.') + 6))
-        ELSE epoch_number_us(r.ts)
-    END AS time_us,
+    cut_time_us(r.ts) AS time_us,
     present(r.request.method) AS method,
     r.request.uri AS target,
     NULL::VARCHAR AS route,

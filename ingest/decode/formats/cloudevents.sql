@@ -12,9 +12,20 @@
 -- Id: id is unique within its source, so the event id is "<source> <id>", or the SHA-256 of that if it exceeds 128
 --   characters. The producer chooses it, a new one for each event: accept events from your own producers, not from
 -- partners.
--- Varying: id_behind id, time time, unread data/path, request_bytes data/request_bytes, response_bytes data/response_bytes
--- Varying: latency_ms data/latency_ms
 -- Identity: subject, the customer (consumer). The service is the source.
+-- Field id                  id_behind as JSON
+-- Field source              as JSON
+-- Field specversion
+-- Field type
+-- Field subject             as JSON
+-- Field time                time by iso_time_us
+-- Field data/method
+-- Field data/path           unread
+-- Field data/route
+-- Field data/status_code    as JSON
+-- Field data/request_bytes  request_bytes by quantity_of as JSON
+-- Field data/response_bytes response_bytes by quantity_of as JSON
+-- Field data/latency_ms     latency as JSON
 -- in:  lines(position, line); given, one row: event_types, or NULL for any
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -24,7 +35,7 @@ WITH framed AS (
     UNION ALL
     SELECT position, unnest(range(len(records)))::INTEGER AS item, unnest(records) AS line
     FROM (
-        SELECT position, CASE WHEN json_valid(line) THEN json_extract(line, '$[*]')::VARCHAR[] ELSE [line] END AS records
+        SELECT position, batch_in(line) AS records
         FROM lines
         WHERE starts_with(line, '[')
     )
@@ -35,13 +46,7 @@ parsed AS (
         position,
         item,
         line,
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "id": "JSON", "source": "JSON", "specversion": "VARCHAR", "type": "VARCHAR", "subject": "JSON", "time": "VARCHAR",
-            "data": {
-                "method": "VARCHAR", "path": "VARCHAR", "route": "VARCHAR", "status_code": "JSON",
-                "request_bytes": "JSON", "response_bytes": "JSON", "latency_ms": "JSON"
-            }
-        }') END AS r
+        fields(line) AS r
     FROM framed
 ),
 
@@ -52,9 +57,9 @@ named AS (
         item,
         line,
         r,
-        CASE WHEN starts_with(r.id, '"') THEN json_extract_string(r.id, '$') END AS id,
-        CASE WHEN starts_with(r.source, '"') THEN json_extract_string(r.source, '$') END AS source,
-        CASE WHEN starts_with(r.subject, '"') THEN json_extract_string(r.subject, '$') END AS subject,
+        text_of(r.id) AS id,
+        text_of(r.source) AS source,
+        text_of(r.subject) AS subject,
         nullif(r.data.status_code::VARCHAR, 'null') AS status,
         nullif(r.data.request_bytes::VARCHAR, 'null') AS request_bytes,
         nullif(r.data.response_bytes::VARCHAR, 'null') AS response_bytes,

@@ -12,6 +12,19 @@
 -- Header lines are not requests. A line that lacks required fields is refused.
 -- Layout: #Fields: lines name the columns of the lines after them, to the end of the file or Kafka record. Without one,
 --   lines with custom columns are refused; the standard columns need none.
+-- Field date
+-- Field time
+-- Field timestamp(ms)
+-- Field x-edge-request-id
+-- Field cs-method
+-- Field cs-uri-stem
+-- Field sc-status
+-- Field cs-bytes
+-- Field sc-bytes
+-- Field time-taken
+-- Field c-ip
+-- Field x-host-header
+-- Field cs(Host)
 -- in:  lines(position, line); given, one row: layout, the last such line before them in the file, or NULL
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH layouts AS (
@@ -55,11 +68,7 @@ parsed AS (
         width,
         list_max(place) AS last_read,
         CASE WHEN NOT starts_with(line, '#') AND NOT starts_with(line, '{') THEN string_split(rtrim(line, chr(10) || chr(13)), chr(9)) END AS f,
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "date": "VARCHAR", "time": "VARCHAR", "timestamp(ms)": "VARCHAR", "x-edge-request-id": "VARCHAR",
-            "cs-method": "VARCHAR", "cs-uri-stem": "VARCHAR", "sc-status": "VARCHAR", "cs-bytes": "VARCHAR",
-            "sc-bytes": "VARCHAR", "time-taken": "VARCHAR", "c-ip": "VARCHAR", "x-host-header": "VARCHAR", "cs(Host)": "VARCHAR"
-        }') END AS r
+        fields(line) AS r
     FROM headed
     INNER JOIN places USING (header)
 ),

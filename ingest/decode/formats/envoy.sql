@@ -6,14 +6,51 @@
 -- Units: start time in ms, UTC; duration in ms, of the access log service in s ("0.0015s"); bytes of the bodies without
 --   headers. proto3 omits zeros: a missing size is 0. Status 0: the client disconnected.
 -- Id: derived. x-request-id is not safe: a client may set it, and all hops of a request share it.
--- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent, unread path, unread :path
--- Varying: unread x-envoy-original-path, unread x-envoy-origin-path, unread x_envoy_original_path, unread authority, unread :authority
--- Varying: unread x-request-id, unread x_request_id, unread request_id, address downstream_remote_address, address x-forwarded-for
--- Varying: address x_forwarded_for
 -- Identity: x_api_key_id (api_key, set by ext_authz) > jwt_iss (oidc, with jwt_azp, jwt_client_id or jwt_sub, from the
 -- metadata
 --   of jwt_authn) > downstream_peer_uri_san (consumer, mTLS). The text format has none.
 -- Meter one hop: each proxy on the way logs the request.
+-- Field start_time                                                     time by iso_time_us
+-- Field duration                                                       latency
+-- Field method
+-- Field :method
+-- Field path                                                           unread
+-- Field :path                                                          unread
+-- Field x-envoy-original-path                                          unread
+-- Field x-envoy-origin-path                                            unread
+-- Field x_envoy_original_path                                          unread
+-- Field authority                                                      unread
+-- Field :authority                                                     unread
+-- Field response_code
+-- Field bytes_received                                                 request_bytes
+-- Field bytes_sent                                                     response_bytes
+-- Field downstream_remote_address                                      address
+-- Field x-forwarded-for                                                address
+-- Field x_forwarded_for                                                address
+-- Field route_name
+-- Field upstream_cluster
+-- Field x-request-id                                                   unread
+-- Field x_request_id                                                   unread
+-- Field request_id                                                     unread
+-- Field x_api_key_id
+-- Field jwt_iss
+-- Field jwt_azp
+-- Field jwt_client_id
+-- Field jwt_sub
+-- Field downstream_peer_uri_san
+-- Field commonProperties/startTime
+-- Field commonProperties/timeToLastDownstreamTxByte
+-- Field commonProperties/upstreamCluster
+-- Field commonProperties/routeName
+-- Field commonProperties/downstreamRemoteAddress/socketAddress/address
+-- Field request/requestMethod
+-- Field request/path
+-- Field request/originalPath
+-- Field request/authority
+-- Field request/requestId
+-- Field request/requestBodyBytes
+-- Field response/responseCode
+-- Field response/responseBodyBytes
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -30,26 +67,7 @@ cut AS (
         position,
         item,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "start_time": "VARCHAR", "duration": "VARCHAR", "method": "VARCHAR", ":method": "VARCHAR", "path": "VARCHAR",
-            ":path": "VARCHAR", "x-envoy-original-path": "VARCHAR", "x-envoy-origin-path": "VARCHAR",
-            "x_envoy_original_path": "VARCHAR", ":authority": "VARCHAR", "authority": "VARCHAR", "response_code": "VARCHAR",
-            "bytes_received": "VARCHAR", "bytes_sent": "VARCHAR", "downstream_remote_address": "VARCHAR",
-            "x-forwarded-for": "VARCHAR", "x_forwarded_for": "VARCHAR", "route_name": "VARCHAR",
-            "upstream_cluster": "VARCHAR", "x-request-id": "VARCHAR", "x_request_id": "VARCHAR", "request_id": "VARCHAR",
-            "x_api_key_id": "VARCHAR", "jwt_iss": "VARCHAR", "jwt_azp": "VARCHAR", "jwt_client_id": "VARCHAR",
-            "jwt_sub": "VARCHAR", "downstream_peer_uri_san": "VARCHAR",
-            "commonProperties": {
-                "startTime": "VARCHAR", "timeToLastDownstreamTxByte": "VARCHAR", "upstreamCluster": "VARCHAR",
-                "routeName": "VARCHAR", "downstreamRemoteAddress": {"socketAddress": {"address": "VARCHAR"}}
-            },
-            "request": {
-                "requestMethod": "VARCHAR", "path": "VARCHAR", "originalPath": "VARCHAR", "authority": "VARCHAR",
-                "requestId": "VARCHAR", "requestBodyBytes": "VARCHAR"
-            },
-            "response": {"responseCode": "VARCHAR", "responseBodyBytes": "VARCHAR"}
-        }') END AS r,
+        fields(line) AS r,
         CASE WHEN NOT starts_with(line, '{') THEN string_split(line, '"') END AS q
     FROM framed
 ),
@@ -122,7 +140,7 @@ named AS (
         ) AS response_bytes,
         coalesce(
             present(coalesce(result.duration, r.duration)),
-            ms_of_seconds(replace(r.commonProperties.timeToLastDownstreamTxByte, 's', ''))
+            ms_of_duration(r.commonProperties.timeToLastDownstreamTxByte)
         ) AS duration,
         coalesce(
             r.downstream_remote_address,

@@ -10,10 +10,27 @@
 -- log at
 --   the end of requests.
 -- Id: unique_id, which must be %ID with a unique-id-format of HAProxy's own fields. The HTTP log has none: derived.
--- Varying: time request_date, id unique_id, address client_ip, latency_ms time_active, request_bytes bytes_uploaded, response_bytes bytes_read
--- Varying: request request_line, unread uri, unread host
 -- Identity: JSON only, api_key_id (api_key) > iss (oidc) > consumer.
 -- Connections in TCP mode and failed handshakes are not requests.
+-- Field client_ip      address
+-- Field request_date   time by haproxy_time_us
+-- Field frontend_name
+-- Field backend_name
+-- Field time_active    latency
+-- Field status_code
+-- Field bytes_read     response_bytes
+-- Field bytes_uploaded request_bytes
+-- Field request_line   request
+-- Field method
+-- Field uri            unread
+-- Field host           unread
+-- Field unique_id      id
+-- Field api_key_id
+-- Field consumer
+-- Field iss
+-- Field azp
+-- Field client_id
+-- Field sub
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -37,14 +54,7 @@ cut AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "client_ip": "VARCHAR", "request_date": "VARCHAR", "frontend_name": "VARCHAR", "backend_name": "VARCHAR",
-            "time_active": "VARCHAR", "status_code": "VARCHAR", "bytes_read": "VARCHAR", "bytes_uploaded": "VARCHAR",
-            "request_line": "VARCHAR", "method": "VARCHAR", "uri": "VARCHAR", "host": "VARCHAR", "unique_id": "VARCHAR",
-            "api_key_id": "VARCHAR", "consumer": "VARCHAR", "iss": "VARCHAR", "azp": "VARCHAR", "client_id": "VARCHAR",
-            "sub": "VARCHAR"
-        }') END AS r,
+        fields(line) AS r,
         -- HAProxy escapes quotes between these.
         CASE WHEN NOT starts_with(line, '{') THEN string_split(line, '"') END AS q
     FROM framed
@@ -106,7 +116,7 @@ SELECT
     event_id,
     TRUE AS id_is_safe,
     present(time) AS time_text,
-    CASE WHEN contains(time, ' ') THEN clf_time_us(time) ELSE clf_ms_time_us(time) END AS time_us,
+    haproxy_time_us(time) AS time_us,
     method,
     target,
     present(rtrim(frontend, '~')) AS route,

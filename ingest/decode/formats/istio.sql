@@ -6,12 +6,28 @@
 --   with Istio's default names.
 -- Units: start time in ms, UTC; duration in ms; bytes of the bodies without headers. Status 0: the client disconnected.
 -- Id: derived. The request id is not safe: a client may set it, and all hops of a request share it.
--- Varying: time start_time, latency_ms duration, request_bytes bytes_received, response_bytes bytes_sent
--- Varying: address downstream_remote_address, unread request_id, unread path, unread authority
 -- Identity: JSON only, with custom keys: x_api_key_id (api_key) > jwt_iss (oidc, with jwt_azp, jwt_client_id or
 -- jwt_sub) >
 --   downstream_peer_uri_san (consumer, the mTLS principal).
 -- Meter one hop, the ingress gateway: inbound and outbound sidecars each log the request.
+-- Field start_time                time by iso_time_us
+-- Field duration                  latency
+-- Field method
+-- Field request_id                unread
+-- Field path                      unread
+-- Field response_code
+-- Field bytes_received            request_bytes
+-- Field bytes_sent                response_bytes
+-- Field downstream_remote_address address
+-- Field route_name
+-- Field upstream_cluster
+-- Field authority                 unread
+-- Field x_api_key_id
+-- Field jwt_iss
+-- Field jwt_azp
+-- Field jwt_client_id
+-- Field jwt_sub
+-- Field downstream_peer_uri_san
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -23,14 +39,7 @@ cut AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "start_time": "VARCHAR", "duration": "VARCHAR", "method": "VARCHAR", "path": "VARCHAR", "authority": "VARCHAR",
-            "response_code": "VARCHAR", "bytes_received": "VARCHAR", "bytes_sent": "VARCHAR",
-            "downstream_remote_address": "VARCHAR", "route_name": "VARCHAR", "upstream_cluster": "VARCHAR",
-            "request_id": "VARCHAR", "x_api_key_id": "VARCHAR", "jwt_iss": "VARCHAR", "jwt_azp": "VARCHAR",
-            "jwt_client_id": "VARCHAR", "jwt_sub": "VARCHAR", "downstream_peer_uri_san": "VARCHAR"
-        }') END AS r,
+        fields(line) AS r,
         CASE WHEN NOT starts_with(line, '{') THEN string_split(line, '"') END AS q
     FROM framed
 ),

@@ -7,11 +7,27 @@
 -- Id: request.id, else the response header x-kong-request-id, in an access line kong_request_id. Kong generates them; a
 --   client cannot choose them. A request that Kong logs in both ways therefore counts once. Older Kong has none: derived.
 --   Correlation-id headers are not used, since a client may set them.
--- Varying: id request/id, id response/headers/x-kong-request-id, epoch started_at, unread request/uri, unread request/headers/host
--- Varying: request_bytes request/size, response_bytes response/size, latency_ms latencies/request, address client_ip
 -- Identity: consumer.id, else authenticated_entity.consumer_id (consumer); else authenticated_entity.id (api_key).
 --   The user of an access line is a claim (see docs/formats.md), and with kong_request_id none at all: in Kong no part of NGINX
 --   checks users.
+-- Field request/id                         id
+-- Field request/method
+-- Field request/uri                        unread
+-- Field request/size                       request_bytes
+-- Field request/headers/host               unread
+-- Field response/status
+-- Field response/size                      response_bytes
+-- Field response/headers/x-kong-request-id id
+-- Field latencies/request                  latency
+-- Field started_at                         time by epoch_number_us
+-- Field client_ip                          address
+-- Field route/id
+-- Field route/name
+-- Field service/id
+-- Field service/name
+-- Field consumer/id
+-- Field authenticated_entity/id
+-- Field authenticated_entity/consumer_id
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -32,18 +48,7 @@ parsed AS (
         position,
         item,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "request": {"id": "VARCHAR", "method": "VARCHAR", "uri": "VARCHAR", "size": "VARCHAR", "headers": {"host": "VARCHAR"}},
-            "response": {"status": "VARCHAR", "size": "VARCHAR", "headers": {"x-kong-request-id": "VARCHAR"}},
-            "latencies": {"request": "VARCHAR"},
-            "started_at": "VARCHAR",
-            "client_ip": "VARCHAR",
-            "route": {"id": "VARCHAR", "name": "VARCHAR"},
-            "service": {"id": "VARCHAR", "name": "VARCHAR"},
-            "consumer": {"id": "VARCHAR"},
-            "authenticated_entity": {"id": "VARCHAR", "consumer_id": "VARCHAR"}
-        }') END AS r,
+        fields(line) AS r,
         CASE WHEN NOT starts_with(line, '{') THEN quote_parts(line) END AS q
     FROM framed
 ),

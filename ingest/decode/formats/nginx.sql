@@ -8,13 +8,41 @@
 -- Id: the JSON key request_id, which must be $request_id: NGINX generates it. ingress-nginx's req_id is not safe, since
 -- a
 --   client may set it by X-Request-ID: derived, as for combined, which has none.
--- Varying: time msec, time time_iso8601, time time_local, time time, time timestamp, time @timestamp, id request_id, id req_id
--- Varying: address remote_addr, address client_ip, request request, unread request_uri, unread uri, unread path, request_bytes request_length
--- Varying: unread host, unread http_host, unread server_name
--- Varying: response_bytes bytes_sent, response_bytes body_bytes_sent, latency_s request_time
 -- Identity: api_key_id (api_key) > jwt_claim_iss (oidc, with jwt_claim_azp, jwt_claim_client_id or jwt_claim_sub) >
 --   remote_user (a claim, see docs/formats.md: the consumer if the source says trust_user, and not with a status that NGINX
 --   also answers before it checks users).
+-- Field msec                time by any_time_us
+-- Field time_iso8601        time by any_time_us
+-- Field time_local          time by any_time_us
+-- Field time                time by any_time_us
+-- Field timestamp           time by any_time_us
+-- Field @timestamp          time by any_time_us
+-- Field request_id          id
+-- Field req_id              id
+-- Field remote_addr         address
+-- Field client_ip           address
+-- Field remote_user
+-- Field api_key_id
+-- Field jwt_claim_iss
+-- Field jwt_claim_azp
+-- Field jwt_claim_client_id
+-- Field jwt_claim_sub
+-- Field request             request
+-- Field request_method
+-- Field method
+-- Field request_uri         unread
+-- Field uri                 unread
+-- Field path                unread
+-- Field status
+-- Field request_length      request_bytes
+-- Field bytes_sent          response_bytes
+-- Field body_bytes_sent     response_bytes
+-- Field request_time        latency by ms_of_seconds
+-- Field proxy_upstream_name
+-- Field proxy_host
+-- Field host                unread
+-- Field http_host           unread
+-- Field server_name         unread
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -26,18 +54,7 @@ cut AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "msec": "VARCHAR", "time_iso8601": "VARCHAR", "time_local": "VARCHAR", "time": "VARCHAR",
-            "timestamp": "VARCHAR", "@timestamp": "VARCHAR", "request_id": "VARCHAR", "req_id": "VARCHAR",
-            "remote_addr": "VARCHAR", "client_ip": "VARCHAR", "remote_user": "VARCHAR", "api_key_id": "VARCHAR",
-            "jwt_claim_iss": "VARCHAR", "jwt_claim_azp": "VARCHAR", "jwt_claim_client_id": "VARCHAR",
-            "jwt_claim_sub": "VARCHAR", "request": "VARCHAR", "request_method": "VARCHAR", "method": "VARCHAR",
-            "request_uri": "VARCHAR", "uri": "VARCHAR", "path": "VARCHAR", "status": "VARCHAR",
-            "request_length": "VARCHAR", "bytes_sent": "VARCHAR", "body_bytes_sent": "VARCHAR",
-            "request_time": "VARCHAR", "proxy_upstream_name": "VARCHAR", "proxy_host": "VARCHAR", "host": "VARCHAR",
-            "http_host": "VARCHAR", "server_name": "VARCHAR"
-        }') END AS r,
+        fields(line) AS r,
         CASE WHEN NOT starts_with(line, '{') AND NOT starts_with(line, '[') THEN quote_parts(line) END AS q,
         CASE
             WHEN NOT starts_with(line, '[') THEN NULL

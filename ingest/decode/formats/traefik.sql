@@ -4,10 +4,20 @@
 --   in the reference of Traefik 2 and 3.
 -- Units: StartUTC in ns, CLF 1 s; Duration in ns, CLF in ms; bodies in bytes, without headers; CLF has no request size.
 -- Id: none, always derived: RequestCount restarts with each process.
--- Varying: time StartUTC, latency_ns Duration, request_bytes RequestContentSize, response_bytes DownstreamContentSize
--- Varying: address ClientHost, unread RequestPath, unread RequestHost
 -- Identity: ClientUsername (a claim, see docs/formats.md: the consumer if the source says trust_user, and not with a status
 --   that Traefik also answers before it checks users. Without basicAuth or digestAuth it is the user in a request's URL).
+-- Field StartUTC              time by iso_or_clf_time_us
+-- Field Duration              latency by ms_of_nanoseconds
+-- Field RequestMethod
+-- Field RequestPath           unread
+-- Field RequestHost           unread
+-- Field RequestContentSize    request_bytes
+-- Field DownstreamStatus
+-- Field DownstreamContentSize response_bytes
+-- Field RouterName
+-- Field ServiceName
+-- Field ClientHost            address
+-- Field ClientUsername
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH framed AS (
@@ -19,13 +29,7 @@ cut AS (
     SELECT
         position,
         line,
-        -- json_valid first: from_json under TRY processes 2,048 lines row by row if one of them is broken.
-        CASE WHEN starts_with(line, '{') AND json_valid(line) THEN from_json(line, '{
-            "StartUTC": "VARCHAR", "Duration": "VARCHAR", "RequestMethod": "VARCHAR", "RequestPath": "VARCHAR",
-            "RequestHost": "VARCHAR", "RequestContentSize": "VARCHAR", "DownstreamStatus": "VARCHAR",
-            "DownstreamContentSize": "VARCHAR", "RouterName": "VARCHAR", "ServiceName": "VARCHAR",
-            "ClientHost": "VARCHAR", "ClientUsername": "VARCHAR"
-        }') END AS r,
+        fields(line) AS r,
         CASE WHEN NOT starts_with(line, '{') THEN quote_parts(line) END AS q
     FROM framed
 ),
@@ -83,7 +87,7 @@ SELECT
     NULL::VARCHAR AS event_id,
     FALSE AS id_is_safe,
     present(time) AS time_text,
-    CASE WHEN contains(time, 'T') THEN iso_time_us(time) ELSE clf_time_us(time) END AS time_us,
+    iso_or_clf_time_us(time) AS time_us,
     method,
     target,
     present(router) AS route,

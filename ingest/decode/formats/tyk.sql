@@ -6,24 +6,31 @@
 -- ms;
 --   content_length in bytes of the request's body, -1 unknown. The size of a response is not recorded.
 -- Id: none, derived.
--- Varying: time timestamp, request_bytes content_length, latency_ms request_time, latency_ms request_time_ms, address ip_address
--- Varying: alike tyk-analytics-record, unread host
 -- Identity: api_key (api_key). With hash_keys it is a hash and is used unchanged; a plain key is replaced by its
 -- SHA-256 in
 --   hex, so that no key is stored. '' and 00000000 mean none; then oauth_id (consumer).
 -- The route is the path if analytics_config.normalise_urls made it differ from raw_path.
+-- Field timestamp            time by iso_time_us
+-- Field method
+-- Field host                 unread
+-- Field path
+-- Field raw_path
+-- Field content_length       request_bytes
+-- Field response_code
+-- Field api_key
+-- Field api_id
+-- Field oauth_id
+-- Field request_time         latency
+-- Field request_time_ms      latency
+-- Field ip_address           address
+-- Field tyk-analytics-record envelope
 -- in:  lines(position, line)
 -- out: the entry columns of ingest/decode/sql/normalise.sql
 WITH opened AS (
     SELECT
         position,
         line,
-        CASE
-            WHEN starts_with(line, '{') AND json_valid(line) THEN coalesce(
-                CASE WHEN contains(line, '"tyk-analytics-record"') THEN json_extract(line, '$."tyk-analytics-record"')::VARCHAR END,
-                line
-            )
-        END AS record
+        member_in(line, 'tyk-analytics-record') AS record
     FROM lines
 ),
 
@@ -31,11 +38,7 @@ parsed AS (
     SELECT
         position,
         line,
-        CASE WHEN record IS NOT NULL THEN from_json(record, '{
-            "timestamp": "VARCHAR", "method": "VARCHAR", "host": "VARCHAR", "path": "VARCHAR", "raw_path": "VARCHAR",
-            "content_length": "VARCHAR", "response_code": "VARCHAR", "api_key": "VARCHAR", "api_id": "VARCHAR",
-            "oauth_id": "VARCHAR", "request_time": "VARCHAR", "request_time_ms": "VARCHAR", "ip_address": "VARCHAR"
-        }') END AS r
+        fields(record) AS r
     FROM opened
 ),
 

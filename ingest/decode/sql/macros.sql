@@ -1,29 +1,44 @@
 -- Macros that several formats share. Run once per database.
 CREATE OR REPLACE MACRO present(x) AS nullif(nullif(x, '-'), '');
 
--- Seconds (up to 11 digits) or milliseconds (up to 15) since the epoch, as text, to microseconds. A longer number has
--- an
--- unknown unit: -1, which is out of range. NULL if it is not a number. Digits are counted instead of comparing values,
--- so
--- that each cast occurs once: DuckDB computes a shared cast for every row, needed or not.
+-- Seconds (below 10^11) or milliseconds (below 10^15) since the epoch, as text, to microseconds. A greater number has
+-- an unknown unit: -1, which is out of range. NULL if it is not a number. Decimals, since a cast to BIGINT also reads
+-- 0x10, and would round; every cast reads 1_38. 22 digits, so that the products fit: an overflow would fail the whole
+-- statement. Each cast occurs once: DuckDB computes a shared cast for every row, needed or not.
+CREATE OR REPLACE MACRO decimal_epoch_us(number, x) AS CASE
+    WHEN number < 100000000000 THEN TRY_CAST(number * 1000000 AS BIGINT)
+    WHEN number < 1000000000000000 THEN TRY_CAST(number * 1000 AS BIGINT)
+    WHEN TRY_CAST(x AS DECIMAL(38, 0)) IS NOT NULL THEN -1
+END;
 CREATE OR REPLACE MACRO epoch_number_us(x) AS CASE
-    -- 22 digits, so that the product fits: an overflow would fail the whole statement.
-    WHEN contains(x, '.') THEN coalesce(
-        TRY_CAST(TRY_CAST(x AS DECIMAL(22, 6)) * CASE
-            WHEN strpos(x, '.') <= 12 THEN 1000000
-            WHEN strpos(x, '.') <= 16 THEN 1000
-            ELSE -0.000001
-        END AS BIGINT),
-        CASE WHEN TRY_CAST(x AS DECIMAL(38, 0)) IS NOT NULL THEN -1 END
-    )
-    WHEN length(x) <= 11 THEN TRY_CAST(x AS BIGINT) * 1000000
-    WHEN length(x) <= 15 THEN TRY_CAST(x AS BIGINT) * 1000
-    WHEN TRY_CAST(x AS HUGEINT) IS NOT NULL THEN -1
+    WHEN contains(x, '_') THEN NULL
+    WHEN contains(x, '.') OR contains(x, 'e') OR contains(x, 'E') THEN decimal_epoch_us(TRY_CAST(x AS DECIMAL(22, 6)), x)
+    WHEN length(x) <= 11 THEN TRY_CAST(TRY_CAST(x AS DECIMAL(11, 0)) AS BIGINT) * 1000000
+    WHEN length(x) <= 15 THEN TRY_CAST(TRY_CAST(x AS DECIMAL(15, 0)) AS BIGINT) * 1000
+    WHEN TRY_CAST(x AS DECIMAL(38, 0)) IS NOT NULL THEN -1
 END;
 
--- A whole number as text; NULL for anything else: a bare cast would round 10.5 to 11, and 15e-1 to 2.
-CREATE OR REPLACE MACRO whole_number(x) AS
-    CASE WHEN contains(x, '.') OR contains(x, 'e') OR contains(x, 'E') THEN NULL ELSE TRY_CAST(x AS BIGINT) END;
+-- A whole number from 0 to 10^16, as text; NULL for anything else. Gateways also write it with a point or an exponent
+-- (200.0, 2.143e3), as their number type is a double. A cast to BIGINT would round 10.5, and read 0x10 and 1_38: it
+-- holds only for a number that is written as DuckDB would, which takes a third of the time of looking for other
+-- characters. A cast to DECIMAL reads only 1_38.
+CREATE OR REPLACE MACRO whole_decimal(number) AS
+    CASE WHEN number BETWEEN 0 AND 10000000000000000 AND number = floor(number) THEN TRY_CAST(number AS BIGINT) END;
+CREATE OR REPLACE MACRO whole_number(x) AS CASE
+    WHEN TRY_CAST(x AS BIGINT)::VARCHAR = x
+        THEN CASE WHEN TRY_CAST(x AS BIGINT) BETWEEN 0 AND 10000000000000000 THEN TRY_CAST(x AS BIGINT) END
+    WHEN NOT contains(x, '_') THEN whole_decimal(TRY_CAST(x AS DECIMAL(38, 18)))
+END;
+
+-- Milliseconds as text to microseconds, rounded, below 10^15; NULL for anything else. 15 digits, so that the product
+-- fits: an overflow would fail the whole statement, and with an exponent the cast accepts one more.
+CREATE OR REPLACE MACRO decimal_latency_us(number) AS
+    CASE WHEN number BETWEEN 0 AND 999999999999.999 THEN TRY_CAST(number * 1000 AS BIGINT) END;
+CREATE OR REPLACE MACRO latency_us(ms) AS CASE
+    WHEN TRY_CAST(ms AS BIGINT)::VARCHAR = ms
+        THEN CASE WHEN TRY_CAST(ms AS BIGINT) BETWEEN 0 AND 999999999999 THEN TRY_CAST(ms AS BIGINT) * 1000 END
+    WHEN NOT contains(ms, '_') THEN decimal_latency_us(TRY_CAST(ms AS DECIMAL(15, 3)))
+END;
 
 -- 02/Jul/2024:06:00:00 +0200 to microseconds since the epoch; NULL for anything else. A leap second becomes the next
 -- second.
@@ -37,6 +52,13 @@ CREATE OR REPLACE MACRO clf_ms_time_us(x) AS CASE
     WHEN contains(x, ':59:60') THEN epoch_us(try_strptime(replace(x, ':59:60', ':59:59'), '%d/%b/%Y:%H:%M:%S.%g')) + 1000000
     ELSE epoch_us(try_strptime(x, '%d/%b/%Y:%H:%M:%S.%g'))
 END;
+
+-- Whether a text has a character that stands for a byte that is not UTF-8 (ingest/decode/framing.py); and a text in which
+-- these characters are shown as their bytes, \xe9.
+CREATE OR REPLACE MACRO has_bad_bytes(text) AS regexp_matches(text, '[\x{10FF80}-\x{10FFFF}]');
+CREATE OR REPLACE MACRO with_bytes(text) AS CASE WHEN has_bad_bytes(text) THEN array_to_string(list_transform(
+    string_split(text, ''), lambda c: CASE WHEN has_bad_bytes(c) THEN format('\x{:02x}', unicode(c) - 1113856) ELSE c END
+), '') ELSE text END;
 
 -- The path of a request target in origin or absolute form, without query and fragment, not decoded; else NULL.
 CREATE OR REPLACE MACRO path_of(target) AS
@@ -81,7 +103,8 @@ CREATE OR REPLACE MACRO iso_time_us(x) AS coalesce(
     END);
 
 -- Nanoseconds since the epoch, as text, to microseconds; 0 and '' mean absent.
-CREATE OR REPLACE MACRO epoch_ns_us(x) AS nullif(TRY_CAST(x AS BIGINT) // 1000, 0);
+CREATE OR REPLACE MACRO epoch_ns_us(x) AS 
+    CASE WHEN NOT contains(x, '_') THEN nullif(TRY_CAST(TRY_CAST(x AS DECIMAL(19, 0)) AS BIGINT) // 1000, 0) END;
 
 -- Seconds as text to milliseconds as text, exactly: an exponent moves the decimal point. Only a JSON number that
 -- already
@@ -90,6 +113,12 @@ CREATE OR REPLACE MACRO ms_of_seconds(x) AS CASE
     WHEN contains(x, 'e') OR contains(x, 'E') THEN coalesce((TRY_CAST(x AS DECIMAL(28, 9)) * 1000)::VARCHAR, x || ' s')
     ELSE x || 'e3'
 END;
+
+-- A duration in seconds with the unit ("0.005192s") to milliseconds as text.
+CREATE OR REPLACE MACRO ms_of_duration(x) AS ms_of_seconds(rtrim(x, 's'));
+
+-- The milliseconds, as text, from one time in microseconds to another.
+CREATE OR REPLACE MACRO ms_between(start_us, end_us) AS ((end_us - start_us) * 0.001)::DECIMAL(18, 3)::VARCHAR;
 
 -- The sum of three times in seconds to milliseconds as text, exactly; NULL if one is absent or -1.
 CREATE OR REPLACE MACRO summed_ms(a, b, c) AS CASE
@@ -102,9 +131,45 @@ END;
 -- The host of an absolute URL, with its port, without user and password.
 CREATE OR REPLACE MACRO authority_of(url) AS nullif(regexp_extract(url, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)', 1), '');
 
+-- A JSON line in which every number is a text, if it has one with more digits than a double keeps: DuckDB reads JSON
+-- numbers as doubles. A match begins where the one before ended, takes whole strings, and ends at a number or the end.
+CREATE OR REPLACE MACRO exact_numbers(line) AS CASE
+    WHEN regexp_matches(line, '[:,\[]\s*-?(?:[0-9]+\.[0-9]{6}|[0-9]{6,}\.[0-9])') THEN rtrim(regexp_replace(
+        line, '((?:"(?:[^"\\]|\\.)*"|[^"0-9-])*)(?:(-?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)|$)', '\1"\2"', 'g'
+    ), '"')
+    ELSE line
+END;
+
 -- The records of a JSON line, as JSON text; a line without a list of records is its own record.
 CREATE OR REPLACE MACRO records_in(line, path) AS
-    CASE WHEN json_valid(line) THEN coalesce(nullif(json_extract(line, path)::VARCHAR[], []), [line]) ELSE [line] END;
+    CASE WHEN json_valid(line) THEN coalesce(nullif(json_extract(exact_numbers(line), path)::VARCHAR[], []), [line]) ELSE [line] END;
+
+-- The events of a list, as JSON text, with their numbers as they are; a broken line is its own.
+CREATE OR REPLACE MACRO batch_in(line) AS CASE WHEN json_valid(line) THEN json_extract(line, '$[*]')::VARCHAR[] ELSE [line] END;
+
+-- The log events in an envelope of CloudWatch Logs.
+CREATE OR REPLACE MACRO log_events_in(line) AS
+    CASE WHEN json_valid(line) THEN from_json(line, '{"logEvents": [{"message": "VARCHAR"}]}').logEvents END;
+
+-- The log records of an OTLP request with the resource of each, as JSON text; one of NULLs if there is none.
+CREATE OR REPLACE MACRO log_records_of(r) AS
+    flatten(list_transform(r.resourceLogs, lambda sender: flatten(list_transform(sender.scopeLogs, lambda scope: list_transform(
+        scope.logRecords, lambda record: struct_pack(resource := sender.resource::VARCHAR, record := record::VARCHAR)
+    )))));
+CREATE OR REPLACE MACRO log_records_in(line) AS coalesce(nullif(log_records_of(
+    CASE WHEN starts_with(line, '{') AND json_valid(line) THEN
+        from_json(exact_numbers(line), '{"resourceLogs": [{"resource": "JSON", "scopeLogs": [{"logRecords": ["JSON"]}]}]}')
+    END
+), []), [struct_pack(resource := NULL::VARCHAR, record := NULL::VARCHAR)]);
+
+-- The JSON in a member of a JSON line, as text; the line itself if it has none.
+CREATE OR REPLACE MACRO member_in(line, name) AS
+    CASE WHEN starts_with(line, '{') AND json_valid(line) AND contains(line, name)
+        THEN coalesce(json_extract(exact_numbers(line), '$."' || name || '"')::VARCHAR, line)
+    ELSE line END;
+
+-- A JSON string as text; NULL for any other JSON.
+CREATE OR REPLACE MACRO text_of(json) AS CASE WHEN starts_with(json, '"') THEN json_extract_string(json, '$') END;
 
 -- Why a line of a JSON format is not an object.
 CREATE OR REPLACE MACRO no_object(line) AS CASE WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON' ELSE 'NOT_OBJECT' END;
@@ -139,11 +204,43 @@ CREATE OR REPLACE MACRO quantity_problem(json) AS CASE
     WHEN coalesce(TRY_CAST(json AS BIGINT) > 10000000000000000, TRUE) THEN 'NUMBER_RANGE'
 END;
 
+-- A JSON number as text, if it is a whole quantity.
+CREATE OR REPLACE MACRO quantity_of(json) AS CASE WHEN quantity_problem(json) IS NULL THEN whole_number(json) END;
+
 -- A time in one of three forms: RFC 3339, CLF, or a number since the epoch.
 CREATE OR REPLACE MACRO any_time_us(x) AS CASE
     WHEN contains(x, '/') THEN clf_time_us(x)
     WHEN contains(x, ':') THEN iso_time_us(x)
     ELSE epoch_number_us(x)
+END;
+
+-- Google Cloud writes some times without a zone, in UTC.
+CREATE OR REPLACE MACRO iso_or_utc_time_us(x) AS coalesce(iso_time_us(x), iso_time_us(x || 'Z'));
+
+-- A time of Traefik: RFC 3339 in JSON, CLF in text.
+CREATE OR REPLACE MACRO iso_or_clf_time_us(x) AS CASE WHEN contains(x, 'T') THEN iso_time_us(x) ELSE clf_time_us(x) END;
+
+-- A time of HAProxy: CLF with a zone, or the same in UTC with milliseconds instead of a zone.
+CREATE OR REPLACE MACRO haproxy_time_us(x) AS
+    CASE WHEN contains(x, ' ') THEN clf_time_us(x) ELSE clf_ms_time_us(x) END;
+
+-- A time of Caddy. Decimals beyond microseconds are noise of a double: they are cut off, so that no time moves forward.
+CREATE OR REPLACE MACRO cut_time_us(x) AS CASE
+    WHEN contains(x, ':') THEN iso_time_us(x)
+    WHEN contains(x, '.') THEN epoch_number_us(left(x, strpos(x, '.') + 6))
+    ELSE epoch_number_us(x)
+END;
+
+-- A time of Cloudflare, by the timestamp format of the job: RFC 3339, nanoseconds or seconds. The end of a request in
+-- whole seconds tells no latency.
+CREATE OR REPLACE MACRO edge_time_us(x) AS CASE
+    WHEN contains(x, '-') THEN iso_time_us(x)
+    WHEN length(x) = 19 THEN epoch_ns_us(x)
+    ELSE epoch_number_us(x)
+END;
+CREATE OR REPLACE MACRO fine_edge_time_us(x) AS CASE
+    WHEN contains(x, '.') THEN iso_time_us(x)
+    WHEN length(x) = 19 THEN epoch_ns_us(x)
 END;
 
 -- Nanoseconds as text to milliseconds as text, exactly. With an exponent a cast takes 12 digits: a quarter of an hour.

@@ -54,7 +54,11 @@ SELECT
     r.event_id,
     CASE WHEN r.reason NOT IN ('PARTNER_MISMATCH', 'KEY_MISMATCH', 'UNKNOWN_PARTNER', 'BAD_PARTNER') THEN r.partner_id END AS partner_id,
     r.occurred_at,
-    encode(cut_addresses(masked(coalesce(p.line, w.line)))) AS raw,
+    encode(CASE
+        -- Each byte is shown as four characters, and the refusals of a record must not outgrow it.
+        WHEN u.reason = 'BAD_UTF8' THEN with_bytes(left(cut_addresses(masked(coalesce(p.line, w.line))), 4096))
+        ELSE cut_addresses(masked(coalesce(p.line, w.line)))
+    END) AS raw,
     coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256,
     -- The name under which a known credential would be stored: a role, not its session. Clients may choose its length,
     -- and the
