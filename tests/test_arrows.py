@@ -39,6 +39,45 @@ def test_arrows_point_one_way(package: str) -> None:
         assert imported(file) & ALL <= allowed, f"{file.relative_to(ROOT)} imports {imported(file) & ALL - allowed}"
 
 
+def folder_imports(file: Path) -> set[str]:
+    """The folders of our code that hold the modules which a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        paths = [ROOT / name.replace(".", "/") for name in names]
+        found |= {str(path.parent.relative_to(ROOT)) for path in paths if path.with_suffix(".py").is_file()}
+    return {folder for folder in found if folder.partition("/")[0] in ALL}
+
+
+# Folders that import each other, and why. A folder and one inside of it may: they are one part of the product.
+BOTH_WAYS = {
+    (
+        "ingest/attribution",
+        "ingest/decode",
+    ): "the pipeline calls attribution, which is compiled to tables of the decoder",
+    ("tollbook/cli", "tollbook/demo"): "the demonstration is a command, and shows the screens of the commands it runs",
+}
+
+
+def test_no_two_folders_import_each_other() -> None:
+    """Of two folders that need each other, neither can be understood, tested or replaced without the other."""
+    imports: dict[str, set[str]] = {}
+    for file in (path for package in ALL for path in (ROOT / package).rglob("*.py")):
+        imports.setdefault(str(file.parent.relative_to(ROOT)), set()).update(folder_imports(file))
+    assert "billing/usage" in imports["billing/rating"]
+    both = {
+        (one, other)
+        for one, others in imports.items()
+        for other in others
+        if one < other and one in imports.get(other, set()) and not other.startswith(f"{one}/")
+    }
+    assert both == set(BOTH_WAYS)
+
+
 def test_no_folder_is_a_heap() -> None:
     """Who looks for something reads a folder's list first: each says what lives there, and is short."""
     for folder in sorted({path.parent for package in ALL for path in (ROOT / package).rglob("*.py")}):

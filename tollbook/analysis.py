@@ -19,7 +19,7 @@ from aggregate.engine import EVER
 from aggregate.quota.rule import AlertRule, projection, time_held
 from billing.catalog import loading as catalogs
 from billing.invoicing import closing
-from billing.rating.periods import quota_period
+from billing.periods import quota_period
 from billing.usage import quota_statement
 from billing.usage.warehouse import Span, Warehouse
 from lake import duck

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import Any, NamedTuple
 
+from billing.periods import Period, month, quota_period
 from billing.rating.drafts import in_unit
-from billing.rating.periods import Period, month, quota_period
 from billing.usage import quota_statement
 from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Span, Warehouse

@@ -9,8 +9,8 @@ from datetime import datetime
 import pyarrow as pa
 
 from billing.invoicing.render import glyphs
+from billing.periods import BillingPeriod, Period, month
 from billing.rating.drafts import Draft
-from billing.rating.periods import BillingPeriod, Period, month
 from billing.usage.warehouse import Warehouse
 from lake import duck
 from schemas.catalog.records import Catalog, Partner

@@ -18,11 +18,10 @@ import pyarrow as pa
 
 from billing.catalog import loading as catalogs
 from billing.invoicing import close_checks, proofs, rules
-from billing.rating import settled
+from billing.periods import Period, is_settled, month
+from billing.rating import refused, settled
 from billing.rating.bills import Bills, bills
-from billing.rating.periods import Period, is_settled, month
 from billing.rating.settled import SettledPeriod
-from billing.usage import refused
 from billing.usage.warehouse import Warehouse
 from lake import duck
 from lake.errors import Damaged, LakeError

@@ -5,8 +5,8 @@ from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from billing.periods import Interval
 from billing.rating.drafts import Draft, Line
-from billing.rating.periods import Interval
 from schemas.catalog.prices.price import ChargePart
 from schemas.catalog.records import Catalog, Meter
 from schemas.money import MINOR_UNITS, plain

@@ -21,9 +21,9 @@ from billing.invoicing import closing, proofs, rules
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.render import Rendered
 from billing.invoicing.rules import Drafted
+from billing.periods import BillingPeriod, local_day
 from billing.rating import settled
 from billing.rating.bills import bills
-from billing.rating.periods import BillingPeriod, local_day
 from billing.usage.warehouse import Span, Warehouse
 from lake import atomic_file
 from lake.lake import Lake

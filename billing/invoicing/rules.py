@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from billing.invoicing import document, render, rules1
 from billing.invoicing.render import Rendered
+from billing.periods import BillingPeriod
 from billing.rating import bills
-from billing.rating.periods import BillingPeriod
 from billing.usage.warehouse import Warehouse
 from schemas.catalog.records import Catalog, Partner
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from billing.invoicing import closing
 from billing.invoicing.closing import Close
+from billing.periods import BillingPeriod, Period, billing_period, month
 from billing.rating import bills
 from billing.rating import drafts as rating
-from billing.rating.periods import BillingPeriod, Period, billing_period, month
 from billing.rating.settled import SettledPeriod
 from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake

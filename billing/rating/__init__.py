@@ -1,4 +1,4 @@
-"""Turns usage into drafts: billing periods, lines and bills, computed by pure functions with exact arithmetic.
+"""Turns usage into drafts of invoices: lines and bills, computed by pure functions with exact arithmetic.
 
-Imports `billing.usage`, `billing.pricing` and `schemas`.
+Imports `billing.periods`, `billing.usage`, `billing.pricing` and `schemas`.
 """

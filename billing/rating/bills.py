@@ -9,9 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
+from billing.periods import BillingPeriod, billing_period, missing_month, month, month_before, month_of
 from billing.rating import drafts as rating
 from billing.rating.drafts import Draft, DraftOutline
-from billing.rating.periods import BillingPeriod, billing_period, missing_month, month, month_before, month_of
 from billing.usage import quota_statement
 from billing.usage.warehouse import Span
 from schemas.catalog.records import Catalog, Partner

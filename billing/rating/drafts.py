@@ -12,8 +12,8 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
+from billing.periods import BillingPeriod, Interval, days_between
 from billing.pricing.charge import Charge, OfMonth, PricingError, charge
-from billing.rating.periods import BillingPeriod, Interval, days_between
 from billing.usage.quota_statement import QuotaRow, statement_row
 from billing.usage.warehouse import Span
 from schemas.catalog.prices.price import Share

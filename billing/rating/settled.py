@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from billing.rating.periods import month
+from billing.periods import month
 from billing.usage.warehouse import Warehouse
 from schemas.catalog.records import Partner
 

@@ -1,4 +1,4 @@
 """Usage of meters and quotas, from pinned tables of the lake.
 
-Imports `billing.rating.periods`, `lake` and `schemas`.
+Imports `billing.periods`, `lake` and `schemas`.
 """

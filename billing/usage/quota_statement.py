@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from billing.rating.periods import BillingPeriod, HeldQuota, Interval, Period, interval, quota_period
+from billing.periods import BillingPeriod, HeldQuota, Interval, Period, interval, quota_period
 from billing.usage.warehouse import Calendar, Meters, Span
 from schemas.catalog.records import Catalog, Partner, Quota
 from schemas.money import EXACT

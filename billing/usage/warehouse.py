@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from billing.rating.periods import quota_periods
+from billing.periods import quota_periods
 from lake import duck
 from lake.lake import Lake
 from schemas import tables

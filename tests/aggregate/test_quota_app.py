@@ -27,10 +27,11 @@ from schemas.kafka.totals import Total
 from tests.aggregate.quota_kafka import ANSWER_S, PARTITIONS, START, Quotas, total
 from tests.aggregate.receivers import HANG, certificate, receiver
 from tests.kafka.broker import Broker
+from tollbook.cli.kafka.quota import settings_for
 from tollbook.kafka.cluster import Cluster
 from tollbook.kafka.errors import KafkaRefused
 from tollbook.kafka.options import KafkaConfig, Security
-from tollbook.workers.quota import Lag, Seldom, credentials, settings_for
+from tollbook.workers.quota import Lag, Seldom, credentials
 
 pytestmark = pytest.mark.integration
 

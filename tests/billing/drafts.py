@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from billing.invoicing.document import invoice
+from billing.periods import billing_period
 from billing.rating import drafts
-from billing.rating.periods import billing_period
 from billing.usage.quota_statement import held_quotas
 from schemas.catalog.records import Catalog
 from tests.billing.catalogs import document

@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Close, Refused
-from billing.rating.periods import BadPeriod
+from billing.periods import BadPeriod
 from lake.errors import Fenced, LakeError
 from lake.lake import Lake
 from lake.storage.local import LocalStore

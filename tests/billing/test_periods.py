@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.rating.periods import (
+from billing.periods import (
     BadPeriod,
     BillingPeriod,
     Period,

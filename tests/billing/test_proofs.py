@@ -11,7 +11,7 @@ import pytest
 from aggregate.verify import prove
 from billing.invoicing import closing, proofs
 from billing.invoicing.closing import Close
-from billing.rating.periods import month
+from billing.periods import month
 from billing.usage.warehouse import Warehouse
 from lake.errors import Damaged
 from lake.lake import Lake

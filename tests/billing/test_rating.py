@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.periods import billing_period
 from billing.rating import drafts
 from billing.rating.drafts import Draft, DraftOutline
-from billing.rating.periods import billing_period
 from schemas.catalog.records import Catalog
 from schemas.money import MINOR_UNITS
 from tests.billing.catalogs import book, document

@@ -19,7 +19,7 @@ PROGRAM = """
 import hashlib, json, sys
 from pathlib import Path
 from billing.invoicing import closing, issuing
-from billing.rating.periods import month
+from billing.periods import month
 from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake
 from tests.billing.catalogs import book

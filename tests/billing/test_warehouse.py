@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.periods import billing_period
 from billing.rating import drafts
-from billing.rating.periods import billing_period
 from billing.usage.warehouse import Meters, Span, Warehouse
 from lake.lake import Lake
 from schemas.tables import ROLLUPS

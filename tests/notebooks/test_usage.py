@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 
 from billing.catalog import (loading as catalogs)
 from billing.invoicing import (issuing)
-from billing.rating.periods import (month)
+from billing.periods import (month)
 from billing.usage.warehouse import (Span, Warehouse)
 from lake.errors import LakeError
 from lake.lake import Lake

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from billing.rating.periods import month
+from billing.periods import month
 from schemas import zones
 from schemas.catalog.records import LegalEntity
 from schemas.windows import WINDOW_US, to_us
@@ -24,7 +24,7 @@ LABELS = [f"{year}-{number:02d}" for year in range(2000, 2100) for number in ran
 PROGRAM = """
 import hashlib, sys
 from datetime import date
-from billing.rating.periods import month
+from billing.periods import month
 from schemas import zones
 from tests.schemas.test_zones import LABELS
 for name in sorted(zones.names()):

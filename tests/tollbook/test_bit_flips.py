@@ -10,7 +10,7 @@ import pytest
 
 from aggregate.verify import prove
 from billing.invoicing import closing, issuing
-from billing.rating.periods import month
+from billing.periods import month
 from billing.usage.warehouse import Warehouse
 from lake import duck
 from lake import tables as lake

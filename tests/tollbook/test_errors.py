@@ -9,7 +9,7 @@ import pytest
 
 from billing.catalog.loading import CatalogError, CatalogProblem
 from billing.invoicing.closing import Refused
-from billing.rating.periods import BadPeriod
+from billing.periods import BadPeriod
 from ingest.decode.formats import UnknownFormat
 from lake.errors import Damaged, Fenced, LakeError
 from tollbook.cli.errors import EXIT_CODES, WrongUse, guarded

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from aggregate.landing.land import Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.quota import limits, sums
+from billing.periods import billing_period, month
 from billing.rating.drafts import in_unit
-from billing.rating.periods import billing_period, month
 from billing.usage import quota_statement
 from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake

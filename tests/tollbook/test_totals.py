@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing.rating.periods import quota_period
+from billing.periods import quota_period
 from schemas.catalog.records import Catalog
 from schemas.quotas import ALWAYS
 from schemas.tables import ROLLUPS

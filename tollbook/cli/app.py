@@ -81,7 +81,7 @@ if extras.is_installed("kafka"):
         app.command(command, sort_key=place, help_epilogue="")
     # Registered by name, not imported: only this command needs Faust, which adds half to the time to load everything
     # else.
-    app.command("tollbook.workers.quota:quota", name="quota", sort_key=16, help=_QUOTA, help_epilogue="")
+    app.command("tollbook.cli.kafka.quota:quota", name="quota", sort_key=16, help=_QUOTA, help_epilogue="")
 else:
     _without("kafka", "topics", "load", "ingest", "land", "quota", first=12)
 if extras.is_installed("http"):

@@ -17,7 +17,7 @@ import duckdb
 from billing.catalog.imports.model import BadDocument, ImportConflict
 from billing.catalog.loading import CatalogError
 from billing.invoicing.closing import Refused
-from billing.rating.periods import BadPeriod
+from billing.periods import BadPeriod
 from ingest.decode.formats import UnknownFormat
 from ingest.http.producers import BadProducers
 from lake.errors import Damaged, Fenced, LakeError

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from aggregate.quota import alerts, limits
 from aggregate.quota.rule import Alert, AlertRule, Fired, due
+from billing.periods import Period, quota_period
 from billing.rating.drafts import in_unit
-from billing.rating.periods import Period, quota_period
 from billing.usage import quota_statement
 from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Span, Warehouse

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from aggregate import engine
 from aggregate.landing.redrive import Wanted
-from billing.usage import refused
-from billing.usage.refused import Extra
+from billing.rating import refused
+from billing.rating.refused import Extra
 from billing.usage.warehouse import Meters, Warehouse
 from lake import duck
 from lake.lake import Lake

@@ -1,4 +1,4 @@
-"""The process of `tollbook quota`: `usage.totals` to `usage.alerts` and `quota.state`, and alerts to webhooks.
+"""The worker of `tollbook quota`: `usage.totals` to `usage.alerts` and `quota.state`, and alerts to webhooks.
 
 Faust's event loop runs in the main thread in steps, so that this process stops, is watched and logs like the other
 workers. Each webhook has a thread. A second client measures the group's lag, which distinguishes a stalled worker from
@@ -13,26 +13,21 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 import faust
 from aiokafka.errors import KafkaError
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from cyclopts import Parameter
 from faust.auth import Credentials
 from faust.exceptions import FaustError
 
-from aggregate.quota.app import QuotaSettings, QuotaWorker, changelogs
+from aggregate.quota.app import QuotaSettings, QuotaWorker
 from aggregate.quota.rule import Alert
 from aggregate.webhooks.delivery import Answer, Courier
-from aggregate.webhooks.endpoints import BadEndpoints, Endpoint, endpoints
+from aggregate.webhooks.endpoints import Endpoint
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
-from tollbook.cli.errors import WrongUse
-from tollbook.cli.kafka.pipeline import InstanceOption, MetricsOption, SessionOption, WatchdogOption
-from tollbook.cli.kafka.topics import required
-from tollbook.cli.options import the_time
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers import logs, loop, metrics
 
@@ -42,64 +37,6 @@ _ANSWER_S = 10
 _REST_S = 2  # for all couriers to end; one that waits for a response is abandoned
 _COMPLAINT_S = 10
 _COMPLAINT_CHARACTERS = 24  # enough to recognize a message, without the numbers that follow
-
-
-def quota(
-    *,
-    kafka: KafkaConfig,
-    webhooks: Annotated[
-        Path | None,
-        Parameter(
-            "--webhooks", env_var="TOLLBOOK_WEBHOOKS", help="YAML file of the endpoints that alerts are posted to."
-        ),
-    ] = None,
-    instance: InstanceOption = None,
-    session_timeout_ms: SessionOption = 10_000,
-    metrics: MetricsOption = "127.0.0.1:0",
-    watchdog_s: WatchdogOption = 60.0,
-) -> int:
-    """Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.
-
-    It is safe to kill at any time: an alert that is sent again has the same id.
-
-    Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
-    """
-    try:
-        receivers = endpoints(webhooks, os.environ) if webhooks else []
-    except BadEndpoints as exc:
-        raise WrongUse(f"webhooks: {exc}") from exc
-    options = loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s)
-    settings = settings_for(kafka, instance=instance, session_timeout_s=session_timeout_ms / 1000)
-    return run_quota(kafka, settings, receivers, options)
-
-
-def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> QuotaSettings:
-    """The settings of the worker.
-
-    Raises KafkaRefused or Halted unless all its topics exist with the required settings.
-    """
-    app_id = topics.quota_app(kafka.prefix)
-    names = [topics.USAGE_TOTALS, topics.USAGE_ALERTS, topics.QUOTA_STATE, *changelogs(topics.QUOTA_APP)]
-    found = required(kafka, *names)
-    totals, alerts, state, *faust_topics, _ = found
-    for table in (state, *faust_topics):
-        if table.partitions != totals.partitions:
-            raise Halted(
-                Halt.BAD_TOPIC,
-                f"{table.name} has {table.partitions} partitions, but {totals.name} has {totals.partitions}, and the numbers must be "
-                f"equal; `tollbook topics check` shows what to do",
-            )
-    return QuotaSettings(
-        app_id=app_id,
-        brokers=kafka.bootstrap_servers,
-        totals=totals.name,
-        alerts=alerts.name,
-        state=state.name,
-        partitions=totals.partitions,
-        credentials=credentials(kafka),
-        instance=instance and kafka.prefix + instance,
-        session_timeout_s=session_timeout_s,
-    )
 
 
 def credentials(kafka: KafkaConfig) -> Credentials | None:
@@ -118,7 +55,12 @@ def credentials(kafka: KafkaConfig) -> Credentials | None:
 
 
 def run_quota(
-    kafka: KafkaConfig, settings: QuotaSettings, receivers: Sequence[Endpoint], options: loop.WorkerOptions
+    kafka: KafkaConfig,
+    settings: QuotaSettings,
+    receivers: Sequence[Endpoint],
+    options: loop.WorkerOptions,
+    *,
+    clock: Callable[[], datetime],
 ) -> int:
     """Run until SIGTERM. Returns exit code 0; a failure ends the process, so that Faust acknowledges nothing more."""
     log = logs.logger("quota")
@@ -134,7 +76,7 @@ def run_quota(
             ),
             settings.alerts,
             log=log,
-            clock=lambda: the_time(None),
+            clock=clock,
             stop=stop,
             on_attempt=_count_attempt,
         )

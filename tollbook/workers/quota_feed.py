@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from aggregate.engine import EVER
 from aggregate.quota import limits
+from billing.periods import Period
 from billing.rating.drafts import in_unit
-from billing.rating.periods import Period
 from billing.usage import quota_statement
 from billing.usage.quota_statement import PartitionUsage
 from billing.usage.warehouse import Meters, Warehouse

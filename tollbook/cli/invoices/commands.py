@@ -15,7 +15,7 @@ from billing.invoicing.closing import Close, Refused
 from billing.invoicing.document import money
 from billing.invoicing.unbilled import Unbilled
 from billing.invoicing.unbilled import unbilled as unbilled_usage
-from billing.rating.periods import month
+from billing.periods import month
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 from billing.invoicing import issuing
 from billing.invoicing.document import money
 from billing.invoicing.issuing import Issued
-from billing.rating.periods import month
+from billing.periods import month
 from lake.lake import Lake
 from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import JsonOption, LakeOption

@@ -10,8 +10,8 @@ from billing.invoicing.closing import Close
 from billing.invoicing.document import money
 from billing.invoicing.issuing import Checked, Explained, Issued, IssueReport
 from billing.invoicing.unbilled import Unbilled
+from billing.periods import Interval
 from billing.rating.drafts import Draft, Line
-from billing.rating.periods import Interval
 from schemas.catalog.records import Catalog
 from tollbook.cli.figures import aligned, number
 from tollbook.cli.terminal import out, sentence, table, words

@@ -15,8 +15,8 @@ from aggregate.landing.payloads import again
 from aggregate.landing.redrive import Wanted
 from billing.catalog import loading as catalogs
 from billing.invoicing.render.cells import text_cell
-from billing.usage import refused
-from billing.usage.refused import RefusedGroup
+from billing.rating import refused
+from billing.rating.refused import RefusedGroup
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.reasons import REMEDY, Reason

@@ -7,7 +7,7 @@ from typing import Any
 from rich.padding import Padding
 
 from billing.invoicing.document import money
-from billing.usage.refused import RefusedGroup
+from billing.rating.refused import RefusedGroup
 from schemas.money import plain
 from schemas.reasons import Reason
 from tollbook.cli.figures import number

@@ -9,8 +9,8 @@ from cyclopts import Parameter, validators
 from aggregate.landing.land import COMMIT_ENTRIES
 from aggregate.verify import prove
 from billing.catalog import loading as catalogs
+from billing.periods import month
 from billing.rating.drafts import in_unit
-from billing.rating.periods import month
 from billing.usage.warehouse import Span, Warehouse
 from ingest.files.block_reader import BLOCK_BYTES
 from lake.lake import Lake

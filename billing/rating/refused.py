@@ -11,9 +11,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from billing.periods import billing_period
 from billing.rating import drafts
 from billing.rating.drafts import Draft
-from billing.rating.periods import billing_period
 from billing.usage.warehouse import Meters, Warehouse
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT

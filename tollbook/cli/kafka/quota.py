@@ -1,0 +1,77 @@
+"""`tollbook quota`: alerts when a quota is reached. Loading it loads Faust."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from aggregate.quota.app import QuotaSettings, changelogs
+from aggregate.webhooks.endpoints import BadEndpoints, endpoints
+from schemas.halts import Halt, Halted
+from schemas.kafka import topics
+from tollbook.cli.errors import WrongUse
+from tollbook.cli.kafka.pipeline import InstanceOption, MetricsOption, SessionOption, WatchdogOption
+from tollbook.cli.kafka.topics import required
+from tollbook.cli.options import the_clock
+from tollbook.kafka.options import KafkaConfig
+from tollbook.workers import loop
+from tollbook.workers.quota import credentials, run_quota
+
+
+def quota(
+    *,
+    kafka: KafkaConfig,
+    webhooks: Annotated[
+        Path | None,
+        Parameter(
+            "--webhooks", env_var="TOLLBOOK_WEBHOOKS", help="YAML file of the endpoints that alerts are posted to."
+        ),
+    ] = None,
+    instance: InstanceOption = None,
+    session_timeout_ms: SessionOption = 10_000,
+    metrics: MetricsOption = "127.0.0.1:0",
+    watchdog_s: WatchdogOption = 60.0,
+) -> int:
+    """Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.
+
+    It is safe to kill at any time: an alert that is sent again has the same id.
+
+    Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
+    """
+    try:
+        receivers = endpoints(webhooks, os.environ) if webhooks else []
+    except BadEndpoints as exc:
+        raise WrongUse(f"webhooks: {exc}") from exc
+    options = loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s)
+    settings = settings_for(kafka, instance=instance, session_timeout_s=session_timeout_ms / 1000)
+    return run_quota(kafka, settings, receivers, options, clock=the_clock(None))
+
+
+def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> QuotaSettings:
+    """The settings of the worker.
+
+    Raises KafkaRefused or Halted unless all its topics exist with the required settings.
+    """
+    app_id = topics.quota_app(kafka.prefix)
+    names = [topics.USAGE_TOTALS, topics.USAGE_ALERTS, topics.QUOTA_STATE, *changelogs(topics.QUOTA_APP)]
+    found = required(kafka, *names)
+    totals, alerts, state, *faust_topics, _ = found
+    for table in (state, *faust_topics):
+        if table.partitions != totals.partitions:
+            raise Halted(
+                Halt.BAD_TOPIC,
+                f"{table.name} has {table.partitions} partitions, but {totals.name} has {totals.partitions}, and the numbers must be "
+                f"equal; `tollbook topics check` shows what to do",
+            )
+    return QuotaSettings(
+        app_id=app_id,
+        brokers=kafka.bootstrap_servers,
+        totals=totals.name,
+        alerts=alerts.name,
+        state=state.name,
+        partitions=totals.partitions,
+        credentials=credentials(kafka),
+        instance=instance and kafka.prefix + instance,
+        session_timeout_s=session_timeout_s,
+    )
