@@ -66,6 +66,7 @@ class Copies:
         self._by_mark: dict[str, list[int]] = {}  # every mark of a head → the files that have it
         self._by_last: dict[str, list[int]] = {}  # the last mark of a head → its files
         self._by_name: dict[str, list[int]] = {}
+        self._starts: dict[Path, int] = {}  # file that is a log of its own → how much it begins with of a known one
         self._prefixes: dict[Path, list[tuple[IdentifiedFile, int]]] = {}  # file → shorter copies, and their lengths
 
     def add(self, new: IdentifiedFile) -> None:
@@ -92,6 +93,8 @@ class Copies:
                 self._files[index] = None
                 place = index if place is None else place
             else:
+                held = [(copy, size) for copy, size in self._prefixes.get(other.path, []) if size <= common.size]
+                self._prefixes.setdefault(new.path, []).extend(held)
                 new = self._distinguished(other, new, common.size)
         self._place(new, place)
 
@@ -171,6 +174,8 @@ class Copies:
     def _distinguished(self, other: IdentifiedFile, new: IdentifiedFile, size: int) -> IdentifiedFile:
         """`new` as a log of its own: it begins like `other` and then differs."""
         if other.generation == new.generation:
+            if new.known is not None:
+                self._starts[new.path] = new.known.offset
             mine = fingerprint.named_by(new.path, {*self._logs.names, *self._by_name}, new.marks)
             new = replace(mine, shared=new.shared)
         if size >= HEAD_BYTES and new.shared is None:
@@ -179,28 +184,41 @@ class Copies:
 
     def _without_parts(self, index: int, file: IdentifiedFile) -> None:
         """Drop a file that consists of other logs, or the logs that a file which was read before consists of."""
-        starts = sorted(self._prefixes.get(file.path, []), key=lambda each: -each[1])
-        copies = [(copy, size) for copy, size in starts if size]
-        for copy, start in [*copies, *([(None, file.known.offset)] if file.known and not file.is_read else [])]:
-            parts = list(self._parts(file, start))
-            if not parts:
-                continue
-            end, is_whole = parts[-1].end, parts[-1].is_last
-            if file.known is not None and end <= file.known.offset:
-                for part in parts:
-                    if part.place is not None and (there := self._files[part.place]) and there.known is None:
-                        self._files[part.place] = None
-                return
-            self._files[index] = copy
-            if not is_whole:
-                names = ", ".join(
-                    [str(copy.path) if copy else file.known.file if file.known else "", *(p.name for p in parts)]
-                )
-                self.problems[file.path] = (
-                    f"{file.path} consists of logs that are read by themselves ({names}) up to byte {end} of its text, and of other lines; "
-                    f"nothing of it was counted. Put the other lines into a file of their own, or remove those logs and this file's first {end} bytes"
-                )
+        known = file.known if not file.is_read else None
+        starts: list[tuple[int, IdentifiedFile | None]] = [
+            (size, copy) for copy, size in self._prefixes.get(file.path, [])
+        ]
+        starts += [(known.offset, None)] if known is not None else []
+        starts += [(self._starts[file.path], None)] if file.path in self._starts else []
+        found = [
+            (parts, copy)
+            for start, copy in sorted(starts, key=lambda each: each[0])
+            if (parts := list(self._parts(file, start)))
+        ]
+        if not found:
             return
+        parts, copy = next((each for each in found if each[0][-1].is_last), found[-1])
+        end = parts[-1].end
+        if file.known is not None and end <= file.known.offset:
+            for part in parts:
+                if part.place is not None and (there := self._files[part.place]) and there.known is None:
+                    self._files[part.place] = None
+            return
+        self._files[index] = None if copy is None or self._is_held(copy, file) else copy
+        if not parts[-1].is_last:
+            first = str(copy.path) if copy else file.known.file if file.known else ""
+            names = ", ".join([first, *(part.name for part in parts)])
+            self.problems[file.path] = (
+                f"{file.path} consists of logs that are read by themselves ({names}) up to byte {end} of its text, and of other lines; "
+                f"nothing of it was counted. Put the other lines into a file of their own, or remove those logs and this file's first {end} bytes"
+            )
+
+    def _is_held(self, copy: IdentifiedFile, apart: IdentifiedFile) -> bool:
+        """Whether a file is among those to read, or is the beginning of one of them, apart from one."""
+        others = [file for file in self._files if file is not None and file is not apart]
+        return any(
+            file is copy or any(copy is each for each, _ in self._prefixes.get(file.path, [])) for file in others
+        )
 
     def _parts(self, file: IdentifiedFile, start: int) -> Iterator["_Part"]:
         """The logs that follow each other in a file from an offset on."""
@@ -218,13 +236,14 @@ class Copies:
             seek(text, start, str(file.path))
             marks = head_marks(read(text, HEAD_BYTES, str(file.path)))
         first = _tokens(marks)[:1]
-        for index in self._by_mark.get(first[0], []) if first else []:
-            other = self._files[index]
+        there = [(self._files[place], place) for place in self._by_mark.get(first[0], [])] if first else []
+        copies = [(copy, None) for copy, _ in self._prefixes.get(file.path, [])]
+        for other, place in [*there, *copies]:
             if other is None or other.path == file.path or _tokens(other.marks)[:1] != first:
                 continue
             common = _compared(file.path, other.path, start)
             if common.second_ends or (common.first_ends and common.size):
-                return _Part(start + common.size, common.first_ends, str(other.path), index)
+                return _Part(start + common.size, common.first_ends, str(other.path), place)
         with open_log(file.path) as text:
             seek(text, start, str(file.path))
             held = self._logs.held_at(text, str(file.path))

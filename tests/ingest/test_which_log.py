@@ -8,6 +8,7 @@ import functools
 import gzip
 import lzma
 import os
+import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pytest
 
 from ingest.decode.pipeline import Decoder, SourceRules
+from ingest.files.block_reader import open_log
 from ingest.files.file_log import FileLog
 from ingest.files.fingerprint import KnownFile, known_after
 from ingest.files.follow_log import FollowLog
@@ -338,3 +340,100 @@ def test_a_file_that_was_read_to_its_end_is_not_opened_again(site: Site, monkeyp
     monkeypatch.setattr("ingest.files.known_logs.open_log", None)
     assert site.read() == []
     assert site.counted() == once(*A, *B)
+
+
+STEPS = [
+    "write",
+    "write",
+    "write",
+    "rename",
+    "copytruncate",
+    "pack",
+    "join",
+    "copy",
+    "copy a part",
+    "finish the copy",
+    "link",
+    "read",
+    "read",
+    "read",
+    "die",
+]
+
+
+def unpacked(path: Path) -> bytes:
+    with open_log(path) as file:
+        return file.read()
+
+
+class History:
+    """What people, rotation and archives do to two gateways' logs, and what was written."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.written: list[int] = []
+        self.done: list[str] = []
+        self.whole = b""
+
+    @property
+    def others(self) -> list[Path]:
+        """The files but for the logs and the copy of a part."""
+        return sorted(p for p in self.site.folder.iterdir() if p.name not in {"a.log", "b.log", "part"})
+
+    def do(self, step: str, choice: int) -> None:
+        log = self.site.folder / ("a.log", "b.log")[choice % 2]
+        new = f"{len(self.done)}x"
+        files = [*self.others, *(p for p in (log,) if p.exists() and p.stat().st_size)]
+        one = files[choice % len(files)] if files else None
+        self.done.append(f"{step} {choice} {one.name if one else ''} {log.name} -> {new}")
+        if step == "write":
+            numbers = range(len(self.written), len(self.written) + 1 + choice % 30)
+            self.site.put(log.name, text(*numbers), append=True)
+            self.written += numbers
+        elif step == "read":
+            self.site.read()
+        elif step == "die":
+            self.site.restart()
+        elif log.exists() and step in {"rename", "copytruncate"}:
+            shutil.copyfile(log, self.site.folder / new) if step == "copytruncate" else log.rename(
+                self.site.folder / new
+            )
+            log.write_bytes(b"")
+        elif one is not None:
+            self._copy(step, choice, one, new)
+
+    def _copy(self, step: str, choice: int, one: Path, new: str) -> None:
+        pack = list(PACKINGS.values())[choice % len(PACKINGS)]
+        if step == "pack" and self.others:
+            one = self.others[choice % len(self.others)]
+            self.site.put(new, pack(unpacked(one)))
+            one.unlink()
+        elif step == "join" and len(self.others) > 1:
+            another = self.others[(choice // 7) % len(self.others)]
+            self.site.put(new, pack(unpacked(one)) + pack(unpacked(another)))
+        elif step == "copy":
+            shutil.copyfile(one, self.site.folder / new)
+        elif step == "copy a part":
+            self.whole = unpacked(one)
+            self.site.put("part", self.whole[: len(self.whole) * (choice % 10) // 10])
+        elif step == "finish the copy" and self.whole:
+            self.site.put("part", self.whole)
+        elif step == "link":
+            (self.site.folder / new).hardlink_to(one)
+
+
+@pytest.mark.integration
+@pytest.mark.sampled(keep=2)
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_done_to_files_each_line_counts_once_or_is_reported(site: Site, seed: int) -> None:
+    """Nothing counts twice, and what was not counted is in a file with a problem."""
+    chosen = random.Random(seed)
+    history = History(site)
+    for _ in range(chosen.randrange(2, 25)):
+        history.do(chosen.choice(STEPS), chosen.randrange(1000))
+        assert max(site.counted().values(), default=1) == 1, history.done
+    problems = site.read()
+    counted = site.counted()
+    assert max(counted.values(), default=1) == 1
+    missing = set(history.written) - set(counted)
+    assert not missing or problems, f"{len(missing)} lines are in no count, and nothing was said"
