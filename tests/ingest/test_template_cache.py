@@ -293,6 +293,17 @@ def test_a_request_that_ended_before_it_began_is_refused() -> None:
     assert got.refused["reason"].to_pylist() == ["NUMBER_RANGE"]
 
 
+def test_a_request_of_thirty_years_is_refused() -> None:
+    """10^15 microseconds are too many in both ways; one less is marked as unlikely, and counted."""
+    start = T0_MS * 1_000_000
+    good = {"EdgeStartTimestamp": start, "ClientRequestMethod": "GET", "EdgeResponseStatus": 200}
+    after = (5_000, 10**18, 10**18 - 1_000, 10**18 + 1, 7_000)
+    raw = b"".join(line(good | {"RayID": str(n), "EdgeEndTimestamp": start + ns}) for n, ns in enumerate(after))
+    got = same(pair("cloudflare", SourceRules("edge", partner="acme")), raw)
+    assert got.events["latency_us"].to_pylist() == [5, 10**15 - 1, 7]
+    assert got.refused["reason"].to_pylist() == ["NUMBER_RANGE"] * 2
+
+
 def test_of_two_latencies_the_one_that_counts_is_not_plain() -> None:
     """Both have the same value in the first line by chance."""
     made = []
