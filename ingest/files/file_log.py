@@ -105,6 +105,7 @@ class FileLog:
         self._final = final
         self._buffers = Buffers(block_bytes)
         self._cache = cache or DigestCache()
+        self._keys: dict[Path, str] = {}  # of the files when they were opened
         self._stopped: set[Partition] = set()  # nothing more of them is handed out
         self._files: dict[Partition, IdentifiedFile] = {}
         for found in self._identified(files, known, source):
@@ -210,6 +211,7 @@ class FileLog:
         """The blocks of a file from an offset on, with the digests of its text."""
         recorded = recorded_text(file, start)
         key, inode = fingerprint.file_key(file.path), fingerprint.file_key(file.path, at_end=False)
+        self._keys[file.path] = key
         for block in self._read_blocks(partition, file.path, start, recorded.update):
             if not block.long:
                 recorded.update(block.text)
@@ -266,7 +268,8 @@ class FileLog:
         return False
 
     def _is_at_rest(self, path: Path) -> bool:
-        return self._final or is_packed(path)
+        """Whether nothing more will follow. A packed file that was written to while it was read is a copy in progress."""
+        return self._final or (is_packed(path) and fingerprint.file_key(path) == self._keys[path])
 
     def _decode(self, block: _FileBlock) -> Fetched:
         framed: Lines

@@ -307,6 +307,31 @@ def test_a_log_that_is_truncated_and_written_on_is_not_counted_again(site: Site,
     assert site.counted() == once(*A)
 
 
+def test_half_a_line_of_a_packed_copy_that_is_still_being_written_waits(tmp_path: Path) -> None:
+    """The copy ends between two members of a gzip file, inside a line. Once it is whole, the line is whole."""
+    whole = text(*range(400))
+    cut = len(whole) - 100
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(whole[:cut]))
+    lake, made = Lake(), iter(decoders() * 4)
+    log = FileLog([path], "edge", [], lambda: next(made), block_bytes=4000)
+    log.start(lake)
+    fetched = log.poll()
+    os.utime(path, ns=(0, 0))  # written to
+    while fetched:
+        lake.take(fetched)
+        fetched = log.poll()
+    log.close()
+    assert list(log.waiting) == [str(path)]
+    path.write_bytes(gzip.compress(whole[:cut]) + gzip.compress(whole[cut:]))
+    log = FileLog([path], "edge", list(lake.known.values()), lambda: next(made))
+    log.start(lake)
+    while fetched := log.poll():
+        lake.take(fetched)
+    log.close()
+    assert (sorted(lake.counted), lake.refused) == (list(range(400)), [])
+
+
 def test_links_are_the_file_that_they_lead_to(site: Site) -> None:
     path = site.put("a", text(*A))
     (site.folder / "hard").hardlink_to(path)
