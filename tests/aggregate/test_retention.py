@@ -231,6 +231,7 @@ def test_files_of_a_land_worker_that_died_are_deleted_when_they_are_a_day_old(ro
     assert whole(root)
 
 
+@pytest.mark.slow
 def test_texts_of_a_commit_that_no_table_has_followed_yet_are_erased_too(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +282,7 @@ def test_a_land_worker_that_is_overtaken_by_erasures_commits_its_texts_after_the
     assert DeltaTable(root / "texts").transaction_version("retention") == erasures
 
 
+@pytest.mark.slow
 def test_an_erasure_that_is_overtaken_by_a_land_worker_erases_all_the_same(root: Path) -> None:
     """What it brings was not looked at: the next run does that."""
 

@@ -475,6 +475,7 @@ def test_a_damaged_file_is_named_and_nothing_is_written(root: Path, harm: str) -
     assert counted(root) == {"a": 0}
 
 
+@pytest.mark.slow
 def test_the_negative_sums_are_those_of_the_event_whatever_its_size(root: Path) -> None:
     """An event of a terabyte has a row of its own in rollups; so has what takes it away."""
     large = {"response_bytes": 3 * 10**12, "request_bytes": None, "latency_us": None}

@@ -33,6 +33,7 @@ def differences(got: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]
     return {name: got.get(name) for name, value in expected.items() if not same(got.get(name), value)}
 
 
+@pytest.mark.sampled(keep=12)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_found_log_is_read_as_what_it_says(name: str) -> None:
     """A line that is misread is lost money, or a dispute."""

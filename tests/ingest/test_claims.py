@@ -86,6 +86,7 @@ def became(name: tuple[str, str], status: int, **rules: Any) -> tuple[str | None
     return found
 
 
+@pytest.mark.sampled(keep=30)
 @pytest.mark.parametrize("name", sorted(CLAIMS), ids=", ".join)
 @pytest.mark.parametrize("status", [200, 204, 404, 499, 502, *BEFORE])
 def test_a_claim_names_nobody(name: tuple[str, str], status: int) -> None:
@@ -95,12 +96,14 @@ def test_a_claim_names_nobody(name: tuple[str, str], status: int) -> None:
     assert status in BEFORE or reason == "UNVERIFIED_USER"
 
 
+@pytest.mark.sampled(keep=8)
 @pytest.mark.parametrize("name", sorted(CLAIMS), ids=", ".join)
 @pytest.mark.parametrize("status", [200, 204, 404, 499, 502])
 def test_a_source_may_say_that_its_gateway_checks_every_user(name: tuple[str, str], status: int) -> None:
     assert became(name, status, trust_user=True) == ("acme", "c-acme")
 
 
+@pytest.mark.sampled(keep=16)
 @pytest.mark.parametrize("name", sorted(set(CLAIMS) - {("apache", "text")}), ids=", ".join)
 @pytest.mark.parametrize("status", BEFORE)
 def test_nobody_is_checked_before_some_answers(name: tuple[str, str], status: int) -> None:

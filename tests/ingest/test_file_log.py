@@ -372,6 +372,7 @@ def chosen(*ids: object) -> bytes:
 
 
 @pytest.mark.integration
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bool) -> None:
     """Whatever the blocks, and wherever a later run continues: the nearest header above a line applies."""

@@ -215,8 +215,8 @@ def test_messages_hold_every_event_once_in_its_partition(ids: list[list[str]], p
 
 @pytest.mark.integration
 def test_a_record_whose_refusals_fit_into_no_message_is_refused_as_a_whole() -> None:
-    """3 MB of short lines become 80 MB of refusals: the topic would refuse them, and no worker would get past the record."""
-    value = b"".join(b"%x\n" % (n * 7919 % 4096) for n in range(400_000))
+    """0.7 MB of short lines become 20 MB of refusals: the topic would refuse them, and no worker would get past the record."""
+    value = b"".join(b"%x\n" % (n * 7919 % 4096) for n in range(100_000))
     too_large = batch(value)
     assert records.dead_letter_message(read(too_large)).size > MESSAGE_BYTES_MAX
     result = records.refuse_records(too_large, 1, lambda p: f"gateway.access/{p}@id")

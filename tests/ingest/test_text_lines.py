@@ -47,6 +47,7 @@ def counted(entry: dict[str, Any]) -> tuple[Any, ...]:
     return entry.get("status"), entry.get("response_bytes"), entry.get("refused")
 
 
+@pytest.mark.sampled(keep=14)
 @pytest.mark.parametrize("format_name", UNESCAPED)
 @pytest.mark.parametrize(
     ("target", "path"),
@@ -72,6 +73,7 @@ def test_a_quote_before_numbers_does_not_end_a_request(format_name: str) -> None
     assert counted(call(format_name, '/v1/orders?x=" 200 - 0 0 1 1 "')) == (200, 1841, None)
 
 
+@pytest.mark.sampled(keep=16)
 @pytest.mark.parametrize("format_name", UNESCAPED)
 @pytest.mark.parametrize(
     "agent", ['a "b" c', '"', '""', 'x" 500 7 "', '" HTTP/1.1" 500 7 "y"', '" HTTP/1.1" 500 - 7 7 1 1 "y']
@@ -81,6 +83,7 @@ def test_a_raw_quote_in_a_user_agent_changes_nothing(format_name: str, agent: st
     assert (*counted(entry), entry["path"]) == (200, 1841, None, "/v1/orders")
 
 
+@pytest.mark.sampled(keep=12)
 @pytest.mark.parametrize("format_name", sorted(LINES))
 @pytest.mark.parametrize("method", ["get", "Get", "x-ray", "M-SEARCH"])
 def test_a_method_may_be_any_token(format_name: str, method: str) -> None:

@@ -152,6 +152,7 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 A, B, C = range(100), range(100, 200), range(200, 300)
 
 
+@pytest.mark.sampled(keep=8)
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("size", [1, 5, 100])
 def test_a_concatenation_of_logs_that_were_read_is_not_counted_again(site: Site, packing: str, size: int) -> None:
@@ -168,6 +169,7 @@ def test_a_concatenation_of_logs_that_were_read_is_not_counted_again(site: Site,
     assert site.counted() == once(*a, *b)
 
 
+@pytest.mark.sampled(keep=6)
 @pytest.mark.parametrize("order", [("a", "b", "day"), ("day", "a", "b"), ("b", "day", "a")])
 @pytest.mark.parametrize("size", [1, 5, 100])
 def test_a_concatenation_is_found_beside_logs_that_were_never_read(site: Site, order: Sequence[str], size: int) -> None:
@@ -213,6 +215,7 @@ def test_a_concatenation_that_is_still_being_written_waits(site: Site) -> None:
     assert site.counted() == once(*A, *B)
 
 
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("banner", [b'{"started": "gateway 3.9"}\n', b"# gateway 3.9\n" * 400, text(9999)])
 def test_logs_with_a_common_banner_do_not_wait_for_one_another(site: Site, banner: bytes) -> None:
     """The first log grows by more than the second has, and the second one is read all the same."""
@@ -264,6 +267,7 @@ def test_the_same_file_under_another_source_is_refused_by_name(site: Site, size:
     assert site.counted() == once(*A[:size], *B[:size])
 
 
+@pytest.mark.sampled(keep=8)
 @pytest.mark.parametrize("packing", PACKINGS)
 @pytest.mark.parametrize("size", [1, 5, 100])
 def test_a_packed_copy_of_a_log_is_read_on_where_the_log_ended(site: Site, packing: str, size: int) -> None:

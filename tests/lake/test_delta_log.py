@@ -37,6 +37,7 @@ def same(root: Path, shape: TableShape, version: int | None = None) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("commits_a_checkpoint", [2, 3, 1000])
 def test_deltalake_reads_what_we_write(root: Path, monkeypatch: pytest.MonkeyPatch, commits_a_checkpoint: int) -> None:
     """Every version of every table: entries, checkpoints, and checkpoints that rest on checkpoints."""

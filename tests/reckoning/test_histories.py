@@ -59,6 +59,7 @@ def _one_microsecond_short(parts: Any) -> Any:
     return cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "broken"),
     [
@@ -128,6 +129,7 @@ WANTED = {
 }
 
 
+@pytest.mark.slow
 def test_histories_hold_what_they_are_for() -> None:
     """A law over histories in which nothing ever changes would hold for any product."""
     seen: Counter[str] = Counter()

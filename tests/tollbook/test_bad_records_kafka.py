@@ -80,6 +80,7 @@ def damaged(folder: Path, text: bytes) -> int:
     return changed
 
 
+@pytest.mark.slow
 def test_a_damaged_record_ends_the_worker_and_is_not_passed_over(own_broker: Broker, tmp_path: Path) -> None:
     """The checksum is wrong, so the content of the record is unknown.
 

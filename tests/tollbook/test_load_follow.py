@@ -103,6 +103,7 @@ def test_two_loads_do_not_share_positions_at_once(here: Here, site: Installation
     assert (done.code, done.err) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_log_that_grew_after_a_load_died_keeps_its_name(here: Here, site: Installation) -> None:
     """A short log is named by all its lines.
 

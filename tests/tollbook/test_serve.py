@@ -191,6 +191,7 @@ def memory_kib(server: HttpServer, name: str) -> int:
     return int(re.search(rf"{name}:\s+(\d+) kB", text)[1])  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_bomb_costs_little_memory(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
     """Row 73: 1 GiB that came as 33 KB; at most 20 MiB above what the server needs anyway.
 

@@ -105,6 +105,7 @@ def test_a_hang_is_ended_by_the_watchdog_and_costs_nothing(site: Installation) -
     ]
 
 
+@pytest.mark.slow
 def test_an_unexpected_error_ends_the_process_and_costs_nothing(site: Installation) -> None:
     """After an error nobody knows what of a batch is done: begin again from the lake, never go on."""
     site.send_events(3)
