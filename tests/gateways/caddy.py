@@ -43,7 +43,9 @@ _DEFAULT = """log {
 _SILENT = Differs("Go's HTTP server answers it itself, and Caddy logs nothing", lines=0)
 _UNHEARD = Differs("an answer that nobody got: 499 or 502", fields={"status": Between(499, 502), "request_bytes": ANY})
 _DIFFERS = {
-    **dict.fromkeys(("OPTIONS *", "no host", "a TLS handshake", "garbage", "HTTP/0.9"), _SILENT),
+    **dict.fromkeys(
+        ("OPTIONS *", "no host", "a host that is no text", "a TLS handshake", "garbage", "HTTP/0.9"), _SILENT
+    ),
     "CONNECT": Differs("an answer to CONNECT has no body, but Caddy sends the API's", fields={"response_bytes": 12}),
     "a client that goes before the answer": _UNHEARD,
     "a client that goes during the answer": Differs(

@@ -28,6 +28,8 @@ _DIFFERS = {
     "a method with a dash": _UNREAD,
     "a path that is Latin-1": _UNREAD,
     "a path that is UTF-8": _UNREAD,
+    "a query that is no text": _UNREAD,
+    "a host that is no text": _UNREAD,
     "a TLS handshake": Differs(
         "answered to a client that is gone",
         fields={"status": 400, "response_bytes": ANY, "route": None, "service": None},
@@ -41,7 +43,6 @@ _DIFFERS = {
         "what Envoy sent may not have arrived", fields={"response_bytes": ANY}
     ),
 }
-_BYTES = "a byte of the client's in its user agent that is not UTF-8 refuses the line (BAD_UTF8)"
 
 DEFAULT = Reading(
     format="envoy",
@@ -51,12 +52,6 @@ DEFAULT = Reading(
     step_us=1_000,
     has_latency=True,
     differs=_DIFFERS,
-    faults={
-        "an agent that is Latin-1": _BYTES,
-        "an agent that is no text": _BYTES,
-        "an agent with U+2028 and a half pair": _BYTES,
-        "HTTP/2 with odd headers": _BYTES,
-    },
 )
 RECOMMENDED = Reading(
     format="envoy",

@@ -66,7 +66,7 @@ _DIFFERS = {
     **dict.fromkeys(
         (
             "an absolute target", "a TLS handshake", "garbage", "HTTP/0.9", "a path that is Latin-1", "a path that is UTF-8",
-            "a fragment in a target",
+            "a fragment in a target", "a query that is no text",
         ),
         _BADREQ,
     ),
@@ -111,7 +111,10 @@ RECOMMENDED = Reading(
     step_us=1_000_000,
     has_latency=True,
     identities=frozenset({"api_key"}),
-    differs=_DIFFERS,
+    differs={
+        **_DIFFERS,
+        "a host that is no text": Differs("json(utf8s) leaves the byte out", fields={"host": "api.example"}),
+    },
     routes={"": "api"},
     services={"": "orders_api", "down": "dead_api", "retry": "retried"},
 )

@@ -50,7 +50,9 @@ _UNHEARD = Differs(
     fields={"status": Between(499, 502), "response_bytes": ANY, "request_bytes": ANY},
 )
 _DIFFERS = {
-    **dict.fromkeys(("OPTIONS *", "CONNECT", "no host", "a TLS handshake", "garbage", "HTTP/0.9"), _SILENT),
+    **dict.fromkeys(
+        ("OPTIONS *", "CONNECT", "no host", "a host that is no text", "a TLS handshake", "garbage", "HTTP/0.9"), _SILENT
+    ),
     "quotes and backslashes in a path": _forwarded("/v1/a%22b%5Cc%5C%22d"),
     "a path that is Latin-1": _forwarded("/v1/gr%F6%DFe"),
     "a path that is UTF-8": _forwarded("/v1/gr%C3%B6%C3%9Fe"),

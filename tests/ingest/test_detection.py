@@ -28,10 +28,6 @@ NOTHING = {
 FOUND = SAMPLES.parent / "found"
 # Real-time lines of CloudFront have columns that no format reads; connections are no requests, in JSON of any format.
 NOTHING_FOUND = {"cloudfront-realtime", "envoy-tcp"}
-WAITING = {
-    "kong-latin1-agent": "a byte in a header that nobody reads refuses the line for every format",
-    "point-zero-tyk": "a status of 200.0 is refused by tyk, and nginx reads fewer fields of the line",
-}
 AWS = {
     "extendedRequestId": "Jx8=", "ip": "198.51.100.7", "apiKeyId": "k9x", "requestTimeEpoch": "1790812800123", "httpMethod": "POST", "resourcePath": "/v1/orders",
     "status": "201", "responseLength": "345",
@@ -79,8 +75,7 @@ def found() -> Iterator[Any]:
         yield pytest.param(None, marks=pytest.mark.skip(reason=ABSENT))
     for case in cases:
         name = case.name.removesuffix(".expected.json")
-        waiting = [pytest.mark.xfail(reason=WAITING[name], strict=True)] if name in WAITING else []
-        yield pytest.param(case, id=name, marks=waiting)
+        yield pytest.param(case, id=name)
 
 
 @pytest.mark.sampled(keep=8)

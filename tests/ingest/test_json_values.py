@@ -13,7 +13,7 @@ from ingest.decode import fields, formats, statements
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Decoder, Parser, SourceRules
 from tests.ingest.both_ways import pair, same
-from tests.ingest.fixtures import OWNERS
+from tests.ingest.fixtures import OWNERS, kong, line
 from tests.ingest.mutated_lines import own_lines
 
 FOUND = Path(__file__).parent / "found"
@@ -115,6 +115,23 @@ def test_bytes_of_an_unread_member_are_carried_as_they_are(format_name: str) -> 
         assert framed.unreadable["reason"].to_pylist() == ["BAD_UTF8"]
         expected = decoder.decode(split_lines(good, 0), "gen")
         assert decoder.decode(framed, "gen").events.to_pylist() == expected.events.to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("member", "sent"),
+    [
+        pytest.param(b'"uri":"/v1/', b'"uri":"/v1/\xfa', id="path"),
+        pytest.param(b'"host":"', b'"host":"\xfa', id="host"),
+        pytest.param(b'"client_ip":"', b'"client_ip":"\xfa', id="address"),
+    ],
+)
+def test_bytes_of_what_a_client_chooses_do_not_make_a_call_free(member: bytes, sent: bytes) -> None:
+    """NGINX passes such a path on and answers 200. None of the three is stored as it is."""
+    good = line(kong("id-1")).replace(b'": ', b'":')
+    raw = good.replace(member, sent)
+    assert raw != good
+    decoded = Decoder("kong", SourceRules("edge", partner="acme"), OWNERS).decode(split_lines(raw, 0), "gen")
+    assert (decoded.events.num_rows, decoded.refused.num_rows) == (1, 0)
 
 
 def test_bytes_of_a_member_that_is_read_make_a_line_unreadable() -> None:

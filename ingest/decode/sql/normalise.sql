@@ -21,9 +21,10 @@ WITH typed AS (
             -- Only what is read has to be UTF-8: a client must not escape billing by a byte in a header. The senders of
             -- usage events write all of it themselves.
             WHEN given.strict OR format_reason IN ('NOT_JSON', 'NOT_OBJECT') THEN 'BAD_UTF8'
+            -- Nor by one in the path, the host or a forwarded address, which a client chooses, too: they show its bytes.
             WHEN has_bad_bytes(concat_ws(
-                ' ', CASE WHEN id_is_safe THEN event_id END, time_text, method, path_of(target), route, status_text, request_bytes_text, response_bytes_text,
-                latency_ms_text, client_ip_text, identity_value, identity_client, service, host_text
+                ' ', CASE WHEN id_is_safe THEN event_id END, time_text, method, route, status_text, request_bytes_text, response_bytes_text,
+                latency_ms_text, identity_value, identity_client, service
             )) THEN 'BAD_UTF8'
             ELSE format_reason
         END AS format_reason,
@@ -33,7 +34,7 @@ WITH typed AS (
         time_text,
         time_us,
         method,
-        path_of(target) AS path,
+        CASE WHEN unreadable.reason = 'BAD_UTF8' THEN with_bytes(path_of(target)) ELSE path_of(target) END AS path,
         route,
         status_text,
         TRY_CAST(whole_number(status_text) AS SMALLINT) AS status,
@@ -43,13 +44,13 @@ WITH typed AS (
         whole_number(response_bytes_text) AS response_bytes,
         latency_ms_text,
         latency_us(latency_ms_text) AS latency_us,
-        address_of(client_ip_text) AS client_ip,
+        CASE WHEN unreadable.reason = 'BAD_UTF8' THEN with_bytes(address_of(client_ip_text)) ELSE address_of(client_ip_text) END AS client_ip,
         CASE WHEN identity_kind = 'claimed' AND given.trust_user THEN 'consumer' ELSE identity_kind END AS identity_kind,
         identity_value,
         CASE WHEN identity_client IS NULL THEN identity_value ELSE identity_value || '#' || identity_client END AS credential,
         CASE WHEN identity_client IS NOT NULL THEN identity_value WHEN identity_kind = 'iam' THEN role_of(identity_value) END AS wider,
         service,
-        host_of(host_text) AS host
+        CASE WHEN unreadable.reason = 'BAD_UTF8' THEN with_bytes(host_of(host_text)) ELSE host_of(host_text) END AS host
     FROM entries
     CROSS JOIN given
     LEFT JOIN unreadable ON unreadable.position = entries.position
