@@ -21,7 +21,7 @@ WITH typed AS (
             -- Only what is read has to be UTF-8: a client must not escape billing by a byte in a header. The senders of
             -- usage events write all of it themselves.
             WHEN given.strict OR format_reason IN ('NOT_JSON', 'NOT_OBJECT') THEN 'BAD_UTF8'
-            -- Nor by one in the path, the host or a forwarded address, which a client chooses, too: they show its bytes.
+            -- Nor by one in the path, the host or a forwarded address, which a client chooses, too: they are shown.
             WHEN has_bad_bytes(concat_ws(
                 ' ', CASE WHEN id_is_safe THEN event_id END, time_text, method, route, status_text, request_bytes_text, response_bytes_text,
                 latency_ms_text, identity_value, identity_client, service
