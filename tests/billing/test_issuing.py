@@ -194,6 +194,7 @@ def test_nothing_is_late_before_anything_was_invoiced(root: Path) -> None:
     assert issuing.late_usage(Lake(root)) == []
 
 
+@pytest.mark.slow
 def test_prices_are_those_of_the_close(root: Path) -> None:
     """The catalog may change the next day; the invoice, issued or verified later, keeps the one it was closed with."""
     made = close(root)
@@ -243,6 +244,7 @@ def test_a_number_that_another_entity_gave_is_refused(issued: Path) -> None:
     assert numbers(issued) == ["NM-2026-000001", "NM-2026-000002"]
 
 
+@pytest.mark.slow
 def test_documents_that_were_deleted_are_written_again(issued: Path) -> None:
     """They are renderings; the table holds the invoice. What is there is left alone."""
     before = documents(issued)

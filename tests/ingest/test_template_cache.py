@@ -223,7 +223,7 @@ def test_a_line_of_any_number_of_names(names: int) -> None:
     assert decoders[1].asked < 10
 
 
-@pytest.mark.sampled(keep=5)
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_the_statement_reads_few_of_a_formats_own_lines(format_name: str) -> None:
     """Each line has its own id, time, sizes and latency."""

@@ -178,7 +178,7 @@ def test_a_file_that_may_not_grow_ends_the_run_and_without_the_limit_it_goes_on(
     assert here.balanced(1001)
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [[], ["--help"]], ids=["table", "help"])
 def test_a_reader_that_goes_away_ends_the_command_quietly(here: Here, asked: list[str]) -> None:
     """`tollbook … | head -1`: no traceback, and the exit code that a shell knows for it."""

@@ -60,6 +60,7 @@ def test_openmeters_client_sends_events(shared: HttpServer) -> None:
     assert sorted(i for i in shared.ids() if len(i) == 4 and i.startswith("om-")) == [f"om-{i}" for i in range(1, 7)]
 
 
+@pytest.mark.slow
 def test_openmeters_client_is_told_what_was_wrong(shared: HttpServer) -> None:
     """Its exceptions carry our status and, in the answer, our reason."""
     with openmeter_client(shared) as client:
