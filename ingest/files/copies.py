@@ -18,7 +18,7 @@ from ingest.files.text_digest import HEAD_BYTES, Marks, encoded, head_marks
 _READ_BYTES = 1 << 20
 
 
-class _Common(NamedTuple):
+class _Overlap(NamedTuple):
     """How far two texts are equal, and which of them ends there. If none does, `size` is of equal whole lines."""
 
     size: int
@@ -161,14 +161,14 @@ class Copies:
             related.update(self._by_last.get(token, []))
         return related
 
-    def _common(self, first: IdentifiedFile, second: IdentifiedFile) -> _Common:
+    def _common(self, first: IdentifiedFile, second: IdentifiedFile) -> _Overlap:
         if fingerprint.file_key(first.path) == fingerprint.file_key(second.path):  # a link to the same file
-            return _Common(first.path.stat().st_size, first_ends=True, second_ends=True)
+            return _Overlap(first.path.stat().st_size, first_ends=True, second_ends=True)
         if first.known is not None and second.known == first.known:  # both hold all that was read of one log
             if second.is_read:
-                return _Common(first.known.offset, first_ends=first.is_read, second_ends=True)
+                return _Overlap(first.known.offset, first_ends=first.is_read, second_ends=True)
             if first.is_read:
-                return _Common(first.known.offset, first_ends=True, second_ends=False)
+                return _Overlap(first.known.offset, first_ends=True, second_ends=False)
         return _compared(first.path, second.path)
 
     def _distinguished(self, other: IdentifiedFile, new: IdentifiedFile, size: int) -> IdentifiedFile:
@@ -220,7 +220,7 @@ class Copies:
             file is copy or any(copy is each for each, _ in self._prefixes.get(file.path, [])) for file in others
         )
 
-    def _parts(self, file: IdentifiedFile, start: int) -> Iterator["_Part"]:
+    def _parts(self, file: IdentifiedFile, start: int) -> Iterator["_Member"]:
         """The logs that follow each other in a file from an offset on."""
         while True:
             part = self._part(file, start)
@@ -231,7 +231,7 @@ class Copies:
                 return
             start = part.end
 
-    def _part(self, file: IdentifiedFile, start: int) -> "_Part | None":
+    def _part(self, file: IdentifiedFile, start: int) -> "_Member | None":
         with open_log(file.path) as text:
             seek(text, start, str(file.path))
             marks = head_marks(read(text, HEAD_BYTES, str(file.path)))
@@ -243,7 +243,7 @@ class Copies:
                 continue
             common = _compared(file.path, other.path, start)
             if common.second_ends or (common.first_ends and common.size):
-                return _Part(start + common.size, common.first_ends, str(other.path), place)
+                return _Member(start + common.size, common.first_ends, str(other.path), place)
         with open_log(file.path) as text:
             seek(text, start, str(file.path))
             held = self._logs.held_at(text, str(file.path))
@@ -252,11 +252,11 @@ class Copies:
             if is_grown and size < HEAD_BYTES:
                 continue  # the log itself has grown by lines that another one also begins with
             is_last = not _has_more(file.path, start + size)
-            return _Part(start + size, is_last, known.file or known.generation, None)
+            return _Member(start + size, is_last, known.file or known.generation, None)
         return None
 
 
-class _Part(NamedTuple):
+class _Member(NamedTuple):
     """A log in a concatenation: where it ends, whether the text ends there, and which file of the run it is."""
 
     end: int
@@ -265,7 +265,7 @@ class _Part(NamedTuple):
     place: int | None
 
 
-def _compared(first: Path, second: Path, start: int = 0) -> _Common:
+def _compared(first: Path, second: Path, start: int = 0) -> _Overlap:
     """How far the text of `first` from an offset on is equal to the text of `second`."""
     size = lines = 0
     with open_log(first) as one, open_log(second) as other:
@@ -276,12 +276,12 @@ def _compared(first: Path, second: Path, start: int = 0) -> _Common:
             if left[:common] != right[:common]:
                 equal = next(i for i in range(common) if left[i] != right[i])
                 cut = left.rfind(b"\n", 0, equal) + 1
-                return _Common(size + cut if cut else lines, first_ends=False, second_ends=False)
+                return _Overlap(size + cut if cut else lines, first_ends=False, second_ends=False)
             if cut := left.rfind(b"\n", 0, common) + 1:
                 lines = size + cut
             size += common
             if len(left) != len(right) or not common:
-                return _Common(size, first_ends=len(left) <= common, second_ends=len(right) <= common)
+                return _Overlap(size, first_ends=len(left) <= common, second_ends=len(right) <= common)
 
 
 def _has_more(path: Path, offset: int) -> bool:

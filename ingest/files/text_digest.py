@@ -1,8 +1,8 @@
 """Digests of the text of a log: of all bytes before an offset, computed as the text is read.
 
-A text is cut into chunks of CHUNK_BYTES. The digest of its first n bytes is BLAKE2b over one NH sum for each whole chunk
-(kernels/digests.py), followed by the bytes after the last whole chunk. Only the sums touch every byte, at the speed of
-memory. The keys are fixed, so that digests can be compared later and elsewhere.
+A text is cut into chunks of CHUNK_BYTES. The digest of its first n bytes is BLAKE2b over one NH sum for each whole chunk,
+followed by the bytes after the last whole chunk. NH, the hash of UMAC (RFC 4418), adds a key to each 32-bit word and sums
+the products of pairs of words; only it touches every byte. The keys are fixed, so that digests can be compared later.
 """
 
 import hashlib
@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.decode.framing import Text
-from kernels import compiled
 
 CHUNK_BYTES = 1 << 16
 HEAD_BYTES = 4096
 _DIGEST_BYTES = 8
 _HEAD_MARKS = 64
-_KEYS: npt.NDArray[np.uint64] = np.frombuffer(hashlib.shake_128(b"text of a log").digest(CHUNK_BYTES), "<u8")
-_KEY_HALVES = _KEYS.view("<u4")
+_KEYS: npt.NDArray[np.uint32] = np.frombuffer(hashlib.shake_128(b"text of a log").digest(CHUNK_BYTES), "<u4")
+_HALF = len(_KEYS) // 2
 
 
 Marks = Mapping[int, str]  # offset → digest of the text before it
@@ -65,15 +64,9 @@ def _sums(text: Text) -> bytes:
     """The sum of each chunk of `text`, which is whole chunks."""
     whole = np.frombuffer(text, np.uint8)
     found = np.zeros(len(whole) // CHUNK_BYTES, np.uint64)
-    if compiled.is_loaded():
-        from kernels import digests  # noqa: PLC0415  it loads the compiler
-
-        whole.flags.writeable = False  # the kernel is compiled for read-only arrays
-        digests.sums(whole, _KEYS, found)
-    else:
-        for i in range(len(found)):
-            halves = whole[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES].view("<u4") + _KEY_HALVES
-            found[i] = np.dot(halves[::2].astype(np.uint64), halves[1::2].astype(np.uint64))
+    for i in range(len(found)):
+        halves = whole[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES].view("<u4") + _KEYS
+        found[i] = np.dot(halves[:_HALF].astype(np.uint64), halves[_HALF:].astype(np.uint64))
     return found.astype("<u8", copy=False).tobytes()
 
 
