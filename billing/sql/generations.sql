@@ -1,6 +1,7 @@
--- Files that were read before, of all sources, with the hashes that identify them and the offset from which to continue.
+-- Files that were read before, of all sources, with the hashes that identify them and the offset to continue from.
 -- in:  reads
--- out: generation, head_bytes, head_sha256, "offset" BIGINT, tail_sha256, text_digest, marks, file_key, source, file; ordered.
+-- out: generation, head_bytes, head_sha256, "offset" BIGINT, tail_sha256, text_digest, marks, file_key, source, file;
+--      ordered.
 --      text_digest, marks and file_key are '' if the last read was by a version that did not record them
 SELECT
     generation,
