@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 from confluent_kafka import TopicPartition
-from deltalake import DeltaTable
 
 from aggregate.landing import redelivery
 from aggregate.landing.dedup import COUNTED, DUPLICATE, DedupIndex
 from aggregate.landing.kafka_log import KafkaLog
 from aggregate.landing.land import Land
 from ingest.kafka import worker as ingest_worker
-from lake.lake import Table
+from lake.lake import Lake, Table
 from schemas.tables import EVENTS
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers.land import LandWorker
@@ -159,7 +158,7 @@ def _off_by(step: int) -> Callable[[], None]:
 
 def _fresh_handle() -> None:
     """M8: the table is opened anew just before the commit, and nobody looks whose partition it is by now."""
-    _on_commit(lambda table, keywords: (DeltaTable(table.table_uri), keywords))
+    _on_commit(lambda table, keywords: (Lake(table.store).open(table.shape), keywords))
     Land._check_committed = lambda _: None  # type: ignore[method-assign]
 
 
