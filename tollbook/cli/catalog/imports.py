@@ -67,7 +67,7 @@ MeterOption = Annotated[
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Common:
+class CommonOptions:
     """The options of every import."""
 
     catalog: CatalogOption
@@ -101,7 +101,7 @@ class Common:
 def terraform(
     file: Annotated[Path, Parameter(help="Output of `terraform show -json` for a plan or a state.")],
     /,
-    common: Common,
+    common: CommonOptions,
     *,
     partner: PartnersOption = None,
     partners: PartnersFileOption = None,
@@ -125,7 +125,7 @@ def terraform(
 def deck(
     file: Annotated[Path, Parameter(help="Kong's configuration, written by `deck gateway dump --with-id`.")],
     /,
-    common: Common,
+    common: CommonOptions,
     *,
     partner: PartnersOption = None,
     partners: PartnersFileOption = None,
@@ -151,7 +151,7 @@ def deck(
 def iam(
     file: Annotated[Path, Parameter(help="An IAM policy: JSON with Version and Statement.")],
     /,
-    common: Common,
+    common: CommonOptions,
     *,
     principal: Annotated[str, Parameter("--principal", help="ARN of the role or user that has the policy.")],
     partner: Annotated[str, Parameter("--partner", help="Id of the partner that the principal belongs to.")],
@@ -185,7 +185,7 @@ def _rules(
     return OwnershipRules(tuple(whose), tuple(owners.pairs(plan or (), "--plan")), tag)
 
 
-def _options(common: Common, rate_card: str | None = None, meter: str | None = None) -> ImportOptions:
+def _options(common: CommonOptions, rate_card: str | None = None, meter: str | None = None) -> ImportOptions:
     start = None if common.valid_from is None else common.valid_from.date()
     return ImportOptions(rate_card, meter, start, common.overwrite)
 
@@ -195,7 +195,7 @@ def _run(
     name: str,
     rules: OwnershipRules,
     options: ImportOptions,
-    common: Common,
+    common: CommonOptions,
     *,
     json: bool,
 ) -> int:
