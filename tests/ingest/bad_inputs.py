@@ -224,7 +224,7 @@ ELSEWHERE = [
     Elsewhere(38, "the same id, another partner", _LANDED + "test_what_identity_decides", "ID_CONFLICT"),
     Elsewhere(39, "the same id after the horizon", _LANDED + "test_what_identity_decides", "duplicate"),
     Elsewhere(40, "1,000 copies in a batch", _LANDED + "test_what_identity_decides", "1 counted, 999 duplicates"),
-    Elsewhere(61, "in a closed, invoiced month", _LANDED + "test_usage_of_an_invoiced_month_is_told_and_the_invoice_stays", "late usage"),
+    Elsewhere(61, "in a closed, invoiced month", _LANDED + "test_usage_of_an_invoiced_month_is_reported_and_the_invoice_stays", "late usage"),
     Elsewhere(62, "on the edge of window and month", _LANDED + "test_an_instant_on_an_edge_belongs_to_what_begins_there", "the right side only"),
     Elsewhere(72, "gzip, whole and damaged", _INPUT + "test_a_file_that_cannot_be_read_is_named_and_the_others_are_read", "decoded, or named"),
     Elsewhere(73, "a bomb", _LANDED + "test_a_bomb_is_one_refusal_in_little_memory", "TOO_LARGE"),

@@ -37,7 +37,7 @@ def decoder(format_name: str) -> Decoder:
 
 @cache
 def good(format_name: str) -> list[bytes]:
-    """A thousand good lines, ids ok-0 to ok-999."""
+    """GOOD lines, ids ok-0, ok-1 and so on."""
     if format_name == "cloudevents":
         return [event(id=f"ok-{i}") for i in range(GOOD)]
     return [tagged("acme", request__id=f"ok-{i}") for i in range(GOOD)]
@@ -51,10 +51,11 @@ def sent(case: Input) -> DecodedBatch:
     """The good lines in records of 100, half of them before the bad record and half after it."""
     lines = good(case.format)
     bunches = [b"".join(lines[i : i + 100]) for i in range(0, GOOD, 100)]
-    values: list[bytes | None] = [*bunches[:5], case.value, *bunches[5:]]
+    middle = len(bunches) // 2
+    values: list[bytes | None] = [*bunches[:middle], case.value, *bunches[middle:]]
     said = [("format", case.format.encode()), ("source", b"edge")]
     received = np.full(len(values), T0_MS * 1000)
-    received[5] += case.late_ms * 1000
+    received[middle] += case.late_ms * 1000
     return records.read(
         Records(
             values,

@@ -56,7 +56,7 @@ HOSTILE = [
     b"hello\n", b"{\n", b"}\n", b"[]x\n", b'"text"\n', b"null\n", b"true\n", b"12\n", b"-\n", b"[" * 10_000 + b"\n", b'{"a":' * 5_000 + b"\n",
     b'{"request":{}}\n', b'{"request":[]}\n', b'{"request":"x","started_at":1}\n', b'{"request":{"id":{}},"started_at":[]}\n',
     b'{"request":{"id":"\\ud800"},"started_at":1}\n', b'{"request":{"id":"\\u0000"},"started_at":1790812800000}\n', b"\xff\xfe{\x00}\x00\n",
-    b"\x00\n", b"\x1b[31m\n", b'{"request":{"size":1e400},"started_at":1790812800000}\n', b'{"request":{"size":NaN}}\n', b"{}{}\n", b'{"a":1}garbage\n',
+    b"\x00\n", b"\x1b[31m\n", b'{"request":{"size":1e400},"started_at":1790812800000}\n', b'{"request":{"size":NaN}}\n', b"{} {}\n", b'{"a":1}garbage\n',
     b'{"request":{"id":"x"},"started_at":99999999999999999999999}\n', b'{"request":{"id":"x"},"started_at":1.1234567e21}\n',
     b'{"request":{"id":"x"},"started_at":1790812800000,"latencies":{"request":1234567890123456}}\n',
     b'{"request":{"id":"x"},"started_at":-5}\n', b"<request >\n", b"\xc3(\n",

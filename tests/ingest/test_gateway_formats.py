@@ -1,6 +1,7 @@
 """The gateway formats read what the gateways write, refuse what is cut or no request, and have an outcome for any bytes."""
 
 import json
+import re
 import time
 from collections.abc import Iterable
 from functools import cache
@@ -151,6 +152,11 @@ def starts(text: bytes) -> set[int]:
     return found
 
 
+def touching(text: bytes) -> set[int]:
+    """Where an object may start that touches the one before it: each is an entry of its own."""
+    return {match.start() + 1 for match in re.finditer(rb"\}(?=\{)", text)}
+
+
 def joined(lines: Iterable[bytes]) -> bytes:
     return b"".join(line.replace(b"\n", b"") + b"\n" for line in lines)
 
@@ -189,7 +195,7 @@ def test_a_damaged_line_has_an_outcome(format_name: str, seed: int) -> None:
     chance = Random(seed)
     whole = [row.line.encode() for row in [*GOOD[format_name], *BAD[format_name]]]
     text = joined(damaged(chance, line) for line in whole * 60)
-    assert outcomes(format_name, text) == starts(text)
+    assert starts(text) <= outcomes(format_name, text) <= starts(text) | touching(text)
 
 
 @settings(max_examples=2, deadline=None)
@@ -201,7 +207,7 @@ def test_any_bytes_have_an_outcome(format_name: str, seed: int) -> None:
     text = joined(chance.randbytes(chance.randrange(60)) for _ in range(500)) + joined(
         "".join(chance.choices(' "[]{}\\/:-.,09aZ', k=chance.randrange(40))).encode() for _ in range(500)
     )
-    assert outcomes(format_name, text) == starts(text)
+    assert starts(text) <= outcomes(format_name, text) <= starts(text) | touching(text)
 
 
 def anything(chance: Random, keys: list[str], depth: int = 0) -> object:
@@ -256,7 +262,7 @@ def test_a_hostile_line_costs_no_more_than_its_length(format_name: str) -> None:
     ):
         text = (piece * (100_000 // len(piece))).encode()
         before = time.process_time()
-        assert outcomes(format_name, text) == starts(text)
+        assert starts(text) <= outcomes(format_name, text) <= starts(text) | touching(text)
         assert time.process_time() - before < 2.0, piece
 
 

@@ -37,7 +37,7 @@ from tests.tollbook.fixtures import (
 from tests.tollbook.test_import import COMMENTED, EVERYTHING
 from tollbook import analysis
 
-CUT = gzip.compress(b"".join(requests(3)))[:-9]  # a packed log that ends in the middle
+CUT = gzip.compress(b"".join(requests(3, T0_MS + 4 * DAY_MS)))[:-9]  # a packed log that ends in the middle
 # Where keys are data: ids of partners, names of files, currencies. `*` stands for them.
 MAPS = {
     "run": ["outside", "waiting", "paused.reasons"],

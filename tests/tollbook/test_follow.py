@@ -14,7 +14,17 @@ from billing.catalog import loading as catalogs
 from lake.lake import Lake
 from tests.aggregate.fixtures import now
 from tests.long import amount, long_only
-from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, T0_MS, Here, ended, ended_with_block, process, requests
+from tests.tollbook.fixtures import (
+    DAY_MS,
+    MINUTE_MS,
+    T0_MS,
+    Here,
+    ended,
+    ended_with_block,
+    process,
+    requests,
+    write_catalog,
+)
 from tests.tollbook.gateway import Gateway
 from tollbook.local_run import run
 from tollbook.local_run.run import NoFiles, RunReport
@@ -118,6 +128,7 @@ def test_between_two_names_there_may_be_no_file_and_at_the_start_there_must_be_o
 
 def test_a_half_line_that_was_packed_is_refused_and_can_be_counted_as_it_stands(here: Here) -> None:
     """Nobody guesses; a person may."""
+    write_catalog(here.catalog, sources="sources: [{id: edge, trust_user: true}]\n")
     cut = requests(3)
     log = here.log(
         "access.log", *cut[:2], b'203.0.113.9 - c-acme [01/Oct/2026:00:02:00 +0000] "GET /v1 HTTP/1.1" 200 12'
