@@ -1,6 +1,6 @@
 -- Rollups: the sums of events by 15-minute window and key. Partial sums add up, so a fold of parts equals a fold of the
--- whole. A sum that does not fit into 64 bits is spread over several rows of the same key; one of them has the
--- requests.
+--   whole. A sum that does not fit into 64 bits is spread over several rows of the same key; one of them has the
+--   requests.
 -- in:  events; $start, $end TIMESTAMPTZ, [start, end)
 -- out: the columns of table rollups (schemas.tables.ROLLUPS), ordered by key
 WITH sums AS (

@@ -1,9 +1,8 @@
 -- cloudtrail: the action is eventSource and eventName, or its IAM name from ingest/attribution/calls/macros.sql. The
 -- resource is that of `resources`, else derived from the request's parameters.
 -- Source: "CloudTrail record contents" (AWS CloudTrail user guide), "Policy actions for Amazon S3" and "Required
--- permissions for
--- Amazon S3 API operations" (Amazon S3 user guide), "Actions, resources, and condition keys for AWS Lambda" (service
--- authorization reference).
+--   permissions for Amazon S3 API operations" (Amazon S3 user guide), "Actions, resources, and condition keys for AWS
+--   Lambda" (service authorization reference).
 -- in:  judged(entry, policy, client_ip, line)
 -- out: entry, policy, client_ip, action, resource
 WITH parsed AS (

@@ -1,8 +1,6 @@
 -- Names that AWS uses in policies. Run once per connection. Sources: "Policy actions for Amazon S3", "Required
--- permissions
--- for Amazon S3 API operations", "Amazon S3 server access log format" (Amazon S3 user guide); "Actions, resources, and
--- condition
--- keys" of AWS Lambda, Amazon CloudWatch and Amazon SES (service authorization reference).
+-- permissions for Amazon S3 API operations", "Amazon S3 server access log format" (Amazon S3 user guide); "Actions,
+-- resources, and condition keys" of AWS Lambda, Amazon CloudWatch and Amazon SES (service authorization reference).
 
 -- The service prefix of an action, from the host in CloudTrail's eventSource.
 CREATE OR REPLACE TEMP MACRO iam_service(event_source) AS CASE split_part(event_source, '.', 1)

@@ -1,6 +1,5 @@
 -- s3_access: the action is that of the operation, which the log names by method and kind of resource. Operations that
--- are
--- not in the table have no action. The resource is bucket and key; the log URL-encodes keys.
+-- are not in the table have no action. The resource is bucket and key; the log URL-encodes keys.
 -- Source: "Amazon S3 server access log format", "Policy actions for Amazon S3" (Amazon S3 user guide).
 -- in:  judged(entry, policy, client_ip, line)
 -- out: entry, policy, client_ip, action, resource

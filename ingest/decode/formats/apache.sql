@@ -2,8 +2,7 @@
 -- more fields after them.
 -- Fields: %h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-Agent}i"; quotes and backslashes in quoted fields are escaped.
 -- Units: the time is the start of the request (1 s); bytes of a response without headers, '-' for none. The log has
--- neither
---   the size of a request nor its duration.
+--   neither the size of a request nor its duration.
 -- Id: none, always derived.
 -- Identity: %u (a claim, see docs/formats.md: the consumer if the source says trust_user. Apache writes only users that it has
 --   checked, except with status 401; but NGINX, which does not, writes the same text).

@@ -3,12 +3,10 @@
 -- Fields: the default entry of APISIX 2 and 3. A custom log_format works if it keeps the names; it needs @timestamp (or
 --   start_time). meta_format origin writes HTTP text without time, status and sizes, which is refused.
 -- Units: start_time in ms since the epoch, @timestamp RFC 3339 with a zone; latency in ms (older: the sum of
--- apisix_latency
---   and upstream_latency); sizes in bytes with headers.
+--   apisix_latency and upstream_latency); sizes in bytes with headers.
 -- Id: none, always derived: the request-id plugin accepts ids from clients.
 -- Identity: consumer.username, in a custom log_format consumer_name (consumer); present only if a plugin has
--- authenticated
---   the request.
+--   authenticated the request.
 -- Field start_time           time by epoch_number_us
 -- Field @timestamp           time by iso_time_us
 -- Field client_ip            address

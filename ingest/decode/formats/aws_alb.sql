@@ -4,8 +4,7 @@
 -- status,
 --   received and sent bytes, "request". Later fields are ignored.
 -- Units: time when the response was sent, UTC, 1 us; latency is the sum of the three times (s), absent if one is -1;
--- bytes
---   with headers, of a WebSocket those of the whole connection.
+--   bytes with headers, of a WebSocket those of the whole connection.
 -- Id: none, derived. trace_id comes from the client, conn_trace_id identifies a connection.
 -- Identity: none. The load balancer logs none, so this log alone cannot be billed: meter at the gateway behind it.
 -- A connection of a TCP or SSL listener (classic) is not a request.

@@ -5,10 +5,9 @@
 -- Units: requestTimeEpoch in ms, requestTime in CLF form (1 s); responseLatency in ms; responseLength in bytes of
 --   payload. API Gateway does not log the size of a request.
 -- Id: extendedRequestId. requestId is safe only on HTTP and WebSocket stages (routeKey), where it is the same. A client
--- of
---   a REST stage can set it by x-amzn-RequestId, and could hide its calls as duplicates: there the id is derived.
+--   of a REST stage can set it by x-amzn-RequestId, and could hide its calls as duplicates: there the id is derived.
 -- Identity: apiKeyId (api_key) > userArn > caller (iam) > iss (oidc, with azp, client_id or sub) > principalId
--- (consumer).
+--   (consumer).
 -- Field extendedRequestId id
 -- Field requestId         id
 -- Field apiId

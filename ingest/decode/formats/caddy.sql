@@ -3,8 +3,7 @@
 -- in
 --   the same stream and are not requests.
 -- Units: ts in s since the epoch (the end of the request; also as RFC 3339 with a zone); duration in s as a number;
--- bytes_read
---   and size in bytes of the bodies, without headers. Status 0: nothing was written.
+--   bytes_read and size in bytes of the bodies, without headers. Status 0: nothing was written.
 -- Id: uuid, if a site adds it (log_append uuid {http.request.uuid}): Caddy generates it. Otherwise derived.
 -- Identity: user_id (consumer; not with status 401).
 -- Field logger

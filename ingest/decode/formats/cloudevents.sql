@@ -1,17 +1,15 @@
 -- cloudevents: CloudEvents 1.0 in JSON, one event per line or an array of events (a batch; [] has no events), as sent
--- by
--- OpenMeter's clients.
+-- by OpenMeter's clients.
 -- Fields: id, source, subject, time, specversion; of data, if it is an object: method, path, route, status_code,
 --   request_bytes, response_bytes, latency_ms. Other data is ignored.
 -- Units: time RFC 3339; bytes, ms. Numbers are JSON numbers; bytes are whole and written as digits (1.0 and 1e3 are
--- refused,
---   -0 is 0).
+--   refused, -0 is 0).
 -- Strict: at most 64 KiB per event, 32 levels, 256 fields; no duplicate names; specversion 1.0; for a source with
 --   `event_types` in the catalog, only those types. Nothing is guessed: any deviation is refused with a reason of its
--- own.
+--   own.
 -- Id: id is unique within its source, so the event id is "<source> <id>", or the SHA-256 of that if it exceeds 128
 --   characters. The producer chooses it, a new one for each event: accept events from your own producers, not from
--- partners.
+--   partners.
 -- Identity: subject, the customer (consumer). The service is the source.
 -- Field id                  id_behind as JSON
 -- Field source              as JSON

@@ -1,14 +1,12 @@
 -- envoy: Envoy access logs: the default text format (also with the response code details in it), JSON (json_format,
--- Envoy
--- Gateway), and records of the gRPC access log service as proto3 JSON, one record or an array per line.
+-- Envoy Gateway), and records of the gRPC access log service as proto3 JSON, one record or an array per line.
 -- Fields: JSON keys as Envoy Gateway names them, or with underscores instead of other characters (x_request_id,
 -- authority, path).
 -- Units: start time in ms, UTC; duration in ms, of the access log service in s ("0.0015s"); bytes of the bodies without
 --   headers. proto3 omits zeros: a missing size is 0. Status 0: the client disconnected.
 -- Id: derived. x-request-id is not safe: a client may set it, and all hops of a request share it.
 -- Identity: x_api_key_id (api_key, set by ext_authz) > jwt_iss (oidc, with jwt_azp, jwt_client_id or jwt_sub, from the
--- metadata
---   of jwt_authn) > downstream_peer_uri_san (consumer, mTLS). The text format has none.
+--   metadata of jwt_authn) > downstream_peer_uri_san (consumer, mTLS). The text format has none.
 -- Meter one hop: each proxy on the way logs the request.
 -- Field start_time                                                     time by iso_time_us
 -- Field duration                                                       latency

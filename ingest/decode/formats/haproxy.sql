@@ -7,8 +7,7 @@
 -- sub.
 -- Units: a date without a zone is read as UTC, 1 ms; times in ms, -1 if a phase was not reached; bytes_read and
 --   bytes_uploaded with headers. Status -1 (no response) is 0. "+" (option logasap) marks lower bounds: for billing,
--- log at
---   the end of requests.
+--   log at the end of requests.
 -- Id: unique_id, which must be %ID with a unique-id-format of HAProxy's own fields. The HTTP log has none: derived.
 -- Identity: JSON only, api_key_id (api_key) > iss (oidc) > consumer.
 -- Connections in TCP mode and failed handshakes are not requests.

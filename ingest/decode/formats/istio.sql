@@ -7,8 +7,7 @@
 -- Units: start time in ms, UTC; duration in ms; bytes of the bodies without headers. Status 0: the client disconnected.
 -- Id: derived. The request id is not safe: a client may set it, and all hops of a request share it.
 -- Identity: JSON only, with custom keys: x_api_key_id (api_key) > jwt_iss (oidc, with jwt_azp, jwt_client_id or
--- jwt_sub) >
---   downstream_peer_uri_san (consumer, the mTLS principal).
+--   jwt_sub) > downstream_peer_uri_san (consumer, the mTLS principal).
 -- Meter one hop, the ingress gateway: inbound and outbound sidecars each log the request.
 -- Field start_time                time by iso_time_us
 -- Field duration                  latency

@@ -1,15 +1,14 @@
 -- kong: Kong Gateway log plugins (http-log, file-log, tcp-log, kafka-log …), one JSON object or array per line; also
--- lines
--- of the NGINX access log (combined), which file-log may mix in.
+-- lines of the NGINX access log (combined), which file-log may mix in.
 -- Fields: kong.log.serialize(), Kong 2.0 to 3.x.
 -- Units: started_at in ms since the epoch (values below 10^11: seconds); latencies in ms; sizes in bytes, headers
 --   included; request.size and response.size are numbers or strings.
 -- Id: request.id, else the response header x-kong-request-id, in an access line kong_request_id. Kong generates them; a
 --   client cannot choose them. A request that Kong logs in both ways therefore counts once. Older Kong has none: derived.
 --   Correlation-id headers are not used, since a client may set them.
--- Identity: consumer.id, else authenticated_entity.consumer_id (consumer); else authenticated_entity.id (api_key).
---   The user of an access line is a claim (see docs/formats.md), and with kong_request_id none at all: in Kong no part of NGINX
---   checks users.
+-- Identity: consumer.id, else authenticated_entity.consumer_id (consumer); else authenticated_entity.id (api_key). The
+--   user of an access line is a claim (see docs/formats.md), and with kong_request_id none at all: in Kong no part of
+--   NGINX checks users.
 -- Field request/id                         id
 -- Field request/method
 -- Field request/uri                        unread

@@ -1,13 +1,11 @@
 -- nginx: NGINX access logs: combined (also with a host before it or more fields after it, as ingress-nginx writes),
--- JSON
--- (log_format … escape=json), and the formats of Nginx Proxy Manager and NPMplus, which begin with the time.
+-- JSON (log_format … escape=json), and the formats of Nginx Proxy Manager and NPMplus, which begin with the time.
 -- Fields: JSON keys are named after NGINX's variables, or shorter: time, timestamp, @timestamp, method, uri, path,
 -- client_ip.
 -- Units: the time is the end of the request (1 s; msec: 1 ms); request_time in s; sizes in bytes: request_length with
 --   headers, body_bytes_sent (as in combined) without, bytes_sent with headers and preferred.
 -- Id: the JSON key request_id, which must be $request_id: NGINX generates it. ingress-nginx's req_id is not safe, since
--- a
---   client may set it by X-Request-ID: derived, as for combined, which has none.
+--   a client may set it by X-Request-ID: derived, as for combined, which has none.
 -- Identity: api_key_id (api_key) > jwt_claim_iss (oidc, with jwt_claim_azp, jwt_claim_client_id or jwt_claim_sub) >
 --   remote_user (a claim, see docs/formats.md: the consumer if the source says trust_user, and not with a status that NGINX
 --   also answers before it checks users).

@@ -1,14 +1,11 @@
 -- tyk: Tyk Pump analytics records in JSON: flat, as the Kafka pump writes them, or inside "tyk-analytics-record", as
--- the
--- standard output pump does in its JSON form.
+-- the standard output pump does in its JSON form.
 -- Fields: the AnalyticsRecord of tyk-pump. The pump's own log lines are not requests.
 -- Units: timestamp RFC 3339 (the outer "time" is the pump's and is ignored); request_time (Kafka: request_time_ms) in
--- ms;
---   content_length in bytes of the request's body, -1 unknown. The size of a response is not recorded.
+--   ms; content_length in bytes of the request's body, -1 unknown. The size of a response is not recorded.
 -- Id: none, derived.
 -- Identity: api_key (api_key). With hash_keys it is a hash and is used unchanged; a plain key is replaced by its
--- SHA-256 in
---   hex, so that no key is stored. '' and 00000000 mean none; then oauth_id (consumer).
+--   SHA-256 in hex, so that no key is stored. '' and 00000000 mean none; then oauth_id (consumer).
 -- The route is the path if analytics_config.normalise_urls made it differ from raw_path.
 -- Field timestamp            time by iso_time_us
 -- Field method

@@ -7,10 +7,9 @@
 --      given, one row: generation, may_tag, partner_path (JSON path or NULL), earliest_us, latest_us (NULL: no limit),
 --      source_partner, source_suspended (NULL: the source has no owner), own_partner (the owner of lines without a
 --      credential, as ingest/attribution/routing.py decides, or NULL)
--- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL if accepted;
---      doubtful and detail of a refusal; tag, identity and credential as in the log; for policies: policy, client_ip
--- and
---      the entry's line
+-- out: the columns of table events (schemas.tables.EVENTS) without source, generation and day; reason, NULL if
+--      accepted; doubtful and detail of a refusal; tag, identity and credential as in the log; for policies: policy,
+--      client_ip and the entry's line
 WITH tagged AS (
     SELECT
         normalised.*,

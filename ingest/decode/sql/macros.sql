@@ -107,8 +107,7 @@ CREATE OR REPLACE MACRO epoch_ns_us(x) AS
     CASE WHEN NOT contains(x, '_') THEN nullif(TRY_CAST(TRY_CAST(x AS DECIMAL(19, 0)) AS BIGINT) // 1000, 0) END;
 
 -- Seconds as text to milliseconds as text, exactly: an exponent moves the decimal point. Only a JSON number that
--- already
--- has an exponent is multiplied. Anything else stays visible in the text, and is refused as out of range.
+-- already has an exponent is multiplied. Anything else stays visible in the text, and is refused as out of range.
 CREATE OR REPLACE MACRO ms_of_seconds(x) AS CASE
     WHEN contains(x, 'e') OR contains(x, 'E') THEN coalesce((TRY_CAST(x AS DECIMAL(28, 9)) * 1000)::VARCHAR, x || ' s')
     ELSE x || 'e3'
@@ -178,9 +177,8 @@ CREATE OR REPLACE MACRO no_object(line) AS CASE WHEN starts_with(line, '{') OR N
 CREATE OR REPLACE MACRO own_field(line, path) AS CASE WHEN path IS NOT NULL THEN present(json_extract_string(line, path)) END;
 
 -- Whether ingest/decode/strict_json.py must check a JSON line before it can be a usage event: more than 256 colons
--- (which
--- take 1,280 bytes) or 32 brackets, or a duplicate name in the event or its data. May flag a valid line, never misses
--- one.
+-- (which take 1,280 bytes) or 32 brackets, or a duplicate name in the event or its data. May flag a valid line, never
+-- misses one.
 CREATE OR REPLACE MACRO doubtful(line) AS
     (strlen(line) > 1280 AND length(line) - length(replace(line, ':', '')) > 256)
     OR strlen(line) - strlen(replace(replace(line, '{', ''), '[', '')) > 32
@@ -299,10 +297,8 @@ CREATE OR REPLACE MACRO clf_head(part) AS CASE
 END;
 
 -- A request line; both fields are empty if it is not one (a TLS handshake, garbage). A method is any token of RFC 9110
--- in
--- either case, so that writing `get` hides no request from a meter's filter. HTTP/0.9 has no protocol. A stray space
--- ends
--- the target, so that sending one hides neither method nor path.
+-- in either case, so that writing `get` hides no request from a meter's filter. HTTP/0.9 has no protocol. A stray space
+-- ends the target, so that sending one hides neither method nor path.
 CREATE OR REPLACE MACRO request_line(part) AS regexp_extract(part, '^([A-Za-z][A-Za-z0-9!#$%&''*+.^_`|~-]*) (\S+)(?: .*)?$', ['method', 'target']);
 
 -- Status and bytes after the request of a CLF line.
@@ -337,13 +333,10 @@ CREATE OR REPLACE MACRO target_host(method, target) AS CASE
 END;
 
 -- Redaction of refused lines: secrets, bodies and query strings are replaced by ***, everything else stays. They occur
--- in members
--- with a sensitive name, whatever the value (text, number, list, object); in pairs of a name and a value; in JSON
--- inside a string;
--- after a question mark; as name=value or Name: value; before the @ of a URL; or are recognised by their form. A line
--- may be
--- truncated anywhere, or nest deeper than a regular expression can follow: an unclosed value is redacted to the end of
--- the line.
+-- in members with a sensitive name, whatever the value (text, number, list, object); in pairs of a name and a value; in
+-- JSON inside a string; after a question mark; as name=value or Name: value; before the @ of a URL; or are recognised
+-- by their form. A line may be truncated anywhere, or nest deeper than a regular expression can follow: an unclosed
+-- value is redacted to the end of the line.
 
 -- Sensitive names: those that end with a word of the first list, or contain a word of the second.
 CREATE OR REPLACE MACRO sensitive_name() AS '(?:[^"\\]*(?:token|signature|query|querystring|querystringparameters|uriwithargs|body|raw_request|raw_response|[_. -]key|apikey|accesskey|privatekey|secretkey|subscriptionkey|auth|sig|pwd|passphrase|jwt|assertion|samlresponse|credentials|session[_-]?id|sessid|csrf|xsrf|otp|request[_.-]?payload|response[_.-]?payload|headers?\[\])s?[0-9]*\)?|[^"\\]*(?:password|passwd|secret|authorization|cookie|api[_-]?key(?:value)?\b)[^"\\]*)';
@@ -394,8 +387,8 @@ CREATE OR REPLACE MACRO masked(line) AS
             '(?i)\b(' || sensitive_text_name() || ')(''?\s*[:=]\s*)(?:\\+"[^"\\]*|"(?:[^"\\]|\\.)*"?|''[^''"]*''?|[^\s"'',;&|<>})\]\\]+)', '\1\2***', 'g'));
 
 -- A text in which each client address is replaced by its network, as elsewhere in the lake. Decoding the text again
--- gives
--- the network, not an address. Also shortens text that only looks like an address, such as a version of four numbers.
+-- gives the network, not an address. Also shortens text that only looks like an address, such as a version of four
+-- numbers.
 CREATE OR REPLACE MACRO cut_addresses(text) AS
     regexp_replace(
         regexp_replace(

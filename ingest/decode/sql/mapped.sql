@@ -1,6 +1,5 @@
 -- Entries of a source with field names of its own (Source.fields in the catalog). A mapped field takes precedence over
--- the
--- format's. Only JSON objects have fields. A line that the format refuses is an entry if the mapped fields name a
+-- the format's. Only JSON objects have fields. A line that the format refuses is an entry if the mapped fields name a
 -- request.
 -- in:  read: the entry columns of ingest/decode/sql/normalise.sql; given, one row: field_<target>, JSON path or NULL
 -- out: the same columns

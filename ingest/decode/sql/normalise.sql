@@ -8,8 +8,7 @@
 -- out: position, item, line, reason, detail, doubtful (whether ingest/decode/strict_json.py must check it), event_id,
 --      id_is_safe, time_us, method, path, route, status, request_bytes, response_bytes, latency_us, latency_ms_text,
 --      client_ip, identity_kind, identity_value, credential, wider (a credential that covers it: the issuer of a
--- client,
---      the role of a session), service, host
+--      client, the role of a session), service, host
 WITH typed AS (
     SELECT
         entries.position,

@@ -1,15 +1,12 @@
 -- Calls outside the policy of their credential. A call is inside if one grant allows its action, resource and network;
--- else
--- the mark shows how far the best grant matches. An unknown value is never allowed.
--- in:  calls(entry, policy, client_ip, action, resource); addresses(client_ip, key); policies(policy, bound: the credential
---      has networks of its own, granted: it has grants); grants(policy, grant_no, any_action, any_resource,
--- any_network);
---      networks(policy, grant_no, -1: of the credential itself, first_key, last_key); actions,
+-- else the mark shows how far the best grant matches. An unknown value is never allowed.
+-- in:  calls(entry, policy, client_ip, action, resource); addresses(client_ip, key); policies(policy, bound: the
+--      credential has networks of its own, granted: it has grants); grants(policy, grant_no, any_action, any_resource,
+--      any_network); networks(policy, grant_no, -1: of the credential itself, first_key, last_key); actions,
 --      resources(policy, grant_no, pattern of LIKE)
--- out: entry, outside: ACTION (no grant has the action), RESOURCE (none has it for this resource), NETWORK (none from this
---      network, or outside the credential's own networks), UNKNOWN (address, action or resource is unknown, and the
--- rest
---      is allowed)
+-- out: entry, outside: ACTION (no grant has the action), RESOURCE (none has it for this resource), NETWORK (none from
+--      this network, or outside the credential's own networks), UNKNOWN (address, action or resource is unknown, and
+--      the rest is allowed)
 WITH called AS MATERIALIZED (
     SELECT entry, policy, client_ip, action, resource
     FROM calls

@@ -1,12 +1,10 @@
 -- Dead letters: refused entries with everything needed to fix them.
 -- in:  refused (rows of events.sql with a reason), lines, parts (of parts.sql), unreadable, credentials, limits; given, one
 --      row: source_partner, own_partner, earliest_us, latest_us, max_age_days, max_future_minutes
--- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the line, or the entry's own text if
---      the line has several; redacted, addresses shortened), raw_sha256 (of the whole line with addresses shortened,
--- since
---      the hash of the original would let one test addresses), credential (kind and name if unknown or not valid); in
--- log
---      order
+-- out: outcome, reason, detail, position, item, event_id, partner_id, occurred_at, raw (the line, or the entry's own
+--      text if the line has several; redacted, addresses shortened), raw_sha256 (of the whole line with addresses
+--      shortened, since the hash of the original would let one test addresses), credential (kind and name if unknown or
+--      not valid); in log order
 WITH whole AS MATERIALIZED (
     SELECT position, rtrim(line, chr(10) || chr(13)) AS line, sha256(cut_addresses(rtrim(line, chr(10) || chr(13)))) AS line_sha256
     FROM lines
@@ -61,8 +59,7 @@ SELECT
     END) AS raw,
     coalesce(u.raw_sha256, w.line_sha256) AS raw_sha256,
     -- The name under which a known credential would be stored: a role, not its session. Clients may choose its length,
-    -- and the
-    -- refusals of a record must not outgrow it.
+    -- and the refusals of a record must not outgrow it.
     CASE WHEN r.reason = 'UNKNOWN_CREDENTIAL' THEN
         r.credential_kind || ' ' || CASE WHEN strlen(r.credential) > 200 THEN sha256(r.credential) ELSE r.credential END
     END AS credential
