@@ -195,6 +195,12 @@ class Decoder:
         origin = LineOrigin(self._rules.source, generation)
         return Decoded(*self._templates.decode(framed, origin, self._bounds(framed, limits), read))
 
+    def fields(self, framed: Lines, *, layout: str | None = None) -> pa.Table:
+        """The fields read from every entry, safe to show; columns of ingest/decode/sql/fields.sql."""
+        given = _given({**self._constants, "layout": layout})
+        self._statements.bind(given=given, limits=NO_LIMITS, lines=framed.lines, unreadable=framed.unreadable)
+        return self._statements.run("fields", self._steps)
+
     def _read(self, framed: Lines, generation: str, layout: str | None, limits: pa.Table) -> Decoded:
         """Decode each line by the statement."""
         given = _given({**self._constants, "generation": generation, "layout": layout})

@@ -53,7 +53,7 @@ def open_log(path: Path) -> BinaryIO:
             raise UnreadableFile(
                 f"{path}: not a regular file but a folder, pipe or device; write its content to a file first"
             )
-        packing = _packing(path)
+        packing = packing_of(path)
         return path.open("rb") if packing is None else _OPENERS[packing](path)
     except OSError as exc:
         raise UnreadableFile(f"{path}: {exc.strerror}; check the path and its permissions") from exc
@@ -263,10 +263,11 @@ def _frames(text: BinaryIO, name: str) -> Generator[Lines]:
 
 def is_packed(path: Path) -> bool:
     """Whether `path` is compressed. Such a file is at rest: nobody is still writing a line of it."""
-    return _packing(path) is not None
+    return packing_of(path) is not None
 
 
-def _packing(path: Path) -> str | None:
+def packing_of(path: Path) -> str | None:
+    """The compression of a file, by its first bytes; None if it is plain."""
     with path.open("rb") as file:
         magic = file.read(max(map(len, _MAGICS)))
     for begins, packing in _MAGICS.items():

@@ -41,6 +41,7 @@ CUT = gzip.compress(b"".join(requests(3, T0_MS + 4 * DAY_MS)))[:-9]  # a packed 
 # Where keys are data: ids of partners, names of files, currencies. `*` stands for them.
 MAPS = {
     "run": ["outside", "waiting", "paused.reasons"],
+    "run --dry-run": [],
     "load": ["waiting"],
     "dead list": ["worth.totals"],
     "catalog import": ["others"],
@@ -124,6 +125,10 @@ def _without_a_lake(outputs: Outputs) -> None:
     outputs("producers list", "--producers", here.folder / "producers.yaml")
     outputs("formats")
     outputs("formats detect", here.log("a.log", *requests(3)))
+    tried = here.log("tried.log", *requests(3), *requests(1, T0_MS + 1, consumer="c-none"), b'{"unfinished')
+    outputs("run --dry-run", "LAKE", "CATALOG", "--format", "kong", "--source", "edge", tried)
+    wrong = here.log("tried.log.gz", gzip.compress(b"".join(requests(3))))
+    outputs("run --dry-run", "LAKE", "CATALOG", "--format", "cloudflare", "--source", "edge", wrong)
     outputs("catalog check", here.catalog)
     broken = write_catalog(here.folder / "broken", partners=PARTNERS.replace("plan: small", "plan: none"))
     outputs("catalog check", broken)

@@ -19,7 +19,7 @@ from schemas.money import plain
 from tollbook import month_sums
 from tollbook.cli import progress
 from tollbook.cli.errors import REFUSED, WrongUse
-from tollbook.cli.metering import run_screens, usage_screens
+from tollbook.cli.metering import run_screens, trial_screens, usage_screens
 from tollbook.cli.options import (
     AT_LEAST_ONE,
     CatalogOption,
@@ -35,6 +35,7 @@ from tollbook.cli.options import (
 from tollbook.cli.signals import asked_to_stop
 from tollbook.cli.terminal import complain, show_json, show_json_line
 from tollbook.local_run import run as local_run
+from tollbook.local_run import trial as trials
 
 
 def run(
@@ -116,6 +117,21 @@ def run(
             help="With --follow: interval in seconds to check for new lines. Each check that finds some makes a commit.",
         ),
     ] = local_run.LOOK_S,
+    dry_run: Annotated[
+        bool,
+        Parameter(
+            "--dry-run",
+            negative="",
+            show_default=False,
+            help="Show what the first entries of each file would become; write nothing. The lake need not exist. Duplicates are not recognised.",
+        ),
+    ] = False,
+    lines: Annotated[
+        int,
+        Parameter(
+            "--lines", validator=AT_LEAST_ONE, help="With --dry-run: maximum number of entries to read of each file."
+        ),
+    ] = trials.LINES,
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
@@ -126,6 +142,10 @@ def run(
     of these entries is landed, and the likely format is proposed. With --follow, each check that finds new lines prints
     its counts, or with --json one JSON object per line.
 
+    --dry-run shows for the first entries of each file which are counted for which partner, which are refused and why,
+    and the fields that were read, with secrets redacted. An entry that the run would recognise as a duplicate is
+    counted there. The exit code is 1 where the run would stop or could not read a file.
+
     Example: tollbook run --catalog examples/catalog --lake lake --format kong --source edge logs/*.gz
     """
     opened = Lake(lake)
@@ -133,6 +153,13 @@ def run(
     book = catalogs.load(catalog)
     if trust_user:
         book = book.trusting(source)
+    if dry_run:
+        if follow:
+            raise WrongUse("--dry-run and --follow contradict each other; a dry run reads the first entries and ends")
+        return _try(
+            opened, book, files, json=json, format_name=format, source=source, final=final, accept_form_errors=accept_form_errors,
+            received_at=None if received is None else utc(received), lines=lines,
+        )  # fmt: skip
     if follow:
         if final:
             raise WrongUse(
@@ -156,6 +183,21 @@ def run(
         complain(problem)
     _complain_of_pause(report)
     return REFUSED if report.problems or report.paused else 0
+
+
+def _try(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
+    """Show what a run would do with the first entries."""
+    found = trials.trial(lake, book, local_run.found_files(files), **how)
+    if json:
+        show_json(trial_screens.trial_row(found))
+    else:
+        trial_screens.trial_report(found)
+    for each in found.files:
+        for problem in each.problems:
+            complain(problem)
+        if each.paused:
+            complain(trial_screens.paused(each))
+    return REFUSED if any(each.problems or each.paused for each in found.files) else 0
 
 
 def _complain_of_pause(report: local_run.RunReport) -> None:
