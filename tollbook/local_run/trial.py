@@ -24,7 +24,7 @@ from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.log import Partition
 from schemas.reasons import Reason
-from schemas.tables import DEAD, FRESH_EVENTS
+from schemas.tables import DEAD, FRESH_EVENTS, READS
 from tollbook.local_run.run import known_files
 
 LINES = 1_000
@@ -131,7 +131,9 @@ def _known(lake: Lake) -> Sequence[KnownFile]:
     if not lake.root.exists() or (lake.root.is_dir() and not any(lake.root.iterdir())):
         return []
     lake.check()
-    return known_files(lake)
+    return (
+        known_files(lake) if lake.has_folder(READS) else []
+    )  # a run that died while it made the lake has read nothing
 
 
 class _ShowingDecoder(Decoder):
