@@ -78,7 +78,8 @@ def test_each_file_is_told_by_partner_and_reason(two: Here) -> None:
 
 def test_the_fields_of_the_first_counted_entries_are_told(here: Here) -> None:
     """Whoever tries a format compares these with the line."""
-    read = only_file(dry(here, here.log("a.log", b"no request\n", *requests(5)), "--json"))["read"]
+    log = here.log("a.log", b"no request\n", *requests(5))
+    read = only_file(dry(here, log, "--json"))["read"]
     assert len(read) == 3
     assert read[0] == {
         "occurred_at": "2026-10-01T00:00:00+00:00",
@@ -93,6 +94,11 @@ def test_the_fields_of_the_first_counted_entries_are_told(here: Here) -> None:
         "credential": "c-acme",
         "partner_id": "acme",
     }
+    shown = [row.split() for row in dry(here, log).out.splitlines()]
+    assert "time (UTC) 2026-10-01 00:00:00 2026-10-01 00:01:00 2026-10-01 00:02:00".split() in shown
+    assert ["path", *["/v1/orders"] * 3] in shown
+    assert ["latency", "(ms)", *["12"] * 3] in shown
+    assert ["identity", *["consumer", "c-acme"] * 3] in shown
 
 
 def test_the_names_that_a_source_gives_its_fields_are_used(here: Here) -> None:

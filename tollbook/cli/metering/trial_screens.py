@@ -1,6 +1,7 @@
 """The screen of a dry run: for each file what its first entries would become, and the fields that were read."""
 
 from collections.abc import Mapping
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
@@ -67,17 +68,28 @@ def _refused(each: FileTrial) -> None:
 
 
 def _read(each: FileTrial) -> None:
+    """One column per entry: a row per entry would not fit an ordinary terminal."""
     if each.read:
-        view = table(
-            "Fields read", "time (UTC)", "method", "path", "route", ">status", ">request bytes", ">response bytes", ">ms", "identity", "partner"
-        )  # fmt: skip
-        for row in each.read:
-            view.row(
-                f"{row['occurred_at']:%Y-%m-%d %H:%M:%S}", row["method"] or "", row["path"] or "", row["route"] or "",
-                *(_whole(row[name]) for name in ("status", "request_bytes", "response_bytes")), _milliseconds(row["latency_us"]),
-                _identity(row), row["partner_id"] or "",
-            )  # fmt: skip
+        view = table("Fields read", "field", *(f"entry {n}" for n in range(1, len(each.read) + 1)))
+        columns = [_fields(row) for row in each.read]
+        for name in columns[0]:
+            view.row(name, *(column[name] for column in columns))
         out.print(view)
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "time (UTC)": f"{row['occurred_at'].astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+        "method": row["method"] or "",
+        "path": row["path"] or "",
+        "route": row["route"] or "",
+        "status": _whole(row["status"]),
+        "request bytes": _whole(row["request_bytes"]),
+        "response bytes": _whole(row["response_bytes"]),
+        "latency (ms)": _milliseconds(row["latency_us"]),
+        "identity": _identity(row),
+        "partner": row["partner_id"] or "",
+    }
 
 
 def _whole(value: int | None) -> str:
