@@ -39,6 +39,7 @@ from kernels.json_steps import Place, Value, beginning, expected, keep_tail, nex
 from kernels.json_text import (
     NEWLINE,
     OPEN,
+    OPEN_LIST,
     QUOTE,
     ZERO,
     brackets,
@@ -200,11 +201,20 @@ def _add(text, m, value, used, layout, buffers):
             stop = start if length >= _PLAIN_TEXT else stop
         if beginning >= 0:
             start, stop, length = a, beginning, _BEGINNING + beginning - a
+    if start < stop and not layout.strict and _is_nested(text, value):
+        return -1  # how the statement spells it depends on the rest of the line (`exact_numbers`)
     if used + _KEY_ENDS_BYTES + stop - start > KEY_BYTES_MAX:
         return -1
     used = _put(buffers.piece, used, m, length)
     _copy(text, start, stop, buffers.piece, used)
     return used + stop - start
+
+
+@inlined
+def _is_nested(text, value):
+    """Whether a value is an object or a list, or has no scalar in it."""
+    first = byte(text, value.s if value.s < value.e else value.v)
+    return first in (OPEN, OPEN_LIST)
 
 
 @inlined

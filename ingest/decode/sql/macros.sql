@@ -130,10 +130,11 @@ END;
 -- The host of an absolute URL, with its port, without user and password.
 CREATE OR REPLACE MACRO authority_of(url) AS nullif(regexp_extract(url, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)', 1), '');
 
--- A JSON line in which every number is a text, if it has one with more digits than a double keeps: DuckDB reads JSON
--- numbers as doubles. A match begins where the one before ended, takes whole strings, and ends at a number or the end.
+-- A JSON line in which every number is a text, if it has a number with a point, an exponent or the value -0: DuckDB
+-- reads those as doubles, and spells them otherwise. A match begins where the one before ended, takes whole strings, and
+-- ends at a number or the end.
 CREATE OR REPLACE MACRO exact_numbers(line) AS CASE
-    WHEN regexp_matches(line, '[:,\[]\s*-?(?:[0-9]+\.[0-9]{6}|[0-9]{6,}\.[0-9])') THEN rtrim(regexp_replace(
+    WHEN regexp_matches(line, '[:,\[]\s*(?:-?[0-9]+[.eE]|-0)') THEN rtrim(regexp_replace(
         line, '((?:"(?:[^"\\]|\\.)*"|[^"0-9-])*)(?:(-?[0-9][0-9.]*(?:[eE][+-]?[0-9]+)?)|$)', '\1"\2"', 'g'
     ), '"')
     ELSE line
