@@ -36,7 +36,11 @@ _NOTHING = memoryview(b"")
 
 
 class UnreadableFile(Exception):
-    """The file cannot be read to its end. The message names the file, the problem and the remedy."""
+    """The file `name` cannot be read to its end. The message names the file, the problem and the remedy."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name}: {problem}")
+        self.name = name
 
 
 class CutFile(UnreadableFile):
@@ -51,12 +55,12 @@ def open_log(path: Path) -> BinaryIO:
     try:
         if path.exists() and not path.is_file():
             raise UnreadableFile(
-                f"{path}: not a regular file but a folder, pipe or device; write its content to a file first"
+                str(path), "not a regular file but a folder, pipe or device; write its content to a file first"
             )
         packing = packing_of(path)
         return path.open("rb") if packing is None else _OPENERS[packing](path)
     except OSError as exc:
-        raise UnreadableFile(f"{path}: {exc.strerror}; check the path and its permissions") from exc
+        raise UnreadableFile(str(path), f"{exc.strerror}; check the path and its permissions") from exc
 
 
 def read(text: BinaryIO, size: int, name: str) -> bytes:
@@ -119,16 +123,16 @@ def _damage_explained(text: BinaryIO, name: str) -> Generator[None]:
         yield
     except EOFError as exc:
         packing = next(name for name, kind in _OPENERS.items() if isinstance(text, kind))
-        raise CutFile(f"{name}: the {packing} file ends too early; copy it again, then repeat the command") from exc
+        raise CutFile(name, f"the {packing} file ends too early; copy it again, then repeat the command") from exc
     except (zlib.error, gzip.BadGzipFile) as exc:
-        raise UnreadableFile(f"{name}: damaged gzip ({exc}); copy it again, then repeat the command") from exc
+        raise UnreadableFile(name, f"damaged gzip ({exc}); copy it again, then repeat the command") from exc
     except (zstd.ZstdError, lzma.LZMAError) as exc:
         packing = "xz" if isinstance(exc, lzma.LZMAError) else "zstd"
-        raise UnreadableFile(f"{name}: damaged {packing} ({exc}); copy it again, then repeat the command") from exc
+        raise UnreadableFile(name, f"damaged {packing} ({exc}); copy it again, then repeat the command") from exc
     except OSError as exc:
         if isinstance(text, bz2.BZ2File) and exc.errno is None:
-            raise UnreadableFile(f"{name}: damaged bzip2 ({exc}); copy it again, then repeat the command") from exc
-        raise UnreadableFile(f"{name}: {exc.strerror or exc}; repair it, then repeat the command") from exc
+            raise UnreadableFile(name, f"damaged bzip2 ({exc}); copy it again, then repeat the command") from exc
+        raise UnreadableFile(name, f"{exc.strerror or exc}; repair it, then repeat the command") from exc
 
 
 class LongLine(NamedTuple):

@@ -70,17 +70,19 @@ class Copies:
         self._prefixes: dict[Path, list[tuple[IdentifiedFile, int]]] = {}  # file → shorter copies, and their lengths
 
     def add(self, new: IdentifiedFile) -> None:
-        """Take in the next file. Raises UnreadableFile."""
+        """Take in the next file. Raises UnreadableFile if it is this one that cannot be read."""
         place: int | None = None
+        beginnings: list[tuple[int, IdentifiedFile, int]] = []  # files that the new one begins with
         for index in sorted(self._related(new)):
             other = self._files[index]
             if other is None or other.path == new.path:
                 continue
             try:
                 common = self._common(other, new)
-            except UnreadableFile as exc:  # a damaged copy must not block an intact one
-                self.problems[other.path] = str(exc)
-                self._files[index] = None
+            except UnreadableFile as exc:
+                if exc.name == str(new.path):
+                    raise
+                self._drop(exc)  # a damaged copy must not block an intact one
                 place = index if place is None else place
                 continue
             if common.second_ends:
@@ -88,26 +90,37 @@ class Copies:
                     self._prefixes.setdefault(other.path, []).append((new, common.size))
                 return
             if common.first_ends:
-                mine = self._prefixes.setdefault(new.path, [])
-                mine += [(other, common.size), *self._prefixes.pop(other.path, [])]
-                self._files[index] = None
+                beginnings.append((index, other, common.size))
                 place = index if place is None else place
             else:
                 held = [(copy, size) for copy, size in self._prefixes.get(other.path, []) if size <= common.size]
                 self._prefixes.setdefault(new.path, []).extend(held)
                 new = self._distinguished(other, new, common.size)
+        for index, other, size in beginnings:
+            self._prefixes.setdefault(new.path, []).extend([(other, size), *self._prefixes.pop(other.path, [])])
+            self._files[index] = None
         self._place(new, place)
 
     def files(self) -> list[IdentifiedFile]:
         """The files to read, after concatenations were found."""
-        for index, file in enumerate(self._files):
-            if file is not None:
+        for index in range(len(self._files)):
+            while (file := self._files[index]) is not None:
                 try:
                     self._without_parts(index, file)
+                    break
                 except UnreadableFile as exc:
-                    self.problems[file.path] = str(exc)
-                    self._files[index] = None
+                    if not self._drop(exc):  # it was among the beginnings of others
+                        self.problems[file.path] = str(exc)
+                        self._files[index] = None
         return [file for file in self._files if file is not None]
+
+    def _drop(self, exc: UnreadableFile) -> bool:
+        """Report the file that cannot be read, and take it away. False if it is not among the files."""
+        places = [place for place, file in enumerate(self._files) if file is not None and str(file.path) == exc.name]
+        for place in places:
+            self.problems[Path(exc.name)] = str(exc)
+            self._files[place] = None
+        return bool(places)
 
     def take_short(self, copy: IdentifiedFile) -> bool:
         """Take in a file that seems to hold less than was read of a log. False if the log's file is not there to decide it.

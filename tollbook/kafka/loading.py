@@ -273,7 +273,8 @@ def chunks(
         block = read(text, _BLOCK_BYTES, str(path))
         if position == 0 and len(block) < _BLOCK_BYTES and documents.spanning(block):
             raise UnreadableFile(
-                f"{path} is one JSON document over several lines; read it with `tollbook run`, or ship one record per line"
+                str(path),
+                "one JSON document over several lines; read it with `tollbook run`, or ship one record per line",
             )
         while block:
             following = read(text, _BLOCK_BYTES, str(path))

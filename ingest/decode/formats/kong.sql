@@ -78,8 +78,8 @@ SELECT
     CASE
         WHEN r IS NOT NULL AND r.request IS NULL THEN 'NOT_A_REQUEST'
         WHEN r IS NOT NULL OR (head.time != '' AND result.status != '') THEN NULL
-        -- NGINX's error log, on the same stream.
-        WHEN regexp_matches(line, '^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] ') THEN 'NOT_A_REQUEST'
+        -- What NGINX's error log, on the same stream, says of a connection. Its other messages have no form of their own.
+        WHEN regexp_matches(line, '^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d \[[a-z]+\] \d+#\d+: \*\d+ ') THEN 'NOT_A_REQUEST'
         WHEN starts_with(line, '{') OR NOT json_valid(line) THEN 'NOT_JSON'
         ELSE 'NOT_OBJECT'
     END AS format_reason,
