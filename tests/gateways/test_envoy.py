@@ -16,6 +16,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
         return play(site, READINGS, pipes)
 
 
+@pytest.mark.sampled(keep=40)
 @pytest.mark.parametrize(("log", "case"), each_case(READINGS, *TCP))
 def test_an_entry_is_the_request_that_was_sent(log: str, case: Case, played: dict[str, Played]) -> None:
     found = differences(READINGS[log], case, played[case.name], log)

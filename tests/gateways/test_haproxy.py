@@ -20,6 +20,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Play
     return found
 
 
+@pytest.mark.sampled(keep=40)
 @pytest.mark.parametrize(("log", "case"), each_case(READINGS, *TCP))
 def test_an_entry_is_the_request_that_was_sent(log: str, case: Case, played: dict[str, dict[str, Played]]) -> None:
     found = differences(READINGS[log], case, played[log][case.name], log)

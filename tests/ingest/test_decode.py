@@ -84,7 +84,7 @@ def test_a_hostile_line_is_refused_and_its_neighbours_are_counted(hostile: bytes
 
 
 @pytest.mark.integration
-@settings(max_examples=amount(20, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=amount(8, 60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.binary(max_size=60).map(lambda b: b.replace(b"\n", b"")), max_size=8))
 def test_decoding_is_total(lines: list[bytes]) -> None:
     """Whatever the bytes: accepted plus refused are the non-blank lines."""
@@ -102,7 +102,7 @@ TOP = st.sampled_from(["request", "response", "started_at", "consumer", "route",
 
 
 @pytest.mark.integration
-@settings(max_examples=amount(20, 60), deadline=None)
+@settings(max_examples=amount(8, 60), deadline=None)
 @given(st.dictionaries(TOP, VALUES))
 def test_any_json_object_has_one_outcome(record: dict[str, Any]) -> None:
     """Fields of any type and depth: one line, one outcome."""

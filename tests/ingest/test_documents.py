@@ -170,7 +170,7 @@ def entries(decoded: Decoded) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.integration
-@settings(deadline=None, max_examples=amount(20, 60))
+@settings(deadline=None, max_examples=amount(8, 60))
 @given(LOG_EVENTS, AROUND, FIRST, st.sampled_from(["DATA_MESSAGE", "CONTROL_MESSAGE"]))
 def test_log_events_become_what_they_are_in_their_envelope(
     log_events: list[dict[str, Any]], order: list[str], first: str, kind: str

@@ -62,6 +62,7 @@ def _off_by_a_cent(invoice: Issued) -> Issued:
     return invoice._replace(document={**invoice.document, "total": total})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1:1"])
 def test_a_broker_that_is_away_is_told_in_one_line(here: Here, tmp_path: Path, address: str) -> None:
     """Nothing hangs, and nothing is left that runs."""
