@@ -6,9 +6,8 @@ No other table expires: closes rest on old versions.
 from collections.abc import Sequence
 
 from lake import tables
-from lake.delta import checkpoint, entries
+from lake.delta import checkpoint, entries, snapshot
 from lake.delta.entries import entry_key, log_prefix
-from lake.delta.snapshot import path_of
 from lake.storage.store import Store, exists
 from schemas.tables import TableShape
 
@@ -80,12 +79,11 @@ def delete(store: Store, shape: TableShape, files: Sequence[str]) -> None:
 
 def _versions(store: Store, log: str) -> tuple[list[int], list[int]]:
     """The versions of the entries and of the checkpoints of a log, in order."""
-    keys = [found.key for found in store.listing(log)]
-    logged = [version for key in keys if (version := entries.entry_version(key)) is not None]
-    return logged, [version for key in keys if (version := checkpoint.version_of(key)) is not None]
+    logged, checkpoints = snapshot.versions(found.key for found in store.listing(log))
+    return sorted(logged), sorted(checkpoints)
 
 
 def _replaced(store: Store, shape: TableShape, version: int) -> list[str]:
     """The keys of the files that one commit has put others in the place of."""
     removes = entries.of_kind(entries.read(store, entry_key(shape.name, version)), "remove")
-    return [f"{shape.name}/{path_of(remove)}" for remove in removes]
+    return [f"{shape.name}/{snapshot.path_of(remove)}" for remove in removes]

@@ -281,43 +281,29 @@ def packing_of(path: Path) -> str | None:
     return "zstd" if magic == _ZSTD_MAGIC or (magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5) else None  # noqa: PLR2004
 
 
-class _ZstdFile(zstd.ZstdFile):
-    """A zstd file with the underlying file as `fileobj`, like GzipFile. Closes it."""
+class _OverFile:
+    """A decompressor with the underlying file as `fileobj`, like GzipFile. Closes it."""
 
     def __init__(self, path: Path) -> None:
         self.fileobj = path.open("rb")
-        super().__init__(self.fileobj)
+        super().__init__(self.fileobj)  # type: ignore[call-arg]  # that of the decompressor beside it
 
     def close(self) -> None:
-        """Close the file."""
-        super().close()
+        """Close the decompressor and the file."""
+        super().close()  # type: ignore[misc]
         self.fileobj.close()
 
 
-class _Bzip2File(bz2.BZ2File):
-    """The same for bzip2."""
-
-    def __init__(self, path: Path) -> None:
-        self.fileobj = path.open("rb")
-        super().__init__(self.fileobj)
-
-    def close(self) -> None:
-        """Close the file."""
-        super().close()
-        self.fileobj.close()
+class _ZstdFile(_OverFile, zstd.ZstdFile):
+    pass
 
 
-class _XzFile(lzma.LZMAFile):
-    """The same for xz."""
+class _Bzip2File(_OverFile, bz2.BZ2File):
+    pass
 
-    def __init__(self, path: Path) -> None:
-        self.fileobj = path.open("rb")
-        super().__init__(self.fileobj)
 
-    def close(self) -> None:
-        """Close the file."""
-        super().close()
-        self.fileobj.close()
+class _XzFile(_OverFile, lzma.LZMAFile):
+    pass
 
 
 _OPENERS: dict[str, type] = {"gzip": gzip.GzipFile, "zstd": _ZstdFile, "bzip2": _Bzip2File, "xz": _XzFile}

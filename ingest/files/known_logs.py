@@ -5,6 +5,7 @@ that. Otherwise it is another log, and if the two begin alike, the run says so b
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -110,7 +111,7 @@ class KnownLogs:
         if found is None:
             found = fingerprint.named_by(path, self.names, marks)
         shared = _shared(path, found, matches)
-        return found if shared is None else _with(found, shared)
+        return found if shared is None else replace(found, shared=shared)
 
     def likeliest(self, path: Path) -> str | None:
         """The generation of the log of which a file begins with the most bytes, for a caller that checks each line.
@@ -283,13 +284,6 @@ def _as_known(
     return IdentifiedFile(
         path=path, generation=known.generation, head_bytes=known.head_bytes, head_sha256=known.head_sha256, marks=marks,
         known=known, digest=digest, is_read=is_read, is_copy=is_copy,
-    )  # fmt: skip
-
-
-def _with(found: IdentifiedFile, shared: Shared) -> IdentifiedFile:
-    return IdentifiedFile(
-        path=found.path, generation=found.generation, head_bytes=found.head_bytes, head_sha256=found.head_sha256,
-        marks=found.marks, known=found.known, digest=found.digest, is_read=found.is_read, is_copy=found.is_copy, shared=shared,
     )  # fmt: skip
 
 

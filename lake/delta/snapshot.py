@@ -91,11 +91,12 @@ def _listed(store: Store, table: str, version: int | None) -> tuple[set[int], se
     if hint is not None and (version is None or hint <= version):
         keys = [found.key for found in store.listing(prefix, after=f"{prefix}{hint:020d}")]
         if keys and keys[0] == checkpoint.key_of(table, hint):
-            return _versions(keys)
-    return _versions(found.key for found in store.listing(prefix))
+            return versions(keys)
+    return versions(found.key for found in store.listing(prefix))
 
 
-def _versions(keys: Iterable[str]) -> tuple[set[int], set[int]]:
+def versions(keys: Iterable[str]) -> tuple[set[int], set[int]]:
+    """The versions of the entries and of the checkpoints among the keys of a log."""
     logged, checkpoints = set[int](), set[int]()
     for key in keys:
         if (entry := entries.entry_version(key)) is not None:

@@ -1,14 +1,13 @@
 """Apache httpd, with the logs that its own configuration and Debian's have, and with that of docs/gateways.md."""
 
-import base64
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from tests.docs.pages import block
-from tests.gateways.cases import API_KEY, PASSWORD, USER, Site
+from tests.gateways.cases import API_KEY, SHA_USER, USER, Site
 from tests.gateways.finding import hpack, program
 from tests.gateways.processes import LogPipe, free_port, running
 from tests.gateways.reading import ANY, Differs, Reading
@@ -89,29 +88,14 @@ DEFAULT = Reading(
     constant={"host": ANY},  # only of an absolute target
     differs=_DIFFERS,
 )
-DEBIAN = Reading(
-    format="apache",
-    request_bytes=lambda _: None,
-    response_bytes=lambda sent: sent.received,
-    at_end=False,
-    step_us=1_000_000,
-    has_latency=False,
-    constant={"host": ANY},
-    differs=_DIFFERS,
-)
-RECOMMENDED = Reading(
-    format="apache",
-    request_bytes=lambda _: None,
-    response_bytes=lambda sent: sent.received,
-    at_end=False,
-    step_us=1_000_000,
-    has_latency=False,
+DEBIAN = replace(DEFAULT, response_bytes=lambda sent: sent.received)
+RECOMMENDED = replace(
+    DEBIAN,
     trust_user=True,
     identities=frozenset({"consumer"}),
-    host=lambda host: (
-        host if host == "other.example" else "api.example"
-    ),  # that of the server, but for an absolute target
-    differs=_DIFFERS,
+    constant={},
+    # That of the server, but for an absolute target.
+    host=lambda host: host if host == "other.example" else "api.example",
 )
 READINGS = {"default": DEFAULT, "debian": DEBIAN, "recommended": RECOMMENDED}
 
@@ -126,10 +110,9 @@ def started(folder: Path) -> Iterator[tuple[Site, dict[str, LogPipe]]]:
         "/var/log/apache2/tollbook.log", str(pipes["recommended"].path)
     )
     modules = "\n".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so" for name in _MODULES)
-    hashed = "{SHA}" + base64.b64encode(hashlib.sha1(PASSWORD).digest()).decode()
     # Started by root, Apache reads the users as another one, who may not see the folder of the tests.
     with tempfile.NamedTemporaryFile("w", suffix=".users") as users:
-        users.write(f"{USER.decode()}:{hashed}\n")
+        users.write(f"{SHA_USER}\n")
         users.flush()
         Path(users.name).chmod(0o644)
         (folder / "httpd.conf").write_text(

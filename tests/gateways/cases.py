@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import socket
 import struct
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from tests.gateways.http2 import Http2
 from tests.gateways.upstream import Upstream
 
 USER, PASSWORD = b"vera", b"right"  # what the gateway checks below /basic/
+# The same as a line of a file of users, as Apache, Envoy and Traefik read it.
+SHA_USER = f"{USER.decode()}:{{SHA}}{base64.b64encode(hashlib.sha1(PASSWORD).digest()).decode()}"
 API_KEY, API_KEY_ID = b"s3cret-of-vera", "k9x2"  # what it checks below /keys/
 
 

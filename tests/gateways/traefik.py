@@ -1,13 +1,11 @@
 """Traefik, with its default log (CLF) and with that of docs/gateways.md. A process has one log, so two run."""
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.docs.pages import block
-from tests.gateways.cases import PASSWORD, USER, Site
+from tests.gateways.cases import SHA_USER, Site
 from tests.gateways.driver import Request, exchanged
 from tests.gateways.finding import hpack, program
 from tests.gateways.processes import LogPipe, free_port, running
@@ -108,8 +106,7 @@ def started(folder: Path, log: str) -> Iterator[tuple[Site, dict[str, LogPipe]]]
     (folder / "traefik.yaml").write_text(
         _STATIC.format(port=port, log=text.replace("/var/log/traefik/tollbook.log", str(pipe.path)))
     )
-    user = USER.decode() + ":{SHA}" + base64.b64encode(hashlib.sha1(PASSWORD).digest()).decode()
-    (folder / "routes.yaml").write_text(_ROUTES.format(user=user, upstream=upstream.port, dead=free_port()))
+    (folder / "routes.yaml").write_text(_ROUTES.format(user=SHA_USER, upstream=upstream.port, dead=free_port()))
     try:
         with running([binary, "--configFile=traefik.yaml"], [port], folder):
             while exchanged(port, Request(target=b"/ready"))[0].status != 200:
