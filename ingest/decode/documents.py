@@ -158,8 +158,10 @@ def objects(line: bytes | memoryview) -> list[int]:
     opens, at = _outside_strings(whole)
     after = np.cumsum(np.where(opens, 1, -1))
     ends = np.flatnonzero((after[:-1] == 0) & ~opens[:-1] & opens[1:])  # brackets that close an object before another
-    if (after[: ends[-1] + 1] < 0).any() if len(ends) else True:
+    if not len(ends) or (after[: ends[-1] + 1] < 0).any():
         return []
+    if (whole[at[ends]] != _CLOSE[0]).any() or (whole[at[ends + 1]] != _OPEN[0]).any():
+        return []  # not objects alone
     return [int(at[i + 1]) for i in ends if not bytes(line[at[i] + 1 : at[i + 1]]).strip()]
 
 

@@ -59,11 +59,11 @@ def sent(case: Input) -> DecodedBatch:
     return records.read(
         Records(
             values,
-            [[*said, *case.headers] if i == 5 else said for i in range(len(values))],
+            [[*said, *case.headers] if i == middle else said for i in range(len(values))],
             np.zeros(len(values), np.int64),
             np.arange(len(values)),
             received,
-            [case.key if i == 5 else None for i in range(len(values))],
+            [case.key if i == middle else None for i in range(len(values))],
         ),
         reading,
         lambda partition: f"access/{partition}",
@@ -75,7 +75,9 @@ def in_file(case: Input) -> Decoded:
     assert case.value is not None
     lines = good(case.format)
     ended = case.value if case.value.endswith(b"\n") else case.value + b"\n"
-    return decoder(case.format).decode(split_lines(b"".join([*lines[:500], ended, *lines[500:]]), 0), "gen")
+    return decoder(case.format).decode(
+        split_lines(b"".join([*lines[: GOOD // 2], ended, *lines[GOOD // 2 :]]), 0), "gen"
+    )
 
 
 def assert_outcome(case: Input, read: DecodedBatch | Decoded) -> None:
@@ -107,7 +109,8 @@ def test_a_bad_record_of_a_topic_has_its_one_answer(case: Input) -> None:
         for row in read.ingested.to_pylist()
         for offset in range(row["from_offset"], row["to_offset"])
     }
-    assert said == {i: len(case.reasons) + case.counted if i == 5 else 100 for i in range(11)}
+    midst = GOOD // 200
+    assert said == {i: len(case.reasons) + case.counted if i == midst else 100 for i in range(GOOD // 100 + 1)}
 
 
 @pytest.mark.integration

@@ -153,8 +153,8 @@ def starts(text: bytes) -> set[int]:
 
 
 def touching(text: bytes) -> set[int]:
-    """Where an object may start that touches the one before it: each is an entry of its own."""
-    return {match.start() + 1 for match in re.finditer(rb"\}(?=\{)", text)}
+    """Where an object may start that follows another on its line: each is an entry of its own."""
+    return {match.end() for match in re.finditer(rb"\}\s*(?=\{)", text)}
 
 
 def assert_each_line_has_an_outcome(format_name: str, text: bytes) -> None:

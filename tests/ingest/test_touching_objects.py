@@ -85,6 +85,8 @@ def test_more_than_a_line_may_have_is_read(tmp_path: Path) -> None:
 def test_where_objects_begin() -> None:
     assert documents.objects(b'{"a":1} \n{"b":"}{"}{') == [9, 19]
     assert documents.whole_objects(b'{"a":1}{"b":2}{"c"') == 14
+    for mixed in (b'{"a":1}{"b":2}[3]', b'{"a":1}[3]{"b":2}', b"{] {}{}", b'{"a":1}{]{}'):
+        assert documents.objects(mixed) == [], "a line with anything but objects is one entry"
     assert documents.whole_objects(b'{"a":1}') == documents.whole_objects(b"") == documents.whole_objects(b"x{}{}") == 0
 
 
