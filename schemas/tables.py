@@ -275,14 +275,15 @@ TOPICS = TableShape(
 )
 
 ALERTS = TableShape(
-    # One row per fired alert; key (partner_id, meter, quota_period, period_start, threshold_percent, plan, quota,
-    # limit_since).
+    # One row per statement about an alert, in the order in which they were made; the newest row of an alert counts.
+    # Rows are never deleted or changed. Columns from `meter` to `projected_exhaustion_at` are of alerts on quotas, and
+    # null for other kinds.
     "alerts",
     pa.schema(
         [
             ("alert_id", pa.string()),
-            ("kind", pa.string()),  # quota | withdrawn
-            ("partner_id", pa.string()),
+            ("kind", pa.string()),  # schemas.alerts.Kind, or withdrawn | restated: the row is about an earlier alert
+            ("partner_id", pa.string()),  # null: the alert is not about a partner
             ("meter", pa.string()),
             ("plan", pa.string()),
             ("quota_period", pa.string()),  # DAY | WEEK | MONTH
@@ -297,9 +298,16 @@ ALERTS = TableShape(
             ("events_version", pa.int64()),  # the commit this is based on
             ("limit_since", TIME),  # from when `quota` applies (table limits); null: written by an earlier version
             ("withdraws", pa.string()),  # the alert that a withdrawal cancels; null: that of the same threshold
+            # Null in rows of alerts on quotas that an earlier version wrote.
+            ("subject", pa.string()),  # what the alert concerns (schemas.alerts.Alert)
+            ("key", pa.string()),  # canonical JSON
+            ("at", TIME),  # event time at which the condition began to hold
+            ("ends_at", TIME),  # event time at which it ended or will end; null: it goes on
+            ("evidence", pa.string()),  # JSON
+            ("restates", pa.string()),  # the alert that a row of kind `restated` is about
         ]
     ),
-    later=("limit_since", "withdraws"),
+    later=("limit_since", "withdraws", "subject", "key", "at", "ends_at", "evidence", "restates"),
 )
 
 LIMITS = TableShape(

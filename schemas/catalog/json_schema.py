@@ -14,6 +14,8 @@ from schemas.catalog.records import Catalog
 from schemas.money import MINOR_UNITS
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_ENFORCE = "alert only alerts. block also makes `tollbook decide` deny requests."
+_GRACE = "Percentage of the limit by which usage may exceed it before requests are denied."
 _ID = "Name that other records refer to: lowercase letters, digits, _ and -. Never change it once it has been used for billing."
 _DESCRIPTION = "Text on the invoice."
 _DATE_FROM = "First day, from midnight in the partner's time zone."
@@ -119,12 +121,22 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "rate_card": "Id of the rate card.",
         "quotas": "Agreed limits, and when to alert.",
         "throttle": "Request rate that the gateway grants.",
+        "max_lag_s": "How old usage may be, in seconds, for `tollbook decide` to rest an answer on it.",
+        "when_stale": "What `tollbook decide` answers when usage is older: open allows requests, closed denies them.",
     },
     "Quota": {
         "meter": "Id of the meter.",
         "period": "DAY, WEEK (from Monday) or MONTH, in the partner's time zone.",
         "limit": "Limit in the meter's unit. The quota is used up when usage reaches it.",
         "thresholds": "Percentages of the limit at which to alert, ascending.",
+        "enforce": _ENFORCE,
+        "grace_percent": _GRACE,
+    },
+    "Budget": {
+        "amount": "Amount a month, in the currency of the invoices, without tax.",
+        "thresholds": "Percentages of the amount at which to alert, ascending.",
+        "enforce": _ENFORCE,
+        "grace_percent": _GRACE,
     },
     "Throttle": {
         "rate_per_s": "Sustained requests per second.",
@@ -140,6 +152,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "time_zone": "IANA name, such as Europe/Berlin. Its months and days begin at midnight there.",
         "status": "Usage of a suspended partner is counted and flagged. Usage of an internal partner is never invoiced.",
         "plans": "Its plans over time. They must not overlap.",
+        "budget": "What it wants to pay at most in a month.",
         "credentials": "The credentials that identify its requests in a log.",
     },
     "PlanAssignment": {

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Context, Decimal, Inexact
 from functools import cached_property
-from typing import Any, Literal, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from schemas.catalog.credentials import Credential
 from schemas.catalog.fields import (
@@ -35,6 +35,15 @@ from schemas.windows import to_us
 from schemas.zones import in_utc, midnight
 
 DEFAULT_THRESHOLDS = tuple(Decimal(p) for p in (50, 80, 90, 100, 120))
+
+
+def _ascending(thresholds: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+    if list(thresholds) != sorted(set(thresholds)):
+        raise ValueError("thresholds must be in ascending order, each once")
+    return thresholds
+
+
+Thresholds = Annotated[tuple[Positive, ...], AfterValidator(_ascending)]
 # Three fifths of the digits used for money (schemas.money). The others are left for the quantity that is divided.
 _UNITS = Context(prec=36, traps=[Inexact])
 
@@ -138,19 +147,23 @@ class RateCard(CatalogRecord):
 
 
 class Quota(CatalogRecord):
-    """The limit of a plan for a meter and period, and the percentages of it at which to alert."""
+    """The limit of a plan for a meter and period, when to alert, and whether a gateway should block at the limit."""
 
     meter: Id
     period: Literal["DAY", "WEEK", "MONTH"]
     limit: Positive
-    thresholds: tuple[Positive, ...] = DEFAULT_THRESHOLDS
+    thresholds: Thresholds = DEFAULT_THRESHOLDS  # percent of the limit
+    enforce: Literal["alert", "block"] = "alert"  # nothing blocks that does not ask for it
+    grace_percent: NotNegative = Decimal(0)  # a gateway blocks at the limit and this share of it
 
-    @field_validator("thresholds")
-    @classmethod
-    def _ascending(cls, thresholds: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
-        if list(thresholds) != sorted(set(thresholds)):
-            raise ValueError("thresholds must be in ascending order, each once")
-        return thresholds
+
+class Budget(CatalogRecord):
+    """What a partner wants to pay at most in a month, in the currency of its invoices, without tax."""
+
+    amount: Positive
+    thresholds: Thresholds = DEFAULT_THRESHOLDS  # percent of the amount
+    enforce: Literal["alert", "block"] = "alert"
+    grace_percent: NotNegative = Decimal(0)
 
 
 class Throttle(CatalogRecord):
@@ -167,6 +180,10 @@ class Plan(CatalogRecord):
     rate_card: Id
     quotas: tuple[Quota, ...] = ()
     throttle: Throttle | None = None
+    # For gateways that ask whether to allow a request (tollbook decide): how old an answer may be, and what to answer
+    # if it is older. `open` allows.
+    max_lag_s: int = Field(default=300, ge=1, le=86_400)
+    when_stale: Literal["open", "closed"] = "open"
 
     @field_validator("quotas")
     @classmethod
@@ -203,6 +220,7 @@ class Partner(CatalogRecord):
     time_zone: Zone
     status: Literal["active", "suspended", "internal"] = "active"
     plans: tuple[PlanAssignment, ...] = ()
+    budget: Budget | None = None
     credentials: tuple[Credential, ...] = ()
 
     @model_validator(mode="after")

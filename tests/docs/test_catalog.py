@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from billing.catalog import loading
 from schemas.catalog.credentials import Credential, Grant
 from schemas.catalog.records import (
+    Budget,
     Catalog,
     Filter,
     LegalEntity,
@@ -32,7 +33,7 @@ TABLES: dict[str, list[type[BaseModel]]] = {
     "meters": [Meter, Filter],
     "rate_cards": [RateCard, RateCardVersion, Rate],
     "plans": [Plan, Quota, Throttle],
-    "partners": [Partner, PlanAssignment, Credential, Grant],
+    "partners": [Partner, PlanAssignment, Budget, Credential, Grant],
 }
 
 
