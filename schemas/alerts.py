@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -61,7 +62,62 @@ class Alert(NamedTuple):
 def alert_id(kind: Kind, subject: str, key: Mapping[str, str]) -> str:
     """The id of an alert: a hash of its kind, subject and key.
 
-    Alerts on quotas had ids of their own before (aggregate/quota/rule.py), and keep them.
+    Alerts on quotas had ids of their own before there were other kinds, and keep them.
     """
+    if kind is Kind.QUOTA:
+        return quota_id(subject, key, Kind.QUOTA)
     text = json.dumps([kind, subject, sorted(key.items())], ensure_ascii=False, separators=(",", ":"))
+    return _digest(text)
+
+
+def quota_id(partner_id: str, key: Mapping[str, str], what: str) -> str:
+    """The id of an alert on a quota (`what`: quota), or of its first withdrawal (withdrawn).
+
+    A key without `limit_since` is of a version that did not record it.
+    """
+    parts = [partner_id, *(key[name] for name in ("meter", "plan", "quota_period", "period_start"))]
+    parts.append(str(Decimal(key["threshold_percent"]).normalize()))
+    if "limit_since" in key:
+        parts += [key["limit"], key["limit_since"]]
+    return _digest("\x1f".join([*parts, what]))
+
+
+class Statement(NamedTuple):
+    """What one row of table `alerts` says. The newest statement about an alert is the one with the greatest number.
+
+    `alert` has the time, end and evidence of this statement. Those of a withdrawal show why the alert does not hold.
+    """
+
+    statement_id: str  # the column `alert_id`, and the id of the message
+    number: int  # 1: the alert fired; 2: the next statement about it …
+    state: State
+    alert: Alert
+    alert_id: str
+    events_version: int | None  # the commit that it is based on
+
+    @property
+    def holds(self) -> bool:
+        """Whether the alert holds, as far as this statement says."""
+        return self.state is not State.WITHDRAWN
+
+
+def statement_of(
+    alert: Alert, state: State, *, events_version: int | None, after: Statement | None = None
+) -> Statement:
+    """The statement that follows the one before (`after`) about the same alert; the first one fires it.
+
+    The first withdrawal of an alert on a quota keeps the id that it had before there were other kinds.
+    """
+    about = after.alert_id if after else alert.alert_id
+    number = after.number + 1 if after else 1
+    if number == 1:
+        own = about
+    elif (alert.kind, state, number) == (Kind.QUOTA, State.WITHDRAWN, 2):  # the one after the first
+        own = quota_id(alert.subject, alert.key, State.WITHDRAWN)
+    else:
+        own = f"{about}-{number}"
+    return Statement(own, number, state, alert, about, events_version)
+
+
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -305,9 +305,10 @@ ALERTS = TableShape(
             ("ends_at", TIME),  # event time at which it ended or will end; null: it goes on
             ("evidence", pa.string()),  # JSON
             ("restates", pa.string()),  # the alert that a row of kind `restated` is about
+            ("number", pa.int64()),  # which statement about its alert this is, from 1; the greatest counts
         ]
     ),
-    later=("limit_since", "withdraws", "subject", "key", "at", "ends_at", "evidence", "restates"),
+    later=("limit_since", "withdraws", "subject", "key", "at", "ends_at", "evidence", "restates", "number"),
 )
 
 LIMITS = TableShape(

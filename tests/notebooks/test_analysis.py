@@ -15,7 +15,8 @@ from lake.lake import Lake
 from lake.errors import LakeError
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
-from tollbook.local_run import (alerting, run)
+from tollbook.alerting import evaluation
+from tollbook.local_run import run
 from tollbook.analysis import Analysis, NotAnalysis, open_lake
 
 LATE = (
@@ -157,10 +158,11 @@ def test_a_quota_counts_while_its_plan_holds(demo_lake: DemoLake, tmp_path: Path
     prices = (catalog / "prices.yaml").read_text()
     (catalog / "prices.yaml").write_text(prices.replace("limit: 15000", "limit: 6000"))
     burn = open_lake(lake, catalog).burn_down("northwind", "requests", datetime(2026, 10, 31, 23, tzinfo=UTC))
-    raised = [r.alert for r in alerting.alert(Lake(lake), catalogs.load(catalog), now=datetime(2026, 11, 5, tzinfo=UTC))]
-    fired = [alert for alert in raised if alert.rule._replace(limit_since=None) == burn.rule]
+    raised = evaluation.alert(Lake(lake), catalogs.load(catalog), now=datetime(2026, 11, 5, tzinfo=UTC))
+    place = thresholds.place_of_rule(burn.rule)
+    fired = [s.alert for s in raised if s.holds and s.alert.kind is Kind.QUOTA and thresholds.place_of(s.alert) == place]
     assert fired
-    assert {alert.used for alert in fired} == {Decimal(burn.windows["used"].iloc[-1])}
+    assert {Decimal(alert.evidence["used"]) for alert in fired} == {Decimal(burn.windows["used"].iloc[-1])}
     assert burn.windows["used_until"].min() == datetime(2026, 10, 5, 23, 15, tzinfo=UTC)
 
 

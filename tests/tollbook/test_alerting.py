@@ -34,10 +34,10 @@ from tests.tollbook.fixtures import (
 
 KILL_BEFORE_ALERTS = """
 import os
-from aggregate.quota import alerts
+from aggregate.alerts import ledger
 from tollbook.__main__ import main
 
-alerts.record = lambda *args, **kwargs: os._exit(9)
+ledger.record = lambda *args, **kwargs: os._exit(9)
 main()
 """
 SEPTEMBER_MS = T0_MS - 10 * DAY_MS

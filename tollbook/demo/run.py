@@ -21,8 +21,10 @@ from billing.invoicing.issuing import Issued
 from billing.rating.drafts import in_unit
 from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake
+from schemas.alerts import Kind, State, Statement
 from schemas.catalog.records import Catalog
-from schemas.money import EXACT, plain
+from schemas.money import EXACT
+from tollbook.alerting import evaluation
 from tollbook.cli import extras, progress
 from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.invoices import commands
@@ -32,8 +34,7 @@ from tollbook.cli.options import folder_path, plain_path, the_clock
 from tollbook.cli.terminal import complain, out, sentence, table, words
 from tollbook.demo import examples, sample_logs
 from tollbook.demo.sample_logs import DemoFile
-from tollbook.local_run import alerting, run
-from tollbook.local_run.alerting import Raised
+from tollbook.local_run import run
 
 PERIOD = "2026-10"
 _MARKER = "tollbook-demo.json"
@@ -128,11 +129,11 @@ def demo(
     return 0 if same and complete and not proof.problems else REFUSED
 
 
-def _landed(lake: Lake, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
+def _landed(lake: Lake, book: Catalog, files: Sequence[DemoFile]) -> list[Statement]:
     """Land the files in this process; the alerts that fired."""
     sentence(("2", "bold"), " Landing them: parse, attribute, deduplicate, sum up, commit …")
     landing = time.monotonic()
-    alerts: list[Raised] = []
+    alerts: list[Statement] = []
     entries = 0
     for format_name, source in dict.fromkeys((f.format, f.source) for f in files):
         mine = [f.path for f in files if f.source == source]
@@ -149,7 +150,9 @@ def _landed(lake: Lake, book: Catalog, files: Sequence[DemoFile]) -> list[Raised
     return alerts
 
 
-def _through_kafka(servers: str, lake: Lake, catalog: Path, book: Catalog, files: Sequence[DemoFile]) -> list[Raised]:
+def _through_kafka(
+    servers: str, lake: Lake, catalog: Path, book: Catalog, files: Sequence[DemoFile]
+) -> list[Statement]:
     """Land the files through topics and workers. Returns the alerts that fired."""
     from tollbook.demo import kafka  # noqa: PLC0415  # the extra `kafka`
 
@@ -159,7 +162,7 @@ def _through_kafka(servers: str, lake: Lake, catalog: Path, book: Catalog, files
         lines = kafka.land(servers, lake, catalog, files, worker_logs=lake.root.parent / "workers", progress=move)
     took = time.monotonic() - landing
     sentence(f"  {lines:,} lines in {took:.1f} s, with the start and the end of the workers", style="dim")
-    return alerting.alert(lake, book, now=the_clock(None)())
+    return evaluation.alert(lake, book, now=the_clock(None)())
 
 
 def _issued(lake: Lake, book: Catalog) -> list[Issued]:
@@ -220,16 +223,16 @@ def _emptied(folder: Path) -> None:
             part.unlink()
 
 
-def _summary(lake: Lake, book: Catalog, issued: Sequence[Issued], alerts: Sequence[Raised]) -> None:
+def _summary(lake: Lake, book: Catalog, issued: Sequence[Issued], alerts: Sequence[Statement]) -> None:
     """The summary: usage, quotas, alerts and invoices."""
     currencies = " or ".join(sorted({invoice.currency for invoice in issued}))
     view = table(None, "partner", ">requests", ">GB", ">of quota", ">alerts at %", "invoice", f">total {currencies}")
     house = Warehouse(lake, only=["rollups"])
     for invoice in issued:
         fired = [
-            plain(a.threshold_percent)
-            for a, *_ in alerts
-            if a.rule.partner_id == invoice.partner_id and a.kind == "quota"
+            s.alert.key["threshold_percent"]
+            for s in alerts
+            if s.alert.subject == invoice.partner_id and s.alert.kind is Kind.QUOTA and s.state is State.FIRED
         ]
         view.row(
             invoice.partner_id, f"{_used(house, book, invoice, 'requests'):,.0f}", f"{_used(house, book, invoice, 'GB'):,.2f}",

@@ -26,10 +26,10 @@ from ingest.files.follow_log import FollowLog
 from ingest.files.watcher import WatchedFiles
 from lake import duck, lock
 from lake.lake import Lake
+from schemas.alerts import Statement
 from schemas.catalog.records import Catalog
 from schemas.log import Fetched, LogReader
-from tollbook.local_run import alerting
-from tollbook.local_run.alerting import Raised
+from tollbook.alerting import evaluation
 
 _MANY_BYTES = 16 << 20  # from this size on, compiling the kernels in advance pays off
 LOOK_S = 5.0  # between two checks of followed files; each that finds new lines makes a commit
@@ -59,7 +59,7 @@ class RunReport(NamedTuple):
     """
 
     counts: Counts
-    alerts: list[Raised]
+    alerts: list[Statement]
     problems: list[str]
     waiting: dict[str, int]
     outside: dict[str, int]
@@ -117,7 +117,7 @@ def run(
         finally:
             log.close()
         return RunReport(
-            counts, alerting.alert(lake, catalog, now=now()), log.problems, log.waiting, dict(outside), judged.paused
+            counts, evaluation.alert(lake, catalog, now=now()), log.problems, log.waiting, dict(outside), judged.paused
         )
 
 
@@ -184,7 +184,7 @@ def follow(
                     pass  # a settlement updates them, too; each attempt completes one of the two
                 look = RunReport(
                     counts,
-                    alerting.alert(lake, catalog, now=now()) if counts.entries else [],
+                    evaluation.alert(lake, catalog, now=now()) if counts.entries else [],
                     log.problems,
                     log.waiting,
                     dict(outside),

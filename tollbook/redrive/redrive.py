@@ -14,11 +14,11 @@ from ingest.attribution.catalog_rules import attribution, source_decoder, source
 from ingest.decode import formats
 from ingest.decode.pipeline import Decoder
 from lake.lake import Lake
+from schemas.alerts import Statement
 from schemas.catalog.records import Catalog
 from schemas.log import access_partition
+from tollbook.alerting import evaluation
 from tollbook.cli.errors import WrongUse
-from tollbook.local_run import alerting
-from tollbook.local_run.alerting import Raised
 from tollbook.local_run.run import alone
 from tollbook.redrive.files import FileReader, given, named
 from tollbook.redrive.records import RecordReader, Refetch
@@ -39,7 +39,7 @@ class Redriven(NamedTuple):
     outcomes: list[Became]
     counts: Counts
     problems: list[str]
-    alerts: list[Raised]  # empty for lakes landed from Kafka, where `tollbook quota` alerts
+    alerts: list[Statement]  # empty for lakes landed from Kafka, where `tollbook quota` alerts
 
 
 class How(NamedTuple):
@@ -88,7 +88,7 @@ def redrive(
             _read_files(worker, turn, catalog, wanted, how, lake, files)
         turn.settle()
         worker.end()
-        alerts = [] if dry_run or worker.topics else alerting.alert(lake, catalog, now=now())
+        alerts = [] if dry_run or worker.topics else evaluation.alert(lake, catalog, now=now())
         outcomes = [Became(*key, entries) for key, entries in sorted(turn.became.items())]
         return Redriven(outcomes, turn.counts, turn.problems, alerts)
 

@@ -11,7 +11,7 @@ from billing.rating.refused import RefusedGroup
 from schemas.money import plain
 from schemas.reasons import Reason
 from tollbook.cli.figures import number
-from tollbook.cli.metering.run_screens import alert_row
+from tollbook.cli.metering.alert_screens import alert_row
 from tollbook.cli.terminal import out, sentence, shortened, table, words
 from tollbook.redrive.redrive import Redriven
 from tollbook.redrive.worth import Worth, total

@@ -1,6 +1,6 @@
-"""Screens of a run, its alerts, the proof of the books, and the catalog."""
+"""Screens of a run, the proof of the books, and the catalog."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.padding import Padding
@@ -8,14 +8,9 @@ from rich.padding import Padding
 from aggregate.verify import Proof
 from ingest.decode.pausing import Paused
 from schemas.catalog.records import Catalog
-from schemas.money import plain
-from schemas.zones import zone
-from tollbook.cli.figures import aligned, instant, metered, zone_of
-from tollbook.cli.terminal import out, sentence, shortened, table, words
-from tollbook.local_run.alerting import Raised
+from tollbook.cli.metering.alert_screens import alert_row, alerts_tables
+from tollbook.cli.terminal import out, sentence, shortened, words
 from tollbook.local_run.run import RunReport
-
-_PERIODS = {"DAY": "{:%Y-%m-%d}", "WEEK": "{:%G-W%V}", "MONTH": "{:%Y-%m}"}
 
 
 def run_report(catalog: Catalog, report: RunReport) -> None:
@@ -39,7 +34,7 @@ def run_report(catalog: Catalog, report: RunReport) -> None:
             style="yellow",
         )
     if report.alerts:
-        alerts_table(catalog, report.alerts)
+        alerts_tables(catalog, report.alerts)
     waiting(report)
 
 
@@ -89,51 +84,6 @@ def paused(pause: Paused) -> str:
         f"from byte {pause.from_offset:,} on were refused for their form ({reasons}), and none of these entries was landed. {remedy}, "
         "or with --accept-form-errors to land them all the same"
     )
-
-
-def alerts_table(catalog: Catalog, alerts: Sequence[Raised]) -> None:
-    """The alerts of this run, and when quotas will be used up at the average rate so far."""
-    view = table("Alerts (times in UTC)", "partner", "meter", ">at", ">used", ">quota", "period", ">crossed", "")
-    ahead = []
-    for alert, crossed_at, _ in alerts:
-        rule = alert.rule
-        start = rule.start.astimezone(zone(zone_of(catalog, rule.partner_id)))
-        used, limit = aligned([alert.used, rule.limit])
-        view.row(
-            rule.partner_id, metered(catalog, rule.meter), f"{plain(alert.threshold_percent)} %", used, limit,
-            _PERIODS[rule.kind].format(start), instant(crossed_at), "passed" if alert.passed else "" if alert.kind == "quota" else alert.kind,
-        )  # fmt: skip
-        if alert.projected_exhaustion_at and not alert.passed:
-            ahead.append(
-                f"{rule.partner_id} will have used up {rule.meter} by {instant(alert.projected_exhaustion_at)}"
-            )
-    out.print(view)
-    for line in ahead:
-        sentence(line, style="yellow")
-
-
-def alert_row(raised: Raised) -> dict[str, Any]:
-    """An alert as JSON."""
-    alert = raised.alert
-    return {
-        "alert_id": alert.alert_id,
-        "kind": alert.kind,
-        "partner_id": alert.rule.partner_id,
-        "meter": alert.rule.meter,
-        "plan": alert.rule.plan,
-        "threshold_percent": plain(alert.threshold_percent),
-        "used": plain(alert.used),
-        "quota": plain(alert.rule.limit),
-        "limit_since": alert.rule.limit_since,
-        "withdraws": alert.withdraws,
-        "passed": alert.passed,
-        "quota_period": alert.rule.kind,
-        "period_start": alert.rule.start,
-        "period_end": alert.rule.end,
-        "crossed_at": raised.crossed_at,
-        "projected_exhaustion_at": alert.projected_exhaustion_at,
-        "events_version": raised.events_version,
-    }
 
 
 def proof(found: Proof) -> None:

@@ -1,0 +1,92 @@
+"""The detector of quota thresholds: from the usage of a quota in a period to the alerts that hold.
+
+Pure, and the same in both deployments. An alert holds under the limit under which it fired, and usage at or above its
+threshold of the present limit keeps it, whatever limit that is.
+"""
+
+from collections.abc import Container, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from aggregate.quota.rule import AlertRule, projection
+from schemas.alerts import Alert, Kind, alert_id
+from schemas.money import plain
+from schemas.quotas import ALWAYS, is_reached
+
+Place = tuple[str, str, str, str, str]  # partner, meter, plan, DAY | WEEK | MONTH, start of the period
+
+
+def holding(
+    rule: AlertRule, used: Decimal, *, unit: str, seen_until: datetime, known: Mapping[str, object]
+) -> list[Alert]:
+    """The alerts that hold for `used` under the limit of the rule, by ascending threshold, without their times.
+
+    `known` has the ids of the ledger. An alert that a version without `limit_since` fired under this limit keeps its
+    key. `seen_until` is the end of the newest window with usage; the projection starts there.
+    """
+    reached = [t for t in rule.thresholds if is_reached(used, rule.limit, t)]
+    exhausted = projection(rule, used, seen_until) if reached else None
+    return [
+        Alert(
+            Kind.QUOTA, rule.partner_id, key_of(rule, t, known), None,
+            evidence(rule, used, unit=unit, passed=t != reached[-1], exhausted_at=exhausted), rule.partner_id, rule.end,
+        )
+        for t in reached
+    ]  # fmt: skip
+
+
+def refuted(rule: AlertRule, used: Decimal, *, unit: str) -> dict[str, Any]:
+    """The evidence that a threshold is not reached."""
+    return evidence(rule, used, unit=unit, passed=False, exhausted_at=None)
+
+
+def is_kept(rule: AlertRule, used: Decimal, alert: Alert) -> bool:
+    """Whether usage keeps an alert, whatever the limit under which it fired."""
+    return is_reached(used, rule.limit, Decimal(alert.key["threshold_percent"]))
+
+
+def place_of(alert: Alert) -> Place:
+    """The quota and period that an alert is about."""
+    key = alert.key
+    return alert.subject, key["meter"], key["plan"], key["quota_period"], key["period_start"]
+
+
+def place_of_rule(rule: AlertRule) -> Place:
+    """The place of the alerts of a rule."""
+    return rule.partner_id, rule.meter, rule.plan, rule.kind, _text(rule.start)
+
+
+def key_of(rule: AlertRule, threshold: Decimal, known: Container[str]) -> dict[str, str]:
+    """The key of the alert of a threshold."""
+    key = {
+        "meter": rule.meter,
+        "plan": rule.plan,
+        "quota_period": rule.kind,
+        "period_start": _text(rule.start),
+        "threshold_percent": plain(threshold),
+    }
+    if rule.limit_since in {None, ALWAYS} and (
+        rule.limit_since is None or alert_id(Kind.QUOTA, rule.partner_id, key) in known
+    ):
+        return key
+    assert rule.limit_since is not None
+    return {**key, "limit": plain(rule.limit), "limit_since": _text(rule.limit_since)}
+
+
+def evidence(
+    rule: AlertRule, used: Decimal, *, unit: str, passed: bool, exhausted_at: datetime | None
+) -> dict[str, Any]:
+    """The figures of a statement about a quota."""
+    return {
+        "unit": unit,
+        "used": plain(used),
+        "limit": plain(rule.limit),
+        "limit_since": rule.limit_since and _text(rule.limit_since),
+        "passed": passed,
+        "projected_exhaustion_at": exhausted_at and _text(exhausted_at),
+    }
+
+
+def _text(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat()

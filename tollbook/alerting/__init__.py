@@ -1,0 +1,1 @@
+"""Alerts: the registry of detectors, and the evaluation of all of them over one ledger."""

@@ -1,0 +1,169 @@
+"""Alerts on thresholds of quotas: usage comes from the SQL of invoices, the rule from `aggregate.quota.rule`.
+
+An alert holds under the limit under which it fired. Usage at or above its threshold of the present limit keeps it.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from aggregate.quota import thresholds
+from aggregate.quota.rule import AlertRule
+from billing.periods import Period, quota_period
+from billing.rating.drafts import in_unit
+from billing.usage import quota_statement
+from billing.usage.quota_statement import PartnerQuota
+from billing.usage.warehouse import Span, Warehouse
+from schemas.alerts import Alert, Kind
+from schemas.catalog.records import Catalog
+from schemas.money import EXACT
+from schemas.quotas import level
+from schemas.windows import WINDOW_US
+from tollbook.alerting.scene import Detector, Scene
+
+_WINDOW = timedelta(microseconds=WINDOW_US)
+
+
+class QuotaUsage(NamedTuple):
+    """The usage of a quota in one of its periods. `used` is in the meter's unit."""
+
+    used: Decimal
+    seen_until: datetime
+
+
+class _WindowUsage(NamedTuple):
+    start: datetime
+    quantity: Decimal  # in the field's own unit
+
+
+def evaluate(scene: Scene) -> list[Alert]:
+    """The alerts that hold under the limits of the catalog, by quota and ascending threshold."""
+    found: list[tuple[AlertRule, Alert]] = []
+    for rule, usage in standings(scene).items():
+        unit = scene.catalog.meter(rule.meter).unit
+        alerts = thresholds.holding(rule, usage.used, unit=unit, seen_until=usage.seen_until, known=scene.statements)
+        found += [(rule, alert) for alert in alerts]
+    at = _times(scene, found)
+    return [alert._replace(at=at.get(alert.alert_id)) for _, alert in found]
+
+
+def covers(scene: Scene, alert: Alert) -> bool:
+    """Whether the partner has the quota in the period, and its usage does not keep the alert."""
+    present = _present(scene, alert)
+    return present is not None and not thresholds.is_kept(*present, alert)
+
+
+def refuted_by(scene: Scene, alert: Alert) -> Mapping[str, Any]:
+    """The usage and limit by which the alert does not hold."""
+    present = _present(scene, alert)
+    assert present is not None, "only alerts that are covered are withdrawn"
+    rule, used = present
+    return thresholds.refuted(rule, used, unit=scene.catalog.meter(rule.meter).unit)
+
+
+def standings(scene: Scene) -> dict[AlertRule, QuotaUsage]:
+    """All quotas and periods with usage, in order."""
+    return scene.once("standings of quotas", lambda: _standings(scene))
+
+
+def promises(scene: Scene) -> list[PartnerQuota]:
+    """All quotas of all partners."""
+    catalog = scene.catalog
+    return scene.once("promised quotas", lambda: quota_statement.partner_quotas(catalog, catalog.partners))
+
+
+def _standings(scene: Scene) -> dict[AlertRule, QuotaUsage]:
+    house, catalog = scene.house, scene.catalog
+    promised = promises(scene)
+    counted: dict[tuple[int, Period], QuotaUsage] = {}
+    for row in quota_statement.quota_usage(house, catalog, promised):
+        known = counted.get((row.partner_quota, row.period), QuotaUsage(Decimal(0), row.seen_until))
+        counted[row.partner_quota, row.period] = QuotaUsage(
+            EXACT.add(known.used, row.quantity), max(known.seen_until, row.seen_until)
+        )
+    found = {}
+    for (place, period), usage in sorted(counted.items()):
+        promise = promised[place]
+        quota = promise.quota
+        rule = rule_of(promise, period, scene.limits_since[promise.plan, quota.meter, quota.period])
+        found[rule] = usage._replace(used=in_unit(catalog, quota.meter, usage.used))
+    return found
+
+
+def rule_of(promise: PartnerQuota, period: Period, limit_since: datetime) -> AlertRule:
+    """The alert rule of a quota in a period."""
+    quota = promise.quota
+    return AlertRule(
+        promise.partner.id, quota.meter, promise.plan, quota.period, *period, quota.limit, quota.thresholds, limit_since,
+        promise.held_in(period),
+    )  # fmt: skip
+
+
+def _present(scene: Scene, alert: Alert) -> tuple[AlertRule, Decimal] | None:
+    """The present rule and usage of the quota that an alert is about. None: the partner has no such quota."""
+    present = scene.once(
+        "usage by place",
+        lambda: {thresholds.place_of_rule(rule): (rule, u.used) for rule, u in standings(scene).items()},
+    )
+    place = thresholds.place_of(alert)
+    if place in present:
+        return present[place]
+    promised = scene.once(
+        "promises by place",
+        lambda: {(p.partner.id, p.quota.meter, p.plan, str(p.quota.period)): p for p in promises(scene)},
+    )
+    partner_id, meter, plan, kind, _ = place
+    promise = promised.get((partner_id, meter, plan, kind))
+    if promise is None:
+        return None
+    start = datetime.fromisoformat(alert.key["period_start"])
+    period = quota_period(promise.quota.period, start, promise.partner.time_zone)
+    if period.start != start or not promise.held_in(period):
+        return None
+    since = scene.limits_since[promise.plan, promise.quota.meter, promise.quota.period]
+    return rule_of(promise, period, since), Decimal(0)
+
+
+def _times(scene: Scene, found: Sequence[tuple[AlertRule, Alert]]) -> dict[str, datetime]:
+    """Alert id → time of the event at which usage reached the threshold, with events in time order.
+
+    A time that is on record stands, unless usage up to it may have changed.
+    """
+    at: dict[str, datetime] = {}
+    missing = []
+    for rule, alert in found:
+        known = scene.statements.get(alert.alert_id)
+        if known and known.holds and known.alert.at and not scene.may_have_changed(rule.partner_id, known.alert.at):
+            at[alert.alert_id] = known.alert.at
+        else:
+            missing.append((rule, alert))
+    rules = list(dict.fromkeys(rule for rule, _ in missing))
+    spans = [(rule, Span(rule.partner_id, rule.meter, *held)) for rule in rules for held in rule.held]
+    windows: dict[AlertRule, list[_WindowUsage]] = {rule: [] for rule in rules}
+    if spans:
+        rows = scene.house.usage_by_window(scene.catalog, [span for _, span in spans])
+        for row in rows.to_pylist():  # each span in time order
+            windows[spans[row["span"]][0]].append(_WindowUsage(row["window_start"], row["quantity"]))
+    for rule, alert in missing:
+        threshold = Decimal(alert.key["threshold_percent"])
+        if (crossed := _crossing(scene.house, scene.catalog, rule, threshold, windows[rule])) is not None:
+            at[alert.alert_id] = crossed.astimezone(UTC)
+    return at
+
+
+def _crossing(
+    house: Warehouse, catalog: Catalog, rule: AlertRule, threshold: Decimal, windows: Sequence[_WindowUsage]
+) -> datetime | None:
+    missing = EXACT.multiply(level(rule.limit, threshold), catalog.meter(rule.meter).divide_by)
+    for window in windows:
+        if window.quantity >= missing:
+            span = Span(rule.partner_id, rule.meter, window.start, window.start + _WINDOW)
+            return house.crossing(catalog, span, missing)
+        missing = EXACT.subtract(missing, window.quantity)
+    return None
+
+
+DETECTOR = Detector(
+    kind=Kind.QUOTA, evaluate=evaluate, covers=covers, material=lambda alert: alert.at, refuted_by=refuted_by
+)
