@@ -3,8 +3,9 @@ CREATE OR REPLACE MACRO present(x) AS nullif(nullif(x, '-'), '');
 
 -- Seconds (below 10^11) or milliseconds (below 10^15) since the epoch, as text, to microseconds. A greater number has
 -- an unknown unit: -1, which is out of range. NULL if it is not a number. Decimals, since a cast to BIGINT also reads
--- 0x10, and would round; every cast reads 1_38. 22 digits, so that the products fit: an overflow would fail the whole
--- statement. Each cast occurs once: DuckDB computes a shared cast for every row, needed or not.
+-- 0x10, and would round; every cast reads 1_38. Seconds of the usual length get an exponent that makes them microseconds,
+-- since a product of decimals takes five times as long. Of others 22 digits, so that the products fit: an overflow would
+-- fail the whole statement. Each cast occurs once: DuckDB computes a shared cast for every row, needed or not.
 CREATE OR REPLACE MACRO decimal_epoch_us(number, x) AS CASE
     WHEN number < 100000000000 THEN TRY_CAST(number * 1000000 AS BIGINT)
     WHEN number < 1000000000000000 THEN TRY_CAST(number * 1000 AS BIGINT)
@@ -12,6 +13,8 @@ CREATE OR REPLACE MACRO decimal_epoch_us(number, x) AS CASE
 END;
 CREATE OR REPLACE MACRO epoch_number_us(x) AS CASE
     WHEN contains(x, '_') THEN NULL
+    WHEN strpos(x, '.') = 11 AND length(x) <= 17 AND NOT (contains(x, 'e') OR contains(x, 'E') OR contains(x, ' '))
+        THEN TRY_CAST(TRY_CAST(x || 'e6' AS DECIMAL(18, 0)) AS BIGINT)
     WHEN contains(x, '.') OR contains(x, 'e') OR contains(x, 'E') THEN decimal_epoch_us(TRY_CAST(x AS DECIMAL(22, 6)), x)
     WHEN length(x) <= 11 THEN TRY_CAST(TRY_CAST(x AS DECIMAL(11, 0)) AS BIGINT) * 1000000
     WHEN length(x) <= 15 THEN TRY_CAST(TRY_CAST(x AS DECIMAL(15, 0)) AS BIGINT) * 1000
@@ -95,16 +98,20 @@ CREATE OR REPLACE MACRO network_of(ip, head) AS CASE
 END;
 
 -- RFC 3339 with a zone to microseconds since the epoch, truncated; NULL for anything else, or without a zone. A leap
--- second becomes the next second. The usual form is tried first, since LIKE takes a fifth of the time of the regex.
+-- second becomes the next second. The usual forms are tried first, since LIKE takes a fifth of the time of the regex.
+-- The cast would also read a blank or a sign for a digit, and a second of one digit.
 CREATE OR REPLACE MACRO iso_time_us(x) AS coalesce(
-    CASE WHEN x LIKE '____-__-__T__:__:__Z' OR x LIKE '____-__-__T__:__:__.%Z' THEN epoch_us(TRY_CAST(x AS TIMESTAMPTZ)) END,
+    CASE WHEN (x LIKE '____-__-__T__:__:__Z' OR x LIKE '____-__-__T__:__:__._%Z' OR x LIKE '____-__-__T__:__:__+0_:00')
+        AND x >= '0' AND NOT contains(x, ' ') AND x NOT LIKE '%:_.%' THEN epoch_us(TRY_CAST(x AS TIMESTAMPTZ)) END,
     CASE WHEN regexp_full_match(x, '(?i)\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-][01]\d:?[0-5]\d)') THEN
         epoch_us(TRY_CAST(replace(upper(x), ':59:60', ':59:59') AS TIMESTAMPTZ)) + CASE WHEN contains(x, ':59:60') THEN 1000000 ELSE 0 END
     END);
 
 -- Nanoseconds since the epoch, as text, to microseconds; 0 and '' mean absent.
-CREATE OR REPLACE MACRO epoch_ns_us(x) AS 
-    CASE WHEN NOT contains(x, '_') THEN nullif(TRY_CAST(TRY_CAST(x AS DECIMAL(19, 0)) AS BIGINT) // 1000, 0) END;
+CREATE OR REPLACE MACRO epoch_ns_us(x) AS CASE
+    WHEN TRY_CAST(x AS BIGINT)::VARCHAR = x THEN nullif(TRY_CAST(x AS BIGINT) // 1000, 0)
+    WHEN NOT contains(x, '_') THEN nullif(TRY_CAST(TRY_CAST(x AS DECIMAL(19, 0)) AS BIGINT) // 1000, 0)
+END;
 
 -- Seconds as text to milliseconds as text, exactly: an exponent moves the decimal point. Only a JSON number that
 -- already has an exponent is multiplied. Anything else stays visible in the text, and is refused as out of range.
@@ -116,8 +123,12 @@ END;
 -- A duration in seconds with the unit ("0.005192s") to milliseconds as text.
 CREATE OR REPLACE MACRO ms_of_duration(x) AS ms_of_seconds(rtrim(x, 's'));
 
--- The milliseconds, as text, from one time in microseconds to another.
-CREATE OR REPLACE MACRO ms_between(start_us, end_us) AS ((end_us - start_us) * 0.001)::DECIMAL(18, 3)::VARCHAR;
+-- The milliseconds, as text, from one time in microseconds to another. A cast takes 12 digits with an exponent, and
+-- they cost a quarter of a product of decimals.
+CREATE OR REPLACE MACRO ms_between(start_us, end_us) AS CASE
+    WHEN end_us - start_us BETWEEN 0 AND 999999999999 THEN (end_us - start_us)::VARCHAR || 'e-3'
+    ELSE ((end_us - start_us) * 0.001)::DECIMAL(18, 3)::VARCHAR
+END;
 
 -- The sum of three times in seconds to milliseconds as text, exactly; NULL if one is absent or -1.
 CREATE OR REPLACE MACRO summed_ms(a, b, c) AS CASE
@@ -226,6 +237,7 @@ CREATE OR REPLACE MACRO haproxy_time_us(x) AS
 -- A time of Caddy. Decimals beyond microseconds are noise of a double: they are cut off, so that no time moves forward.
 CREATE OR REPLACE MACRO cut_time_us(x) AS CASE
     WHEN contains(x, ':') THEN iso_time_us(x)
+    WHEN strpos(x, '.') = 11 THEN epoch_number_us(left(x, 17))
     WHEN contains(x, '.') THEN epoch_number_us(left(x, strpos(x, '.') + 6))
     ELSE epoch_number_us(x)
 END;
