@@ -10,30 +10,40 @@ from decimal import Decimal
 from typing import Any
 
 from aggregate.quota.rule import AlertRule, projection
-from schemas.alerts import Alert, Kind, alert_id
+from schemas.alerts import Alert, Kind, Statement, alert_id
 from schemas.money import plain
-from schemas.quotas import ALWAYS, is_reached
+from schemas.quotas import ALWAYS, is_reached, level
 
 Place = tuple[str, str, str, str, str]  # partner, meter, plan, DAY | WEEK | MONTH, start of the period
 
 
 def holding(
-    rule: AlertRule, used: Decimal, *, unit: str, seen_until: datetime, known: Mapping[str, object]
+    rule: AlertRule, used: Decimal, *, unit: str, seen_until: datetime, known: Mapping[str, Statement]
 ) -> list[Alert]:
-    """The alerts that hold for `used` under the limit of the rule, by ascending threshold, without their times.
+    """The alerts that hold for `used`: those of the rule's limit by ascending threshold, then earlier ones it keeps.
 
-    `known` has the ids of the ledger. An alert that a version without `limit_since` fired under this limit keeps its
-    key. `seen_until` is the end of the newest window with usage; the projection starts there.
+    `known` is the ledger of this quota and period. Alerts of the rule's limit have no time yet; the others have that of
+    their statement. An alert that a version without `limit_since` fired under this limit keeps its key. `seen_until` is
+    the end of the newest window with usage; the projection starts there.
     """
     reached = [t for t in rule.thresholds if is_reached(used, rule.limit, t)]
     exhausted = projection(rule, used, seen_until) if reached else None
-    return [
+    alerts = [
         Alert(
             Kind.QUOTA, rule.partner_id, key_of(rule, t, known), None,
             evidence(rule, used, unit=unit, passed=t != reached[-1], exhausted_at=exhausted), rule.partner_id, rule.end,
         )
         for t in reached
     ]  # fmt: skip
+    present = {alert.alert_id for alert in alerts}
+    earlier = (s for alert_id, s in known.items() if s.holds and alert_id not in present)
+    return alerts + [s.alert for s in earlier if is_kept(rule, used, s.alert)]
+
+
+def level_of(rule: AlertRule, alert: Alert) -> Decimal:
+    """The usage at which an alert crosses: its threshold of the limit under which it fired, in the meter's unit."""
+    limit = alert.key.get("limit") or alert.evidence["limit"]
+    return level(rule.limit if limit is None else Decimal(limit), Decimal(alert.key["threshold_percent"]))
 
 
 def refuted(rule: AlertRule, used: Decimal, *, unit: str) -> dict[str, Any]:

@@ -44,7 +44,12 @@ SEPTEMBER_MS = T0_MS - 10 * DAY_MS
 
 
 def fired(here: Here, *files: Path) -> list[dict[str, Any]]:
-    """Run, and what alerted in this run."""
+    """Run, and what alerted on thresholds of quotas in this run."""
+    return [a for a in told(here, *files) if a["threshold_percent"] is not None]
+
+
+def told(here: Here, *files: Path) -> list[dict[str, Any]]:
+    """Run, and all that alerted in this run."""
     done = here.tollbook(*here.run_words(*files), "--json")
     assert (done.code, done.err) == (0, "")
     return list(done.json["alerts"])
@@ -59,10 +64,11 @@ def at(ms: int) -> datetime:
 
 
 def ledger(here: Here) -> list[dict[str, Any]]:
-    """Table `alerts`, in the order of its keys."""
-    return here.table(
+    """Table `alerts`, in the order of its keys, without projections."""
+    rows = here.table(
         "alerts", "FROM t ORDER BY partner_id, meter, plan, quota_period, period_start, threshold_percent, kind"
     )
+    return [row for row in rows if row["threshold_percent"] is not None]
 
 
 def test_crossing_several_thresholds_in_one_run_fires_each_and_marks_the_passed_ones(here: Here) -> None:
@@ -328,3 +334,61 @@ def as_before(root: Path) -> None:
     DeltaTable.create(root / "alerts", shape.schema)
     rows = pa.Table.from_pylist([{name: row[name] for name in shape.schema.names} | {"alert_id": OLD_ID}], shape.schema)
     Lake(root).open(shape).commit([Lake(root).write(shape, rows)], versions={"quota": 1}, info={"events": 1})
+
+
+def test_a_late_file_moves_the_crossing_back_and_the_earlier_statement_stays(here: Here) -> None:
+    """50 requests on the 3rd, then 20 of the 1st that came late: the 50th request was the 30th of the 3rd."""
+    first = fired(here, here.log("a.log", *requests(55, T0_MS + 2 * DAY_MS)))
+    assert [(a["kind"], a["crossed_at"]) for a in first] == [
+        ("quota", at(T0_MS + 2 * DAY_MS + 49 * MINUTE_MS).isoformat())
+    ]
+    late = fired(here, here.log("b.log", *requests(20)))
+    moved = at(T0_MS + 2 * DAY_MS + 29 * MINUTE_MS)
+    assert [(a["kind"], a["restates"], a["crossed_at"]) for a in late] == [
+        ("restated", first[0]["alert_id"], moved.isoformat())
+    ]
+    assert [a["kind"] for a in fired(here, here.log("c.log", *requests(2, T0_MS + 3 * DAY_MS)))] == []
+    assert [row["crossed_at"] for row in ledger(here)] == [at(T0_MS + 2 * DAY_MS + 49 * MINUTE_MS), moved]
+
+
+def test_crossings_stay_in_the_order_of_thresholds_after_late_files(here: Here) -> None:
+    """Late usage between two crossings moves only the later ones."""
+    fired(here, here.log("a.log", *requests(95, T0_MS + 5 * DAY_MS)))
+    between = T0_MS + 5 * DAY_MS + 60 * MINUTE_MS + 1
+    late = fired(here, here.log("b.log", *requests(4, between, step_ms=1)))
+    assert {(a["threshold_percent"], a["kind"]) for a in late} == {("80", "restated"), ("90", "restated")}
+    newest = {row["threshold_percent"]: row["crossed_at"] for row in ledger(here)}  # a restated row comes last
+    assert list(newest.values()) == sorted(newest.values())
+    assert newest[Decimal(80)] == at(T0_MS + 5 * DAY_MS + 75 * MINUTE_MS)
+
+
+def test_a_withdrawn_alert_that_holds_again_is_told_again(here: Here) -> None:
+    """A meter that stops counting and counts again: the last word on a partner over its quota is that it is over."""
+    log = here.log("a.log", *requests(60))
+    [first] = fired(here, log)
+    write_catalog(here.catalog, meters=METERS.replace('exclude_status: ["429", "5xx"]', "routes: [no-such-route]"))
+    assert [a["kind"] for a in fired(here, log)] == ["withdrawn"]
+    write_catalog(here.catalog)
+    [again] = fired(here, log)
+    assert (again["kind"], again["restates"], again["alert_id"]) == (
+        "restated",
+        first["alert_id"],
+        f"{first['alert_id']}-3",
+    )
+    assert again["crossed_at"] == first["crossed_at"]
+
+
+def test_a_quota_that_will_be_used_up_is_said_once_for_each_projected_day(here: Here) -> None:
+    """10 requests in the first hours of each day, of 100 a month. More of them on the same day of the projection say
+    nothing; a day without any moves it.
+    """
+    days = [here.log(f"{n}.log", *requests(10, T0_MS + n * DAY_MS, step_ms=60 * MINUTE_MS)) for n in range(4)]
+    assert told(here, *days[:2]) == []
+    [ahead] = told(here, days[2])
+    assert (ahead["kind"], ahead["subject"], ahead["evidence"]["used"]) == ("exhaustion", "acme", "30")
+    assert ahead["evidence"]["projected_day"] == "2026-10-08"
+    assert told(here, here.log("more.log", *requests(1, T0_MS + 2 * DAY_MS + 1))) == []
+    moved = told(here, days[3])
+    assert [(a["kind"], a["evidence"]["projected_day"]) for a in moved] == [("restated", "2026-10-09")]
+    late = told(here, here.log("late.log", *requests(1, T0_MS + 20 * DAY_MS)))
+    assert [(a["kind"], a["withdraws"]) for a in late] == [("withdrawn", ahead["alert_id"])]

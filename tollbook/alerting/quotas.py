@@ -15,10 +15,9 @@ from billing.rating.drafts import in_unit
 from billing.usage import quota_statement
 from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Span, Warehouse
-from schemas.alerts import Alert, Kind
+from schemas.alerts import Alert, Kind, Statement
 from schemas.catalog.records import Catalog
 from schemas.money import EXACT
-from schemas.quotas import level
 from schemas.windows import WINDOW_US
 from tollbook.alerting.scene import Detector, Scene
 
@@ -38,27 +37,31 @@ class _WindowUsage(NamedTuple):
 
 
 def evaluate(scene: Scene) -> list[Alert]:
-    """The alerts that hold under the limits of the catalog, by quota and ascending threshold."""
+    """The alerts that hold, by quota."""
+    known: dict[thresholds.Place, dict[str, Statement]] = {}
+    for alert_id, statement in scene.statements.items():
+        known.setdefault(thresholds.place_of(statement.alert), {})[alert_id] = statement
     found: list[tuple[AlertRule, Alert]] = []
     for rule, usage in standings(scene).items():
         unit = scene.catalog.meter(rule.meter).unit
-        alerts = thresholds.holding(rule, usage.used, unit=unit, seen_until=usage.seen_until, known=scene.statements)
+        mine = known.get(thresholds.place_of_rule(rule), {})
+        alerts = thresholds.holding(rule, usage.used, unit=unit, seen_until=usage.seen_until, known=mine)
         found += [(rule, alert) for alert in alerts]
     at = _times(scene, found)
-    return [alert._replace(at=at.get(alert.alert_id)) for _, alert in found]
+    return [alert._replace(at=at.get(alert.alert_id, alert.at)) for _, alert in found]
 
 
 def covers(scene: Scene, alert: Alert) -> bool:
     """Whether the partner has the quota in the period, and its usage does not keep the alert."""
-    present = _present(scene, alert)
-    return present is not None and not thresholds.is_kept(*present, alert)
+    found = present(scene, alert)
+    return found is not None and not thresholds.is_kept(*found, alert)
 
 
 def refuted_by(scene: Scene, alert: Alert) -> Mapping[str, Any]:
     """The usage and limit by which the alert does not hold."""
-    present = _present(scene, alert)
-    assert present is not None, "only alerts that are covered are withdrawn"
-    rule, used = present
+    found = present(scene, alert)
+    assert found is not None, "only alerts that are covered are withdrawn"
+    rule, used = found
     return thresholds.refuted(rule, used, unit=scene.catalog.meter(rule.meter).unit)
 
 
@@ -100,15 +103,15 @@ def rule_of(promise: PartnerQuota, period: Period, limit_since: datetime) -> Ale
     )  # fmt: skip
 
 
-def _present(scene: Scene, alert: Alert) -> tuple[AlertRule, Decimal] | None:
+def present(scene: Scene, alert: Alert) -> tuple[AlertRule, Decimal] | None:
     """The present rule and usage of the quota that an alert is about. None: the partner has no such quota."""
-    present = scene.once(
+    usage = scene.once(
         "usage by place",
         lambda: {thresholds.place_of_rule(rule): (rule, u.used) for rule, u in standings(scene).items()},
     )
     place = thresholds.place_of(alert)
-    if place in present:
-        return present[place]
+    if place in usage:
+        return usage[place]
     promised = scene.once(
         "promises by place",
         lambda: {(p.partner.id, p.quota.meter, p.plan, str(p.quota.period)): p for p in promises(scene)},
@@ -146,16 +149,16 @@ def _times(scene: Scene, found: Sequence[tuple[AlertRule, Alert]]) -> dict[str, 
         for row in rows.to_pylist():  # each span in time order
             windows[spans[row["span"]][0]].append(_WindowUsage(row["window_start"], row["quantity"]))
     for rule, alert in missing:
-        threshold = Decimal(alert.key["threshold_percent"])
-        if (crossed := _crossing(scene.house, scene.catalog, rule, threshold, windows[rule])) is not None:
+        reached = EXACT.multiply(thresholds.level_of(rule, alert), scene.catalog.meter(rule.meter).divide_by)
+        if (crossed := _crossing(scene.house, scene.catalog, rule, reached, windows[rule])) is not None:
             at[alert.alert_id] = crossed.astimezone(UTC)
     return at
 
 
 def _crossing(
-    house: Warehouse, catalog: Catalog, rule: AlertRule, threshold: Decimal, windows: Sequence[_WindowUsage]
+    house: Warehouse, catalog: Catalog, rule: AlertRule, missing: Decimal, windows: Sequence[_WindowUsage]
 ) -> datetime | None:
-    missing = EXACT.multiply(level(rule.limit, threshold), catalog.meter(rule.meter).divide_by)
+    """The time at which usage reaches `missing`, in the unit of the meter's field."""
     for window in windows:
         if window.quantity >= missing:
             span = Span(rule.partner_id, rule.meter, window.start, window.start + _WINDOW)
