@@ -32,8 +32,10 @@ def reconciled(
     """The statements that are due, in the order of `current`, and then withdrawals in the order of `statements`.
 
     statements: the newest statement about each alert of one kind, by alert id. current: all alerts of this kind that
-    hold. covers: whether an alert was examined; one that was not stays as it is.
+    hold. covers: whether an alert was examined; one that was not stays as it is. A statement that is based on a later
+    commit than `events_version` is newer than what was seen, and nothing is stated about its alert.
     """
+    is_newer = {alert_id for alert_id, s in statements.items() if (s.events_version or 0) > (events_version or 0)}
     due = []
     holding = set()
     for alert in current:
@@ -42,12 +44,14 @@ def reconciled(
             raise ValueError(f"two alerts have the id {alert_id}: {alert.kind} of {alert.subject}")
         holding.add(alert_id)
         known = statements.get(alert_id)
+        if alert_id in is_newer:
+            continue
         if known is None:
             due.append(statement_of(alert, State.FIRED, events_version=events_version))
         elif not known.holds or material(known.alert) != material(alert):
             due.append(statement_of(alert, State.RESTATED, events_version=events_version, after=known))
     for alert_id, known in statements.items():
-        if known.holds and alert_id not in holding and covers(known.alert):
+        if known.holds and alert_id not in holding | is_newer and covers(known.alert):
             refuted = known.alert._replace(evidence=refuted_by(known.alert))
             due.append(statement_of(refuted, State.WITHDRAWN, events_version=events_version, after=known))
     return due

@@ -31,7 +31,11 @@ def holding(
     alerts = [
         Alert(
             Kind.QUOTA, rule.partner_id, key_of(rule, t, known), None,
-            evidence(rule, used, unit=unit, passed=t != reached[-1], exhausted_at=exhausted), rule.partner_id, rule.end,
+            {
+                **evidence(rule, used, unit=unit, passed=t != reached[-1], exhausted_at=exhausted),
+                "seen_until": _text(seen_until),
+            },
+            rule.partner_id, rule.end,
         )
         for t in reached
     ]  # fmt: skip
