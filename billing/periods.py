@@ -157,6 +157,11 @@ def month_before(label: str) -> str:
     return f"{date.fromisoformat(f'{label}-01') - timedelta(days=1):%Y-%m}"
 
 
+def month_after(label: str) -> str:
+    """The label of the next month."""
+    return f"{date.fromisoformat(f'{label}-01') + timedelta(days=31):%Y-%m}"
+
+
 def is_settled(label: str, zone: str, settled_until: datetime) -> bool:
     """Whether the period that ended at `settled_until` was the month `label` or a later one, in any time zone."""
     return settled_until > month(label, zone).end - _ZONES_APART

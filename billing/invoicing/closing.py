@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -176,6 +176,22 @@ def settled_periods(lake: Lake) -> list[SettledPeriod]:
         return closes[close_id].partners()
 
     return settled.settled(Warehouse(lake, only=[INVOICES.name]), partners_of)
+
+
+def settled_ends(lake: Lake) -> Mapping[str, datetime]:
+    """The end of each partner's last settled period, by partner id. Reads closes only for invoices of earlier versions.
+
+    The proofs of closes are left to whoever bills from them.
+    """
+
+    @cache
+    def closes() -> Mapping[str, Close]:
+        return closes_by_id(lake)
+
+    def partners_of(close_id: str) -> list[Partner]:
+        return closes()[close_id].partners()
+
+    return settled.last_ends(settled.settled(Warehouse(lake, only=[INVOICES.name]), partners_of))
 
 
 def newest_close(lake: Lake, label: str, legal_entity: str) -> Close | None:

@@ -80,6 +80,35 @@ def bills(
     return Bills(tuple(d for d in drafts if d.partner.id in ready), ready, blocked)
 
 
+def running(
+    catalog: Catalog, months: Iterable[tuple[Partner, str]], usage: Usage, settled: Mapping[str, datetime]
+) -> dict[tuple[str, str], Draft | None]:
+    """The drafts of months by partner id and label, as `bills` makes them. None: there is nothing to pay so far.
+
+    A month that waits for earlier months to be issued has a draft as well: that of the calendar month. Months that are
+    settled are left out, and so are months with plans in several currencies.
+    """
+    periods: list[BillingPeriod] = []
+    labels: dict[tuple[str, datetime], str] = {}
+    for partner, label in months:
+        last = settled.get(partner.id)
+        if last is not None and missing_month(label, partner.time_zone, last):
+            last = None
+        period = billing_period(catalog, partner, label, last)
+        if period is not None and len(_currencies(catalog, period)) <= 1:
+            labels[partner.id, period.end] = label
+            periods.append(period)
+    drafts, _ = drafts_of(catalog, periods, usage)
+    found: dict[tuple[str, str], Draft | None] = {
+        (partner_id, label): None for (partner_id, _), label in labels.items()
+    }
+    return found | {(d.partner.id, labels[d.partner.id, d.period.end]): d for d in drafts}
+
+
+def _currencies(catalog: Catalog, period: BillingPeriod) -> set[str]:
+    return {catalog.rate_card(catalog.plan(stay.plan).rate_card).currency for stay in period.stays}
+
+
 def drafts_of(
     catalog: Catalog, periods: Sequence[BillingPeriod], usage: Usage
 ) -> tuple[list[Draft], dict[str, list[str]]]:

@@ -1,6 +1,6 @@
 """The registry of detectors, one for each kind of alert, in the order in which their alerts are shown."""
 
-from tollbook.alerting import exhaustion, quotas
+from tollbook.alerting import budgets, exhaustion, quotas
 from tollbook.alerting.scene import Detector
 
-DETECTORS: tuple[Detector, ...] = (quotas.DETECTOR, exhaustion.DETECTOR)
+DETECTORS: tuple[Detector, ...] = (quotas.DETECTOR, exhaustion.DETECTOR, budgets.DETECTOR)

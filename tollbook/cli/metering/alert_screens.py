@@ -34,7 +34,11 @@ def statements_table(title: str, statements: Sequence[Statement]) -> None:
     view = table(title, "kind", "subject", "at", "until", "", "evidence")
     for statement in statements:
         alert = statement.alert
-        facts = [f"{name} {value}" for name, value in {**alert.key, **alert.evidence}.items() if value is not None]
+        facts = [
+            f"{name} {value}"
+            for name, value in {**alert.key, **alert.evidence}.items()
+            if value is not None and not isinstance(value, list)
+        ]
         view.row(
             alert.kind, alert.subject, instant(alert.at), instant(alert.ends_at),
             "" if statement.state is State.FIRED else statement.state, ", ".join(facts),
