@@ -38,6 +38,9 @@ _ROWS_OF_FILES = [*tables.EVENTS.schema, ("filename", pa.string()), ("file_row_n
 # What statements read beside the tables of the lake.
 OTHERS = {
     "spans": [("span", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("span_start", TIME), ("span_end", TIME)],
+    "throttles": [
+        ("span", pa.int64()), ("partner_id", pa.string()), ("span_start", TIME), ("span_end", TIME), ("rate_per_s", pa.decimal128(38, 9)),
+    ],
     "meters": [("meter", pa.string()), ("field", pa.string())],
     "meter_status": [("meter", pa.string()), ("status", pa.int16())],
     "meter_filtered": [("meter", pa.string())],

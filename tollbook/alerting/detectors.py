@@ -1,6 +1,11 @@
 """The registry of detectors, one for each kind of alert, in the order in which their alerts are shown."""
 
-from tollbook.alerting import budgets, exhaustion, quotas
+from tollbook.alerting import budgets, exhaustion, quotas, throttle
 from tollbook.alerting.scene import Detector
 
-DETECTORS: tuple[Detector, ...] = (quotas.DETECTOR, exhaustion.DETECTOR, budgets.DETECTOR)
+DETECTORS: tuple[Detector, ...] = (
+    quotas.DETECTOR,
+    exhaustion.DETECTOR,
+    budgets.DETECTOR,
+    throttle.DETECTOR,
+)
