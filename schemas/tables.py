@@ -301,14 +301,14 @@ ALERTS = TableShape(
             # Null in rows of alerts on quotas that an earlier version wrote.
             ("subject", pa.string()),  # what the alert concerns (schemas.alerts.Alert)
             ("key", pa.string()),  # canonical JSON
-            ("at", TIME),  # event time at which the condition began to hold
+            ("began_at", TIME),  # event time at which the condition began to hold
             ("ends_at", TIME),  # event time at which it ended or will end; null: it goes on
             ("evidence", pa.string()),  # JSON
             ("restates", pa.string()),  # the alert that a row of kind `restated` is about
             ("number", pa.int64()),  # which statement about its alert this is, from 1; the greatest counts
         ]
     ),
-    later=("limit_since", "withdraws", "subject", "key", "at", "ends_at", "evidence", "restates", "number"),
+    later=("limit_since", "withdraws", "subject", "key", "began_at", "ends_at", "evidence", "restates", "number"),
 )
 
 LIMITS = TableShape(

@@ -84,7 +84,7 @@ def row_of(statement: Statement) -> dict[str, Any]:
         "withdraws": statement.alert_id if statement.state is State.WITHDRAWN else None,
         "subject": alert.subject,
         "key": _json(alert.key),
-        "at": alert.at,
+        "began_at": alert.at,
         "ends_at": alert.ends_at,
         "evidence": _json(alert.evidence),
         "restates": statement.alert_id if statement.state is State.RESTATED else None,
@@ -130,7 +130,7 @@ def _alert(row: Mapping[str, Any]) -> Alert:
         )
         return alert._replace(at=_utc(alert.at), ends_at=_utc(row["period_end"]))
     return Alert(
-        kind, row["subject"], json.loads(row["key"]), _utc(row["at"]), json.loads(row["evidence"]), row["partner_id"],
+        kind, row["subject"], json.loads(row["key"]), _utc(row["began_at"]), json.loads(row["evidence"]), row["partner_id"],
         _utc(row["ends_at"]),
     )  # fmt: skip
 
@@ -139,7 +139,7 @@ def _restated(alert: Alert, row: Mapping[str, Any]) -> Alert:
     if row["subject"] is None:
         return alert._replace(evidence=_quota_evidence(row))
     return alert._replace(
-        at=_utc(row["at"]), ends_at=_utc(row["ends_at"]), evidence=json.loads(row["evidence"]), key=json.loads(row["key"])
+        at=_utc(row["began_at"]), ends_at=_utc(row["ends_at"]), evidence=json.loads(row["evidence"]), key=json.loads(row["key"])
     )  # fmt: skip
 
 

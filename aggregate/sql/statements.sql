@@ -4,7 +4,7 @@
 WITH numbered AS (
     SELECT
         alert_id, kind, partner_id, meter, plan, quota_period, period_start, period_end, threshold_percent, used, quota,
-        passed, crossed_at, projected_exhaustion_at, events_version, limit_since, withdraws, subject, key, "at", ends_at,
+        passed, crossed_at, projected_exhaustion_at, events_version, limit_since, withdraws, subject, key, began_at, ends_at,
         evidence, restates, number,
         coalesce(number, CASE kind WHEN 'withdrawn' THEN 2 ELSE 1 END) AS ordinal
     FROM alerts
@@ -12,7 +12,7 @@ WITH numbered AS (
 
 SELECT
     alert_id, kind, partner_id, meter, plan, quota_period, period_start, period_end, threshold_percent, used, quota,
-    passed, crossed_at, projected_exhaustion_at, events_version, limit_since, withdraws, subject, key, "at", ends_at,
+    passed, crossed_at, projected_exhaustion_at, events_version, limit_since, withdraws, subject, key, began_at, ends_at,
     evidence, restates, number
 FROM numbered
 ORDER BY

@@ -90,7 +90,7 @@ def holding(here: Here) -> set[tuple[Any, ...]]:
         if row["kind"] != "withdrawn":
             evidence = json.loads(row["evidence"])
             figures = evidence["peak_per_s"], float(evidence["excess"]), evidence["requests"], evidence["refused"]
-            found.add((json.loads(row["key"])["plan"], row["at"], row["ends_at"], *figures))
+            found.add((json.loads(row["key"])["plan"], row["began_at"], row["ends_at"], *figures))
             assert (row["partner_id"], row["subject"]) == ("acme", "acme")
     return found
 

@@ -18,7 +18,7 @@ Made = TypeVar("Made")
 class Scene:
     """The state of a lake at pinned versions, and what changed since the last evaluation.
 
-    `house` has the tables `events`, `rollups`, `dead` and `withdrawn`.
+    `house` has the tables `events`, `rollups`, `dead`, `redriven` and `withdrawn`.
     """
 
     house: Warehouse
