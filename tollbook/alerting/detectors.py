@@ -1,6 +1,6 @@
 """The registry of detectors, one for each kind of alert, in the order in which their alerts are shown."""
 
-from tollbook.alerting import access, budgets, exhaustion, quotas, throttle
+from tollbook.alerting import access, budgets, exhaustion, neighbour, quotas, throttle
 from tollbook.alerting.scene import Detector
 
 DETECTORS: tuple[Detector, ...] = (
@@ -8,6 +8,7 @@ DETECTORS: tuple[Detector, ...] = (
     exhaustion.DETECTOR,
     budgets.DETECTOR,
     throttle.DETECTOR,
+    neighbour.DETECTOR,
     access.NETWORK,
     access.CREDENTIAL,
     access.CONFLICT,
