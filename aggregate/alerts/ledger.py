@@ -41,13 +41,42 @@ class Ledger(NamedTuple):
         return self.table.transaction_version(name)
 
 
-def read(lake: Lake) -> Ledger:
-    """The current ledger."""
-    table = lake.open(ALERTS)
+def read(lake: Lake, version: int | None = None) -> Ledger:
+    """The ledger at a version of its table, default the newest."""
+    table = lake.open(ALERTS, version)
     newest: dict[str, Statement] = {}
     for each in _statements(table.files(), mixed=table.is_mixed):
         newest[each.alert_id] = each  # in the order of their numbers
     return Ledger(table, newest)
+
+
+def advanced(lake: Lake, book: Ledger) -> Ledger:
+    """The current ledger, from an earlier one and the commits since. It reads nothing if there are none."""
+    if lake.is_newest(book.table):
+        return book
+    table = lake.open(ALERTS)
+    newest = dict(book.statements)
+    for version in range(book.table.version + 1, table.version + 1):
+        newest.update((s.alert_id, s) for s in stated(lake, version, newest))
+    return Ledger(table, newest)
+
+
+def next_of(lake: Lake, book: Ledger) -> tuple[Ledger, list[Statement]] | None:
+    """The ledger after the next commit, and the statements of this commit. None: there is none yet."""
+    if lake.is_newest(book.table):
+        return None
+    table = lake.open(ALERTS, book.table.version + 1)
+    new = stated(lake, table.version, book.statements)
+    return Ledger(table, {**book.statements, **{s.alert_id: s for s in new}}), new
+
+
+def stated(lake: Lake, version: int, known: Mapping[str, Statement]) -> list[Statement]:
+    """The statements of one commit, always in the same order. `known` has those of all commits before it."""
+    files = lake.added_files(ALERTS, version)
+    if not files:
+        return []
+    alerts = {alert_id: statement.alert for alert_id, statement in known.items()}
+    return list(_statements(files, mixed=False, known=alerts))
 
 
 def history(lake: Lake) -> list[Statement]:
@@ -58,13 +87,13 @@ def history(lake: Lake) -> list[Statement]:
 
 def record(
     lake: Lake, table: Table, new: Sequence[Statement], *, events_version: int, marks: Mapping[str, int] | None = None
-) -> None:
-    """Record statements and `marks` in one commit to the ledger's `table`.
+) -> Table:
+    """Record statements and `marks` in one commit to the ledger's `table`; the table with it.
 
     Raises lake.errors.Fenced if another process recorded any since the ledger was read. Read and compare again then.
     """
     parts = [lake.write(ALERTS, pa.Table.from_pylist([row_of(s) for s in new], ALERTS.schema))] if new else []
-    table.commit(
+    return table.commit(
         parts,
         versions={_APP: (table.transaction_version(_APP) or 0) + 1, **(marks or {})},
         info={"events": events_version},
@@ -116,10 +145,10 @@ def statements_of(rows: Iterable[Mapping[str, Any]], known: Mapping[str, Alert])
         yield Statement(row["alert_id"], number, state, alert, about, row["events_version"])
 
 
-def _statements(files: list[str], *, mixed: bool) -> Iterator[Statement]:
+def _statements(files: list[str], *, mixed: bool, known: Mapping[str, Alert] | None = None) -> Iterator[Statement]:
     con = duck.connect()
     duck.scan(con, ALERTS.name, files, ALERTS, mixed=mixed)
-    return statements_of(engine.run(con, "statements").to_pylist(), {})
+    return statements_of(engine.run(con, "statements").to_pylist(), known or {})
 
 
 def _alert(row: Mapping[str, Any]) -> Alert:

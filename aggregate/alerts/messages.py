@@ -41,8 +41,8 @@ def event(statement: Statement) -> dict[str, Any]:
         "data": {
             "alert_id": statement.alert_id,
             "number": statement.number,
-            "kind": alert.kind,
-            "state": statement.state,
+            "kind": alert.kind.value,
+            "state": statement.state.value,
             "subject": alert.subject,
             "partner": alert.partner_id,
             "key": dict(alert.key),

@@ -2,14 +2,14 @@
 
 It sums the newest total of each partition.
 
-The order is guaranteed: the broker acknowledges alerts first, then the ledger, then totals and the state, then the
-offsets. A worker that dies in between sends the same alert again with the same id, and never a different one. Any
-failure stops the agent permanently, and nothing more is acknowledged: the process must end and restart from the
-changelogs.
+The order is guaranteed: alerts are recorded in the ledger of the lake first, then the broker acknowledges the worker's
+note of them, then totals and the state, then the offsets. A worker that dies in between compares with the ledger again,
+and states nothing twice; `aggregate/alerts/feed.py` sends what was recorded. Any failure stops the agent permanently,
+and nothing more is acknowledged: the process must end and restart from the changelogs.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,7 +20,6 @@ from faust.exceptions import ConsumerNotStarted, ProducerSendError
 
 from aggregate.quota import messages, sums
 from aggregate.quota.faust_runtime import Grown, Kept, Steady
-from aggregate.quota.rule import Alert
 from aggregate.quota.sums import Standing
 from schemas.halts import Halt, Halted
 from schemas.kafka.partitions import partition_of_key
@@ -59,10 +58,10 @@ class Record(NamedTuple):
 class QuotaWorker:
     """The Faust application and its agent. `failure` is what stopped the agent; `failed` is set with it."""
 
-    def __init__(self, settings: QuotaSettings, *, on_alert: Callable[[Alert], None] = lambda _: None) -> None:
-        """`on_alert` is called for each alert after it is sent."""
+    def __init__(self, settings: QuotaSettings, record: Callable[[Sequence[Standing]], object]) -> None:
+        """`record` records in the ledger what is due for the newest standings of some quotas. It runs in a thread."""
         self._settings = settings
-        self._on_alert = on_alert
+        self._record = record
         self.failure: BaseException | None = None
         self.failed = asyncio.Event()
         self.app = _app(settings)
@@ -99,7 +98,7 @@ class QuotaWorker:
         events = [e for e in events if e.message.generation_id == self.app.consumer_generation_id]
         assert not (events and self.app.in_recovery), "totals arrive only after the tables are recovered"
         changed: dict[bytes, tuple[int, Standing]] = {}
-        alerts: list[tuple[Alert, Standing]] = []
+        crossed: set[bytes] = set()
         for event in events:
             total = self._total(event.message)
             key = sums.key_of(total).encode()
@@ -110,23 +109,19 @@ class QuotaWorker:
             now = sums.standing(parts, fired, total, event.message.offset)
             if now is not None:
                 changed[key] = (event.message.partition, now)
-                alerts += [(alert, now) for alert in now.alerts]
-        await self._publish(changed, alerts)
+                if now.alerts:
+                    crossed.add(key)
+        await self._publish(changed, crossed)
         for event in events:
             event.ack()
 
-    async def _publish(
-        self, changed: Mapping[bytes, tuple[int, Standing]], alerts: Sequence[tuple[Alert, Standing]]
-    ) -> None:
+    async def _publish(self, changed: Mapping[bytes, tuple[int, Standing]], crossed: Collection[bytes]) -> None:
         settings = self._settings
-        await self._send(
-            [Record(settings.alerts, a.rule.partner_id, messages.cloud_event(a, now)) for a, now in alerts]
-        )
-        for alert, _ in alerts:
-            self._on_alert(alert)
-        crossed = {sums.key_of(now.total).encode() for _, now in alerts}
+        if crossed:
+            standings = [now for key, (_, now) in changed.items() if key in crossed]
+            await asyncio.get_running_loop().run_in_executor(None, self._record, standings)
         ledger = [
-            # Merged again, as the partition may have been lost and regained while the alerts were sent.
+            # Merged again, as the partition may have been lost and regained while the alerts were recorded.
             self._write(self._fired, key, sums.fired_encoded(sums.union(self._known(key)[1], now.fired)), p)
             for key, (p, now) in changed.items()
             if key in crossed
@@ -148,9 +143,7 @@ class QuotaWorker:
             sent = [await producer.send(r.topic, r.key.encode(), r.value, r.partition, None, None) for r in records]
             await asyncio.gather(*sent)
         except (KafkaError, ProducerSendError) as exc:
-            raise Halted(
-                Halt.UNDELIVERED, f"{exc}; restart the worker: alerts are sent again with the same ids"
-            ) from exc
+            raise Halted(Halt.UNDELIVERED, f"{exc}; restart the worker: it compares with the ledger again") from exc
 
     def _known(self, key: bytes) -> tuple[Any, Any]:
         parts, fired = self._latest.data.get(key), self._fired.data.get(key)

@@ -20,7 +20,7 @@ import httpx
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import RetryCallState, Retrying, retry_if_result, wait_random_exponential
 
-from aggregate.quota.messages import CONTENT_TYPE
+from aggregate.alerts.messages import CONTENT_TYPE
 from aggregate.webhooks.endpoints import Endpoint
 from schemas.halts import Halt, Halted
 

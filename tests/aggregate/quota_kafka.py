@@ -17,6 +17,7 @@ from typing import IO, Any
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from lake.lake import Lake
 from schemas.kafka import topics
 from schemas.kafka.partitions import partition_of_key
 from schemas.kafka.totals import Total
@@ -42,11 +43,19 @@ def total(used: object, version: int, *, partner: str = "acme", part: int = 0, *
     return Total(**{**values, **changes})
 
 
+CATALOG = "meters: [{id: requests, aggregate: count, unit: requests}]\n"  # of lakes in which there are no events
+
+
 @dataclass
 class Quotas:
     """An installation of its own on a shared broker."""
 
     kafka: KafkaConfig
+    folder: Path  # of its lake and catalog
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.folder / "lake")
 
     @property
     def servers(self) -> str:
@@ -151,8 +160,11 @@ class Quotas:
         """`tollbook quota`, running; killed at the end if it still does."""
         command = [
             sys.executable, "-m", "tollbook", "quota", "--bootstrap-servers", self.servers,
-            "--prefix", self.kafka.prefix, "--session-timeout-ms", "6000", *options,
+            "--prefix", self.kafka.prefix, "--session-timeout-ms", "6000",
+            "--lake", str(self.folder / "lake"), "--catalog", str(self.folder / "catalog"), *options,
         ]  # fmt: skip
+        (self.folder / "catalog").mkdir(exist_ok=True)
+        (self.folder / "catalog" / "catalog.yaml").write_text(CATALOG)
         with tempfile.TemporaryFile("w+") as log:  # no pipe: one that nobody reads would stop the worker
             process = subprocess.Popen(command, cwd=cwd, stderr=log, text=True, env={**os.environ, **(env or {})})
             worker = Worker(process, log)

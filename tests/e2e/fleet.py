@@ -51,7 +51,7 @@ class Fleet:
         self._words = {
             "ingest": ["--catalog", folder / "catalog"],
             "land": ["--catalog", folder / "catalog", "--lake", self.lake, "--commit-entries", commit_entries, "--commit-s", 0.3],
-            "quota": [],
+            "quota": ["--catalog", folder / "catalog", "--lake", self.lake],
         }  # fmt: skip
         self._where = ["--bootstrap-servers", broker.bootstrap, "--session-timeout-ms", SESSION_MS]
         self._running: dict[str, Process] = {}

@@ -68,7 +68,7 @@ class Installation:
     def quota(
         self, *words: str, env: Mapping[str, str] | None = None, code: Sequence[str] = ("-m", "tollbook")
     ) -> Process:
-        return self._start("quota", *words, env=env, code=code)
+        return self._start("quota", "--lake", str(self.lake), *words, env=env, code=code)
 
     def committed(self, group: str, topic: str, partition: int) -> int:
         """How far a group says it is."""
@@ -135,7 +135,6 @@ class Installation:
         self, name: str, *words: str, env: Mapping[str, str] | None = None, code: Sequence[str] = ("-m", "tollbook")
     ) -> Process:
         where = ("--bootstrap-servers", self.config.bootstrap_servers, "--prefix", self.prefix)
-        catalog = () if name == "quota" else ("--catalog", self.catalog)
-        process = Process([name, *where, *catalog, *words], env=env, code=code)
+        process = Process([name, *where, "--catalog", self.catalog, *words], env=env, code=code)
         self._processes.append(process)
         return process

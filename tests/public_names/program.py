@@ -15,8 +15,10 @@ import pyarrow as pa
 from cyclopts import App
 from standardwebhooks import Webhook
 
-from aggregate.quota import messages
-from aggregate.quota.rule import Alert, AlertRule, Mark
+from aggregate.alerts import messages as alerts
+from aggregate.alerts.feed import POSITION
+from aggregate.quota import messages, thresholds
+from aggregate.quota.rule import AlertRule
 from aggregate.quota.sums import Standing
 from aggregate.webhooks import endpoints
 from aggregate.webhooks.delivery import Notice, posted
@@ -29,6 +31,7 @@ from ingest.http.responses import ApiProblem, Code, of_problem
 from lake import tables as lake
 from lake.credentials import KEY
 from schemas import tables
+from schemas.alerts import State, Statement
 from schemas.catalog.records import Catalog
 from schemas.halts import Halt
 from schemas.kafka import topics, totals, wire
@@ -99,16 +102,16 @@ def _messages() -> Iterator[str]:
     yield f"usage.totals: schema {totals.SCHEMA}, key {total.key}"
     yield from (f"usage.totals.{name}" for name in shape([json.loads(total.encoded())]))
     rule = AlertRule("acme", "requests", "small", "MONTH", AT, AT, Decimal(1), (Decimal(50),), AT, ((AT, AT),))
-    alerts = [
-        Alert("id", kind, rule, Decimal(50), Decimal(1), False, exhausted, Mark(Decimal(50), Decimal(1), AT))
-        for kind in messages.TYPES
-        for exhausted in (AT, None)
-    ]
     at = Standing(total, rule, None, None, (), Decimal(1), AT, 1)  # type: ignore[arg-type]  # parts and ledger are in no message
-    published = [json.loads(messages.cloud_event(alert, at)) for alert in alerts]
-    yield f"usage.alerts: {messages.CONTENT_TYPE}, source {messages.SOURCE}"
-    yield from (f"usage.alerts: type {kind}" for kind in messages.TYPES.values())
-    yield from (f"usage.alerts.{name}" for name in shape(published))
+    (held,) = thresholds.holding(rule, Decimal(1), unit="requests", seen_until=AT, known={})[:1]
+    held = held._replace(at=AT)
+    ahead = held._replace(evidence={**held.evidence, "projected_exhaustion_at": AT.isoformat()})
+    said = [alerts.event(Statement("id", 1, state, alert, "id", 1)) for alert in (held, ahead) for state in State]
+    yield f"usage.alerts: {alerts.CONTENT_TYPE}, source {alerts.QUOTA_SOURCE}"
+    yield f"usage.alerts: header {POSITION}"
+    yield from (f"usage.alerts: type {kind}" for kind in alerts.QUOTA_TYPES.values())
+    yield f"usage.alerts: other kinds, source {alerts.SOURCE}, type tollbook.KIND.STATE"
+    yield from (f"usage.alerts.{name}" for name in shape(said))
     with receiver(204) as to:
         key = Webhook(base64.b64encode(bytes(24)).decode())
         asyncio.run(

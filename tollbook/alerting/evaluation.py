@@ -38,7 +38,7 @@ def alert(lake: Lake, catalog: Catalog, *, now: datetime, detectors: Iterable[De
     records statements meanwhile, the comparison is repeated.
     """
     since = limits.since(lake, catalog, now=now)
-    house = Warehouse(lake, only=["events", "rollups", "dead", "redriven"])
+    house = Warehouse(lake, lake.consistent_cut(), only=["events", "rollups", "dead", "redriven"])
     version = house.versions["events"]
     while True:
         book = ledger.read(lake)

@@ -141,16 +141,22 @@ def _times(scene: Scene, found: Sequence[tuple[AlertRule, Alert]]) -> dict[str, 
             at[alert.alert_id] = known.alert.at
         else:
             missing.append((rule, alert))
+    return at | crossings(scene.house, scene.catalog, missing)
+
+
+def crossings(house: Warehouse, catalog: Catalog, missing: Sequence[tuple[AlertRule, Alert]]) -> dict[str, datetime]:
+    """Alert id → time of the event at which usage reached the threshold; none if the lake has less usage."""
+    at: dict[str, datetime] = {}
     rules = list(dict.fromkeys(rule for rule, _ in missing))
     spans = [(rule, Span(rule.partner_id, rule.meter, *held)) for rule in rules for held in rule.held]
     windows: dict[AlertRule, list[_WindowUsage]] = {rule: [] for rule in rules}
     if spans:
-        rows = scene.house.usage_by_window(scene.catalog, [span for _, span in spans])
+        rows = house.usage_by_window(catalog, [span for _, span in spans])
         for row in rows.to_pylist():  # each span in time order
             windows[spans[row["span"]][0]].append(_WindowUsage(row["window_start"], row["quantity"]))
     for rule, alert in missing:
-        reached = EXACT.multiply(thresholds.level_of(rule, alert), scene.catalog.meter(rule.meter).divide_by)
-        if (crossed := _crossing(scene.house, scene.catalog, rule, reached, windows[rule])) is not None:
+        reached = EXACT.multiply(thresholds.level_of(rule, alert), catalog.meter(rule.meter).divide_by)
+        if (crossed := _crossing(house, catalog, rule, reached, windows[rule])) is not None:
             at[alert.alert_id] = crossed.astimezone(UTC)
     return at
 

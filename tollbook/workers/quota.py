@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import faust
 from aiokafka.errors import KafkaError
@@ -23,13 +23,16 @@ from faust.auth import Credentials
 from faust.exceptions import FaustError
 
 from aggregate.quota.app import QuotaSettings, QuotaWorker
-from aggregate.quota.rule import Alert
 from aggregate.webhooks.delivery import Answer, Courier
 from aggregate.webhooks.endpoints import Endpoint
+from lake.lake import Lake
+from schemas.catalog.records import Catalog
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
+from tollbook.alerting.prompt import PromptLedger
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers import logs, loop, metrics
+from tollbook.workers.alerts import Alerts
 
 STEP_S = 0.5
 LOOK_S = 5.0
@@ -57,6 +60,8 @@ def credentials(kafka: KafkaConfig) -> Credentials | None:
 def run_quota(
     kafka: KafkaConfig,
     settings: QuotaSettings,
+    lake: Lake,
+    catalog: Catalog,
     receivers: Sequence[Endpoint],
     options: loop.WorkerOptions,
     *,
@@ -66,7 +71,7 @@ def run_quota(
     log = logs.logger("quota")
     for handler in logging.getLogger().handlers:
         handler.addFilter(Seldom())
-    stop = threading.Event()
+    stop, ended = threading.Event(), threading.Event()
     couriers = [
         Courier(
             receiver,
@@ -84,7 +89,16 @@ def run_quota(
     ]
     reader = Consumer({**kafka.consumer_options(topics.QUOTA_APP, protocol="classic"), "log_level": 0})
     lag = Lag(reader, settings.totals, settings.partitions)
-    process = Process(settings, lag, couriers, stop, limit_s=options.watchdog_s)
+    lake.create()
+    alerts = Alerts(lake, catalog, kafka, settings.alerts, settings.partitions, log=log, clock=clock, stop=ended)
+    recorded = PromptLedger(lake, catalog, on_commit=alerts.wake)
+    process = Process(
+        lambda: QuotaWorker(settings, recorded.record),
+        lag,
+        [alerts, *couriers],
+        (stop, ended),
+        limit_s=options.watchdog_s,
+    )
     code = loop.run(log, options, process.step, end=lambda: process.end(options.drain_s), wrong=process.wrong)
     if code:
         logging.shutdown()
@@ -92,21 +106,34 @@ def run_quota(
     return code
 
 
+class Runs(Protocol):
+    """What runs in a thread until it is stopped."""
+
+    def run(self) -> None:
+        """Run."""
+
+
 class Process:
-    """Faust and the webhook couriers, run in steps. Drop it after any exception."""
+    """Faust, the feed of alerts and the webhook couriers, run in steps. Drop it after any exception."""
 
     def __init__(
-        self, settings: QuotaSettings, lag: "Lag", couriers: Sequence[Courier], stop: threading.Event, *, limit_s: float
+        self,
+        quota: Callable[[], QuotaWorker],
+        lag: "Lag",
+        others: Sequence[Runs],
+        ends: tuple[threading.Event, threading.Event],
+        *,
+        limit_s: float,
     ) -> None:
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
-        self._quota = QuotaWorker(settings, on_alert=_count)
+        self._quota = quota()
         self._lag = lag
-        self._couriers = couriers
-        self._stop = stop
+        self._others = others
+        self._stop, self._ended = ends  # set when the process is to end, and when Faust has ended
         self._limit_s = limit_s
         self._starting: asyncio.Task[None] | None = None
-        self._threads: list[threading.Thread] = []  # of couriers
+        self._threads: list[threading.Thread] = []  # of the others
         self._failures: list[BaseException] = []  # of any thread
 
     def step(self) -> None:
@@ -139,6 +166,7 @@ class Process:
         """Commit finished work and leave the group. Whatever takes longer than `drain_s` is abandoned."""
         self._stop.set()
         self._loop.run_until_complete(asyncio.wait([self._loop.create_task(self._quota.app.stop())], timeout=drain_s))
+        self._ended.set()
         deadline = time.monotonic() + _REST_S
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -151,8 +179,8 @@ class Process:
         threading.excepthook = self._died
         self._starting = self._loop.create_task(self._quota.app.start())
         threading.Thread(target=self._lag.run, daemon=True).start()
-        for courier in self._couriers:
-            thread = threading.Thread(target=courier.run, daemon=True)
+        for other in self._others:
+            thread = threading.Thread(target=other.run, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -248,10 +276,6 @@ def _decision(failure: BaseException) -> BaseException:
     if isinstance(failure, (KafkaError, FaustError)):
         return Halted(Halt.KAFKA, f"{failure!r}; restart the worker")
     return failure
-
-
-def _count(alert: Alert) -> None:
-    metrics.ALERTS.labels(alert.kind).inc()
 
 
 def _count_attempt(webhook: str, answer: Answer) -> None:

@@ -8,12 +8,14 @@ from cyclopts import Parameter
 
 from aggregate.quota.app import QuotaSettings, changelogs
 from aggregate.webhooks.endpoints import BadEndpoints, endpoints
+from billing.catalog import loading as catalogs
+from lake.lake import Lake
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.kafka.pipeline import InstanceOption, MetricsOption, SessionOption, WatchdogOption
 from tollbook.cli.kafka.topics import required
-from tollbook.cli.options import the_clock
+from tollbook.cli.options import CatalogOption, LakeOption, the_clock
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers import loop
 from tollbook.workers.quota import credentials, run_quota
@@ -22,6 +24,8 @@ from tollbook.workers.quota import credentials, run_quota
 def quota(
     *,
     kafka: KafkaConfig,
+    catalog: CatalogOption,
+    lake: LakeOption,
     webhooks: Annotated[
         Path | None,
         Parameter(
@@ -35,9 +39,10 @@ def quota(
 ) -> int:
     """Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.
 
-    It is safe to kill at any time: an alert that is sent again has the same id.
+    Alerts are recorded in the lake, and sent from there. It is safe to kill at any time, and no alert is sent twice.
+    One of several workers sends them, and watches the lake for alerts of all other kinds.
 
-    Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
+    Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --catalog catalog --lake lake --webhooks webhooks.yaml
     """
     try:
         receivers = endpoints(webhooks, os.environ) if webhooks else []
@@ -45,7 +50,7 @@ def quota(
         raise WrongUse(f"webhooks: {exc}") from exc
     options = loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s)
     settings = settings_for(kafka, instance=instance, session_timeout_s=session_timeout_ms / 1000)
-    return run_quota(kafka, settings, receivers, options, clock=the_clock(None))
+    return run_quota(kafka, settings, Lake(lake), catalogs.load(catalog), receivers, options, clock=the_clock(None))
 
 
 def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> QuotaSettings:
