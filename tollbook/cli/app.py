@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from lake import duck
 from tollbook.cli import extras
+from tollbook.cli.alerts import commands as alert_commands
 from tollbook.cli.catalog import commands as catalog_commands
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
 from tollbook.cli.invoices import commands, listing
@@ -27,9 +28,10 @@ app = App(
 )
 _QUOTA = """Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.
 
-It is safe to kill at any time: an alert that is sent again has the same id.
+Alerts are recorded in the lake, and sent from there. It is safe to kill at any time, and no alert is sent twice. One of
+several workers sends them, and watches the lake for alerts of all other kinds.
 
-Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --webhooks webhooks.yaml
+Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --catalog catalog --lake lake --webhooks webhooks.yaml
 """
 _SERVE = """Accept events over HTTP (POST /api/v1/events) and write them to gateway.access. Runs until SIGTERM.
 
@@ -71,6 +73,8 @@ for place, group in enumerate((dead.app, commands.app, catalog_commands.app), 7)
 app.command(retention.retention, sort_key=10, help_epilogue="")
 formats.app.sort_key = 11
 app.command(formats.app)
+alert_commands.app.sort_key = 19
+app.command(alert_commands.app)
 if extras.is_installed("kafka"):
     from tollbook.cli.kafka import pipeline, topics
 

@@ -1,0 +1,1 @@
+"""The commands that show alerts, and send them again."""
