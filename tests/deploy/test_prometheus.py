@@ -10,7 +10,7 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.deploy import prometheus
+from tests.deploy import prometheus, rule_cases
 from tests.deploy.dockerfile import ROOT
 from tollbook.workers import metrics
 
@@ -34,7 +34,9 @@ def test_the_rules_speak_of_metrics_that_are_there() -> None:
     assert len(ASKED) > 7
     assert ASKED - {"up"} <= on_the_wire()
     labels = {name for rule in RULES for by in re.findall(r"by \(([^)]+)\)", rule["expr"]) for name in by.split(", ")}
-    assert labels == {"reason", "topic", "partition", "mark", "credential"}
+    assert labels == {
+        "reason", "topic", "partition", "mark", "credential", "instance", "partner", "meter", "period", "webhook",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -49,6 +51,46 @@ def test_a_rule_tells_people_what_it_is_about(rule: dict[str, dict[str, str]]) -
         assert label == "instance" or re.search(rf"by \([^)]*\b{label}\b", str(rule["expr"])), label
 
 
+def test_every_rule_has_a_case() -> None:
+    """A rule that was never seen to fire is a guess, and one that was never seen silent may fire always."""
+    assert [case.alert for case in rule_cases.CASES] == [rule["alert"] for rule in RULES]
+    assert all(case.fires and case.silent for case in rule_cases.CASES)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("case", rule_cases.CASES, ids=lambda case: case.alert)
+def test_a_rule_fires_and_stays_silent(case: rule_cases.Case, tmp_path: Path) -> None:
+    """By Prometheus' own evaluation of the series of each case, with the labels and the summary that people read."""
+    rules = {rule["alert"]: rule for rule in RULES}
+    file = tmp_path / "suite.yml"
+    file.write_text(yaml.safe_dump(rule_cases.suite(rules, str(ALERTS), [case])))
+    done = promtool("test", "rules", str(file))
+    if done is None:
+        pytest.skip("needs promtool, of Debian's package `prometheus`")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.integration
+def test_alertmanager_is_told_and_tells_the_right_people() -> None:
+    """Prometheus sends to the service of the Compose file. A page and a ticket go to receivers of their own."""
+    (managers,) = prometheus.config(DEPLOY / "prometheus.yml").alerting.alertmanagers
+    assert [target for group in managers.static_configs for target in group.targets] == ["alertmanager:9093"]
+    file = DEPLOY / "alertmanager.yml"
+    parsed = prometheus.alertmanager(file)
+    named = {receiver.name for receiver in parsed.receivers}
+    assert {parsed.route.receiver, *(route.receiver for route in parsed.route.routes)} == named
+    known = {rule["alert"] for rule in RULES}
+    assert set(re.findall(r"Tollbook\w+", file.read_text())) <= known
+    tool = shutil.which("amtool")
+    if tool is None:
+        pytest.skip("needs amtool, of Debian's package `prometheus-alertmanager`")
+    for severity in ("page", "ticket"):
+        words = [tool, "config", "routes", "test", f"--config.file={file}", f"severity={severity}"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.strip()) == (0, f"{severity}s"), done.stdout + done.stderr
+
+
+@pytest.mark.integration
 def test_the_files_are_valid() -> None:
     """Every key is one that Prometheus knows, every expression has its types, every duration is one.
 
@@ -63,6 +105,7 @@ def test_the_files_are_valid() -> None:
         assert done is None or done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.integration  # promtool is a process
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
@@ -90,6 +133,7 @@ def test_a_fault_in_the_rules_is_found(tmp_path: Path, right: str, wrong: str) -
     assert done is None or done.returncode != 0
 
 
+@pytest.mark.integration  # promtool is a process
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [

@@ -74,10 +74,52 @@ QUOTA_LAG = Gauge("tollbook_quota_lag_messages", "Totals that wait for the quota
 WEBHOOKS = Counter(
     "tollbook_quota_webhooks", "Attempts to deliver an alert to a webhook.", ["webhook", "outcome"], registry=REGISTRY
 )
+# Quotas and partners, as tollbook/workers/partner_metrics.py computes them from the lake. Their number is bounded:
+# partners near their limits have series of their own, and all others share the partner `other`.
+_QUOTA = ["partner", "meter", "period"]
+QUOTA_USED = Gauge(
+    "tollbook_quota_used", "Usage of a quota in its current period, in the meter's unit.", _QUOTA, registry=REGISTRY
+)
+QUOTA_LIMIT = Gauge("tollbook_quota_limit", "Limit of a quota, in the meter's unit.", _QUOTA, registry=REGISTRY)
+QUOTA_RATIO = Gauge("tollbook_quota_used_ratio", "Usage by limit.", _QUOTA, registry=REGISTRY)
+QUOTA_BURN = Gauge(
+    "tollbook_quota_burn_per_hour", "Usage of the last four quarters of an hour.", _QUOTA, registry=REGISTRY
+)
+QUOTA_PROJECTED = Gauge(
+    "tollbook_quota_projected_ratio",
+    "Usage by limit at the end of the period, at the average rate so far.",
+    _QUOTA,
+    registry=REGISTRY,
+)
+PARTNER_REQUESTS = Gauge("tollbook_partner_requests", "Requests of the last hour.", ["partner"], registry=REGISTRY)
+PARTNER_BYTES = Gauge(
+    "tollbook_partner_response_bytes", "Bytes of responses of the last hour.", ["partner"], registry=REGISTRY
+)
+PARTNER_THROTTLED = Gauge(
+    "tollbook_partner_throttled_ratio", "Share of 429 in the requests of the last hour.", ["partner"], registry=REGISTRY
+)
+PARTNER_ERRORS = Gauge(
+    "tollbook_partner_errors_ratio", "Share of 5xx in the requests of the last hour.", ["partner"], registry=REGISTRY
+)
+PARTNER_P95 = Gauge(
+    "tollbook_partner_latency_p95_seconds",
+    "The 95th percentile of the latency of the last hour.",
+    ["partner"],
+    registry=REGISTRY,
+)
+PARTNERS_AT = Gauge(
+    "tollbook_partner_metrics_timestamp_seconds",
+    "Time of the last such computation. 0: there is none.",
+    registry=REGISTRY,
+)
+OF_PARTNERS = (
+    QUOTA_USED, QUOTA_LIMIT, QUOTA_RATIO, QUOTA_BURN, QUOTA_PROJECTED, PARTNER_REQUESTS, PARTNER_BYTES, PARTNER_THROTTLED,
+    PARTNER_ERRORS, PARTNER_P95, PARTNERS_AT,
+)  # fmt: skip
 ALL = (
     RECORDS, INGESTED, INGEST_REFUSED, HTTP_REQUESTS, HTTP_SECONDS, HTTP_ACCEPTED, HTTP_REFUSED, HTTP_HELD,
     COUNTED, DUPLICATES, CONFLICTS, OUTSIDE, REFUSED, UNKNOWN, UNKNOWN_FIRST, UNKNOWN_LAST, REDELIVERED, COMMITS, IDENTITIES, LAG, HALTED,
-    FENCED, TOTALS, ALERTS, QUOTA_LAG, WEBHOOKS,
+    FENCED, TOTALS, ALERTS, QUOTA_LAG, WEBHOOKS, *OF_PARTNERS,
 )  # fmt: skip
 
 
