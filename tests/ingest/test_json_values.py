@@ -93,7 +93,7 @@ def objects(made: Any) -> Iterator[dict[str, Any]]:
         yield from objects(value)
 
 
-@pytest.mark.sampled(keep=24)
+@pytest.mark.sampled(keep=12)
 @pytest.mark.parametrize("value", ["11576.5", '"11576.5"', '"0x10"', '"1_38"', "1.5e0", "1e400"])
 @pytest.mark.parametrize("format_name", [name for name in JSON if list(with_size(name, "1"))])
 def test_a_size_that_is_no_whole_number_is_refused(format_name: str, value: str) -> None:
@@ -106,7 +106,7 @@ def test_a_size_that_is_no_whole_number_is_refused(format_name: str, value: str)
     assert set(decoded.refused["reason"].to_pylist()) <= {"NUMBER_RANGE", "WRONG_TYPE", "NOT_INTEGER"}
 
 
-@pytest.mark.sampled(keep=5)
+@pytest.mark.sampled(keep=3)
 @pytest.mark.parametrize("format_name", sorted(set(JSON) - set(STRICT)))
 def test_bytes_of_an_unread_member_are_carried_as_they_are(format_name: str) -> None:
     """A client chooses its user agent: no byte in it may make its call free. The call is read like the one before."""

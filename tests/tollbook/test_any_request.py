@@ -309,7 +309,7 @@ BODIES = st.one_of(
 )
 
 
-@settings(_given, max_examples=amount(60, 200, 1_500))
+@settings(_given, max_examples=amount(30, 200, 1_500))
 @given(
     AUTHORIZATIONS | st.just(b"Bearer " + KEY), KINDS, st.lists(st.tuples(_names, _values), max_size=5), QUERIES, BODIES
 )
@@ -328,7 +328,7 @@ def test_every_request_gets_an_answer_that_is_documented(
     running.batcher.check()
 
 
-@settings(_given, max_examples=amount(20, 60))
+@settings(_given, max_examples=amount(10, 60))
 @given(st.text(max_size=12), st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS", "x"]), st.binary(max_size=20))
 def test_every_path_is_answered(running: Running, path: str, method: str, query: bytes) -> None:
     """There is nothing else here, and the answer is 404 or 405."""
@@ -375,7 +375,7 @@ RAW = st.one_of(
 )
 
 
-@settings(_given, max_examples=amount(20, 60, 300))
+@settings(_given, max_examples=amount(10, 60, 300))
 @given(RAW)
 def test_any_bytes_on_a_connection_end_nothing_but_it(running: Running, raw: bytes) -> None:
     """An answer or none, and then the connection is over; the next one is served."""

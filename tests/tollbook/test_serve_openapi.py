@@ -57,14 +57,14 @@ def test_the_document_is_valid_and_complete() -> None:
     assert set(_STATUS) == set(Code)
 
 
-@settings(max_examples=amount(8, 60), derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=amount(4, 60), derandomize=True, suppress_health_check=list(HealthCheck))
 @given(OPERATION.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE))
 def test_what_the_document_allows_is_answered_as_it_says(shared: HttpServer, case: schemathesis.Case) -> None:
     """Made-up events are mostly nobody's, so most are refused: by a reason, never by a failure."""
     tried(shared, case)
 
 
-@settings(max_examples=amount(8, 60), derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=amount(4, 60), derandomize=True, suppress_health_check=list(HealthCheck))
 @given(OPERATION.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE))
 def test_what_the_document_forbids_is_answered_as_it_says(shared: HttpServer, case: schemathesis.Case) -> None:
     """Wrong types, missing fields, odd headers."""
