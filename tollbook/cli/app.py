@@ -39,6 +39,12 @@ A 2xx response means that Kafka has confirmed the events. The producers file is 
 
 Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
 """
+_DECIDE = """Answer gateways whether to allow a request (GET /v1/decision?credential=api_key:ID). Runs until SIGTERM.
+
+It follows the lake and needs no Kafka. The catalog is reloaded when it changes. 200 allows a request.
+
+Example: tollbook decide --lake my-lake --catalog examples/catalog
+"""
 
 
 def _without(extra: str, *names: str, first: int) -> None:
@@ -94,8 +100,9 @@ if extras.is_installed("http"):
     app.command("tollbook.cli.kafka.serve:serve", name="serve", sort_key=17, help=_SERVE, help_epilogue="")
     producers.app.sort_key = 18
     app.command(producers.app)
+    app.command("tollbook.cli.enforcing.decide:decide", name="decide", sort_key=19, help=_DECIDE, help_epilogue="")
 else:
-    _without("http", "serve", "producers", first=17)
+    _without("http", "serve", "producers", "decide", first=17)
 app.register_install_completion_command(help="Install shell completion for bash, zsh or fish.", help_epilogue="")
 
 

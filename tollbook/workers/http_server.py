@@ -19,6 +19,7 @@ from typing import NamedTuple, NoReturn
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ingest.attribution.catalog_rules import attribution, limits_us, source_rules
@@ -147,7 +148,7 @@ def _busy(detail: str) -> bytes:
 class HttpServer:
     """The application, served on an address by its own thread."""
 
-    def __init__(self, api: FastAPI, address: Address, log: logging.Logger) -> None:
+    def __init__(self, api: ASGIApp, address: Address, log: logging.Logger) -> None:
         """Start to listen. Raises OSError if that fails."""
         self._log = log
         self._logged_s: float | None = None
@@ -318,7 +319,7 @@ def run(api: FastAPI, address: Address, parts: Parts, log: logging.Logger, optio
     threading.excepthook = lambda args: log.error(
         "a thread has ended", exc_info=(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
     )
-    _make_room_for_connections()
+    make_room_for_connections()
     server = HttpServer(api, address, log)
     log.info(
         "listening",
@@ -352,7 +353,7 @@ def run(api: FastAPI, address: Address, parts: Parts, log: logging.Logger, optio
     os._exit(code)
 
 
-def _make_room_for_connections() -> None:
+def make_room_for_connections() -> None:
     """Raise the limit of open files to the number of connections. Most systems limit a process to 1,024 by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < _FILES:

@@ -1,0 +1,117 @@
+"""The accounts of all partners of a catalog: sums of their quotas in memory, from the rollups of commits.
+
+The sums are those of the invoice (billing/usage/quota_statement.py). Only periods that have not ended are summed.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from aggregate.decisions.credentials import Named, Owners
+from aggregate.decisions.rule import Account, Decision, Policy, Reason, Standing, Terms, decision
+from billing.periods import Period, month_of, quota_period
+from billing.periods import month as month_period
+from billing.rating.drafts import in_unit
+from billing.usage import quota_statement
+from billing.usage.quota_statement import PartnerQuota
+from billing.usage.warehouse import Meters
+from lake import duck
+from schemas.catalog.records import Catalog, Partner
+from schemas.money import EXACT
+from schemas.windows import to_us
+
+_ZERO = Decimal(0)
+
+
+class Amount(NamedTuple):
+    """What a partner owes for a month so far."""
+
+    amount: Decimal
+    currency: str
+
+
+class _Quota(NamedTuple):
+    promise: PartnerQuota
+    sums: dict[datetime, Decimal]  # start of the period → usage in the meter's field
+
+
+LimitOf = Callable[[PartnerQuota, Period, datetime], Decimal]
+
+
+def limit_of_catalog(promise: PartnerQuota, period: Period, now: datetime) -> Decimal:  # a LimitOf
+    """The limit of the catalog, whatever the period."""
+    return promise.quota.limit
+
+
+class Accounts:
+    """The accounts under one catalog. One thread adds usage, others ask; each sum is replaced whole."""
+
+    def __init__(self, catalog: Catalog, *, now: datetime, limit_of: LimitOf = limit_of_catalog) -> None:
+        """Periods that have ended at `now` are not summed. `limit_of` gives the limit that holds at an instant."""
+        self.catalog = catalog
+        self.owners = Owners(catalog.partners)
+        self.amounts: dict[tuple[str, str], Amount] = {}  # partner id, YYYY-MM
+        self._limit_of = limit_of
+        self._quotas: dict[str, list[_Quota]] = {}
+        for promise in quota_statement.partner_quotas(catalog, catalog.partners):
+            if (current := _from(promise, now)) is not None:
+                self._quotas.setdefault(promise.partner.id, []).append(_Quota(current, {}))
+
+    def add(self, meters: Meters) -> None:
+        """Add the usage of the relation `rollups` of `meters`."""
+        seen = {row["partner_id"] for row in meters.ask(duck.statement("tollbook.sql", "partners_used")).to_pylist()}
+        quotas = [quota for partner_id in sorted(seen & self._quotas.keys()) for quota in self._quotas[partner_id]]
+        for row in quota_statement.quota_usage(meters, self.catalog, [quota.promise for quota in quotas]):
+            sums = quotas[row.partner_quota].sums
+            sums[row.period.start] = EXACT.add(sums.get(row.period.start, _ZERO), row.quantity)
+
+    def decide(self, credential: Named, *, as_of: datetime | None, now: datetime, policy: Policy) -> Decision:
+        """Whether to allow a credential."""
+        partner_id = self.owners.partner_id(credential, now)
+        account = None if partner_id is None else self.account(self.catalog.known_partner(partner_id), now)
+        return decision(str(credential), account, as_of=as_of, now=now, policy=policy)
+
+    def account(self, partner: Partner, now: datetime) -> Account:
+        """The account of a partner at an instant."""
+        plan = next((a.plan for a in partner.plans if _holds(partner.validity_us(a), now)), None)
+        found = None if plan is None else self.catalog.plan(plan)
+        terms = Terms() if found is None else Terms(found.max_lag_s, found.when_stale)
+        standings = (*self._of_quotas(partner.id, now), *self._of_budget(partner, now))
+        return Account(partner.id, partner.status == "suspended", terms, standings)
+
+    def _of_quotas(self, partner_id: str, now: datetime) -> Iterator[Standing]:
+        for promise, sums in self._quotas.get(partner_id, ()):
+            quota = promise.quota
+            held = next((h for h in promise.held if h.start <= now < h.end), None)
+            if held is None:
+                continue
+            period = quota_period(quota.period, now, promise.partner.time_zone)
+            meter = self.catalog.meter(quota.meter)
+            used = in_unit(self.catalog, quota.meter, sums.get(period.start, _ZERO))
+            yield Standing(
+                Reason.QUOTA, quota.meter, meter.unit, promise.plan, quota.period, *period, min(period.end, held.end),
+                used, self._limit_of(promise, period, now), quota.enforce == "block", quota.grace_percent,
+            )  # fmt: skip
+
+    def _of_budget(self, partner: Partner, now: datetime) -> Iterator[Standing]:
+        budget = partner.budget
+        label = month_of(now, partner.time_zone)
+        if budget is None or (found := self.amounts.get((partner.id, label))) is None:
+            return
+        start, end = month_period(label, partner.time_zone)
+        yield Standing(
+            Reason.BUDGET, None, found.currency, None, "MONTH", start, end, end,
+            found.amount, budget.amount, budget.enforce == "block", budget.grace_percent,
+        )  # fmt: skip
+
+
+def _from(promise: PartnerQuota, now: datetime) -> PartnerQuota | None:
+    """The quota with the times with the plan from the start of the period of `now`. None: they are over."""
+    start = quota_period(promise.quota.period, now, promise.partner.time_zone).start
+    held = tuple(Period(max(h.start, start), h.end) for h in promise.held if h.end > start)
+    return promise._replace(held=held) if held else None
+
+
+def _holds(validity_us: tuple[int, int], now: datetime) -> bool:
+    return validity_us[0] <= to_us(now) < validity_us[1]
