@@ -186,6 +186,9 @@ def _october(outputs: Outputs) -> None:
     csv_of_it = here.lake / "documents" / f"{number}.csv"
     csv_of_it.write_bytes(csv_of_it.read_bytes() + b"changed")
     outputs("invoice verify", "LAKE")
+    outputs("alerts list", "LAKE")
+    alert = json.loads(here.tollbook("alerts", "list", "--lake", here.lake, "--json").out)[0]["alert_id"]
+    outputs("alerts show", alert, "LAKE")
     outputs("retention", "LAKE", "--days", 90, "--now", AFTER_OCTOBER)
 
 

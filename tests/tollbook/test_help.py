@@ -104,6 +104,8 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("dead", "list"): ["LAKE"],
     ("dead", "show"): ["LETTER", "LAKE"],
     ("dead", "redrive"): ["CATALOG", "LAKE", "--format", "kong", "--source", "edge"],
+    ("alerts", "list"): ["LAKE"],
+    ("alerts", "show"): ["ALERT", "LAKE"],
     ("retention",): ["LAKE", "--days", "90", "--now", "2026-11-05"],
     ("catalog", "check"): ["catalog"],
     ("catalog", "import", "terraform"): ["plan.json", "CATALOG", "--dry-run"],
@@ -150,12 +152,16 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
         given[place] = json.loads(ended.out)
         if place == ("dead", "list"):
             options["LETTER"] = [given[place]["entries"][0]["letter"]]
+        if place == ("alerts", "list"):
+            options["ALERT"] = [given[place][0]["alert_id"]]
     assert given["run",]["counted"] == 60
     assert [a["threshold_percent"] for a in given["run",]["alerts"]] == ["50"]
     assert given["usage",]["by_day_and_route"][0]["quantity"] == "5"
     assert given["usage",]["sums"][0]["quantity"] == "65"
     assert given["outside",] == []
     assert given["verify",]["ok"] is True
+    assert [(a["kind"], a["state"], a["number"]) for a in given["alerts", "list"]] == [("quota", "fired", 1)]
+    assert given["alerts", "show"] == given["alerts", "list"]
     assert given["dead", "list"]["by_reason"][0]["reason"] == "NOT_JSON"
     assert given["dead", "list"]["entries"][0]["file"] == "a.log"
     assert given["dead", "show"]["raw"] == "no JSON at all"

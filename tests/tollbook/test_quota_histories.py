@@ -269,9 +269,10 @@ def test_both_ways_tell_what_the_reckoning_says(steps: list[tuple[str, Any]], pa
                     raised.append(stated)
             assert alerts_of(root, setup.plans, raised) == Counter(due), (number, what, value)
             by_worker = worker.take(new, len(sent))
-            assert Counter(a.alert_id for a in by_worker) == Counter(
-                s.statement_id for s in raised if s.statement_id != f"{s.alert_id}-{s.number}"
-            )
+            new_ids = {s.alert_id for s in raised if s.state is State.FIRED}
+            assert Counter(a.alert_id for a in by_worker if a.kind == "quota") == Counter(new_ids)
+            ended = {s.alert_id for s in raised if s.state is State.WITHDRAWN}
+            assert {a.withdraws for a in by_worker if a.kind == "withdrawn"} <= ended, "that the ledger withdraws"
             assert not evaluation.alert(Lake(root), setup.catalog(), now=now())
             sent += new
             begin = again.randrange(len(sent) + 1)

@@ -115,12 +115,14 @@ def _holds(book: Ledger, alert: Alert) -> bool:
 def newest(lake: Lake) -> Warehouse:
     """The newest events with their rollups, also if table `rollups` has not taken in the last commits."""
     house = Warehouse(lake, only=["events", "rollups"])
-    behind = range(taken_in(lake.open(ROLLUPS, house.versions["rollups"])) + 1, house.versions["events"] + 1)
+    table = lake.open(ROLLUPS, house.versions["rollups"])
+    behind = range(taken_in(table) + 1, house.versions["events"] + 1)
     if behind:
         con = duck.connect()
+        duck.scan(house.con, "stored_rollups", table.files(), ROLLUPS, mixed=table.is_mixed)
         for version in behind:
             house.con.register(f"fold_{version}", folded(lake, con, version))
         columns = ", ".join(ROLLUPS.schema.names)
-        parts = [f"SELECT {columns} FROM {name}" for name in ("rollups", *(f"fold_{v}" for v in behind))]
+        parts = [f"SELECT {columns} FROM {name}" for name in ("stored_rollups", *(f"fold_{v}" for v in behind))]
         house.con.register("rollups", house.con.sql(" UNION ALL ".join(parts)))
     return house

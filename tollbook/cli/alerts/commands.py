@@ -65,13 +65,14 @@ def list_(
 
 
 @app.command(sort_key=2)
-def show(alert: str, /, *, lake: LakeOption, json: JsonOption = False) -> int:
+def show(
+    alert: Annotated[str, Parameter(help="The id of the alert, or the beginning of it.")],
+    /,
+    *,
+    lake: LakeOption,
+    json: JsonOption = False,
+) -> int:
     """Show everything that was ever said about one alert, with the evidence of each statement.
-
-    Parameters
-    ----------
-    alert
-        The id, or the beginning of it.
 
     Example: tollbook alerts show 3f2a9c --lake demo/lake
     """
