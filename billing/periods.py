@@ -12,11 +12,13 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from schemas import zones
 from schemas.catalog.records import Catalog, Partner
+from schemas.money import plain
 
 # Two zones differ by at most 26 hours. A settled period that ended this close to the start of a month ended with the
 # previous month.
@@ -73,12 +75,47 @@ class Stay(NamedTuple):
     versions: tuple[tuple[int | None, Interval], ...]
 
 
+class HeldGrant(NamedTuple):
+    """A grant to a monthly quota. `amount` is in the meter's unit; it held in [start, end)."""
+
+    grant_id: str
+    amount: Decimal
+    start: datetime
+    end: datetime
+    holds_at_end: bool  # of the month
+    reason: str
+    recorded_by: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The grant as a close stores it."""
+        times = {name: getattr(self, name).isoformat() for name in ("start", "end")}
+        return {**self._asdict(), "amount": plain(self.amount), **times}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "HeldGrant":
+        """The grant that a close stored."""
+        times = {name: datetime.fromisoformat(stored[name]) for name in ("start", "end")}
+        return cls(**{**stored, "amount": Decimal(stored["amount"]), **times})
+
+
 class HeldQuota(NamedTuple):
     """A monthly quota of a plan, and the intervals of the month in which the partner had the plan, in time order."""
 
     meter: str
     plan: str
     held: tuple[Interval, ...]
+    grants: tuple[HeldGrant, ...] = ()  # of the month
+
+    def as_json(self) -> dict[str, Any]:
+        """The quota as a close stores it. Closes of earlier versions have no grants."""
+        granted = {"grants": [grant.as_json() for grant in self.grants]} if self.grants else {}
+        return {"meter": self.meter, "plan": self.plan, "held": [part.as_json() for part in self.held], **granted}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "HeldQuota":
+        """The quota that a close stored."""
+        held = tuple(Interval.from_json(part) for part in stored["held"])
+        return cls(stored["meter"], stored["plan"], held, tuple(map(HeldGrant.from_json, stored.get("grants", ()))))
 
 
 class BillingPeriod(NamedTuple):
@@ -113,10 +150,7 @@ class BillingPeriod(NamedTuple):
                 for stay in self.stays
             ],
             "without_plan": [gap.as_json() for gap in self.without_plan],
-            "quotas": [
-                {"meter": quota.meter, "plan": quota.plan, "held": [part.as_json() for part in quota.held]}
-                for quota in self.quotas
-            ],
+            "quotas": [quota.as_json() for quota in self.quotas],
         }
 
     @classmethod
@@ -131,10 +165,7 @@ class BillingPeriod(NamedTuple):
             for stay in stored["stays"]
         )
         gaps = tuple(Interval.from_json(gap) for gap in stored["without_plan"])
-        quotas = tuple(
-            HeldQuota(quota["meter"], quota["plan"], tuple(Interval.from_json(part) for part in quota["held"]))
-            for quota in stored["quotas"]
-        )
+        quotas = tuple(map(HeldQuota.from_json, stored["quotas"]))
         return cls(partner_id, Interval.from_json(stored), stays, gaps, quotas)
 
 

@@ -325,6 +325,27 @@ LIMITS = TableShape(
     ),
 )
 
+GRANTS = TableShape(
+    # One row per grant of more quota to a partner, and one per grant that was revoked. Rows are appended.
+    "grants",
+    pa.schema(
+        [
+            ("grant_id", pa.string()),
+            ("action", pa.string()),  # granted | revoked; a revocation has no meter, period, amount and times
+            ("partner_id", pa.string()),
+            ("meter", pa.string()),
+            ("quota_period", pa.string()),  # DAY | WEEK | MONTH
+            ("amount", QUANTITY),  # in the meter's unit
+            ("starts_at", TIME),  # it holds in [starts_at, ends_at)
+            ("ends_at", TIME),
+            ("reason", pa.string()),
+            ("recorded_by", pa.string()),
+            ("recorded_at", TIME),  # later than that of every row before
+        ]
+    ),
+    newer=True,
+)
+
 CLOSES = TableShape(
     # One row per close of a (legal entity, period). A close fixes the input of the invoices. `document` is canonical
     # JSON.
@@ -383,6 +404,7 @@ ALL: Mapping[str, TableShape] = {
         INGESTED,
         TOPICS,
         LIMITS,
+        GRANTS,
         ALERTS,
         CLOSES,
         INVOICES,

@@ -27,6 +27,7 @@ from lake.lake import Lake
 from schemas import tables
 from schemas.catalog.records import Catalog, Partner, Quota
 from schemas.money import EXACT
+from schemas.quotas import ALWAYS
 
 _INT64_DIGITS = 18
 _NARROW_DIGITS = 18
@@ -100,7 +101,7 @@ class Analysis:
             known = ", ".join(self.frame("SELECT number FROM invoices ORDER BY number")["number"]) or "none"
             raise NotAnalysis(f"no invoice {number!r} in {self._lake}; known invoices: {known}")
         made = closing.close_by_id(self._lake, found["close_id"].iloc[0])
-        return Analysis(Warehouse(self._lake, made.content["versions"], apart=True), made.catalog())
+        return Analysis(Warehouse(self._lake, closing.pinned_versions(made), apart=True), made.catalog())
 
     def burn_down(self, partner_id: str, meter: str, as_of: datetime) -> BurnDown:
         """The state of a partner's quota of a meter at `as_of`, by the rule of alerts.
@@ -118,7 +119,8 @@ class Analysis:
             if (p.plan, p.quota.meter, p.quota.period) == (plan, meter, quota.period)
         )
         held = promise.held_in(period)
-        rule = AlertRule(partner_id, meter, plan, quota.period, *period, quota.limit, quota.thresholds, None, held)
+        limit = promise.limit_in(period, self._house.grants(), since=ALWAYS, now=as_of).limit
+        rule = AlertRule(partner_id, meter, plan, quota.period, *period, limit, quota.thresholds, None, held)
         starts, ends = [list(times) for times in zip(*held, strict=True)]
         windows = self.frame(_sql("burn_down"), partner_id=partner_id, meter=meter, starts=starts, ends=ends)
         seen = windows[windows["used_until"] <= as_of]

@@ -16,6 +16,7 @@ from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Span, Warehouse
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT, plain
+from schemas.quotas import ALWAYS
 
 _TENTH = Decimal("0.1")
 _INSTANT = timedelta(microseconds=1)
@@ -31,7 +32,7 @@ class QuotaUse(NamedTuple):
     kind: str  # DAY | WEEK | MONTH
     start: datetime | None  # of that period; None: no usage
     used: Decimal
-    limit: Decimal
+    limit: Decimal  # with grants
 
     @property
     def share_percent(self) -> Decimal:
@@ -49,13 +50,16 @@ class MeterSum(NamedTuple):
     quotas: tuple[QuotaUse, ...]
 
 
-def of_month(house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str) -> list[MeterSum]:
+def of_month(
+    house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str, *, now: datetime
+) -> list[MeterSum]:
     """The sums of a month by partner and meter, in catalog order. Meters without usage and quota are omitted.
 
-    Like an alert, a quota counts the usage under its plan in its whole day, week or month. Raises BadPeriod.
+    Like an alert, a quota counts the usage under its plan in its whole day, week or month, and its limit includes
+    grants, which are judged by `now`. Raises BadPeriod.
     """
     spans = [Span(p.id, m.id, *month(label, p.time_zone)) for p in partners for m in book.meters]
-    quotas = _quotas(house, book, partners, label)
+    quotas = _quotas(house, book, partners, label, now)
     sums = []
     for span, counted in zip(spans, house.usage(book, spans), strict=True):
         found = tuple(quotas.get((span.partner_id, span.meter), ()))
@@ -86,9 +90,10 @@ def row(book: Catalog, found: MeterSum) -> dict[str, Any]:
 
 
 def _quotas(
-    house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str
+    house: Warehouse, book: Catalog, partners: Sequence[Partner], label: str, now: datetime
 ) -> dict[tuple[str, str], list[QuotaUse]]:
     """The quotas of all plans that a partner had in the month, by partner and meter."""
+    grants = house.grants()
     promised: list[PartnerQuota] = []
     for promise in quota_statement.partner_quotas(book, partners):
         zone, kind = promise.partner.time_zone, promise.quota.period
@@ -104,6 +109,9 @@ def _quotas(
     for promise, sums in zip(promised, used, strict=True):
         quota = promise.quota
         start, most = max(sums.items(), key=lambda each: each[1], default=(None, Decimal(0)))
-        use = QuotaUse(promise.plan, quota.period, start, in_unit(book, quota.meter, most), quota.limit)
+        day = month(label, promise.partner.time_zone).start if start is None else start
+        period = quota_period(quota.period, day, promise.partner.time_zone)
+        limit = promise.limit_in(period, grants, since=ALWAYS, now=now).limit
+        use = QuotaUse(promise.plan, quota.period, start, in_unit(book, quota.meter, most), limit)
         result[promise.partner.id, quota.meter].append(use)
     return result

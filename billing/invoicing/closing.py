@@ -31,6 +31,7 @@ from schemas.tables import (
     CLOSES,
     DUPLICATES,
     EVENTS,
+    GRANTS,
     INGESTED,
     INVOICES,
     LETTERS,
@@ -129,7 +130,7 @@ def close(
     earlier = _newest(warehouse, label, legal_entity)
     unknown = refused.accepted(warehouse, *reach, accept_refused, None if earlier is None else earlier.content)
     wrong = prove(warehouse.versions, *reach)[:_SHOWN] + close_checks.unexplained(warehouse) + unknown.problems(label)
-    outcome = bills(catalog, label, warehouse.usage_of(catalog), ends, unsettled)
+    outcome = bills(catalog, label, warehouse.usage_of(catalog), ends, unsettled, grants=warehouse.grants())
     blocked = close_checks.combined(
         outcome.blocked,
         close_checks.running(unsettled, label, now),
@@ -165,7 +166,8 @@ def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple
 
 def bills_of(warehouse: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str, lake: Lake) -> Bills:
     """The bills of a month from the current lake, even if the month is not over. Nothing is written."""
-    return bills(catalog, label, warehouse.usage_of(catalog), settled.last_ends(settled_periods(lake)), partners)
+    ends = settled.last_ends(settled_periods(lake))
+    return bills(catalog, label, warehouse.usage_of(catalog), ends, partners, grants=warehouse.grants())
 
 
 def settled_periods(lake: Lake) -> list[SettledPeriod]:
@@ -229,7 +231,12 @@ def all_closes(lake: Lake) -> list[Close]:
 
 def pinned(lake: Lake, made: Close) -> Warehouse:
     """The lake at the table versions of a close."""
-    return Warehouse(lake, made.content["versions"])
+    return Warehouse(lake, pinned_versions(made))
+
+
+def pinned_versions(made: Close) -> dict[str, int]:
+    """The table versions of a close. One that names no version of `grants` was made when there were none."""
+    return {GRANTS.name: 0, **made.content["versions"]}
 
 
 def _closes(warehouse: Warehouse) -> list[Close]:
@@ -291,6 +298,10 @@ def _content(
     canonical = catalog.canonical_json()
     billed = [(d.partner.id, d.period.start, d.period.end) for d in ready.drafts]
     versions = {shape.name: warehouse.versions[shape.name] for shape in _PINNED if shape.name in warehouse.versions}
+    if granted := warehouse.versions.get(
+        GRANTS.name
+    ):  # a lake without any has equal closes to those of earlier versions
+        versions[GRANTS.name] = granted
     return {
         "rules": rules.NEWEST,
         "period": label,

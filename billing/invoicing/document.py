@@ -7,6 +7,7 @@ from typing import Any
 
 from billing.periods import Interval
 from billing.rating.drafts import Draft, Line
+from billing.usage.quota_statement import QuotaRow
 from schemas.catalog.prices.price import ChargePart
 from schemas.catalog.records import Catalog, Meter
 from schemas.money import MINOR_UNITS, plain
@@ -48,6 +49,7 @@ def invoice(
                 "used": plain(q.used),
                 "limit": plain(q.limit),
                 "over": q.over,
+                **_granted(q),
             }
             for q in draft.quotas
         ],
@@ -60,6 +62,24 @@ def invoice(
             "events_version": content["versions"]["events"],
             "rollups_version": content["versions"]["rollups"],
         },
+    }
+
+
+def _granted(row: QuotaRow) -> dict[str, Any]:
+    """What was granted beyond the limit in the month. Nothing if there were no grants, as in earlier versions."""
+    if not row.grants:
+        return {}
+    return {
+        "granted": plain(row.granted),
+        "grants": [
+            {
+                "grant_id": grant.grant_id,
+                "amount": plain(grant.amount),
+                "from": grant.start.astimezone(UTC).isoformat(),
+                "to": grant.end.astimezone(UTC).isoformat(),
+            }
+            for grant in row.grants
+        ],
     }
 
 

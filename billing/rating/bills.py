@@ -13,8 +13,10 @@ from billing.periods import BillingPeriod, billing_period, missing_month, month,
 from billing.rating import drafts as rating
 from billing.rating.drafts import Draft, DraftOutline
 from billing.usage import quota_statement
+from billing.usage.quota_statement import NO_GRANTS
 from billing.usage.warehouse import Span
 from schemas.catalog.records import Catalog, Partner
+from schemas.grants import Grants
 
 _FIRST = "2000-01"  # no event is earlier (schemas.reasons: TIME_RANGE)
 
@@ -51,6 +53,8 @@ def bills(
     usage: Usage,
     settled: Mapping[str, datetime],
     partners: Iterable[Partner] | None = None,
+    *,
+    grants: Grants = NO_GRANTS,
 ) -> Bills:
     """The bills of the month `label` for `partners` (default: all partners that are invoiced). Raises BadPeriod.
 
@@ -68,7 +72,7 @@ def bills(
         if last is not None and (missing := missing_month(label, partner.time_zone, last)):
             blocked[partner.id] = [_out_of_order(partner, label, missing)]
             continue
-        periods[partner.id] = period._replace(quotas=quota_statement.held_quotas(catalog, partner, period))
+        periods[partner.id] = period._replace(quotas=quota_statement.held_quotas(catalog, partner, period, grants))
         if last is None:
             first.append(partner)
     for partner_id, missing in _earlier_usage(catalog, label, usage, first).items():

@@ -10,14 +10,17 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from billing.periods import BillingPeriod, HeldQuota, Interval, Period, interval, quota_period
+from billing.periods import BillingPeriod, HeldGrant, HeldQuota, Interval, Period, interval, quota_period
 from billing.usage.warehouse import Calendar, Meters, Span
 from schemas.catalog.records import Catalog, Partner, Quota
+from schemas.grants import EffectiveLimit, Grants, effective_limit
 from schemas.money import EXACT
 from schemas.quotas import is_reached
 from schemas.windows import WINDOW_US, from_us, to_us
 
 _WINDOW = timedelta(microseconds=WINDOW_US)
+_INSTANT = timedelta(microseconds=1)
+NO_GRANTS = Grants()
 _END_US = to_us(datetime(2100, 1, 1, tzinfo=UTC))  # no event is later (schemas.reasons: TIME_RANGE)
 
 
@@ -33,6 +36,11 @@ class PartnerQuota(NamedTuple):
         """The times within `period` at which the partner has the plan."""
         cut = (Period(max(h.start, period.start), min(h.end, period.end)) for h in self.held)
         return tuple(c for c in cut if c.start < c.end)
+
+    def limit_in(self, period: Period, grants: Grants, *, since: datetime, now: datetime) -> EffectiveLimit:
+        """The limit in a quota period as of `now`. `since` is when the limit of the catalog took effect."""
+        mine = grants.of(self.partner.id, self.quota.meter, self.quota.period)
+        return effective_limit(self.quota.limit, since, mine, start=period.start, end=period.end, now=now)
 
 
 class PartitionUsage(NamedTuple):
@@ -61,6 +69,8 @@ class QuotaRow(NamedTuple):
     limit: Decimal
     over: bool
     interval: Interval
+    granted: Decimal = Decimal(0)  # what grants added to the limit at the end of the month; it is not in `limit`
+    grants: tuple[HeldGrant, ...] = ()  # of the month
 
 
 def partner_quotas(catalog: Catalog, partners: Iterable[Partner]) -> list[PartnerQuota]:
@@ -103,22 +113,48 @@ def quota_usage(meters: Meters, catalog: Catalog, quotas: Sequence[PartnerQuota]
         )
 
 
-def held_quotas(catalog: Catalog, partner: Partner, period: BillingPeriod) -> tuple[HeldQuota, ...]:
+def held_quotas(
+    catalog: Catalog, partner: Partner, period: BillingPeriod, grants: Grants = NO_GRANTS
+) -> tuple[HeldQuota, ...]:
     """The monthly quotas of a partner in the month in which its billing period ends, one for each plan of that month.
+
+    Each has the grants to it in that month.
 
     After a change of the time zone a billing period may differ from the calendar month. Quotas use the calendar month.
     """
     zone = partner.time_zone
     month = quota_period("MONTH", period.end - _WINDOW, zone)
     return tuple(
-        HeldQuota(partner_quota.quota.meter, partner_quota.plan, tuple(interval(*held, zone) for held in times))
+        HeldQuota(
+            partner_quota.quota.meter,
+            partner_quota.plan,
+            tuple(interval(*held, zone) for held in times),
+            _held_grants(partner_quota, month, grants),
+        )
         for partner_quota in partner_quotas(catalog, [partner])
         if partner_quota.quota.period == "MONTH" and (times := partner_quota.held_in(month))
     )
 
 
+def _held_grants(promise: PartnerQuota, month: Period, grants: Grants) -> tuple[HeldGrant, ...]:
+    """The grants of a month. Whether each holds at its end decides the statement."""
+    return tuple(
+        HeldGrant(
+            grant.grant_id,
+            grant.amount,
+            grant.starts_at,
+            grant.until,
+            grant.is_active(month.end - _INSTANT),
+            grant.reason,
+            grant.recorded_by,
+        )
+        for grant in grants.of(promise.partner.id, promise.quota.meter, promise.quota.period)
+        if grant.concerns(*month) and month.start < grant.until
+    )
+
+
 def statement_row(catalog: Catalog, held: HeldQuota, counted_in_field: Decimal) -> QuotaRow:
-    """The row of a quota on the statement.
+    """The row of a quota on the statement. It is over if usage reaches the limit with the grants at the month's end.
 
     `counted_in_field` is the usage of all its times together, in the field's unit.
     """
@@ -126,4 +162,6 @@ def statement_row(catalog: Catalog, held: HeldQuota, counted_in_field: Decimal) 
     used = EXACT.divide(counted_in_field, catalog.meter(held.meter).divide_by)
     first, last = held.held[0], held.held[-1]
     days = Interval(first.start, last.end, first.first_day, last.last_day)
-    return QuotaRow(held.meter, quota.period, held.plan, used, quota.limit, is_reached(used, quota.limit), days)
+    granted = sum((grant.amount for grant in held.grants if grant.holds_at_end), Decimal(0))
+    over = is_reached(used, EXACT.add(quota.limit, granted))
+    return QuotaRow(held.meter, quota.period, held.plan, used, quota.limit, over, days, granted, held.grants)

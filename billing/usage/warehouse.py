@@ -19,6 +19,7 @@ from lake.lake import Lake
 from schemas import tables
 from schemas.catalog.records import Catalog, Meter
 from schemas.catalog.routes import Calls
+from schemas.grants import Grants, grants_of
 from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape
 from schemas.zones import local_days
 
@@ -174,6 +175,10 @@ class Warehouse(Meters):
         table = self.lake.open(shape, version)
         self.versions[shape.name] = table.version
         duck.scan(self.con, view, table.files(), shape, mixed=table.is_mixed)
+
+    def grants(self) -> Grants:
+        """The grants of the lake, which must be among the opened tables."""
+        return grants_of(self.query("grants").to_pylist())
 
     def usage_by_window(self, catalog: Catalog, spans: Sequence[Span]) -> pa.Table:
         """Columns span (the index in `spans`), window_start and quantity, ordered by the first two."""

@@ -38,7 +38,7 @@ def alert(lake: Lake, catalog: Catalog, *, now: datetime, detectors: Iterable[De
     records statements meanwhile, the comparison is repeated.
     """
     since = limits.since(lake, catalog, now=now)
-    house = Warehouse(lake, lake.consistent_cut(), only=["events", "rollups", "dead", "redriven"])
+    house = Warehouse(lake, lake.consistent_cut(), only=["events", "rollups", "dead", "redriven", "grants"])
     version = house.versions["events"]
     while True:
         book = ledger.read(lake)
@@ -48,7 +48,7 @@ def alert(lake: Lake, catalog: Catalog, *, now: datetime, detectors: Iterable[De
             _CATALOG_SEEN: int(catalog.sha256[:_CATALOG_DIGITS], 16),
         }
         moved = {name: mark for name, mark in marks.items() if book.mark(name) != mark}
-        due = _due(scene_of(house, catalog, book, since), book, detectors)
+        due = _due(scene_of(house, catalog, book, since, now=now), book, detectors)
         if not due and not moved:
             return []
         try:
@@ -73,7 +73,9 @@ def _due(scene: Scene, book: Ledger, detectors: Iterable[Detector]) -> list[Stat
     return due
 
 
-def scene_of(house: Warehouse, catalog: Catalog, book: Ledger, since: Mapping[limits.Key, datetime]) -> Scene:
+def scene_of(
+    house: Warehouse, catalog: Catalog, book: Ledger, since: Mapping[limits.Key, datetime], *, now: datetime
+) -> Scene:
     """The scene of a pinned lake. What changed is what its tables gained since the marks of the ledger."""
     is_new = book.mark(_CATALOG_SEEN) != int(catalog.sha256[:_CATALOG_DIGITS], 16)
     rollups = _added(house, ROLLUPS, 0 if is_new else book.mark(_ROLLUPS_SEEN) or 0)
@@ -90,6 +92,8 @@ def scene_of(house: Warehouse, catalog: Catalog, book: Ledger, since: Mapping[li
         seen_until=None if last is None else last.astimezone(UTC) + _WINDOW,
         limits_since=since,
         statements=book.statements,
+        now=now,
+        grants=house.grants(),
         changed=None if is_new else {row["partner_id"]: row["first_window"].astimezone(UTC) for row in rows},
     )
 

@@ -88,17 +88,18 @@ def _standings(scene: Scene) -> dict[AlertRule, QuotaUsage]:
     found = {}
     for (place, period), usage in sorted(counted.items()):
         promise = promised[place]
-        quota = promise.quota
-        rule = rule_of(promise, period, scene.limits_since[promise.plan, quota.meter, quota.period])
-        found[rule] = usage._replace(used=in_unit(catalog, quota.meter, usage.used))
+        used = in_unit(catalog, promise.quota.meter, usage.used)
+        found[rule_of(scene, promise, period)] = usage._replace(used=used)
     return found
 
 
-def rule_of(promise: PartnerQuota, period: Period, limit_since: datetime) -> AlertRule:
-    """The alert rule of a quota in a period."""
+def rule_of(scene: Scene, promise: PartnerQuota, period: Period) -> AlertRule:
+    """The alert rule of a quota in a period, with the limit that holds with its grants."""
     quota = promise.quota
+    since = scene.limits_since[promise.plan, quota.meter, quota.period]
+    held = promise.limit_in(period, scene.grants, since=since, now=scene.now)
     return AlertRule(
-        promise.partner.id, quota.meter, promise.plan, quota.period, *period, quota.limit, quota.thresholds, limit_since,
+        promise.partner.id, quota.meter, promise.plan, quota.period, *period, held.limit, quota.thresholds, held.since,
         promise.held_in(period),
     )  # fmt: skip
 
@@ -124,8 +125,7 @@ def present(scene: Scene, alert: Alert) -> tuple[AlertRule, Decimal] | None:
     period = quota_period(promise.quota.period, start, promise.partner.time_zone)
     if period.start != start or not promise.held_in(period):
         return None
-    since = scene.limits_since[promise.plan, promise.quota.meter, promise.quota.period]
-    return rule_of(promise, period, since), Decimal(0)
+    return rule_of(scene, promise, period), Decimal(0)
 
 
 def _times(scene: Scene, found: Sequence[tuple[AlertRule, Alert]]) -> dict[str, datetime]:

@@ -10,6 +10,7 @@ from aggregate.quota import limits
 from billing.usage.warehouse import Warehouse
 from schemas.alerts import Alert, Kind, Statement
 from schemas.catalog.records import Catalog
+from schemas.grants import Grants
 
 Made = TypeVar("Made")
 
@@ -25,6 +26,8 @@ class Scene:
     catalog: Catalog
     days: Sequence[date]  # UTC days of events that changed, ascending
     seen_until: datetime | None  # the end of the newest window with usage; None: there is no usage
+    now: datetime  # of the evaluation; grants are judged by it
+    grants: Grants
     limits_since: Mapping[limits.Key, datetime]  # when each limit of the catalog took effect
     statements: Mapping[str, Statement]  # the newest statement about each alert of the detector's kind, by alert id
     # Partner → start of the earliest window that changed; a partner without changes is absent. None: the catalog

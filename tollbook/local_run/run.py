@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from aggregate.landing import derived_commits
 from aggregate.landing.land import COMMIT_ENTRIES, Counts, Land
+from aggregate.quota import grants
 from billing.usage.warehouse import Warehouse
 from ingest.attribution.catalog_rules import attribution, max_refused_percent, source_rules
 from ingest.decode import formats
@@ -174,6 +175,7 @@ def follow(
         total = RunReport(Counts(), [], [], {}, {})
         try:
             land = Land(lake, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
+            granted = grants.Watch(lake)
             while not stop.is_set() and judged.paused is None:
                 counts, outside = Counts(), Counter[str]()
                 log.wake()
@@ -182,9 +184,10 @@ def follow(
                     outside.update(landed.outside)
                 while land.unsettled and not land.settle():
                     pass  # a settlement updates them, too; each attempt completes one of the two
+                moved = granted.moved(now())
                 look = RunReport(
                     counts,
-                    evaluation.alert(lake, catalog, now=now()) if counts.entries else [],
+                    evaluation.alert(lake, catalog, now=now()) if counts.entries or moved else [],
                     log.problems,
                     log.waiting,
                     dict(outside),
@@ -199,7 +202,7 @@ def follow(
                     dict(Counter(total.outside) + outside),
                     judged.paused,
                 )
-                if counts.entries or look.problems:
+                if counts.entries or look.alerts or look.problems:
                     on_report(look)
                 if judged.paused is None:
                     stop.wait(look_s)

@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer
 from aggregate.landing.kafka_log import KafkaLog
 from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land, Landed
-from aggregate.quota import limits
+from aggregate.quota import grants, limits
 from ingest.kafka.sending import produce
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
@@ -28,6 +28,8 @@ from schemas.log import Partition
 from tollbook.workers import loop, metrics
 from tollbook.workers.quota_feed import Totals
 from tollbook.workers.unknown_metrics import UnknownCredentials
+
+GRANTS_S = 0.5  # how often table `grants` is looked at, which delays a grant
 
 
 class LandTopics(NamedTuple):
@@ -62,7 +64,10 @@ class LandWorker:
         self._topics = topics
         self._producer = producer
         self._log = log
+        self._now = now
         self._totals = Totals(catalog, limits.since(lake, catalog, now=now()))
+        self._grants = grants.Watch(lake)
+        self._grants_due_s = 0.0
         self._unknown = UnknownCredentials()
         self._undelivered: list[str] = []
         self._shown: set[Partition] = set()  # partitions whose lag is in the metrics
@@ -75,6 +80,9 @@ class LandWorker:
     def step(self) -> Landed | None:
         """Land one batch if there is one, publish its totals, and report it."""
         begun = time.monotonic()
+        if begun >= self._grants_due_s:
+            self._grants_due_s = begun + GRANTS_S
+            self._judge_grants()
         landed = self._land.step()
         self._show_partitions()
         self._producer.poll(0)
@@ -90,6 +98,12 @@ class LandWorker:
         self._kafka.commit(landed.offsets)
         self._report(landed, time.monotonic() - begun)
         return landed
+
+    def _judge_grants(self) -> None:
+        """Publish totals with another limit: a grant was recorded, began or ended, with or without usage."""
+        now = self._now()
+        if self._grants.moved(now):
+            self._publish(self._totals.judge(self._grants.grants, now))
 
     def wrong(self) -> list[str]:
         """The reasons why this process is unhealthy."""

@@ -20,6 +20,7 @@ from billing.usage.quota_statement import PartitionUsage
 from billing.usage.warehouse import Meters, Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Filter
+from schemas.grants import EffectiveLimit, Grants
 from schemas.kafka.totals import Total
 from schemas.money import EXACT
 
@@ -42,9 +43,18 @@ class Totals:
         """`since` is when each limit of the catalog took effect (aggregate.quota.limits)."""
         self._catalog = catalog
         self._since = since
+        self._grants, self._now = Grants(), EVER["start"]
+        self._version = 0  # of `events`, of the newest total
         self._promises = quota_statement.partner_quotas(catalog, catalog.partners)
         self._sums: dict[_Key, _Sum] = {}
         self._folds = Meters()
+
+    def judge(self, grants: Grants, now: datetime) -> list[Total]:
+        """Judge grants by this clock from here on. Returns the totals whose limit changes by that."""
+        granted = {(g.partner_id, g.meter, g.quota_period) for g in (*self._grants.all, *grants.all)}
+        before = {key: self._limit(key) for key in self._sums if self._quota(key) in granted}
+        self._grants, self._now = grants, now
+        return [self._total(key, self._version) for key, limit in before.items() if self._limit(key) != limit]
 
     def reload(self, lake: Lake, partitions: Collection[int]) -> list[Total]:
         """Sum these partitions from the lake again, and return all their totals.
@@ -85,10 +95,20 @@ class Totals:
 
     def _total(self, key: _Key, events_version: int) -> Total:
         promise, total = self._promises[key.promise], self._sums[key]
-        quota = promise.quota
+        quota, limit = promise.quota, self._limit(key)
+        self._version = max(self._version, events_version)
         return Total(
             promise.partner.id, quota.meter, self._catalog.meter(quota.meter).unit, promise.plan, quota.period,
-            key.period.start, key.period.end, quota.limit, quota.thresholds, key.events_partition,
+            key.period.start, key.period.end, limit.limit, quota.thresholds, key.events_partition,
             in_unit(self._catalog, quota.meter, total.used), total.seen_until, events_version,
-            self._since[promise.plan, quota.meter, quota.period], promise.held_in(key.period),
+            limit.since, promise.held_in(key.period),
         )  # fmt: skip
+
+    def _quota(self, key: _Key) -> tuple[str, str, str]:
+        promise = self._promises[key.promise]
+        return promise.partner.id, promise.quota.meter, promise.quota.period
+
+    def _limit(self, key: _Key) -> EffectiveLimit:
+        promise = self._promises[key.promise]
+        since = self._since[promise.plan, promise.quota.meter, promise.quota.period]
+        return promise.limit_in(key.period, self._grants, since=since, now=self._now)

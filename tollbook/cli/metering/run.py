@@ -30,6 +30,7 @@ from tollbook.cli.options import (
     PeriodOption,
     source_name,
     the_clock,
+    the_time,
     utc,
 )
 from tollbook.cli.signals import asked_to_stop
@@ -233,6 +234,7 @@ def usage(
     lake: LakeOption,
     period: PeriodOption,
     json: JsonOption = False,
+    now: NowOption = None,
 ) -> int:
     """Show the usage of a month: sums and quotas by partner and meter, and for a single partner also by day and route.
 
@@ -243,8 +245,9 @@ def usage(
     """
     book = catalogs.load(catalog)
     who = None if partner is None else _partner(book, partner)
-    house = Warehouse(Lake(lake), only=["rollups"])
-    sums = month_sums.of_month(house, book, book.partners if who is None else [who], period)
+    house = Warehouse(Lake(lake), only=["rollups", "grants"])
+    shown = book.partners if who is None else [who]
+    sums = month_sums.of_month(house, book, shown, period, now=the_time(now))
     rows = [] if who is None else _by_day_and_route(house, book, who, period)
     if json:
         by_day = [{**row, "quantity": plain(row["quantity"])} for row in rows]
