@@ -90,6 +90,8 @@ class Watch:
 
     def moved(self, now: datetime) -> bool:
         """Whether limits may have changed since the last call; at the first call, whether there are grants."""
+        if self._table is None and self._lake.lacks(GRANTS):
+            return False  # a lake of an earlier version
         before, seen_at = self.grants, self._seen_at
         if self._table is None or not self._lake.is_newest(self._table):
             self._table = self._lake.open(GRANTS)

@@ -119,6 +119,8 @@ CALLS: dict[tuple[str, ...], list[str]] = {
         "acme",
         "--dry-run",
     ],
+    ("quota", "grant"): ["acme", "requests", "5", "CATALOG", "LAKE", "--until", "2126-10-08", "--reason", "launch"],
+    ("quota", "grants"): ["LAKE"],
     ("producers", "list"): ["--producers", "producers.yaml"],
     ("invoice", "rate"): ["CATALOG", "LAKE", "--period", "2026-10"],
     ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],

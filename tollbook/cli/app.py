@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from lake import duck
-from tollbook.cli import extras
+from tollbook.cli import extras, grants
 from tollbook.cli.alerts import commands as alert_commands
 from tollbook.cli.catalog import commands as catalog_commands
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
@@ -26,13 +26,6 @@ app = App(
     help_format="plaintext",
     version=version("tollbook"),
 )
-_QUOTA = """Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.
-
-Alerts are recorded in the lake, and sent from there. It is safe to kill at any time, and no alert is sent twice. One of
-several workers sends them, and watches the lake for alerts of all other kinds.
-
-Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --catalog catalog --lake lake --webhooks webhooks.yaml
-"""
 _SERVE = """Accept events over HTTP (POST /api/v1/events) and write them to gateway.access. Runs until SIGTERM.
 
 A 2xx response means that Kafka has confirmed the events. The producers file is reloaded when it changes, or on SIGHUP.
@@ -82,18 +75,19 @@ app.command(formats.app)
 alert_commands.app.sort_key = 19
 app.command(alert_commands.app)
 if extras.is_installed("kafka"):
-    from tollbook.cli.kafka import pipeline, topics
+    from tollbook.cli.kafka import pipeline, quota, topics
 
     topics.app.sort_key = 12
     app.command(topics.app)
     _stages: tuple[Callable[..., int], ...] = (pipeline.load, pipeline.ingest, pipeline.land)
     for place, command in enumerate(_stages, 13):
         app.command(command, sort_key=place, help_epilogue="")
-    # Registered by name, not imported: only this command needs Faust, which adds half to the time to load everything
-    # else.
-    app.command("tollbook.cli.kafka.quota:quota", name="quota", sort_key=16, help=_QUOTA, help_epilogue="")
+    grants.app.default(quota.quota)
 else:
-    _without("kafka", "topics", "load", "ingest", "land", "quota", first=12)
+    _without("kafka", "topics", "load", "ingest", "land", first=12)
+    grants.app.default(_refusal("kafka", "quota"))
+grants.app.sort_key = 16
+app.command(grants.app)
 if extras.is_installed("http"):
     from tollbook.cli.kafka import producers
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from confluent_kafka import Consumer, Producer
 
 from aggregate.alerts import feed
+from aggregate.quota import grants
 from lake import lock
 from lake.lake import Lake
 from schemas.alerts import State
@@ -105,12 +106,12 @@ class Alerts:
         return fed.version != before
 
     def _watch(self) -> None:
-        """Evaluate all detectors when events have come."""
-        seen = -1
+        """Evaluate all detectors when events have come, or when a grant was recorded, began or ended."""
+        seen, granted = -1, grants.Watch(self._lake)
         while not (self._stop.is_set() or self._resigned.is_set()):
             newest = self._lake.consistent_cut()[EVENTS.name]
             begun = time.monotonic()
-            if newest != seen:
+            if granted.moved(self._clock()) or newest != seen:
                 if evaluation.alert(self._lake, self._catalog, now=self._clock()):
                     self.wake()
                 seen = newest

@@ -1,12 +1,11 @@
-"""`tollbook quota`: alerts when a quota is reached. Loading it loads Faust."""
+"""`tollbook quota`: alerts when a quota is reached. Running it loads Faust, for which other commands do not wait."""
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from aggregate.quota.app import QuotaSettings, changelogs
 from aggregate.webhooks.endpoints import BadEndpoints, endpoints
 from billing.catalog import loading as catalogs
 from lake.lake import Lake
@@ -18,7 +17,9 @@ from tollbook.cli.kafka.topics import required
 from tollbook.cli.options import CatalogOption, LakeOption, the_clock
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers import loop
-from tollbook.workers.quota import credentials, run_quota
+
+if TYPE_CHECKING:
+    from aggregate.quota.app import QuotaSettings
 
 
 def quota(
@@ -44,6 +45,8 @@ def quota(
 
     Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --catalog catalog --lake lake --webhooks webhooks.yaml
     """
+    from tollbook.workers.quota import run_quota  # noqa: PLC0415  # Faust
+
     try:
         receivers = endpoints(webhooks, os.environ) if webhooks else []
     except BadEndpoints as exc:
@@ -53,11 +56,14 @@ def quota(
     return run_quota(kafka, settings, Lake(lake), catalogs.load(catalog), receivers, options, clock=the_clock(None))
 
 
-def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> QuotaSettings:
+def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> "QuotaSettings":
     """The settings of the worker.
 
     Raises KafkaRefused or Halted unless all its topics exist with the required settings.
     """
+    from aggregate.quota.app import QuotaSettings, changelogs  # noqa: PLC0415  # Faust
+    from tollbook.workers.quota import credentials  # noqa: PLC0415
+
     app_id = topics.quota_app(kafka.prefix)
     names = [topics.USAGE_TOTALS, topics.USAGE_ALERTS, topics.QUOTA_STATE, *changelogs(topics.QUOTA_APP)]
     found = required(kafka, *names)
