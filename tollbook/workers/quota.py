@@ -33,6 +33,7 @@ from tollbook.alerting.prompt import PromptLedger
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers import logs, loop, metrics
 from tollbook.workers.alerts import Alerts
+from tollbook.workers.partner_metrics import PartnerMetrics
 
 STEP_S = 0.5
 LOOK_S = 5.0
@@ -66,8 +67,12 @@ def run_quota(
     options: loop.WorkerOptions,
     *,
     clock: Callable[[], datetime],
+    metrics_partners: int,
 ) -> int:
-    """Run until SIGTERM. Returns exit code 0; a failure ends the process, so that Faust acknowledges nothing more."""
+    """Run until SIGTERM. Returns exit code 0; a failure ends the process, so that Faust acknowledges nothing more.
+
+    `metrics_partners` is the number of partners with metrics of their own.
+    """
     log = logs.logger("quota")
     for handler in logging.getLogger().handlers:
         handler.addFilter(Seldom())
@@ -91,11 +96,12 @@ def run_quota(
     lag = Lag(reader, settings.totals, settings.partitions)
     lake.create()
     alerts = Alerts(lake, catalog, kafka, settings.alerts, settings.partitions, log=log, clock=clock, stop=ended)
+    partners = PartnerMetrics(lake, catalog, top=metrics_partners, clock=clock, stop=stop)
     recorded = PromptLedger(lake, catalog, on_commit=alerts.wake)
     process = Process(
         lambda: QuotaWorker(settings, recorded.record),
         lag,
-        [alerts, *couriers],
+        [alerts, partners, *couriers],
         (stop, ended),
         limit_s=options.watchdog_s,
     )

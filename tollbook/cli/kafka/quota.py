@@ -11,11 +11,13 @@ from billing.catalog import loading as catalogs
 from lake.lake import Lake
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
+from tollbook.cli.alerts.metrics import PartnersOption
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.kafka.pipeline import InstanceOption, MetricsOption, SessionOption, WatchdogOption
 from tollbook.cli.kafka.topics import required
 from tollbook.cli.options import CatalogOption, LakeOption, the_clock
 from tollbook.kafka.options import KafkaConfig
+from tollbook.partner_figures import TOP
 from tollbook.workers import loop
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def quota(
     instance: InstanceOption = None,
     session_timeout_ms: SessionOption = 10_000,
     metrics: MetricsOption = "127.0.0.1:0",
+    metrics_partners: PartnersOption = TOP,
     watchdog_s: WatchdogOption = 60.0,
 ) -> int:
     """Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.
@@ -53,7 +56,9 @@ def quota(
         raise WrongUse(f"webhooks: {exc}") from exc
     options = loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s)
     settings = settings_for(kafka, instance=instance, session_timeout_s=session_timeout_ms / 1000)
-    return run_quota(kafka, settings, Lake(lake), catalogs.load(catalog), receivers, options, clock=the_clock(None))
+    place, book = Lake(lake), catalogs.load(catalog)
+    clock = the_clock(None)
+    return run_quota(kafka, settings, place, book, receivers, options, clock=clock, metrics_partners=metrics_partners)
 
 
 def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> "QuotaSettings":
