@@ -13,15 +13,21 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from aggregate.webhooks import delivery
-from aggregate.webhooks.delivery import Answer, Backoff, Courier, Forbidden, Notice, is_public, posted, resolved
-from aggregate.webhooks.endpoints import Endpoint
+from aggregate.sinks import courier as delivery
+from aggregate.sinks import http
+from aggregate.sinks.courier import Courier
+from aggregate.sinks.http import Forbidden, Target, is_public, post, resolved
+from aggregate.sinks.notices import notice
+from aggregate.sinks.retries import Backoff
+from aggregate.sinks.sink import Answer, Route
+from aggregate.sinks.webhook import WebhookSink
 from schemas.halts import Halt, Halted
 from schemas.kafka.topics import USAGE_ALERTS
 from tests.aggregate.quota_kafka import Quotas
@@ -36,9 +42,12 @@ TLS = ssl.create_default_context()
 Start = Callable[..., Courier]
 
 
-def endpoint(to: Receiver, **changes: object) -> Endpoint:
-    values = {"name": "ops", "url": to.url, "keys": tuple(Webhook(k) for k in KEYS), "private": True, **changes}
-    return Endpoint(**values)  # type: ignore[arg-type]
+def endpoint(to: Receiver, name: str = "ops", partner: str | None = None, **target: Any) -> WebhookSink:
+    return WebhookSink(
+        target=Target(**{"name": name, "url": to.url, "private": True, **target}),
+        keys=tuple(Webhook(k) for k in KEYS),
+        route=Route(partner=partner),
+    )
 
 
 def alert(alert_id: str, partner: str = "acme") -> bytes:
@@ -61,7 +70,7 @@ def deliver(alerts: Quotas) -> Iterator[Start]:
 
 @contextlib.contextmanager
 def courier(
-    alerts: Quotas, to: Endpoint, on_attempt: Callable[[str, Answer], None] = lambda _, __: None
+    alerts: Quotas, to: WebhookSink, on_attempt: Callable[[str, Answer], None] = lambda _, __: None
 ) -> Iterator[Courier]:
     stop = threading.Event()
     one = Courier(
@@ -118,7 +127,7 @@ def test_a_receiver_that_does_not_answer_is_tried_again(
     alerts: Quotas, deliver: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a hung connection nor an answer that comes byte by byte must hold the courier up."""
-    monkeypatch.setattr(delivery, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.3)
     alerts.put(USAGE_ALERTS, [("acme", alert("a1"), 0)])
     with receiver(HANG, DRIP, 204) as to:
         deliver(endpoint(to))
@@ -190,9 +199,7 @@ def test_neither_keys_nor_urls_are_logged(alerts: Quotas, deliver: Start, caplog
         deliver(endpoint(to))
         to.next()
         to.next()
-    logged = "".join(
-        f"{r.getMessage()} {r.__dict__}" for r in caplog.records if r.name in {"test", "aggregate.webhooks"}
-    )
+    logged = "".join(f"{r.getMessage()} {r.__dict__}" for r in caplog.records if r.name in {"test", "aggregate.sinks"})
     assert "status 500" in logged
     for secret in (*KEYS, "token=t", "v1,"):
         assert secret not in logged
@@ -235,16 +242,17 @@ def test_tls_is_checked_against_the_name_though_the_address_is_called(
     tmp_path: Path,
 ) -> None:
     """The address that was judged is connected to; a certificate for another name is no proof of who answers there."""
-    notice = Notice("a1", "acme", alert("a1"))
+    came_in = notice(alert("a1"))
     file, server = certificate(tmp_path, "localhost")
     trusting = ssl.create_default_context(cafile=file)
     with receiver(200, tls=server) as to:
-        named = endpoint(to, url=f"https://localhost:{to.port}/in")
-        assert asyncio.run(posted(named, notice, NOW, trusting)) == 200
+        named = endpoint(to, url=f"https://localhost:{to.port}/in", tls=trusting)
+        assert named.send(came_in, NOW).answer is Answer.DELIVERED
         came = to.next()
         assert came.headers["host"] == f"localhost:{to.port}"
         assert came.headers["webhook-timestamp"] == str(int(NOW.timestamp()))
-        for wrong, tls in ((endpoint(to, url=f"https://127.0.0.1:{to.port}/in"), trusting), (named, TLS)):
+        elsewhere = endpoint(to, url=f"https://127.0.0.1:{to.port}/in", tls=trusting)
+        for wrong in (elsewhere, endpoint(to, url=f"https://localhost:{to.port}/in", tls=TLS)):
             with pytest.raises(httpx.ConnectError, match=r"(?i)certificate"):
-                asyncio.run(posted(wrong, notice, NOW, tls))
+                asyncio.run(post(wrong.target, came_in.body, {}))
         assert to.received.empty()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from prometheus_client import Counter
 
-from aggregate.webhooks.endpoints import endpoints
+from aggregate.sinks.file import sinks
 from schemas.halts import Halt
 from schemas.kafka import topics
 from tests.docs.pages import block, names_in_first_column, rows, section
@@ -114,7 +114,7 @@ def test_the_webhook_file_that_is_shown_is_one_that_works(tmp_path: Path) -> Non
         (tmp_path / name).write_text(key + "\n")
     file = tmp_path / "webhooks.yaml"
     file.write_text(block(PAGE, "webhooks").replace("/run/secrets", str(tmp_path)))
-    read = endpoints(file, {"NORTHWIND_WEBHOOK_KEY": key})
+    read = sinks(file, {"NORTHWIND_WEBHOOK_KEY": key})
     assert [(e.name, e.partner, e.private) for e in read] == [
         ("on-call", None, False), ("northwind", "northwind", False), ("alertmanager", None, True),
     ]  # fmt: skip

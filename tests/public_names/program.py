@@ -1,6 +1,5 @@
 """Names that the program holds as values: nothing is run for them but its parsers."""
 
-import asyncio
 import base64
 import inspect
 import json
@@ -20,9 +19,10 @@ from aggregate.alerts.feed import POSITION
 from aggregate.quota import messages, thresholds
 from aggregate.quota.rule import AlertRule
 from aggregate.quota.sums import Standing
-from aggregate.webhooks import endpoints
-from aggregate.webhooks.delivery import Notice, posted
-from aggregate.webhooks.endpoints import Endpoint
+from aggregate.sinks import file as sinks_file
+from aggregate.sinks import notices
+from aggregate.sinks.http import Target
+from aggregate.sinks.webhook import WebhookSink
 from ingest.attribution import policies
 from ingest.decode import formats
 from ingest.http import api, delivery
@@ -114,9 +114,8 @@ def _messages() -> Iterator[str]:
     yield from (f"usage.alerts.{name}" for name in shape(said))
     with receiver(204) as to:
         key = Webhook(base64.b64encode(bytes(24)).decode())
-        asyncio.run(
-            posted(Endpoint(name="n", url=to.url, keys=(key,), private=True), Notice("id", "acme", b"{}"), AT, True)
-        )
+        sink = WebhookSink(target=Target(name="n", url=to.url, private=True), keys=(key,))
+        sink.send(notices.notice(b'{"id": "id", "subject": "acme"}'), AT)
         yield from (f"webhook: header {name}" for name in sorted(to.next().headers))
     yield from (f"quota.state.{name}" for name in shape([json.loads(messages.state(rule, at))]))
 
@@ -192,7 +191,7 @@ def _files() -> Iterator[str]:
     """
     yield from _fields("catalog", Catalog.model_json_schema())
     yield from _fields("producers", Producers.model_json_schema())
-    yield from _fields("webhooks", endpoints._FILE.json_schema())
+    yield from _fields("webhooks", sinks_file.FILE.json_schema())
     yield f"lake: {lake.MARKER}, format {lake.FORMAT}"
     yield f"lake: {KEY}"
 

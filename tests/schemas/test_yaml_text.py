@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aggregate.webhooks.endpoints import BadEndpoints, endpoints
+from aggregate.sinks.file import sinks
+from aggregate.sinks.sink import BadSink
 from billing.catalog.loading import CatalogError, load
 from ingest.http.producers import BadProducers, parsed
 from schemas.yaml.reading import DEPTH_MAX, BadYaml, read
@@ -54,8 +55,8 @@ def test_what_no_file_needs_ends_with_a_line_and_a_remedy(tmp_path: Path, text: 
     assert says.removeprefix("line 2: ") in str(of_catalog.value)
     with pytest.raises(BadProducers, match="line "):
         parsed(text)
-    with pytest.raises(BadEndpoints, match="line "):
-        endpoints(tmp_path / "catalog.yaml", {})
+    with pytest.raises(BadSink, match="line "):
+        sinks(tmp_path / "catalog.yaml", {})
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,9 @@ from faust.auth import Credentials
 from faust.exceptions import FaustError
 
 from aggregate.quota.app import QuotaSettings, QuotaWorker
-from aggregate.webhooks.delivery import Answer, Courier
-from aggregate.webhooks.endpoints import Endpoint
+from aggregate.sinks.courier import Courier
+from aggregate.sinks.outbox import holding
+from aggregate.sinks.sink import Answer, Sink
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.halts import Halt, Halted
@@ -63,7 +64,7 @@ def run_quota(
     settings: QuotaSettings,
     lake: Lake,
     catalog: Catalog,
-    receivers: Sequence[Endpoint],
+    receivers: Sequence[Sink],
     options: loop.WorkerOptions,
     *,
     clock: Callable[[], datetime],
@@ -89,6 +90,7 @@ def run_quota(
             clock=clock,
             stop=stop,
             on_attempt=_count_attempt,
+            holding=lambda: holding(lake),
         )
         for receiver in receivers
     ]

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from aggregate.webhooks.endpoints import BadEndpoints, endpoints
+from aggregate.sinks.file import sinks
+from aggregate.sinks.sink import BadSink
 from billing.catalog import loading as catalogs
 from lake.lake import Lake
 from schemas.halts import Halt, Halted
@@ -32,7 +33,9 @@ def quota(
     webhooks: Annotated[
         Path | None,
         Parameter(
-            "--webhooks", env_var="TOLLBOOK_WEBHOOKS", help="YAML file of the endpoints that alerts are posted to."
+            "--webhooks",
+            env_var="TOLLBOOK_WEBHOOKS",
+            help="YAML file of the sinks that alerts are sent to: webhooks, Alertmanager, Slack, PagerDuty, e-mail.",
         ),
     ] = None,
     instance: InstanceOption = None,
@@ -51,8 +54,8 @@ def quota(
     from tollbook.workers.quota import run_quota  # noqa: PLC0415  # Faust
 
     try:
-        receivers = endpoints(webhooks, os.environ) if webhooks else []
-    except BadEndpoints as exc:
+        receivers = sinks(webhooks, os.environ) if webhooks else []
+    except BadSink as exc:
         raise WrongUse(f"webhooks: {exc}") from exc
     options = loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s)
     settings = settings_for(kafka, instance=instance, session_timeout_s=session_timeout_ms / 1000)

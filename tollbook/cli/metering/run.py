@@ -1,8 +1,11 @@
 """`tollbook run`, `usage`, `outside` and `verify`."""
 
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter, validators
 
@@ -17,7 +20,7 @@ from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import plain
 from tollbook import month_sums
-from tollbook.cli import progress
+from tollbook.cli import extras, progress
 from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.metering import run_screens, trial_screens, usage_screens
 from tollbook.cli.options import (
@@ -37,6 +40,9 @@ from tollbook.cli.signals import asked_to_stop
 from tollbook.cli.terminal import complain, show_json, show_json_line
 from tollbook.local_run import run as local_run
 from tollbook.local_run import trial as trials
+
+if TYPE_CHECKING:
+    from tollbook.local_run.sending import Sending
 
 
 def run(
@@ -118,6 +124,14 @@ def run(
             help="With --follow: interval in seconds to check for new lines. Each check that finds some makes a commit.",
         ),
     ] = local_run.LOOK_S,
+    alerts: Annotated[
+        Path | None,
+        Parameter(
+            "--alerts",
+            env_var="TOLLBOOK_ALERTS",
+            help="YAML file of the sinks that alerts are sent to: webhooks, Alertmanager, Slack, PagerDuty, e-mail.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         Parameter(
@@ -143,6 +157,9 @@ def run(
     of these entries is landed, and the likely format is proposed. With --follow, each check that finds new lines prints
     its counts, or with --json one JSON object per line.
 
+    --alerts sends the alerts that are recorded from now on. A sink that cannot be reached delays nothing and loses
+    nothing: it is reported, and the next run continues with what it has not got. With --follow, each sink has a thread.
+
     --dry-run shows for the first entries of each file which are counted for which partner, which are refused and why,
     and the fields that were read, with secrets redacted. An entry that the run would recognise as a duplicate is
     counted there. The exit code is 1 where the run would stop or could not read a file.
@@ -152,24 +169,20 @@ def run(
     opened = Lake(lake)
     source_name(source)
     book = catalogs.load(catalog)
+    _check_together(follow=follow, final=final, dry_run=dry_run, alerts=alerts)
     if trust_user:
         book = book.trusting(source)
     if dry_run:
-        if follow:
-            raise WrongUse("--dry-run and --follow contradict each other; a dry run reads the first entries and ends")
         return _try(
             opened, book, files, json=json, format_name=format, source=source, final=final, accept_form_errors=accept_form_errors,
             received_at=None if received is None else utc(received), lines=lines,
         )  # fmt: skip
     if follow:
-        if final:
-            raise WrongUse(
-                "--follow and --final contradict each other; --follow waits for the rest of an unfinished line, --final does not"
-            )
         return _follow(
-            opened, book, files, json=json, format_name=format, source=source, look_s=look_s, now=the_clock(now), accept_form_errors=accept_form_errors,
+            opened, book, files, alerts, json=json, format_name=format, source=source, look_s=look_s, now=the_clock(now), accept_form_errors=accept_form_errors,
             received_at=None if received is None else utc(received), commit_entries=commit_entries, block_bytes=block_bytes,
         )  # fmt: skip
+    sending = _sending(opened, alerts, the_clock(now))
     with progress.bar(source, quiet=json) as move:
         report = local_run.run(
             opened, book, local_run.found_files(files), format_name=format, source=source, now=the_clock(now),
@@ -183,7 +196,39 @@ def run(
     for problem in report.problems:
         complain(problem)
     _complain_of_pause(report)
+    if sending is not None:
+        for problem in sending.once():
+            complain(problem)
     return REFUSED if report.problems or report.paused else 0
+
+
+def _check_together(*, follow: bool, final: bool, dry_run: bool, alerts: Path | None) -> None:
+    """Refuse options that contradict each other, and one whose extra is missing."""
+    if dry_run and follow:
+        raise WrongUse("--dry-run and --follow contradict each other; a dry run reads the first entries and ends")
+    if dry_run and alerts is not None:
+        raise WrongUse("--dry-run and --alerts contradict each other; a dry run records no alerts")
+    if follow and final:
+        raise WrongUse(
+            "--follow and --final contradict each other; --follow waits for the rest of an unfinished line, --final does not"
+        )
+    if alerts is not None:
+        extras.require("kafka", "--alerts")
+
+
+def _sending(lake: Lake, file: Path | None, clock: Callable[[], datetime]) -> "Sending | None":
+    """What sends the alerts that are recorded from now on; None: there is no file of sinks."""
+    if file is None:
+        return None
+    from aggregate.sinks.sink import BadSink  # noqa: PLC0415  # the extra `kafka`
+    from tollbook.local_run import sending  # noqa: PLC0415
+
+    try:
+        receivers = sending.read(file)
+    except (BadSink, OSError) as exc:
+        raise WrongUse(f"--alerts: {exc}") from exc
+    lake.create()
+    return sending.Sending(lake, receivers, clock)
 
 
 def _try(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
@@ -206,7 +251,7 @@ def _complain_of_pause(report: local_run.RunReport) -> None:
         complain(run_screens.paused(report.paused))
 
 
-def _follow(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: Any) -> int:
+def _follow(lake: Lake, book: Catalog, files: list[str], alerts: Path | None, *, json: bool, **how: Any) -> int:
     """Follow until SIGTERM, and show the report of each check at once."""
 
     def show(look: local_run.RunReport) -> None:
@@ -218,7 +263,8 @@ def _follow(lake: Lake, book: Catalog, files: list[str], *, json: bool, **how: A
             complain(problem)
         sys.stdout.flush()
 
-    with asked_to_stop() as stop:
+    sending = _sending(lake, alerts, how["now"])
+    with asked_to_stop() as stop, nullcontext() if sending is None else sending.following():
         report = local_run.follow(lake, book, files, stop=stop, on_report=show, **how)
     if not json:
         run_screens.waiting(report)

@@ -1,21 +1,23 @@
-"""The file of webhook endpoints: what it may say, what it must not, and that no key is ever shown."""
+"""The file of sinks: what it may say, what it must not, and that no key is ever shown."""
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aggregate.webhooks.endpoints import BadEndpoints, Endpoint, endpoints
+from aggregate.sinks.file import sinks
+from aggregate.sinks.sink import BadSink
 
 KEY = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
 OTHER = "whsec_" + base64.b64encode(b"76543210fedcba9876543210").decode()
 ENV = {"KEY": KEY, "SHORT": "whsec_" + base64.b64encode(b"short").decode(), "NONE": "whsec_***"}
 
 
-def read(tmp_path: Path, text: str) -> list[Endpoint]:
+def read(tmp_path: Path, text: str) -> list[Any]:
     file = tmp_path / "webhooks.yaml"
     file.write_text(text)
-    return endpoints(file, ENV)
+    return sinks(file, ENV)
 
 
 def test_keys_come_from_elsewhere_two_while_one_is_replaced(tmp_path: Path) -> None:
@@ -28,8 +30,8 @@ def test_keys_come_from_elsewhere_two_while_one_is_replaced(tmp_path: Path) -> N
 - {{name: acme, url: "https://acme.example:8443/in?token=t", secret_file: {tmp_path}/keys, partner: acme}}
 """,
     )
-    assert (ops.name, ops.partner, len(ops.keys)) == ("ops", None, 1)
-    assert (acme.name, acme.partner, len(acme.keys)) == ("acme", "acme", 2)
+    assert (ops.name, ops.route.partner, len(ops.keys)) == ("ops", None, 1)
+    assert (acme.name, acme.route.partner, len(acme.keys)) == ("acme", "acme", 2)
 
 
 def test_no_key_and_no_url_is_in_a_repr(tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_no_key_and_no_url_is_in_a_repr(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_refused(tmp_path: Path, line: str, message: str) -> None:
     """At the start, in words, before an alert could go where it must not."""
-    with pytest.raises(BadEndpoints, match=message) as refused:
+    with pytest.raises(BadSink, match=message) as refused:
         read(tmp_path, f"- {line}")
     for secret in ("***", KEY[6:], "u:p"):
         assert secret not in str(refused.value)
@@ -75,4 +77,4 @@ def test_this_machine_may_be_called_without_tls_when_it_is_asked_for(tmp_path: P
     """A sidecar that forwards alerts; an explicit setting, and never another machine."""
     for host in ("127.0.0.1:9", "localhost:9", "[::1]:9"):
         (one,) = read(tmp_path, f'- {{name: a, url: "http://{host}/", secret_env: KEY, private: true}}')
-        assert one.private
+        assert one.target.private

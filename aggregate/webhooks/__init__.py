@@ -1,1 +1,0 @@
-"""Alerts as Standard Webhooks: who gets them, and their delivery. Imports `aggregate.quota` and `schemas`."""
