@@ -35,6 +35,7 @@ from tests.tollbook.fixtures import (
     write_catalog,
 )
 from tests.tollbook.test_import import COMMENTED, EVERYTHING
+from tests.tollbook.test_neighbours import flood
 from tollbook import analysis
 
 CUT = gzip.compress(b"".join(requests(3, T0_MS + 4 * DAY_MS)))[:-9]  # a packed log that ends in the middle
@@ -104,6 +105,7 @@ def lists() -> Mapping[str, list[str]]:
         documents = _documents(outputs)
         views = _views(here)
         _marked(outputs)
+        _flooded(outputs)
         _explained(outputs)
         modules = sorted(_modules(here, output))
     return {"json": of_commands(outputs.values), "documents": documents, "analysis-views": views, "modules": modules}
@@ -212,6 +214,14 @@ def _marked(outputs: Outputs) -> None:
         here.log("trail.json", *policy_case.LINES),
     )
     outputs("outside", "acme", "CATALOG", "LAKE", "--period", "2026-10")
+
+
+def _flooded(outputs: Outputs) -> None:
+    """A lake in which the load of a partner jumped."""
+    here = outputs.here
+    here.lake = here.folder / "flooded"
+    flood(here)
+    outputs("neighbours", "CATALOG", "LAKE")
 
 
 def _explained(outputs: Outputs) -> None:

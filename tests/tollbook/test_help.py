@@ -97,6 +97,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("run",): ["CATALOG", "LAKE", "--format", "kong", "--source", "edge", "more.log"],
     ("usage",): ["acme", "CATALOG", "LAKE", "--period", "2026-10"],
     ("outside",): ["acme", "CATALOG", "LAKE", "--period", "2026-10"],
+    ("neighbours",): ["CATALOG", "LAKE"],
     ("verify",): ["LAKE"],
     ("settle",): ["LAKE"],
     ("formats",): [],
@@ -161,6 +162,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["usage",]["by_day_and_route"][0]["quantity"] == "5"
     assert given["usage",]["sums"][0]["quantity"] == "65"
     assert given["outside",] == []
+    assert [p["partner_id"] for p in given["neighbours",]["partners"]] == ["acme"]
     assert given["verify",]["ok"] is True
     assert [(a["kind"], a["state"], a["number"]) for a in given["alerts", "list"]] == [("quota", "fired", 1)]
     assert given["alerts", "show"] == given["alerts", "list"]

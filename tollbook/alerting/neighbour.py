@@ -35,7 +35,7 @@ def evaluate(scene: Scene) -> list[Alert]:
         shares = great_shares(scene.house, begin, until)
         if not shares:
             continue
-        complete = window_of(_newest(scene, until))
+        complete = window_of(newest(scene.house, until))
         for incident in neighbour.incidents(shares, lambda spans: others(scene.house, spans), until=complete):
             alert = neighbour.alert_of(incident)
             if alert.at is not None and start <= alert.at < end:
@@ -50,7 +50,7 @@ def covers(scene: Scene, alert: Alert) -> bool:
 
 def great_shares(house: Meters, begin: datetime, until: datetime, window_us: int = WINDOW_US) -> list[Share]:
     """The windows of [begin, until) in which a partner has a great share (aggregate/sql/great_shares.sql)."""
-    params = {**_bounds(begin, until), "window_us": window_us, "hour": HOUR_US // window_us, "great": neighbour.GREAT}
+    params = {**bounds(begin, until), "window_us": window_us, "hour": HOUR_US // window_us, "great": neighbour.GREAT}
     return [
         Share(
             row["partner_id"],
@@ -74,8 +74,9 @@ def others(house: Meters, spans: Sequence[Span], window_us: int = WINDOW_US) -> 
             {"span": i, "partner_id": s.partner_id, "span_start": from_us(s.start * window_us), "span_end": from_us(s.end * window_us)}
             for i, s in enumerate(day)
         ]  # fmt: skip
-        bounds = _bounds(from_us(min(s.start for s in day) * window_us), from_us(max(s.end for s in day) * window_us))
-        table = engine.run(house.con, "others", bounds, spans=pa.Table.from_pylist(rows, _SPANS))
+        begin, until = min(s.start for s in day), max(s.end for s in day)
+        params = bounds(from_us(begin * window_us), from_us(until * window_us))
+        table = engine.run(house.con, "others", params, spans=pa.Table.from_pylist(rows, _SPANS))
         for row in table.to_pylist():
             found[day[row["span"]]] = Others(row["requests"], row["errors"], row["timed"], row["p95_us"])
     return found
@@ -110,19 +111,20 @@ def _times(scene: Scene) -> Iterator[Times]:
         yield lower - _REACH, upper + _REACH
 
 
-def _newest(scene: Scene, until: datetime) -> datetime:
+def newest(house: Meters, until: datetime) -> datetime:
     """The time of the newest event, or a later one than `until` if usage goes on behind it."""
-    (extent,) = scene.house.query("extent").to_pylist()
+    (extent,) = house.query("extent").to_pylist()
     start = extent["last_window"]
     if start is None or start >= until:
         return until
     day = start.astimezone(UTC).date()
-    (row,) = engine.run(scene.house.con, "newest", {"day": day, "start": start}).to_pylist()
-    newest: datetime = row["occurred_at"] or start
-    return newest
+    (row,) = engine.run(house.con, "newest", {"day": day, "start": start}).to_pylist()
+    found: datetime = row["occurred_at"] or start
+    return found
 
 
-def _bounds(begin: datetime, until: datetime) -> Mapping[str, object]:
+def bounds(begin: datetime, until: datetime) -> Mapping[str, object]:
+    """The parameters of a statement over events of [begin, until), with the UTC days of both."""
     last = from_us(to_us(until) - 1)
     return {"first": begin.date(), "last": last.date(), "begin": begin, "until": until}
 

@@ -12,6 +12,7 @@ from lake import duck
 from tollbook.cli import extras, grants
 from tollbook.cli.alerts import commands as alert_commands
 from tollbook.cli.alerts import metrics as alert_metrics
+from tollbook.cli.alerts import neighbours
 from tollbook.cli.catalog import commands as catalog_commands
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
 from tollbook.cli.invoices import commands, listing
@@ -75,6 +76,7 @@ formats.app.sort_key = 11
 app.command(formats.app)
 alert_commands.app.sort_key = 19
 app.command(alert_commands.app)
+app.command(neighbours.neighbours, sort_key=20, help_epilogue="")
 app.command(alert_metrics.metrics, sort_key=20, help_epilogue="")
 if extras.is_installed("kafka"):
     from tollbook.cli.kafka import pipeline, quota, topics

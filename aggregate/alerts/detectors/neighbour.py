@@ -116,12 +116,12 @@ def causes(share: Share, base: Share, *, hour: int) -> list[str]:
         return []
     found = []
     for name in CAUSES:
-        own, total = getattr(share.own, name), getattr(share.all, name)
+        own, every = getattr(share.own, name), getattr(share.all, name)
         own_before, all_before = getattr(base.own_before, name), getattr(base.all_before, name)
         if (
             own > 0
-            and GREAT * own >= total
-            and own * all_before >= SHARE_TIMES * own_before * total
+            and GREAT * own >= every
+            and own * all_before >= SHARE_TIMES * own_before * every
             and own * base.windows_before >= LOAD_TIMES * own_before
         ):
             found.append(name)
@@ -183,8 +183,8 @@ def incidents(shares: Sequence[Share], ask: Ask, *, until: int, window_us: int =
         Incident(
             noise,
             held[-1].window,
-            _sum(share.own for share in held),
-            _sum(share.all for share in held),
+            total(share.own for share in held),
+            total(share.all for share in held),
             whole.get(Span(held[0].partner_id, held[0].window, held[-1].window + 1), NOBODY),
             held[-1].window + 1 < until or len(held) == LONGEST_HOURS * hour,
         )
@@ -218,11 +218,11 @@ def alert_of(incident: Incident, *, window_us: int = WINDOW_US) -> Alert:
             "requests": incident.own.requests,
             **{
                 f"{name}_percent{when}": percent(part, whole)
-                for when, own, total in (
+                for when, own, every in (
                     ("", incident.own, incident.all),
                     ("_before", share.own_before, share.all_before),
                 )
-                for name, part, whole in zip(("requests", "bytes", "time"), own, total, strict=True)
+                for name, part, whole in zip(("requests", "bytes", "time"), own, every, strict=True)
             },
             **served(incident.during),
             **{f"{name}_before": value for name, value in served(noise.before).items()},
@@ -253,8 +253,10 @@ def material(alert: Alert) -> object:
     return alert.at, alert.ends_at, None if alert.ends_at is None else dict(alert.evidence)
 
 
-def _sum(loads: Iterable[Load]) -> Load:
-    return Load(*(sum(values) for values in zip(*loads, strict=True)))
+def total(loads: Iterable[Load]) -> Load:
+    """The sum of loads."""
+    requests, size, time_us = (sum(values) for values in zip((0, 0, 0), *loads, strict=True))
+    return Load(requests, size, time_us)
 
 
 def window_of(instant: datetime, window_us: int = WINDOW_US) -> int:

@@ -1,1 +1,1 @@
-"""The commands that show alerts, and send them again."""
+"""The commands that show alerts and what is behind them, and send alerts again."""
