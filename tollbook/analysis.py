@@ -27,7 +27,6 @@ from lake.lake import Lake
 from schemas import tables
 from schemas.catalog.records import Catalog, Partner, Quota
 from schemas.money import EXACT
-from schemas.quotas import ALWAYS
 
 _INT64_DIGITS = 18
 _NARROW_DIGITS = 18
@@ -119,7 +118,7 @@ class Analysis:
             if (p.plan, p.quota.meter, p.quota.period) == (plan, meter, quota.period)
         )
         held = promise.held_in(period)
-        limit = promise.limit_in(period, self._house.grants(), since=ALWAYS, now=as_of).limit
+        limit = promise.limit_in(period, self._house.grants(), now=as_of).limit
         rule = AlertRule(partner_id, meter, plan, quota.period, *period, limit, quota.thresholds, None, held)
         starts, ends = [list(times) for times in zip(*held, strict=True)]
         windows = self.frame(_sql("burn_down"), partner_id=partner_id, meter=meter, starts=starts, ends=ends)

@@ -16,7 +16,6 @@ from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Span, Warehouse
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT, plain
-from schemas.quotas import ALWAYS
 
 _TENTH = Decimal("0.1")
 _INSTANT = timedelta(microseconds=1)
@@ -111,7 +110,7 @@ def _quotas(
         start, most = max(sums.items(), key=lambda each: each[1], default=(None, Decimal(0)))
         day = month(label, promise.partner.time_zone).start if start is None else start
         period = quota_period(quota.period, day, promise.partner.time_zone)
-        limit = promise.limit_in(period, grants, since=ALWAYS, now=now).limit
+        limit = promise.limit_in(period, grants, now=now).limit
         use = QuotaUse(promise.plan, quota.period, start, in_unit(book, quota.meter, most), limit)
         result[promise.partner.id, quota.meter].append(use)
     return result

@@ -72,7 +72,7 @@ class Figures(NamedTuple):
 
 def figures(lake: Lake, catalog: Catalog, *, now: datetime, top: int = TOP) -> Figures:
     """The figures at `now`, of at most `top` partners and `other`. Raises LakeError."""
-    house = Warehouse(lake, only=["events", "rollups"])
+    house = Warehouse(lake, only=["events", "rollups", "grants"])
     quotas = _quotas(house, catalog, now)
     hour = {"start": now - _HOUR, "end": now, "days": sorted({(now - _HOUR).date(), now.date()})}
     requests = {row["partner_id"]: row["requests"] for row in house.ask(_sql("partner_requests"), hour).to_pylist()}
@@ -94,13 +94,14 @@ def _quotas(house: Warehouse, catalog: Catalog, now: datetime) -> list[QuotaFigu
         used[row.partner_quota] = EXACT.add(used[row.partner_quota], row.quantity)
     end = from_us(to_us(now) // WINDOW_US * WINDOW_US)
     recent = house.usage(catalog, [Span(p.partner.id, p.quota.meter, end - _HOUR, end) for p, _ in current])
+    grants = house.grants()
     found = []
-    for place, ((promise, _), last_hour) in enumerate(zip(current, recent, strict=True)):
+    for place, ((promise, period), last_hour) in enumerate(zip(current, recent, strict=True)):
         meter = promise.quota.meter
         amount = in_unit(catalog, meter, used[place])
         found.append(
             QuotaFigures(
-                promise.partner.id, meter, promise.quota.period, amount, promise.quota.limit,
+                promise.partner.id, meter, promise.quota.period, amount, promise.limit_in(period, grants, now=now).limit,
                 in_unit(catalog, meter, last_hour), _projected(amount, promise.held, now),
             )
         )  # fmt: skip

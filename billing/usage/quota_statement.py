@@ -15,7 +15,7 @@ from billing.usage.warehouse import Calendar, Meters, Span
 from schemas.catalog.records import Catalog, Partner, Quota
 from schemas.grants import EffectiveLimit, Grants, effective_limit
 from schemas.money import EXACT
-from schemas.quotas import is_reached
+from schemas.quotas import ALWAYS, is_reached
 from schemas.windows import WINDOW_US, from_us, to_us
 
 _WINDOW = timedelta(microseconds=WINDOW_US)
@@ -37,7 +37,7 @@ class PartnerQuota(NamedTuple):
         cut = (Period(max(h.start, period.start), min(h.end, period.end)) for h in self.held)
         return tuple(c for c in cut if c.start < c.end)
 
-    def limit_in(self, period: Period, grants: Grants, *, since: datetime, now: datetime) -> EffectiveLimit:
+    def limit_in(self, period: Period, grants: Grants, *, now: datetime, since: datetime = ALWAYS) -> EffectiveLimit:
         """The limit in a quota period as of `now`. `since` is when the limit of the catalog took effect."""
         mine = grants.of(self.partner.id, self.quota.meter, self.quota.period)
         return effective_limit(self.quota.limit, since, mine, start=period.start, end=period.end, now=now)

@@ -3,10 +3,14 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from aggregate.quota import grants
+from aggregate.quota.grants import Asked
+from lake.lake import Lake
 from tests.tollbook.deciding import CATALOG, Reply, Server, decide, use, write_catalog
 from tests.tollbook.waiting import eventually
 
@@ -53,6 +57,18 @@ def test_a_limit_that_is_reached_denies_without_a_restart(place: Path, server: S
     assert abs(int(reply.headers["retry-after"]) - (resets_at - datetime.now(UTC)).total_seconds()) < 60
     assert server.decision("oidc:https%3A%2F%2Fi.example%7Cc").status == 403
     assert server.decision("api_key:b-1").status == 200
+
+
+def test_a_grant_allows_again_and_a_revoked_one_denies(place: Path, server: Server) -> None:
+    """Without new usage: a partner that is denied has none."""
+    use(place / "lake", "acme", 7, NOW, "g2")
+    eventually(lambda: server.decision("api_key:a-1").status == 403)
+    asked = Asked("acme", "requests", "MONTH", Decimal(5), None, NOW + timedelta(days=1), "launch")
+    found, _ = grants.record(Lake(place / "lake"), asked, by="ada", now=datetime.now(UTC))
+    eventually(lambda: server.decision("api_key:a-1").status == 200)
+    assert json.loads(server.decision("api_key:a-1").body)["limit"] == "15"
+    grants.revoke(Lake(place / "lake"), found.grant_id, reason="mistake", by="ada", now=datetime.now(UTC))
+    eventually(lambda: server.decision("api_key:a-1").status == 403)
 
 
 def test_a_quota_that_only_alerts_denies_nothing(place: Path, server: Server) -> None:
