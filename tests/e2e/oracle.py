@@ -146,6 +146,14 @@ class Ledger:
                 due |= {(partner, start, percent) for percent in THRESHOLDS if used * 100 >= quota * percent}
         return due
 
+    def crossings(self, quota: int) -> dict[tuple[str, int, int], int]:
+        """The same alerts, each with the time in milliseconds of the request that reached its threshold."""
+        found = {}
+        for partner, start, percent in self.alerts(quota):
+            times = sorted(t for t, s, _ in self.usage[partner] if t >= start and s != 429 and s < 500)
+            found[partner, start, percent] = times[-(-quota * percent // 100) - 1]
+        return found
+
 
 def graduated(units: int) -> Fraction:
     """Each slice at the price of its tier."""

@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from aggregate.alerts import ledger
+from lake.lake import Lake
+from schemas.alerts import Alert, Kind
 from tests.e2e import fault_report, oracle
 from tests.e2e.comparison import differences, tollbook
 from tests.e2e.fleet import INGEST, LAND, PARTITIONS, Faults, Fleet
@@ -124,22 +127,45 @@ def test_invoices_equal_the_ledger_to_the_cent(site: Site) -> None:
 
 
 def test_alerts_are_those_predicted_each_under_one_id_and_none_early(site: Site) -> None:
-    """What partners are told rests on counted usage alone, whatever was published twice or late."""
-    predicted = site.ledger.alerts(QUOTA_LIMIT)
-    found: dict[tuple[str, int, int], set[str]] = collections.defaultdict(set)
+    """What partners are told rests on counted usage alone, whatever was published twice or late, and whoever died.
+
+    Predicted, the table in the lake and the topic agree, to the request that crossed a threshold. No statement of any
+    kind is in the topic twice.
+    """
+    predicted = site.ledger.crossings(QUOTA_LIMIT)
+    lake = Lake(site.fleet.lake)
 
     def complete() -> bool:
-        for event in alerts(site.fleet):
-            assert event["type"] == "tollbook.quota.threshold"
-            data = event["data"]
-            start = int(dt.datetime.fromisoformat(data["period"]["start"]).timestamp()) * 1000
-            assert int(data["used"]) * 100 >= QUOTA_LIMIT * int(data["threshold_percent"]), "early"
-            found[data["partner"], start, int(data["threshold_percent"])].add(event["id"])
-        return set(found) >= predicted
+        said = {event["id"] for event in alerts(site.fleet)}
+        if said != {statement.statement_id for statement in ledger.history(lake)}:
+            return False
+        newest = ledger.read(lake).of(Kind.QUOTA).values()
+        return {place(s.alert): milliseconds(s.alert.at) for s in newest if s.holds} == predicted
 
-    site.fleet.until(complete, moves=lambda: len(found))
-    assert set(found) == predicted
-    assert {key: len(ids) for key, ids in found.items()} == dict.fromkeys(predicted, 1)
+    site.fleet.until(complete, moves=lambda: len(alerts(site.fleet)))
+    events = alerts(site.fleet)
+    assert len({event["id"] for event in events}) == len(events), "twice"
+    fired = collections.Counter[tuple[str, int, int]]()
+    for event in events:
+        data = event["data"]
+        if data["kind"] == "quota":
+            assert event["type"] in {"tollbook.quota.threshold", "tollbook.quota.restated"}
+            assert int(data["used"]) * 100 >= QUOTA_LIMIT * int(data["threshold_percent"]), "early"
+            start = milliseconds(dt.datetime.fromisoformat(data["period"]["start"]))
+            fired[data["partner"], start, int(data["threshold_percent"])] += data["state"] == "fired"
+    assert fired == dict.fromkeys(predicted, 1)
+
+
+def place(alert: Alert) -> tuple[str, int, int]:
+    """The alert as the ledger of the oracle names it."""
+    start = dt.datetime.fromisoformat(alert.key["period_start"])
+    return alert.subject, milliseconds(start), int(alert.key["threshold_percent"])
+
+
+def milliseconds(instant: dt.datetime | None) -> int:
+    """Since 1970."""
+    assert instant is not None, "every crossing has a time"
+    return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
 
 
 def alerts(fleet: Fleet) -> list[dict[str, Any]]:
