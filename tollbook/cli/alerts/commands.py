@@ -1,18 +1,23 @@
-"""`tollbook alerts list` and `show`: the alerts that the lake has on record, with their history and evidence."""
+"""`tollbook alerts list`, `show`, `test` and `replay`: what the lake has on record, and sending it on request."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from aggregate.alerts import ledger
 from lake.lake import Lake
 from schemas.alerts import Kind, State, Statement
+from tollbook.cli import extras
 from tollbook.cli.alerts import screens
-from tollbook.cli.errors import WrongUse
-from tollbook.cli.options import JsonOption, LakeOption, utc
-from tollbook.cli.terminal import show_json
+from tollbook.cli.errors import REFUSED, WrongUse
+from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_clock, utc
+from tollbook.cli.terminal import complain, show_json
+
+if TYPE_CHECKING:
+    from tollbook.cli.alerts.sending import Delivered  # the extra `kafka`
 
 app = App(
     name="alerts",
@@ -28,6 +33,8 @@ SinceOption = Annotated[
     datetime | None,
     Parameter("--since", help="Only alerts whose time is this instant or later (event time, UTC)."),
 ]
+SinksOption = Annotated[Path, Parameter("--alerts", env_var="TOLLBOOK_ALERTS", help="YAML file of the sinks.")]
+SinkOption = Annotated[str | None, Parameter("--sink", help="Only this sink.")]
 StateOption = Annotated[
     State | None, Parameter("--state", help="Only alerts whose newest statement says this: fired, restated, withdrawn.")
 ]
@@ -82,6 +89,54 @@ def show(
     else:
         screens.show(history)
     return 0
+
+
+@app.command(name="test", sort_key=3)
+def try_sinks(*, alerts: SinksOption, sink: SinkOption = None, now: NowOption = None, json: JsonOption = False) -> int:
+    """Send a test alert, clearly marked, and its end to all sinks, or to one. Nothing is recorded.
+
+    It is sent whatever kinds and partners a sink gets, so that its address and its secret are tried.
+
+    Example: tollbook alerts test --alerts alerts.yaml --sink on-call
+    """
+    extras.require("kafka", "`tollbook alerts test`")
+    from tollbook.cli.alerts import sending  # noqa: PLC0415  # the extra `kafka`
+
+    return _told(sending.send_test(sending.chosen(alerts, sink), the_clock(now)()), json=json)
+
+
+@app.command(sort_key=4)
+def replay(
+    *,
+    lake: LakeOption,
+    alerts: SinksOption,
+    sink: Annotated[str, Parameter("--sink", help="The sink to send to.")],
+    since: Annotated[datetime, Parameter("--since", help="Alerts whose time is this or later (event time, UTC).")],
+    now: NowOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Send recorded alerts again to one sink, with the ids of the first time. Its place in the table does not move.
+
+    Example: tollbook alerts replay --lake lake --alerts alerts.yaml --sink on-call --since 2026-10-15
+    """
+    extras.require("kafka", "`tollbook alerts replay`")
+    from tollbook.cli.alerts import sending  # noqa: PLC0415  # the extra `kafka`
+
+    receivers = sending.chosen(alerts, sink)
+    begin = utc(since)
+    again = [s for s in ledger.history(_checked(lake)) if s.alert.at is not None and s.alert.at >= begin]
+    return _told(sending.send_again(receivers, again, the_clock(now)()), json=json)
+
+
+def _told(delivered: Sequence["Delivered"], *, json: bool) -> int:
+    if json:
+        show_json([each._asdict() for each in delivered])
+    else:
+        screens.delivered(delivered)
+    for each in delivered:
+        if each.failed:
+            complain(f"sink {each.sink}: {each.failed} not delivered: {each.reason}")
+    return REFUSED if any(each.failed for each in delivered) else 0
 
 
 def _history(statements: Sequence[Statement], asked: str) -> list[Statement]:

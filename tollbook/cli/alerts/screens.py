@@ -1,11 +1,14 @@
 """Screens of alerts: a list, and the history of one; and a statement as JSON."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.alerts import Statement
 from tollbook.cli.figures import instant
 from tollbook.cli.terminal import out, sentence, table
+
+if TYPE_CHECKING:
+    from tollbook.cli.alerts.sending import Delivered  # the extra `kafka`
 
 _ID_DIGITS = 8  # as many as tell a few thousand alerts apart
 
@@ -42,6 +45,14 @@ def show(history: Sequence[Statement]) -> None:
         ):  # fmt: skip
             view.row(name, "" if value is None else str(value))
         out.print(view)
+
+
+def delivered(rows: Sequence["Delivered"]) -> None:
+    """What each sink got."""
+    view = table(None, "sink", ">delivered", ">failed")
+    for row in rows:
+        view.row(row.sink, f"{row.delivered:,}", f"{row.failed:,}")
+    out.print(view)
 
 
 def statement_row(statement: Statement) -> dict[str, Any]:
