@@ -178,7 +178,10 @@ class _Alerts:
     def take(self, timeout_s: float) -> None:
         for message in self._consumer.consume(1000, timeout_s):
             if message.error() is None:
-                data = json.loads(message.value())["data"]
+                event = json.loads(message.value())
+                if event["type"] != "tollbook.quota.threshold":
+                    continue
+                data = event["data"]
                 self.seen_ms.setdefault((data["partner"], int(data["threshold_percent"])), time.time() * 1000)
 
 
@@ -190,8 +193,9 @@ class _Workers:
         path.mkdir(exist_ok=True)
         (path / "catalog.yaml").write_text(catalog)
         where = ["--bootstrap-servers", bootstrap, "--prefix", PREFIX]
-        self._land = Process(["land", *where, "--catalog", path, "--lake", folder / "lake"])
-        self._all = [self._land, Process(["ingest", *where, "--catalog", path]), Process(["quota", *where])]
+        lake = ["--catalog", path, "--lake", folder / "lake"]
+        self._land = Process(["land", *where, *lake])
+        self._all = [self._land, Process(["ingest", *where, "--catalog", path]), Process(["quota", *where, *lake])]
 
     def __enter__(self) -> "_Workers":
         for worker in self._all:

@@ -5,7 +5,7 @@ Alerts, usage tables, notebooks and invoices all use this module, so that they s
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ _PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period
 _DAYS = pa.schema([("time_zone", pa.string()), ("day", pa.date32()), ("day_start", TIME)])
 _STATUSES = pa.schema([("meter", pa.string()), ("status", pa.int16())])
 _FILTERED = pa.schema([("meter", pa.string())])
+_WANTED = pa.schema([("wanted", pa.int64()), *(f for f in _SPANS if f.name != "span"), ("level", pa.decimal128(38, 9))])
 _CALLS = pa.schema([("meter", pa.string()), ("method", pa.string()), ("route", pa.string())])
 
 
@@ -207,14 +208,27 @@ class Warehouse(Meters):
         return pa.Table.from_pylist(rows, _DAYS)
 
     def crossing(self, catalog: Catalog, span: Span, level: Decimal) -> datetime | None:
-        """The event time at which the running sum of a span reaches `level` (in the field's unit), or None.
+        """The event time at which the running sum of a span reaches `level` (in the field's unit), or None."""
+        return self.crossings(catalog, [(span, level)])[0]
 
-        The query reads and sorts every event of the span, so pass a short span, such as a window.
+    def crossings(self, catalog: Catalog, wanted: Sequence[tuple[Span, Decimal]]) -> list[datetime | None]:
+        """The event time at which the running sum of each span reaches its level (in the field's unit), or None.
+
+        The query reads and sorts every event of the spans, so pass short spans, such as windows.
         """
-        window = {"partner_id": span.partner_id, "start": span.start, "end": span.end}
-        self._define_meters([catalog.meter(span.meter)], lambda: self.query("calls_within", window))
-        found: list[datetime] = self.query("crossing", {**window, "level": level})["occurred_at"].to_pylist()
-        return found[0] if found else None
+        if not wanted:
+            return []
+        rows = [
+            {"wanted": i, "partner_id": s.partner_id, "meter": s.meter, "span_start": s.start, "span_end": s.end, "level": level}
+            for i, (s, level) in enumerate(wanted)
+        ]  # fmt: skip
+        self.con.register("wanted", pa.Table.from_pylist(rows, _WANTED))
+        first, last = min(s.start for s, _ in wanted), max(s.end for s, _ in wanted)
+        days = {"first_day": first.astimezone(UTC).date(), "last_day": last.astimezone(UTC).date()}
+        meters = [catalog.meter(m) for m in sorted({s.meter for s, _ in wanted})]
+        self._define_meters(meters, lambda: self.query("calls_wanted", days))
+        found = {row["wanted"]: row["occurred_at"] for row in self.query("crossing", days).to_pylist()}
+        return [found.get(i) for i in range(len(wanted))]
 
     def used(self, spans: Sequence[Span]) -> list[dict[str, Any]]:
         """Partners with usage in their span, whatever the meters: partner_id, requests, response_bytes, last_window."""

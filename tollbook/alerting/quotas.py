@@ -146,7 +146,6 @@ def _times(scene: Scene, found: Sequence[tuple[AlertRule, Alert]]) -> dict[str, 
 
 def crossings(house: Warehouse, catalog: Catalog, missing: Sequence[tuple[AlertRule, Alert]]) -> dict[str, datetime]:
     """Alert id → time of the event at which usage reached the threshold; none if the lake has less usage."""
-    at: dict[str, datetime] = {}
     rules = list(dict.fromkeys(rule for rule, _ in missing))
     spans = [(rule, Span(rule.partner_id, rule.meter, *held)) for rule in rules for held in rule.held]
     windows: dict[AlertRule, list[_WindowUsage]] = {rule: [] for rule in rules}
@@ -154,21 +153,21 @@ def crossings(house: Warehouse, catalog: Catalog, missing: Sequence[tuple[AlertR
         rows = house.usage_by_window(catalog, [span for _, span in spans])
         for row in rows.to_pylist():  # each span in time order
             windows[spans[row["span"]][0]].append(_WindowUsage(row["window_start"], row["quantity"]))
+    wanted: list[tuple[str, Span, Decimal]] = []
     for rule, alert in missing:
         reached = EXACT.multiply(thresholds.level_of(rule, alert), catalog.meter(rule.meter).divide_by)
-        if (crossed := _crossing(house, catalog, rule, reached, windows[rule])) is not None:
-            at[alert.alert_id] = crossed.astimezone(UTC)
-    return at
+        if (window := _crossed(windows[rule], reached)) is not None:
+            start, rest = window
+            wanted.append((alert.alert_id, Span(rule.partner_id, rule.meter, start, start + _WINDOW), rest))
+    found = house.crossings(catalog, [(span, rest) for _, span, rest in wanted])
+    return {alert_id: at.astimezone(UTC) for (alert_id, _, _), at in zip(wanted, found, strict=True) if at is not None}
 
 
-def _crossing(
-    house: Warehouse, catalog: Catalog, rule: AlertRule, missing: Decimal, windows: Sequence[_WindowUsage]
-) -> datetime | None:
-    """The time at which usage reaches `missing`, in the unit of the meter's field."""
+def _crossed(windows: Sequence[_WindowUsage], missing: Decimal) -> tuple[datetime, Decimal] | None:
+    """The window within which usage reaches `missing`, in the unit of the meter's field, and what it lacks before."""
     for window in windows:
         if window.quantity >= missing:
-            span = Span(rule.partner_id, rule.meter, window.start, window.start + _WINDOW)
-            return house.crossing(catalog, span, missing)
+            return window.start, missing
         missing = EXACT.subtract(missing, window.quantity)
     return None
 
