@@ -1,5 +1,5 @@
 -- The events at which running sums reach levels.
--- in:  events (only those that count); wanted(wanted, partner_id, meter, span_start, span_end, level), a row for each
+-- in:  events (only those that count); levels(wanted, partner_id, meter, span_start, span_end, level), a row for each
 --      answer, with the level in the field's unit; meters, meter_status, meter_filtered, meter_call, as for metered.sql;
 --      $first_day, $last_day DATE, the UTC days of all spans
 -- out: wanted, occurred_at of its event; no row for a level that is not reached; ordered
@@ -12,7 +12,7 @@ WITH running AS (
             WHEN 'response_bytes' THEN coalesce(e.response_bytes, 0)
             WHEN 'latency_us' THEN coalesce(e.latency_us, 0)
         END) OVER (PARTITION BY w.wanted ORDER BY e.occurred_at, e.generation, e.position, e.item) AS so_far
-    FROM wanted AS w
+    FROM levels AS w
     INNER JOIN events AS e
         ON e.partner_id = w.partner_id AND e.occurred_at >= w.span_start AND e.occurred_at < w.span_end
     INNER JOIN meters AS m ON m.meter = w.meter

@@ -38,7 +38,7 @@ _PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period
 _DAYS = pa.schema([("time_zone", pa.string()), ("day", pa.date32()), ("day_start", TIME)])
 _STATUSES = pa.schema([("meter", pa.string()), ("status", pa.int16())])
 _FILTERED = pa.schema([("meter", pa.string())])
-_WANTED = pa.schema([("wanted", pa.int64()), *(f for f in _SPANS if f.name != "span"), ("level", pa.decimal128(38, 9))])
+_LEVELS = pa.schema([("wanted", pa.int64()), *(f for f in _SPANS if f.name != "span"), ("level", pa.decimal128(38, 9))])
 _CALLS = pa.schema([("meter", pa.string()), ("method", pa.string()), ("route", pa.string())])
 
 
@@ -222,7 +222,7 @@ class Warehouse(Meters):
             {"wanted": i, "partner_id": s.partner_id, "meter": s.meter, "span_start": s.start, "span_end": s.end, "level": level}
             for i, (s, level) in enumerate(wanted)
         ]  # fmt: skip
-        self.con.register("wanted", pa.Table.from_pylist(rows, _WANTED))
+        self.con.register("levels", pa.Table.from_pylist(rows, _LEVELS))
         first, last = min(s.start for s, _ in wanted), max(s.end for s, _ in wanted)
         days = {"first_day": first.astimezone(UTC).date(), "last_day": last.astimezone(UTC).date()}
         meters = [catalog.meter(m) for m in sorted({s.meter for s, _ in wanted})]

@@ -41,6 +41,10 @@ OTHERS = {
     "throttles": [
         ("span", pa.int64()), ("partner_id", pa.string()), ("span_start", TIME), ("span_end", TIME), ("rate_per_s", pa.decimal128(38, 9)),
     ],
+    "levels": [
+        ("wanted", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("span_start", TIME), ("span_end", TIME),
+        ("level", pa.decimal128(38, 9)),
+    ],
     "meters": [("meter", pa.string()), ("field", pa.string())],
     "meter_status": [("meter", pa.string()), ("status", pa.int16())],
     "meter_filtered": [("meter", pa.string())],

@@ -10,13 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from aggregate.alerts.messages import event
 from aggregate.sinks import notices
 from aggregate.sinks.file import sinks
 from aggregate.sinks.notices import Notice
 from aggregate.sinks.outbox import deliver
 from aggregate.sinks.sink import Answer, BadSink, Outcome, Sink
-
-from aggregate.alerts.messages import event
 from schemas.alerts import Alert, Kind, State, Statement, statement_of
 from tollbook.cli.errors import WrongUse
 
