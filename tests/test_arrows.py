@@ -167,8 +167,9 @@ def test_time_zones_come_from_one_module(package: str) -> None:
                 )
 
 
-def test_the_notebook_asks_the_same_module() -> None:
-    text = (ROOT / "notebooks" / "usage.ipynb").read_text()
+@pytest.mark.parametrize("file", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda file: file.name)
+def test_a_notebook_asks_the_same_module(file: Path) -> None:
+    text = file.read_text()
     for word in ("zoneinfo", "tz_convert", "tz_localize", " timezone("):
         assert word not in text, word
 
