@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any
 
+from aggregate.alerts.sentences import about
 from schemas.alerts import Kind, State
 
 # What a partner may see of its own alerts: nothing about others, and nothing about our installation.
@@ -44,17 +45,6 @@ _SEVERITIES: Mapping[Kind, Severity] = {
     Kind.SILENCE: Severity.CRITICAL,
     Kind.JUMP: Severity.WARNING,
     Kind.LAG: Severity.CRITICAL,
-}
-_MEANINGS: Mapping[Kind, str] = {
-    Kind.EXHAUSTION: "the quota will be used up early",
-    Kind.THROTTLE: "more requests than the plan's rate and burst allow",
-    Kind.NEIGHBOUR: "its load slowed other partners down",
-    Kind.NETWORK: "used from outside its networks",
-    Kind.CREDENTIAL: "an unknown credential has traffic",
-    Kind.CONFLICT: "entries contradict events that were counted",
-    Kind.SILENCE: "sends nothing, and never was silent before",
-    Kind.JUMP: "far from the same hour of earlier weeks",
-    Kind.LAG: "Tollbook is behind",
 }
 _PREFIXES = {State.FIRED: "", State.RESTATED: "Updated: ", State.WITHDRAWN: "Withdrawn: "}
 
@@ -97,12 +87,7 @@ class Notice:
     @property
     def title(self) -> str:
         """One line for people."""
-        if self.kind in _MEANINGS:
-            what = _MEANINGS[self.kind]
-        else:
-            of = f"quota of {self.key['meter']}" if "meter" in self.key else str(self.kind)
-            what = f"{self.key.get('threshold_percent', '100')} % of the {of} is reached"
-        return f"{_PREFIXES[self.state]}{self.subject}: {what}"
+        return f"{_PREFIXES[self.state]}{self.subject}: {about(self.kind, self.key, self.evidence)}"
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -49,7 +49,7 @@ def holding(here: Here) -> set[Told]:
             fired[about] += row["kind"] == "neighbour"
     assert set(fired.values()) <= {1}, "an alert fires once"
     return {
-        told(Alert(Kind.NEIGHBOUR, row["subject"], json.loads(row["key"]), row["at"], json.loads(row["evidence"]), None, row["ends_at"]))
+        told(Alert(Kind.NEIGHBOUR, row["subject"], json.loads(row["key"]), row["began_at"], json.loads(row["evidence"]), None, row["ends_at"]))
         for row in newest.values()
         if row["kind"] != "withdrawn"
     }  # fmt: skip

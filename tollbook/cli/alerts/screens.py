@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from aggregate.alerts.sentences import about
 from schemas.alerts import Statement
 from tollbook.cli.figures import instant
 from tollbook.cli.terminal import out, sentence, table
@@ -21,10 +22,9 @@ def list_(statements: Sequence[Statement]) -> None:
     view = table("Alerts (times in UTC)", "alert", "kind", "state", "subject", "at", "until", "about")
     for statement in statements:
         alert = statement.alert
-        about = ", ".join(value for name, value in alert.key.items() if name not in {"limit_since", "period_start"})
         view.row(
             statement.alert_id[:_ID_DIGITS], str(alert.kind), str(statement.state), alert.subject,
-            instant(alert.at), instant(alert.ends_at), about,
+            instant(alert.at), instant(alert.ends_at), about(alert.kind, alert.key, alert.evidence),
         )  # fmt: skip
     out.print(view)
     sentence("`tollbook alerts show ALERT` shows the history and the evidence of one.", style="dim")

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from aggregate.alerts.ledger import row_of
+from aggregate.alerts.sentences import about
 from schemas.alerts import Kind, State, Statement
 from schemas.catalog.records import Catalog
 from schemas.money import plain
@@ -30,18 +31,13 @@ def alerts_tables(catalog: Catalog, statements: Sequence[Statement]) -> None:
 
 
 def statements_table(title: str, statements: Sequence[Statement]) -> None:
-    """Statements of any kind: about what, since when, and the figures that prove it."""
-    view = table(title, "kind", "subject", "at", "until", "", "evidence")
+    """Statements of any kind: about what, since when, and the figures that matter."""
+    view = table(title, "kind", "subject", "at", "until", "state", "about")
     for statement in statements:
         alert = statement.alert
-        facts = [
-            f"{name} {value}"
-            for name, value in {**alert.key, **alert.evidence}.items()
-            if value is not None and not isinstance(value, list)
-        ]
         view.row(
-            alert.kind, alert.subject, instant(alert.at), instant(alert.ends_at),
-            "" if statement.state is State.FIRED else statement.state, ", ".join(facts),
+            alert.kind, alert.subject, instant(alert.at), instant(alert.ends_at), statement.state,
+            about(alert.kind, alert.key, alert.evidence),
         )  # fmt: skip
     out.print(view)
 
