@@ -18,7 +18,7 @@ from lake.lake import Lake
 from schemas.alerts import Statement
 from schemas.catalog.records import Catalog
 from schemas.tables import LETTERS, ROLLUPS, TableShape
-from schemas.windows import WINDOW_US
+from schemas.windows import WINDOW_US, from_us, to_us
 from tollbook.alerting.detectors import DETECTORS
 from tollbook.alerting.scene import Detector, Scene
 
@@ -27,15 +27,19 @@ _WINDOW = timedelta(microseconds=WINDOW_US)
 _ROLLUPS_SEEN = "watch-rollups"
 _DEAD_SEEN = "watch-dead"
 _CATALOG_SEEN = "watch-catalog"
+_WINDOW_SEEN = "watch-window"  # the end of the newest window with usage, as a number of windows since the epoch
 EPOCH_DAY = date(1970, 1, 1)
 _CATALOG_DIGITS = 15  # hexadecimal digits of the catalog's hash: as many as a transaction version holds
 
 
-def alert(lake: Lake, catalog: Catalog, *, now: datetime, detectors: Iterable[Detector] = DETECTORS) -> list[Statement]:
+def alert(
+    lake: Lake, catalog: Catalog, *, now: datetime, detectors: Iterable[Detector] = DETECTORS, follows: bool = False
+) -> list[Statement]:
     """Record the statements that are due at the newest state of the lake, each once, and return them.
 
     Late usage fires alerts in its own period. A limit that is new to the lake takes effect at `now`. If another process
-    records statements meanwhile, the comparison is repeated.
+    records statements meanwhile, the comparison is repeated. `follows`: the process goes on reading logs, so a source
+    can be behind `now`.
     """
     since = limits.since(lake, catalog, now=now)
     house = Warehouse(lake, lake.consistent_cut(), only=["events", "rollups", "dead", "redriven", "grants"])
@@ -47,8 +51,11 @@ def alert(lake: Lake, catalog: Catalog, *, now: datetime, detectors: Iterable[De
             _DEAD_SEEN: house.versions["dead"],
             _CATALOG_SEEN: int(catalog.sha256[:_CATALOG_DIGITS], 16),
         }
+        scene = scene_of(house, catalog, book, since, now=now, follows=follows)
+        if scene.seen_until is not None:
+            marks[_WINDOW_SEEN] = to_us(scene.seen_until) // WINDOW_US
         moved = {name: mark for name, mark in marks.items() if book.mark(name) != mark}
-        due = _due(scene_of(house, catalog, book, since, now=now), book, detectors)
+        due = _due(scene, book, detectors)
         if not due and not moved:
             return []
         try:
@@ -74,7 +81,13 @@ def _due(scene: Scene, book: Ledger, detectors: Iterable[Detector]) -> list[Stat
 
 
 def scene_of(
-    house: Warehouse, catalog: Catalog, book: Ledger, since: Mapping[limits.Key, datetime], *, now: datetime
+    house: Warehouse,
+    catalog: Catalog,
+    book: Ledger,
+    since: Mapping[limits.Key, datetime],
+    *,
+    now: datetime,
+    follows: bool = False,
 ) -> Scene:
     """The scene of a pinned lake. What changed is what its tables gained since the marks of the ledger."""
     is_new = book.mark(_CATALOG_SEEN) != int(catalog.sha256[:_CATALOG_DIGITS], 16)
@@ -95,6 +108,8 @@ def scene_of(
         now=now,
         grants=house.grants(),
         changed=None if is_new else {row["partner_id"]: row["first_window"].astimezone(UTC) for row in rows},
+        seen_before=None if (seen := book.mark(_WINDOW_SEEN)) is None else from_us(seen * WINDOW_US),
+        follows=follows,
     )
 
 

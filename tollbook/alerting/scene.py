@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 from aggregate.alerts.reconcile import last_evidence, whole
@@ -11,7 +11,9 @@ from billing.usage.warehouse import Warehouse
 from schemas.alerts import Alert, Kind, Statement
 from schemas.catalog.records import Catalog
 from schemas.grants import Grants
+from schemas.windows import WINDOW_US
 
+_WINDOW = timedelta(microseconds=WINDOW_US)
 Made = TypeVar("Made")
 
 
@@ -33,6 +35,8 @@ class Scene:
     # Partner → start of the earliest window that changed; a partner without changes is absent. None: the catalog
     # changed, or nothing was evaluated before, so everything may have changed.
     changed: Mapping[str, datetime] | None = None
+    seen_before: datetime | None = None  # `seen_until` at the last evaluation; None: there was none
+    follows: bool = False  # the process goes on reading logs; one that ends has read all there is, so nothing lags
     memo: dict[str, Any] = field(default_factory=dict, repr=False)  # of `once`
 
     def once(self, name: str, made: Callable[[], Made]) -> Made:
@@ -48,6 +52,13 @@ class Scene:
             return True
         first = self.changed.get(partner_id)
         return first is not None and first <= since
+
+    @property
+    def is_in_newest_window(self) -> bool:
+        """Whether nothing changed but the window that was the newest one at the last evaluation, and still is."""
+        if self.changed is None or self.seen_until is None or self.seen_until != self.seen_before:
+            return False
+        return all(first >= self.seen_until - _WINDOW for first in self.changed.values())
 
     def covers_day(self, instant: datetime | None) -> bool:
         """Whether the UTC day of an instant is among the days that changed."""

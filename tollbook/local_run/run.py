@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -34,6 +34,7 @@ from tollbook.alerting import evaluation
 
 _MANY_BYTES = 16 << 20  # from this size on, compiling the kernels in advance pays off
 LOOK_S = 5.0  # between two checks of followed files; each that finds new lines makes a commit
+_EVALUATE_IDLE = timedelta(minutes=1)  # between evaluations of alerts while nothing comes: sources may be behind
 
 
 class Busy(Exception):
@@ -173,6 +174,7 @@ def follow(
             log, format_name, 100 if accept_form_errors else max_refused_percent(catalog, source), ends=False
         )
         total = RunReport(Counts(), [], [], {}, {})
+        evaluated = now()
         try:
             land = Land(lake, judged, catalog_sha256=catalog.sha256, now=now, commit_entries=commit_entries)
             granted = grants.Watch(lake)
@@ -184,10 +186,12 @@ def follow(
                     outside.update(landed.outside)
                 while land.unsettled and not land.settle():
                     pass  # a settlement updates them, too; each attempt completes one of the two
-                moved = granted.moved(now())
+                is_due = granted.moved(now()) or bool(counts.entries) or now() >= evaluated + _EVALUATE_IDLE
+                if is_due:
+                    evaluated = now()
                 look = RunReport(
                     counts,
-                    evaluation.alert(lake, catalog, now=now()) if counts.entries or moved else [],
+                    evaluation.alert(lake, catalog, now=evaluated, follows=True) if is_due else [],
                     log.problems,
                     log.waiting,
                     dict(outside),

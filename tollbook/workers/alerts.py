@@ -27,6 +27,7 @@ LEASE = ".alerts.lock"
 _TRY_S = 0.5  # between two attempts to take the lease
 _POLL_S = 0.05  # between two looks for a commit of another process
 _WATCH_S = 0.5  # between two looks for new events
+_IDLE_S = 60.0  # between two evaluations while nothing comes
 _WATCH_SHARE = 10  # the watch rests ten times as long as an evaluation took, so it never uses a core
 
 
@@ -106,13 +107,16 @@ class Alerts:
         return fed.version != before
 
     def _watch(self) -> None:
-        """Evaluate all detectors when events have come, or when a grant was recorded, began or ended."""
-        seen, granted = -1, grants.Watch(self._lake)
+        """Evaluate all detectors when events have come, or when a grant was recorded, began or ended.
+
+        While nothing comes, sources may fall behind, so they are evaluated once in _IDLE_S.
+        """
+        seen, evaluated, granted = -1, time.monotonic(), grants.Watch(self._lake)
         while not (self._stop.is_set() or self._resigned.is_set()):
             newest = self._lake.consistent_cut()[EVENTS.name]
             begun = time.monotonic()
-            if granted.moved(self._clock()) or newest != seen:
-                if evaluation.alert(self._lake, self._catalog, now=self._clock()):
+            if granted.moved(self._clock()) or newest != seen or begun >= evaluated + _IDLE_S:
+                if evaluation.alert(self._lake, self._catalog, now=self._clock(), follows=True):
                     self.wake()
-                seen = newest
+                seen, evaluated = newest, begun
             self._resigned.wait(max(_WATCH_S, _WATCH_SHARE * (time.monotonic() - begun)))
