@@ -1,5 +1,6 @@
--- Times without a request of partners that always send at that hour of the week (aggregate/alerts/detectors/silence.py).
--- Windows and hours are numbers since the epoch: 4 windows in an hour, 672 in a week.
+-- Times without a request of partners that always send at that hour of the week
+-- (aggregate/alerts/detectors/silence.py). Windows and hours are numbers since the epoch: 4 windows in an hour, 672 in
+-- a week.
 -- in:  rollups; $first: the first window that is examined; $first_day: the UTC day 28 days before it; $busy: requests
 --      of a busy window
 -- out: partner_id, began (window), resumed (the first window with a request after it; NULL: none yet), last (the last
