@@ -1,6 +1,6 @@
 """The registry of detectors, one for each kind of alert, in the order in which their alerts are shown."""
 
-from tollbook.alerting import access, budgets, exhaustion, lag, neighbour, presence, quotas, throttle
+from tollbook.alerting import access, budgets, exhaustion, neighbour, presence, quotas, throttle
 from tollbook.alerting.scene import Detector
 
 DETECTORS: tuple[Detector, ...] = (
@@ -14,5 +14,5 @@ DETECTORS: tuple[Detector, ...] = (
     access.CONFLICT,
     presence.SILENCE,
     presence.JUMP,
-    lag.DETECTOR,
+    presence.LAG,
 )

@@ -1,16 +1,16 @@
-"""Alerts on partners that send nothing, or far more or less than usual: rows from the lake.
+"""Alerts on partners and sources that send nothing, and on partners that send far more or less than usual.
 
-The rules are those of `aggregate.alerts.detectors.silence` and `jump`.
+The rules are those of `aggregate.alerts.detectors.silence`, `jump` and `lag`; this module gives them rows of the lake.
 
-Both kinds compare with the weeks before, and are judged by the quarter of an hour. If nothing changed but the newest
-window, nothing is examined.
+Silences and jumps compare with the weeks before, and are judged by the quarter of an hour. If nothing changed but the
+newest window, nothing is examined.
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from aggregate import engine
-from aggregate.alerts.detectors import jump, silence
+from aggregate.alerts.detectors import jump, lag, silence
 from schemas.alerts import Alert, Kind
 from schemas.catalog.records import Partner
 from schemas.windows import EPOCH, WINDOW_US, to_us
@@ -66,6 +66,16 @@ def covers_jump(scene: Scene, alert: Alert) -> bool:
     return date.fromisoformat(alert.key["day"]) in _examined_days(scene)
 
 
+def lags(scene: Scene) -> list[Alert]:
+    """The alerts on sources that go on or end now. A process that does not follow its logs has none."""
+    if not scene.follows:
+        return []
+    now = scene.now.astimezone(UTC)
+    # A week before the newest event of a source, which is at most a week old when it is first judged.
+    rows = engine.run(scene.house.con, "standstills", {"first_day": (now - 2 * lag.OLDEST).date()}).to_pylist()
+    return lag.alerts(rows, scene.statements.values(), now)
+
+
 def _examined_from(scene: Scene) -> datetime | None:
     """The time from which windows may have become empty or expected, or may be known to be empty now. None: none."""
     if scene.seen_until is None or scene.is_in_newest_window:
@@ -103,3 +113,5 @@ def _examined_days(scene: Scene) -> set[date]:
 
 SILENCE = Detector(kind=Kind.SILENCE, evaluate=silences, covers=covers_silence, material=silence.material)
 JUMP = Detector(kind=Kind.JUMP, evaluate=jumps, covers=covers_jump, material=jump.material)
+# An alert ends, and nothing that happens later withdraws it.
+LAG = Detector(kind=Kind.LAG, evaluate=lags, covers=lambda *_: False, material=lag.material)
