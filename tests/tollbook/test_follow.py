@@ -7,11 +7,13 @@ import random
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from billing.catalog import loading as catalogs
 from lake.lake import Lake
+from schemas.alerts import Kind, State
 from tests.aggregate.fixtures import now
 from tests.long import amount, long_only
 from tests.tollbook.fixtures import (
@@ -54,12 +56,14 @@ class Script:
         return self._over
 
 
-def follow(here: Here, *names: object, steps: list[Callable[[], object]]) -> list[RunReport]:
+def follow(
+    here: Here, *names: object, steps: list[Callable[[], object]], clock: Callable[[], datetime] = now
+) -> list[RunReport]:
     """What each look found, and the sum of all."""
     looks: list[RunReport] = []
     total = run.follow(
         Lake(here.lake), catalogs.load(here.catalog), [str(name) for name in names], format_name="kong", source="edge",
-        stop=Script(*steps), now=now, look_s=7, on_report=looks.append,
+        stop=Script(*steps), now=clock, look_s=7, on_report=looks.append,
     )  # fmt: skip
     return [*looks, total]
 
@@ -76,9 +80,33 @@ def test_each_look_reads_what_is_new_and_alerts_come_at_once(here: Here) -> None
         ],
     )  # fmt: skip
     assert [look.counts.counted for look in looks] == [60, 10, 30, 100]
-    assert [[a.alert.threshold_percent for a in look.alerts] for look in looks[:3]] == [[50], [], [80, 90, 100]]
+    reached = [
+        [s.alert.key["threshold_percent"] for s in look.alerts if s.alert.kind is Kind.QUOTA] for look in looks[:3]
+    ]
+    assert reached == [["50"], [], ["80", "90", "100"]]
     assert here.balanced(100)
     assert here.run(log.parent).out == "Nothing new to read.\n"
+
+
+def test_a_source_that_stands_still_is_an_alert_until_it_has_caught_up(here: Here) -> None:
+    """Nothing new is read, and the clock goes on. A run that ends says nothing about it."""
+    end = datetime.fromtimestamp(T0_MS // 1000, UTC) + timedelta(days=1)
+    clock = [end + timedelta(minutes=5)]
+    day = requests(96, step_ms=15 * MINUTE_MS)
+    log = here.log("a.log", *day)
+    looks = follow(
+        here, log, clock=lambda: clock[0],
+        steps=[
+            lambda: clock.append(clock.pop() + timedelta(minutes=25)),
+            lambda: clock.append(clock.pop() + timedelta(minutes=1)),
+            lambda: clock.append(clock.pop() + timedelta(hours=1)),
+            lambda: here.log("a.log", *day, *requests(1, T0_MS + DAY_MS + 85 * MINUTE_MS)),
+        ],
+    )  # fmt: skip
+    told = [[(s.state, s.alert.at, s.alert.ends_at) for s in look.alerts if s.alert.kind is Kind.LAG] for look in looks[:-1]]  # fmt: skip
+    until = end + timedelta(minutes=90)
+    assert told == [[], [(State.FIRED, end, None)], [(State.RESTATED, end, until)]]
+    assert here.run(log).out == "Nothing new to read.\n"
 
 
 def test_a_file_that_was_named_is_read_on_in_its_rotated_copy_also_after_a_death(here: Here) -> None:
