@@ -31,7 +31,10 @@ _ZERO = Decimal(0)
 
 
 class QuotaFigures(NamedTuple):
-    """A quota in its current period, in the meter's unit. Of `other`, the sums of its quotas on a meter and period."""
+    """A quota in its current period, with its grants, in the meter's unit.
+
+    Of `other`, the sums of its quotas on a meter and period.
+    """
 
     partner: str
     meter: str

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from aggregate.quota import grants
 from billing.catalog import loading as catalogs
 from lake.lake import Lake
 from tests.tollbook.fixtures import T0_MS, Here, requests, write_catalog
@@ -116,6 +117,16 @@ def test_only_so_many_partners_have_series_of_their_own(landed: Here, top: int) 
     assert [quota.partner for quota in cut.quotas] == sorted({*own, OTHER})
     for name in ("used", "limit", "last_hour", "projected"):
         assert sum(getattr(q, name) for q in cut.quotas) == sum(getattr(q, name) for q in whole.quotas)
+
+
+def test_a_grant_raises_the_limit_while_it_holds(landed: Here) -> None:
+    """The ratio is the one by which the gateway decides, or the dashboard shows a partner as over that is not."""
+    asked = grants.Asked("acme", "requests", "MONTH", Decimal(50), None, NOW + timedelta(hours=1), "launch")
+    grants.record(Lake(landed.lake), asked, by="ops", now=NOW - timedelta(hours=1))
+    limits = {quota.partner: quota.limit for quota in found(landed).quotas}
+    assert limits == {name: Decimal(150 if name == "acme" else 100) for name in NAMES}
+    later = figures(Lake(landed.lake), catalogs.load(landed.catalog), now=NOW + timedelta(hours=2))
+    assert {quota.limit for quota in later.quotas} == {Decimal(100)}
 
 
 def test_a_period_without_usage_has_a_quota_of_zero(landed: Here) -> None:
