@@ -1,7 +1,7 @@
 -- The events at which running sums reach levels.
--- in:  events (only those that count); levels(wanted, partner_id, meter, span_start, span_end, level), a row for each
---      answer, with the level in the field's unit; meters, meter_status, meter_filtered, meter_call, as for metered.sql;
---      $first_day, $last_day DATE, the UTC days of all spans
+-- in:  events (only those that count); levels(wanted, partner_id, meter, span_start, span_end, level), a row for
+--      each answer, with the level in the field's unit; meters, meter_status, meter_filtered, meter_call, as for
+--      metered.sql; $first_day, $last_day DATE, the UTC days of all spans
 -- out: wanted, occurred_at of its event; no row for a level that is not reached; ordered
 WITH running AS (
     SELECT

@@ -135,14 +135,19 @@ def test_alerts_are_those_predicted_each_under_one_id_and_none_early(site: Site)
     predicted = site.ledger.crossings(QUOTA_LIMIT)
     lake = Lake(site.fleet.lake)
 
-    def complete() -> bool:
+    def missing() -> dict[str, object]:
+        """What the topic lacks of the table, and the table of what was predicted, with what it has instead."""
         said = {event["id"] for event in alerts(site.fleet)}
-        if said != {statement.statement_id for statement in ledger.history(lake)}:
-            return False
+        recorded = {statement.statement_id for statement in ledger.history(lake)}
         newest = ledger.read(lake).of(Kind.QUOTA).values()
-        return {place(s.alert): milliseconds(s.alert.at) for s in newest if s.holds} == predicted
+        found = {place(s.alert): s.alert.at and milliseconds(s.alert.at) for s in newest if s.holds}
+        wrong = {key: (found.get(key), predicted.get(key)) for key in found.keys() | predicted.keys()}
+        return {
+            "not in the topic or not in the table": said ^ recorded,
+            "found and predicted": {key: pair for key, pair in wrong.items() if pair[0] != pair[1]},
+        }
 
-    site.fleet.until(complete, moves=lambda: len(alerts(site.fleet)))
+    site.fleet.until(lambda: not any(missing().values()), moves=lambda: repr(missing()))
     events = alerts(site.fleet)
     assert len({event["id"] for event in events}) == len(events), "twice"
     fired = collections.Counter[tuple[str, int, int]]()

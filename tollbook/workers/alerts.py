@@ -72,6 +72,7 @@ class Alerts:
                 self._stop.wait(_TRY_S)
 
     def _lead(self) -> None:
+        self._stop.wait(_TRY_S)  # the broker may still be writing what the last holder sent as it died
         watch = threading.Thread(target=self._watch, daemon=True)
         self._resigned.clear()
         try:
