@@ -1,6 +1,7 @@
--- The requests of throttled partners by second, of those that have a second with more than their rate.
+-- The requests of throttled partners by second, of those that have a second with more than their rate
+-- within a part of the time.
 -- in:  events; throttles: span, partner_id, span_start, span_end, rate_per_s; spans do not overlap
---      $first, $last: UTC days
+--      $first, $last: UTC days that are read; $since, $until: seconds [since, until) with one above the rate
 -- out: span, second (since the epoch), requests, refused (answered with 429); ordered
 WITH counted AS (
     SELECT
@@ -18,5 +19,5 @@ WITH counted AS (
 
 SELECT span, second, requests, refused
 FROM counted
-WHERE span IN (SELECT span FROM counted WHERE requests > rate_per_s)
+WHERE span IN (SELECT span FROM counted WHERE requests > rate_per_s AND second >= $since AND second < $until)
 ORDER BY span, second

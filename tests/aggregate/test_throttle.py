@@ -61,6 +61,18 @@ def test_where_the_level_is_known_what_was_before_does_not_matter(case: Case, cu
     ]
 
 
+def test_a_level_that_is_known_tells_not_when_an_episode_began() -> None:
+    """A partner that is over its limit from one day to the next: an empty bucket has a breach before both are empty."""
+    throttled = Throttled("acme", "p", Decimal(1), 600)
+    seen = [(5, 1), (105, 300), (145, 1000), *((second, 100) for second in range(200, 400, 50))]
+    counts = [SecondCount(second, requests, 0) for second, requests in seen]
+    before = [SecondCount(-10, 600, 0)]
+    assert breaches([*before, *counts], throttled).episodes[0].first == 105
+    assert breaches(counts, throttled).episodes[0].first == 145
+    assert not is_full_before(counts, 400, throttled)
+    assert is_full_before(counts, 461, throttled), "no episode reaches so far"
+
+
 def test_six_hundred_requests_in_one_second_are_one_breach() -> None:
     """As an imported throttle of 100/s with a burst of 50 has it: 450 of them were answered with 429."""
     throttled = Throttled("acme", "imported", Decimal(100), 50)

@@ -5,7 +5,7 @@ rests depend on the days before, and an episode may run over midnight.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -44,9 +44,9 @@ def evaluate(scene: Scene) -> list[Alert]:
     spans = [span for span in spans_of(scene) if scene.changed is None or span.throttled.partner_id in scene.changed]
     found: list[Alert] = []
     for first, last in _runs(_examined(scene)):
-        heavy = _counts(scene, dict(enumerate(spans)), first, last)
-        for number in sorted(heavy):
-            episodes = _episodes(scene, spans[number], first, last)
+        heavy = _counts(scene, dict(enumerate(spans)), (first - _DAY, last + _DAY), within=(first, last))
+        for number, counts in sorted(heavy.items()):
+            episodes = _episodes(scene, spans[number], counts, first, last)
             found += [throttle.alert_of(episode, spans[number].throttled) for episode in episodes]
     return list({alert.alert_id: alert for alert in found}.values())
 
@@ -91,26 +91,33 @@ def _runs(days: set[date]) -> Iterator[tuple[date, date]]:
         yield numbered[0][1], numbered[-1][1]
 
 
-def _episodes(scene: Scene, span: ThrottledTime, first: date, last: date) -> Sequence[throttle.Episode]:
-    """The episodes that touch the days from `first` to `last`. More days are read until they are exact."""
+def _episodes(
+    scene: Scene, span: ThrottledTime, counts: list[SecondCount], first: date, last: date
+) -> list[throttle.Episode]:
+    """The episodes that touch the days from `first` to `last`, by counts of these and of the day before and after.
+
+    More days are read until they are exact.
+    """
     (extent,) = scene.house.query("extent").to_pylist()
     begin = max(span.start, extent["first_window"].astimezone(UTC))
     until = min(span.end, extent["last_window"].astimezone(UTC) + _DAY)
     before, after = first - _DAY, last + _DAY
     while True:
-        counts = _counts(scene, {0: span}, before, after).get(0, [])
+        episodes = throttle.breaches(counts, span.throttled).episodes
+        episodes = [e for e in episodes if e.last >= _second(first) and e.first < _second(last + _DAY)]
         is_exact = _midnight(before) <= begin or throttle.is_full_before(counts, _second(first), span.throttled)
-        is_ended = _midnight(after) >= until or not counts or counts[-1].second + QUIET_S < _second(after + _DAY)
+        is_ended = _midnight(after) >= until or all(e.last + QUIET_S < _second(after + _DAY) for e in episodes)
         if is_exact and is_ended:
-            break
+            return episodes
         before -= timedelta() if is_exact else _DAY
         after += timedelta() if is_ended else _DAY
-    episodes = throttle.breaches(counts, span.throttled).episodes
-    return [e for e in episodes if e.last >= _second(first) and e.first < _second(last + _DAY)]
+        counts = _counts(scene, {0: span}, (before, after), within=(first, last))[0]
 
 
-def _counts(scene: Scene, spans: Mapping[int, ThrottledTime], first: date, last: date) -> Counts:
-    """The counts of the spans that have a second above their rate within the days."""
+def _counts(
+    scene: Scene, spans: Mapping[int, ThrottledTime], read: tuple[date, date], *, within: tuple[date, date]
+) -> Counts:
+    """The counts on the days `read` of the spans that have a second above their rate on the days `within`."""
     rows = [
         {
             "span": number,
@@ -121,12 +128,14 @@ def _counts(scene: Scene, spans: Mapping[int, ThrottledTime], first: date, last:
         }
         for number, span in spans.items()
     ]
-    table = engine.run(
-        scene.house.con, "seconds", {"first": first, "last": last}, throttles=pa.Table.from_pylist(rows, _THROTTLES)
-    )
+    params = {
+        "first": read[0], "last": read[1], "since": _second(within[0]), "until": _second(within[1] + _DAY),
+    }  # fmt: skip
+    table = engine.run(scene.house.con, "seconds", params, throttles=pa.Table.from_pylist(rows, _THROTTLES))
     found: dict[int, list[SecondCount]] = {}
-    for row in table.to_pylist():
-        found.setdefault(row["span"], []).append(SecondCount(row["second"], row["requests"], row["refused"]))
+    columns = (table[name].to_pylist() for name in ("span", "second", "requests", "refused"))
+    for number, *count in zip(*columns, strict=True):
+        found.setdefault(number, []).append(SecondCount(*count))
     return found
 
 

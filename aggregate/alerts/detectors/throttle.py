@@ -65,42 +65,47 @@ def breaches(counts: Iterable[SecondCount], throttled: Throttled, level: Fractio
     `level`: the tokens before the first second; None: a full bucket.
     """
     rate = Fraction(throttled.rate_per_s)
-    capacity = max(Fraction(throttled.burst), rate)
-    left = capacity if level is None else level
+    parts = rate.denominator  # of a token: integers are exact as well, and many times faster than fractions
+    gain = rate.numerator
+    capacity = max(throttled.burst * parts, gain)
+    left = capacity if level is None else int(level * parts)
     before: int | None = None
     episodes: list[Episode] = []
     within: list[SecondCount] = []  # the seconds since the first breach of an episode
-    last, excess = 0, Fraction(0)
+    last, excess = 0, 0
     for count in counts:
-        gap = 1 if before is None else count.second - before
-        before = count.second
-        available = min(capacity, left + rate * gap)
-        over = max(Fraction(0), count.requests - available)
-        left = max(Fraction(0), available - count.requests)
-        if within and count.second - last > QUIET_S:
-            episodes.append(_episode(within, last, excess))
-            within, excess = [], Fraction(0)
-        if over:
-            last, excess = count.second, excess + over
-        if over or within:
+        second, requests, _ = count
+        available = left + gain * (1 if before is None else second - before)
+        available = min(capacity, available) - requests * parts
+        before = second
+        left = max(0, available)
+        if within and second - last > QUIET_S:
+            episodes.append(_episode(within, last, Fraction(excess, parts)))
+            within, excess = [], 0
+        if available < 0:
+            last, excess = second, excess - available
+        if available < 0 or within:
             within.append(count)
     if within:
-        episodes.append(_episode(within, last, excess))
-    return Breaches(episodes, left)
+        episodes.append(_episode(within, last, Fraction(excess, parts)))
+    return Breaches(episodes, Fraction(left, parts))
 
 
 def is_full_before(counts: Sequence[SecondCount], second: int, throttled: Throttled) -> bool:
-    """Whether the counts before a second tell the level at it, whatever the level before them was.
+    """Whether the counts before a second tell the level at it and the episodes that reach it, whatever was before.
 
-    They do if an empty bucket and a full one come to the same level, and no episode reaches over the first of them.
+    They do if an empty bucket and a full one come to the same level and the same episodes: a level between both then
+    has the same breaches. No episode may begin so early that it could be joined to one before the counts.
     """
     earlier = [count for count in counts if count.second < second]
     if not earlier:
         return False
     empty = breaches(earlier, throttled, Fraction(0))
     full = breaches(earlier, throttled)
-    begins_at_once = any(episode.first - earlier[0].second <= QUIET_S for episode in empty.episodes)
-    return empty.level == full.level and not begins_at_once
+    if empty.level != full.level:
+        return False
+    reaching, same = ([e for e in found.episodes if e.last + QUIET_S >= second] for found in (empty, full))
+    return reaching == same and all(e.first - earlier[0].second > QUIET_S for e in reaching)
 
 
 def alert_of(episode: Episode, throttled: Throttled) -> Alert:
