@@ -18,7 +18,16 @@ from schemas.alerts import Kind, State
 PARTNER_EVIDENCE: Mapping[Kind, frozenset[str]] = {
     Kind.QUOTA: frozenset({"unit", "used", "limit", "limit_since", "passed", "projected_exhaustion_at", "seen_until"}),
     Kind.EXHAUSTION: frozenset(
-        {"unit", "used", "limit", "limit_since", "projected_exhaustion_at", "projected_day", "quota_ends_at"}
+        {
+            "unit",
+            "used",
+            "limit",
+            "limit_since",
+            "projected_exhaustion_at",
+            "seen_until",
+            "projected_day",
+            "quota_ends_at",
+        }
     ),
     Kind.BUDGET: frozenset({"amount", "budget", "currency", "passed", "top_lines"}),
     Kind.THROTTLE: frozenset({"rate_per_s", "burst", "peak_per_s", "excess", "requests", "refused", "refused_percent"}),

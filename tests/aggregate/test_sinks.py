@@ -3,6 +3,7 @@
 import json
 import logging
 import socket
+import ssl
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ from standardwebhooks import Webhook
 
 from aggregate.alerts import ledger
 from aggregate.alerts.messages import cloud_event
-from aggregate.sinks import http, outbox
+from aggregate.sinks import http, mail, outbox
 from aggregate.sinks.alertmanager import AlertmanagerSink, alert
 from aggregate.sinks.chat import PagerDutySink, SlackSink, pagerduty
 from aggregate.sinks.file import sinks
@@ -27,7 +28,7 @@ from aggregate.sinks.sink import Answer, Route, Sink
 from aggregate.sinks.webhook import WebhookSink
 from lake.lake import Lake
 from schemas.alerts import Alert, Kind, State, Statement, statement_of
-from tests.aggregate.receivers import DRIP, HANG, Receiver, receiver
+from tests.aggregate.receivers import DRIP, HANG, Receiver, certificate, receiver
 from tollbook.local_run.sending import Sending
 
 pytestmark = pytest.mark.integration
@@ -319,6 +320,51 @@ def test_e_mail_reaches_a_real_server_and_a_repeat_has_the_same_id() -> None:
     head = envelope.content.partition(b"\r\n\r\n")[0]
     assert b"\nBcc:" not in head, "a name adds no recipient"
     assert sink.send(first, NOW).answer is Answer.AGAIN, "the server is gone"
+
+
+@pytest.mark.parametrize("implicit", [False, True], ids=["STARTTLS", "TLS from the beginning"])
+def test_e_mail_checks_the_certificate_against_the_name(
+    tmp_path: Path, implicit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address that was judged is connected to; a certificate for another name is no proof of who answers there."""
+    file, server_tls = certificate(tmp_path, "localhost")
+    port = free_port()
+    if implicit:
+        monkeypatch.setattr(mail, "TLS_PORT", port)
+    box = Mailbox()
+    server = Controller(
+        box, hostname="127.0.0.1", port=port, **{"ssl_context" if implicit else "tls_context": server_tls}
+    )
+    if implicit:
+        # By itself it would connect with the context of the server.
+        server._trigger_server = lambda: socket.create_connection(("127.0.0.1", port)).close()  # type: ignore[method-assign]
+    server.start()
+    try:
+        for host, tls, expected in (
+            ("localhost", ssl.create_default_context(cafile=file), Answer.DELIVERED),
+            ("127.0.0.1", ssl.create_default_context(cafile=file), Answer.AGAIN),
+            ("localhost", None, Answer.AGAIN),
+        ):
+            sink = MailSink(
+                name="m", host=host, port=port, sender="t@example.com", to=("o@example.com",), private=True, tls=tls
+            )
+            assert sink.send(seen(fired(throttle())), NOW).answer is expected
+    finally:
+        server.stop()
+    assert len(box.envelopes) == 1
+
+
+def test_no_sink_reaches_where_it_must_not() -> None:
+    """Names that lead inside are refused when they are called, and so is plain HTTP that would leave the network."""
+    one = seen(fired(throttle()))
+    inside = MailSink(name="m", host="127.0.0.1", port=25, sender="t@example.com", to=("o@example.com",))
+    slack_sink = SlackSink(target=Target(name="s", url="https://127.0.0.1/x"))
+    for sink in (inside, slack_sink):
+        assert sink.send(one, NOW) == (
+            Answer.AGAIN, "Forbidden: 127.0.0.1 resolves to 127.0.0.1, which is not on the public internet",
+        )  # fmt: skip
+    public = AlertmanagerSink(target=Target(name="a", url="http://8.8.8.8:9/", private=True, plain=True))
+    assert public.send(one, NOW).reason.startswith("Forbidden: 8.8.8.8 resolves to an address on the public internet")
 
 
 def test_e_mail_without_tls_goes_nowhere_but_to_this_machine(tmp_path: Path) -> None:

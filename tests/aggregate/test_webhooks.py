@@ -22,11 +22,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from aggregate.sinks import courier as delivery
 from aggregate.sinks import http
+from aggregate.sinks.alertmanager import AlertmanagerSink
 from aggregate.sinks.courier import Courier
 from aggregate.sinks.http import Forbidden, Target, is_public, post, resolved
-from aggregate.sinks.notices import notice
+from aggregate.sinks.notices import Notice, notice
 from aggregate.sinks.retries import Backoff
-from aggregate.sinks.sink import Answer, Route
+from aggregate.sinks.sink import Answer, Route, Sink
 from aggregate.sinks.webhook import WebhookSink
 from schemas.halts import Halt, Halted
 from schemas.kafka.topics import USAGE_ALERTS
@@ -55,10 +56,10 @@ def alert(alert_id: str, partner: str = "acme") -> bytes:
 
 
 @pytest.fixture
-def alerts(kafka: str, kafka_prefix: str, make_topic: MakeTopic) -> Quotas:
+def alerts(kafka: str, kafka_prefix: str, make_topic: MakeTopic, tmp_path: Path) -> Quotas:
     """A topic of alerts of the test's own, with one partition."""
     make_topic(USAGE_ALERTS)
-    return Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix))
+    return Quotas(KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix), tmp_path)
 
 
 @pytest.fixture
@@ -70,7 +71,10 @@ def deliver(alerts: Quotas) -> Iterator[Start]:
 
 @contextlib.contextmanager
 def courier(
-    alerts: Quotas, to: WebhookSink, on_attempt: Callable[[str, Answer], None] = lambda _, __: None
+    alerts: Quotas,
+    to: Sink,
+    on_attempt: Callable[[str, Answer], None] = lambda _, __: None,
+    holding: Callable[[], list[Notice]] = list,
 ) -> Iterator[Courier]:
     stop = threading.Event()
     one = Courier(
@@ -82,6 +86,7 @@ def courier(
         stop=stop,
         backoff=Backoff(first_s=0.05, max_s=0.2),
         on_attempt=on_attempt,
+        holding=holding,
     )
     thread = threading.Thread(target=one.run)
     thread.start()
@@ -160,6 +165,18 @@ def test_each_attempt_is_reported_with_its_outcome(alerts: Quotas) -> None:
         for _ in range(3):
             to.next()
     assert attempts == [("ops", Answer.AGAIN), ("ops", Answer.DELIVERED), ("ops", Answer.DISABLED)]
+
+
+@pytest.mark.integration
+def test_an_alertmanager_is_sent_what_comes_and_told_again_what_holds(alerts: Quotas) -> None:
+    """Also what it was sent before this process began, as it keeps nothing itself."""
+    alerts.put(USAGE_ALERTS, [("acme", alert("a1"), 0)])
+    with receiver(200) as to:
+        sink = AlertmanagerSink(target=Target(name="am", url=to.url, private=True))
+        with courier(alerts, sink, holding=lambda: [notice(alert("a0", "bolt"))]):
+            came = [json.loads(to.next().body) for _ in range(2)]
+    assert [[each["labels"]["alert_id"] for each in alerts_] for alerts_ in came] == [["a0"], ["a1"]]
+    assert committed(alerts, "am") == 1
 
 
 def test_an_endpoint_that_is_gone_is_left_alone_and_its_alerts_wait(

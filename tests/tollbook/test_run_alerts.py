@@ -57,6 +57,7 @@ def test_each_alert_is_sent_by_the_run_that_records_it_or_by_the_next(here: Here
         for expected in (["80", "90"], []):
             assert here.tollbook(*here.run_words(third), *words).code == 0
             assert told(to) == expected
+    assert here.balanced(95), "the cursors in its folder are no part of the lake"
 
 
 def test_a_lake_with_old_alerts_begins_with_the_next(here: Here) -> None:
