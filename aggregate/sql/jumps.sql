@@ -27,7 +27,7 @@ newest AS (
 seen AS (
     SELECT used.partner_id, used.hour, min(newest.w) AS w
     FROM (
-        SELECT DISTINCT partner_id, source, w // 4 + 168 * weeks.k AS hour
+        SELECT partner_id, source, w // 4 + 168 * weeks.k AS hour
         FROM by_source
         CROSS JOIN range(0, 5) AS weeks (k)
     ) AS used

@@ -11,6 +11,10 @@ SAME = {
     "completeness": {
         "i.to_offset ⟦<=⟧ k.covered_to": "a range that ends at the bound holds as many offsets below it as it has records",
     },
+    "silences": {
+        "n.w ⟦>⟧ p.w": "a window that is empty is not among the windows with requests",
+        "l.w ⟦<⟧ f.began": "nor is the one in which a silence begins",
+    },
 }
 
 
