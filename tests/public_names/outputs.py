@@ -191,6 +191,8 @@ def _october(outputs: Outputs) -> None:
     outputs("alerts list", "LAKE")
     alert = json.loads(here.tollbook("alerts", "list", "--lake", here.lake, "--json").out)[0]["alert_id"]
     outputs("alerts show", alert, "LAKE")
+    outputs("quota grant", "acme", "requests", 5, "CATALOG", "LAKE", "--until", "2126-10-01", "--reason", "launch")
+    outputs("quota grants", "LAKE")
     outputs("retention", "LAKE", "--days", 90, "--now", AFTER_OCTOBER)
 
 
