@@ -95,8 +95,8 @@ CASES = (
     ),
     Case(
         "TollbookQuotaReached", "5m",
-        {f"tollbook_quota_used_ratio{_QUOTA}": "1x10"}, [{f"tollbook_quota_used_ratio{_QUOTA}": "0.9999x10"}],
-        {"partner": "acme", "meter": "requests", "period": "MONTH"}, "1",
+        {f"tollbook_quota_used_ratio{_QUOTA}": "1 1.25x10"}, [{f"tollbook_quota_used_ratio{_QUOTA}": "0.9999x10"}],
+        {"partner": "acme", "meter": "requests", "period": "MONTH"}, "1.25",
     ),
     Case(
         "TollbookQuotaBurn", "40m",
@@ -110,7 +110,7 @@ CASES = (
     ),
     Case(
         "TollbookThrottled", "15m",
-        {f"tollbook_partner_throttled_ratio{_ACME}": "0.2x30", f"tollbook_partner_requests{_ACME}": "100x30"},
+        {f"tollbook_partner_throttled_ratio{_ACME}": "0.2x30", f"tollbook_partner_requests{_ACME}": "100 250x30"},
         [
             {f"tollbook_partner_throttled_ratio{_ACME}": "0.1x30", f"tollbook_partner_requests{_ACME}": "100x30"},
             {f"tollbook_partner_throttled_ratio{_ACME}": "0.2x30", f"tollbook_partner_requests{_ACME}": "99x30"},
@@ -119,7 +119,7 @@ CASES = (
     ),
     Case(
         "TollbookPartnerErrors", "15m",
-        {f"tollbook_partner_errors_ratio{_ACME}": "0.06x30", f"tollbook_partner_requests{_ACME}": "100x30"},
+        {f"tollbook_partner_errors_ratio{_ACME}": "0.06x30", f"tollbook_partner_requests{_ACME}": "100 250x30"},
         [
             {f"tollbook_partner_errors_ratio{_ACME}": "0.05x30", f"tollbook_partner_requests{_ACME}": "100x30"},
             {f"tollbook_partner_errors_ratio{_ACME}": "0.06x30", f"tollbook_partner_requests{_ACME}": "99x30"},
@@ -142,7 +142,10 @@ CASES = (
     ),
     Case(
         "TollbookWebhookFails", "2h",
-        {'tollbook_quota_webhooks_total{webhook="crm",outcome="again"}': "0+1x120"},
+        {
+            'tollbook_quota_webhooks_total{webhook="crm",outcome="again"}': "0+1x120",
+            'tollbook_quota_webhooks_total{webhook="crm",outcome="delivered"}': "7x120",
+        },
         [
             {
                 'tollbook_quota_webhooks_total{webhook="crm",outcome="again"}': "0+1x120",

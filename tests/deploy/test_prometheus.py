@@ -84,10 +84,10 @@ def test_alertmanager_is_told_and_tells_the_right_people() -> None:
     tool = shutil.which("amtool")
     if tool is None:
         pytest.skip("needs amtool, of Debian's package `prometheus-alertmanager`")
-    for severity in ("page", "ticket"):
+    for severity, receiver in (("page", "pages"), ("critical", "pages"), ("ticket", "tickets"), ("warning", "tickets")):
         words = [tool, "config", "routes", "test", f"--config.file={file}", f"severity={severity}"]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout.strip()) == (0, f"{severity}s"), done.stdout + done.stderr
+        assert (done.returncode, done.stdout.strip()) == (0, receiver), done.stdout + done.stderr
 
 
 @pytest.mark.integration
