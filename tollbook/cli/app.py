@@ -41,6 +41,19 @@ It follows the lake and needs no Kafka. The catalog is reloaded when it changes.
 Example: tollbook decide --lake my-lake --catalog examples/catalog
 """
 
+_AWS = """Decisions for AWS API Gateway.
+
+Example: tollbook aws enforce --lake my-lake --catalog examples/catalog --region eu-central-1
+"""
+_AWS_ENFORCE = """Disable the API keys that are denied, enable them when they are allowed again, and set what is left of quotas.
+
+It lists the calls, and makes them with --apply. Repeat it every minute: with the same decisions there are no calls.
+Only keys that the catalog has are touched, and only those that Tollbook disabled are enabled. Credentials are those
+that boto3 finds, and none is shown.
+
+Example: tollbook aws enforce --lake my-lake --catalog examples/catalog --region eu-central-1
+"""
+
 
 def _without(extra: str, *names: str, first: int) -> None:
     """Register commands of a missing extra, so that each tells how to install it, whatever its arguments are."""
@@ -101,6 +114,13 @@ if extras.is_installed("http"):
     app.command("tollbook.cli.enforcing.decide:decide", name="decide", sort_key=19, help=_DECIDE, help_epilogue="")
 else:
     _without("http", "serve", "producers", "decide", first=17)
+if extras.is_installed("aws"):
+    # By name, not imported: boto3 adds to the time to load everything else.
+    aws = App(name="aws", help=_AWS, help_epilogue="", sort_key=21)
+    aws.command("tollbook.cli.enforcing.aws:enforce", name="enforce", help=_AWS_ENFORCE, help_epilogue="")
+    app.command(aws)
+else:
+    _without("aws", "aws", first=21)
 app.register_install_completion_command(help="Install shell completion for bash, zsh or fish.", help_epilogue="")
 
 

@@ -7,7 +7,7 @@ from tollbook.cli.errors import WrongUse
 
 _KAFKA = ("confluent_kafka", "cramjam", "faust", "httpx", "prometheus_client", "standardwebhooks")
 # The modules of each extra; pyproject.toml names their packages.
-MODULES = {"kafka": _KAFKA, "http": (*_KAFKA, "fastapi", "joserfc", "uvicorn")}
+MODULES = {"kafka": _KAFKA, "http": (*_KAFKA, "fastapi", "joserfc", "uvicorn"), "aws": ("boto3",)}
 
 
 def is_installed(extra: str) -> bool:

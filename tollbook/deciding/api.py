@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from aggregate.decisions import messages
 from aggregate.decisions.credentials import BadCredential, Named, named
-from aggregate.decisions.rule import Decision, Policy
+from aggregate.decisions.rule import Decision, Policy, Reason
 from tollbook.deciding.follower import View
 
 PATH = "/v1/decision"
@@ -22,6 +22,7 @@ ALLOW_STATUSES = (200, 204)
 # Gateways that hand a request on to be checked use its method (Envoy).
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _FIELDS_MAX = 100
+_FORBIDDEN, _TOO_MANY = 403, 429
 _OK, _NO_CONTENT, _BAD, _NOT_FOUND, _METHOD, _UNREADY = 200, 204, 400, 404, 405, 503
 _JSON = (b"content-type", b"application/json")
 
@@ -88,7 +89,7 @@ class Api:
         decided = view.accounts.decide(asked.credential, as_of=view.as_of, now=it.clock(), policy=it.policy)
         it.on_decision(decided)
         headers = [(name.lower().encode(), value.encode()) for name, value in messages.headers(decided)]
-        status = asked.allow_status if decided.allows else asked.deny_status
+        status = asked.allow_status if decided.allows else _denied(decided, asked.deny_status)
         return status, [_JSON, (b"cache-control", b"no-store"), *headers], messages.body(decided)
 
     def _health(self, path: str) -> "_Answer":
@@ -98,6 +99,11 @@ class Api:
 
 
 _Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
+
+
+def _denied(decided: Decision, status: int) -> int:
+    """The status of a denial. 429 says to come again later, which does not help who is suspended or unknown."""
+    return _FORBIDDEN if status == _TOO_MANY and decided.reason in {Reason.SUSPENDED, Reason.UNKNOWN} else status
 
 
 def question(headers: list[tuple[bytes, bytes]], query: bytes, deny_status: int) -> Question:
