@@ -126,6 +126,22 @@ def test_a_worker_killed_again_and_again_beside_another(quotas: Quotas) -> None:
 
 
 @pytest.mark.slow
+def test_another_worker_takes_the_lease_over_when_its_holder_dies(quotas: Quotas) -> None:
+    """Alerts go on behind the last one that the dead holder sent, and none comes twice."""
+    with quotas.worker() as holder:
+        quotas.send(total(600, 1))
+        assert [a["data"]["threshold_percent"] for a in quotas.alerts(1)] == ["50"]
+        with quotas.worker() as heir:
+            holder.kill()
+            quotas.send(total(950, 2))
+            quotas.alerts(3)
+            quotas.await_committed(2)
+            assert "took the lease on alerts" in heir.logged
+            assert heir.stop() == 0
+    assert [a["data"]["threshold_percent"] for a in quotas.alerts()] == ["50", "80", "90"]
+
+
+@pytest.mark.slow
 def test_rebuilt_from_its_changelogs_it_fires_nothing_again(quotas: Quotas) -> None:
     """The ledger outlives the process: a restart over republished totals is silent, and knows the parts it no longer
     hears of.
