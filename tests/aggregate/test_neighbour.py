@@ -128,7 +128,25 @@ def test_what_is_drawn_has_alerts_of_every_sort() -> None:
     assert {alert.causes for alert in found} == {"requests", "bytes", "requests, bytes"}
     assert {alert.effects for alert in found} == {"latency", "errors", "latency, errors"}
     assert any(alert.end is None for alert in found)
-    assert max((alert.end or 0) - alert.start for alert in found) >= 15 * MINUTE
+
+
+@pytest.mark.parametrize(("windows", "minutes"), [(3, 15), (23, 115), (24, 120), (30, 120)])
+def test_an_incident_lasts_as_long_as_it_is_noisy_and_two_hours_at_most(windows: int, minutes: int) -> None:
+    """Each window is compared with the hour before the first one, in which it was quiet."""
+    made = [(window, "own", 10, 40_000) for window in range(12)]
+    made += [(12 + window, "own", 200, 40_000) for window in range(windows)]
+    is_loud = range(12, 12 + windows)
+    made += [(window, "x", 60, 90_000 if window in is_loud else 40_000) for window in range(12 + windows + 2)]
+    requests = [
+        Request(NOON + window * 5 * MINUTE + number, partner, 900, took, 200)
+        for window, partner, count, took in made
+        for number in range(count)
+    ]
+    found = alerts_of(requests)
+    assert {told(alert) for alert in found} == told_of(requests)
+    assert [(alert.subject, alert.at, alert.ends_at) for alert in found] == [
+        ("own", from_us(NOON + 60 * MINUTE), from_us(NOON + (60 + minutes) * MINUTE))
+    ]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,10 @@ def covers(scene: Scene, alert: Alert) -> bool:
 
 def great_shares(house: Meters, begin: datetime, until: datetime, window_us: int = WINDOW_US) -> list[Share]:
     """The windows of [begin, until) in which a partner has a great share (aggregate/sql/great_shares.sql)."""
-    params = {**bounds(begin, until), "window_us": window_us, "hour": HOUR_US // window_us, "great": neighbour.GREAT}
+    params = {
+        **bounds(begin, until), "window_us": window_us, "hour": HOUR_US // window_us, "great": neighbour.GREAT,
+        "least": neighbour.REQUESTS_MIN,
+    }  # fmt: skip
     return [
         Share(
             row["partner_id"],

@@ -157,7 +157,8 @@ def jumps(shares: Iterable[Share], ask: Ask, *, window_us: int = WINDOW_US) -> l
 def incidents(shares: Sequence[Share], ask: Ask, *, until: int, window_us: int = WINDOW_US) -> list[Incident]:
     """All incidents, by partner and time. `until`: the first window that is not complete, which is not looked at.
 
-    `shares` has each window of each partner with a share of at least 1/GREAT, ordered by partner and window.
+    `shares` has each window of each partner with a share of at least 1/GREAT and REQUESTS_MIN requests, by partner and
+    window.
     """
     hour = HOUR_US // window_us
     complete = [share for share in shares if share.window < until]
