@@ -189,3 +189,11 @@ def test_no_credential_is_in_the_log(shared: Server) -> None:
     shared.decision("api_key:very-secret-id")
     shared.ask("/v1/decision?credential=nonsense:very-secret-id")
     assert "very-secret-id" not in json.dumps(shared.process.log_lines)
+
+
+def test_who_is_suspended_is_not_told_to_come_again_later(server: Server) -> None:
+    """Gateways ask for 429, which is right for a limit alone."""
+    reply = server.decision("api_key:d-1", deny="429")
+    assert (reply.status, reply.headers["x-tollbook-reason"]) == (403, "SUSPENDED")
+    assert "retry-after" not in reply.headers
+    assert server.decision("api_key:d-1", deny="401").status == 401
