@@ -1,6 +1,6 @@
 -- The load of partners by window, where it is a great share of all requests or bytes, beside that of the hour before.
 -- in:  events; $first, $last: UTC days; $begin, $until: [begin, end) of the times that are read
---      $window_us; $hour: windows of an hour; $great: a share of 1/$great is a great one; $least: requests in the window
+--      $window_us; $hour: windows of an hour; $great: a share of 1/$great is great; $least: requests in the window
 -- out: partner_id, window (number since the epoch), its requests, bytes and time_us, those of all partners (all_), the
 --      same for the hour before (_before), windows_before (those of the hour before with requests); ordered
 WITH counted AS (
