@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from aggregate.decisions.rule import Decision, Standing, seconds_until
 from schemas.money import plain
 
 _SECOND = timedelta(seconds=1)
+_SHOWN_CHARACTERS = 2048  # a credential of the catalog is not longer
 
 
 def headers(decided: Decision) -> Iterator[tuple[str, str]]:
@@ -39,14 +41,24 @@ def headers(decided: Decision) -> Iterator[tuple[str, str]]:
 
 def body(decided: Decision) -> bytes:
     """The JSON body of an answer."""
-    return json.dumps(document(decided)).encode() + b"\n"
+    head = json.dumps({**_head(decided), "standings": None})
+    return f"{head.removesuffix('null}')}{_standings(decided.standings)}}}\n".encode()
 
 
 def document(decided: Decision) -> dict[str, Any]:
     """The fields of a decision. Those of the quota or budget that is shown are repeated at the top."""
+    return {**_head(decided), "standings": [_standing(standing) for standing in decided.standings]}
+
+
+def word(decided: Decision) -> str:
+    """`allow` or `deny`."""
+    return "allow" if decided.allows else "deny"
+
+
+def _head(decided: Decision) -> dict[str, Any]:
     shown = decided.shown
     return {
-        "credential": decided.credential,
+        "credential": decided.credential[:_SHOWN_CHARACTERS],
         "partner": decided.partner_id,
         "decision": word(decided),
         "reason": decided.reason,
@@ -58,13 +70,12 @@ def document(decided: Decision) -> dict[str, Any]:
         "max_lag_s": decided.terms.max_lag_s,
         "when_stale": decided.terms.when_stale,
         "stale": decided.is_stale,
-        "standings": [_standing(standing) for standing in decided.standings],
     }
 
 
-def word(decided: Decision) -> str:
-    """`allow` or `deny`."""
-    return "allow" if decided.allows else "deny"
+@lru_cache(maxsize=16_384)
+def _standings(standings: tuple[Standing, ...]) -> str:
+    return json.dumps([_standing(standing) for standing in standings])
 
 
 def _standing(standing: Standing) -> dict[str, Any]:

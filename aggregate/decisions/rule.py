@@ -3,11 +3,10 @@
 Pure, with exact decimals. `now` is a parameter, so a period that has ended allows again without any event.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from fractions import Fraction
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from schemas.quotas import WHOLE, is_reached
@@ -64,7 +63,7 @@ class Account(NamedTuple):
     partner_id: str
     is_suspended: bool
     terms: Terms
-    standings: Sequence[Standing] = ()
+    standings: tuple[Standing, ...] = ()
 
 
 class Policy(NamedTuple):
@@ -84,7 +83,7 @@ class Decision(NamedTuple):
     as_of: datetime | None  # when the usage was last known to be complete; None: never
     is_stale: bool
     terms: Terms
-    standings: Sequence[Standing] = ()
+    standings: tuple[Standing, ...] = ()
     shown: Standing | None = None
 
     @property
@@ -121,16 +120,16 @@ def decision(
         return Decision(credential, None, reason, now, as_of, is_stale, Terms())
     standings = tuple(s for s in account.standings if s.start <= now < s.resets_at)
     is_stale = _is_stale(as_of, now, account.terms)
-    used_up = [s for s in standings if s.blocks and s.is_used_up]
+    used_up, nearest = _judged(standings)
     reason = None
     if account.is_suspended and policy.deny_suspended:
         reason = Reason.SUSPENDED
     elif is_stale:
         is_closed = account.terms.when_stale == "closed" and any(s.blocks for s in standings)
         reason = Reason.STALE if is_closed else None
-    elif used_up:
-        reason = _last(used_up).reason
-    shown = _last(used_up) if reason in {Reason.QUOTA, Reason.BUDGET} else _nearest(standings)
+    elif used_up is not None:
+        reason = used_up.reason
+    shown = used_up if reason in {Reason.QUOTA, Reason.BUDGET} else nearest
     return Decision(credential, account.partner_id, reason, now, as_of, is_stale, account.terms, standings, shown)
 
 
@@ -143,11 +142,14 @@ def _is_stale(as_of: datetime | None, now: datetime, terms: Terms) -> bool:
     return as_of is None or now - as_of > timedelta(seconds=terms.max_lag_s)
 
 
-def _last(used_up: Sequence[Standing]) -> Standing:
-    """The one that denies longest: only when it ends is a request allowed again."""
-    return max(used_up, key=lambda s: s.resets_at)
+@lru_cache(maxsize=16_384)  # most questions are about what has not changed since the last one
+def _judged(standings: tuple[Standing, ...]) -> tuple[Standing | None, Standing | None]:
+    """The one that denies longest, as a request is allowed again only when it ends; and the one that denies next.
 
-
-def _nearest(standings: Sequence[Standing]) -> Standing | None:
-    """The one that denies next. One that blocks comes before one that only alerts."""
-    return max(standings, key=lambda s: (s.blocks, Fraction(s.used) / Fraction(s.limit)), default=None)
+    One that blocks comes before one that only alerts.
+    """
+    used_up = [s for s in standings if s.blocks and s.is_used_up]
+    return (
+        max(used_up, key=lambda s: s.resets_at, default=None),
+        max(standings, key=lambda s: (s.blocks, s.used / s.limit), default=None),
+    )

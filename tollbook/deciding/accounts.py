@@ -22,6 +22,7 @@ from schemas.money import EXACT
 from schemas.windows import to_us
 
 _ZERO = Decimal(0)
+_MINUTE_US = 60_000_000
 
 
 class Amount(NamedTuple):
@@ -54,6 +55,8 @@ class Accounts:
         self.amounts: dict[tuple[str, str], Amount] = {}  # partner id, YYYY-MM
         self._limit_of = limit_of
         self._quotas: dict[str, list[_Quota]] = {}
+        self._changes: dict[str, int] = {}  # by partner
+        self._known: dict[str, tuple[tuple[int, int], Account]] = {}  # by partner, with minute and change
         for promise in quota_statement.partner_quotas(catalog, catalog.partners):
             if (current := _from(promise, now)) is not None:
                 self._quotas.setdefault(promise.partner.id, []).append(_Quota(current, {}))
@@ -65,12 +68,23 @@ class Accounts:
         for row in quota_statement.quota_usage(meters, self.catalog, [quota.promise for quota in quotas]):
             sums = quotas[row.partner_quota].sums
             sums[row.period.start] = EXACT.add(sums.get(row.period.start, _ZERO), row.quantity)
+        for partner_id in seen:
+            self._changes[partner_id] = self._changes.get(partner_id, 0) + 1
 
     def decide(self, credential: Named, *, as_of: datetime | None, now: datetime, policy: Policy) -> Decision:
         """Whether to allow a credential."""
         partner_id = self.owners.partner_id(credential, now)
-        account = None if partner_id is None else self.account(self.catalog.known_partner(partner_id), now)
+        account = None if partner_id is None else self._at(partner_id, now)
         return decision(str(credential), account, as_of=as_of, now=now, policy=policy)
+
+    def _at(self, partner_id: str, now: datetime) -> Account:
+        """The account, computed once a minute and after each change. Periods and plans begin and end on the minute."""
+        # Read before the sums are: an account that lacks what is added meanwhile is made again by the next question.
+        mark = to_us(now) // _MINUTE_US, self._changes.get(partner_id, 0)
+        known = self._known.get(partner_id)
+        if known is None or known[0] != mark:
+            known = self._known[partner_id] = mark, self.account(self.catalog.known_partner(partner_id), now)
+        return known[1]
 
     def account(self, partner: Partner, now: datetime) -> Account:
         """The account of a partner at an instant."""
