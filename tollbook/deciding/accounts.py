@@ -3,7 +3,8 @@
 The sums are those of the invoice (billing/usage/quota_statement.py). Only periods that have not ended are summed.
 """
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -18,7 +19,9 @@ from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Meters
 from lake import duck
 from schemas.catalog.records import Catalog, Partner
+from schemas.grants import Grants, effective_limit
 from schemas.money import EXACT
+from schemas.quotas import ALWAYS
 from schemas.windows import to_us
 
 _ZERO = Decimal(0)
@@ -37,26 +40,24 @@ class _Quota(NamedTuple):
     sums: dict[datetime, Decimal]  # start of the period → usage in the meter's field
 
 
-LimitOf = Callable[[PartnerQuota, Period, datetime], Decimal]
-
-
-def limit_of_catalog(promise: PartnerQuota, period: Period, now: datetime) -> Decimal:  # a LimitOf
-    """The limit of the catalog, whatever the period."""
-    return promise.quota.limit
+class _Granted(NamedTuple):
+    grants: Grants
+    version: int
+    bounds: tuple[datetime, ...]  # when grants begin and end, ascending
 
 
 class Accounts:
     """The accounts under one catalog. One thread adds usage, others ask; each sum is replaced whole."""
 
-    def __init__(self, catalog: Catalog, *, now: datetime, limit_of: LimitOf = limit_of_catalog) -> None:
-        """Periods that have ended at `now` are not summed. `limit_of` gives the limit that holds at an instant."""
+    def __init__(self, catalog: Catalog, *, now: datetime) -> None:
+        """Periods that have ended at `now` are not summed."""
         self.catalog = catalog
         self.owners = Owners(catalog.partners)
         self.amounts: dict[tuple[str, str], Amount] = {}  # partner id, YYYY-MM
-        self._limit_of = limit_of
+        self._granted = _Granted(Grants(), 0, ())
         self._quotas: dict[str, list[_Quota]] = {}
         self._changes: dict[str, int] = {}  # by partner
-        self._known: dict[str, tuple[tuple[int, int], Account]] = {}  # by partner, with minute and change
+        self._known: dict[str, tuple[tuple[int, ...], Account]] = {}  # by partner, with minute and change
         for promise in quota_statement.partner_quotas(catalog, catalog.partners):
             if (current := _from(promise, now)) is not None:
                 self._quotas.setdefault(promise.partner.id, []).append(_Quota(current, {}))
@@ -71,6 +72,17 @@ class Accounts:
         for partner_id in seen:
             self._changes[partner_id] = self._changes.get(partner_id, 0) + 1
 
+    def grant(self, grants: Grants) -> None:
+        """Replace all grants."""
+        bounds = sorted({bound for g in grants.all for bound in (g.took_effect_at, g.until)})
+        self._granted = _Granted(grants, self._granted.version + 1, tuple(bounds))
+
+    def owe(self, amounts: Mapping[tuple[str, str], Amount]) -> None:
+        """Replace what partners owe, by partner id and month (YYYY-MM)."""
+        before, self.amounts = self.amounts, dict(amounts)
+        for partner_id in {p for p, _ in [*before, *amounts]}:
+            self._changes[partner_id] = self._changes.get(partner_id, 0) + 1
+
     def decide(self, credential: Named, *, as_of: datetime | None, now: datetime, policy: Policy) -> Decision:
         """Whether to allow a credential."""
         partner_id = self.owners.partner_id(credential, now)
@@ -80,7 +92,10 @@ class Accounts:
     def _at(self, partner_id: str, now: datetime) -> Account:
         """The account, computed once a minute and after each change. Periods and plans begin and end on the minute."""
         # Read before the sums are: an account that lacks what is added meanwhile is made again by the next question.
-        mark = to_us(now) // _MINUTE_US, self._changes.get(partner_id, 0)
+        granted = self._granted
+        mark = (
+            to_us(now) // _MINUTE_US, self._changes.get(partner_id, 0), granted.version, bisect_right(granted.bounds, now)
+        )  # fmt: skip
         known = self._known.get(partner_id)
         if known is None or known[0] != mark:
             known = self._known[partner_id] = mark, self.account(self.catalog.known_partner(partner_id), now)
@@ -103,9 +118,11 @@ class Accounts:
             period = quota_period(quota.period, now, promise.partner.time_zone)
             meter = self.catalog.meter(quota.meter)
             used = in_unit(self.catalog, quota.meter, sums.get(period.start, _ZERO))
+            grants = self._granted.grants.of(partner_id, quota.meter, quota.period)
+            limit = effective_limit(quota.limit, ALWAYS, grants, start=period.start, end=period.end, now=now)
             yield Standing(
                 Reason.QUOTA, quota.meter, meter.unit, promise.plan, quota.period, *period, min(period.end, held.end),
-                used, self._limit_of(promise, period, now), quota.enforce == "block", quota.grace_percent,
+                used, limit.limit, quota.enforce == "block", quota.grace_percent,
             )  # fmt: skip
 
     def _of_budget(self, partner: Partner, now: datetime) -> Iterator[Standing]:

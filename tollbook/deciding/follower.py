@@ -25,7 +25,8 @@ from lake import duck
 from lake.derived_tables import taken_in
 from lake.errors import LakeError
 from lake.lake import Lake, Table
-from schemas.tables import EVENTS, ROLLUPS
+from schemas.tables import EVENTS, GRANTS, ROLLUPS
+from tollbook.deciding import budgets
 from tollbook.deciding.accounts import Accounts
 
 POLL_S = 0.1
@@ -58,6 +59,11 @@ class Follower:
         self._catalog = catalogs.load(catalog)
         self._events, self.view = self._read()
         self._newest = lake.commit_info(EVENTS, self._events.version)
+        self._grants: Table | None = None
+        self._rollups: Table | None = None
+        self._day = 0
+        self._beside: Accounts | None = None  # the accounts that have their grants and amounts
+        self._look_beside()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
@@ -84,6 +90,7 @@ class Follower:
             else:
                 self._granted.moved(asked)
                 self._advance()
+            self._look_beside()
         except (LakeError, OSError, duckdb.Error) as exc:
             self._complain(f"the lake cannot be read, and answers are based on an older state: {exc}")
             return
@@ -91,6 +98,19 @@ class Follower:
             self._log.info("the lake can be read again")
             self.problem = None
         self.view = self.view._replace(as_of=asked)
+
+    def _look_beside(self) -> None:
+        """Read grants and the amounts of budgets if their tables have changed, or the accounts are new."""
+        lake, accounts = self._lake, self.view.accounts
+        is_new = accounts is not self._beside
+        if not lake.lacks(GRANTS) and (is_new or self._grants is None or not lake.is_newest(self._grants)):
+            self._grants = lake.open(GRANTS)
+            accounts.grant(grants.read(lake))
+        month = self._clock().day
+        if is_new or month != self._day or self._rollups is None or not lake.is_newest(self._rollups):
+            self._rollups, self._day = lake.open(ROLLUPS), month
+            accounts.owe(budgets.amounts(lake, self._catalog, self._clock()))
+        self._beside = accounts
 
     def _advance(self) -> None:
         """Add the commits that came since. If the newest known commit is another one now, everything is read again."""
