@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +17,6 @@ from aggregate.landing import derived_commits
 from aggregate.quota import grants
 from billing.catalog import loading as catalogs
 from billing.catalog.loading import CatalogError
-from billing.periods import Period
-from billing.usage.quota_statement import PartnerQuota
 from billing.usage.warehouse import Meters
 from lake import duck
 from lake.derived_tables import taken_in
@@ -54,7 +51,6 @@ class Follower:
         self._polls = 0
         self.problem: str | None = None
         self.catalog_problem: str | None = None
-        self._granted = grants.Watch(lake)
         self._marks = _marks(catalog)
         self._catalog = catalogs.load(catalog)
         self._events, self.view = self._read()
@@ -88,7 +84,6 @@ class Follower:
             if self._polls % _CATALOG_POLLS == 0 and self._has_new_catalog():
                 self._events, self.view = self._read()
             else:
-                self._granted.moved(asked)
                 self._advance()
             self._look_beside()
         except (LakeError, OSError, duckdb.Error) as exc:
@@ -139,8 +134,7 @@ class Follower:
         lake = self._lake
         lake.check()
         newest = lake.open(EVENTS)
-        self._granted.moved(asked)
-        accounts = Accounts(self._catalog, now=asked, limit_of=self._limit)
+        accounts = Accounts(self._catalog, now=asked)
         rollups = lake.open(ROLLUPS)
         meters = Meters()
         duck.scan(meters.con, ROLLUPS.name, rollups.files(), ROLLUPS, mixed=rollups.is_mixed)
@@ -170,10 +164,6 @@ class Follower:
         self.catalog_problem = None
         self._log.info("catalog reloaded", extra={"fields": {"partners": len(self._catalog.partners)}})
         return True
-
-    def _limit(self, promise: PartnerQuota, period: Period, now: datetime) -> Decimal:
-        """The limit of a quota with the grants that hold now."""
-        return promise.limit_in(period, self._granted.grants, now=now).limit
 
     def _complain(self, problem: str) -> None:
         if self.problem is None or self._polls % _LOG_POLLS == 0:
