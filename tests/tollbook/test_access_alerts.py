@@ -88,10 +88,12 @@ def test_an_unknown_credential_with_traffic_is_one_alert_until_a_redrive_counts_
 
 def test_entries_that_conflict_are_one_alert_for_each_source_and_day(here: Here) -> None:
     """A gateway that writes an id twice with other content is one thing to look at."""
-    here.run(here.log("a.log", *requests(5)))
-    here.run(here.log("b.log", *requests(5, response__size=1)))
+    here.run(here.log("a.log", *requests(12)))
+    here.run(here.log("b.log", *requests(9, response__size=1)))
+    assert statements(here, "conflict") == []
+    here.run(here.log("c.log", *requests(12, response__size=2)[9:]))
     [(kind, subject, evidence)] = statements(here, "conflict")
-    assert (kind, subject, evidence["entries"], evidence["partners"]) == ("conflict", "edge", 5, ["acme"])
+    assert (kind, subject, evidence["entries"], evidence["partners"]) == ("conflict", "edge", 12, ["acme"])
 
 
 @pytest.mark.parametrize(("count", "alone", "others"), [(20, 20, 0), (21, 20, 1), (5_000, 20, 4_980)])

@@ -10,6 +10,7 @@ from typing import Any
 from schemas.alerts import Alert, Kind
 
 TRIES_MIN = 10  # requests of an unknown credential below which it is a typing error, or a scanner that tries keys
+CONFLICTS_MIN = 10  # entries of a source and day; a resend with another latency now and then is in the books, not news
 CREDENTIALS_MAX = 20  # alerts on single credentials a UTC day; the others share one, so that nobody can flood on-call
 _MANY = "credentials"
 _DAY = timedelta(days=1)
@@ -72,7 +73,7 @@ def unknown_material(alert: Alert) -> object:
 
 
 def conflicts(rows: Iterable[Mapping[str, Any]]) -> list[Alert]:
-    """One alert for each source and UTC day with entries that conflict with events that were counted.
+    """One alert for each source and UTC day with at least CONFLICTS_MIN entries that conflict with counted events.
 
     rows: those of aggregate/sql/conflicts_by_day.sql. The alert ends with its day, and is restated if the first of
     them changes.
@@ -88,6 +89,7 @@ def conflicts(rows: Iterable[Mapping[str, Any]]) -> list[Alert]:
             _midnight(row["first_at"].astimezone(UTC).date()) + _DAY,
         )
         for row in rows
+        if row["entries"] >= CONFLICTS_MIN
     ]
 
 
