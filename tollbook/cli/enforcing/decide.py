@@ -28,7 +28,12 @@ def decide(
         ),
     ] = "127.0.0.1:8091",
     deny_status: Annotated[
-        int, Parameter("--deny-status", env_var="TOLLBOOK_DENY_STATUS", help="Status of a denial: 401, 403 or 429 (for a limit; else 403).")
+        int,
+        Parameter(
+            "--deny-status",
+            env_var="TOLLBOOK_DENY_STATUS",
+            help="Status of a denial: 401, 403 or 429 (for a limit; else 403).",
+        ),
     ] = 403,
     unknown: Annotated[
         Literal["allow", "deny"],
