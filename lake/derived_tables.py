@@ -58,7 +58,7 @@ def consistent_cut(store: Store) -> dict[str, int]:
         reached = min(held)
 
 
-class _State(NamedTuple):
+class _DerivedState(NamedTuple):
     taken_in: int  # commits of events
     version: int  # the newest of the derived table that holds exactly these
 
@@ -77,11 +77,11 @@ class _Past:
         return self.state.taken_in
 
 
-def _states(store: Store, shape: TableShape) -> Iterator[_State]:
+def _states(store: Store, shape: TableShape) -> Iterator[_DerivedState]:
     last = tables.open_table(store, shape).version
     for version in range(last, 0, -1):
         moved = tables.commit_versions(store, shape, version).get(APP)
         if moved is not None:
-            yield _State(moved, last)
+            yield _DerivedState(moved, last)
             last = version - 1
-    yield _State(0, last)
+    yield _DerivedState(0, last)

@@ -18,7 +18,7 @@ _INSTANT = timedelta(microseconds=1)
 _ZERO = Decimal(0)
 
 
-class Grant(NamedTuple):
+class QuotaGrant(NamedTuple):
     """A grant. `amount` is added to each quota of the partner on this meter and period, in the meter's unit."""
 
     grant_id: str
@@ -69,17 +69,17 @@ class EffectiveLimit(NamedTuple):
 class Grants:
     """All grants of a lake, in the order in which they were recorded."""
 
-    all: tuple[Grant, ...] = ()
+    all: tuple[QuotaGrant, ...] = ()
 
     @cached_property
-    def _by_quota(self) -> dict[tuple[str, str, str], tuple[Grant, ...]]:
-        found: dict[tuple[str, str, str], tuple[Grant, ...]] = {}
+    def _by_quota(self) -> dict[tuple[str, str, str], tuple[QuotaGrant, ...]]:
+        found: dict[tuple[str, str, str], tuple[QuotaGrant, ...]] = {}
         for grant in self.all:
             key = (grant.partner_id, grant.meter, grant.quota_period)
             found[key] = (*found.get(key, ()), grant)
         return found
 
-    def of(self, partner_id: str, meter: str, quota_period: str) -> tuple[Grant, ...]:
+    def of(self, partner_id: str, meter: str, quota_period: str) -> tuple[QuotaGrant, ...]:
         """The grants to a partner on a meter and kind of period."""
         return self._by_quota.get((partner_id, meter, quota_period), ())
 
@@ -89,7 +89,7 @@ class Grants:
 
 
 def effective_limit(
-    limit: Decimal, since: datetime, grants: Iterable[Grant], *, start: datetime, end: datetime, now: datetime
+    limit: Decimal, since: datetime, grants: Iterable[QuotaGrant], *, start: datetime, end: datetime, now: datetime
 ) -> EffectiveLimit:
     """The limit of a quota in its period [start, end) as of `now`, and from when it holds.
 
@@ -118,7 +118,7 @@ def grants_of(rows: Iterable[Mapping[str, Any]]) -> Grants:
 
     A later row may revoke a grant.
     """
-    found: dict[str, Grant] = {}
+    found: dict[str, QuotaGrant] = {}
     for row in rows:
         recorded_at = row["recorded_at"].astimezone(UTC)
         if row["action"] == "revoked":
@@ -128,7 +128,7 @@ def grants_of(rows: Iterable[Mapping[str, Any]]) -> Grants:
                     revoked_at=recorded_at, revoked_by=row["recorded_by"], revoked_reason=row["reason"]
                 )
             continue
-        found[row["grant_id"]] = Grant(
+        found[row["grant_id"]] = QuotaGrant(
             row["grant_id"], row["partner_id"], row["meter"], row["quota_period"], row["amount"].normalize(),
             row["starts_at"].astimezone(UTC), row["ends_at"].astimezone(UTC), row["reason"], row["recorded_by"], recorded_at,
         )  # fmt: skip

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from aggregate.decisions.rule import Decision, Standing, seconds_until
+from aggregate.decisions.rule import Decision, LimitStanding, seconds_until
 from schemas.money import plain
 
 _SECOND = timedelta(seconds=1)
@@ -74,11 +74,11 @@ def _head(decided: Decision) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=16_384)
-def _standings(standings: tuple[Standing, ...]) -> str:
+def _standings(standings: tuple[LimitStanding, ...]) -> str:
     return json.dumps([_standing(standing) for standing in standings])
 
 
-def _standing(standing: Standing) -> dict[str, Any]:
+def _standing(standing: LimitStanding) -> dict[str, Any]:
     return {
         "kind": standing.reason,
         "meter": standing.meter,
@@ -94,7 +94,7 @@ def _standing(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _policy(standing: Standing) -> str:
+def _policy(standing: LimitStanding) -> str:
     return f"{standing.meter or 'budget'}-{standing.period}".lower()
 
 

@@ -15,7 +15,7 @@ STALE_RETRY_S = 5  # a state that was stale may be fresh again soon
 _SECOND = timedelta(seconds=1)
 
 
-class Reason(StrEnum):
+class DenialReason(StrEnum):
     """Why a request is denied."""
 
     QUOTA = "QUOTA"  # a quota with `enforce: block` is used up
@@ -25,13 +25,13 @@ class Reason(StrEnum):
     UNKNOWN = "UNKNOWN"  # the catalog does not have the credential, and the server was told to deny those
 
 
-class Standing(NamedTuple):
+class LimitStanding(NamedTuple):
     """What a partner has used of a quota or budget in a period, [start, end). `limit` is what holds at the moment.
 
     `resets_at` is when it no longer denies, whatever is used: the end of the period, or of the plan if that is earlier.
     """
 
-    reason: Literal[Reason.QUOTA, Reason.BUDGET]
+    reason: Literal[DenialReason.QUOTA, DenialReason.BUDGET]
     meter: str | None  # None: a budget
     unit: str  # of the meter, or the currency
     plan: str | None
@@ -50,7 +50,7 @@ class Standing(NamedTuple):
         return is_reached(self.used, self.limit, WHOLE + self.grace_percent)
 
 
-class Terms(NamedTuple):
+class PlanTerms(NamedTuple):
     """How old the usage may be that an answer is based on, and what to answer if it is older."""
 
     max_lag_s: int = 300
@@ -62,11 +62,11 @@ class Account(NamedTuple):
 
     partner_id: str
     is_suspended: bool
-    terms: Terms
-    standings: tuple[Standing, ...] = ()
+    terms: PlanTerms
+    standings: tuple[LimitStanding, ...] = ()
 
 
-class Policy(NamedTuple):
+class DecisionPolicy(NamedTuple):
     """What the server was told."""
 
     deny_unknown: bool = False
@@ -78,13 +78,13 @@ class Decision(NamedTuple):
 
     credential: str
     partner_id: str | None
-    reason: Reason | None  # None: allowed
+    reason: DenialReason | None  # None: allowed
     now: datetime
     as_of: datetime | None  # when the usage was last known to be complete; None: never
     is_stale: bool
-    terms: Terms
-    standings: tuple[Standing, ...] = ()
-    shown: Standing | None = None
+    terms: PlanTerms
+    standings: tuple[LimitStanding, ...] = ()
+    shown: LimitStanding | None = None
 
     @property
     def allows(self) -> bool:
@@ -99,15 +99,15 @@ class Decision(NamedTuple):
     @property
     def retry_after_s(self) -> int | None:
         """In how many seconds it is worth to ask again; None: nobody knows, or it is allowed."""
-        if self.reason is Reason.STALE:
+        if self.reason is DenialReason.STALE:
             return STALE_RETRY_S
-        if self.reason in {Reason.QUOTA, Reason.BUDGET} and self.shown is not None:
+        if self.reason in {DenialReason.QUOTA, DenialReason.BUDGET} and self.shown is not None:
             return seconds_until(self.shown.resets_at, self.now)
         return None
 
 
 def decision(
-    credential: str, account: Account | None, *, as_of: datetime | None, now: datetime, policy: Policy
+    credential: str, account: Account | None, *, as_of: datetime | None, now: datetime, policy: DecisionPolicy
 ) -> Decision:
     """Whether to allow a credential at `now`. `account` is None if the catalog does not have it.
 
@@ -115,21 +115,21 @@ def decision(
     too old decides nothing: the plan's `when_stale` does, if a quota or budget of the partner blocks at all.
     """
     if account is None:
-        is_stale = _is_stale(as_of, now, Terms())
-        reason = Reason.UNKNOWN if policy.deny_unknown else None
-        return Decision(credential, None, reason, now, as_of, is_stale, Terms())
+        is_stale = _is_stale(as_of, now, PlanTerms())
+        reason = DenialReason.UNKNOWN if policy.deny_unknown else None
+        return Decision(credential, None, reason, now, as_of, is_stale, PlanTerms())
     standings = tuple(s for s in account.standings if s.start <= now < s.resets_at)
     is_stale = _is_stale(as_of, now, account.terms)
     used_up, nearest = _judged(standings)
     reason = None
     if account.is_suspended and policy.deny_suspended:
-        reason = Reason.SUSPENDED
+        reason = DenialReason.SUSPENDED
     elif is_stale:
         is_closed = account.terms.when_stale == "closed" and any(s.blocks for s in standings)
-        reason = Reason.STALE if is_closed else None
+        reason = DenialReason.STALE if is_closed else None
     elif used_up is not None:
         reason = used_up.reason
-    shown = used_up if reason in {Reason.QUOTA, Reason.BUDGET} else nearest
+    shown = used_up if reason in {DenialReason.QUOTA, DenialReason.BUDGET} else nearest
     return Decision(credential, account.partner_id, reason, now, as_of, is_stale, account.terms, standings, shown)
 
 
@@ -138,12 +138,12 @@ def seconds_until(instant: datetime, now: datetime) -> int:
     return max(1, -((now - instant) // _SECOND))
 
 
-def _is_stale(as_of: datetime | None, now: datetime, terms: Terms) -> bool:
+def _is_stale(as_of: datetime | None, now: datetime, terms: PlanTerms) -> bool:
     return as_of is None or now - as_of > timedelta(seconds=terms.max_lag_s)
 
 
 @lru_cache(maxsize=16_384)  # most questions are about what has not changed since the last one
-def _judged(standings: tuple[Standing, ...]) -> tuple[Standing | None, Standing | None]:
+def _judged(standings: tuple[LimitStanding, ...]) -> tuple[LimitStanding | None, LimitStanding | None]:
     """The one that denies longest, as a request is allowed again only when it ends; and the one that denies next.
 
     One that blocks comes before one that only alerts.

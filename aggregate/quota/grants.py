@@ -13,7 +13,7 @@ from aggregate import engine
 from lake import duck
 from lake.errors import Fenced
 from lake.lake import Lake, Table
-from schemas.grants import Grant, Grants, grants_of
+from schemas.grants import Grants, QuotaGrant, grants_of
 from schemas.money import plain
 from schemas.tables import GRANTS
 
@@ -43,10 +43,10 @@ def read(lake: Lake) -> Grants:
     return Grants() if lake.lacks(GRANTS) else _read(lake.open(GRANTS))
 
 
-def record(lake: Lake, asked: Asked, *, by: str, now: datetime) -> tuple[Grant, bool]:
+def record(lake: Lake, asked: Asked, *, by: str, now: datetime) -> tuple[QuotaGrant, bool]:
     """Record a grant. Returns it, and whether it is new. Raises LakeError."""
 
-    def row(grants: Grants, at: datetime) -> Mapping[str, Any] | Grant:
+    def row(grants: Grants, at: datetime) -> Mapping[str, Any] | QuotaGrant:
         ids = (_id(asked, number) for number in range(len(grants.all) + 1))
         known = {grant.grant_id: grant for grant in grants.all}
         for grant_id in ids:
@@ -62,10 +62,10 @@ def record(lake: Lake, asked: Asked, *, by: str, now: datetime) -> tuple[Grant, 
     return _recorded(lake, row, now)
 
 
-def revoke(lake: Lake, grant_id: str, *, reason: str, by: str, now: datetime) -> tuple[Grant, bool]:
+def revoke(lake: Lake, grant_id: str, *, reason: str, by: str, now: datetime) -> tuple[QuotaGrant, bool]:
     """End a grant now. Returns it, and whether it was not ended before. Raises NoGrant, LakeError."""
 
-    def row(grants: Grants, at: datetime) -> Mapping[str, Any] | Grant:
+    def row(grants: Grants, at: datetime) -> Mapping[str, Any] | QuotaGrant:
         found = next((grant for grant in grants.all if grant.grant_id == grant_id), None)
         if found is None:
             raise NoGrant(grant_id)
@@ -101,8 +101,8 @@ class Watch:
 
 
 def _recorded(
-    lake: Lake, row_of: Callable[[Grants, datetime], Mapping[str, Any] | Grant], now: datetime
-) -> tuple[Grant, bool]:
+    lake: Lake, row_of: Callable[[Grants, datetime], Mapping[str, Any] | QuotaGrant], now: datetime
+) -> tuple[QuotaGrant, bool]:
     """Append the row that is due, unless there is a grant already. Of two processes, the second reads the first's."""
     lake.check()
     lake.create()  # a lake of an earlier version has no such table
@@ -112,7 +112,7 @@ def _recorded(
         times = [at for g in grants.all for at in (g.recorded_at, g.revoked_at) if at is not None]
         at = max([now, *(time + _INSTANT for time in times)])  # later than every earlier row, as clocks may go back
         row = row_of(grants, at)
-        if isinstance(row, Grant):
+        if isinstance(row, QuotaGrant):
             return row, False
         part = lake.write(GRANTS, pa.Table.from_pylist([row], GRANTS.schema))
         try:

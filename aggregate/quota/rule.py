@@ -45,7 +45,7 @@ class Mark(NamedTuple):
     limit_since: datetime | None
 
 
-class Alert(NamedTuple):
+class ThresholdAlert(NamedTuple):
     """One alert, as in table `alerts` but without the commit that it is based on."""
 
     alert_id: str
@@ -70,7 +70,7 @@ class Fired(NamedTuple):
     withdrawn: Collection[Mark] = ()
 
 
-def due(rule: AlertRule, used: Decimal, fired: Fired, *, seen_until: datetime) -> list[Alert]:
+def due(rule: AlertRule, used: Decimal, fired: Fired, *, seen_until: datetime) -> list[ThresholdAlert]:
     """The alerts and withdrawals that are due for `used` and not in the ledger yet, by ascending threshold.
 
     `seen_until` is the end of the newest window with usage. The projection starts there, at the average rate so far.
@@ -80,14 +80,14 @@ def due(rule: AlertRule, used: Decimal, fired: Fired, *, seen_until: datetime) -
     marks = {t: Mark(t, rule.limit, rule.limit_since) for t in reached if t not in known}
     exhausted = projection(rule, used, seen_until) if marks else None
     alerts = [
-        Alert(alert_id(rule, mark, "quota"), "quota", rule, t, used, t != reached[-1], exhausted, mark)
+        ThresholdAlert(alert_id(rule, mark, "quota"), "quota", rule, t, used, t != reached[-1], exhausted, mark)
         for t, mark in marks.items()
     ]
     over = [
         m for m in fired.alerts if m not in fired.withdrawn and not is_reached(used, rule.limit, m.threshold_percent)
     ]
     return alerts + [
-        Alert(
+        ThresholdAlert(
             alert_id(rule, m, "withdrawn"),
             "withdrawn",
             rule,

@@ -14,7 +14,7 @@ from decimal import Decimal, localcontext
 from functools import reduce
 from typing import Any, NamedTuple
 
-from aggregate.quota.rule import Alert, AlertRule, Fired, Mark, due, order
+from aggregate.quota.rule import AlertRule, Fired, Mark, ThresholdAlert, due, order
 from schemas.kafka.totals import Total
 from schemas.money import EXACT
 from schemas.quotas import ALWAYS
@@ -50,7 +50,7 @@ class Standing(NamedTuple):
     rule: AlertRule
     parts: Parts
     fired: Fired
-    alerts: tuple[Alert, ...]
+    alerts: tuple[ThresholdAlert, ...]
     used: Decimal
     seen_until: datetime
     events_version: int  # the newest commit that it is based on
@@ -96,7 +96,7 @@ def rule_of(total: Total, terms: Terms) -> AlertRule:
     )
 
 
-def with_alerts(fired: Fired, alerts: list[Alert]) -> Fired:
+def with_alerts(fired: Fired, alerts: list[ThresholdAlert]) -> Fired:
     """The ledger after these alerts are sent."""
     return union(
         fired,

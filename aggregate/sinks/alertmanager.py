@@ -13,7 +13,7 @@ from typing import Any
 from aggregate.sinks import http
 from aggregate.sinks.http import Target
 from aggregate.sinks.notices import Notice
-from aggregate.sinks.sink import Answer, Outcome, Route
+from aggregate.sinks.sink import Answer, Outcome, SinkRoute
 
 EXPIRES_S = 300  # Alertmanager's own default, resolve_timeout
 _BATCH = 500  # alerts in a request
@@ -24,7 +24,7 @@ class AlertmanagerSink:
     """One Alertmanager. `expires_s`: how long an alert counts as firing after it was last sent."""
 
     target: Target
-    route: Route = field(default_factory=Route)
+    route: SinkRoute = field(default_factory=SinkRoute)
     expires_s: float = EXPIRES_S
     token: str | None = field(default=None, repr=False)
 

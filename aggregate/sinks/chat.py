@@ -8,7 +8,7 @@ from typing import Any
 from aggregate.sinks import http
 from aggregate.sinks.http import Target
 from aggregate.sinks.notices import Notice, Severity
-from aggregate.sinks.sink import Outcome, Remembers, Route
+from aggregate.sinks.sink import Outcome, Remembers, SinkRoute
 
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 _SUMMARY_MAX = 1024  # characters, by PagerDuty
@@ -22,7 +22,7 @@ class SlackSink(Remembers):
     """One channel, whose URL is a secret."""
 
     target: Target
-    route: Route = field(default_factory=Route)
+    route: SinkRoute = field(default_factory=SinkRoute)
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class PagerDutySink(Remembers):
 
     target: Target
     key: str = field(repr=False)
-    route: Route = field(default_factory=Route)
+    route: SinkRoute = field(default_factory=SinkRoute)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from aggregate.sinks.chat import PAGERDUTY_URL, PagerDutySink, SlackSink
 from aggregate.sinks.http import Target
 from aggregate.sinks.mail import MailSink
 from aggregate.sinks.notices import Severity
-from aggregate.sinks.sink import BadSink, Route, Sink
+from aggregate.sinks.sink import BadSink, Sink, SinkRoute
 from aggregate.sinks.webhook import WebhookSink, keys
 from schemas.alerts import Kind
 from schemas.catalog.fields import Id
@@ -25,7 +25,7 @@ _Seconds = Annotated[float, Field(ge=60, le=7 * 86_400)]
 _Severity = Literal["info", "warning", "critical"]
 
 
-class _Entry(BaseModel):
+class _SinkEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Id
@@ -38,10 +38,10 @@ class _Entry(BaseModel):
     private: bool = False
 
     @property
-    def route(self) -> Route:
+    def route(self) -> SinkRoute:
         if self.partner is not None and self.partners is not None:
             raise BadSink(f"{self.name}: give either partner, its own endpoint, or partners, whose alerts you get")
-        return Route(
+        return SinkRoute(
             kinds=self.kinds,
             partner=self.partner,
             partners=self.partners,
@@ -68,7 +68,7 @@ class _Entry(BaseModel):
         return words[0]
 
 
-class _Webhook(_Entry):
+class _Webhook(_SinkEntry):
     type: Literal["webhook"] = "webhook"
     url: _Url
 
@@ -77,7 +77,7 @@ class _Webhook(_Entry):
         return WebhookSink(target=target, keys=keys(*self.lines(env)), route=self.route)
 
 
-class _Alertmanager(_Entry):
+class _Alertmanager(_SinkEntry):
     type: Literal["alertmanager"]
     url: _Url  # of the server; its path of the API is appended
     expires_s: _Seconds = EXPIRES_S
@@ -89,7 +89,7 @@ class _Alertmanager(_Entry):
         return AlertmanagerSink(target=target, route=self.route, expires_s=self.expires_s, token=token)
 
 
-class _Slack(_Entry):
+class _Slack(_SinkEntry):
     type: Literal["slack"]
 
     def sink(self, env: Mapping[str, str]) -> Sink:
@@ -97,7 +97,7 @@ class _Slack(_Entry):
         return SlackSink(target=target, route=self.route)
 
 
-class _PagerDuty(_Entry):
+class _PagerDuty(_SinkEntry):
     type: Literal["pagerduty"]
     url: _Url = PAGERDUTY_URL
 
@@ -106,7 +106,7 @@ class _PagerDuty(_Entry):
         return PagerDutySink(target=target, key=self.secret(env), route=self.route)
 
 
-class _Email(_Entry):
+class _Email(_SinkEntry):
     type: Literal["email"]
     host: Annotated[str, Field(min_length=1, max_length=253)]
     port: Annotated[int, Field(ge=1, le=65_535)] = 587

@@ -12,7 +12,7 @@ from email.utils import format_datetime
 
 from aggregate.sinks.http import TIMEOUT_S, Forbidden, is_this_machine, resolved
 from aggregate.sinks.notices import Notice
-from aggregate.sinks.sink import Answer, BadSink, Outcome, Remembers, Route
+from aggregate.sinks.sink import Answer, BadSink, Outcome, Remembers, SinkRoute
 
 TLS_PORT = 465  # TLS from the first byte; on all other ports by STARTTLS
 
@@ -31,7 +31,7 @@ class MailSink(Remembers):
     private: bool = False
     plain: bool = False
     tls: ssl.SSLContext | None = field(default=None, repr=False)
-    route: Route = field(default_factory=Route)
+    route: SinkRoute = field(default_factory=SinkRoute)
 
     def __post_init__(self) -> None:
         if self.plain and not (self.private and is_this_machine(self.host)):

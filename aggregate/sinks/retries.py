@@ -23,7 +23,7 @@ def repeated(
     goes_on: Callable[[], bool],
     report: Callable[[Outcome, int, float], None],
 ) -> Answer:
-    """The last answer. AGAIN: `goes_on` said no.
+    """The last answer. AGAIN: `goes_on` returned false.
 
     `report` receives each failure, its number, and the wait that follows.
     """

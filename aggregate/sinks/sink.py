@@ -30,7 +30,7 @@ class BadSink(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Route:
+class SinkRoute:
     """Which notices a sink gets. `partner`: it is the partner's own, which sees its data only."""
 
     kinds: frozenset[Kind] | None = None
@@ -58,7 +58,7 @@ class Sink(Protocol):
         ...
 
     @property
-    def route(self) -> Route:
+    def route(self) -> SinkRoute:
         """Which notices it gets."""
         ...
 

@@ -12,7 +12,7 @@ from aggregate.alerts.messages import CONTENT_TYPE
 from aggregate.sinks import http
 from aggregate.sinks.http import Target
 from aggregate.sinks.notices import Notice
-from aggregate.sinks.sink import BadSink, Outcome, Remembers, Route
+from aggregate.sinks.sink import BadSink, Outcome, Remembers, SinkRoute
 
 KEY_BYTES_MIN = 24  # Standard Webhooks: 24 to 64
 
@@ -23,7 +23,7 @@ class WebhookSink(Remembers):
 
     target: Target
     keys: tuple[Webhook, ...] = field(repr=False)
-    route: Route = field(default_factory=Route)
+    route: SinkRoute = field(default_factory=SinkRoute)
 
     def __post_init__(self) -> None:
         if not self.keys:

@@ -24,7 +24,7 @@ from aggregate.sinks.mail import MailSink
 from aggregate.sinks.notices import Notice, Severity, notice
 from aggregate.sinks.outbox import Outbox, deliver
 from aggregate.sinks.retries import Backoff
-from aggregate.sinks.sink import Answer, Route, Sink
+from aggregate.sinks.sink import Answer, Sink, SinkRoute
 from aggregate.sinks.webhook import WebhookSink
 from lake.lake import Lake
 from schemas.alerts import Alert, Kind, State, Statement, statement_of
@@ -73,7 +73,7 @@ def record(lake: Lake, *new: Statement) -> None:
 
 def webhook(to: Receiver, name: str = "ops", **route: Any) -> WebhookSink:
     return WebhookSink(
-        target=Target(name=name, url=to.url, private=True), keys=(Webhook(bytes(24)),), route=Route(**route)
+        target=Target(name=name, url=to.url, private=True), keys=(Webhook(bytes(24)),), route=SinkRoute(**route)
     )
 
 
@@ -208,7 +208,7 @@ def test_routes(route: dict[str, Any], expected: list[str]) -> None:
         "quota 50": quota("50"), "quota 100": quota("100"), "throttle acme": throttle(),
         "throttle bolt": throttle("bolt"), "neighbour": neighbour(),
     }  # fmt: skip
-    assert [name for name, one in known.items() if Route(**route).view(seen(fired(one)))] == expected
+    assert [name for name, one in known.items() if SinkRoute(**route).view(seen(fired(one)))] == expected
 
 
 def quota(threshold: str) -> Alert:
@@ -229,7 +229,7 @@ def quota(threshold: str) -> Alert:
         (None, NOW + timedelta(minutes=5)),  # it goes on: until it is told again
         (NOW + timedelta(days=9), NOW + timedelta(minutes=5)),
         (NOW + timedelta(minutes=2), NOW + timedelta(minutes=2)),
-        (NOW - timedelta(hours=1), NOW + timedelta(minutes=5)),  # over, and nobody has heard of it yet
+        (NOW - timedelta(hours=1), NOW + timedelta(minutes=5)),  # over, and nobody was told yet
     ],
 )
 def test_alertmanager_until_when_an_alert_fires(ends_at: datetime | None, expected: datetime) -> None:

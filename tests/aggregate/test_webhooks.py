@@ -27,7 +27,7 @@ from aggregate.sinks.courier import Courier
 from aggregate.sinks.http import Forbidden, Target, is_public, post, resolved
 from aggregate.sinks.notices import Notice, notice
 from aggregate.sinks.retries import Backoff
-from aggregate.sinks.sink import Answer, Route, Sink
+from aggregate.sinks.sink import Answer, Sink, SinkRoute
 from aggregate.sinks.webhook import WebhookSink
 from schemas.halts import Halt, Halted
 from schemas.kafka.topics import USAGE_ALERTS
@@ -47,7 +47,7 @@ def endpoint(to: Receiver, name: str = "ops", partner: str | None = None, **targ
     return WebhookSink(
         target=Target(**{"name": name, "url": to.url, "private": True, **target}),
         keys=tuple(Webhook(k) for k in KEYS),
-        route=Route(partner=partner),
+        route=SinkRoute(partner=partner),
     )
 
 

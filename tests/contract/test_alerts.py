@@ -216,7 +216,7 @@ def test_alerts_are_those_predicted_once_at_the_event_that_crossed(made: Any, se
         assert [s.state for s in mine].count(State.FIRED) == 1
     rows = len(history)
     settled(deployment)
-    assert len(ledger.history(deployment.lake)) == rows, "evaluated again, nothing is said"
+    assert len(ledger.history(deployment.lake)) == rows, "evaluated again, nothing is stated"
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -137,13 +137,13 @@ def test_alerts_are_those_predicted_each_under_one_id_and_none_early(site: Site)
 
     def missing() -> dict[str, object]:
         """What the topic lacks of the table, and the table of what was predicted, with what it has instead."""
-        said = {event["id"] for event in alerts(site.fleet)}
+        sent = {event["id"] for event in alerts(site.fleet)}
         recorded = {statement.statement_id for statement in ledger.history(lake)}
         newest = ledger.read(lake).of(Kind.QUOTA).values()
         found = {place(s.alert): s.alert.at and milliseconds(s.alert.at) for s in newest if s.holds}
         wrong = {key: (found.get(key), predicted.get(key)) for key in found.keys() | predicted.keys()}
         return {
-            "not in the topic or not in the table": said ^ recorded,
+            "not in the topic or not in the table": sent ^ recorded,
             "found and predicted": {key: pair for key, pair in wrong.items() if pair[0] != pair[1]},
         }
 

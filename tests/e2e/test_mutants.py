@@ -224,9 +224,9 @@ def test_alerts_that_are_forgotten_are_noticed(kafka: str, kafka_prefix: str, tm
     finally:
         site.close()
     assert after > before
-    said = [json.loads(value) for value in alerts]
-    assert len(said) == after
-    ids = [event["id"] for event in said if event["type"] == "tollbook.quota.threshold"]
+    sent = [json.loads(value) for value in alerts]
+    assert len(sent) == after
+    ids = [event["id"] for event in sent if event["type"] == "tollbook.quota.threshold"]
     assert (len(ids) > len(set(ids))) == bool(mutant)
     assert len(set(ids)) == len(traffic.ledger.alerts(1000))
 

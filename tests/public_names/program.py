@@ -106,12 +106,12 @@ def _messages() -> Iterator[str]:
     (held,) = thresholds.holding(rule, Decimal(1), unit="requests", seen_until=AT, known={})[:1]
     held = held._replace(at=AT)
     ahead = held._replace(evidence={**held.evidence, "projected_exhaustion_at": AT.isoformat()})
-    said = [alerts.event(Statement("id", 1, state, alert, "id", 1)) for alert in (held, ahead) for state in State]
+    sent = [alerts.event(Statement("id", 1, state, alert, "id", 1)) for alert in (held, ahead) for state in State]
     yield f"usage.alerts: {alerts.CONTENT_TYPE}, source {alerts.QUOTA_SOURCE}"
     yield f"usage.alerts: header {POSITION}"
     yield from (f"usage.alerts: type {kind}" for kind in alerts.QUOTA_TYPES.values())
     yield f"usage.alerts: other kinds, source {alerts.SOURCE}, type tollbook.KIND.STATE"
-    yield from (f"usage.alerts.{name}" for name in shape(said))
+    yield from (f"usage.alerts.{name}" for name in shape(sent))
     with receiver(204) as to:
         key = Webhook(base64.b64encode(bytes(24)).decode())
         sink = WebhookSink(target=Target(name="n", url=to.url, private=True), keys=(key,))

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.grants import Grant, Grants, effective_limit
+from schemas.grants import Grants, QuotaGrant, effective_limit
 from schemas.quotas import ALWAYS
 
 START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
@@ -16,14 +16,14 @@ def day(number: int) -> datetime:
     return START + timedelta(days=number - 1)
 
 
-def grant(amount: int, start: int, end: int, *, recorded: int | None = None, revoked: int | None = None) -> Grant:
-    return Grant(
+def grant(amount: int, start: int, end: int, *, recorded: int | None = None, revoked: int | None = None) -> QuotaGrant:
+    return QuotaGrant(
         f"{amount}-{start}", "acme", "requests", "MONTH", Decimal(amount), day(start), day(end), "launch", "ada",
         day(start if recorded is None else recorded), None if revoked is None else day(revoked),
     )  # fmt: skip
 
 
-def limit(*grants: Grant, now: datetime, since: datetime = ALWAYS) -> tuple[int, datetime]:
+def limit(*grants: QuotaGrant, now: datetime, since: datetime = ALWAYS) -> tuple[int, datetime]:
     found = effective_limit(Decimal(100), since, grants, start=START, end=END, now=now)
     assert found.granted == found.limit - 100
     return int(found.limit), found.since

@@ -35,7 +35,7 @@ def listed(here: Here, *words: str) -> list[dict[str, Any]]:
 
 
 def test_each_alert_is_listed_once_with_its_newest_statement(site: Here) -> None:
-    """On-call asks what holds now, not what was said in between."""
+    """On-call asks what holds now, not what was stated in between."""
     rows = listed(site)
     assert [(r["key"]["threshold_percent"], r["state"], r["number"]) for r in rows] == [
         ("50", "restated", 3),

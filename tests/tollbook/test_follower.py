@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aggregate.decisions.credentials import named
-from aggregate.decisions.rule import Decision, Policy, Reason
+from aggregate.decisions.rule import Decision, DecisionPolicy, DenialReason
 from aggregate.quota import grants
 from aggregate.quota.grants import Asked
 from lake.lake import Lake
@@ -40,7 +40,7 @@ class Place:
 
     def decided(self, credential: str = "api_key:a-1") -> Decision:
         view = self.follower.view
-        return view.accounts.decide(named(credential), as_of=view.as_of, now=self.clock.now, policy=Policy())
+        return view.accounts.decide(named(credential), as_of=view.as_of, now=self.clock.now, policy=DecisionPolicy())
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def place(tmp_path: Path) -> Place:
 
 def test_a_period_that_turns_allows_without_any_event(place: Place) -> None:
     """To the microsecond, and without a look at the lake."""
-    assert (place.decided().reason, place.decided().retry_after_s) == (Reason.QUOTA, 10)
+    assert (place.decided().reason, place.decided().retry_after_s) == (DenialReason.QUOTA, 10)
     place.clock.now = datetime(2026, 11, 1, tzinfo=UTC) - timedelta(microseconds=1)
     place.follower.step()
-    assert (place.decided().reason, place.decided().retry_after_s) == (Reason.QUOTA, 1)
+    assert (place.decided().reason, place.decided().retry_after_s) == (DenialReason.QUOTA, 1)
     place.clock.now += timedelta(microseconds=1)
     assert place.decided().allows
 
@@ -61,34 +61,36 @@ def test_a_period_that_turns_allows_without_any_event(place: Place) -> None:
 def test_a_grant_allows_until_it_ends(place: Place) -> None:
     ends_at = NOW + timedelta(seconds=1)
     asked = Asked("acme", "requests", "MONTH", Decimal(1), None, ends_at, "a launch")
-    assert place.decided().reason is Reason.QUOTA
+    assert place.decided().reason is DenialReason.QUOTA
     grants.record(Lake(place.lake), asked, by="op", now=NOW)
     place.follower.step()
     assert place.decided().allows
     place.clock.now = ends_at - timedelta(microseconds=1)
     assert place.decided().allows
     place.clock.now = ends_at
-    assert place.decided().reason is Reason.QUOTA
+    assert place.decided().reason is DenialReason.QUOTA
 
 
 def test_usage_that_is_too_old_is_answered_as_the_plan_says(place: Place) -> None:
     """At the plan's 2 s it still counts; a microsecond later it does not."""
     place.clock.now = NOW + timedelta(seconds=2)
-    assert place.decided().reason is Reason.QUOTA
+    assert place.decided().reason is DenialReason.QUOTA
     assert place.decided("api_key:b-1").allows
     place.clock.now += timedelta(microseconds=1)
-    assert (place.decided().reason, place.decided().is_stale) == (Reason.STALE, True)
+    assert (place.decided().reason, place.decided().is_stale) == (DenialReason.STALE, True)
     assert (place.decided("api_key:b-1").reason, place.decided("api_key:b-1").is_stale) == (None, True)
     place.follower.step()
-    assert (place.decided().reason, place.decided().is_stale) == (Reason.QUOTA, False)
+    assert (place.decided().reason, place.decided().is_stale) == (DenialReason.QUOTA, False)
 
 
-@pytest.mark.parametrize(("amount", "reason"), [("10", Reason.BUDGET), ("10.01", None)])
-def test_a_budget_that_blocks_denies_at_its_amount(tmp_path: Path, amount: str, reason: Reason | None) -> None:
+@pytest.mark.parametrize(("amount", "reason"), [("10", DenialReason.BUDGET), ("10.01", None)])
+def test_a_budget_that_blocks_denies_at_its_amount(tmp_path: Path, amount: str, reason: DenialReason | None) -> None:
     """Each request costs 1 EUR, as `tollbook invoice rate` bills it."""
     catalog = CATALOG.replace("limit: 10, enforce: block", "limit: 1000, enforce: block").replace(
         "id: acme, name: A,", f"id: acme, name: A, budget: {{amount: {amount}, enforce: block}},"
     )
     decided = Place(tmp_path, catalog).decided()
     assert decided.reason is reason
-    assert [(s.unit, s.used) for s in decided.standings if s.reason is Reason.BUDGET] == [("EUR", Decimal("10.00"))]
+    assert [(s.unit, s.used) for s in decided.standings if s.reason is DenialReason.BUDGET] == [
+        ("EUR", Decimal("10.00"))
+    ]

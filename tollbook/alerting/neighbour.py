@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from aggregate import engine
 from aggregate.alerts.detectors import neighbour
-from aggregate.alerts.detectors.neighbour import HOUR_US, WINDOW_US, Load, Others, Share, Span, window_of
+from aggregate.alerts.detectors.neighbour import HOUR_US, WINDOW_US, Load, Others, TrafficShare, WindowSpan, window_of
 from billing.usage.warehouse import Meters
 from lake import duck
 from schemas.alerts import Alert, Kind
@@ -48,14 +48,14 @@ def covers(scene: Scene, alert: Alert) -> bool:
     return alert.at is not None and any(start <= alert.at < end for start, end in _examined(scene))
 
 
-def great_shares(house: Meters, begin: datetime, until: datetime, window_us: int = WINDOW_US) -> list[Share]:
+def great_shares(house: Meters, begin: datetime, until: datetime, window_us: int = WINDOW_US) -> list[TrafficShare]:
     """The windows of [begin, until) in which a partner has a great share (aggregate/sql/great_shares.sql)."""
     params = {
         **bounds(begin, until), "window_us": window_us, "hour": HOUR_US // window_us, "great": neighbour.GREAT,
         "least": neighbour.REQUESTS_MIN,
     }  # fmt: skip
     return [
-        Share(
+        TrafficShare(
             row["partner_id"],
             row["window"],
             Load(row["requests"], row["bytes"], row["time_us"]),
@@ -68,10 +68,10 @@ def great_shares(house: Meters, begin: datetime, until: datetime, window_us: int
     ]
 
 
-def others(house: Meters, spans: Sequence[Span], window_us: int = WINDOW_US) -> dict[Span, Others]:
+def others(house: Meters, spans: Sequence[WindowSpan], window_us: int = WINDOW_US) -> dict[WindowSpan, Others]:
     """How the others were served in spans of windows. Spans without others are absent."""
     asked = list(dict.fromkeys(spans))
-    found: dict[Span, Others] = {}
+    found: dict[WindowSpan, Others] = {}
     for day in _by_day(asked, window_us):
         rows = [
             {"span": i, "partner_id": s.partner_id, "span_start": from_us(s.start * window_us), "span_end": from_us(s.end * window_us)}
@@ -85,10 +85,10 @@ def others(house: Meters, spans: Sequence[Span], window_us: int = WINDOW_US) -> 
     return found
 
 
-def _by_day(spans: Sequence[Span], window_us: int) -> Iterator[list[Span]]:
+def _by_day(spans: Sequence[WindowSpan], window_us: int) -> Iterator[list[WindowSpan]]:
     """The spans by the day of their start, so that days between them are not read."""
 
-    def day(span: Span) -> int:
+    def day(span: WindowSpan) -> int:
         return span.start * window_us // (24 * HOUR_US)
 
     for _, some in itertools.groupby(sorted(spans, key=day), day):

@@ -18,7 +18,7 @@ _EVERYBODY = None
 Evidence = Mapping[str, Any]
 
 
-class Usage(NamedTuple):
+class PartnerLoad(NamedTuple):
     """The load of a partner by window. `is_own`: it is the operator itself."""
 
     partner_id: str
@@ -37,8 +37,8 @@ class Shares(NamedTuple):
     start: datetime
     end: datetime
     window_us: int
-    usages: Sequence[Usage]
-    everybody: Usage
+    usages: Sequence[PartnerLoad]
+    everybody: PartnerLoad
     jumps: Sequence[Noise]
 
     @property
@@ -68,8 +68,8 @@ def shares_of(
     for row in duck.rows(engine.run(house.con, "loads", params)):
         load = Load(row["requests"], row["bytes"], row["time_us"])
         loads.setdefault(row["partner_id"], {})[row["window"]] = load
-    everybody = Usage("", is_own=False, loads=loads.pop(_EVERYBODY))
-    usages = [Usage(name, name in own, mine) for name, mine in loads.items() if name is not None]
+    everybody = PartnerLoad("", is_own=False, loads=loads.pop(_EVERYBODY))
+    usages = [PartnerLoad(name, name in own, mine) for name, mine in loads.items() if name is not None]
     usages.sort(key=lambda usage: (-usage.total.requests, usage.partner_id))
     return Shares(start, end, window_us, usages, everybody, _jumps(house, start, end, window_us))
 

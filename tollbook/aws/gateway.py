@@ -11,14 +11,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tollbook.aws.plan import Call, Key, Usage, Wanted, needs_usage
+from tollbook.aws.plan import Call, GatewayKey, KeyUsage, WantedKey, needs_usage
 
 
 class AwsRefused(Exception):
     """AWS could not be asked. Whoever runs the command must correct the region, the credentials or their rights."""
 
 
-class Client(Protocol):
+class ApiGateway(Protocol):
     """What is called of boto3's client of API Gateway."""
 
     def get_paginator(self, operation_name: str) -> Any:
@@ -35,10 +35,10 @@ class Made(NamedTuple):
     error: str | None
 
 
-def connected(region: str | None) -> Client:
+def connected(region: str | None) -> ApiGateway:
     """A client with the credentials that boto3 finds. Raises AwsRefused."""
     try:
-        client: Client = boto3.client(
+        client: ApiGateway = boto3.client(
             "apigateway", region_name=region, config=Config(retries={"mode": "standard", "max_attempts": 6})
         )
     except (BotoCoreError, ValueError) as exc:
@@ -46,12 +46,12 @@ def connected(region: str | None) -> Client:
     return client
 
 
-def keys_of(client: Client, wanted: Sequence[Wanted], *, now: datetime) -> dict[str, Key]:
+def keys_of(client: ApiGateway, wanted: Sequence[WantedKey], *, now: datetime) -> dict[str, GatewayKey]:
     """The wanted keys that AWS has, by id. Raises AwsRefused."""
     by_id = {each.key_id: each for each in wanted}
     try:
         keys = {
-            item["id"]: Key(bool(item["enabled"]), item.get("description") or "")
+            item["id"]: GatewayKey(bool(item["enabled"]), item.get("description") or "")
             for item in _items(client, "get_api_keys", includeValues=False)
             if item["id"] in by_id
         }
@@ -64,7 +64,7 @@ def keys_of(client: Client, wanted: Sequence[Wanted], *, now: datetime) -> dict[
                 if key is not None and needs_usage(by_id[item["id"]], key, quota["period"]):
                     left = _left(client, usage_plan["id"], item["id"], int(quota["limit"]), now)
                     keys[item["id"]] = key._replace(
-                        usages=[*key.usages, Usage(usage_plan["id"], quota["period"], left)]
+                        usages=[*key.usages, KeyUsage(usage_plan["id"], quota["period"], left)]
                     )
     except ClientError as exc:
         raise AwsRefused(f"AWS refused {exc.operation_name}: {_code(exc)}") from exc
@@ -73,7 +73,7 @@ def keys_of(client: Client, wanted: Sequence[Wanted], *, now: datetime) -> dict[
     return keys
 
 
-def apply(client: Client, calls: Sequence[Call]) -> Iterator[Made]:
+def apply(client: ApiGateway, calls: Sequence[Call]) -> Iterator[Made]:
     """Make the calls one by one. One that AWS refuses stops none of the others."""
     for call in calls:
         try:
@@ -86,12 +86,12 @@ def apply(client: Client, calls: Sequence[Call]) -> Iterator[Made]:
             yield Made(call, None)
 
 
-def _items(client: Client, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
+def _items(client: ApiGateway, operation: str, **arguments: Any) -> Iterator[Mapping[str, Any]]:
     for page in client.get_paginator(operation).paginate(**arguments):
         yield from page.get("items", [])
 
 
-def _left(client: Client, usage_plan_id: str, key_id: str, limit: int, now: datetime) -> int:
+def _left(client: ApiGateway, usage_plan_id: str, key_id: str, limit: int, now: datetime) -> int:
     """The requests that AWS has left of a quota. A key without a request yet has all."""
     today = f"{now:%Y-%m-%d}"
     asked = {"usagePlanId": usage_plan_id, "keyId": key_id, "startDate": today, "endDate": today}

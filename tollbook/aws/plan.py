@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 _MARK = re.compile(r" ?\[disabled by Tollbook: [^\[\]]*\]\Z")
 
 
-class Wanted(NamedTuple):
+class WantedKey(NamedTuple):
     """What a decision says about a key. `remaining` has the requests that are left, by period (DAY, WEEK, MONTH)."""
 
     key_id: str
@@ -24,7 +24,7 @@ class Wanted(NamedTuple):
     remaining: Mapping[str, int] = MappingProxyType({})
 
 
-class Usage(NamedTuple):
+class KeyUsage(NamedTuple):
     """A usage plan of a key with a quota, and the requests that AWS has left of it."""
 
     usage_plan_id: str
@@ -32,12 +32,12 @@ class Usage(NamedTuple):
     remaining: int
 
 
-class Key(NamedTuple):
+class GatewayKey(NamedTuple):
     """A key as AWS has it, without its value."""
 
     enabled: bool
     description: str
-    usages: Sequence[Usage] = ()
+    usages: Sequence[KeyUsage] = ()
 
 
 class Call(NamedTuple):
@@ -58,29 +58,29 @@ class Skipped(NamedTuple):
     why: str
 
 
-class Plan(NamedTuple):
+class CallPlan(NamedTuple):
     """All calls, in order of the keys, and all keys that are left."""
 
     calls: Sequence[Call]
     skipped: Sequence[Skipped]
 
 
-def plan(wanted: Sequence[Wanted], keys: Mapping[str, Key]) -> Plan:
+def plan(wanted: Sequence[WantedKey], keys: Mapping[str, GatewayKey]) -> CallPlan:
     """What to call. After all calls, the plan for the same decisions is empty."""
     found = [step for each in sorted(wanted, key=_by_id) for step in _steps(each, keys.get(each.key_id))]
-    return Plan([s for s in found if isinstance(s, Call)], [s for s in found if isinstance(s, Skipped)])
+    return CallPlan([s for s in found if isinstance(s, Call)], [s for s in found if isinstance(s, Skipped)])
 
 
-def needs_usage(wanted: Wanted, key: Key, period: str) -> bool:
+def needs_usage(wanted: WantedKey, key: GatewayKey, period: str) -> bool:
     """Whether the plan of calls depends on what AWS has left of a quota."""
     return wanted.reason is None and not wanted.is_stale and period in wanted.remaining and _will_be_on(key)
 
 
-def _by_id(wanted: Wanted) -> str:
+def _by_id(wanted: WantedKey) -> str:
     return wanted.key_id
 
 
-def _steps(wanted: Wanted, key: Key | None) -> Iterator[Call | Skipped]:
+def _steps(wanted: WantedKey, key: GatewayKey | None) -> Iterator[Call | Skipped]:
     is_ours = key is not None and _MARK.search(key.description) is not None
     if key is None:
         yield _skipped(wanted, "AWS has no such key in this region")
@@ -97,19 +97,19 @@ def _steps(wanted: Wanted, key: Key | None) -> Iterator[Call | Skipped]:
         yield from _remaining(wanted, key)
 
 
-def _disabled(wanted: Wanted, key: Key) -> Call:
+def _disabled(wanted: WantedKey, key: GatewayKey) -> Call:
     until = "" if wanted.until is None else f" until {wanted.until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     mark = f"[disabled by Tollbook: {wanted.reason}{until}]"
     described = f"{_unmarked(key.description)} {mark}".lstrip()
     return _key_call(wanted, described, f"{wanted.reason}{until}", enabled=False)
 
 
-def _enabled(wanted: Wanted, key: Key) -> Call:
+def _enabled(wanted: WantedKey, key: GatewayKey) -> Call:
     why = "allowed again" if not key.enabled else "allowed; its description says that it is disabled"
     return _key_call(wanted, _unmarked(key.description), why, enabled=True)
 
 
-def _key_call(wanted: Wanted, description: str, why: str, *, enabled: bool) -> Call:
+def _key_call(wanted: WantedKey, description: str, why: str, *, enabled: bool) -> Call:
     """Both changes are one call, so that none is ever made without the other."""
     changes = [("/enabled", str(enabled).lower()), ("/description", description)]
     operations = [{"op": "replace", "path": path, "value": value} for path, value in changes]
@@ -117,7 +117,7 @@ def _key_call(wanted: Wanted, description: str, why: str, *, enabled: bool) -> C
     return Call("update_api_key", wanted.key_id, wanted.partner_id, arguments, why)
 
 
-def _remaining(wanted: Wanted, key: Key) -> Iterator[Call]:
+def _remaining(wanted: WantedKey, key: GatewayKey) -> Iterator[Call]:
     for usage in key.usages:
         left = wanted.remaining.get(usage.period)
         if left is not None and left != usage.remaining:
@@ -131,7 +131,7 @@ def _remaining(wanted: Wanted, key: Key) -> Iterator[Call]:
             yield Call("update_usage", wanted.key_id, wanted.partner_id, arguments, why)
 
 
-def _will_be_on(key: Key) -> bool:
+def _will_be_on(key: GatewayKey) -> bool:
     return key.enabled or _MARK.search(key.description) is not None
 
 
@@ -139,5 +139,5 @@ def _unmarked(description: str) -> str:
     return _MARK.sub("", description)
 
 
-def _skipped(wanted: Wanted, why: str) -> Skipped:
+def _skipped(wanted: WantedKey, why: str) -> Skipped:
     return Skipped(wanted.key_id, wanted.partner_id, why)

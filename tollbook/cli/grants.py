@@ -15,7 +15,7 @@ from aggregate.quota.grants import Asked, NoGrant
 from billing.catalog import loading as catalogs
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
-from schemas.grants import Grant
+from schemas.grants import QuotaGrant
 from schemas.money import plain
 from schemas.zones import in_utc
 from tollbook.cli.errors import WrongUse
@@ -131,7 +131,7 @@ def grants(*, lake: LakeOption, json: JsonOption = False, now: NowOption = None)
     return 0
 
 
-def grant_row(found: Grant, now: datetime) -> dict[str, Any]:
+def grant_row(found: QuotaGrant, now: datetime) -> dict[str, Any]:
     """A grant as JSON. `from` and `until` are the times that were asked for; `revoked_at` ends it earlier."""
     return {
         "grant_id": found.grant_id,
@@ -151,7 +151,7 @@ def grant_row(found: Grant, now: datetime) -> dict[str, Any]:
     }
 
 
-def _table(found: Sequence[Grant], now: datetime) -> None:
+def _table(found: Sequence[QuotaGrant], now: datetime) -> None:
     view = table(
         "Grants (times in UTC)", "id", "partner", "meter", "period", ">amount", "from", "until", "", "by", "reason"
     )
@@ -164,7 +164,7 @@ def _table(found: Sequence[Grant], now: datetime) -> None:
     out.print(view)
 
 
-def _state(found: Grant, now: datetime) -> str:
+def _state(found: QuotaGrant, now: datetime) -> str:
     if found.revoked_at is not None and found.revoked_at <= now:
         return "revoked"
     return "active" if found.is_active(now) else "ended" if found.until <= now else "not yet"
@@ -225,7 +225,7 @@ def _instant(partner: Partner, option: str, text: str) -> datetime:
         raise WrongUse(f"{option} {shortened(text)!r} is neither a date nor a time, such as 2026-11-01 or 2026-10-31T18:00Z") from exc  # fmt: skip
 
 
-def _revoked(lake: Lake, grant_id: str, *, reason: str, by: str, now: datetime) -> tuple[Grant, bool]:
+def _revoked(lake: Lake, grant_id: str, *, reason: str, by: str, now: datetime) -> tuple[QuotaGrant, bool]:
     try:
         return ledger.revoke(lake, grant_id, reason=reason, by=by, now=now)
     except NoGrant as exc:

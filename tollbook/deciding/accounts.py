@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from aggregate.decisions.credentials import Named, Owners
-from aggregate.decisions.rule import Account, Decision, Policy, Reason, Standing, Terms, decision
+from aggregate.decisions.rule import Account, Decision, DecisionPolicy, DenialReason, LimitStanding, PlanTerms, decision
 from billing.periods import Period, month_of, quota_period
 from billing.periods import month as month_period
 from billing.rating.drafts import in_unit
@@ -35,7 +35,7 @@ class Amount(NamedTuple):
     currency: str
 
 
-class _Quota(NamedTuple):
+class _AccountQuota(NamedTuple):
     promise: PartnerQuota
     sums: dict[datetime, Decimal]  # start of the period → usage in the meter's field
 
@@ -55,12 +55,12 @@ class Accounts:
         self.owners = Owners(catalog.partners)
         self.amounts: dict[tuple[str, str], Amount] = {}  # partner id, YYYY-MM
         self._granted = _Granted(Grants(), 0, ())
-        self._quotas: dict[str, list[_Quota]] = {}
+        self._quotas: dict[str, list[_AccountQuota]] = {}
         self._changes: dict[str, int] = {}  # by partner
         self._known: dict[str, tuple[tuple[int, ...], Account]] = {}  # by partner, with minute and change
         for promise in quota_statement.partner_quotas(catalog, catalog.partners):
             if (current := _from(promise, now)) is not None:
-                self._quotas.setdefault(promise.partner.id, []).append(_Quota(current, {}))
+                self._quotas.setdefault(promise.partner.id, []).append(_AccountQuota(current, {}))
 
     def add(self, meters: Meters) -> None:
         """Add the usage of the relation `rollups` of `meters`."""
@@ -83,7 +83,7 @@ class Accounts:
         for partner_id in {p for p, _ in [*before, *amounts]}:
             self._changes[partner_id] = self._changes.get(partner_id, 0) + 1
 
-    def decide(self, credential: Named, *, as_of: datetime | None, now: datetime, policy: Policy) -> Decision:
+    def decide(self, credential: Named, *, as_of: datetime | None, now: datetime, policy: DecisionPolicy) -> Decision:
         """Whether to allow a credential."""
         partner_id = self.owners.partner_id(credential, now)
         account = None if partner_id is None else self._at(partner_id, now)
@@ -105,11 +105,11 @@ class Accounts:
         """The account of a partner at an instant."""
         plan = next((a.plan for a in partner.plans if _holds(partner.validity_us(a), now)), None)
         found = None if plan is None else self.catalog.plan(plan)
-        terms = Terms() if found is None else Terms(found.max_lag_s, found.when_stale)
+        terms = PlanTerms() if found is None else PlanTerms(found.max_lag_s, found.when_stale)
         standings = (*self._of_quotas(partner.id, now), *self._of_budget(partner, now))
         return Account(partner.id, partner.status == "suspended", terms, standings)
 
-    def _of_quotas(self, partner_id: str, now: datetime) -> Iterator[Standing]:
+    def _of_quotas(self, partner_id: str, now: datetime) -> Iterator[LimitStanding]:
         for promise, sums in self._quotas.get(partner_id, ()):
             quota = promise.quota
             held = next((h for h in promise.held if h.start <= now < h.end), None)
@@ -120,19 +120,19 @@ class Accounts:
             used = in_unit(self.catalog, quota.meter, sums.get(period.start, _ZERO))
             grants = self._granted.grants.of(partner_id, quota.meter, quota.period)
             limit = effective_limit(quota.limit, ALWAYS, grants, start=period.start, end=period.end, now=now)
-            yield Standing(
-                Reason.QUOTA, quota.meter, meter.unit, promise.plan, quota.period, *period, min(period.end, held.end),
+            yield LimitStanding(
+                DenialReason.QUOTA, quota.meter, meter.unit, promise.plan, quota.period, *period, min(period.end, held.end),
                 used, limit.limit, quota.enforce == "block", quota.grace_percent,
             )  # fmt: skip
 
-    def _of_budget(self, partner: Partner, now: datetime) -> Iterator[Standing]:
+    def _of_budget(self, partner: Partner, now: datetime) -> Iterator[LimitStanding]:
         budget = partner.budget
         label = month_of(now, partner.time_zone)
         if budget is None or (found := self.amounts.get((partner.id, label))) is None:
             return
         start, end = month_period(label, partner.time_zone)
-        yield Standing(
-            Reason.BUDGET, None, found.currency, None, "MONTH", start, end, end,
+        yield LimitStanding(
+            DenialReason.BUDGET, None, found.currency, None, "MONTH", start, end, end,
             found.amount, budget.amount, budget.enforce == "block", budget.grace_percent,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from aggregate.decisions import messages
 from aggregate.decisions.credentials import BadCredential, Named, named
-from aggregate.decisions.rule import Decision, Policy, Reason
+from aggregate.decisions.rule import Decision, DecisionPolicy, DenialReason
 from tollbook.deciding.follower import View
 
 PATH = "/v1/decision"
@@ -48,7 +48,7 @@ class Answering(NamedTuple):
 
     view: Callable[[], View]
     clock: Callable[[], datetime]
-    policy: Policy
+    policy: DecisionPolicy
     deny_status: int
     on_decision: Callable[[Decision], None]
     wrong: Callable[[], list[str]]
@@ -103,7 +103,11 @@ _Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
 def _denied(decided: Decision, status: int) -> int:
     """The status of a denial. 429 says to come again later, which does not help who is suspended or unknown."""
-    return _FORBIDDEN if status == _TOO_MANY and decided.reason in {Reason.SUSPENDED, Reason.UNKNOWN} else status
+    return (
+        _FORBIDDEN
+        if status == _TOO_MANY and decided.reason in {DenialReason.SUSPENDED, DenialReason.UNKNOWN}
+        else status
+    )
 
 
 def question(headers: list[tuple[bytes, bytes]], query: bytes, deny_status: int) -> Question:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from aggregate.decisions.messages import word
-from aggregate.decisions.rule import Decision, Policy
+from aggregate.decisions.rule import Decision, DecisionPolicy
 from lake.lake import Lake
 from tollbook.deciding.api import Answering, Api
 from tollbook.deciding.follower import Follower
@@ -30,7 +30,7 @@ class DecideSettings(NamedTuple):
     catalog: Path
     address: Address
     deny_status: int
-    policy: Policy
+    policy: DecisionPolicy
 
 
 def run(

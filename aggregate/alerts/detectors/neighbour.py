@@ -53,7 +53,7 @@ class Load(NamedTuple):
     time_us: int
 
 
-class Share(NamedTuple):
+class TrafficShare(NamedTuple):
     """The load of a partner in a window beside that of all partners, and of both in the hour before."""
 
     partner_id: str
@@ -65,7 +65,7 @@ class Share(NamedTuple):
     windows_before: int  # of the hour before, with requests of anybody
 
 
-class Span(NamedTuple):
+class WindowSpan(NamedTuple):
     """Windows [start, end), and the partner whose others are asked about."""
 
     partner_id: str
@@ -83,13 +83,13 @@ class Others(NamedTuple):
 
 
 NOBODY = Others(0, 0, 0, None)
-Ask = Callable[[Sequence[Span]], Mapping[Span, Others]]  # spans in which there were no others may be absent
+Ask = Callable[[Sequence[WindowSpan]], Mapping[WindowSpan, Others]]  # spans in which there were no others may be absent
 
 
 class Noise(NamedTuple):
     """A window in which a partner's load jumps, and how the others were served in it and in the hour before."""
 
-    share: Share
+    share: TrafficShare
     during: Others
     before: Others
 
@@ -110,7 +110,7 @@ class Incident(NamedTuple):
     ends: bool
 
 
-def causes(share: Share, base: Share, *, hour: int) -> list[str]:
+def causes(share: TrafficShare, base: TrafficShare, *, hour: int) -> list[str]:
     """By what the load of a window jumps against the hour before `base`. `hour`: windows of an hour."""
     if share.own.requests < REQUESTS_MIN or 4 * base.windows_before < hour:
         return []
@@ -142,11 +142,14 @@ def effects(during: Others, before: Others) -> list[str]:
     return found
 
 
-def jumps(shares: Iterable[Share], ask: Ask, *, window_us: int = WINDOW_US) -> list[Noise]:
+def jumps(shares: Iterable[TrafficShare], ask: Ask, *, window_us: int = WINDOW_US) -> list[Noise]:
     """The windows in which a load jumps against the hour before, whether they are noisy or not."""
     hour = HOUR_US // window_us
     found = [share for share in shares if causes(share, share, hour=hour)]
-    spans = [(Span(s.partner_id, s.window, s.window + 1), Span(s.partner_id, s.window - hour, s.window)) for s in found]
+    spans = [
+        (WindowSpan(s.partner_id, s.window, s.window + 1), WindowSpan(s.partner_id, s.window - hour, s.window))
+        for s in found
+    ]
     told = ask([span for pair in spans for span in pair])
     return [
         Noise(share, told.get(during, NOBODY), told.get(before, NOBODY))
@@ -154,7 +157,7 @@ def jumps(shares: Iterable[Share], ask: Ask, *, window_us: int = WINDOW_US) -> l
     ]
 
 
-def incidents(shares: Sequence[Share], ask: Ask, *, until: int, window_us: int = WINDOW_US) -> list[Incident]:
+def incidents(shares: Sequence[TrafficShare], ask: Ask, *, until: int, window_us: int = WINDOW_US) -> list[Incident]:
     """All incidents, by partner and time. `until`: the first window that is not complete, which is not looked at.
 
     `shares` has each window of each partner with a share of at least 1/GREAT and REQUESTS_MIN requests, by partner and
@@ -170,30 +173,32 @@ def incidents(shares: Sequence[Share], ask: Ask, *, until: int, window_us: int =
         if before is None or not is_next or noise.share.window - before.share.window > hour:
             firsts.append(noise)
     runs = [_run(noise.share, by_window, hour) for noise in firsts]
-    told = ask([Span(s.partner_id, s.window, s.window + 1) for run in runs for s in run])
+    told = ask([WindowSpan(s.partner_id, s.window, s.window + 1) for run in runs for s in run])
     cut = []
     for noise, run in zip(firsts, runs, strict=True):
         held = [noise.share]
         for share in run:
-            if not effects(told.get(Span(share.partner_id, share.window, share.window + 1), NOBODY), noise.before):
+            if not effects(
+                told.get(WindowSpan(share.partner_id, share.window, share.window + 1), NOBODY), noise.before
+            ):
                 break
             held.append(share)
         cut.append(held)
-    whole = ask([Span(held[0].partner_id, held[0].window, held[-1].window + 1) for held in cut])
+    whole = ask([WindowSpan(held[0].partner_id, held[0].window, held[-1].window + 1) for held in cut])
     return [
         Incident(
             noise,
             held[-1].window,
             total(share.own for share in held),
             total(share.all for share in held),
-            whole.get(Span(held[0].partner_id, held[0].window, held[-1].window + 1), NOBODY),
+            whole.get(WindowSpan(held[0].partner_id, held[0].window, held[-1].window + 1), NOBODY),
             held[-1].window + 1 < until or len(held) == LONGEST_HOURS * hour,
         )
         for noise, held in zip(firsts, cut, strict=True)
     ]
 
 
-def _run(first: Share, by_window: Mapping[tuple[str, int], Share], hour: int) -> list[Share]:
+def _run(first: TrafficShare, by_window: Mapping[tuple[str, int], TrafficShare], hour: int) -> list[TrafficShare]:
     """The windows behind the first of an incident that jump against the hour before it."""
     found = []
     for window in range(first.window + 1, first.window + LONGEST_HOURS * hour):

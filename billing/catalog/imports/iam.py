@@ -58,7 +58,7 @@ def policy(document: dict[str, Any], address: str) -> Policy:
         effect = statement.get("Effect")
         if effect not in _EFFECTS:
             raise BadDocument(f"{address}: the Effect of Statement[{place}] must be Allow or Deny")
-        one = _Statement(statement, address, place)
+        one = _PolicyStatement(statement, address, place)
         if effect == "Allow":
             allowed += one.allowed()
         else:
@@ -75,7 +75,7 @@ def grants(policies: Sequence[Policy]) -> tuple[ImportedGrant, ...]:
     return tuple({grant.key: grant for grant in reversed(remaining)}.values())[::-1]
 
 
-class _Statement:
+class _PolicyStatement:
     def __init__(self, statement: dict[str, Any], address: str, place: int) -> None:
         sid = statement.get("Sid")
         self._where = f"Statement[{place}]" + (f" ({sid})" if isinstance(sid, str) and sid else "")

@@ -79,7 +79,7 @@ def show(
     lake: LakeOption,
     json: JsonOption = False,
 ) -> int:
-    """Show everything that was ever said about one alert, with the evidence of each statement.
+    """Show all statements about one alert, with the evidence of each.
 
     Example: tollbook alerts show 3f2a9c --lake demo/lake
     """

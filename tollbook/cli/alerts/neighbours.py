@@ -105,7 +105,7 @@ def _jumps_table(found: Shares) -> None:
     out.print(view)
 
 
-def _bars(found: Shares, usage: shares.Usage) -> str:
+def _bars(found: Shares, usage: shares.PartnerLoad) -> str:
     """The share of requests in equal parts of the time, as bars. A part without requests of anybody is blank."""
     windows = found.windows
     step = -(-len(windows) // _BARS_MAX)

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from aggregate.decisions.rule import Policy
+from aggregate.decisions.rule import DecisionPolicy
 from lake.lake import Lake
 from tollbook.aws import gateway
 from tollbook.aws.gateway import Made
-from tollbook.aws.plan import Plan, plan
+from tollbook.aws.plan import CallPlan, plan
 from tollbook.aws.wanted import wanted
 from tollbook.cli.errors import AGAIN, OK, WrongUse
 from tollbook.cli.options import CatalogOption, JsonOption, LakeOption, NowOption, the_clock
@@ -40,7 +40,7 @@ def enforce(
     """
     clock = the_clock(now)
     view = Follower(Lake(lake), catalog, clock=clock, log=logging.getLogger(__name__)).view
-    decided = wanted(view.accounts, as_of=view.as_of, now=view.as_of, policy=Policy())
+    decided = wanted(view.accounts, as_of=view.as_of, now=view.as_of, policy=DecisionPolicy())
     try:
         client = gateway.connected(region)
         planned = plan(decided, gateway.keys_of(client, decided, now=view.as_of))
@@ -57,7 +57,7 @@ def enforce(
     return AGAIN if refused else OK
 
 
-def _document(planned: Plan, made: list[Made], *, applied: bool) -> dict[str, object]:
+def _document(planned: CallPlan, made: list[Made], *, applied: bool) -> dict[str, object]:
     return {
         "applied": applied,
         "calls": [
@@ -71,7 +71,7 @@ def _document(planned: Plan, made: list[Made], *, applied: bool) -> dict[str, ob
     }  # fmt: skip
 
 
-def _show(planned: Plan, made: list[Made], *, applied: bool) -> None:
+def _show(planned: CallPlan, made: list[Made], *, applied: bool) -> None:
     if made:
         view = table("Calls of AWS API Gateway", "key", "partner", "call", "why", "")
         for call, error in made:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from aggregate.decisions.rule import Policy
+from aggregate.decisions.rule import DecisionPolicy
 from lake.lake import Lake
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.kafka.pipeline import MetricsOption, WatchdogOption
@@ -63,7 +63,7 @@ def decide(
         # A gateway is one address with many connections.
         Address(host.strip("[]") or "127.0.0.1", int(port), of_one_max=CONNECTIONS_MAX),
         deny_status,
-        Policy(deny_unknown=unknown == "deny", deny_suspended=suspended == "deny"),
+        DecisionPolicy(deny_unknown=unknown == "deny", deny_suspended=suspended == "deny"),
     )
     options = loop.WorkerOptions(metrics=metrics_address, watchdog_s=watchdog_s)
     server.run(settings, logs.logger("decide"), options, clock=the_clock(None))
