@@ -13,6 +13,7 @@ from typing import Any
 from aggregate.decisions.rule import Decision, LimitStanding, seconds_until
 from schemas.money import plain
 
+SCHEMA = "tollbook.decision/1"
 _SECOND = timedelta(seconds=1)
 _SHOWN_CHARACTERS = 2048  # a credential of the catalog is not longer
 
@@ -48,6 +49,17 @@ def body(decided: Decision) -> bytes:
 def document(decided: Decision) -> dict[str, Any]:
     """The fields of a decision. Those of the quota or budget that is shown are repeated at the top."""
     return {**_head(decided), "standings": [_standing(standing) for standing in decided.standings]}
+
+
+def state(decided: Decision, *, events_version: int) -> dict[str, Any]:
+    """A decision as a value of `quota.state` (schemas/quota.state.schema.json).
+
+    What depends on the time of reading is left out: the reader compares `as_of` with its own clock.
+    """
+    fields = document(decided)
+    for name in ("lag_s", "stale"):
+        del fields[name]
+    return {"schema": SCHEMA, **fields, "events_version": events_version}
 
 
 def word(decided: Decision) -> str:

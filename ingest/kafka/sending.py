@@ -10,7 +10,7 @@ _WAIT_S = 0.1
 def produce(
     producer: Producer,
     topic: str,
-    value: bytes,
+    value: bytes | None,
     *,
     partition: int,
     on_delivery: Callable[[KafkaError | None, Message], None],

@@ -81,8 +81,8 @@ _STATES = (
     ),
     Topic(
         QUOTA_STATE, _MANY, _TOGETHER, None, MIB,
-        key="partner, meter; the partition is murmur2 of the partner",
-        value="used, limit, over",
+        key="partner, meter, plan, period; or credential|KIND:ID; the partition is murmur2 of the partner",
+        value="used, limit, over; or a decision",
     ),
     *(
         Topic(f"{QUOTA_APP}-{name}-changelog", _MANY, _TOGETHER, None, MIB, key="Faust's", value="Faust's")

@@ -14,6 +14,7 @@ from tollbook.cli.alerts import commands as alert_commands
 from tollbook.cli.alerts import metrics as alert_metrics
 from tollbook.cli.alerts import neighbours
 from tollbook.cli.catalog import commands as catalog_commands
+from tollbook.cli.enforcing import state
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
 from tollbook.cli.invoices import commands, listing
 from tollbook.cli.metering import dead, formats, retention, settle
@@ -103,6 +104,7 @@ if extras.is_installed("kafka"):
 else:
     _without("kafka", "topics", "load", "ingest", "land", first=12)
     grants.app.default(_refusal("kafka", "quota"))
+grants.app.command(state.state, name="state", help_epilogue="")
 grants.app.sort_key = 16
 app.command(grants.app)
 if extras.is_installed("http"):

@@ -92,14 +92,18 @@ class Accounts:
     def _at(self, partner_id: str, now: datetime) -> Account:
         """The account, computed once a minute and after each change. Periods and plans begin and end on the minute."""
         # Read before the sums are: an account that lacks what is added meanwhile is made again by the next question.
-        granted = self._granted
-        mark = (
-            to_us(now) // _MINUTE_US, self._changes.get(partner_id, 0), granted.version, bisect_right(granted.bounds, now)
-        )  # fmt: skip
+        mark = self.mark(partner_id, now)
         known = self._known.get(partner_id)
         if known is None or known[0] != mark:
             known = self._known[partner_id] = mark, self.account(self.catalog.known_partner(partner_id), now)
         return known[1]
+
+    def mark(self, partner_id: str, now: datetime) -> tuple[int, ...]:
+        """What changes whenever the account of a partner may have changed."""
+        granted = self._granted
+        return (
+            to_us(now) // _MINUTE_US, self._changes.get(partner_id, 0), granted.version, bisect_right(granted.bounds, now)
+        )  # fmt: skip
 
     def account(self, partner: Partner, now: datetime) -> Account:
         """The account of a partner at an instant."""

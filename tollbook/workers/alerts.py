@@ -1,4 +1,4 @@
-"""The lease on alerts: of all quota workers of a lake, one feeds the topic and watches the lake.
+"""The lease on alerts: of all quota workers of a lake, one feeds the topic, watches the lake and publishes decisions.
 
 The lease is a lock of the lake. It ends with the process that holds it, and another worker takes it over. The feed
 continues behind the positions in the topic, and the watch compares with the ledger, so nothing is sent twice.
@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 from confluent_kafka import Consumer, Producer
 
@@ -31,6 +32,13 @@ _IDLE_S = 60.0  # between two evaluations while nothing comes
 _WATCH_SHARE = 10  # the watch rests ten times as long as an evaluation took, so it never uses a core
 
 
+class Publisher(Protocol):
+    """Publishes decisions about credentials (tollbook.deciding.publisher)."""
+
+    def run(self, wait: Callable[[float], bool]) -> None:
+        """Publish until `wait` returns True. It waits for the given seconds."""
+
+
 class Alerts:
     """Feeds and watches while it has the lease. `run` is for a thread; a failure of the watch is raised there, too."""
 
@@ -42,6 +50,7 @@ class Alerts:
         topic: str,
         partitions: int,
         *,
+        states: Callable[[], Publisher],
         log: logging.Logger,
         clock: Callable[[], datetime],
         stop: threading.Event,
@@ -51,6 +60,7 @@ class Alerts:
         self._kafka = kafka
         self._topic = topic
         self._partitions = partitions
+        self._states = states
         self._log = log
         self._clock = clock
         self._stop = stop
@@ -73,11 +83,12 @@ class Alerts:
 
     def _lead(self) -> None:
         self._stop.wait(_TRY_S)  # the broker may still be writing what the last holder sent as it died
-        watch = threading.Thread(target=self._watch, daemon=True)
+        threads = [threading.Thread(target=run, daemon=True) for run in (self._watch, self._publish)]
         self._resigned.clear()
         try:
             fed = self._feed()
-            watch.start()
+            for thread in threads:
+                thread.start()
             while not self._stop.is_set():
                 self._wake.clear()
                 if not self._sent(fed):
@@ -86,8 +97,13 @@ class Alerts:
                 pass  # what was recorded before the end
         finally:
             self._resigned.set()
-            if watch.ident is not None:
-                watch.join()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+
+    def _publish(self) -> None:
+        """Publish the decisions about credentials."""
+        self._states().run(self._resigned.wait)
 
     def _feed(self) -> feed.Feed:
         consumer = Consumer(

@@ -33,7 +33,7 @@ from schemas.kafka import topics
 from tollbook.alerting.prompt import PromptLedger
 from tollbook.kafka.options import KafkaConfig
 from tollbook.workers import logs, loop, metrics
-from tollbook.workers.alerts import Alerts
+from tollbook.workers.alerts import Alerts, Publisher
 from tollbook.workers.partner_metrics import PartnerMetrics
 
 STEP_S = 0.5
@@ -67,12 +67,13 @@ def run_quota(
     receivers: Sequence[Sink],
     options: loop.WorkerOptions,
     *,
+    states: Callable[[], Publisher],
     clock: Callable[[], datetime],
     metrics_partners: int,
 ) -> int:
     """Run until SIGTERM. Returns exit code 0; a failure ends the process, so that Faust acknowledges nothing more.
 
-    `metrics_partners` is the number of partners with metrics of their own.
+    `states` makes what publishes decisions; `metrics_partners` is the number of partners with metrics of their own.
     """
     log = logs.logger("quota")
     for handler in logging.getLogger().handlers:
@@ -97,7 +98,10 @@ def run_quota(
     reader = Consumer({**kafka.consumer_options(topics.QUOTA_APP, protocol="classic"), "log_level": 0})
     lag = Lag(reader, settings.totals, settings.partitions)
     lake.create()
-    alerts = Alerts(lake, catalog, kafka, settings.alerts, settings.partitions, log=log, clock=clock, stop=ended)
+
+    alerts = Alerts(
+        lake, catalog, kafka, settings.alerts, settings.partitions, states=states, log=log, clock=clock, stop=ended
+    )
     partners = PartnerMetrics(lake, catalog, top=metrics_partners, clock=clock, stop=stop)
     recorded = PromptLedger(lake, catalog, on_commit=alerts.wake)
     process = Process(

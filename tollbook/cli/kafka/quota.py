@@ -1,9 +1,11 @@
 """`tollbook quota`: alerts when a quota is reached. Running it loads Faust, for which other commands do not wait."""
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from confluent_kafka import Producer
 from cyclopts import Parameter
 
 from aggregate.sinks.file import sinks
@@ -17,9 +19,10 @@ from tollbook.cli.errors import WrongUse
 from tollbook.cli.kafka.pipeline import InstanceOption, MetricsOption, SessionOption, WatchdogOption
 from tollbook.cli.kafka.topics import required
 from tollbook.cli.options import CatalogOption, LakeOption, the_clock
+from tollbook.deciding.publisher import StatePublisher
 from tollbook.kafka.options import KafkaConfig
 from tollbook.partner_figures import TOP
-from tollbook.workers import loop
+from tollbook.workers import logs, loop
 
 if TYPE_CHECKING:
     from aggregate.quota.app import QuotaSettings
@@ -61,7 +64,15 @@ def quota(
     settings = settings_for(kafka, instance=instance, session_timeout_s=session_timeout_ms / 1000)
     place, book = Lake(lake), catalogs.load(catalog)
     clock = the_clock(None)
-    return run_quota(kafka, settings, place, book, receivers, options, clock=clock, metrics_partners=metrics_partners)
+
+    def states() -> StatePublisher:
+        producer = Producer(kafka.producer_options(linger_ms=5), logger=logging.getLogger("kafka"))
+        log = logs.logger("quota")
+        return StatePublisher(place, catalog, producer, settings.state, settings.partitions, clock=clock, log=log)
+
+    return run_quota(
+        kafka, settings, place, book, receivers, options, states=states, clock=clock, metrics_partners=metrics_partners
+    )
 
 
 def settings_for(kafka: KafkaConfig, *, instance: str | None = None, session_timeout_s: float = 10) -> "QuotaSettings":
