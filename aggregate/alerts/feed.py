@@ -20,6 +20,7 @@ from schemas.kafka.partitions import partition_of_key
 
 POSITION = "tollbook-position"
 _TIMEOUT_S = 30
+_WAIT_S = 0.1
 
 
 class Position(NamedTuple):
@@ -83,11 +84,16 @@ class Feed:
         partition = partition_of_key(key, self._partitions)
         if position <= self._sent.positions.get(partition, NOWHERE) or statement.statement_id in self._sent.ids:
             return False
-        self._producer.produce(
-            self._topic, cloud_event(statement), key, partition,
-            on_delivery=self._delivered, headers=[(POSITION, f"{position.version}:{position.row}".encode())],
-        )  # fmt: skip
-        return True
+        headers: list[tuple[str, str | bytes | None]] = [(POSITION, f"{position.version}:{position.row}".encode())]
+        while True:
+            try:
+                self._producer.produce(
+                    self._topic, cloud_event(statement), key, partition, on_delivery=self._delivered, headers=headers
+                )
+            except BufferError:  # the queue is full
+                self._producer.poll(_WAIT_S)
+            else:
+                return True
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:

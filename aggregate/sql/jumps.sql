@@ -2,7 +2,7 @@
 -- (aggregate/alerts/detectors/jump.py). Windows and hours are numbers since the epoch.
 -- in:  rollups; $days: UTC days; $read: these and the days 7, 14, 21 and 28 days before; $first: the first of $read;
 --      $factor, $difference: how much more or fewer; $weeks: earlier weeks with a request in the hour that are needed
--- out: partner_id, direction (above, below), hour, requests, most, least BIGINT (of the earlier weeks), weeks; ordered
+-- out: partner_id, direction (above, below), hour, requests, most, least (of the earlier weeks), weeks; ordered
 WITH by_source AS (
     SELECT partner_id, source, epoch_us(window_start) // 900000000 AS w, sum(requests) AS requests
     FROM rollups
@@ -12,7 +12,7 @@ WITH by_source AS (
 ),
 
 hours AS (
-    SELECT partner_id, w // 4 AS hour, sum(requests)::BIGINT AS requests
+    SELECT partner_id, w // 4 AS hour, sum(requests) AS requests
     FROM by_source
     GROUP BY ALL
 ),

@@ -78,7 +78,7 @@ found AS (
 SELECT
     f.partner_id, f.began, f.resumed, l.w AS last, f.seen,
     (
-        SELECT min(total)::BIGINT
+        SELECT min(total)
         FROM (
             SELECT sum(h.requests) AS total
             FROM windows AS h

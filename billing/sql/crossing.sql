@@ -17,7 +17,7 @@ WITH running AS (
         ON e.partner_id = w.partner_id AND e.occurred_at >= w.span_start AND e.occurred_at < w.span_end
     INNER JOIN meters AS m ON m.meter = w.meter
     INNER JOIN meter_status AS st ON st.meter = w.meter AND st.status = coalesce(e.status, 0)
-    WHERE e.event_day BETWEEN CAST($first_day AS DATE) AND CAST($last_day AS DATE)
+    WHERE e.event_day BETWEEN $first_day::DATE AND $last_day::DATE
         AND (
             w.meter NOT IN (SELECT meter FROM meter_filtered)
             OR (w.meter, coalesce(e.method, ''), coalesce(e.route, '')) IN (SELECT (meter, method, route) FROM meter_call)

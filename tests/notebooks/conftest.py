@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.once import made_once
-from tollbook.demo.run import (demo)
+from tollbook.demo.run import demo
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "catalog"
 # Every kind of filter, and a divisor of its own: what reads rollups and what reads events must apply the same.

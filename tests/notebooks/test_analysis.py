@@ -10,14 +10,16 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from billing.catalog import (loading as catalogs)
-from lake.lake import Lake
+from aggregate.quota import thresholds
+from billing.catalog import loading as catalogs
 from lake.errors import LakeError
+from lake.lake import Lake
+from schemas.alerts import Kind
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
 from tollbook.alerting import evaluation
-from tollbook.local_run import run
 from tollbook.analysis import Analysis, NotAnalysis, open_lake
+from tollbook.local_run import run
 
 LATE = (
     '{"requestId":"late-1","extendedRequestId":"late-1","ip":"203.0.113.1","userArn":"-","apiKeyId":"k9x2m4p6q8","requestTimeEpoch":"1791849600000",'
@@ -160,7 +162,9 @@ def test_a_quota_counts_while_its_plan_holds(demo_lake: DemoLake, tmp_path: Path
     burn = open_lake(lake, catalog).burn_down("northwind", "requests", datetime(2026, 10, 31, 23, tzinfo=UTC))
     raised = evaluation.alert(Lake(lake), catalogs.load(catalog), now=datetime(2026, 11, 5, tzinfo=UTC))
     place = thresholds.place_of_rule(burn.rule)
-    fired = [s.alert for s in raised if s.holds and s.alert.kind is Kind.QUOTA and thresholds.place_of(s.alert) == place]
+    fired = [
+        s.alert for s in raised if s.holds and s.alert.kind is Kind.QUOTA and thresholds.place_of(s.alert) == place
+    ]
     assert fired
     assert {Decimal(alert.evidence["used"]) for alert in fired} == {Decimal(burn.windows["used"].iloc[-1])}
     assert burn.windows["used_until"].min() == datetime(2026, 10, 5, 23, 15, tzinfo=UTC)

@@ -13,18 +13,16 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from billing.catalog import (loading as catalogs)
-from billing.invoicing import (issuing)
-from billing.periods import (month)
-from billing.usage.warehouse import (Span, Warehouse)
-from lake.errors import LakeError
+from billing.catalog import loading as catalogs
+from billing.invoicing import issuing
+from billing.periods import month
+from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake
-from lake import (tables as lakes)
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
 from tests.tollbook.fixtures import METERS, PRICES, requests, write_catalog
-from tollbook.local_run import (run)
-from tollbook.cli.invoices import (commands)
+from tollbook.cli.invoices import commands
+from tollbook.local_run import run
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "usage.ipynb"
 # Run last, in the notebook's own kernel: its figures, as text.
@@ -111,7 +109,9 @@ def test_burn_down_rests_on_the_usage_up_to_that_moment(figures: dict[str, Any],
     as_of = datetime.fromisoformat(figures["as_of"])
     assert as_of == datetime(2026, 10, 17, tzinfo=ZoneInfo("Europe/London"))
     span = Span("northwind", "requests", start, as_of)
-    assert Decimal(figures["used"]) == Warehouse(Lake(demo_lake.lake)).usage(catalogs.load(demo_lake.catalog), [span])[0]
+    assert (
+        Decimal(figures["used"]) == Warehouse(Lake(demo_lake.lake)).usage(catalogs.load(demo_lake.catalog), [span])[0]
+    )
     assert as_of < datetime.fromisoformat(figures["exhausted_at"]) < month("2026-10", "Europe/London").end
 
 
@@ -161,7 +161,9 @@ NO_QUOTA = "plans: [{id: small, rate_card: card}]\n"
 def own(folder: Path, *, quota: bool, issued: bool) -> tuple[Path, Path]:
     """Lake and catalog of somebody else: other partners, other meters, other numbers; a month of one day."""
     prices = PRICES if quota else PRICES.partition("plans:")[0] + NO_QUOTA
-    catalog = write_catalog(folder / "catalog", partners=SMALL, prices=prices, meters=METERS.replace("requests", "calls"))
+    catalog = write_catalog(
+        folder / "catalog", partners=SMALL, prices=prices, meters=METERS.replace("requests", "calls")
+    )
     for file in catalog.glob("prices.yaml"):
         file.write_text(file.read_text().replace("meter: requests", "meter: calls"))
     (folder / "a.log").write_bytes(b"".join(requests(20)))
@@ -175,7 +177,9 @@ def own(folder: Path, *, quota: bool, issued: bool) -> tuple[Path, Path]:
 
 
 @pytest.mark.sampled(keep=1)
-@pytest.mark.parametrize(("quota", "issued"), [(True, False), (False, True)], ids=["not invoiced yet", "without a quota"])
+@pytest.mark.parametrize(
+    ("quota", "issued"), [(True, False), (False, True)], ids=["not invoiced yet", "without a quota"]
+)
 def test_it_runs_as_it_is_on_a_lake_of_ones_own(tmp_path: Path, quota: bool, issued: bool) -> None:
     """With the two variables of the page alone: month, partner and invoice of the demonstration are nobody else's."""
     done = execute(read(), *own(tmp_path, quota=quota, issued=issued))
@@ -184,7 +188,9 @@ def test_it_runs_as_it_is_on_a_lake_of_ones_own(tmp_path: Path, quota: bool, iss
     }
     number = "S-2026-000001" if issued else "none yet"
     assert printed["choice"] == f"2026-10: calls of acme, as of 2026-10-02; invoice {number}\n"
-    drawn = {c.id for c in done.cells if c.cell_type == "code" for o in c.outputs if "image/svg+xml" in o.get("data", {})}
+    drawn = {
+        c.id for c in done.cells if c.cell_type == "code" for o in c.outputs if "image/svg+xml" in o.get("data", {})
+    }
     assert drawn == ({"daily", "burn-down"} if quota else {"daily"})
     assert ("has no quota of 'calls'" in printed["burn-down"]) == (not quota)
     assert ("has no invoice yet" in printed["lines"]) == (not issued)

@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import tarfile
 import tempfile
 from collections import defaultdict
@@ -19,6 +20,7 @@ from typing import Any
 
 from billing.__main__ import main as billing
 from ingest.__main__ import main as ingest
+from tests.aggregate.receivers import receiver
 from tests.billing import drafts
 from tests.billing.import_documents import DECK, POLICY, ROLE, written
 from tests.ingest.fixtures import kong, line
@@ -191,9 +193,22 @@ def _october(outputs: Outputs) -> None:
     outputs("alerts list", "LAKE")
     alert = json.loads(here.tollbook("alerts", "list", "--lake", here.lake, "--json").out)[0]["alert_id"]
     outputs("alerts show", alert, "LAKE")
+    _sent(outputs)
+    outputs("quota state", "CATALOG", "LAKE")
     outputs("quota grant", "acme", "requests", 5, "CATALOG", "LAKE", "--until", "2126-10-01", "--reason", "launch")
     outputs("quota grants", "LAKE")
     outputs("retention", "LAKE", "--days", 90, "--now", AFTER_OCTOBER)
+
+
+def _sent(outputs: Outputs) -> None:
+    """Alerts to a sink."""
+    os.environ["TOLLBOOK_NAMES_KEY"] = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
+    with receiver(200) as hook:
+        sinks = outputs.here.folder / "sinks.yaml"
+        sinks.write_text(f"- {{name: hook, url: {hook.url!r}, private: true, secret_env: TOLLBOOK_NAMES_KEY}}\n")
+        outputs("alerts test", "--alerts", sinks)
+        outputs("alerts replay", "LAKE", "--alerts", sinks, "--sink", "hook", "--since", "2026-10-01")
+    del os.environ["TOLLBOOK_NAMES_KEY"]
 
 
 def _read(log: Path, format_name: str = "kong") -> list[object]:

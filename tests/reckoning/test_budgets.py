@@ -128,7 +128,7 @@ def holding(here: Here, label: str) -> dict[str, dict[str, datetime]]:
     for row in newest.values():
         key = json.loads(row["key"])
         if row["kind"] != "withdrawn" and key["period"] == label:
-            found.setdefault(row["subject"], {})[key["threshold_percent"]] = row["at"]
+            found.setdefault(row["subject"], {})[key["threshold_percent"]] = row["began_at"]
     return found
 
 

@@ -38,6 +38,8 @@ _ROWS_OF_FILES = [*tables.EVENTS.schema, ("filename", pa.string()), ("file_row_n
 # What statements read beside the tables of the lake.
 OTHERS = {
     "spans": [("span", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("span_start", TIME), ("span_end", TIME)],
+    "months": [("position", pa.int64()), ("partner_id", pa.string()), ("month_start", TIME), ("month_end", TIME)],
+    "shown": [("partner_id", pa.string())],
     "throttles": [
         ("span", pa.int64()), ("partner_id", pa.string()), ("span_start", TIME), ("span_end", TIME), ("rate_per_s", pa.decimal128(38, 9)),
     ],

@@ -378,7 +378,7 @@ def test_a_withdrawn_alert_that_holds_again_is_told_again(here: Here) -> None:
     assert again["crossed_at"] == first["crossed_at"]
 
 
-def test_a_quota_that_will_be_used_up_is_said_once_for_each_projected_day(here: Here) -> None:
+def test_a_quota_that_will_be_used_up_is_stated_once_for_each_projected_day(here: Here) -> None:
     """10 requests in the first hours of each day, of 100 a month. More of them on the same day of the projection say
     nothing; a day without any moves it.
     """

@@ -157,7 +157,7 @@ def test_a_key_is_disabled_and_enabled_again_when_the_period_turns(tmp_path: Pat
 
 
 def test_what_is_left_of_a_quota_is_set(tmp_path: Path, aws: Aws) -> None:
-    key, other = aws.key("acme"), aws.key("stranger")
+    key, other = aws.key("acme"), aws.key("nobody")
     usage_plan = aws.client.create_usage_plan(name="hard", quota={"limit": 10, "period": "MONTH"})["id"]
     daily = aws.client.create_usage_plan(name="daily", quota={"limit": 5, "period": "DAY"})["id"]
     for plan_id in (usage_plan, daily):
@@ -177,7 +177,7 @@ def test_what_is_left_of_a_quota_is_set(tmp_path: Path, aws: Aws) -> None:
 
 def test_only_keys_of_the_catalog_and_only_those_that_tollbook_disabled_are_touched(tmp_path: Path, aws: Aws) -> None:
     by_hand = aws.key("acme", "leaked in May", enabled=False)
-    stranger = aws.key("stranger", "[disabled by Tollbook: QUOTA]", enabled=False)
+    unknown = aws.key("nobody", "[disabled by Tollbook: QUOTA]", enabled=False)
     catalog(tmp_path, ("acme", by_hand, "active"), ("core", "key-of-elsewhere", "active"))
     use(tmp_path / "lake", "acme", 1, USED, "g1")
     aws.counted.changes.clear()
@@ -188,7 +188,7 @@ def test_only_keys_of_the_catalog_and_only_those_that_tollbook_disabled_are_touc
         "core": "AWS has no such key in this region",
     }
     assert not aws.counted.changes
-    assert aws.state(stranger) == (False, "[disabled by Tollbook: QUOTA]")
+    assert aws.state(unknown) == (False, "[disabled by Tollbook: QUOTA]")
 
 
 def test_a_suspended_partner_is_disabled_until_the_catalog_says_otherwise(tmp_path: Path, aws: Aws) -> None:

@@ -20,6 +20,7 @@ OTHERS = {
     "--period": "2026-10",
     "--principal": "arn:aws:iam::1:role/x",
     "--producers": "producers.yaml",
+    "--reason": "launch",
     "--source": "edge",
 }
 ADDRESSES = ["s3://bucket/lake", "s3:/bucket/lake", "gs://b", "abfss://c@a.dfs.core.windows.net/x", "file:///srv/lake"]

@@ -58,7 +58,7 @@ def get(wrong: list[str]) -> Get:
 def test_a_name_follows_the_conventions(metric: MetricWrapperBase) -> None:
     """One prefix, the stage, base units at the end: whoever writes a query guesses the name right."""
     (family,) = metric.describe()
-    assert re.fullmatch(r"tollbook_(ingest|http|land|quota|partner|halted)_[a-z0-9_]+[a-z0-9]", family.name)
+    assert re.fullmatch(r"tollbook_(ingest|http|land|quota|partner|decide|halted)_[a-z0-9_]+[a-z0-9]", family.name)
     assert not any(re.search(rf"_{unit}(_|$)", family.name) for unit in OTHER_UNITS)
     if isinstance(metric, Histogram):
         assert family.name.endswith(BASE_UNITS)

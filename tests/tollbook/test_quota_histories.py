@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from aggregate.landing.land import Land
 from aggregate.landing.memory_log import MemoryLog
 from aggregate.quota import grants, limits, sums
+from aggregate.quota.rule import ThresholdAlert
 from billing.periods import billing_period, month
 from billing.rating.drafts import in_unit
 from billing.usage import quota_statement
@@ -203,9 +204,9 @@ class Worker:
         self._parts: dict[str, bytes] = {}
         self._fired: dict[str, bytes] = {}
 
-    def take(self, totals: Iterable[Total], first: int) -> list[sums.Alert]:
+    def take(self, totals: Iterable[Total], first: int) -> list[ThresholdAlert]:
         """`first` is the offset of the first of the totals."""
-        sent: list[sums.Alert] = []
+        sent: list[ThresholdAlert] = []
         for offset, published in enumerate(totals, first):
             total = decoded(published.encoded())
             key = sums.key_of(total)

@@ -5,7 +5,7 @@
 SELECT
     coalesce(s.partner_id, $other) AS partner_id,
     count(*) AS requests,
-    coalesce(sum(e.response_bytes), 0)::BIGINT AS response_bytes,
+    coalesce(sum(e.response_bytes), 0) AS response_bytes,
     count(*) FILTER (e.status = 429) AS throttled,
     count(*) FILTER (e.status >= 500) AS errors,
     quantile_disc(e.latency_us, 0.95) AS latency_p95_us

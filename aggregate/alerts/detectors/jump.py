@@ -39,9 +39,9 @@ def alerts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Alert]:
             {"day": at.date().isoformat(), "direction": direction},
             at,
             {
-                "requests": first["requests"],
-                "earlier_most": first["most"],
-                "earlier_least": first["least"],
+                "requests": int(first["requests"]),
+                "earlier_most": int(first["most"]),
+                "earlier_least": int(first["least"]),
                 "earlier_weeks": first["weeks"],
                 "hours": [from_us(row["hour"] * HOUR_US).isoformat() for row in hours],
             },

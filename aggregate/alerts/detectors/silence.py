@@ -35,7 +35,7 @@ def alert_of(row: Mapping[str, Any]) -> Alert:
         began,
         {
             "last_requests_until": None if row["last"] is None else _start(row["last"] + 1).isoformat(),
-            "usual_requests_per_hour": row["usual"],
+            "usual_requests_per_hour": int(row["usual"]),
         },
         row["partner_id"],
         _start(min(known, latest)) if is_over else None,
