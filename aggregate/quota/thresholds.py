@@ -41,7 +41,10 @@ def holding(
     ]  # fmt: skip
     present = {alert.alert_id for alert in alerts}
     earlier = (s for alert_id, s in known.items() if s.holds and alert_id not in present)
-    return alerts + [s.alert for s in earlier if is_kept(rule, used, s.alert)]
+    now = {"used": plain(used), "seen_until": _text(seen_until)}
+    return alerts + [
+        s.alert._replace(evidence={**s.alert.evidence, **now}) for s in earlier if is_kept(rule, used, s.alert)
+    ]
 
 
 def level_of(rule: AlertRule, alert: Alert) -> Decimal:

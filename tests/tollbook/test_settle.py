@@ -166,7 +166,7 @@ def test_alerts_that_rested_on_it_are_withdrawn(here: Here) -> None:
     assert here.run(here.log("b.log", *again(range(50), 9))).code == 0
     assert here.tollbook("settle", "--lake", here.lake).code == 0
     done = here.tollbook(*here.run_words(here.folder / "b.log"), "--json").json
-    assert sorted((a["kind"], a["threshold_percent"]) for a in done["alerts"] if "threshold_percent" in a) == [
+    assert sorted((a["kind"], a["threshold_percent"]) for a in done["alerts"] if a.get("threshold_percent")) == [
         ("withdrawn", "100"),
         ("withdrawn", "80"),
         ("withdrawn", "90"),
