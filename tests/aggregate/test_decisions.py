@@ -55,7 +55,7 @@ def expected(account: Account, as_of: datetime | None, now: datetime, policy: De
     return reasons.pop() if len(reasons) == 1 else "EITHER"
 
 
-@settings(max_examples=amount(200, 2_000, 20_000), deadline=None)
+@settings(max_examples=amount(100, 600, 20_000), deadline=None)
 @given(
     st.lists(standings(), max_size=4),
     st.booleans(),

@@ -112,7 +112,7 @@ def drawn(chance: Random, windows: int = 34) -> list[Request]:
     return made
 
 
-@pytest.mark.parametrize("seed", range(amount(12, 60, 2_000)))
+@pytest.mark.parametrize("seed", range(amount(8, 24, 2_000)))
 def test_alerts_are_those_of_the_oracle(seed: int) -> None:
     """Times, causes, effects and every figure."""
     requests = drawn(Random(seed))

@@ -38,7 +38,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(Decimal(rate), draw(st.integers(0, 12)), counts)
 
 
-@settings(max_examples=amount(150, 1_000, 20_000), deadline=None)
+@settings(max_examples=amount(100, 400, 20_000), deadline=None)
 @given(cases())
 def test_episodes_are_those_of_a_bucket_that_is_followed_second_by_second(case: Case) -> None:
     """Pauses are skipped at once, and must give what each of their seconds would."""
@@ -48,7 +48,7 @@ def test_episodes_are_those_of_a_bucket_that_is_followed_second_by_second(case: 
     )
 
 
-@settings(max_examples=amount(100, 500, 10_000), deadline=None)
+@settings(max_examples=amount(60, 250, 10_000), deadline=None)
 @given(cases(), st.integers(0, 60))
 def test_where_the_level_is_known_what_was_before_does_not_matter(case: Case, cut: int) -> None:
     """Otherwise more days would have to be read."""
