@@ -21,6 +21,8 @@ from lake.lake import Lake
 from schemas.kafka import topics
 from schemas.kafka.partitions import partition_of_key
 from schemas.kafka.totals import Total
+from tollbook.deciding.publisher import AS_OF
+from tollbook.deciding.states import KEY
 from tollbook.kafka.cluster import Cluster
 from tollbook.kafka.options import KafkaConfig
 
@@ -135,8 +137,9 @@ class Quotas:
         return [json.loads(m.value() or b"") for m in self.read(topics.USAGE_ALERTS, until)]
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """The newest state of each quota."""
-        return {(m.key() or b"").decode(): json.loads(m.value() or b"") for m in self.read(topics.QUOTA_STATE)}
+        """The newest state of each quota. The topic also has decisions about credentials (test_quota_state.py)."""
+        records = [((m.key() or b"").decode(), m) for m in self.read(topics.QUOTA_STATE)]
+        return {key: json.loads(m.value() or b"") for key, m in records if key != AS_OF and not key.startswith(KEY)}
 
     def committed(self) -> int:
         """How many totals the group has done with, for good. 0 while the broker is choosing who knows."""

@@ -126,6 +126,8 @@ def outcome(traffic: Traffic, codes: list[int]) -> Outcome:
     )
     proof = json.loads(done.stdout)
     problems = [p for check in proof["checks"] for p in check["problems"]]
+    if proof["commits_on_the_way"]:  # it died between its commit and the derived tables
+        problems.append(f"{proof['commits_on_the_way']} commits are in no books yet, and nothing moves")
     if proof["on_the_way"]:
         problems.append(f"{proof['on_the_way']} entries are on their way, and nothing moves")
     return Outcome(differences(traffic.ledger, lake), problems, codes)
