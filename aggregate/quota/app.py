@@ -25,7 +25,7 @@ from schemas.halts import Halt, Halted
 from schemas.kafka.partitions import partition_of_key
 from schemas.kafka.totals import BadTotal, Total, decoded
 
-BATCH_TOTALS = 500
+BATCH_TOTALS = 5_000  # a batch is one commit to the ledger, whatever it holds
 WAIT_S = 0.05  # how long a total waits for others, which delays an alert
 _partition = lru_cache(65_536)(partition_of_key)
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError)
