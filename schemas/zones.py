@@ -81,3 +81,13 @@ def _remedy(name: str) -> str:
         if (real := name.removeprefix(copies)) != name and real in names():
             return f"time zone {name!r} is a copy that exists only on some machines; write {real}"
     return f"unknown time zone {name!r}; use an IANA name such as Europe/Berlin"
+
+
+def utc_text(instant: datetime) -> str:
+    """An instant as text in UTC, as JSON has it: 2026-10-01T00:00:00+00:00."""
+    return instant.astimezone(UTC).isoformat()
+
+
+def utc_midnight(day: date) -> datetime:
+    """The first instant of a UTC day."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

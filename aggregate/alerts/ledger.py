@@ -17,6 +17,7 @@ from lake.lake import Lake, Table
 from schemas.alerts import Alert, Kind, State, Statement
 from schemas.money import plain
 from schemas.tables import ALERTS
+from schemas.zones import utc_text
 
 _APP = "quota"  # as when there were only alerts on quotas, so that an earlier version is fenced as well
 _QUOTA_KINDS = (Kind.QUOTA, Kind.EXHAUSTION)
@@ -225,7 +226,7 @@ def _utc(instant: datetime | None) -> datetime | None:
 
 
 def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.astimezone(UTC).isoformat()
+    return None if instant is None else utc_text(instant)
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -4,10 +4,11 @@ Quantities and money are text, so that every reader gets exact values. Times are
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from schemas.alerts import Kind, State, Statement
+from schemas.zones import utc_text
 
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "/tollbook/alerts"
@@ -80,4 +81,4 @@ def _quota(statement: Statement) -> dict[str, Any]:
 
 
 def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.astimezone(UTC).isoformat()
+    return None if instant is None else utc_text(instant)

@@ -5,13 +5,14 @@ Numbers in JSON are text, as everywhere, so that every reader gets exact values.
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from aggregate.decisions.rule import Decision, LimitStanding, seconds_until
 from schemas.money import plain
+from schemas.zones import utc_text
 
 SCHEMA = "tollbook.decision/1"
 _SECOND = timedelta(seconds=1)
@@ -76,8 +77,8 @@ def _head(decided: Decision) -> dict[str, Any]:
         "reason": decided.reason,
         "used": shown and plain(shown.used),
         "limit": shown and plain(shown.limit),
-        "resets_at": shown and _text(shown.resets_at),
-        "as_of": decided.as_of and _text(decided.as_of),
+        "resets_at": shown and utc_text(shown.resets_at),
+        "as_of": decided.as_of and utc_text(decided.as_of),
         "lag_s": decided.lag_s,
         "max_lag_s": decided.terms.max_lag_s,
         "when_stale": decided.terms.when_stale,
@@ -96,8 +97,8 @@ def _standing(standing: LimitStanding) -> dict[str, Any]:
         "meter": standing.meter,
         "unit": standing.unit,
         "plan": standing.plan,
-        "period": {"kind": standing.period, "start": _text(standing.start), "end": _text(standing.end)},
-        "resets_at": _text(standing.resets_at),
+        "period": {"kind": standing.period, "start": utc_text(standing.start), "end": utc_text(standing.end)},
+        "resets_at": utc_text(standing.resets_at),
         "used": plain(standing.used),
         "limit": plain(standing.limit),
         "grace_percent": plain(standing.grace_percent),
@@ -108,7 +109,3 @@ def _standing(standing: LimitStanding) -> dict[str, Any]:
 
 def _policy(standing: LimitStanding) -> str:
     return f"{standing.meter or 'budget'}-{standing.period}".lower()
-
-
-def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()

@@ -4,13 +4,14 @@ It ends with the period or with the plan, whichever is first. Pure, like the rul
 as of the newest usage of the whole lake, so a partner that has stopped is not projected as if it went on.
 """
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 
 from aggregate.quota.rule import AlertRule, projection, time_held
 from schemas.alerts import Alert, Kind
 from schemas.money import plain
+from schemas.zones import utc_text
 
 # A projection from less than a twentieth of the time with the plan says little: 36 hours of a month.
 _ELAPSED_MIN = Fraction(1, 20)
@@ -31,10 +32,10 @@ def ahead(rule: AlertRule, used: Decimal, *, unit: str, as_of: datetime, zone: t
         "unit": unit,
         "used": plain(used),
         "limit": plain(rule.limit),
-        "limit_since": rule.limit_since and rule.limit_since.astimezone(UTC).isoformat(),
-        "projected_exhaustion_at": exhausted.astimezone(UTC).isoformat(),
+        "limit_since": rule.limit_since and utc_text(rule.limit_since),
+        "projected_exhaustion_at": utc_text(exhausted),
         "projected_day": exhausted.astimezone(zone).date().isoformat(),
-        "quota_ends_at": rule.held[-1][1].astimezone(UTC).isoformat(),
+        "quota_ends_at": utc_text(rule.held[-1][1]),
     }
     return Alert(Kind.EXHAUSTION, rule.partner_id, key_of(rule), as_of, evidence, rule.partner_id, rule.end)
 
@@ -53,9 +54,9 @@ def key_of(rule: AlertRule) -> dict[str, str]:
         "meter": rule.meter,
         "plan": rule.plan,
         "quota_period": rule.kind,
-        "period_start": rule.start.astimezone(UTC).isoformat(),
+        "period_start": utc_text(rule.start),
         "limit": plain(rule.limit),
     }
     if rule.limit_since is not None:
-        key["limit_since"] = rule.limit_since.astimezone(UTC).isoformat()
+        key["limit_since"] = utc_text(rule.limit_since)
     return key

@@ -5,7 +5,7 @@ threshold of the present limit keeps it, whatever limit that is.
 """
 
 from collections.abc import Container, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from aggregate.quota.rule import AlertRule, projection
 from schemas.alerts import Alert, Kind, Statement, alert_id
 from schemas.money import plain
 from schemas.quotas import ALWAYS, is_reached, level
+from schemas.zones import utc_text
 
 Place = tuple[str, str, str, str, str]  # partner, meter, plan, DAY | WEEK | MONTH, start of the period
 
@@ -33,7 +34,7 @@ def holding(
             Kind.QUOTA, rule.partner_id, key_of(rule, t, known), None,
             {
                 **evidence(rule, used, unit=unit, passed=t != reached[-1], exhausted_at=exhausted),
-                "seen_until": _text(seen_until),
+                "seen_until": utc_text(seen_until),
             },
             rule.partner_id, rule.end,
         )
@@ -41,7 +42,7 @@ def holding(
     ]  # fmt: skip
     present = {alert.alert_id for alert in alerts}
     earlier = (s for alert_id, s in known.items() if s.holds and alert_id not in present)
-    now = {"used": plain(used), "seen_until": _text(seen_until)}
+    now = {"used": plain(used), "seen_until": utc_text(seen_until)}
     return alerts + [
         s.alert._replace(evidence={**s.alert.evidence, **now}) for s in earlier if is_kept(rule, used, s.alert)
     ]
@@ -71,7 +72,7 @@ def place_of(alert: Alert) -> Place:
 
 def place_of_rule(rule: AlertRule) -> Place:
     """The place of the alerts of a rule."""
-    return rule.partner_id, rule.meter, rule.plan, rule.kind, _text(rule.start)
+    return rule.partner_id, rule.meter, rule.plan, rule.kind, utc_text(rule.start)
 
 
 def key_of(rule: AlertRule, threshold: Decimal, known: Container[str]) -> dict[str, str]:
@@ -80,7 +81,7 @@ def key_of(rule: AlertRule, threshold: Decimal, known: Container[str]) -> dict[s
         "meter": rule.meter,
         "plan": rule.plan,
         "quota_period": rule.kind,
-        "period_start": _text(rule.start),
+        "period_start": utc_text(rule.start),
         "threshold_percent": plain(threshold),
     }
     if rule.limit_since in {None, ALWAYS} and (
@@ -88,7 +89,7 @@ def key_of(rule: AlertRule, threshold: Decimal, known: Container[str]) -> dict[s
     ):
         return key
     assert rule.limit_since is not None
-    return {**key, "limit": plain(rule.limit), "limit_since": _text(rule.limit_since)}
+    return {**key, "limit": plain(rule.limit), "limit_since": utc_text(rule.limit_since)}
 
 
 def evidence(
@@ -99,11 +100,7 @@ def evidence(
         "unit": unit,
         "used": plain(used),
         "limit": plain(rule.limit),
-        "limit_since": rule.limit_since and _text(rule.limit_since),
+        "limit_since": rule.limit_since and utc_text(rule.limit_since),
         "passed": passed,
-        "projected_exhaustion_at": exhausted_at and _text(exhausted_at),
+        "projected_exhaustion_at": exhausted_at and utc_text(exhausted_at),
     }
-
-
-def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()

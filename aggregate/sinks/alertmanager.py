@@ -7,13 +7,14 @@ the time until which it counts, and everything that holds is sent again before t
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aggregate.sinks import http
 from aggregate.sinks.http import Target
 from aggregate.sinks.notices import Notice
 from aggregate.sinks.sink import Answer, Outcome, SinkRoute
+from schemas.zones import utc_text
 
 EXPIRES_S = 300  # Alertmanager's own default, resolve_timeout
 _BATCH = 500  # alerts in a request
@@ -68,7 +69,7 @@ def alert(notice: Notice, now: datetime, expires_s: float) -> dict[str, Any]:
     ends_at = min(expires_at, max(notice.ends_at, now)) if notice.ends_at and notice.ends_at > now else expires_at
     if not notice.holds:
         ends_at = now
-    begins = {} if notice.at is None else {"startsAt": _text(min(notice.at, now))}
+    begins = {} if notice.at is None else {"startsAt": utc_text(min(notice.at, now))}
     labels = {
         "alertname": f"Tollbook{notice.kind.capitalize()}",
         "alert_id": notice.alert_id,
@@ -82,8 +83,4 @@ def alert(notice: Notice, now: datetime, expires_s: float) -> dict[str, Any]:
         "description": "\n".join(f"{name}: {value}" for name, value in notice.facts),
         "statement_id": notice.statement_id,
     }
-    return {"labels": labels, "annotations": annotations, **begins, "endsAt": _text(ends_at)}
-
-
-def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()
+    return {"labels": labels, "annotations": annotations, **begins, "endsAt": utc_text(ends_at)}

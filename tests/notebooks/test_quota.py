@@ -8,11 +8,11 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from lake.lake import Lake
 from tests.notebooks.conftest import DemoLake
+from tests.notebooks.executing import execute
 from tests.tollbook.fixtures import table_rows, write_catalog
 from tollbook.analysis import open_lake
 
@@ -29,15 +29,6 @@ print(json.dumps({
 
 def read() -> nbformat.NotebookNode:
     return nbformat.read(NOTEBOOK, as_version=4)
-
-
-def execute(notebook: nbformat.NotebookNode, lake: Path, catalog: Path) -> nbformat.NotebookNode:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TOLLBOOK_LAKE", str(lake))
-        environment.setenv("TOLLBOOK_CATALOG", str(catalog))
-        place = {"metadata": {"path": str(NOTEBOOK.parent)}}
-        NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place).execute()
-    return notebook
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from billing.catalog import loading as catalogs
@@ -20,6 +19,7 @@ from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake
 from tests.aggregate.fixtures import now
 from tests.notebooks.conftest import DemoLake
+from tests.notebooks.executing import execute
 from tests.tollbook.fixtures import METERS, PRICES, requests, write_catalog
 from tollbook.cli.invoices import commands
 from tollbook.local_run import run
@@ -38,15 +38,6 @@ print(json.dumps({
 
 def read() -> nbformat.NotebookNode:
     return nbformat.read(NOTEBOOK, as_version=4)
-
-
-def execute(notebook: nbformat.NotebookNode, lake: Path, catalog: Path) -> nbformat.NotebookNode:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TOLLBOOK_LAKE", str(lake))
-        environment.setenv("TOLLBOOK_CATALOG", str(catalog))
-        place = {"metadata": {"path": str(NOTEBOOK.parent)}}
-        NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place).execute()
-    return notebook
 
 
 @pytest.fixture(scope="module")

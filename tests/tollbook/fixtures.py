@@ -32,7 +32,7 @@ METERS = """
 meters:
   - {id: requests, aggregate: count, unit: requests, filter: {exclude_status: ["429", "5xx"]}}
 """
-PRICES = """
+CARD = """
 rate_cards:
   - id: card
     currency: EUR
@@ -40,12 +40,15 @@ rate_cards:
       - valid_from: 2026-01-01
         rates:
           - {meter: requests, price: {model: per_unit, unit_price: 0.25}}
+"""
+_PLANS = """
 plans:
   - id: small
     rate_card: card
     quotas:
       - {meter: requests, period: MONTH, limit: 100}
 """
+PRICES = CARD + _PLANS
 PARTNERS = """
 partners:
   - id: acme

@@ -12,7 +12,7 @@ from tests.aggregate.neighbour_oracle import MINUTE, Request, Told, told_of
 from tests.aggregate.test_neighbour import drawn, told
 from tests.ingest.fixtures import kong, line
 from tests.long import amount
-from tests.tollbook.fixtures import Here, write_catalog
+from tests.tollbook.fixtures import CARD, Here, write_catalog
 
 PARTNERS = "partners:\n" + "".join(
     f"""
@@ -25,17 +25,13 @@ PARTNERS = "partners:\n" + "".join(
 """
     for name in "abc"
 )
-PRICES = """
-rate_cards:
-  - id: card
-    currency: EUR
-    versions:
-      - valid_from: 2026-01-01
-        rates:
-          - {meter: requests, price: {model: per_unit, unit_price: 0.25}}
+PRICES = (
+    CARD
+    + """
 plans:
   - {id: free, rate_card: card}
 """
+)
 
 
 def holding(here: Here) -> set[Told]:

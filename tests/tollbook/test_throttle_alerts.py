@@ -12,21 +12,17 @@ import pytest
 from tests.aggregate.throttle_oracle import episodes_of
 from tests.ingest.fixtures import kong, line
 from tests.long import amount
-from tests.tollbook.fixtures import DAY_MS, T0_MS, Here, write_catalog
+from tests.tollbook.fixtures import CARD, DAY_MS, T0_MS, Here, write_catalog
 
-THROTTLED = """
-rate_cards:
-  - id: card
-    currency: EUR
-    versions:
-      - valid_from: 2026-01-01
-        rates:
-          - {meter: requests, price: {model: per_unit, unit_price: 0.25}}
+THROTTLED = (
+    CARD
+    + """
 plans:
   - {id: small, rate_card: card, throttle: {rate_per_s: 2, burst: 4}}
   - {id: large, rate_card: card, throttle: {rate_per_s: 2.5, burst: 1}}
   - {id: free, rate_card: card}
 """
+)
 PARTNERS = """
 partners:
   - id: acme

@@ -180,9 +180,8 @@ def _times(scene: Scene, draft: Draft, alerts: Sequence[tuple[Alert, Decimal]]) 
     at: dict[str, datetime] = {}
     missing = []
     for alert, wanted in alerts:
-        known = scene.statements.get(alert.alert_id)
-        if known and known.holds and known.alert.at and not scene.may_have_changed(alert.subject, known.alert.at):
-            at[alert.alert_id] = known.alert.at
+        if (stated := scene.time_on_record(alert)) is not None:
+            at[alert.alert_id] = stated
         else:
             missing.append((alert, wanted))
     if missing:

@@ -18,6 +18,7 @@ from lake import duck
 from schemas.alerts import Alert, Kind
 from schemas.tables import TIME
 from schemas.windows import from_us, to_us
+from schemas.zones import utc_midnight
 from tollbook.alerting.scene import Detector, Scene
 
 _DAY = timedelta(days=1)
@@ -103,7 +104,7 @@ def _examined(scene: Scene) -> list[Times]:
 def _times(scene: Scene) -> Iterator[Times]:
     first_change = None if scene.changed is None else min(scene.changed.values(), default=None)
     for first, last in _runs(scene.days):
-        lower, upper = _midnight(first), _midnight(last) + _DAY
+        lower, upper = utc_midnight(first), utc_midnight(last) + _DAY
         if scene.changed is not None:
             if first_change is None or first_change >= upper:
                 continue  # nothing was counted, only refused
@@ -142,10 +143,6 @@ def _runs(days: Sequence[date]) -> Iterator[tuple[date, date]]:
         run.append(day)
     if run:
         yield run[0], run[-1]
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 DETECTOR = Detector(kind=Kind.NEIGHBOUR, evaluate=evaluate, covers=covers, material=neighbour.material)

@@ -136,9 +136,8 @@ def _times(scene: Scene, found: Sequence[tuple[AlertRule, Alert]]) -> dict[str, 
     at: dict[str, datetime] = {}
     missing = []
     for rule, alert in found:
-        known = scene.statements.get(alert.alert_id)
-        if known and known.holds and known.alert.at and not scene.may_have_changed(rule.partner_id, known.alert.at):
-            at[alert.alert_id] = known.alert.at
+        if (stated := scene.time_on_record(alert)) is not None:
+            at[alert.alert_id] = stated
         else:
             missing.append((rule, alert))
     return at | crossings(scene.house, scene.catalog, missing)

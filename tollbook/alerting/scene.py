@@ -60,6 +60,13 @@ class Scene:
             return False
         return all(first >= self.seen_until - _WINDOW for first in self.changed.values())
 
+    def time_on_record(self, alert: Alert) -> datetime | None:
+        """The time that was stated for an alert on usage. None: there is none, or usage up to it may have changed."""
+        known = self.statements.get(alert.alert_id)
+        if known is None or not known.holds or known.alert.at is None:
+            return None
+        return None if self.may_have_changed(alert.subject, known.alert.at) else known.alert.at
+
     def covers_day(self, instant: datetime | None) -> bool:
         """Whether the UTC day of an instant is among the days that changed."""
         return instant is not None and instant.astimezone(UTC).date() in self.days

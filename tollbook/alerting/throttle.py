@@ -18,6 +18,7 @@ from schemas.alerts import Alert, Kind
 from schemas.money import EXACT
 from schemas.tables import TIME
 from schemas.windows import from_us
+from schemas.zones import utc_midnight
 from tollbook.alerting.scene import Detector, Scene
 
 _DAY = timedelta(days=1)
@@ -105,8 +106,8 @@ def _episodes(
     while True:
         episodes = throttle.breaches(counts, span.throttled).episodes
         episodes = [e for e in episodes if e.last >= _second(first) and e.first < _second(last + _DAY)]
-        is_exact = _midnight(before) <= begin or throttle.is_full_before(counts, _second(first), span.throttled)
-        is_ended = _midnight(after) >= until or all(e.last + QUIET_S < _second(after + _DAY) for e in episodes)
+        is_exact = utc_midnight(before) <= begin or throttle.is_full_before(counts, _second(first), span.throttled)
+        is_ended = utc_midnight(after) >= until or all(e.last + QUIET_S < _second(after + _DAY) for e in episodes)
         if is_exact and is_ended:
             return episodes
         before -= timedelta() if is_exact else _DAY
@@ -139,12 +140,8 @@ def _counts(
     return found
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
 def _second(day: date) -> int:
-    return int(_midnight(day).timestamp())
+    return int(utc_midnight(day).timestamp())
 
 
 DETECTOR = Detector(kind=Kind.THROTTLE, evaluate=evaluate, covers=covers)

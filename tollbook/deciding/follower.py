@@ -101,9 +101,9 @@ class Follower:
         if not lake.lacks(GRANTS) and (is_new or self._grants is None or not lake.is_newest(self._grants)):
             self._grants = lake.open(GRANTS)
             accounts.grant(grants.read(lake))
-        month = self._clock().day
-        if is_new or month != self._day or self._rollups is None or not lake.is_newest(self._rollups):
-            self._rollups, self._day = lake.open(ROLLUPS), month
+        day = self._clock().day
+        if is_new or day != self._day or self._rollups is None or not lake.is_newest(self._rollups):
+            self._rollups, self._day = lake.open(ROLLUPS), day
             accounts.owe(budgets.amounts(lake, self._catalog, self._clock()))
         self._beside = accounts
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from aggregate.decisions import messages
 from aggregate.decisions.credentials import name_of
 from aggregate.decisions.rule import Decision, DecisionPolicy
+from schemas.catalog.records import Partner
 from tollbook.deciding.accounts import Accounts
 from tollbook.deciding.follower import View
 
@@ -24,10 +25,14 @@ class CredentialState(NamedTuple):
 def decisions(view: View, now: datetime, policy: DecisionPolicy) -> Iterator[Decision]:
     """The decision about each credential that is valid now, in the order of the catalog."""
     for partner in view.accounts.catalog.partners:
-        for credential in dict.fromkeys(name_of(c) for c in partner.credentials):
-            decided = view.accounts.decide(credential, as_of=view.as_of, now=now, policy=policy)
-            if decided.partner_id == partner.id:
-                yield decided
+        yield from _of_partner(view, partner, now, policy)
+
+
+def _of_partner(view: View, partner: Partner, now: datetime, policy: DecisionPolicy) -> Iterator[Decision]:
+    for credential in dict.fromkeys(name_of(c) for c in partner.credentials):
+        decided = view.accounts.decide(credential, as_of=view.as_of, now=now, policy=policy)
+        if decided.partner_id == partner.id:
+            yield decided
 
 
 class States:
@@ -51,12 +56,9 @@ class States:
                 continue
             self._marks[partner.id] = mark
             mine = {key: state for key, state in self._published.items() if state.partner_id == partner.id}
-            for credential in dict.fromkeys(name_of(c) for c in partner.credentials):
-                decided = accounts.decide(credential, as_of=view.as_of, now=now, policy=self._policy)
-                if decided.partner_id != partner.id:
-                    continue
+            for decided in _of_partner(view, partner, now, self._policy):
                 value = messages.state(decided, events_version=view.events_version)
-                made = CredentialState(partner.id, f"{KEY}{credential}", value)
+                made = CredentialState(partner.id, f"{KEY}{decided.credential}", value)
                 before = mine.pop(made.key, None)
                 if before is None or _lasting(before) != _lasting(made):
                     found.append(made)

@@ -4,10 +4,11 @@ Each function gets all rows of what it examines, and returns all alerts that hol
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any
 
 from schemas.alerts import Alert, Kind
+from schemas.zones import utc_midnight, utc_text
 
 TRIES_MIN = 10  # requests of an unknown credential below which it is a typing error, or a scanner that tries keys
 CONFLICTS_MIN = 10  # entries of a source and day; a resend with another latency now and then is in the books, not news
@@ -31,12 +32,12 @@ def outside(rows: Iterable[Mapping[str, Any]]) -> list[Alert]:
             {
                 "outside": row["outside"],
                 "requests": row["requests"],
-                "last_at": _text(row["last_at"]),
+                "last_at": utc_text(row["last_at"]),
                 "networks": row["networks"],
                 "routes": row["routes"],
             },
             row["partner_id"],
-            _midnight(row["event_day"]) + _DAY,
+            utc_midnight(row["event_day"]) + _DAY,
         )
         for row in rows
     ]
@@ -58,7 +59,7 @@ def unknown(rows: Iterable[Mapping[str, Any]]) -> list[Alert]:
     for row in sorted(rows, key=lambda row: (row["first_at"], row["credential_hash"])):
         if row["entries"] >= TRIES_MIN:
             first = row["first_at"].astimezone(UTC)
-            evidence = {"requests": row["entries"], "last_at": _text(row["last_at"])}
+            evidence = {"requests": row["entries"], "last_at": utc_text(row["last_at"])}
             evidence |= {"sources": row["sources"], "reasons": row["reasons"]}
             by_day.setdefault(first.date(), []).append(
                 Alert(Kind.CREDENTIAL, row["credential_hash"], {"credential": row["credential_hash"]}, first, evidence)
@@ -84,9 +85,9 @@ def conflicts(rows: Iterable[Mapping[str, Any]]) -> list[Alert]:
             row["source"],
             {"day": row["first_at"].astimezone(UTC).date().isoformat()},
             row["first_at"].astimezone(UTC),
-            {"entries": row["entries"], "last_at": _text(row["last_at"]), "partners": row["partners"]},
+            {"entries": row["entries"], "last_at": utc_text(row["last_at"]), "partners": row["partners"]},
             None,
-            _midnight(row["first_at"].astimezone(UTC).date()) + _DAY,
+            utc_midnight(row["first_at"].astimezone(UTC).date()) + _DAY,
         )
         for row in rows
         if row["entries"] >= CONFLICTS_MIN
@@ -110,11 +111,3 @@ def _capped(day: date, alerts: Sequence[Alert]) -> list[Alert]:
         "reasons": sorted({reason for alert in rest for reason in alert.evidence["reasons"]}),
     }
     return [*alerts[:CREDENTIALS_MAX], Alert(Kind.CREDENTIAL, _MANY, {"day": day.isoformat()}, rest[0].at, evidence)]
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _text(instant: datetime) -> str:
-    return instant.astimezone(UTC).isoformat()
