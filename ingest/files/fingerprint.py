@@ -129,11 +129,6 @@ def named_by(path: Path, taken: Collection[str], marks: Marks) -> IdentifiedFile
     return IdentifiedFile(path=path, generation=name, head_bytes=len(head), head_sha256=sha256(head), marks=marks)
 
 
-def text_bytes(path: Path) -> int:
-    """The length of the decompressed text."""
-    return tail(path, 1 << 62)[0]
-
-
 def tail_sha256(text_before_offset: Text) -> str:
     """The `KnownFile.tail_sha256` of a text that ends at the offset."""
     return sha256(text_before_offset[-TAIL_BYTES:])
