@@ -33,6 +33,7 @@ class State(StrEnum):
 
     FIRED = "fired"
     RESTATED = "restated"  # it still holds, with another time or other evidence; the earlier statement stays on record
+    TIMED = "timed"  # it holds as it was stated, and its time is known now
     WITHDRAWN = "withdrawn"  # it does not hold after a correction
 
 

@@ -282,7 +282,10 @@ ALERTS = TableShape(
     pa.schema(
         [
             ("alert_id", pa.string()),
-            ("kind", pa.string()),  # schemas.alerts.Kind, or withdrawn | restated: the row is about an earlier alert
+            (
+                "kind",
+                pa.string(),
+            ),  # schemas.alerts.Kind, or withdrawn | restated | timed: the row is about an earlier alert
             ("partner_id", pa.string()),  # null: the alert is not about a partner
             ("meter", pa.string()),
             ("plan", pa.string()),
@@ -304,7 +307,7 @@ ALERTS = TableShape(
             ("began_at", TIME),  # event time at which the condition began to hold
             ("ends_at", TIME),  # event time at which it ended or will end; null: it goes on
             ("evidence", pa.string()),  # JSON
-            ("restates", pa.string()),  # the alert that a row of kind `restated` is about
+            ("restates", pa.string()),  # the alert that a row of kind `restated` or `timed` is about
             ("number", pa.int64()),  # which statement about its alert this is, from 1; the greatest counts
         ]
     ),

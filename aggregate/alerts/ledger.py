@@ -21,7 +21,7 @@ from schemas.zones import utc_text
 
 _APP = "quota"  # as when there were only alerts on quotas, so that an earlier version is fenced as well
 _QUOTA_KINDS = (Kind.QUOTA, Kind.EXHAUSTION)
-_LATER = (State.RESTATED, State.WITHDRAWN)  # rows about an alert that fired in another row
+_LATER = (State.RESTATED, State.TIMED, State.WITHDRAWN)  # rows about an alert that fired in another row
 
 
 class Ledger(NamedTuple):
@@ -117,7 +117,7 @@ def row_of(statement: Statement) -> dict[str, Any]:
         "began_at": alert.at,
         "ends_at": alert.ends_at,
         "evidence": _json(alert.evidence),
-        "restates": statement.alert_id if statement.state is State.RESTATED else None,
+        "restates": statement.alert_id if statement.state in {State.RESTATED, State.TIMED} else None,
         "number": statement.number,
     }
 

@@ -17,6 +17,7 @@ QUOTA_SOURCE = "/tollbook/quota"
 QUOTA_TYPES = {
     State.FIRED: "tollbook.quota.threshold",
     State.RESTATED: "tollbook.quota.restated",
+    State.TIMED: "tollbook.quota.timed",
     State.WITHDRAWN: "tollbook.quota.withdrawn",
 }
 
@@ -53,7 +54,7 @@ def event(statement: Statement) -> dict[str, Any]:
             "events_version": statement.events_version,
             **(_quota(statement) if is_quota else {}),
             **({"withdraws": statement.alert_id} if statement.state is State.WITHDRAWN else {}),
-            **({"restates": statement.alert_id} if statement.state is State.RESTATED else {}),
+            **({"restates": statement.alert_id} if statement.state in {State.RESTATED, State.TIMED} else {}),
         },
     }
 

@@ -1,6 +1,7 @@
 """What must be stated when the ledger is compared with the alerts that hold now. Pure, and the same for all kinds.
 
-An alert fires once. It is restated if its material part changed, or if it holds again after a withdrawal. It is
+An alert fires once. It is restated if its material part changed, or if it holds again after a withdrawal. If it was
+stated before its time was known, and nothing else changed, the time follows in a statement of its own. An alert is
 withdrawn if a detector examined it and it does not hold. No statement is changed or deleted.
 """
 
@@ -49,7 +50,13 @@ def reconciled(
         if known is None:
             due.append(statement_of(alert, State.FIRED, events_version=events_version))
         elif not known.holds or material(known.alert) != material(alert):
-            due.append(statement_of(alert, State.RESTATED, events_version=events_version, after=known))
+            only_time = (
+                known.holds
+                and known.alert.at is None
+                and material(known.alert._replace(at=alert.at)) == material(alert)
+            )
+            state = State.TIMED if only_time else State.RESTATED
+            due.append(statement_of(alert, state, events_version=events_version, after=known))
     for alert_id, known in statements.items():
         if known.holds and alert_id not in holding | is_newer and covers(known.alert):
             refuted = known.alert._replace(evidence=refuted_by(known.alert))

@@ -35,6 +35,11 @@ class AlertmanagerSink:
         return self.target.name
 
     @property
+    def wants_times(self) -> bool:
+        """An alert has the time at which it began."""
+        return True
+
+    @property
     def refresh_s(self) -> float | None:
         """Four times before an alert expires, so that it survives three failures."""
         return self.expires_s / 4

@@ -8,7 +8,7 @@ from typing import Any
 from aggregate.sinks import http
 from aggregate.sinks.http import Target
 from aggregate.sinks.notices import Notice, Severity
-from aggregate.sinks.sink import Outcome, Remembers, SinkRoute
+from aggregate.sinks.sink import Outcome, SinkRoute, TellsPeople
 
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 _SUMMARY_MAX = 1024  # characters, by PagerDuty
@@ -18,7 +18,7 @@ _SIGNS = {Severity.INFO: "", Severity.WARNING: "⚠️ ", Severity.CRITICAL: "�
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlackSink(Remembers):
+class SlackSink(TellsPeople):
     """One channel, whose URL is a secret."""
 
     target: Target
@@ -36,7 +36,7 @@ class SlackSink(Remembers):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PagerDutySink(Remembers):
+class PagerDutySink(TellsPeople):
     """One service, with its integration key."""
 
     target: Target

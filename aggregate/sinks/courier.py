@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from aggregate.sinks import notices
 from aggregate.sinks.notices import Notice
 from aggregate.sinks.retries import Backoff, repeated
-from aggregate.sinks.sink import Answer, Outcome, Sink
+from aggregate.sinks.sink import Answer, Outcome, Sink, view
 from schemas.halts import Halt, Halted
 
 _POLL_S = 0.5
@@ -82,7 +82,7 @@ class Courier:
                     Halt.RETENTION_GAP, f"webhook {self._sink.name}: alerts were deleted undelivered: {error.str()}"
                 )
             raise KafkaException(error)
-        notice = self._sink.route.view(notice_of(message))
+        notice = view(self._sink, notice_of(message))
         if notice is not None:
             answer = self._delivered(notice, int(message.partition() or 0))
             if answer is Answer.DISABLED:
@@ -117,7 +117,7 @@ class Courier:
         if every_s is None or time.monotonic() - self._refreshed_s < every_s:
             return
         views = (self._sink.route.view(notice) for notice in self._holding())
-        outcome = self._sink.refresh([view for view in views if view is not None], self._clock())
+        outcome = self._sink.refresh([each for each in views if each is not None], self._clock())
         self._refreshed_s = time.monotonic()
         if outcome.answer is not Answer.DELIVERED:
             self._log.warning("webhook %s: not refreshed: %s", self._sink.name, outcome.reason)

@@ -12,13 +12,13 @@ from email.utils import format_datetime
 
 from aggregate.sinks.http import TIMEOUT_S, Forbidden, is_this_machine, resolved
 from aggregate.sinks.notices import Notice
-from aggregate.sinks.sink import Answer, BadSink, Outcome, Remembers, SinkRoute
+from aggregate.sinks.sink import Answer, BadSink, Outcome, SinkRoute, TellsPeople
 
 TLS_PORT = 465  # TLS from the first byte; on all other ports by STARTTLS
 
 
 @dataclass(frozen=True, kw_only=True)
-class MailSink(Remembers):
+class MailSink(TellsPeople):
     """One or more addresses, and the server that takes their mail. Only this machine may be spoken to without TLS."""
 
     name: str

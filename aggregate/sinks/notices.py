@@ -55,7 +55,7 @@ _SEVERITIES: Mapping[Kind, Severity] = {
     Kind.JUMP: Severity.WARNING,
     Kind.LAG: Severity.CRITICAL,
 }
-_PREFIXES = {State.FIRED: "", State.RESTATED: "Updated: ", State.WITHDRAWN: "Withdrawn: "}
+_PREFIXES = {State.FIRED: "", State.RESTATED: "Updated: ", State.TIMED: "Updated: ", State.WITHDRAWN: "Withdrawn: "}
 
 
 class BadNotice(ValueError):

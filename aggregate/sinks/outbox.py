@@ -18,7 +18,7 @@ from aggregate.alerts.messages import cloud_event
 from aggregate.sinks import notices
 from aggregate.sinks.notices import Notice
 from aggregate.sinks.retries import Backoff, repeated
-from aggregate.sinks.sink import Answer, Outcome, Sink
+from aggregate.sinks.sink import Answer, Outcome, Sink, view
 from lake import atomic_file
 from lake.errors import LakeError
 from lake.lake import Lake
@@ -123,9 +123,9 @@ class Outbox:
                 if not self._waiting:
                     self._keep(Cursor(self._cursor.version + 1, 0))
                     continue
-            view = self.sink.route.view(notices.notice(cloud_event(self._waiting[0])))
-            if view is not None:
-                return view
+            notice = view(self.sink, notices.notice(cloud_event(self._waiting[0])))
+            if notice is not None:
+                return notice
             self._done()
 
     def _attempt(self, notice: Notice) -> Outcome:
@@ -147,7 +147,7 @@ class Outbox:
             return Outcome(Answer.DELIVERED)
         self._refreshed_s = time.monotonic()
         views = (self.sink.route.view(notice) for notice in _holding(self._book.statements.values()))
-        outcome = self.sink.refresh([view for view in views if view is not None], self._clock())
+        outcome = self.sink.refresh([each for each in views if each is not None], self._clock())
         if outcome.answer is not Answer.DELIVERED:
             self._log.warning("sink %s: not refreshed: %s", self.sink.name, outcome.reason)
         return outcome
@@ -166,9 +166,9 @@ def deliver(sinks: Sequence[Sink], statements: Sequence[Statement], now: datetim
     """Send statements to sinks, one attempt each, without a cursor: for tests of a route and for replays."""
     return {
         sink.name: [
-            sink.send(view, now)
+            sink.send(notice, now)
             for statement in statements
-            if (view := sink.route.view(notices.notice(cloud_event(statement)))) is not None
+            if (notice := view(sink, notices.notice(cloud_event(statement)))) is not None
         ]
         for sink in sinks
     }

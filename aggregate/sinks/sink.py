@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from aggregate.sinks.notices import Notice, Severity, for_partner
-from schemas.alerts import Kind
+from schemas.alerts import Kind, State
 
 
 class Answer(Enum):
@@ -63,6 +63,11 @@ class Sink(Protocol):
         ...
 
     @property
+    def wants_times(self) -> bool:
+        """Whether it gets statements that only add the time of an alert. People were told before."""
+        ...
+
+    @property
     def refresh_s(self) -> float | None:
         """Seconds after which it must be told again what holds; None: it remembers."""
         ...
@@ -76,12 +81,26 @@ class Sink(Protocol):
         ...
 
 
+def view(sink: Sink, notice: Notice) -> Notice | None:
+    """What a sink is sent of a notice; None: nothing."""
+    if notice.state is State.TIMED and not sink.wants_times:
+        return None
+    return sink.route.view(notice)
+
+
 class Remembers:
     """A part of sinks whose receivers remember what they were told."""
 
     refresh_s: float | None = None
+    wants_times = True
 
     def refresh(self, holding: Sequence[Notice], now: datetime) -> Outcome:
         """Nothing is to be done."""
         del holding, now
         return Outcome(Answer.DELIVERED)
+
+
+class TellsPeople(Remembers):
+    """A part of sinks that people read. They are not told of an alert twice because its time became known."""
+
+    wants_times = False

@@ -52,6 +52,18 @@ def test_only_what_was_examined_is_withdrawn_and_it_can_hold_again() -> None:
     assert ids == [alert("a").alert_id, f"{alert('a').alert_id}-2", f"{alert('a').alert_id}-3"]
 
 
+def test_a_time_that_becomes_known_is_no_change_of_the_alert() -> None:
+    """It is stated by itself, once. Another time, or a time with other figures, is a change."""
+    book = Book()
+    unknown = alert("a")._replace(at=None)
+    assert book.see([unknown, alert("b")._replace(at=None)]) == [("a", "fired", 1), ("b", "fired", 1)]
+    assert book.see([alert("a"), alert("b", peak=2)]) == [("a", "timed", 2), ("b", "restated", 2)]
+    assert book.see([alert("a", hour=-1), alert("b", peak=2)]) == [("a", "restated", 3)]
+    book.see([alert("b", peak=2)])
+    assert book.see([unknown, alert("b", peak=2)]) == [("a", "restated", 5)], "it holds again"
+    assert book.see([alert("a"), alert("b", peak=2)]) == [("a", "timed", 6)]
+
+
 def test_two_alerts_of_one_id_are_a_mistake_of_the_detector() -> None:
     """Whichever of the two came second would be lost without a word."""
     with pytest.raises(ValueError, match="two alerts have the id"):

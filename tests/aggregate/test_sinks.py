@@ -108,7 +108,8 @@ def test_what_a_sink_does_not_take_waits_for_the_next_run(
     lake: Lake, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it answers but 2xx: nothing is skipped, and what it took is not sent again."""
-    monkeypatch.setattr(http, "TIMEOUT_S", 0.3)
+    if status in {HANG, DRIP}:
+        monkeypatch.setattr(http, "TIMEOUT_S", 1)
     statements = [fired(throttle(name)) for name in ("acme", "bolt", "corp")]
     with receiver(200) as other, receiver(200, status, 200, headers={"location": other.url}) as to:
         box(lake, webhook(to))
@@ -253,6 +254,23 @@ def test_alertmanager_is_told_again_what_holds(lake: Lake) -> None:
         (told,) = json.loads(to.next().body)
         assert told["labels"]["alert_id"] == holds.alert_id
         assert to.received.empty()
+
+
+def test_people_are_not_told_again_when_a_time_becomes_known(lake: Lake) -> None:
+    """A program gets both statements; a message, a mail and an incident come with the first."""
+    first = fired(throttle(at=None))
+    time = statement_of(throttle(), State.TIMED, events_version=2, after=first)
+    with receiver(200) as programs, receiver(200) as people:
+        slack = SlackSink(target=Target(name="s", url=people.url, private=True))
+        incident = PagerDutySink(target=Target(name="p", url=people.url, private=True), key="k")
+        boxes = [box(lake, sink) for sink in (webhook(programs), slack, incident)]
+        record(lake, first)
+        record(lake, time)
+        for each in boxes:
+            each.send_all(GO)
+        assert ids(programs) == [first.statement_id, time.statement_id]
+        assert ["text" in json.loads(people.next().body) for _ in range(2)] == [True, False]
+        assert people.received.empty()
 
 
 def test_slack_and_pagerduty(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class Workers:
     def use(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._totals = Totals(catalog, limits.since(self.lake, catalog, now=now()))
-        self._recorded = PromptLedger(self.lake, catalog)
+        self._recorded = PromptLedger(self.lake)
         self._publish(self._totals.reload(self.lake, range(2)))
 
     def settle(self) -> None:
@@ -120,7 +120,7 @@ class Workers:
         self._sent += totals
         begin = self._rng.randrange(len(self._sent) + 1)
         if self._rng.random() < 0.3:
-            self._recorded = PromptLedger(self.lake, self._catalog)  # a worker that was killed
+            self._recorded = PromptLedger(self.lake)  # a worker that was killed
             self._take(begin)
         self._take(len(self._sent) - len(totals))
 

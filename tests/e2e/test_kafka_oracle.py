@@ -154,7 +154,7 @@ def test_alerts_are_those_predicted_each_under_one_id_and_none_early(site: Site)
     for event in events:
         data = event["data"]
         if data["kind"] == "quota":
-            assert event["type"] in {"tollbook.quota.threshold", "tollbook.quota.restated"}
+            assert event["type"] in {"tollbook.quota.threshold", "tollbook.quota.restated", "tollbook.quota.timed"}
             assert int(data["used"]) * 100 >= QUOTA_LIMIT * int(data["threshold_percent"]), "early"
             start = milliseconds(dt.datetime.fromisoformat(data["period"]["start"]))
             fired[data["partner"], start, int(data["threshold_percent"])] += data["state"] == "fired"

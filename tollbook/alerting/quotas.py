@@ -140,10 +140,10 @@ def _times(scene: Scene, found: Sequence[tuple[AlertRule, Alert]]) -> dict[str, 
             at[alert.alert_id] = stated
         else:
             missing.append((rule, alert))
-    return at | crossings(scene.house, scene.catalog, missing)
+    return at | _crossings(scene.house, scene.catalog, missing)
 
 
-def crossings(house: Warehouse, catalog: Catalog, missing: Sequence[tuple[AlertRule, Alert]]) -> dict[str, datetime]:
+def _crossings(house: Warehouse, catalog: Catalog, missing: Sequence[tuple[AlertRule, Alert]]) -> dict[str, datetime]:
     """Alert id → time of the event at which usage reached the threshold; none if the lake has less usage."""
     rules = list(dict.fromkeys(rule for rule, _ in missing))
     spans = [(rule, Span(rule.partner_id, rule.meter, *held)) for rule in rules for held in rule.held]

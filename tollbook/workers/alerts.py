@@ -17,7 +17,7 @@ from aggregate.alerts import feed
 from aggregate.quota import grants
 from lake import lock
 from lake.lake import Lake
-from schemas.alerts import State
+from schemas.alerts import Kind, State
 from schemas.catalog.records import Catalog
 from schemas.tables import EVENTS
 from tollbook.alerting import evaluation
@@ -65,6 +65,7 @@ class Alerts:
         self._clock = clock
         self._stop = stop
         self._wake = threading.Event()
+        self._untimed = threading.Event()  # there is an alert without its time, which the watch adds
         self._resigned = threading.Event()
 
     def wake(self) -> None:
@@ -121,10 +122,12 @@ class Alerts:
         before = fed.version
         for statement in fed.step():
             metrics.ALERTS.labels(statement.alert.kind if statement.state is State.FIRED else statement.state).inc()
+            if statement.holds and statement.alert.kind is Kind.QUOTA and statement.alert.at is None:
+                self._untimed.set()
         return fed.version != before
 
     def _watch(self) -> None:
-        """Evaluate all detectors when events have come, or when a grant was recorded, began or ended.
+        """Evaluate all detectors when events have come, a grant was recorded, began or ended, or an alert has no time.
 
         While nothing comes, sources may fall behind, so they are evaluated once in _IDLE_S.
         """
@@ -132,7 +135,9 @@ class Alerts:
         while not (self._stop.is_set() or self._resigned.is_set()):
             newest = self._lake.consistent_cut()[EVENTS.name]
             begun = time.monotonic()
-            if granted.moved(self._clock()) or newest != seen or begun >= evaluated + _IDLE_S:
+            asked = self._untimed.is_set() or granted.moved(self._clock())
+            if asked or newest != seen or begun >= evaluated + _IDLE_S:
+                self._untimed.clear()
                 if evaluation.alert(self._lake, self._catalog, now=self._clock(), follows=True):
                     self.wake()
                 seen, evaluated = newest, begun

@@ -103,7 +103,7 @@ def run_quota(
         lake, catalog, kafka, settings.alerts, settings.partitions, states=states, log=log, clock=clock, stop=ended
     )
     partners = PartnerMetrics(lake, catalog, top=metrics_partners, clock=clock, stop=stop)
-    recorded = PromptLedger(lake, catalog, on_commit=alerts.wake)
+    recorded = PromptLedger(lake, on_commit=alerts.wake)
     process = Process(
         lambda: QuotaWorker(settings, recorded.record),
         lag,

@@ -36,7 +36,8 @@ SinceOption = Annotated[
 SinksOption = Annotated[Path, Parameter("--alerts", env_var="TOLLBOOK_ALERTS", help="YAML file of the sinks.")]
 SinkOption = Annotated[str | None, Parameter("--sink", help="Only this sink.")]
 StateOption = Annotated[
-    State | None, Parameter("--state", help="Only alerts whose newest statement says this: fired, restated, withdrawn.")
+    State | None,
+    Parameter("--state", help="Only alerts whose newest statement says this: fired, restated, timed, withdrawn."),
 ]
 
 
