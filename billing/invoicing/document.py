@@ -37,6 +37,7 @@ def invoice(
         },
         "currency": draft.currency,
         "lines": [_line(catalog, draft, line, position) for position, line in enumerate(draft.lines, 1)],
+        **_extras(draft),
         "total": money(draft.total, draft.currency),
         "tax_note": entity.tax_note,
         "payment_terms_days": entity.payment_terms_days,
@@ -62,6 +63,24 @@ def invoice(
             "events_version": content["versions"]["events"],
             "rollups_version": content["versions"]["rollups"],
         },
+    }
+
+
+def _extras(draft: Draft) -> dict[str, Any]:
+    """The amounts that are not usage at a rate, numbered on after the lines. Nothing if there are none."""
+    if not draft.extras:
+        return {}
+    return {
+        "extras": [
+            {
+                "position": position,
+                "kind": extra.kind.value,
+                **extra.facts,
+                "exact_amount": plain(extra.exact),
+                "amount": money(extra.amount, draft.currency),
+            }
+            for position, extra in enumerate(draft.extras, len(draft.lines) + 1)
+        ]
     }
 
 

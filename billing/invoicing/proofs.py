@@ -92,7 +92,7 @@ def invoice(
         }
         total, lines = (
             Decimal(document["total"]),
-            sum((Decimal(line["amount"]) for line in document["lines"]), Decimal(0)),
+            sum((Decimal(x["amount"]) for x in [*document["lines"], *document.get("extras", [])]), Decimal(0)),
         )
         usage_sha256 = document["evidence"]["usage_sha256"]
     except (ValueError, KeyError, TypeError, InvalidOperation) as exc:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from billing.periods import BillingPeriod, Interval, days_between
 from billing.pricing.charge import Charge, OfMonth, PricingError, charge
+from billing.rating.extras import Extra
 from billing.usage.quota_statement import QuotaRow, statement_row
 from billing.usage.warehouse import Span
 from schemas.catalog.prices.price import Share
@@ -78,6 +79,13 @@ class Draft(NamedTuple):
     lines: tuple[Line, ...]
     total: Decimal
     quotas: tuple[QuotaRow, ...]  # the statement of monthly quotas
+    extras: tuple[Extra, ...] = ()
+
+    def with_extras(self, extras: Sequence[Extra]) -> "Draft":
+        """The draft with more amounts, which its total contains."""
+        with localcontext(EXACT):
+            total = sum((extra.amount for extra in extras), self.total)
+        return self._replace(extras=(*self.extras, *extras), total=total)
 
 
 class DraftOutline(NamedTuple):
