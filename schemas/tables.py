@@ -367,7 +367,7 @@ CLOSES = TableShape(
 INVOICES = TableShape(
     # One row per partner and billing period that is settled: an issued invoice or, if there was nothing to pay, a row
     # without number, series, sequence and document. `document` is the invoice's canonical JSON, which PDF and CSV are
-    # derived from.
+    # derived from. Rows of another kind are documents that correct an invoice; they settle nothing.
     "invoices",
     pa.schema(
         [
@@ -388,9 +388,32 @@ INVOICES = TableShape(
             ("legal_entity", pa.string()),
             ("period_start", TIME),  # [start, end)
             ("period_end", TIME),
+            ("kind", pa.string()),  # invoice | credit_note | adjustment; null: invoice
+            ("refers_to", pa.string()),  # the number of the document that a credit note or an adjustment corrects
+            ("correction_id", pa.string()),  # the row of `corrections` behind it; null: a close is
+            ("voids", pa.bool_()),  # the document `refers_to` no longer counts, and its period is open again
         ]
     ),
-    later=("legal_entity", "period_start", "period_end"),
+    later=("legal_entity", "period_start", "period_end", "kind", "refers_to", "correction_id", "voids"),
+)
+
+CORRECTIONS = TableShape(
+    # One row per correction that a person decided. It takes effect with the credit note in `invoices` that names it.
+    # `document` is canonical JSON, and `correction_id` is its hash.
+    "corrections",
+    pa.schema(
+        [
+            ("correction_id", pa.string()),
+            ("what", pa.string()),  # credit | void | rebill
+            ("number", pa.string()),  # of the invoice that is corrected
+            ("partner_id", pa.string()),
+            ("legal_entity", pa.string()),
+            ("document", pa.string()),
+            ("recorded_by", pa.string()),
+            ("recorded_at", TIME),
+        ]
+    ),
+    newer=True,
 )
 
 ALL: Mapping[str, TableShape] = {
@@ -411,6 +434,7 @@ ALL: Mapping[str, TableShape] = {
         ALERTS,
         CLOSES,
         INVOICES,
+        CORRECTIONS,
     )
 }
 # Nothing is ever removed from these tables, and every reader of the lake opens them. PAYLOADS and LIMITS are not among
