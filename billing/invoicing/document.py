@@ -9,8 +9,10 @@ from billing.periods import Interval
 from billing.rating.drafts import Draft, Line
 from billing.usage.quota_statement import QuotaRow
 from schemas.catalog.prices.price import ChargePart
-from schemas.catalog.records import Catalog, Meter
+from schemas.catalog.records import Catalog, LegalEntity, Meter, Partner
 from schemas.money import MINOR_UNITS, plain
+
+_LATER = {"country", "contact"}
 
 
 def invoice(
@@ -22,12 +24,13 @@ def invoice(
     """
     entity = catalog.legal_entity(content["legal_entity"])
     partner = draft.partner
+    terms_days = entity.payment_terms_days if partner.payment_terms_days is None else partner.payment_terms_days
     return {
         "number": number,
         "issued_on": issued_on.isoformat(),
-        "due_on": (issued_on + timedelta(days=entity.payment_terms_days)).isoformat(),
-        "seller": entity.model_dump(mode="json", include={"id", "name", "address", "vat_id", "email", "iban"}),
-        "buyer": partner.model_dump(mode="json", include={"id", "name", "address", "vat_id", "reference"}),
+        "due_on": (issued_on + timedelta(days=terms_days)).isoformat(),
+        "seller": _party(entity, {"id", "name", "address", "vat_id", "email", "iban"}),
+        "buyer": _party(partner, {"id", "name", "address", "vat_id", "reference"}),
         "period": {
             "label": content["period"],
             "time_zone": partner.time_zone,
@@ -40,7 +43,7 @@ def invoice(
         **_extras(draft),
         "total": money(draft.total, draft.currency),
         "tax_note": entity.tax_note,
-        "payment_terms_days": entity.payment_terms_days,
+        "payment_terms_days": terms_days,
         "quotas": [
             {
                 "meter": q.meter,
@@ -64,6 +67,13 @@ def invoice(
             "rollups_version": content["versions"]["rollups"],
         },
     }
+
+
+def _party(party: LegalEntity | Partner, always: set[str]) -> dict[str, Any]:
+    """The seller or the buyer. What was added to catalogs later is shown only if it is given."""
+    shown = party.model_dump(mode="json", include=always)
+    later = party.model_dump(mode="json", include=_LATER, exclude_defaults=True)
+    return shown | later
 
 
 def _extras(draft: Draft) -> dict[str, Any]:

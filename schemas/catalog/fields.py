@@ -23,6 +23,17 @@ _NOT_IN_A_LINE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u20
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:")
+# ISO 3166-1 alpha-2.
+_COUNTRY_CODES = """
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC CD
+    CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF
+    GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN
+    KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA
+    NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI
+    SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI
+    VN VU WF WS YE YT ZA ZM ZW
+"""
+_COUNTRIES = frozenset(_COUNTRY_CODES.split())
 _MAPPED_BITS = 96  # ::ffff:0:0/96 holds the addresses of IPv4
 
 
@@ -46,6 +57,12 @@ def _zone(name: str) -> str:
 def _currency(code: str) -> str:
     if code not in MINOR_UNITS:
         raise ValueError(f"unknown currency {code!r}; known: {', '.join(MINOR_UNITS)}")
+    return code
+
+
+def _country(code: str) -> str:
+    if code not in _COUNTRIES:
+        raise ValueError(f"{code!r} is not a country; write its two capital letters of ISO 3166, such as DE, GB or US")
     return code
 
 
@@ -126,6 +143,7 @@ EventId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_on
 EventType = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line)]
 RoutePattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_one_line), AfterValidator(_pattern)]
 RouteText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stored in rollups
+Country = Annotated[str, AfterValidator(_country)]
 Currency = Annotated[str, AfterValidator(_currency)]
 Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
 NotNegative = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]

@@ -17,7 +17,9 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ENFORCE = "alert only alerts. block also makes `tollbook decide` deny requests."
 _GRACE = "Percentage of the limit by which usage may exceed it before requests are denied."
 _ID = "Name that other records refer to: lowercase letters, digits, _ and -. Never change it once it has been used for billing."
+_DATE_TO = "Day after the last day. Without it, there is no end."
 _DESCRIPTION = "Text on the invoice."
+_COUNTRY = "Country as two letters of ISO 3166, such as DE."
 _DATE_FROM = "First day, from midnight in the partner's time zone."
 
 DESCRIPTIONS: dict[str, dict[str, str]] = {
@@ -33,6 +35,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "id": _ID,
         "name": "Name on the invoice.",
         "address": "Lines of the address on the invoice.",
+        "country": _COUNTRY,
         "vat_id": "Tax number on the invoice.",
         "email": "Contact for questions about an invoice.",
         "iban": "Account to pay to.",
@@ -147,6 +150,11 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "name": "Name on the invoice.",
         "address": "Lines of the address on the invoice.",
         "vat_id": "Tax number on the invoice.",
+        "country": _COUNTRY,
+        "contact": "Person or department that invoices are addressed to.",
+        "language": "Language of its documents: en (English) or de (German).",
+        "payment_terms_days": "Days from the invoice date to the due date. Without it, those of the legal entity.",
+        "purchase_orders": "Its orders. An invoice names the order that pays for it.",
         "reference": "The partner's own reference on the invoice, such as an order number.",
         "legal_entity": "Id of the legal entity that invoices it. Required, except for status internal, which must not have one.",
         "time_zone": "IANA name, such as Europe/Berlin. Its months and days begin at midnight there.",
@@ -154,6 +162,13 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "plans": "Its plans over time. They must not overlap.",
         "budget": "What it wants to pay at most in a month.",
         "credentials": "The credentials that identify its requests in a log.",
+    },
+    "PurchaseOrder": {
+        "valid_from": _DATE_FROM,
+        "valid_to": _DATE_TO,
+        "number": "Its number, as the partner wrote it.",
+        "amount": "What it pays for at most. Without it, there is no limit.",
+        "currency": "ISO 4217 code of `amount`.",
     },
     "PlanAssignment": {
         "plan": "Id of the plan.",

@@ -19,6 +19,7 @@ from schemas.catalog.fields import (
     Address,
     CatalogRecord,
     Code,
+    Country,
     Currency,
     Day,
     Id,
@@ -31,6 +32,7 @@ from schemas.catalog.fields import (
 )
 from schemas.catalog.prices.registry import PriceModel
 from schemas.catalog.sources import Source
+from schemas.catalog.terms import PurchaseOrder
 from schemas.windows import to_us
 from schemas.zones import in_utc, midnight
 
@@ -54,6 +56,7 @@ class LegalEntity(CatalogRecord):
     id: Id
     name: Text
     address: Address = ()
+    country: Country | None = None
     vat_id: Code | None = None
     email: Code | None = None
     iban: Code | None = None
@@ -214,8 +217,13 @@ class Partner(CatalogRecord):
     id: Id
     name: Text
     address: Address = ()
+    country: Country | None = None
     vat_id: Code | None = None
+    contact: Text | None = None
+    language: Literal["en", "de"] = "en"  # of its documents
     reference: Text | None = None
+    payment_terms_days: int | None = Field(default=None, ge=0, le=365)  # None: those of the legal entity
+    purchase_orders: tuple[PurchaseOrder, ...] = ()
     legal_entity: Id | None = None
     time_zone: Zone
     status: Literal["active", "suspended", "internal"] = "active"

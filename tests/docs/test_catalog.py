@@ -23,6 +23,7 @@ from schemas.catalog.records import (
     Throttle,
 )
 from schemas.catalog.sources import Fields, Own, RouteName, Source
+from schemas.catalog.terms import PurchaseOrder
 from tests.docs.pages import PAGES, ROOT, blocks, rows, section
 
 PAGE = "docs/catalog.md"
@@ -33,7 +34,7 @@ TABLES: dict[str, list[type[BaseModel]]] = {
     "meters": [Meter, Filter],
     "rate_cards": [RateCard, RateCardVersion, Rate],
     "plans": [Plan, Quota, Throttle],
-    "partners": [Partner, PlanAssignment, Budget, Credential, Grant],
+    "partners": [Partner, PlanAssignment, PurchaseOrder, Budget, Credential, Grant],
 }
 
 
