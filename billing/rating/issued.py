@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 from billing.rating.extras import ExtraKind
 from schemas.money import EXACT
 
-INVOICE = "invoice"
-
 
 class IssuedDocument(NamedTuple):
     """An issued document of a partner. `document` is its JSON, whose rendering has the hash `json_sha256`."""
 
     number: str
+    kind: str  # invoice, credit_note or adjustment
     partner_id: str
     period: str
     currency: str
@@ -27,11 +26,6 @@ class IssuedDocument(NamedTuple):
     def content(self) -> Mapping[str, Any]:
         """The parsed document. It is shared between callers; do not modify it."""
         return _read(self.document)
-
-    @property
-    def kind(self) -> str:
-        """`invoice`, `credit_note` or `adjustment`. Invoices do not name their kind."""
-        return str(self.content.get("kind", INVOICE))
 
     def extras(self, kind: ExtraKind) -> Iterator[Mapping[str, Any]]:
         """The amounts of one kind that are not usage at a rate."""
