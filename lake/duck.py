@@ -4,7 +4,7 @@ Whatever reads Parquet files through a connection goes through `ask`: a file tha
 `lake.errors.Damaged`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -16,6 +16,7 @@ import pyarrow as pa
 from lake import damage
 from lake.storage import parquet
 from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape
+from schemas.windows import from_us
 
 _SQL_TYPES = {
     pa.string(): "VARCHAR",
@@ -23,6 +24,7 @@ _SQL_TYPES = {
     pa.bool_(): "BOOLEAN",
     TIME: "TIMESTAMPTZ",
 }  # of columns that a file may lack
+_PART_ROWS = 500  # converted at once: less than a millisecond
 
 _scanned: WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, list[str]]] = WeakKeyDictionary()  # view → its files
 
@@ -81,6 +83,29 @@ def rows(table: pa.Table) -> list[dict[str, Any]]:
     for row in found:
         row.update((name, int(row[name])) for name in sums if row[name] is not None)
     return found
+
+
+def each(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """The rows of a result one by one, with times in UTC, as `to_pylist` gives them.
+
+    A large result is converted in parts, because a conversion holds Python's lock and no other thread runs meanwhile.
+    Times are converted here, as pyarrow needs 5 µs for a time with a zone.
+    """
+    for batch in table.to_batches(max_chunksize=_PART_ROWS):
+        columns = [_values(batch.column(name)) for name in batch.schema.names]
+        for row in zip(*columns, strict=True):
+            yield dict(zip(batch.schema.names, row, strict=True))
+
+
+def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Table:
+    """The opposite of `each`, in parts for the same reason."""
+    parts = (rows[first : first + _PART_ROWS] for first in range(0, len(rows), _PART_ROWS))
+    return pa.concat_tables([schema.empty_table(), *(pa.Table.from_pylist(list(part), schema) for part in parts)])
+
+
+def _values(column: pa.Array) -> list[Any]:
+    found: list[Any] = (column.cast(pa.int64()) if column.type == TIME else column).to_pylist()
+    return found if column.type != TIME else [None if us is None else from_us(us) for us in found]
 
 
 def scan(

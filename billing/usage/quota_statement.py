@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from billing.periods import BillingPeriod, HeldGrant, HeldQuota, Interval, Period, interval, quota_period
 from billing.usage.warehouse import Calendar, Meters, Span
+from lake import duck
 from schemas.catalog.records import Catalog, Partner, Quota
 from schemas.grants import EffectiveLimit, Grants, effective_limit
 from schemas.money import EXACT
@@ -103,13 +104,13 @@ def quota_usage(meters: Meters, catalog: Catalog, quotas: Sequence[PartnerQuota]
     ]
     if not spans:
         return
-    for row in meters.by_quota_period(catalog, [(span, calendar) for _, span, calendar in spans]).to_pylist():
+    for row in duck.each(meters.by_quota_period(catalog, [(span, calendar) for _, span, calendar in spans])):
         yield PartitionUsage(
             spans[row["span"]][0],
-            Period(row["period_start"].astimezone(UTC), row["period_end"].astimezone(UTC)),
+            Period(row["period_start"], row["period_end"]),
             row["events_partition"],
             row["quantity"],
-            row["last_window"].astimezone(UTC) + _WINDOW,
+            row["last_window"] + _WINDOW,
         )
 
 

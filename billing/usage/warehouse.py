@@ -93,7 +93,7 @@ class Meters:
         self.define_metered(catalog, [span for span, _ in spans])
         calendars = {calendar: i for i, calendar in enumerate(dict.fromkeys(calendar for _, calendar in spans))}
         rows = [{"span": i, "calendar": calendars[calendar]} for i, (_, calendar) in enumerate(spans)]
-        self.con.register("calendars", pa.Table.from_pylist(rows, _CALENDARS))
+        self.con.register("calendars", duck.table_of(rows, _CALENDARS))
         (extent,) = self.query("extent").to_pylist()
         periods = [
             {"calendar": i, "period_start": period.start, "period_end": period.end}
@@ -130,7 +130,7 @@ class Meters:
             {"span": i, "partner_id": s.partner_id, "meter": s.meter, "span_start": s.start, "span_end": s.end}
             for i, s in enumerate(spans)
         ]
-        self.con.register("spans", pa.Table.from_pylist(rows, _SPANS))
+        self.con.register("spans", duck.table_of(rows, _SPANS))
 
 
 class Warehouse(Meters):

@@ -1,6 +1,8 @@
 """What the decision server knows of a lake at an instant: periods that turn, grants, budgets, and how old it is."""
 
+import gc
 import logging
+import weakref
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -94,3 +96,21 @@ def test_a_budget_that_blocks_denies_at_its_amount(tmp_path: Path, amount: str, 
     assert [(s.unit, s.used) for s in decided.standings if s.reason is DenialReason.BUDGET] == [
         ("EUR", Decimal("10.00"))
     ]
+
+
+def test_accounts_are_freed_when_a_new_catalog_takes_their_place(place: Place) -> None:
+    """Without the garbage collector, which does not scan the accounts of the server (tollbook/deciding/server.py)."""
+    before = weakref.ref(place.follower.view.accounts)
+    assert place.decided().reason is DenialReason.QUOTA
+    catalog = weakref.ref(place.follower.view.accounts.catalog)
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        write_catalog(place.lake.parent / "catalog", CATALOG.replace("limit: 10,", "limit: 11,"))
+        for _ in range(10):  # it looks at the catalog in one of ten rounds
+            place.follower.step()
+        assert place.decided().allows
+        assert (before(), catalog()) == (None, None)
+    finally:
+        if is_on:
+            gc.enable()
