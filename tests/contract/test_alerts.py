@@ -25,6 +25,7 @@ from schemas.catalog.records import Catalog
 from schemas.kafka.totals import Total, decoded
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
+from tests.long import amount
 from tollbook.alerting import evaluation
 from tollbook.alerting.prompt import PromptLedger
 from tollbook.workers.quota_feed import Totals
@@ -191,7 +192,7 @@ def settled(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("made", [OneMachine, Workers])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(amount(1, 3)))
 def test_alerts_are_those_predicted_once_at_the_event_that_crossed(made: Any, seed: int, tmp_path: Path) -> None:
     """None early, none skipped, none twice; the time is exact after late events, and never earlier than predicted
     times of lower thresholds.
@@ -219,7 +220,7 @@ def test_alerts_are_those_predicted_once_at_the_event_that_crossed(made: Any, se
     assert len(ledger.history(deployment.lake)) == rows, "evaluated again, nothing is stated"
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(amount(1, 2)))
 def test_both_deployments_say_the_same_of_the_same_events(seed: int, tmp_path: Path) -> None:
     """Table `alerts` does not tell which deployment wrote it, also after a correction and its end."""
     parts = batches(random.Random(seed))

@@ -81,6 +81,14 @@ class Ended(NamedTuple):
         return json.loads(self.out)
 
 
+def command(capsys: pytest.CaptureFixture[str], *words: object) -> Ended:
+    """What the command leaves behind in this process: it starts faster than one of its own."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return Ended(int(str(ended.value.code)), *capsys.readouterr())
+
+
 class Here:
     """A folder with a catalog, and the command in it: in this process, which is fast, or as one of its own."""
 
@@ -91,10 +99,7 @@ class Here:
         self._capsys = capsys
 
     def tollbook(self, *words: object) -> Ended:
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(word) for word in words])
-        return Ended(int(str(ended.value.code)), *self._capsys.readouterr())
+        return command(self._capsys, *words)
 
     def run(self, *files: object, source: str = "edge") -> Ended:
         return self.tollbook(*self.run_words(*files, source=source))

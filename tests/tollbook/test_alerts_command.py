@@ -12,20 +12,32 @@ from aggregate.alerts import ledger
 from lake.lake import Lake
 from tests.aggregate.receivers import receiver
 from tests.tollbook.fixtures import DAY_MS, METERS, T0_MS, Here, requests, write_catalog
+from tollbook.__main__ import main
 
+COUNTS_NOTHING = METERS.replace('exclude_status: ["429", "5xx"]', "routes: [no-such-route]")
 SCHEMA = json.loads((Path(__file__).parents[2] / "schemas" / "alert.schema.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """50 and 80 percent in October, a correction that withdraws both, and 50 percent again: a folder to be read."""
+    folder = tmp_path_factory.mktemp("recorded")
+    catalog = write_catalog(folder / "catalog")
+    (folder / "a.log").write_bytes(b"".join(requests(85)))
+    (folder / "b.log").write_bytes(b"".join(requests(1, T0_MS + DAY_MS)))
+    words = ["run", "--catalog", str(catalog), "--lake", str(folder / "lake"), "--format", "kong", "--source", "edge"]
+    for meters, logs in ((METERS, "a"), (COUNTS_NOTHING, "a"), (METERS, "ab")):
+        write_catalog(catalog, meters=meters)
+        with pytest.raises(SystemExit) as ended:
+            main([*words, *(str(folder / f"{name}.log") for name in logs)])
+        assert ended.value.code == 0
+    return folder
+
+
 @pytest.fixture
-def site(here: Here) -> Here:
-    """50 and 80 percent in October, a correction that withdraws both, and 50 percent again."""
-    log = here.log("a.log", *requests(85))
-    here.run(log)
-    write_catalog(here.catalog, meters=METERS.replace('exclude_status: ["429", "5xx"]', "routes: [no-such-route]"))
-    here.run(log)
-    write_catalog(here.catalog)
-    here.run(log, here.log("b.log", *requests(1, T0_MS + DAY_MS)))
-    return here
+def site(recorded: Path, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The command in the folder that all tests share."""
+    return Here(recorded, capsys)
 
 
 def listed(here: Here, *words: str) -> list[dict[str, Any]]:

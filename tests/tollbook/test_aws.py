@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -16,7 +14,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 from tests.tollbook.deciding import use
-from tests.tollbook.fixtures import METERS, SELLER
+from tests.tollbook.fixtures import METERS, SELLER, Ended, command
 
 NOW = "2026-11-15T12:00:00Z"
 USED = datetime(2026, 11, 10, tzinfo=UTC)
@@ -115,48 +113,59 @@ def catalog(folder: Path, *partners: tuple[str, str, str]) -> None:
     (folder / "catalog" / "catalog.yaml").write_text(SELLER + METERS + _CATALOG + "".join(rows))
 
 
-def enforce(folder: Path, *options: str, now: str = NOW, code: int = 0) -> Any:
-    words = ["--lake", "lake", "--catalog", "catalog", "--region", "eu-central-1", "--now", now, "--json", *options]
-    done = subprocess.run(
-        [sys.executable, "-m", "tollbook", "aws", "enforce", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert SECRET not in done.stdout + done.stderr
-    return json.loads(done.stdout)
+class Enforce:
+    """The command, in the test's folder."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._folder = folder
+        self._capsys = capsys
+
+    def ended(self, *options: str, now: str = NOW) -> Ended:
+        lake, catalog = self._folder / "lake", self._folder / "catalog"
+        return command(
+            self._capsys, "aws", "enforce", "--lake", lake, "--catalog", catalog, "--region", "eu-central-1", "--now", now, *options
+        )  # fmt: skip
+
+    def __call__(self, *options: str, now: str = NOW, code: int = 0) -> Any:
+        done = self.ended("--json", *options, now=now)
+        assert done.code == code, done.err
+        assert SECRET not in done.out + done.err
+        return done.json
+
+
+@pytest.fixture
+def enforce(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Enforce:
+    return Enforce(tmp_path, capsys)
 
 
 def calls(found: Any) -> list[tuple[str, str]]:
     return [(call["operation"], call["partner"]) for call in found["calls"]]
 
 
-def test_a_key_is_disabled_and_enabled_again_when_the_period_turns(tmp_path: Path, aws: Aws) -> None:
+def test_a_key_is_disabled_and_enabled_again_when_the_period_turns(tmp_path: Path, aws: Aws, enforce: Enforce) -> None:
     over, under = aws.key("acme", "Key of Acme"), aws.key("bolt", "Key of Bolt")
     catalog(tmp_path, ("acme", over, "active"), ("bolt", under, "active"))
     use(tmp_path / "lake", "acme", 12, USED, "g1")
     use(tmp_path / "lake", "bolt", 9, USED, "g2")
     aws.counted.changes.clear()
 
-    dry = enforce(tmp_path)
+    dry = enforce()
     assert calls(dry) == [("update_api_key", "acme")]
     assert not dry["applied"]
     assert not aws.counted.changes
-    assert calls(enforce(tmp_path, "--apply")) == [("update_api_key", "acme")]
+    assert calls(enforce("--apply")) == [("update_api_key", "acme")]
     assert aws.state(over) == (False, "Key of Acme [disabled by Tollbook: QUOTA until 2026-12-01T00:00:00Z]")
     assert aws.state(under) == (True, "Key of Bolt")
     made = len(aws.counted.changes)
-    assert enforce(tmp_path, "--apply")["calls"] == []
+    assert enforce("--apply")["calls"] == []
     assert len(aws.counted.changes) == made == 1
 
-    assert calls(enforce(tmp_path, "--apply", now=NEXT_MONTH)) == [("update_api_key", "acme")]
+    assert calls(enforce("--apply", now=NEXT_MONTH)) == [("update_api_key", "acme")]
     assert aws.state(over) == (True, "Key of Acme")
-    assert enforce(tmp_path, "--apply", now=NEXT_MONTH)["calls"] == []
+    assert enforce("--apply", now=NEXT_MONTH)["calls"] == []
 
 
-def test_what_is_left_of_a_quota_is_set(tmp_path: Path, aws: Aws) -> None:
+def test_what_is_left_of_a_quota_is_set(tmp_path: Path, aws: Aws, enforce: Enforce) -> None:
     key, other = aws.key("acme"), aws.key("nobody")
     usage_plan = aws.client.create_usage_plan(name="hard", quota={"limit": 10, "period": "MONTH"})["id"]
     daily = aws.client.create_usage_plan(name="daily", quota={"limit": 5, "period": "DAY"})["id"]
@@ -165,23 +174,25 @@ def test_what_is_left_of_a_quota_is_set(tmp_path: Path, aws: Aws) -> None:
             aws.client.create_usage_plan_key(usagePlanId=plan_id, keyId=each, keyType="API_KEY")
     catalog(tmp_path, ("acme", key, "active"))
     use(tmp_path / "lake", "acme", 4, USED, "g1")
-    found = enforce(tmp_path, "--apply")
+    found = enforce("--apply")
     assert calls(found) == [("update_usage", "acme")]
     assert found["calls"][0]["why"] == "6 requests of the MONTH are left, AWS has 10"
     assert aws.counted.remaining == {(usage_plan, key): 6}
-    assert enforce(tmp_path, "--apply")["calls"] == []
+    assert enforce("--apply")["calls"] == []
     aws.counted.remaining[usage_plan, key] = 0  # AWS counted what was not billed
-    enforce(tmp_path, "--apply")
+    enforce("--apply")
     assert aws.counted.remaining == {(usage_plan, key): 6}
 
 
-def test_only_keys_of_the_catalog_and_only_those_that_tollbook_disabled_are_touched(tmp_path: Path, aws: Aws) -> None:
+def test_only_keys_of_the_catalog_and_only_those_that_tollbook_disabled_are_touched(
+    tmp_path: Path, aws: Aws, enforce: Enforce
+) -> None:
     by_hand = aws.key("acme", "leaked in May", enabled=False)
     unknown = aws.key("nobody", "[disabled by Tollbook: QUOTA]", enabled=False)
     catalog(tmp_path, ("acme", by_hand, "active"), ("core", "key-of-elsewhere", "active"))
     use(tmp_path / "lake", "acme", 1, USED, "g1")
     aws.counted.changes.clear()
-    found = enforce(tmp_path, "--apply")
+    found = enforce("--apply")
     assert found["calls"] == []
     assert {s["partner"]: s["why"] for s in found["skipped"]} == {
         "acme": "allowed, but somebody else has disabled it",
@@ -191,39 +202,36 @@ def test_only_keys_of_the_catalog_and_only_those_that_tollbook_disabled_are_touc
     assert aws.state(unknown) == (False, "[disabled by Tollbook: QUOTA]")
 
 
-def test_a_suspended_partner_is_disabled_until_the_catalog_says_otherwise(tmp_path: Path, aws: Aws) -> None:
+def test_a_suspended_partner_is_disabled_until_the_catalog_says_otherwise(
+    tmp_path: Path, aws: Aws, enforce: Enforce
+) -> None:
     key = aws.key("acme")
     catalog(tmp_path, ("acme", key, "suspended"))
     use(tmp_path / "lake", "acme", 1, USED, "g1")
-    enforce(tmp_path, "--apply")
+    enforce("--apply")
     assert aws.state(key) == (False, "[disabled by Tollbook: SUSPENDED]")
     catalog(tmp_path, ("acme", key, "active"))
-    enforce(tmp_path, "--apply")
+    enforce("--apply")
     assert aws.state(key) == (True, "")
 
 
-def test_a_call_that_aws_refuses_stops_none_of_the_others(tmp_path: Path, aws: Aws) -> None:
+def test_a_call_that_aws_refuses_stops_none_of_the_others(tmp_path: Path, aws: Aws, enforce: Enforce) -> None:
     first, second = sorted((aws.key("acme"), aws.key("bolt")))
     catalog(tmp_path, ("acme", first, "suspended"), ("bolt", second, "suspended"))
     use(tmp_path / "lake", "acme", 1, USED, "g1")
     aws.counted.refuse = {first}
-    found = enforce(tmp_path, "--apply", code=75)
+    found = enforce("--apply", code=75)
     assert [call["error"] for call in found["calls"]] == ["ConflictException", None]
     aws.counted.refuse = set()
-    assert calls(enforce(tmp_path, "--apply")) == [("update_api_key", "acme")]
+    assert calls(enforce("--apply")) == [("update_api_key", "acme")]
 
 
-def test_an_unreachable_aws_is_told_in_a_line(tmp_path: Path, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_aws_is_told_in_a_line(
+    tmp_path: Path, aws: Aws, enforce: Enforce, monkeypatch: pytest.MonkeyPatch
+) -> None:
     catalog(tmp_path, ("acme", "k", "active"))
     use(tmp_path / "lake", "acme", 1, USED, "g1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    words = ["--lake", "lake", "--catalog", "catalog", "--region", "eu-central-1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tollbook", "aws", "enforce", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr == "error: AWS cannot be asked: EndpointConnectionError\n"
+    done = enforce.ended()
+    assert done.code == 2
+    assert done.err == "error: AWS cannot be asked: EndpointConnectionError\n"
