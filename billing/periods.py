@@ -217,6 +217,11 @@ def billing_period(
         if is_settled(label, partner.time_zone, settled_until):
             return None
         start = settled_until.astimezone(UTC)
+    return period_between(catalog, partner, start, end)
+
+
+def period_between(catalog: Catalog, partner: Partner, start: datetime, end: datetime) -> BillingPeriod:
+    """The billing period [start, end) of a partner by the plans and rate cards of the catalog."""
     stays = tuple(_stays(catalog, partner, start, end))
     reached = start
     gaps = []

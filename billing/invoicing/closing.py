@@ -9,7 +9,7 @@ close, which supersedes the earlier one unless invoices were issued from that on
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
@@ -122,15 +122,26 @@ def close(
     partners = due(catalog, label, legal_entity, now)
     before = settled_periods(lake)
     ends = settled.last_ends(before)
-    unsettled = [p for p in partners if p.id not in ends or not is_settled(label, p.time_zone, ends[p.id])]
+    reopened = _reopened(lake, before, label)
+    unsettled = [
+        p for p in partners if p.id in reopened or p.id not in ends or not is_settled(label, p.time_zone, ends[p.id])
+    ]
     if not unsettled:
         return _closed_before(lake, catalog, label, partners, before)
     warehouse = Warehouse(lake, lake.consistent_cut())
-    reach = _reach(unsettled, label, ends)
+    reach = _reach(unsettled, label, ends, reopened.values())
     earlier = _newest(warehouse, label, legal_entity)
     unknown = refused.accepted(warehouse, *reach, accept_refused, None if earlier is None else earlier.content)
     wrong = prove(warehouse.versions, *reach)[:_SHOWN] + close_checks.unexplained(warehouse) + unknown.problems(label)
-    outcome = bills(catalog, label, warehouse.usage_of(catalog), ends, unsettled, grants=warehouse.grants())
+    outcome = bills(
+        catalog,
+        label,
+        warehouse.usage_of(catalog),
+        ends,
+        unsettled,
+        grants=warehouse.grants(),
+        reopened=_spans(reopened),
+    )
     blocked = close_checks.combined(
         outcome.blocked,
         close_checks.running(unsettled, label, now),
@@ -145,7 +156,8 @@ def close(
     )
     if wrong or not ready.periods:
         raise Refused([*wrong, *(problem for problems in blocked.values() for problem in problems)])
-    document = _canonical(_content(lake, warehouse, catalog, label, legal_entity, ready) | unknown.content())
+    content = _content(lake, warehouse, catalog, label, legal_entity, ready) | unknown.content()
+    document = _canonical(content | _replaces(reopened, ready))
     return _record(lake, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 
@@ -166,8 +178,11 @@ def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple
 
 def bills_of(warehouse: Warehouse, catalog: Catalog, partners: Sequence[Partner], label: str, lake: Lake) -> Bills:
     """The bills of a month from the current lake, even if the month is not over. Nothing is written."""
-    ends = settled.last_ends(settled_periods(lake))
-    return bills(catalog, label, warehouse.usage_of(catalog), ends, partners, grants=warehouse.grants())
+    before = settled_periods(lake)
+    usage = warehouse.usage_of(catalog)
+    reopened = _spans(_reopened(lake, before, label))
+    ends = settled.last_ends(before)
+    return bills(catalog, label, usage, ends, partners, grants=warehouse.grants(), reopened=reopened)
 
 
 def settled_periods(lake: Lake) -> list[SettledPeriod]:
@@ -284,11 +299,38 @@ def _same_usage(warehouse: Warehouse, made: Close, before: Sequence[SettledPerio
     return bool(made.rules.usage_sha256(warehouse, spans) == usage)
 
 
-def _reach(partners: Sequence[Partner], label: str, ends: Mapping[str, datetime]) -> Period:
+def reopened_periods(lake: Lake) -> list[SettledPeriod]:
+    """The periods of voided invoices that are open again, each with the number of the voided invoice."""
+    return settled.reopened(Warehouse(lake, only=[INVOICES.name]), settled_periods(lake))
+
+
+def _reopened(lake: Lake, before: Sequence[SettledPeriod], label: str) -> dict[str, SettledPeriod]:
+    """The periods of a month that are open again, by partner id."""
+    found = settled.reopened(Warehouse(lake, only=[INVOICES.name]), before)
+    return {period.partner_id: period for period in found if period.label == label}
+
+
+def _spans(reopened: Mapping[str, SettledPeriod]) -> dict[str, Period]:
+    return {partner_id: Period(period.start, period.end) for partner_id, period in reopened.items()}
+
+
+def _replaces(reopened: Mapping[str, SettledPeriod], ready: Bills) -> dict[str, Any]:
+    """What the close stores of voided invoices whose periods it bills again: their numbers, by partner id."""
+    replaced = {p: reopened[p].number for p in sorted(reopened) if p in ready.periods}
+    return {"replaces": replaced} if replaced else {}
+
+
+def _reach(
+    partners: Sequence[Partner], label: str, ends: Mapping[str, datetime], reopened: Iterable[SettledPeriod]
+) -> Period:
     """The shortest period that contains the billing periods of all the partners."""
     periods = [month(label, p.time_zone) for p in partners]
     starts = [min(ends.get(p.id, period.start), period.start) for p, period in zip(partners, periods, strict=True)]
-    return Period(min(starts), max(period.end for period in periods))
+    bounds = list(reopened)
+    return Period(
+        min([*starts, *(period.start for period in bounds)]),
+        max([*(period.end for period in periods), *(period.end for period in bounds)]),
+    )
 
 
 def _content(

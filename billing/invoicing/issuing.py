@@ -5,10 +5,7 @@ months of partners with nothing to pay, and settles them. Issuing a close again 
 renderings; a missing one is written again.
 """
 
-import hashlib
 import json
-import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,21 +14,20 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing.invoicing import closing, proofs, rules
+from billing.invoicing import closing, proofs, render, rules, stored
 from billing.invoicing.closing import Close, Refused
-from billing.invoicing.render import Rendered
+from billing.invoicing.corrections import notes, records
 from billing.invoicing.rules import Drafted
+from billing.invoicing.stored import Staged
 from billing.periods import BillingPeriod, local_day
 from billing.rating import settled
 from billing.rating.bills import bills
+from billing.rating.settled import SettledPeriod
 from billing.usage.warehouse import Span, Warehouse
 from lake import atomic_file
 from lake.lake import Lake
 from schemas.catalog.records import LegalEntity
 from schemas.tables import INVOICES
-
-_KINDS = ("json", "csv", "pdf")
-_SETTLED = "settled"  # every issue of any legal entity increments this version, so that concurrent issues conflict
 
 Progress = Callable[[int, int], None]
 
@@ -41,7 +37,7 @@ def _silent(_done: int, _of: int) -> None:
 
 
 class Issued(NamedTuple):
-    """An issued invoice and the paths of its documents."""
+    """An issued invoice, credit note or adjustment, and the paths of its documents."""
 
     number: str
     partner_id: str
@@ -51,6 +47,9 @@ class Issued(NamedTuple):
     total: Decimal
     document: Mapping[str, Any]
     files: tuple[Path, ...]
+    kind: str = "invoice"  # or credit_note, adjustment
+    refers_to: str | None = None  # the number of the document that it corrects
+    is_voided: bool = False
 
 
 class IssueReport(NamedTuple):
@@ -92,24 +91,25 @@ def issue(lake: Lake, made: Close, *, now: datetime, progress: Progress = _silen
 
     `progress` receives the number of rendered invoices and their total number. Raises Refused, lake.errors.Fenced.
     """
-    with _Staged(lake) as staged:
+    with Staged(lake) as staged:
         new = _number(lake, made, staged, now, progress)
     billed = {
         c.close_id for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
     }
-    invoices = _exported(lake, [row for row in _rows(lake) if row["close_id"] in billed])
+    documents = _exported(lake, [row for row in stored.rows(lake) if row["close_id"] in billed])
+    invoices = [document for document in documents if document.kind != "credit_note" and not document.is_voided]
     paying = {i.partner_id for i in invoices}
     without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in paying]
     return IssueReport(invoices, new, without)
 
 
 def listed(lake: Lake, period: str | None = None) -> list[Issued]:
-    """All issued invoices, ordered by number."""
-    return [_issued(lake, row) for row in _rows(lake) if period is None or row["period"] == period]
+    """All issued documents, ordered by series and number."""
+    return [_issued(lake, row) for row in stored.rows(lake) if period is None or row["period"] == period]
 
 
 def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
-    """Rates and renders every issued invoice again by the rules of its close.
+    """Rates and renders every issued invoice again by the rules of its close, and every credit note by its correction.
 
     Compares the bytes with the table and the files.
     """
@@ -117,10 +117,15 @@ def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
     closes = closing.closes_by_id(lake)
     rated: dict[str, dict[str, Drafted]] = {}
     damaged: list[str] = []
-    rows = _rows(lake)
+    rows = stored.rows(lake)
+    corrections = records.recorded(lake)
     for done, row in enumerate(rows):
         progress(done, len(rows))
         made = closes[row["close_id"]]
+        if row["correction_id"] is not None:
+            problems = notes.problems(lake, row, made.content, corrections, rows)
+            checked.append(Checked(row["number"], row["partner_id"], problems))
+            continue
         if row["close_id"] not in rated:
             rated = {row["close_id"]: {d.partner.id: d for d in _drafts(lake, made)}}
             damaged = proofs.pinned_files(lake, made.content)
@@ -135,9 +140,9 @@ def explained(lake: Lake) -> list[Explained]:
     """The total by the current rules for each invoice of earlier rules, by the versions and prices of its close."""
     found = []
     periods = closing.settled_periods(lake)
-    issued = _rows(lake)
+    issued = stored.rows(lake)
     for made in closing.all_closes(lake):
-        rows = [row for row in issued if row["close_id"] == made.close_id]
+        rows = [row for row in issued if row["close_id"] == made.close_id and row["kind"] == "invoice"]
         if not rows or made.content.get("rules", 1) == rules.NEWEST:
             continue
         before = settled.last_ends(s for s in periods if s.label < made.period)
@@ -187,7 +192,7 @@ def _drafts(lake: Lake, made: Close) -> Sequence[Drafted]:
     return made.rules.drafts(closing.pinned(lake, made), made.content, made.catalog())
 
 
-def _number(lake: Lake, made: Close, staged: "_Staged", now: datetime, progress: Progress) -> int:
+def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Progress) -> int:
     """Numbers the drafts in the order of partner ids and settles the close's periods in one commit.
 
     Returns the number of new invoices.
@@ -199,7 +204,8 @@ def _number(lake: Lake, made: Close, staged: "_Staged", now: datetime, progress:
     lake.widen(INVOICES)
     table = lake.open(INVOICES)
     then = Warehouse(lake, {INVOICES.name: table.version}, only=[INVOICES.name])
-    if any(row["close_id"] == made.close_id for row in then.query("settled").to_pylist()):
+    issued = [row for name in ("settled", "invoices") for row in then.query(name).to_pylist()]
+    if any(row["close_id"] == made.close_id for row in issued):  # even if the invoices were voided since
         return 0
     periods = _still_open(lake, made)
     drafts = _proved_drafts(lake, made, periods)
@@ -224,11 +230,11 @@ def _number(lake: Lake, made: Close, staged: "_Staged", now: datetime, progress:
                 "currency": draft.currency,
                 "total": draft.total,
                 "document": json.dumps(document, ensure_ascii=False),
-                **_hashes(staged.write(number, made.rules.rendered(document))),
+                **stored.hashes(staged.write(number, made.rules.rendered(document))),
             }
         )
     progress(len(drafts), len(drafts))
-    if taken := {row["number"] for row in then.query("invoices").to_pylist()} & {row["number"] for row in rows}:
+    if taken := {row["number"] for row in issued} & {row["number"] for row in rows}:
         raise Refused(
             [
                 f"number {min(taken)} is taken by another legal entity; give {made.legal_entity} an invoice_prefix of its own"
@@ -242,7 +248,7 @@ def _number(lake: Lake, made: Close, staged: "_Staged", now: datetime, progress:
         period = bounds[row["partner_id"]]
         row.update(common, period_start=period.start, period_end=period.end)
     part = lake.write(INVOICES, pa.Table.from_pylist(rows, INVOICES.schema))
-    versions = {_SETTLED: (table.transaction_version(_SETTLED) or 0) + 1}
+    versions = {notes.SETTLED: (table.transaction_version(notes.SETTLED) or 0) + 1}
     if drafts:
         versions[f"issue/{series}"] = last + len(drafts)
     table.commit([part], versions=versions, info={"close_id": made.close_id})
@@ -267,7 +273,9 @@ def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
     Raises Refused if one is settled, or if the close is superseded or of earlier rules.
     """
     same = [c for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
-    ends = settled.last_ends(closing.settled_periods(lake))
+    before = closing.settled_periods(lake)
+    ends = settled.last_ends(before)
+    again = made.content.get("replaces", {})
     if made.content.get("rules", 1) != rules.NEWEST:
         raise Refused(
             [
@@ -275,7 +283,10 @@ def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
             ]
         )
     periods = rules.periods(made.content)
-    if twice := [p.partner_id for p in periods if p.partner_id in ends and ends[p.partner_id] > p.start]:
+    bounds = {p.partner_id: p for p in periods}
+    overlapping = {s.partner_id for s in before if s.partner_id in bounds and _overlap(s, bounds[s.partner_id])}
+    later = {p.partner_id for p in periods if p.partner_id in ends and ends[p.partner_id] > p.start} - set(again)
+    if twice := sorted(overlapping | later):
         raise Refused(
             [
                 f"{made.period} of {partner_id} is settled since close {made.close_id} was made; a second invoice would bill it twice: "
@@ -288,6 +299,10 @@ def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
     return periods
 
 
+def _overlap(one: SettledPeriod, other: BillingPeriod) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
 def _differences(lake: Lake, row: Mapping[str, Any], made: Close, draft: Drafted | None) -> list[str]:
     if draft is None:
         return [f"{row['number']}: the close no longer gives this invoice; restore the lake from a backup"]
@@ -296,20 +311,7 @@ def _differences(lake: Lake, row: Mapping[str, Any], made: Close, draft: Drafted
         made.close_id, made.content, made.catalog(), draft, number=row["number"], issued_on=issued_on
     )
     again = made.rules.rendered(document)
-    problems = [
-        f"{row['number']}: {kind} rendered again differs from what was issued (was Tollbook or a library upgraded since?)"
-        for kind in _KINDS
-        if _hashes(again)[f"{kind}_sha256"] != row[f"{kind}_sha256"]
-    ]
-    for kind in _KINDS:
-        path = lake.documents / f"{row['number']}.{kind}"
-        if not path.exists():
-            problems.append(f"{path} is missing; `tollbook invoice issue` writes it again")
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != row[f"{kind}_sha256"]:
-            problems.append(
-                f"{path} was changed after it was issued; delete it, and `tollbook invoice issue` writes it again"
-            )
-    return problems
+    return stored.rendering_problems(row, again) + stored.file_problems(lake, row)
 
 
 def _exported(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
@@ -319,11 +321,12 @@ def _exported(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
     closes = closing.closes_by_id(lake)
     written = False
     for row in rows:
-        missing = [k for k in _KINDS if f"{row['number']}.{k}" not in there]
+        missing = [k for k in stored.KINDS if f"{row['number']}.{k}" not in there]
         if not missing:
             continue
-        again = closes[row["close_id"]].rules.rendered(json.loads(row["document"]))
-        if changed := [k for k in missing if _hashes(again)[f"{k}_sha256"] != row[f"{k}_sha256"]]:
+        rendered = closes[row["close_id"]].rules.rendered if row["kind"] == "invoice" else render.rendered
+        again = rendered(json.loads(row["document"]))
+        if changed := [k for k in missing if stored.hashes(again)[f"{k}_sha256"] != row[f"{k}_sha256"]]:
             raise Refused(
                 [
                     f"{row['number']}.{kind} is missing, and this version of Tollbook and its libraries writes other bytes than were issued; "
@@ -340,7 +343,7 @@ def _exported(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> list[Issued]:
 
 
 def _issued(lake: Lake, row: Mapping[str, Any]) -> Issued:
-    files = tuple(lake.documents / f"{row['number']}.{kind}" for kind in _KINDS)
+    files = tuple(lake.documents / f"{row['number']}.{kind}" for kind in stored.KINDS)
     return Issued(
         row["number"],
         row["partner_id"],
@@ -350,46 +353,7 @@ def _issued(lake: Lake, row: Mapping[str, Any]) -> Issued:
         row["total"],
         json.loads(row["document"]),
         files,
+        row["kind"],
+        row["refers_to"],
+        row["is_voided"],
     )
-
-
-def _rows(lake: Lake) -> list[dict[str, Any]]:
-    return Warehouse(lake, only=[INVOICES.name]).query("invoices").to_pylist()  # type: ignore[no-any-return]
-
-
-def _hashes(documents: Rendered) -> dict[str, str]:
-    return {f"{kind}_sha256": hashlib.sha256(getattr(documents, kind)).hexdigest() for kind in _KINDS}
-
-
-class _Staged:
-    """Documents that are written and synced before the commit of their numbers, and published after it.
-
-    Files that a killed process left in the staging folder are not documents. The next issue writes the documents again.
-    """
-
-    def __init__(self, lake: Lake) -> None:
-        self._folder = lake.documents
-        self._stage = self._folder / f".issuing-{uuid.uuid4().hex}"
-
-    def __enter__(self) -> "_Staged":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._stage, ignore_errors=True)
-
-    def write(self, number: str, documents: Rendered) -> Rendered:
-        """Writes the documents of an invoice to the staging folder, and returns them."""
-        self._stage.mkdir(parents=True, exist_ok=True)
-        for kind in _KINDS:
-            atomic_file.write_synced(self._stage / f"{number}.{kind}", getattr(documents, kind))
-        return documents
-
-    def publish(self) -> None:
-        """Moves all staged documents to the documents folder. Existing files stay unchanged."""
-        if not self._stage.exists():
-            return
-        for path in sorted(self._stage.iterdir()):
-            target = self._folder / path.name
-            if not target.exists():
-                path.rename(target)
-        atomic_file.sync(self._folder)

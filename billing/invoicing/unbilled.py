@@ -59,7 +59,8 @@ def unbilled(lake: Lake, catalog: Catalog | None = None) -> list[Unbilled]:
     close.
     """
     periods = closing.settled_periods(lake)
-    if not periods:
+    reopened = closing.reopened_periods(lake)
+    if not periods and not reopened:
         return []
     closes = closing.closes_by_id(lake)
     newest = max(closes.values(), key=lambda made: made.closed_at)
@@ -68,7 +69,7 @@ def unbilled(lake: Lake, catalog: Catalog | None = None) -> list[Unbilled]:
     found: list[Unbilled] = []
     for close_id in dict.fromkeys(s.close_id for s in periods):
         found += _late(lake, warehouse, closes[close_id], [s for s in periods if s.close_id == close_id])
-    months = {(closes[s.close_id].legal_entity, s.label) for s in periods}
+    months = {(closes[s.close_id].legal_entity, s.label) for s in (*periods, *reopened)}
     found += _not_issued(warehouse, book, periods, months)
     found += _unknown(warehouse, book, periods, {label for _, label in months})
     return sorted(found, key=lambda row: (row.partner_id, row.start, row.meter))

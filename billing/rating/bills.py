@@ -9,7 +9,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from billing.periods import BillingPeriod, billing_period, missing_month, month, month_before, month_of
+from billing.periods import (
+    BillingPeriod,
+    Period,
+    billing_period,
+    missing_month,
+    month,
+    month_before,
+    month_of,
+    period_between,
+)
 from billing.rating import drafts as rating
 from billing.rating.drafts import Draft, DraftOutline
 from billing.usage import quota_statement
@@ -18,6 +27,7 @@ from billing.usage.warehouse import Span
 from schemas.catalog.records import Catalog, Partner
 from schemas.grants import Grants
 
+_NONE: Mapping[str, Period] = {}
 _FIRST = "2000-01"  # no event is earlier (schemas.reasons: TIME_RANGE)
 
 
@@ -55,10 +65,12 @@ def bills(
     partners: Iterable[Partner] | None = None,
     *,
     grants: Grants = NO_GRANTS,
+    reopened: Mapping[str, Period] = _NONE,
 ) -> Bills:
     """The bills of the month `label` for `partners` (default: all partners that are invoiced). Raises BadPeriod.
 
     `settled` maps a partner id to the end of its last settled period. A partner without an entry has no settled period.
+    `reopened` maps a partner id to its period of this month that was settled by an invoice that was voided since.
     """
     periods: dict[str, BillingPeriod] = {}
     blocked: dict[str, list[str]] = {}
@@ -66,6 +78,10 @@ def bills(
     chosen = catalog.payers() if partners is None else tuple(partners)
     for partner in chosen:
         last = settled.get(partner.id)
+        if partner.id in reopened:
+            again = period_between(catalog, partner, *reopened[partner.id])
+            periods[partner.id] = again._replace(quotas=quota_statement.held_quotas(catalog, partner, again, grants))
+            continue
         period = billing_period(catalog, partner, label, last)
         if period is None:
             continue

@@ -45,6 +45,26 @@ def settled(warehouse: Warehouse, partners_of: Callable[[str], Iterable[Partner]
     return periods
 
 
+def reopened(warehouse: Warehouse, periods: Iterable[SettledPeriod]) -> list[SettledPeriod]:
+    """The periods of voided invoices that nothing has settled since, each with the number of its last voided invoice.
+
+    `periods` are the settled periods, and `warehouse` holds the table `invoices`.
+    """
+    taken: dict[str, list[SettledPeriod]] = {}
+    for period in periods:
+        taken.setdefault(period.partner_id, []).append(period)
+    found: dict[tuple[str, datetime], SettledPeriod] = {}
+    for row in warehouse.query("voided").to_pylist():
+        bounds = row["period_start"], row["period_end"]
+        if row["document"] is not None:
+            stored = json.loads(row["document"])["period"]
+            bounds = datetime.fromisoformat(stored["start"]), datetime.fromisoformat(stored["end"])
+        voided = SettledPeriod(row["partner_id"], row["period"], *bounds, row["number"], row["close_id"])
+        if not any(s.start < voided.end and voided.start < s.end for s in taken.get(voided.partner_id, ())):
+            found[voided.partner_id, voided.start] = voided
+    return list(found.values())
+
+
 def last_ends(periods: Iterable[SettledPeriod]) -> Mapping[str, datetime]:
     """The end of each partner's last settled period, by partner id."""
     last: dict[str, datetime] = {}

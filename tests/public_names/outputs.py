@@ -181,6 +181,7 @@ def _october(outputs: Outputs) -> None:
     number = outputs("invoice issue", *issue)["invoices"][0]["number"]
     outputs("invoice list", "LAKE")
     outputs("invoice show", number, "LAKE")
+    outputs("invoice credit", number, "LAKE", "--amount", "0.01", "--reason", "a test")
     outputs("invoice verify", "LAKE")
     here.run(here.log("late.log", *requests(40, T0_MS + 3 * DAY_MS)))
     write_catalog(here.catalog, partners=PARTNERS + BOLT)

@@ -131,6 +131,8 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "show"): ["S-2026-000001", "LAKE"],
     ("invoice", "verify"): ["LAKE"],
     ("invoice", "unbilled"): ["LAKE"],
+    ("invoice", "credit"): ["S-2026-000001", "LAKE", "--amount", "1", "--reason", "outage", "--now", "2026-11-05"],
+    ("invoice", "void"): ["S-2026-000001", "LAKE", "--reason", "wrong company", "--now", "2026-11-05"],
 }
 # They send to others: test_alerts_command.py and test_aws.py have them before a receiver.
 SENDING = {("alerts", "test"), ("alerts", "replay"), ("aws", "enforce")}
@@ -181,6 +183,8 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["invoice", "issue"]["invoices"][0]["total"] == "16.25"
     assert [i["total"] for i in given["invoice", "list"]] == ["16.25"]
     assert given["invoice", "unbilled"] == {"unbilled": []}
+    assert given["invoice", "credit"]["document"]["total"] == "-1.00"
+    assert given["invoice", "void"]["document"]["total"] == "-15.25"
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
 

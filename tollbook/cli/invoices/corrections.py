@@ -1,0 +1,98 @@
+"""`tollbook invoice credit|void`: what corrects an issued invoice. Nothing that was issued changes."""
+
+import getpass
+from decimal import Decimal, InvalidOperation
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from billing.invoicing.corrections import crediting
+from billing.invoicing.corrections.crediting import Asked, Note
+from lake.lake import Lake
+from tollbook.cli.errors import WrongUse
+from tollbook.cli.grants import ByOption, ReasonOption
+from tollbook.cli.invoices.screens import amount as shown
+from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
+from tollbook.cli.terminal import sentence, shortened, show_json
+
+NumberArgument = Annotated[str, Parameter(help="Number of the invoice.")]
+
+
+def credit(
+    number: NumberArgument,
+    /,
+    *,
+    lake: LakeOption,
+    reason: ReasonOption,
+    line: Annotated[int | None, Parameter("--line", help="Position of the line on the invoice.")] = None,
+    amount: Annotated[str | None, Parameter("--amount", help="Amount to credit, in the invoice's currency.")] = None,
+    quantity: Annotated[
+        str | None,
+        Parameter("--quantity", help="Quantity of the line to credit, in its unit, by the invoice's prices."),
+    ] = None,
+    by: ByOption = None,
+    json: JsonOption = False,
+    now: NowOption = None,
+) -> int:
+    """Issue a credit note over a part of an invoice: an amount, or a quantity of one line. The invoice stays as it is.
+
+    No more is credited than is left of the line and of the invoice. The same command again changes nothing.
+
+    Example: tollbook invoice credit NM-2026-000001 --line 2 --quantity 100 --reason "test traffic" --lake demo/lake
+    """
+    if (amount is None) == (quantity is None):
+        raise WrongUse("a credit needs either --amount or --quantity")
+    asked = Asked(line, _decimal("--amount", amount), _decimal("--quantity", quantity))
+    opened = _opened(lake)
+    made = crediting.credit(opened, number, asked, reason=reason, by=by or getpass.getuser(), now=the_time(now))
+    return _shown(made, json=json)
+
+
+def void(
+    number: NumberArgument,
+    /,
+    *,
+    lake: LakeOption,
+    reason: ReasonOption,
+    by: ByOption = None,
+    json: JsonOption = False,
+    now: NowOption = None,
+) -> int:
+    """Issue a credit note over all that is left of an invoice, and open its period for another close.
+
+    Refused if the invoice is voided already. The same command again changes nothing.
+
+    Example: tollbook invoice void NM-2026-000001 --reason "billed to the wrong company" --lake demo/lake
+    """
+    made = crediting.void(_opened(lake), number, reason=reason, by=by or getpass.getuser(), now=the_time(now))
+    return _shown(made, json=json)
+
+
+def _opened(lake: LakeOption) -> Lake:
+    opened = Lake(lake)
+    opened.check()
+    return opened
+
+
+def _decimal(option: str, text: str | None) -> Decimal | None:
+    if text is None:
+        return None
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not found.is_finite():
+        raise WrongUse(f"{option} {shortened(text)!r} is not a number, such as 12.50")
+    return found
+
+
+def _shown(made: Note, *, json: bool) -> int:
+    document = made.document
+    if json:
+        show_json({"new": made.is_new, "document": document})
+        return 0
+    total = f"{shown(Decimal(document['total']), document['currency'])} {document['currency']}"
+    what = "voids" if document["voids"] else "corrects"
+    again = "" if made.is_new else " It was issued before; nothing changed."
+    sentence((made.number, "bold"), f": {total}; credit note that {what} {document['refers_to']['number']}.{again}")
+    return 0
