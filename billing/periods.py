@@ -67,7 +67,8 @@ class Stay(NamedTuple):
     """The part of a period in which one assignment of a plan was valid, split by versions of the rate card.
 
     `versions` holds pairs of the index of a version on the rate card and its part of the stay, in time order. The index
-    is None for the time before the first version.
+    is None for the time before the first version. Where the partner's own prices change, another pair begins with the
+    same index.
     """
 
     plan: str
@@ -136,6 +137,11 @@ class BillingPeriod(NamedTuple):
     def end(self) -> datetime:
         """The first instant after the period."""
         return self.interval.end
+
+    @property
+    def label(self) -> str:
+        """The month `YYYY-MM`, in the partner's time zone."""
+        return f"{self.interval.last_day:%Y-%m}"
 
     def as_json(self) -> dict[str, Any]:
         """The period as a close stores it."""
@@ -241,14 +247,16 @@ def _stays(catalog: Catalog, partner: Partner, start: datetime, end: datetime) -
         if entered < left:
             card = catalog.rate_card(catalog.plan(assigned.plan).rate_card)
             starts = [partner.instant(version.valid_from) for version in card.versions]
-            parts = tuple(_versions(starts, entered, left, partner.time_zone))
+            also = [partner.instant(day) for own in partner.own_prices(assigned.plan) for day in own.bounds]
+            parts = tuple(_versions(starts, entered, left, partner.time_zone, also))
             yield Stay(assigned.plan, interval(entered, left, partner.time_zone), parts)
 
 
 def _versions(
-    starts: Sequence[datetime], start: datetime, end: datetime, zone: str
+    starts: Sequence[datetime], start: datetime, end: datetime, zone: str, also: Sequence[datetime] = ()
 ) -> Iterator[tuple[int | None, Interval]]:
-    for left, right in itertools.pairwise(sorted({start, end, *(s for s in starts if start < s < end)})):
+    """The version of each part of [start, end). `also`: further instants at which a part ends."""
+    for left, right in itertools.pairwise(sorted({start, end, *(s for s in (*starts, *also) if start < s < end)})):
         effective = [place for place, begins in enumerate(starts) if begins <= left]
         yield (effective[-1] if effective else None), interval(left, right, zone)
 

@@ -21,6 +21,8 @@ from billing.periods import (
 )
 from billing.rating import drafts as rating
 from billing.rating.drafts import Draft, DraftOutline
+from billing.rating.issued import NOTHING, Before
+from billing.rating.terms.applied import with_terms
 from billing.usage import quota_statement
 from billing.usage.quota_statement import NO_GRANTS
 from billing.usage.warehouse import Span
@@ -130,9 +132,12 @@ def _currencies(catalog: Catalog, period: BillingPeriod) -> set[str]:
 
 
 def drafts_of(
-    catalog: Catalog, periods: Sequence[BillingPeriod], usage: Usage
+    catalog: Catalog, periods: Sequence[BillingPeriod], usage: Usage, before: Before = NOTHING
 ) -> tuple[list[Draft], dict[str, list[str]]]:
-    """The drafts of all periods that have lines, ordered by partner id, and the problems of each blocked partner."""
+    """The drafts of all periods with something to pay, ordered by partner id, and the problems of each blocked partner.
+
+    `before` has the issued documents on which the bills rest.
+    """
     outlines: list[DraftOutline] = [rating.outline(catalog, catalog.known_partner(p.partner_id), p) for p in periods]
     spans = [outline.spans() for outline in outlines]
     counted = iter(usage.of_spans([span for some in spans for span in some]))
@@ -140,10 +145,13 @@ def drafts_of(
     blocked: dict[str, list[str]] = {}
     for outline, some in zip(outlines, spans, strict=True):
         draft, problems = rating.draft(catalog, outline, [next(counted) for _ in some])
+        if draft is not None:
+            draft, refused = with_terms(draft, before.get(outline.partner.id, ()))
+            problems += refused
+            if draft.lines or draft.extras:
+                drafts.append(draft)
         if problems:
             blocked[outline.partner.id] = problems
-        if draft is not None:
-            drafts.append(draft)
     return sorted(drafts, key=lambda d: d.partner.id), blocked
 
 

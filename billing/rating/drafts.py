@@ -15,6 +15,7 @@ from typing import NamedTuple
 from billing.periods import BillingPeriod, Interval, days_between
 from billing.pricing.charge import Charge, OfMonth, PricingError, charge
 from billing.rating.extras import Extra
+from billing.rating.terms import own_prices
 from billing.usage.quota_statement import QuotaRow, statement_row
 from billing.usage.warehouse import Span
 from schemas.catalog.prices.price import Share
@@ -28,7 +29,7 @@ ZERO = Decimal(0)
 class LineOutline(NamedTuple):
     """A line whose usage is not known yet: one rate during one interval of one plan.
 
-    `position` is the index of the rate in the version of the rate card with which the line starts. `follows` is the
+    `position` is the index of the rate among the rates with which the line starts. `follows` is the
     index of the previous line that continues the same count, or None for the first. `is_last` is true if no line
     continues the count.
     """
@@ -125,7 +126,7 @@ def outline(catalog: Catalog, partner: Partner, period: BillingPeriod) -> DraftO
                     f"partner {partner.id}: rate card {card.id} has no version for {interval.first_day}; add one that is valid from that day"
                 )
                 continue
-            rates = card.versions[place].rates
+            rates = own_prices.rates(partner, plan_id, card.versions[place], interval.first_day)
             parts.append((interval, rates))
             priced = {rate.meter for rate in rates}
             unrated += [(plan, interval, meter) for meter in billable if meter not in priced]
@@ -142,7 +143,7 @@ def outline(catalog: Catalog, partner: Partner, period: BillingPeriod) -> DraftO
 class _RateInterval(NamedTuple):
     """An interval in which a rate did not change.
 
-    `position` is its index in the version with which the interval starts.
+    `position` is its index among the rates with which the interval starts.
     """
 
     interval: Interval
@@ -204,7 +205,7 @@ def _same_price(one: Rate, other: Rate) -> bool:
 def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> tuple[Draft | None, list[str]]:
     """Prices the usage of `outline.spans()`. A draft with problems must not be issued.
 
-    The draft is None if it has no line.
+    The draft is None if it has no line and the contract asks for nothing without one.
     """
     amounts = iter(usage)
     counted = [next(amounts) if x.rate.meter else ZERO for x in outline.lines]
@@ -227,7 +228,7 @@ def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> 
         ]
         total = sum((line.charge.amount for line in lines), ZERO)
     made = Draft(outline.partner, outline.period, currency, tuple(lines), total, tuple(rows))
-    return (made if lines else None), problems + unpriced
+    return (made if lines or outline.partner.minimums else None), problems + unpriced
 
 
 def _lines(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal, localcontext
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from billing.rating.extras import ExtraKind
@@ -39,6 +40,7 @@ class IssuedDocument(NamedTuple):
 
 
 Before = Mapping[str, Sequence[IssuedDocument]]  # partner id → the issued documents on which its next bill rests
+NOTHING: Before = MappingProxyType({})
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from schemas.catalog import routes, secrets
+from schemas.catalog import routes, secrets, term_checks
 from schemas.catalog.records import FAR_US, Catalog, Partner
 from schemas.catalog.routes import BadPattern
 from schemas.windows import WINDOW_US
@@ -42,6 +42,7 @@ def problems(
         found += _overlaps(partner, i)
         found += _unaligned(partner, i)
         found += _secrets(partner, i)
+        found += (Problem(("partners", i, *steps), says) for steps, says in term_checks.problems(catalog, partner))
     return [*found, *_shared(catalog)]
 
 
@@ -230,6 +231,8 @@ def _named(catalog: Catalog) -> Iterator[tuple[Where, str, str]]:
             yield ("partners", i, "legal_entity"), "legal_entities", partner.legal_entity
         for j, assigned in enumerate(partner.plans):
             yield ("partners", i, "plans", j, "plan"), "plans", assigned.plan
+        for steps, section, name in term_checks.references(partner):
+            yield ("partners", i, *steps), section, name
 
 
 def _named_by_prices(catalog: Catalog) -> Iterator[tuple[Where, str, str]]:

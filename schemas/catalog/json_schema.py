@@ -17,9 +17,9 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ENFORCE = "alert only alerts. block also makes `tollbook decide` deny requests."
 _GRACE = "Percentage of the limit by which usage may exceed it before requests are denied."
 _ID = "Name that other records refer to: lowercase letters, digits, _ and -. Never change it once it has been used for billing."
-_DATE_TO = "Day after the last day. Without it, there is no end."
 _DESCRIPTION = "Text on the invoice."
 _COUNTRY = "Country as two letters of ISO 3166, such as DE."
+_CURRENCY_OF_PLANS = "ISO 4217 code. Must be the currency of the partner's plans at that time."
 _DATE_FROM = "First day, from midnight in the partner's time zone."
 
 DESCRIPTIONS: dict[str, dict[str, str]] = {
@@ -155,6 +155,10 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "language": "Language of its documents: en (English) or de (German).",
         "payment_terms_days": "Days from the invoice date to the due date. Without it, those of the legal entity.",
         "purchase_orders": "Its orders. An invoice names the order that pays for it.",
+        "prices": "Its own prices. They replace those of the rate card; what is not named stays.",
+        "discounts": "What is taken off a month, in this order, each off what the ones before left.",
+        "minimums": "The least that a month costs.",
+        "maximums": "The most that a month costs.",
         "reference": "The partner's own reference on the invoice, such as an order number.",
         "legal_entity": "Id of the legal entity that invoices it. Required, except for status internal, which must not have one.",
         "time_zone": "IANA name, such as Europe/Berlin. Its months and days begin at midnight there.",
@@ -163,9 +167,24 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "budget": "What it wants to pay at most in a month.",
         "credentials": "The credentials that identify its requests in a log.",
     },
+    "OwnPrices": {
+        "plan": "Id of the plan whose prices are replaced. Without it, every plan of the partner.",
+        "currency": _CURRENCY_OF_PLANS,
+        "rates": "The rates. Each replaces the rates of the same meter, or the fee of the same description; another fee is added.",
+    },
+    "Discount": {
+        "description": _DESCRIPTION,
+        "meter": "Id of the meter whose lines are discounted. Without it, the whole month.",
+        "percent": "Percentage that is taken off, up to 100.",
+        "amount": "Amount that is taken off each month, at most what there is.",
+        "currency": f"{_CURRENCY_OF_PLANS} Only with `amount`.",
+    },
+    "Bound": {
+        "amount": "Amount of a month, after discounts.",
+        "currency": _CURRENCY_OF_PLANS,
+        "prorated": "Whether a month in which the partner has a plan for a part of the time has that share of the amount.",
+    },
     "PurchaseOrder": {
-        "valid_from": _DATE_FROM,
-        "valid_to": _DATE_TO,
         "number": "Its number, as the partner wrote it.",
         "amount": "What it pays for at most. Without it, there is no limit.",
         "currency": "ISO 4217 code of `amount`.",

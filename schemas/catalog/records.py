@@ -32,7 +32,7 @@ from schemas.catalog.fields import (
 )
 from schemas.catalog.prices.registry import PriceModel
 from schemas.catalog.sources import Source
-from schemas.catalog.terms import PurchaseOrder
+from schemas.catalog.terms import Bound, Dated, Discount, PurchaseOrder
 from schemas.windows import to_us
 from schemas.zones import in_utc, midnight
 
@@ -133,6 +133,23 @@ class RateCardVersion(CatalogRecord):
     rates: tuple[Rate, ...] = Field(min_length=1)
 
 
+class OwnPrices(Dated):
+    """Rates of one partner. Each replaces the card's rates of the same meter, or its fee of the same description."""
+
+    plan: Id | None = None  # None: every plan of the partner
+    currency: Currency
+    rates: tuple[Rate, ...] = Field(min_length=1)
+
+    @field_validator("rates")
+    @classmethod
+    def _named(cls, rates: tuple[Rate, ...]) -> tuple[Rate, ...]:
+        if any(rate.meter is None and not rate.description for rate in rates):
+            raise ValueError(
+                "an own fee needs a `description`; write that of the card's fee to replace it, or another one to add a fee"
+            )
+        return rates
+
+
 class RateCard(CatalogRecord):
     """Effective-dated prices in one currency."""
 
@@ -224,6 +241,10 @@ class Partner(CatalogRecord):
     reference: Text | None = None
     payment_terms_days: int | None = Field(default=None, ge=0, le=365)  # None: those of the legal entity
     purchase_orders: tuple[PurchaseOrder, ...] = ()
+    prices: tuple[OwnPrices, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    minimums: tuple[Bound, ...] = ()
+    maximums: tuple[Bound, ...] = ()
     legal_entity: Id | None = None
     time_zone: Zone
     status: Literal["active", "suspended", "internal"] = "active"
@@ -248,6 +269,10 @@ class Partner(CatalogRecord):
     def is_internal(self) -> bool:
         """Whether this partner is the operator itself."""
         return self.status == "internal"
+
+    def own_prices(self, plan_id: str) -> list[OwnPrices]:
+        """The partner's own prices for a plan, at any time."""
+        return [own for own in self.prices if own.plan in {None, plan_id}]
 
     def instant(self, bound: datetime | date) -> datetime:
         """A bound as a UTC instant. A date means midnight in the partner's time zone."""

@@ -1,24 +1,83 @@
-"""What a contract says beside plans and rate cards: purchase orders of a partner.
+"""What a contract says beside plans and rate cards: discounts, least and greatest amounts, purchase orders.
 
 A term holds from `valid_from` (inclusive) to `valid_to` (exclusive; None: no end), in the partner's time zone.
 """
 
-from pydantic import model_validator
+from datetime import date
+from decimal import Decimal
+from typing import Annotated
 
-from schemas.catalog.fields import CatalogRecord, Code, Currency, Day, Positive
+from pydantic import Field, model_validator
+
+from schemas.catalog.fields import CatalogRecord, Code, Currency, Day, Id, NotNegative, Positive, Text
 
 
 class Dated(CatalogRecord):
     """A term of a contract with its validity."""
 
-    valid_from: Day
-    valid_to: Day | None = None
+    valid_from: Day = Field(
+        description="First day, from midnight in the partner's time zone. The 1st of a month where the term is about whole months."
+    )
+    valid_to: Day | None = Field(default=None, description="Day after the last day. Without it, there is no end.")
 
     @model_validator(mode="after")
     def _not_empty(self) -> "Dated":
         if self.valid_to is not None and self.valid_to <= self.valid_from:
             raise ValueError(f"valid_to {self.valid_to} is not after valid_from {self.valid_from}; correct one of them")
         return self
+
+    @property
+    def bounds(self) -> tuple[date, ...]:
+        """The days at whose midnight the term begins or ends."""
+        return (self.valid_from,) if self.valid_to is None else (self.valid_from, self.valid_to)
+
+    def holds_on(self, day: date) -> bool:
+        """Whether the term holds on a local day."""
+        return self.valid_from <= day and (self.valid_to is None or day < self.valid_to)
+
+
+class Monthly(Dated):
+    """A term that holds for whole months, because it is about the amount of a month."""
+
+    @model_validator(mode="after")
+    def _whole_months(self) -> "Monthly":
+        for name in ("valid_from", "valid_to"):
+            day: date | None = getattr(self, name)
+            if day is not None and day.day != 1:
+                raise ValueError(
+                    f"{name} {day} is not the first day of a month, but the term is about whole months; write {day:%Y-%m}-01, or the next 1st"
+                )
+        return self
+
+    def holds_in(self, label: str) -> bool:
+        """Whether the term holds in the month `YYYY-MM`."""
+        return self.holds_on(date.fromisoformat(f"{label}-01"))
+
+
+class Discount(Monthly):
+    """A percentage or an amount off a month: off the lines of a meter, or off the whole."""
+
+    description: Text = "Discount"
+    meter: Id | None = None
+    percent: Annotated[Decimal, Field(gt=0, le=100, allow_inf_nan=False)] | None = None
+    amount: Positive | None = None
+    currency: Currency | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "Discount":
+        if (self.percent is None) == (self.amount is None):
+            raise ValueError("a discount is a `percent` or an `amount`; give one of them")
+        if (self.amount is None) != (self.currency is None):
+            raise ValueError("`amount` and `currency` belong together; a `percent` has neither")
+        return self
+
+
+class Bound(Monthly):
+    """The least or the greatest amount of a month. With `prorated`, a part of a month has its share of it."""
+
+    amount: NotNegative
+    currency: Currency
+    prorated: bool = False
 
 
 class PurchaseOrder(Dated):

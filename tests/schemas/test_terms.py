@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.catalog.terms import PurchaseOrder
+from schemas.catalog.terms import Bound, Discount, PurchaseOrder
 from tests.billing.catalogs import book, document
 
 ORDER = {"number": "PO 1", "valid_from": "2026-01-01"}
@@ -29,6 +29,33 @@ def test_an_order_that_means_nothing_is_refused(fields: dict[str, str], says: st
     """Each message says what to write instead."""
     with pytest.raises(ValidationError, match=says):
         PurchaseOrder.model_validate(ORDER | fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, "a discount is a `percent` or an `amount`; give one of them"),
+        ({"percent": "5", "amount": "1", "currency": "EUR"}, "give one of them"),
+        ({"percent": "5", "currency": "EUR"}, "`amount` and `currency` belong together"),
+        ({"percent": "100.01"}, "less than or equal to 100"),
+        ({"percent": "0"}, "greater than 0"),
+        (
+            {"percent": "5", "valid_from": "2026-01-15"},
+            "valid_from 2026-01-15 is not the first day of a month.*write 2026-01-01",
+        ),
+        ({"percent": "5", "valid_to": "2026-02-15"}, "valid_to 2026-02-15 is not the first day of a month"),
+    ],
+)
+def test_a_discount_that_means_nothing_is_refused(fields: dict[str, str], says: str) -> None:
+    """Each message says what to write instead."""
+    with pytest.raises(ValidationError, match=says):
+        Discount.model_validate({"valid_from": "2026-01-01"} | fields)
+
+
+def test_a_bound_needs_a_currency() -> None:
+    """A catalog may have plans in several."""
+    with pytest.raises(ValidationError, match="currency"):
+        Bound.model_validate({"valid_from": "2026-01-01", "amount": "1"})
 
 
 @pytest.mark.parametrize(

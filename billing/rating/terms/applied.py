@@ -1,0 +1,29 @@
+"""Applies the terms of a contract to a draft, in the order of docs/contracts.md."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from billing.rating.drafts import Draft
+from billing.rating.issued import IssuedDocument
+from billing.rating.priced import Amounts
+from billing.rating.terms.monthly import monthly
+from schemas.money import EXACT
+
+ZERO = Decimal(0)
+
+
+def with_terms(draft: Draft, before: Sequence[IssuedDocument] = ()) -> tuple[Draft, list[str]]:
+    """The draft with the amounts that its partner's contract adds, and the problems that forbid to issue it.
+
+    `before` are the documents that were issued to the partner before, as far as the bill rests on them.
+    """
+    found = draft.with_extras(monthly(draft.partner, draft.period, _amounts(draft)))
+    return found, []
+
+
+def _amounts(draft: Draft) -> Amounts:
+    by_meter: dict[str, Decimal] = {}
+    for line in draft.lines:
+        if line.rate.meter:
+            by_meter[line.rate.meter] = EXACT.add(by_meter.get(line.rate.meter, ZERO), line.charge.amount)
+    return Amounts(draft.currency, draft.total, by_meter)

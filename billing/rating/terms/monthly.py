@@ -1,0 +1,69 @@
+"""Discounts, the greatest and the least amount of a month, in this order. Each is rounded once.
+
+Discounts of a meter come before those of the whole. Each is taken off what the ones before it left, never below 0.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, localcontext
+
+from billing.periods import BillingPeriod
+from billing.pricing.discounts import taken
+from billing.rating.extras import Extra, ExtraKind
+from billing.rating.priced import Amounts
+from schemas.catalog.prices.flat import prorated
+from schemas.catalog.prices.price import Share
+from schemas.catalog.records import Partner
+from schemas.catalog.terms import Bound, Discount
+from schemas.money import EXACT, MINOR_UNITS, plain, rounded
+from schemas.windows import to_us
+
+ZERO = Decimal(0)
+
+
+def monthly(partner: Partner, period: BillingPeriod, priced: Amounts) -> list[Extra]:
+    """The discounts, the maximum and the minimum of a month, as far as they change its amount."""
+    label, places = period.label, MINOR_UNITS[priced.currency]
+    with localcontext(EXACT):
+        found = [*_discounts([d for d in partner.discounts if d.holds_in(label)], priced, places)]
+        left = priced.total + sum((extra.amount for extra in found), ZERO)
+        for bounds, kind in ((partner.maximums, ExtraKind.MAXIMUM), (partner.minimums, ExtraKind.MINIMUM)):
+            for bound in (b for b in bounds if b.holds_in(label)):
+                limit = _of_period(bound, period)
+                lacks = rounded(limit, places) - left
+                if (kind is ExtraKind.MINIMUM and lacks > 0) or (kind is ExtraKind.MAXIMUM and lacks < 0):
+                    facts = {"description": _TEXTS[kind], "limit": plain(limit)}
+                    found.append(Extra(kind, lacks, limit - left, facts))
+                    left += lacks
+    return found
+
+
+_TEXTS = {ExtraKind.MAXIMUM: "Maximum of the month", ExtraKind.MINIMUM: "Minimum of the month"}
+
+
+def _discounts(discounts: Sequence[Discount], priced: Amounts, places: int) -> Iterator[Extra]:
+    """What each discount takes, as negative amounts. Those of meters come first."""
+    left = dict(priced.by_meter)
+    whole = priced.total
+    for discount in sorted(discounts, key=lambda d: d.meter is None):  # sorted() keeps the order of the contract
+        base = whole if discount.meter is None else min(left.get(discount.meter, ZERO), whole)
+        (exact,) = taken(base, [discount])
+        amount = rounded(exact, places)
+        if not amount:
+            continue
+        if discount.meter is not None:
+            left[discount.meter] -= amount
+        whole -= amount
+        shown = {"description": discount.description, "base": plain(base)}
+        if discount.meter is not None:
+            shown["meter"] = discount.meter
+        if discount.percent is not None:
+            shown["percent"] = plain(discount.percent)
+        yield Extra(ExtraKind.DISCOUNT, -amount, -exact, shown)
+
+
+def _of_period(bound: Bound, period: BillingPeriod) -> Decimal:
+    """The amount of a bound for a period: its share of the time with a plan if it is prorated."""
+    if not bound.prorated:
+        return bound.amount
+    planned = sum(to_us(stay.interval.end) - to_us(stay.interval.start) for stay in period.stays)
+    return prorated(bound.amount, Share(planned, to_us(period.end) - to_us(period.start)))

@@ -1,0 +1,101 @@
+"""Checks of the terms of a partner's contract against its plans and against each other.
+
+Each check gives the path of the field below the partner, and a message that says what to do.
+"""
+
+from collections.abc import Iterator
+
+from schemas.catalog.records import Catalog, OwnPrices, Partner
+from schemas.catalog.terms import Dated
+
+Steps = tuple[str | int, ...]
+Found = tuple[Steps, str]
+
+
+def problems(catalog: Catalog, partner: Partner) -> Iterator[Found]:
+    """All errors in the terms of one partner."""
+    yield from _currencies(catalog, partner)
+    yield from _twice_priced(partner)
+    yield from _strange_plans(partner)
+
+
+def references(partner: Partner) -> Iterator[tuple[Steps, str, str]]:
+    """Every reference of the terms as (path, section, id)."""
+    for j, own in enumerate(partner.prices):
+        if own.plan is not None:
+            yield ("prices", j, "plan"), "plans", own.plan
+        for k, rate in enumerate(own.rates):
+            if rate.meter is not None:
+                yield ("prices", j, "rates", k, "meter"), "meters", rate.meter
+    for j, discount in enumerate(partner.discounts):
+        if discount.meter is not None:
+            yield ("discounts", j, "meter"), "meters", discount.meter
+
+
+def overlap(one: Dated, other: Dated) -> bool:
+    """Whether two terms hold at the same time."""
+    return (one.valid_to is None or other.valid_from < one.valid_to) and (
+        other.valid_to is None or one.valid_from < other.valid_to
+    )
+
+
+def _currencies(catalog: Catalog, partner: Partner) -> Iterator[Found]:
+    """Amounts in another currency than the prices of a plan that the partner has at that time."""
+    cards = {card.id: card.currency for card in catalog.rate_cards}
+    currencies = {plan.id: cards[plan.rate_card] for plan in catalog.plans if plan.rate_card in cards}
+    for steps, term, currency, plan in _amounts(partner):
+        for assigned in partner.plans:
+            priced_in = currencies.get(assigned.plan)
+            held = Dated(valid_from=assigned.valid_from, valid_to=assigned.valid_to)
+            if priced_in in {None, currency} or plan not in {None, assigned.plan} or not overlap(term, held):
+                continue
+            says = (
+                f"is {currency}, but plan {assigned.plan!r} is priced in {priced_in}; write the amounts in {priced_in}, or end the term "
+                f"before the plan begins"
+            )
+            yield (*steps, "currency"), says
+            break
+
+
+def _amounts(partner: Partner) -> Iterator[tuple[Steps, Dated, str, str | None]]:
+    """Every term with an amount: its path, the term, its currency, and the only plan to which it applies."""
+    for j, own in enumerate(partner.prices):
+        yield ("prices", j), own, own.currency, own.plan
+    for j, discount in enumerate(partner.discounts):
+        if discount.currency is not None:
+            yield ("discounts", j), discount, discount.currency, None
+    for name in ("minimums", "maximums"):
+        for j, bound in enumerate(getattr(partner, name)):
+            yield (name, j), bound, bound.currency, None
+
+
+def _twice_priced(partner: Partner) -> Iterator[Found]:
+    """Own prices, minimums and maximums that hold at the same time as an earlier one of the same kind."""
+    for j, own in enumerate(partner.prices):
+        for earlier in partner.prices[:j]:
+            if not overlap(earlier, own) or (None not in (own.plan, earlier.plan) and own.plan != earlier.plan):
+                continue
+            if both := _priced(own) & _priced(earlier):
+                named = ", ".join(repr(name) for name in sorted(both))
+                yield ("prices", j), f"{named} already has an own price at that time; end one before the other begins"
+                break
+    for name in ("minimums", "maximums"):
+        terms = getattr(partner, name)
+        for j, bound in enumerate(terms):
+            if any(overlap(earlier, bound) for earlier in terms[:j]):
+                yield (name, j), "overlaps an earlier one; end one before the other begins"
+
+
+def _priced(own: OwnPrices) -> set[str]:
+    return {rate.meter or rate.description for rate in own.rates}
+
+
+def _strange_plans(partner: Partner) -> Iterator[Found]:
+    """Own prices for a plan that the partner never has."""
+    plans = {assigned.plan for assigned in partner.plans}
+    for j, own in enumerate(partner.prices):
+        if own.plan is not None and own.plan not in plans:
+            yield (
+                ("prices", j, "plan"),
+                f"the partner does not have plan {own.plan!r}; name one of its plans ({', '.join(sorted(plans)) or 'none'}), or leave the field out",
+            )
