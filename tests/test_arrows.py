@@ -88,7 +88,19 @@ def test_no_folder_is_a_heap() -> None:
         assert docstring, f"{name}/__init__.py does not say what lives there"
 
 
-@pytest.mark.parametrize("file", ["tests/e2e/oracle.py", "tests/reckoning/reckoning.py", "tests/reckoning/routes.py"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "tests/e2e/oracle.py",
+        "tests/e2e/alert_oracle.py",
+        "tests/e2e/incidents.py",
+        "tests/aggregate/neighbour_oracle.py",
+        "tests/aggregate/presence_oracle.py",
+        "tests/aggregate/throttle_oracle.py",
+        "tests/reckoning/reckoning.py",
+        "tests/reckoning/routes.py",
+    ],
+)
 def test_what_checks_the_product_imports_nothing_of_it(file: str) -> None:
     """What checks the product must not share its mistakes."""
     assert not imported(ROOT / file) & ALL

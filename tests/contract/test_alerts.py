@@ -35,7 +35,10 @@ LIMIT, THRESHOLDS = 40, (50, 80, 100)
 
 
 def catalog(*, counts: bool = True) -> Catalog:
-    """One partner with a quota of 40 requests a month. `counts`: whether its meter counts anything."""
+    """One partner with a quota of 40 requests a month and a budget of 30 euros, one for each request.
+
+    `counts`: whether its meter counts anything.
+    """
     rates = [{"meter": "requests", "price": {"model": "per_unit", "unit_price": "1"}}]
     quota = {"meter": "requests", "period": "MONTH", "limit": str(LIMIT), "thresholds": [str(t) for t in THRESHOLDS]}
     return Catalog.model_validate(
@@ -45,7 +48,8 @@ def catalog(*, counts: bool = True) -> Catalog:
             "rate_cards": [{"id": "card", "currency": "EUR", "versions": [{"valid_from": "2020-01-01", "rates": rates}]}],
             "plans": [{"id": "p", "rate_card": "card", "quotas": [quota]}],
             "partners": [
-                {"id": "acme", "name": "Acme", "legal_entity": "toll", "time_zone": "Etc/UTC", "plans": [{"plan": "p", "valid_from": "2026-01-01"}]}
+                {"id": "acme", "name": "Acme", "legal_entity": "toll", "time_zone": "Etc/UTC", "plans": [{"plan": "p", "valid_from": "2026-01-01"}],
+                 "budget": {"amount": "30"}}
             ],
         }
     )  # fmt: skip

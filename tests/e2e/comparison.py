@@ -3,12 +3,13 @@
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from deltalake import DeltaTable
 
-from tests.e2e import oracle
+from tests.e2e import alert_oracle, oracle
 from tests.e2e.oracle import WINDOW_US
 from tollbook.__main__ import main
 
@@ -23,14 +24,20 @@ def tollbook(*args: object, check: int = 0) -> str:
     return out.getvalue()
 
 
-def rows(lake: Path, table: str, query: str) -> list[tuple[object, ...]]:
-    files = [uri.removeprefix("file://") for uri in DeltaTable(lake / table).file_uris()]
+def rows(lake: Path, table: str, query: str, version: int | None = None) -> list[tuple[object, ...]]:
+    files = [uri.removeprefix("file://") for uri in DeltaTable(lake / table, version=version).file_uris()]
     if not files:
         return []
     con = duckdb.connect()
     con.execute("SET TimeZone = 'UTC'")
     con.read_parquet(files).create_view("t")
     return con.execute(query).fetchall()
+
+
+def recorded(lake: Path) -> list[dict[str, Any]]:
+    """All statements about alerts in the lake, as the `data` of messages."""
+    columns = "alert_id, kind, withdraws, restates, number, subject, key, began_at, ends_at, evidence, events_version"
+    return alert_oracle.statements(rows(lake, "alerts", f"SELECT {columns} FROM t"))
 
 
 def cells(lake: Path, table: str, where: str = "true") -> dict[tuple[str, int], int]:

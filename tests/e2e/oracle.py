@@ -13,25 +13,34 @@ import pathlib
 import random
 import zoneinfo
 from fractions import Fraction
+from typing import NamedTuple
+
+from tests.e2e import incidents
 
 WINDOW_US = 900_000_000
 START_MS = 1_790_553_600_000  # 2026-09-28T00:00Z
-END_MS = 1_793_750_400_000  # 2026-11-04T00:00Z: over both month ends and Europe's change of clocks on 25 October
+DAYS = 37
+END_MS = (
+    START_MS + DAYS * 86_400_000
+)  # 2026-11-04T00:00Z: over both month ends and Europe's change of clocks on 25 October
 ROUTES = ["orders", "search", "export", "status"]
 METHODS = ["GET", "POST", "DELETE"]
 STATUSES = [200, 200, 200, 200, 200, 200, 201, 404, 429, 503]
 
-# partner → time zone, currency and its decimals, credentials as (kind, value)
+# partner → time zone, currency and its decimals, credentials as (kind, value). What dora does is in incidents.py.
 PARTNERS = {
     "acme": ("Europe/Berlin", "EUR", 2, [("consumer", "cons-acme"), ("api_key", "key-acme")]),
     "bolt": ("America/New_York", "USD", 2, [("consumer", "cons-bolt"), ("iam", "arn:aws:iam::1:role/bolt")]),
     "cato": ("Asia/Kathmandu", "JPY", 0, [("consumer", "cons-cato"), ("oidc", "https://id.example/cato#client-9")]),
+    "dora": ("Europe/Lisbon", "EUR", 2, [("consumer", incidents.CREDENTIAL)]),
 }
+RATE, BURST = 20, 30  # of dora's throttle, a second
+DAY_LIMIT = 150  # of dora's quota
+BUDGETS = {"acme": 150, "dora": 101}  # in the partner's currency, a month
 TIERS = [(10_000, Fraction(9, 10_000)), (30_000, Fraction(5, 10_000)), (None, Fraction(2, 10_000))]
 GB_PRICE = Fraction(11, 100)
 # format, source, its share of the events, into how many files
 PLAN = [("kong", "edge", 0.45, 3), ("aws_apigw", "rest", 0.35, 2), ("aws_apigw", "rest-eu", 0.20, 2)]
-THRESHOLDS = (50, 80, 90, 100, 120)  # percent of a quota, where the plan names none
 FEE = {"EUR": Fraction(99), "USD": Fraction(105), "JPY": Fraction(15_000)}
 SCALE = {"EUR": 1, "USD": 1, "JPY": 160}
 
@@ -68,18 +77,40 @@ def catalog(quota: int = 40_000, *, any_time: bool = False) -> str:
     text += "plans:\n"
     for currency in SCALE:
         text += f"  - {{id: plan-{currency.lower()}, rate_card: card-{currency.lower()}, quotas: [{{meter: requests, period: MONTH, limit: {quota}}}]}}\n"
-    text += "partners:\n"
-    for name, (zone, currency, _, credentials) in PARTNERS.items():
+    text += f"  - {{id: plan-dora, rate_card: card-eur, quotas: [{{meter: requests, period: DAY, limit: {DAY_LIMIT}}}],"
+    text += f" throttle: {{rate_per_s: {RATE}, burst: {BURST}}}}}\npartners:\n"
+    for name, (zone, _, _, credentials) in PARTNERS.items():
         text += f"  - id: {name}\n    name: {name.title()}\n    legal_entity: toll\n    time_zone: {zone}\n"
-        text += f"    plans: [{{plan: plan-{currency.lower()}, valid_from: 2026-01-01}}]\n    credentials:\n"
+        text += f"    budget: {{amount: {BUDGETS[name]}}}\n" if name in BUDGETS else ""
+        text += f"    plans: [{{plan: {plan_of(name)}, valid_from: 2026-01-01}}]\n    credentials:\n"
         for kind, value in credentials:
             if kind == "oidc":
                 issuer, client = value.split("#")
                 text += f'      - {{kind: oidc, issuer: "{issuer}", client_id: {client}}}\n'
             else:
-                text += f'      - {{kind: {kind}, id: "{value}"}}\n'
+                networks = f", networks: [{incidents.NETWORK}]" if name == "dora" else ""
+                text += f'      - {{kind: {kind}, id: "{value}"{networks}}}\n'
         text += f"      - {{kind: consumer, id: old-{name}, valid_from: 2020-01-01, valid_to: 2021-01-01}}\n"
     return text
+
+
+def plan_of(partner: str) -> str:
+    """The plan of a partner."""
+    return "plan-dora" if partner == "dora" else f"plan-{PARTNERS[partner][1].lower()}"
+
+
+class Seen(NamedTuple):
+    """What a line says that alerts rest on. `credential` is KIND:ID."""
+
+    source: str
+    partner: str
+    credential: str
+    time_ms: int
+    status: int
+    request: int
+    response: int
+    took_ms: int
+    network: str
 
 
 class Ledger:
@@ -92,6 +123,9 @@ class Ledger:
         self.conflicts: collections.Counter[tuple[str, int]] = collections.Counter()
         self.refused: collections.Counter[tuple[str, str]] = collections.Counter()
         self.usage: dict[str, list[tuple[int, int, int]]] = collections.defaultdict(list)
+        self.requests: list[Seen] = []  # what is counted
+        self.contrary: list[Seen] = []  # what contradicts it
+        self.strange: list[tuple[str, Seen]] = []  # what is refused for its credential, with the reason
         self.entries = 0
 
     def take(self, source: str, sent: "Sent") -> None:
@@ -99,7 +133,11 @@ class Ledger:
         self.entries += 1
         if isinstance(sent.fact, str):
             self.refused[source, sent.fact] += 1
+            if sent.seen is not None and sent.fact in {"UNKNOWN_CREDENTIAL", "CREDENTIAL_NOT_VALID"}:
+                self.strange.append((sent.fact, sent.seen._replace(source=source)))
             return
+        assert sent.seen is not None, "a line that is no event has a reason"
+        seen = sent.seen._replace(source=source)
         event_id, payload = sent.fact
         partner, time_ms, status, response = payload[0], payload[3], payload[7], payload[9]
         cell = (str(partner), int(time_ms) * 1000 // WINDOW_US)
@@ -108,10 +146,12 @@ class Ledger:
             self.first[source, event_id] = payload
             self.counted[cell] += 1
             self.usage[str(partner)].append((int(time_ms), int(status), int(response)))
+            self.requests.append(seen)
         elif known == payload:
             self.duplicates[cell] += 1
         else:
             self.conflicts[cell] += 1
+            self.contrary.append(seen)
 
     def totals(self, year: int, month: int) -> dict[str, tuple[str, str]]:
         """partner → (total as text, currency) of a month in the partner's time zone."""
@@ -119,14 +159,9 @@ class Ledger:
         for partner, (zone, currency, decimals, _) in PARTNERS.items():
             start, end = month_ms(year, month, zone)
             billed = self.billed(partner, start, end)
-            scale = SCALE[currency]
-            lines = [
-                FEE[currency],
-                graduated(len(billed)) * scale,
-                Fraction(sum(b for _, b in billed), 10**9) * GB_PRICE * scale,
-            ]
-            minor = sum(half_away(line * 10**decimals) for line in lines)
-            text = str(minor) if decimals == 0 else f"{minor // 10**decimals}.{minor % 10**decimals:0{decimals}d}"
+            owed = minor(partner, len(billed), sum(b for _, b in billed))
+            whole, rest = divmod(owed, 10**decimals)
+            text = str(owed) if decimals == 0 else f"{whole}.{rest:0{decimals}d}"
             result[partner] = (text, currency)
         return result
 
@@ -134,25 +169,13 @@ class Ledger:
         """Status and size of the requests that a meter counts."""
         return [(s, b) for t, s, b in self.usage[partner] if start_ms <= t < end_ms and s != 429 and s < 500]
 
-    def alerts(self, quota: int) -> set[tuple[str, int, int]]:
-        """(partner, start of the month in milliseconds, threshold in percent) of every alert that is due, and no
-        other.
-        """
-        due = set()
-        for partner, (zone, _, _, _) in PARTNERS.items():
-            for month in (9, 10, 11):
-                start, end = month_ms(2026, month, zone)
-                used = len(self.billed(partner, start, end))
-                due |= {(partner, start, percent) for percent in THRESHOLDS if used * 100 >= quota * percent}
-        return due
 
-    def crossings(self, quota: int) -> dict[tuple[str, int, int], int]:
-        """The same alerts, each with the time in milliseconds of the request that reached its threshold."""
-        found = {}
-        for partner, start, percent in self.alerts(quota):
-            times = sorted(t for t, s, _ in self.usage[partner] if t >= start and s != 429 and s < 500)
-            found[partner, start, percent] = times[-(-quota * percent // 100) - 1]
-        return found
+def minor(partner: str, requests: int, size: int) -> int:
+    """What a partner owes for so many requests and bytes of a month, in the least unit of its currency."""
+    _, currency, decimals, _ = PARTNERS[partner]
+    scale = SCALE[currency]
+    lines = [FEE[currency], graduated(requests) * scale, Fraction(size, 10**9) * GB_PRICE * scale]
+    return sum(half_away(line * 10**decimals) for line in lines)
 
 
 def graduated(units: int) -> Fraction:
@@ -183,10 +206,12 @@ def month_ms(year: int, month: int, zone: str) -> tuple[int, int]:
 class Sent:
     """One line: its place in the log, its bytes, and what it says: (event id, payload), or a reason for refusal."""
 
-    __slots__ = ("fact", "line", "place")
+    __slots__ = ("fact", "line", "place", "seen")
 
-    def __init__(self, place: float, line: bytes, fact: "tuple[str, tuple[object, ...]] | str") -> None:
-        self.place, self.line, self.fact = place, line, fact
+    def __init__(
+        self, place: float, line: bytes, fact: "tuple[str, tuple[object, ...]] | str", seen: "Seen | None" = None
+    ) -> None:
+        self.place, self.line, self.fact, self.seen = place, line, fact, seen
 
 
 def write(folder: pathlib.Path, seed: int, events: int) -> tuple[Ledger, list[tuple[str, str, list[pathlib.Path]]]]:
@@ -267,7 +292,8 @@ def _without_id(rng: random.Random, entry: "Sent") -> "Sent":
         return entry
     record = json.loads(entry.line)
     del record["request"]["id"]
-    return Sent(entry.place, json.dumps(record).encode(), (f"unnamed {rng.getrandbits(80):x}", entry.fact[1]))
+    fact = (f"unnamed {rng.getrandbits(80):x}", entry.fact[1])
+    return Sent(entry.place, json.dumps(record).encode(), fact, entry.seen)
 
 
 def _pieces(rng: random.Random, entries: "list[Sent]") -> "list[list[Sent]]":
@@ -328,6 +354,23 @@ def _stream(rng: random.Random, format_name: str, source: str, lines: int) -> "l
                 out.append(build(rng, place + 0.6 + later, event))
         elif 0.05 <= fate < 0.0505:
             out.append(build(rng, place + 0.5 + rng.random() * 500, _contradicting(rng, event)))
+    if source == incidents.SOURCE:
+        out += _incidents(rng, lines)
+    return out
+
+
+def _incidents(rng: random.Random, lines: int) -> "list[Sent]":
+    """What alerts are about. 3 % is resent, like everything else."""
+    out = []
+    for n, told in enumerate(incidents.script(START_MS)):
+        event = {**_event(rng, "kong", told.partner, told.time_ms, f"told-{n:x}"), **told.says}
+        place = lines * ((told.time_ms - START_MS) / (END_MS - START_MS) + told.late_days / DAYS)
+        sent = _kong(rng, place, event)
+        out.append(sent if told.refused is None else Sent(place, sent.line, told.refused, sent.seen))
+        if told.refused is None and rng.random() < 0.03:
+            out.append(_kong(rng, place + 0.5 + rng.random() * 20, event))
+        if told.contradicted:
+            out.append(_kong(rng, place + 0.9, {**event, "response": int(str(event["response"])) + 1}))
     return out
 
 
@@ -337,6 +380,7 @@ def _event(rng: random.Random, format_name: str, partner: str, time_ms: int, eve
         "id": event_id, "partner": partner, "kind": kind, "value": value, "time": time_ms, "method": rng.choice(METHODS),
         "route": rng.choice(ROUTES), "status": rng.choice(STATUSES), "request": rng.randrange(100, 5000),
         "response": rng.choice([0, rng.randrange(10**3), rng.randrange(10**6), rng.randrange(10**8)]),
+        "took": rng.randrange(900), "ip": f"203.0.113.{rng.randrange(250)}" if format_name == "kong" else f"2001:db8::{rng.randrange(250)}",
     }  # fmt: skip
 
 
@@ -364,28 +408,39 @@ def _fact(event: dict[str, object], service: str, request: object) -> tuple[str,
     )
 
 
+def _seen(event: dict[str, object], request: int) -> Seen:
+    ip = str(event["ip"])
+    numbers = (int(str(event[name])) for name in ("status", "response", "took"))
+    status, response, took = numbers
+    network = "2001:db8:0::/48" if ":" in ip else f"{ip.rpartition('.')[0]}.0/24"
+    who = f"{event['kind']}:{event['value']}"
+    return Seen("", str(event["partner"]), who, int(str(event["time"])), status, request, response, took, network)
+
+
 def _kong(rng: random.Random, place: float, event: dict[str, object]) -> Sent:
     record = {
         "request": {"id": event["id"], "method": event["method"], "uri": f"/v1/{event['route']}?token=hush{rng.randrange(99)}", "size": event["request"],
                     "headers": {"host": "api.example", "apikey": "canary-secret-kong"}},
         "response": {"status": event["status"], "size": str(event["response"]) if rng.random() < 0.1 else event["response"]},
-        "latencies": {"request": rng.randrange(900)}, "started_at": event["time"], "client_ip": f"203.0.113.{rng.randrange(250)}",
+        "latencies": {"request": event["took"]}, "started_at": event["time"], "client_ip": event["ip"],
         "route": {"name": event["route"]}, "service": {"name": "svc"}, "consumer": {"id": event["value"]},
     }  # fmt: skip
-    return Sent(place, json.dumps(record).encode(), _fact(event, "svc", event["request"]))
+    seen = _seen(event, int(str(event["request"]))) if str(event["time"]).isdigit() else None
+    return Sent(place, json.dumps(record).encode(), _fact(event, "svc", event["request"]), seen)
 
 
 def _aws(rng: random.Random, place: float, event: dict[str, object]) -> Sent:
     record = {
-        "requestId": f"{rng.getrandbits(64):x}", "extendedRequestId": event["id"], "apiId": "a1b2", "ip": f"2001:db8::{rng.randrange(250)}",
+        "requestId": f"{rng.getrandbits(64):x}", "extendedRequestId": event["id"], "apiId": "a1b2", "ip": event["ip"],
         "requestTimeEpoch": str(event["time"]), "httpMethod": event["method"], "resourcePath": event["route"], "status": str(event["status"]),
-        "responseLength": str(event["response"]), "responseLatency": str(rng.randrange(900)),
+        "responseLength": str(event["response"]), "responseLatency": str(event["took"]),
         "apiKeyId": event["value"] if event["kind"] == "api_key" else "-", "userArn": event["value"] if event["kind"] == "iam" else "-",
         "iss": "-", "azp": "-",
     }  # fmt: skip
     if event["kind"] == "oidc":
         record["iss"], record["azp"] = str(event["value"]).split("#")
-    return Sent(place, json.dumps(record, ensure_ascii=False).encode(), _fact(event, "a1b2", None))
+    seen = _seen(event, 0) if str(event["time"]).isdigit() else None
+    return Sent(place, json.dumps(record, ensure_ascii=False).encode(), _fact(event, "a1b2", None), seen)
 
 
 def _broken(rng: random.Random, format_name: str, place: float, time_ms: int, event_id: str) -> Sent:
@@ -394,6 +449,8 @@ def _broken(rng: random.Random, format_name: str, place: float, time_ms: int, ev
     event = _event(rng, format_name, "acme", time_ms, event_id)
     good = build(rng, place, event).line
     who = "consumer" if format_name == "kong" else "api_key"
+    stray = build(rng, place, {**event, "kind": who, "value": "nobody-knows"})
+    expired = build(rng, place, {**event, "value": "old-acme"})
     kinds = {
         "cut": (good[: rng.randrange(10, len(good) - 2)], "NOT_JSON"),
         "garbage": (b"upstream timed out (110: Connection timed out)", "NOT_JSON"),
@@ -404,13 +461,13 @@ def _broken(rng: random.Random, format_name: str, place: float, time_ms: int, ev
         ),
         "status": (build(rng, place, {**event, "status": 777}).line, "BAD_STATUS"),
         "negative": (build(rng, place, {**event, "response": -5}).line, "NUMBER_RANGE"),
-        "stray_key": (build(rng, place, {**event, "kind": who, "value": "nobody-knows"}).line, "UNKNOWN_CREDENTIAL"),
+        "stray_key": (stray.line, "UNKNOWN_CREDENTIAL"),
         "time": (build(rng, place, {**event, "time": "yesterday"}).line, "BAD_TIME"),
         "century": (build(rng, place, {**event, "time": time_ms * 100}).line, "TIME_RANGE"),
     }
     if format_name == "kong":
-        kinds["expired"] = (build(rng, place, {**event, "value": "old-acme"}).line, "CREDENTIAL_NOT_VALID")
+        kinds["expired"] = (expired.line, "CREDENTIAL_NOT_VALID")
     else:
         kinds["anonymous"] = (build(rng, place, {**event, "kind": "none"}).line, "NO_PARTNER")
     line, reason = kinds[rng.choice(sorted(kinds))]
-    return Sent(place, line, reason)
+    return Sent(place, line, reason, {stray.line: stray.seen, expired.line: expired.seen}.get(line))

@@ -20,7 +20,7 @@ from aggregate.alerts import ledger
 from lake.lake import Lake
 from schemas.kafka.topics import GATEWAY_ACCESS, USAGE_ALERTS, USAGE_DEAD, USAGE_EVENTS, USAGE_TOTALS
 from tests.conftest import own_prefix
-from tests.e2e import oracle
+from tests.e2e import alert_oracle, oracle
 from tests.e2e.comparison import differences
 from tests.e2e.mutants import FAULT, MARKS, MUTANT
 from tests.kafka.installation import Installation
@@ -228,9 +228,12 @@ def test_alerts_that_are_forgotten_are_noticed(kafka: str, kafka_prefix: str, tm
     assert after > before
     sent = [json.loads(value) for value in alerts]
     assert len(sent) == after
-    ids = [event["id"] for event in sent if event["type"] == "tollbook.quota.threshold"]
+    fired = [event["data"] for event in sent if event["data"]["state"] == "fired"]
+    ids = [data["alert_id"] for data in fired]
     assert (len(ids) > len(set(ids))) == bool(mutant)
-    assert len(set(ids)) == len(traffic.ledger.alerts(1000))
+    assert bool(alert_oracle.repeats([event["data"] for event in sent])) == bool(mutant)
+    expected = sum(kind == "quota" for kind, *_ in alert_oracle.due(traffic.ledger, 1000).must)
+    assert len({data["alert_id"] for data in fired if data["kind"] == "quota"}) == expected
 
 
 def quiet(worker: Process, site: Installation) -> int:

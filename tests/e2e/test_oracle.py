@@ -15,14 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import oracle
-from tests.e2e.comparison import differences, rows, tollbook
+from tests.e2e import alert_oracle, alerts_landed, oracle
+from tests.e2e.comparison import differences, recorded, rows, tollbook
 from tests.long import amount
 
 SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
 EVENTS = amount(20_000, 60_000, 1_000_000)
 KILLS = amount(3, 6, 100)
 NOW = "2026-11-06T00:00:00Z"
+QUOTA_LIMIT = EVENTS // 5  # one partner is far over it, one comes near, one stays below
 
 
 def killed_run(command: list[str], lake: Path, rng: random.Random) -> bool:
@@ -62,7 +63,7 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> tuple[oracle.Ledger, Pat
     print(f"seed {SEED}, {EVENTS} events")
     ledger, runs = oracle.write(folder / "logs", SEED, EVENTS)
     (folder / "catalog").mkdir()
-    (folder / "catalog" / "catalog.yaml").write_text(oracle.catalog())
+    (folder / "catalog" / "catalog.yaml").write_text(oracle.catalog(QUOTA_LIMIT))
     lake = folder / "lake"
     rng = random.Random(SEED + 1)
     kills = 0
@@ -92,6 +93,19 @@ def test_every_cell_equals_the_ledger_after_many_kills(landed: tuple[oracle.Ledg
         "conflicts": sum(ledger.conflicts.values()),
         "refused": sum(ledger.refused.values()),
     }
+
+
+def test_alerts_of_every_kind_are_those_predicted_each_told_once(
+    landed: tuple[oracle.Ledger, Path, Path, int, float],
+) -> None:
+    """The record holds what the ledger demands, to the request and figure, however often a run died on the way."""
+    ledger, lake, _, _, _ = landed
+    stated = recorded(lake)
+    assert alert_oracle.differences(alert_oracle.due(ledger, QUOTA_LIMIT), alert_oracle.holding(stated)) == []
+    assert alert_oracle.repeats(stated) == []
+    assert alerts_landed.unfounded(lake, ledger, stated, QUOTA_LIMIT) == []
+    kinds = {data["kind"] for data in stated if data["state"] == "fired"}
+    assert kinds == alert_oracle.KINDS, "the logs give every kind but lag, which a run that ends has not"
 
 
 @pytest.mark.slow
@@ -141,7 +155,12 @@ def test_no_secret_and_no_address_reaches_the_lake(landed: tuple[oracle.Ledger, 
         ):
             pytest.fail(f"{table}: {text}")
     networks = rows(lake, "events", "SELECT DISTINCT client_network FROM t")
-    assert sorted(str(n) for (n,) in networks) == ["2001:db8:0::/48", "203.0.113.0/24"]
+    assert sorted(str(n) for (n,) in networks) == [
+        "192.0.2.0/24",
+        "198.51.100.0/24",
+        "2001:db8:0::/48",
+        "203.0.113.0/24",
+    ]
 
 
 @pytest.mark.parametrize("harm", ["lost", "doubled"])
@@ -153,3 +172,18 @@ def test_the_comparison_bites(landed: tuple[oracle.Ledger, Path, Path, int, floa
     harmed.__dict__.update({**ledger.__dict__, "counted": collections.Counter(ledger.counted)})
     harmed.counted[cell] += 1 if harm == "lost" else -1
     assert any(str(cell) in line for line in differences(harmed, lake))
+
+
+@pytest.mark.parametrize("kind", sorted(alert_oracle.KINDS))
+def test_the_comparison_of_alerts_bites(landed: tuple[oracle.Ledger, Path, Path, int, float], kind: str) -> None:
+    """An alert of any kind that is lost, told twice, or told before its events is noticed."""
+    ledger, lake, _, _, _ = landed
+    due, stated = alert_oracle.due(ledger, QUOTA_LIMIT), recorded(lake)
+    known = [data for data in stated if alert_oracle.told_of(data)[0] in due.must and data["kind"] == kind]
+    alert_id = known[0]["alert_id"]
+    lost = [data for data in stated if data["alert_id"] != alert_id]
+    assert len(alert_oracle.differences(due, alert_oracle.holding(lost))) == 1
+    [first] = [data for data in stated if data["alert_id"] == alert_id and data["state"] == "fired"]
+    assert len(alert_oracle.repeats([*stated, first])) == 1
+    moved = {**first, "evidence": {**first["evidence"], "requests": 9, "entries": 9}, "events_version": 0}
+    assert len(alerts_landed.unfounded(lake, ledger, [moved], QUOTA_LIMIT)) == 1
