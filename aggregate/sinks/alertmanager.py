@@ -13,7 +13,7 @@ from typing import Any
 from aggregate.sinks import http
 from aggregate.sinks.http import Target
 from aggregate.sinks.notices import Notice
-from aggregate.sinks.sink import Answer, Outcome, SinkRoute
+from aggregate.sinks.sink import Answer, Outcome, SinkRoute, TellsNoEnds
 from schemas.zones import utc_text
 
 EXPIRES_S = 300  # Alertmanager's own default, resolve_timeout
@@ -21,7 +21,7 @@ _BATCH = 500  # alerts in a request
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlertmanagerSink:
+class AlertmanagerSink(TellsNoEnds):
     """One Alertmanager. `expires_s`: how long an alert counts as firing after it was last sent."""
 
     target: Target
@@ -72,7 +72,7 @@ def alert(notice: Notice, now: datetime, expires_s: float) -> dict[str, Any]:
     """
     expires_at = now + timedelta(seconds=expires_s)
     ends_at = min(expires_at, max(notice.ends_at, now)) if notice.ends_at and notice.ends_at > now else expires_at
-    if not notice.holds:
+    if notice.ends_by(now):
         ends_at = now
     begins = {} if notice.at is None else {"startsAt": utc_text(min(notice.at, now))}
     labels = {

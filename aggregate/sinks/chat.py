@@ -1,9 +1,10 @@
 """Slack (incoming webhook) and PagerDuty (Events API v2). The secret is the URL of the one and the key of the other."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from aggregate.sinks import http
 from aggregate.sinks.http import Target
@@ -42,6 +43,7 @@ class PagerDutySink(TellsPeople):
     target: Target
     key: str = field(repr=False)
     route: SinkRoute = field(default_factory=SinkRoute)
+    tells_ends: ClassVar[bool] = True
 
     @property
     def name(self) -> str:
@@ -50,8 +52,15 @@ class PagerDutySink(TellsPeople):
 
     def send(self, notice: Notice, now: datetime) -> Outcome:
         """Trigger or resolve the incident of an alert."""
+        return self._posted(_resolve(notice) if notice.ends_by(now) else pagerduty(notice))
+
+    def end(self, notice: Notice, now: datetime) -> Outcome:
+        """Resolve the incident of an alert that has ended; without one, PagerDuty ignores it."""
         del now
-        event = {"routing_key": self.key, **pagerduty(notice)}
+        return self._posted(_resolve(notice))
+
+    def _posted(self, event: Mapping[str, Any]) -> Outcome:
+        event = {"routing_key": self.key, **event}
         return http.outcome(self.target, json.dumps(event, ensure_ascii=False).encode(), _JSON)
 
 
@@ -72,9 +81,8 @@ def slack(notice: Notice) -> dict[str, Any]:
 
 def pagerduty(notice: Notice) -> dict[str, Any]:
     """The event for PagerDuty without its key. All statements about an alert are about one incident."""
-    event: dict[str, Any] = {"event_action": "trigger" if notice.holds else "resolve", "dedup_key": notice.alert_id}
     if not notice.holds:
-        return event
+        return _resolve(notice)
     payload = {
         "summary": notice.title[:_SUMMARY_MAX],
         "source": notice.subject,
@@ -84,7 +92,11 @@ def pagerduty(notice: Notice) -> dict[str, Any]:
         **({"group": notice.partner} if notice.partner else {}),
         "custom_details": {"statement_id": notice.statement_id, "key": notice.key, "evidence": notice.evidence},
     }
-    return {**event, "client": "Tollbook", "payload": payload}
+    return {"event_action": "trigger", "dedup_key": notice.alert_id, "client": "Tollbook", "payload": payload}
+
+
+def _resolve(notice: Notice) -> dict[str, Any]:
+    return {"event_action": "resolve", "dedup_key": notice.alert_id}
 
 
 def _escaped(text: str) -> str:

@@ -15,12 +15,14 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from aggregate.sinks import notices
+from aggregate.sinks.ends import Ends
 from aggregate.sinks.notices import Notice
 from aggregate.sinks.retries import Backoff, repeated
 from aggregate.sinks.sink import Answer, Outcome, Sink, view
 from schemas.halts import Halt, Halted
 
 _POLL_S = 0.5
+_ENDS_S = 30.0  # a look for ends, within which nothing is polled
 _TIMEOUT_KAFKA_S = 30
 
 
@@ -39,10 +41,12 @@ class Courier:
         backoff: Backoff = Backoff(),  # noqa: B008  # a constant
         on_attempt: Callable[[str, Answer], None] = lambda _, __: None,
         holding: Callable[[], Sequence[Notice]] = tuple,
+        ends: Ends | None = None,
     ) -> None:
         """`on_attempt` receives the sink's name and the outcome of each attempt.
 
-        holding: the notices of all alerts that hold, for sinks that must be told again.
+        holding: the notices of all alerts that hold, for sinks that must be told again. ends: for sinks that must be
+        told of ends.
         """
         self._sink = sink
         self._consumer = consumer
@@ -53,6 +57,7 @@ class Courier:
         self._backoff = backoff
         self._on_attempt = on_attempt
         self._holding = holding
+        self._ends = ends
         self._refreshed_s = float("-inf")  # by the monotonic clock
         self._mine: set[int] = set()
         self._resting = False
@@ -69,7 +74,9 @@ class Courier:
             while not self._stop.is_set():
                 self._refresh()
                 message = self._consumer.poll(_POLL_S)
-                if message is not None and not self._done_with(message):
+                if message is None:
+                    self._look_for_ends()
+                elif not self._done_with(message):
                     break
         finally:
             self._consumer.close()
@@ -121,6 +128,24 @@ class Courier:
         self._refreshed_s = time.monotonic()
         if outcome.answer is not Answer.DELIVERED:
             self._log.warning("webhook %s: not refreshed: %s", self._sink.name, outcome.reason)
+
+    def _look_for_ends(self) -> None:
+        """Tell of ends, unless alerts wait: an incident that is resolved before it is triggered would stay open."""
+        if self._ends is None or not self._ends.is_due or not self._has_sent_all():
+            return
+        until_s = time.monotonic() + _ENDS_S
+        outcome = self._ends.look_if_due(lambda: not self._stop.is_set() and time.monotonic() < until_s)
+        if outcome.answer is not Answer.DELIVERED:
+            self._log.warning("webhook %s: not told of all ends: %s", self._sink.name, outcome.reason)
+
+    def _has_sent_all(self) -> bool:
+        """Whether this courier has partitions, and has delivered all alerts in them."""
+        mine = [TopicPartition(self._topic, number) for number in self._mine]
+        for where in self._consumer.committed(mine, timeout=_TIMEOUT_KAFKA_S) if mine else ():
+            low, high = self._consumer.get_watermark_offsets(where, timeout=_TIMEOUT_KAFKA_S)
+            if max(where.offset, low) < high:
+                return False
+        return bool(mine)
 
     def _rest(self, seconds: float, partition: int) -> None:
         """Wait while staying a member of the group. Ends early when stopped or when the partition is lost."""

@@ -83,6 +83,11 @@ class Notice:
         """Whether the alert holds, as far as this statement says."""
         return self.state is not State.WITHDRAWN
 
+    def ends_by(self, now: datetime) -> bool:
+        """Whether it says of an alert that was sent before that it does not hold, or has ended by now."""
+        is_over = self.state is State.RESTATED and self.ends_at is not None and self.ends_at <= now
+        return is_over or not self.holds
+
     @property
     def severity(self) -> Severity:
         """How urgent it is, by its kind, and for quotas and budgets by their threshold."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from aggregate.alerts import ledger
 from aggregate.alerts.messages import cloud_event
 from aggregate.sinks import notices
+from aggregate.sinks.ends import Ends
 from aggregate.sinks.notices import Notice
 from aggregate.sinks.retries import Backoff, repeated
 from aggregate.sinks.sink import Answer, Outcome, Sink, view
@@ -58,6 +59,7 @@ class Outbox:
         self._book = ledger.read(lake, self._cursor.version - 1)
         self._waiting: list[Statement] = []
         self._refreshed_s = float("-inf")  # by the monotonic clock
+        self._ends = Ends(lake, sink, self._path.parent, clock=clock) if sink.tells_ends else None
 
     def send_all(self, stop: threading.Event) -> Outcome:
         """Try each waiting notice once, until one fails or `stop` is set. The outcome is that of the last attempt."""
@@ -70,6 +72,8 @@ class Outbox:
             self._done()
         if self.sink.refresh_s is not None:
             outcome = self._refresh(at_once=True)
+        if self._ends is not None:
+            outcome = self._ends.look(lambda: not stop.is_set())
         return outcome
 
     def run(self, stop: threading.Event, *, backoff: Backoff = Backoff()) -> None:  # noqa: B008  # a constant
@@ -83,7 +87,14 @@ class Outbox:
                 return
             else:
                 self._refresh()
+                self._look_for_ends(stop)
                 stop.wait(_LOOK_S)
+
+    def _look_for_ends(self, stop: threading.Event) -> None:
+        if self._ends is not None:
+            outcome = self._ends.look_if_due(lambda: not stop.is_set())
+            if outcome.answer is not Answer.DELIVERED:
+                self._log.warning("sink %s: not told of all ends: %s", self.sink.name, outcome.reason)
 
     def _repeated(self, notice: Notice, stop: threading.Event, backoff: Backoff) -> bool:
         """Whether to go on."""

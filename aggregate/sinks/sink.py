@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from aggregate.sinks.notices import Notice, Severity, for_partner
 from schemas.alerts import Kind, State
@@ -72,6 +72,11 @@ class Sink(Protocol):
         """Seconds after which it must be told again what holds; None: it remembers."""
         ...
 
+    @property
+    def tells_ends(self) -> bool:
+        """Whether its receiver must be told of alerts that end without a statement."""
+        ...
+
     def send(self, notice: Notice, now: datetime) -> Outcome:
         """Try once. Sending the same notice twice has the effect of once, or can be recognised by its id."""
         ...
@@ -79,6 +84,21 @@ class Sink(Protocol):
     def refresh(self, holding: Sequence[Notice], now: datetime) -> Outcome:
         """Tell again what holds."""
         ...
+
+    def end(self, notice: Notice, now: datetime) -> Outcome:
+        """Tell that an alert has ended. Telling it twice, or of an alert that was never sent, has no effect."""
+        ...
+
+
+class TellsNoEnds:
+    """A part of sinks whose receivers know by themselves when an alert ends, or need not know."""
+
+    tells_ends: ClassVar[bool] = False
+
+    def end(self, notice: Notice, now: datetime) -> Outcome:
+        """Nothing is to be done."""
+        del notice, now
+        return Outcome(Answer.DELIVERED)
 
 
 def view(sink: Sink, notice: Notice) -> Notice | None:
@@ -88,7 +108,7 @@ def view(sink: Sink, notice: Notice) -> Notice | None:
     return sink.route.view(notice)
 
 
-class Remembers:
+class Remembers(TellsNoEnds):
     """A part of sinks whose receivers remember what they were told."""
 
     refresh_s: float | None = None

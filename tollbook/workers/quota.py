@@ -24,7 +24,8 @@ from faust.exceptions import FaustError
 
 from aggregate.quota.app import QuotaSettings, QuotaWorker
 from aggregate.sinks.courier import Courier
-from aggregate.sinks.outbox import holding
+from aggregate.sinks.ends import Ends
+from aggregate.sinks.outbox import FOLDER, holding
 from aggregate.sinks.sink import Answer, Sink
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
@@ -79,6 +80,7 @@ def run_quota(
     for handler in logging.getLogger().handlers:
         handler.addFilter(Seldom())
     stop, ended = threading.Event(), threading.Event()
+    lake.create()
     couriers = [
         Courier(
             receiver,
@@ -92,13 +94,12 @@ def run_quota(
             stop=stop,
             on_attempt=_count_attempt,
             holding=lambda: holding(lake),
+            ends=Ends(lake, receiver, lake.root / FOLDER, clock=clock) if receiver.tells_ends else None,
         )
         for receiver in receivers
     ]
     reader = Consumer({**kafka.consumer_options(topics.QUOTA_APP, protocol="classic"), "log_level": 0})
     lag = Lag(reader, settings.totals, settings.partitions)
-    lake.create()
-
     alerts = Alerts(
         lake, catalog, kafka, settings.alerts, settings.partitions, states=states, log=log, clock=clock, stop=ended
     )
