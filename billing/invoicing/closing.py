@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from billing.catalog import loading as catalogs
-from billing.invoicing import close_checks, proofs, rules
+from billing.invoicing import close_checks, history, proofs, rules
 from billing.periods import Period, is_settled, month
 from billing.rating import refused, settled
 from billing.rating.bills import Bills, bills
@@ -133,6 +133,7 @@ def close(
     earlier = _newest(warehouse, label, legal_entity)
     unknown = refused.accepted(warehouse, *reach, accept_refused, None if earlier is None else earlier.content)
     wrong = prove(warehouse.versions, *reach)[:_SHOWN] + close_checks.unexplained(warehouse) + unknown.problems(label)
+    rests_on = history.looked_back(lake, unsettled)
     outcome = bills(
         catalog,
         label,
@@ -141,6 +142,7 @@ def close(
         unsettled,
         grants=warehouse.grants(),
         reopened=_spans(reopened),
+        before=rests_on,
     )
     blocked = close_checks.combined(
         outcome.blocked,
@@ -157,7 +159,7 @@ def close(
     if wrong or not ready.periods:
         raise Refused([*wrong, *(problem for problems in blocked.values() for problem in problems)])
     content = _content(lake, warehouse, catalog, label, legal_entity, ready) | unknown.content()
-    document = _canonical(content | _replaces(reopened, ready))
+    document = _canonical(content | _replaces(reopened, ready) | history.pins(rests_on, ready.periods.keys()))
     return _record(lake, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 
@@ -182,7 +184,8 @@ def bills_of(warehouse: Warehouse, catalog: Catalog, partners: Sequence[Partner]
     usage = warehouse.usage_of(catalog)
     reopened = _spans(_reopened(lake, before, label))
     ends = settled.last_ends(before)
-    return bills(catalog, label, usage, ends, partners, grants=warehouse.grants(), reopened=reopened)
+    rests_on = history.looked_back(lake, partners)
+    return bills(catalog, label, usage, ends, partners, grants=warehouse.grants(), reopened=reopened, before=rests_on)
 
 
 def settled_periods(lake: Lake) -> list[SettledPeriod]:

@@ -4,13 +4,14 @@ A close names them by number and hash, not by the version of table `invoices`, b
 must not change it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from billing.rating.issued import Before, IssuedDocument
 from billing.usage.warehouse import Warehouse
 from lake.errors import Damaged
 from lake.lake import Lake
+from schemas.catalog.records import Catalog, Partner
 from schemas.tables import INVOICES
 
 RESTS_ON = "rests_on"  # the key in the content of a close
@@ -28,13 +29,36 @@ def history(lake: Lake, partners: Collection[str] | None = None) -> Mapping[str,
     return found
 
 
-def pins(before: Before) -> dict[str, list[dict[str, str]]]:
-    """The documents as a close names them, by partner id."""
-    return {
-        partner_id: [{"number": issued.number, "json_sha256": issued.json_sha256} for issued in documents]
-        for partner_id, documents in sorted(before.items())
-        if documents
+def looked_back(lake: Lake, partners: Iterable[Partner]) -> Before:
+    """The documents on which the bills of partners rest: all of a partner whose contract looks back."""
+    return history(lake, {partner.id for partner in partners if partner.looks_back})
+
+
+def pins(before: Before, partners: Collection[str]) -> dict[str, Any]:
+    """The documents of these partners, as the content of a close names them. Nothing if there are none."""
+    named = {
+        partner_id: [{"number": issued.number, "json_sha256": issued.json_sha256} for issued in before[partner_id]]
+        for partner_id in sorted(before.keys() & partners)
     }
+    return {RESTS_ON: named} if named else {}
+
+
+def outdated(lake: Lake, content: Mapping[str, Any], catalog: Catalog) -> list[str]:
+    """A problem for each partner to whom a document was issued since the close that it would have rested on."""
+    partners = [catalog.known_partner(partner_id) for partner_id in content["partners"]]
+    now = pins(looked_back(lake, partners), content["partners"].keys()).get(RESTS_ON, {})
+    then = content.get(RESTS_ON, {})
+    return [
+        f"partner {partner_id}: its contract looks back on earlier documents, and {_changed(then, now, partner_id)} since the close; close again"
+        for partner_id in sorted(then.keys() | now.keys())
+        if then.get(partner_id) != now.get(partner_id)
+    ]
+
+
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any], partner_id: str) -> str:
+    known = {pin["number"] for pin in then.get(partner_id, ())}
+    new = [pin["number"] for pin in now.get(partner_id, ()) if pin["number"] not in known]
+    return f"{', '.join(new)} was issued" if new else "they changed"
 
 
 def pinned(lake: Lake, content: Mapping[str, Any]) -> Before:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing.invoicing import closing, proofs, render, rules, stored
+from billing.invoicing import closing, history, proofs, render, rules, stored
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.corrections import notes, records
 from billing.invoicing.rules import Drafted
@@ -296,6 +296,8 @@ def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
         )
     if made.close_id != same[-1].close_id:
         raise Refused([f"close {made.close_id} was superseded by {same[-1].close_id}; issue that one"])
+    if changed := history.outdated(lake, made.content, made.catalog()):
+        raise Refused(changed)
     return periods
 
 

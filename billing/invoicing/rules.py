@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
-from billing.invoicing import document, render, rules1
+from billing.invoicing import document, history, render, rules1
 from billing.invoicing.render import Rendered
 from billing.periods import BillingPeriod
 from billing.rating import bills
@@ -90,7 +90,8 @@ class _Rules2:
         return [catalog.known_partner(partner_id) for partner_id in content["partners"]]
 
     def drafts(self, warehouse: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
-        return bills.drafts_of(catalog, periods(content), warehouse.usage_of(catalog))[0]
+        before = history.pinned(warehouse.lake, content)
+        return bills.drafts_of(catalog, periods(content), warehouse.usage_of(catalog), before)[0]
 
     def invoice(
         self, close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Any, *, number: str, issued_on: date

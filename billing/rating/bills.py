@@ -68,11 +68,13 @@ def bills(
     *,
     grants: Grants = NO_GRANTS,
     reopened: Mapping[str, Period] = _NONE,
+    before: Before = NOTHING,
 ) -> Bills:
     """The bills of the month `label` for `partners` (default: all partners that are invoiced). Raises BadPeriod.
 
     `settled` maps a partner id to the end of its last settled period. A partner without an entry has no settled period.
     `reopened` maps a partner id to its period of this month that was settled by an invoice that was voided since.
+    `before` has the documents that were issued to partners whose contracts look back.
     """
     periods: dict[str, BillingPeriod] = {}
     blocked: dict[str, list[str]] = {}
@@ -95,7 +97,7 @@ def bills(
             first.append(partner)
     for partner_id, missing in _earlier_usage(catalog, label, usage, first).items():
         blocked[partner_id] = [_out_of_order(catalog.known_partner(partner_id), label, missing)]
-    drafts, unpriced = drafts_of(catalog, [periods[p.id] for p in chosen if p.id in periods], usage)
+    drafts, unpriced = drafts_of(catalog, [periods[p.id] for p in chosen if p.id in periods], usage, before)
     for partner_id, problems in unpriced.items():
         blocked.setdefault(partner_id, []).extend(problems)
     ready = {partner_id: period for partner_id, period in periods.items() if partner_id not in blocked}

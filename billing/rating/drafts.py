@@ -218,9 +218,9 @@ def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> 
                 f"from {interval.first_day} on; add one (a price of 0 is a price), or set `billable: false` for the meter"
             )
     problems += _without_plan(catalog, outline, [next(amounts) for _ in outline.unplanned])
-    if not outline.lines:
+    currency = _currency(catalog, outline)
+    if currency is None:
         return None, problems
-    currency = catalog.rate_card(outline.lines[0].plan.rate_card).currency
     lines, unpriced = _lines(catalog, outline, counted, MINOR_UNITS[currency])
     with localcontext(EXACT):
         rows = [
@@ -228,7 +228,16 @@ def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> 
         ]
         total = sum((line.charge.amount for line in lines), ZERO)
     made = Draft(outline.partner, outline.period, currency, tuple(lines), total, tuple(rows))
-    return (made if lines or outline.partner.minimums else None), problems + unpriced
+    partner = outline.partner
+    return (made if lines or partner.minimums or partner.commitments else None), problems + unpriced
+
+
+def _currency(catalog: Catalog, outline: DraftOutline) -> str | None:
+    """The currency of a draft. A month without a plan has one if a commitment may end in it."""
+    if outline.lines:
+        return catalog.rate_card(outline.lines[0].plan.rate_card).currency
+    commitments = outline.partner.commitments
+    return commitments[-1].currency if commitments else None
 
 
 def _lines(

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from billing.rating.extras import ExtraKind
-from schemas.money import EXACT
 
 
 class IssuedDocument(NamedTuple):
@@ -28,15 +27,18 @@ class IssuedDocument(NamedTuple):
         """The parsed document. It is shared between callers; do not modify it."""
         return _read(self.document)
 
-    def extras(self, kind: ExtraKind) -> Iterator[Mapping[str, Any]]:
-        """The amounts of one kind that are not usage at a rate."""
-        return (extra for extra in self.content.get("extras", ()) if extra["kind"] == kind.value)
 
-    def without(self, *kinds: ExtraKind) -> Decimal:
-        """The total without the amounts of these kinds."""
-        with localcontext(EXACT):
-            left_out = (Decimal(extra["amount"]) for kind in kinds for extra in self.extras(kind))
-            return self.total - sum(left_out, Decimal(0))
+class Entry(NamedTuple):
+    """One amount of an issued document: a line of usage (`kind` is None), or an extra with its facts.
+
+    A line of a credit note has the kind and the facts of what it credits, and the opposite sign.
+    """
+
+    number: str
+    period: str
+    kind: ExtraKind | None
+    facts: Mapping[str, Any]
+    amount: Decimal
 
 
 Before = Mapping[str, Sequence[IssuedDocument]]  # partner id → the issued documents on which its next bill rests
@@ -46,3 +48,24 @@ NOTHING: Before = MappingProxyType({})
 @lru_cache(maxsize=1024)
 def _read(document: str) -> Mapping[str, Any]:
     return json.loads(document)  # type: ignore[no-any-return]
+
+
+def entries(documents: Sequence[IssuedDocument]) -> Iterator[Entry]:
+    """Every amount of the documents, in their order. The documents contain whatever their credit notes credit."""
+    contents = {issued.number: issued.content for issued in documents}
+    for issued in documents:
+        for line in (*issued.content["lines"], *issued.content.get("extras", ())):
+            source = _credited(contents, line)
+            kind = None if source is None or "kind" not in source else ExtraKind(source["kind"])
+            yield Entry(issued.number, issued.period, kind, source or {}, Decimal(line["amount"]))
+
+
+def _credited(contents: Mapping[str, Mapping[str, Any]], line: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a line of a credit note credits, or the line itself. None for a credit on a document as a whole."""
+    while credited := line.get("credits"):
+        document = contents[credited["number"]]
+        found = [*document["lines"], *document.get("extras", ())]
+        if credited["position"] is None:
+            return None
+        line = next(each for each in found if each["position"] == credited["position"])
+    return line

@@ -32,7 +32,7 @@ from schemas.catalog.fields import (
 )
 from schemas.catalog.prices.registry import PriceModel
 from schemas.catalog.sources import Source
-from schemas.catalog.terms import Bound, Dated, Discount, PurchaseOrder
+from schemas.catalog.terms import Bound, Commitment, Credit, Dated, Discount, PurchaseOrder
 from schemas.windows import to_us
 from schemas.zones import in_utc, midnight
 
@@ -245,6 +245,8 @@ class Partner(CatalogRecord):
     discounts: tuple[Discount, ...] = ()
     minimums: tuple[Bound, ...] = ()
     maximums: tuple[Bound, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
+    credits: tuple[Credit, ...] = ()
     legal_entity: Id | None = None
     time_zone: Zone
     status: Literal["active", "suspended", "internal"] = "active"
@@ -269,6 +271,11 @@ class Partner(CatalogRecord):
     def is_internal(self) -> bool:
         """Whether this partner is the operator itself."""
         return self.status == "internal"
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a bill depends on the documents that were issued to the partner before."""
+        return bool(self.commitments or self.credits)
 
     def own_prices(self, plan_id: str) -> list[OwnPrices]:
         """The partner's own prices for a plan, at any time."""

@@ -10,6 +10,7 @@ from schemas.catalog.terms import Dated
 
 Steps = tuple[str | int, ...]
 Found = tuple[Steps, str]
+_ONE_AT_A_TIME = ("minimums", "maximums", "commitments")
 
 
 def problems(catalog: Catalog, partner: Partner) -> Iterator[Found]:
@@ -17,6 +18,7 @@ def problems(catalog: Catalog, partner: Partner) -> Iterator[Found]:
     yield from _currencies(catalog, partner)
     yield from _twice_priced(partner)
     yield from _strange_plans(partner)
+    yield from _strange_credits(catalog, partner)
 
 
 def references(partner: Partner) -> Iterator[tuple[Steps, str, str]]:
@@ -41,8 +43,7 @@ def overlap(one: Dated, other: Dated) -> bool:
 
 def _currencies(catalog: Catalog, partner: Partner) -> Iterator[Found]:
     """Amounts in another currency than the prices of a plan that the partner has at that time."""
-    cards = {card.id: card.currency for card in catalog.rate_cards}
-    currencies = {plan.id: cards[plan.rate_card] for plan in catalog.plans if plan.rate_card in cards}
+    currencies = _currencies_of(catalog)
     for steps, term, currency, plan in _amounts(partner):
         for assigned in partner.plans:
             priced_in = currencies.get(assigned.plan)
@@ -64,13 +65,13 @@ def _amounts(partner: Partner) -> Iterator[tuple[Steps, Dated, str, str | None]]
     for j, discount in enumerate(partner.discounts):
         if discount.currency is not None:
             yield ("discounts", j), discount, discount.currency, None
-    for name in ("minimums", "maximums"):
+    for name in _ONE_AT_A_TIME:
         for j, bound in enumerate(getattr(partner, name)):
             yield (name, j), bound, bound.currency, None
 
 
 def _twice_priced(partner: Partner) -> Iterator[Found]:
-    """Own prices, minimums and maximums that hold at the same time as an earlier one of the same kind."""
+    """Own prices, limits and commitments that hold at the same time as an earlier one of the same kind."""
     for j, own in enumerate(partner.prices):
         for earlier in partner.prices[:j]:
             if not overlap(earlier, own) or (None not in (own.plan, earlier.plan) and own.plan != earlier.plan):
@@ -79,7 +80,7 @@ def _twice_priced(partner: Partner) -> Iterator[Found]:
                 named = ", ".join(repr(name) for name in sorted(both))
                 yield ("prices", j), f"{named} already has an own price at that time; end one before the other begins"
                 break
-    for name in ("minimums", "maximums"):
+    for name in _ONE_AT_A_TIME:
         terms = getattr(partner, name)
         for j, bound in enumerate(terms):
             if any(overlap(earlier, bound) for earlier in terms[:j]):
@@ -99,3 +100,28 @@ def _strange_plans(partner: Partner) -> Iterator[Found]:
                 ("prices", j, "plan"),
                 f"the partner does not have plan {own.plan!r}; name one of its plans ({', '.join(sorted(plans)) or 'none'}), or leave the field out",
             )
+
+
+def _strange_credits(catalog: Catalog, partner: Partner) -> Iterator[Found]:
+    """Credits with the same id, and credits in a currency in which the partner never pays."""
+    paid_in = {_currencies_of(catalog).get(assigned.plan) for assigned in partner.plans}
+    seen: set[str] = set()
+    for j, credit in enumerate(partner.credits):
+        if credit.id in seen:
+            yield (
+                ("credits", j, "id"),
+                f"{credit.id!r} is defined twice; give each credit of the partner an id of its own",
+            )
+        seen.add(credit.id)
+        if partner.plans and credit.currency not in paid_in and None not in paid_in:
+            priced_in = " and ".join(sorted(filter(None, paid_in)))
+            yield (
+                ("credits", j, "currency"),
+                f"is {credit.currency}, but the partner's plans are priced in {priced_in}, so it would never pay; write the amount in {priced_in}",
+            )
+
+
+def _currencies_of(catalog: Catalog) -> dict[str, str]:
+    """The currency of each plan whose rate card exists."""
+    cards = {card.id: card.currency for card in catalog.rate_cards}
+    return {plan.id: cards[plan.rate_card] for plan in catalog.plans if plan.rate_card in cards}

@@ -1,15 +1,18 @@
-"""What a contract says beside plans and rate cards: discounts, least and greatest amounts, purchase orders.
+"""What a contract says beside plans and rate cards: discounts, limits of a month, commitments, credits, orders.
 
 A term holds from `valid_from` (inclusive) to `valid_to` (exclusive; None: no end), in the partner's time zone.
 """
 
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from schemas.catalog.fields import CatalogRecord, Code, Currency, Day, Id, NotNegative, Positive, Text
+
+TERM_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
 class Dated(CatalogRecord):
@@ -80,6 +83,56 @@ class Bound(Monthly):
     prorated: bool = False
 
 
+class Term(NamedTuple):
+    """A term of a commitment: its first and its last month, `YYYY-MM`."""
+
+    first: str
+    last: str
+
+    def holds(self, label: str) -> bool:
+        """Whether a month is in the term."""
+        return self.first <= label <= self.last
+
+
+class Commitment(Monthly):
+    """The least that each term costs. The term is trued up at its end; what exceeds it costs `overage_factor` times."""
+
+    amount: Positive
+    currency: Currency
+    term: Literal["month", "quarter", "year"]
+    overage_factor: NotNegative = Decimal(1)
+    billed_elsewhere: NotNegative = Decimal(0)  # in the first term, before Tollbook
+
+    @model_validator(mode="after")
+    def _whole_terms(self) -> "Commitment":
+        months = TERM_MONTHS[self.term]
+        if self.valid_to is not None and (_month_number(self.valid_to) - _month_number(self.valid_from)) % months:
+            raise ValueError(
+                f"valid_from {self.valid_from} to valid_to {self.valid_to} is no whole number of terms of a {self.term}, which has {months} months; "
+                f"correct one of them"
+            )
+        return self
+
+    def terms(self, label: str) -> Iterator[Term]:
+        """The terms that begin in the month `label` or earlier, in order."""
+        months = TERM_MONTHS[self.term]
+        last = _month_number(date.fromisoformat(f"{label}-01"))
+        if self.valid_to is not None:
+            last = min(last, _month_number(self.valid_to) - 1)
+        for first in range(_month_number(self.valid_from), last + 1, months):
+            yield Term(_label(first), _label(first + months - 1))
+
+
+class Credit(Dated):
+    """An amount that was paid in advance. It pays for months at whose last day it holds, by priority."""
+
+    id: Id
+    description: Text = "Prepaid credit"
+    amount: Positive
+    currency: Currency
+    priority: int = Field(default=0, ge=0, le=1_000)  # the smallest pays first
+
+
 class PurchaseOrder(Dated):
     """An order of the partner, which invoices name. With an amount, it pays for no more than that."""
 
@@ -94,3 +147,11 @@ class PurchaseOrder(Dated):
                 "`amount` and `currency` belong together; give both, or neither for an order without a limit"
             )
         return self
+
+
+def _month_number(day: date) -> int:
+    return day.year * 12 + day.month - 1
+
+
+def _label(number: int) -> str:
+    return f"{number // 12:04d}-{number % 12 + 1:02d}"

@@ -16,7 +16,7 @@ from billing.rating.issued import IssuedDocument
 from billing.usage.warehouse import Span
 from schemas.catalog import checks
 from schemas.catalog.records import Catalog, OwnPrices
-from schemas.catalog.terms import Bound, Discount
+from schemas.catalog.terms import Bound, Commitment, Credit, Discount
 from tests.billing.catalogs import document
 from tests.docs.pages import ROOT, block, blocks, rows, section
 
@@ -76,12 +76,11 @@ def shown(book: Catalog, months: list[tuple[str, str]]) -> str:
         text += f"{label}: {used}\n"
         for line in made["lines"]:
             text += (
-                f"  {line['description']} {line['first_day']} - {line['last_day']}".ljust(44)
-                + f"{line['amount']:>10}\n"
+                f"  {line['description']} {line['first_day']} - {line['last_day']}".ljust(45) + f"{line['amount']:>9}\n"
             )
         for extra in made.get("extras", ()):
-            text += f"  {extra['description']}".ljust(44) + f"{extra['amount']:>10}\n"
-        text += "  total".ljust(44) + f"{made['total']:>10}\n"
+            text += f"  {extra['description']}".ljust(45) + f"{extra['amount']:>9}\n"
+        text += "  total".ljust(45) + f"{made['total']:>9}\n"
         before.append(IssuedDocument(name, "invoice", "acme", label, "EUR", draft.total, "", json.dumps(made)))
     return text
 
@@ -96,7 +95,13 @@ def test_the_bills_are_those_that_are_shown(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("title", "model"),
-    [("Own prices", OwnPrices), ("Discounts", Discount), ("Minimum and maximum of a month", Bound)],
+    [
+        ("Own prices", OwnPrices),
+        ("Discounts", Discount),
+        ("Minimum and maximum of a month", Bound),
+        ("Commitments", Commitment),
+        ("Prepaid credits", Credit),
+    ],
 )
 def test_every_field_of_a_term_is_described(title: str, model: Any) -> None:
     """With what is required in bold."""

@@ -6,6 +6,8 @@ from decimal import Decimal
 from billing.rating.drafts import Draft
 from billing.rating.issued import IssuedDocument
 from billing.rating.priced import Amounts
+from billing.rating.terms.commitments import true_ups
+from billing.rating.terms.credits import burn_downs, overdrawn
 from billing.rating.terms.monthly import monthly
 from schemas.money import EXACT
 
@@ -17,8 +19,13 @@ def with_terms(draft: Draft, before: Sequence[IssuedDocument] = ()) -> tuple[Dra
 
     `before` are the documents that were issued to the partner before, as far as the bill rests on them.
     """
-    found = draft.with_extras(monthly(draft.partner, draft.period, _amounts(draft)))
-    return found, []
+    partner, label = draft.partner, draft.period.label
+    found = draft.with_extras(monthly(partner, draft.period, _amounts(draft)))
+    if partner.commitments:
+        found = found.with_extras(true_ups(partner.commitments, label, found.currency, found.total, before))
+    if partner.credits:
+        found = found.with_extras(burn_downs(partner.credits, draft.period, found.currency, found.total, before))
+    return found, [f"partner {partner.id}, {problem}" for problem in overdrawn(partner.credits, before)]
 
 
 def _amounts(draft: Draft) -> Amounts:

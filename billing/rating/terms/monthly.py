@@ -30,6 +30,8 @@ def monthly(partner: Partner, period: BillingPeriod, priced: Amounts) -> list[Ex
             for bound in (b for b in bounds if b.holds_in(label)):
                 limit = _of_period(bound, period)
                 lacks = rounded(limit, places) - left
+                if kind is ExtraKind.MINIMUM and not period.stays:
+                    continue  # without any plan there is nothing that costs at least so much
                 if (kind is ExtraKind.MINIMUM and lacks > 0) or (kind is ExtraKind.MAXIMUM and lacks < 0):
                     facts = {"description": _TEXTS[kind], "limit": plain(limit)}
                     found.append(Extra(kind, lacks, limit - left, facts))

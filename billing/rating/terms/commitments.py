@@ -1,0 +1,69 @@
+"""Commitments: the least amount of a term, trued up in its last month, and the price of what exceeds it.
+
+What a commitment costs is computed for the whole term each month, less what was billed for it before. So a credit note
+or late usage within a term corrects itself with the next bill, even after the end of the term.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal, localcontext
+
+from billing.pricing.commitments import committed
+from billing.rating.extras import Extra, ExtraKind
+from billing.rating.issued import Entry, IssuedDocument, entries
+from schemas.catalog.terms import Commitment, Term
+from schemas.money import EXACT, MINOR_UNITS, plain, rounded
+
+ZERO = Decimal(0)
+_NOT_COUNTED = {ExtraKind.COMMITMENT, ExtraKind.CREDIT}
+
+
+def true_ups(
+    commitments: Sequence[Commitment], label: str, currency: str, total: Decimal, before: Sequence[IssuedDocument]
+) -> list[Extra]:
+    """What the commitments add to the bill of the month `label`, whose total without them is `total`."""
+    issued = [document for document in before if document.currency == currency]
+    booked = list(entries(issued))
+    months = {document.period for document in issued} | {label}
+    with localcontext(EXACT):
+        return [
+            extra
+            for commitment in commitments
+            if commitment.currency == currency
+            for place, term in enumerate(commitment.terms(label))
+            if any(map(term.holds, months))
+            for extra in _of_term(commitment, place, term, (label, total), booked, max(months))
+        ]
+
+
+def _of_term(
+    commitment: Commitment, place: int, term: Term, bill: tuple[str, Decimal], booked: Sequence[Entry], newest: str
+) -> Iterator[Extra]:
+    """What is still to be billed for one term. `newest` is the newest month with a bill, this one among them."""
+    label, total = bill
+    counted = sum((e.amount for e in booked if e.kind not in _NOT_COUNTED and term.holds(_month(e))), ZERO)
+    counted += commitment.billed_elsewhere if place == 0 else ZERO
+    counted += total if term.holds(label) else ZERO
+    ends = newest >= term.last
+    asked = committed(counted, commitment.amount, overage_factor=commitment.overage_factor, trues_up=ends)
+    exact = asked.top_up + asked.surcharge
+    billed = sum((e.amount for e in booked if e.kind is ExtraKind.COMMITMENT and _is_of(e, term)), ZERO)
+    amount = rounded(exact, MINOR_UNITS[commitment.currency]) - billed
+    if amount:
+        facts = {
+            "description": f"Commitment of {plain(commitment.amount)} {commitment.currency}, {term.first} to {term.last}",
+            "first_month": term.first,
+            "last_month": term.last,
+            "committed": plain(commitment.amount),
+            "counted": plain(counted),
+            "overage_factor": plain(commitment.overage_factor),
+        }
+        yield Extra(ExtraKind.COMMITMENT, amount, exact - billed, facts)
+
+
+def _is_of(entry: Entry, term: Term) -> bool:
+    return (entry.facts["first_month"], entry.facts["last_month"]) == term
+
+
+def _month(entry: Entry) -> str:
+    """The month for which an amount was billed: that of the document, or the month that an adjustment names."""
+    return str(entry.facts.get("period", entry.period)) if entry.kind is ExtraKind.ADJUSTMENT else entry.period
