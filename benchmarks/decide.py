@@ -1,32 +1,49 @@
 """How long an answer of `tollbook decide` takes: `python -m benchmarks.decide`. Writes docs/results/decide.md.
 
-The server runs as an operator starts it, on a lake that takes in a commit each second. Questions are sent at a fixed
+The server runs as an operator starts it, on a lake that takes in a commit each second. On a broker, it also times how
+soon a grant changes the answer. Questions are sent at a fixed
 rate over a few connections that stay open, as gateways do, by another process. Each answer is timed from the moment at
 which its question was due, so a question that waits for an earlier answer counts its wait.
 """
 
 import argparse
 import asyncio
+import json
 import multiprocessing
+import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+from confluent_kafka import Consumer
 
+from aggregate.quota import grants
+from aggregate.quota.grants import Asked
+from benchmarks.kafka import create_topics
 from benchmarks.machine import heading
+from lake.lake import Lake
+from schemas.kafka import topics
+from schemas.tables import EVENTS
 from tests.billing.lakes import land, request
+from tests.kafka.broker import Broker
+from tests.kafka.processes import Process
 from tests.tollbook.deciding import decide, write_catalog
 from tests.tollbook.fixtures import METERS, SELLER
+from tollbook.deciding.states import KEY
 
 PAGE = Path(__file__).parent.parent / "docs" / "results" / "decide.md"
 CONNECTIONS = 8
 COMMIT_S = 1.0
 COMMIT_EVENTS = 200
+DENIED = 403
+PATIENCE_S = 60
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -34,40 +51,163 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--rate", type=int, default=500, help="questions a second")
     parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("--partners", type=int, default=1000)
+    parser.add_argument("--grants", type=int, default=20, help="grants to time on a broker")
+    parser.add_argument(
+        "--first", action="store_true", help="server and sender come before all other processes (Linux, root)"
+    )
     args = parser.parse_args(argv)
-    rows = []
     with tempfile.TemporaryDirectory(prefix="tollbook-decide-") as place:
-        lake, catalog = Path(place, "lake"), write_catalog(Path(place, "catalog"), catalog_of(args.partners))
-        commit(lake, args.partners, 0)
-        with decide(lake, catalog) as server:
-            for name, grows in (("at rest", False), (f"a commit of {COMMIT_EVENTS} events each second", True)):
-                stop = threading.Event()
-                landing = threading.Thread(target=keep_committing, args=(lake, args.partners, stop))
-                if grows:
-                    landing.start()
-                waits_ms = asked(server.port, args.rate, args.seconds, args.partners)
-                stop.set()
-                if grows:
-                    landing.join()
-                figures = " | ".join(f"{np.percentile(waits_ms, q):.2f} ms" for q in (50, 90, 99, 100))
-                rows.append(f"| {name} | {len(waits_ms):,} | {figures} |")
+        rows = answers(Path(place), args.rate, args.seconds, args.partners, first=args.first)
+    with tempfile.TemporaryDirectory(prefix="tollbook-grants-") as place, Broker() as broker:
+        waits_s = flips(Path(place), broker.bootstrap, args.grants)
+    shares = (
+        "Server and sender have a core whenever they want one (SCHED_RR), as the machine has other work; the process that commits has what is left."
+        if args.first
+        else "Server, sender and lake share the machine."
+    )
     text = [
         heading("How long an answer of the decision server takes", "python -m benchmarks.decide " + " ".join(sys.argv[1:]), "made anew"),
         "",
         (
             f"{args.rate} questions a second over {CONNECTIONS} connections on loopback, {args.seconds} s each; {args.partners:,} partners with a "
-            "credential and two quotas each. Server, sender and lake share the machine."
+            f"credential and two quotas each. {shares}"
         ),
         "",
-        "| lake | answers | p50 | p90 | p99 | most |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| lake | commits | answers | p50 | p90 | p99 | p99.9 | most |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         *rows,
+        "",
+        "## From a grant to its answer, on a broker",
+        "",
+        (
+            f"A partner is denied, and is granted more. Timed {args.grants} times from the moment before the grant is recorded in the lake, with "
+            "`tollbook quota`, `tollbook decide` and a broker on the same machine, all with their defaults."
+        ),
+        "",
+        "| until | p50 | most |",
+        "| --- | ---: | ---: |",
+        *(f"| {name} | {np.percentile(found, 50):.2f} s | {max(found):.2f} s |" for name, found in waits_s.items()),
     ]  # fmt: skip
     PAGE.write_text("\n".join(text) + "\n")
     print("\n".join(text))
 
 
-def catalog_of(partners: int) -> str:
+def answers(place: Path, rate: int, seconds: int, partners: int, *, first: bool) -> list[str]:
+    """The rows of the table: a lake at rest, and one that grows."""
+    lake, catalog = place / "lake", write_catalog(place / "catalog", catalog_of(partners))
+    commit(lake, partners, 0)
+    rows = []
+    with decide(lake, catalog) as server:
+        if first:
+            for thread in Path(f"/proc/{server.process.pid}/task").iterdir():
+                come_first(int(thread.name))
+        for name, grows in (("at rest", False), (f"a commit of {COMMIT_EVENTS} events each second", True)):
+            stop = threading.Event()
+            before = Lake(lake).open(EVENTS).version
+            landing = threading.Thread(target=keep_committing, args=(lake, partners, stop))
+            if grows:
+                landing.start()
+            waits_ms = asked(server.port, rate, seconds, partners, first=first)
+            stop.set()
+            if grows:
+                landing.join()
+            commits = Lake(lake).open(EVENTS).version - before
+            figures = " | ".join(f"{np.percentile(waits_ms, q):.2f} ms" for q in (50, 90, 99, 99.9, 100))
+            rows.append(f"| {name} | {commits} | {len(waits_ms):,} | {figures} |")
+    return rows
+
+
+def come_first(thread: int) -> None:
+    """Give a thread, 0 for this one, a core before all threads of other processes that have not asked for that."""
+    os.sched_setscheduler(thread, os.SCHED_RR, os.sched_param(1))
+
+
+def flips(place: Path, bootstrap: str, count: int) -> dict[str, list[float]]:
+    """Seconds from each grant to the answer of the decision server, and to the record of `quota.state`, that allow."""
+    create_topics(bootstrap, "")
+    lake = place / "lake"
+    catalog = write_catalog(place / "catalog", catalog_of(count, day_limit=COMMIT_EVENTS // count))
+    commit(lake, count, 0)
+    answered: list[float] = []
+    published: list[float] = []
+    where = ["--bootstrap-servers", bootstrap, "--lake", lake, "--catalog", catalog]
+    with decide(lake, catalog) as server, States(bootstrap) as states, supervised(["quota", *where], states):
+        for number in range(count):
+            credential = f"api_key:k{number}"
+            states.until(credential, "deny")
+            assert server.decision(credential).status == DENIED
+            until = datetime.now(UTC) + timedelta(hours=1)
+            asked_for = Asked(f"p{number}", "requests", "DAY", Decimal(5), None, until, "a benchmark")
+            begun = time.perf_counter()
+            grants.record(Lake(lake), asked_for, by="bench", now=datetime.now(UTC))
+            while server.decision(credential).status == DENIED:
+                time.sleep(0.005)
+            answered.append(time.perf_counter() - begun)
+            published.append(states.until(credential, "allow") - begun)
+    return {"the server answers 200": answered, "a consumer has the record of `quota.state`": published}
+
+
+@contextmanager
+def supervised(words: Sequence[object], states: "States") -> Iterator[None]:
+    """A worker that publishes. It is started again until it does: without leaders of new topics it ends."""
+    worker = Process(words)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while not states.have_come:
+            if worker.code is not None:
+                worker = Process(words)
+            if time.monotonic() > deadline:
+                raise RuntimeError(worker.tail())
+            time.sleep(0.05)
+        yield
+    finally:
+        worker.stop()
+
+
+class States:
+    """A consumer of `quota.state`, on a thread: when it had each decision first."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._seen_s: dict[tuple[str, str], float] = {}
+        self._stop = threading.Event()
+        self._consumer = Consumer(
+            {"bootstrap.servers": bootstrap, "group.id": "bench", "auto.offset.reset": "earliest"}
+        )
+        self._consumer.subscribe([topics.QUOTA_STATE])
+        self._thread = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> "States":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+    @property
+    def have_come(self) -> bool:
+        """Whether there was any record."""
+        return bool(self._seen_s)
+
+    def until(self, credential: str, word: str) -> float:
+        """Wait for a decision about a credential. Returns when it came."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (found := self._seen_s.get((f"{KEY}{credential}", word))) is None:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no record says {word} of {credential}")
+            time.sleep(0.005)
+        return found
+
+    def _listen(self) -> None:
+        while not self._stop.is_set():
+            message = self._consumer.poll(0.1)
+            if message is not None and message.error() is None and (value := message.value()) is not None:
+                key = (message.key() or b"").decode()
+                self._seen_s.setdefault((key, json.loads(value).get("decision", "")), time.perf_counter())
+
+
+def catalog_of(partners: int, *, day_limit: int = 5000) -> str:
     """A catalog of partners on one plan."""
     people = "\n".join(
         f"  - {{id: p{n}, name: P, legal_entity: seller, time_zone: UTC, plans: [{{plan: hard, valid_from: 2026-01-01}}], "
@@ -82,7 +222,7 @@ plans:
     rate_card: card
     quotas:
       - {{meter: requests, period: MONTH, limit: 100000, enforce: block}}
-      - {{meter: requests, period: DAY, limit: 5000, enforce: block}}
+      - {{meter: requests, period: DAY, limit: {day_limit}, enforce: block}}
 partners:
 {people}
 """
@@ -99,21 +239,23 @@ def commit(lake: Path, partners: int, number: int) -> None:
 
 
 def keep_committing(lake: Path, partners: int, stop: threading.Event) -> None:
-    """Land a commit each second."""
+    """Land a commit each second, or as often as the machine lets it."""
     number = 1
     while not stop.wait(COMMIT_S):
         commit(lake, partners, number)
         number += 1
 
 
-def asked(port: int, rate: int, seconds: int, partners: int) -> list[float]:
+def asked(port: int, rate: int, seconds: int, partners: int, *, first: bool) -> list[float]:
     """The waits in milliseconds, measured by a process of their own."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_ask_all, (port, rate, seconds, partners))
+        return pool.apply(_ask_all, (port, rate, seconds, partners, first))
 
 
-def _ask_all(port: int, rate: int, seconds: int, partners: int) -> list[float]:
+def _ask_all(port: int, rate: int, seconds: int, partners: int, first: bool) -> list[float]:  # noqa: FBT001
+    if first:
+        come_first(0)
     return asyncio.run(_asked(port, rate, seconds, partners))
 
 
