@@ -416,6 +416,25 @@ CORRECTIONS = TableShape(
     newer=True,
 )
 
+AUDIT = TableShape(
+    # One row per close, proposal, approval, issued, credited, voided or sent document, and payment. Rows are appended.
+    # The number counts from 1 without gaps, and each row holds the hash of the row before.
+    "audit",
+    pa.schema(
+        [
+            ("number", pa.int64()),
+            ("recorded_at", TIME),  # not earlier than that of the row before
+            ("recorded_by", pa.string()),
+            ("what", pa.string()),  # close | propose | approve | issue | credit | void | sent | payment
+            ("subject", pa.string()),  # a close id, a document number, or the transaction id of a payment
+            ("facts", pa.string()),  # canonical JSON
+            ("before_sha256", pa.string()),  # that of the row before; empty in the first row
+            ("sha256", pa.string()),  # of this row without this column
+        ]
+    ),
+    newer=True,
+)
+
 ALL: Mapping[str, TableShape] = {
     t.name: t
     for t in (
@@ -435,6 +454,7 @@ ALL: Mapping[str, TableShape] = {
         CLOSES,
         INVOICES,
         CORRECTIONS,
+        AUDIT,
     )
 }
 # Nothing is ever removed from these tables, and every reader of the lake opens them. PAYLOADS and LIMITS are not among
