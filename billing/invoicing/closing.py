@@ -11,20 +11,30 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import pyarrow as pa
 
-from billing.catalog import loading as catalogs
-from billing.invoicing import close_checks, history, proofs, rules
+from billing.invoicing import close_checks, history, proofs, rules, stored
+from billing.invoicing.closes import (
+    Close,
+    Refused,
+    all_closes,
+    close_by_id,
+    closes_by_id,
+    newest_close,
+    newest_in,
+    pinned,
+    pinned_versions,
+)
+from billing.invoicing.corrections import carried
 from billing.periods import Period, is_settled, month
 from billing.rating import refused, settled
 from billing.rating.bills import Bills, bills
 from billing.rating.settled import SettledPeriod
 from billing.usage.warehouse import Warehouse
 from lake import duck
-from lake.errors import Damaged, LakeError
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
 from schemas.tables import (
@@ -42,61 +52,29 @@ from schemas.tables import (
     WITHDRAWN,
 )
 
+__all__ = [
+    "Close",
+    "Refused",
+    "all_closes",
+    "bills_of",
+    "close",
+    "close_by_id",
+    "closes_by_id",
+    "due",
+    "newest_close",
+    "pinned",
+    "pinned_versions",
+    "reopened_periods",
+    "settled_ends",
+    "settled_periods",
+]
+
 CODE_VERSION = "0.1.0"
 _PINNED = (EVENTS, WITHDRAWN, ROLLUPS, DUPLICATES, LETTERS, REDRIVEN, READS, INGESTED, TOPICS)
 _OFFSET = ("source", "generation", "next_offset")
 _SHOWN = 20
 
 Prove = Callable[[Mapping[str, int], datetime, datetime], list[str]]
-
-
-class Refused(Exception):
-    """A business rule forbids the action. `problems` holds every reason with its remedy."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = list(problems)
-        super().__init__("\n".join(self.problems))
-
-
-class Close(NamedTuple):
-    """A close. `document` is canonical JSON and `close_id` is its hash, so the id does not depend on `closed_at`."""
-
-    close_id: str
-    period: str
-    legal_entity: str
-    document: str
-    closed_at: datetime
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The parsed document. It is shared between callers; do not modify it."""
-        return _read(self.document)
-
-    @property
-    def rules(self) -> rules.Rules:
-        """The rules by which the close is billed and verified."""
-        try:
-            return rules.of(self.content)
-        except KeyError as exc:
-            raise LakeError(f"close {self.close_id} uses rules {exc} of a later version; upgrade tollbook") from exc
-
-    def catalog(self) -> Catalog:
-        """The catalog at the time of the close."""
-        return catalogs.of_close(self.document)
-
-    def partners(self) -> list[Partner]:
-        """The partners whose month the close settles, without blocked partners."""
-        return self.rules.partners(self.content, self.catalog())
-
-    @property
-    def blocked(self) -> dict[str, list[str]]:
-        """The partners without an invoice from this close, each with its problems."""
-        return self.content.get("blocked", {})  # type: ignore[no-any-return]
-
-
-@lru_cache(maxsize=8)
-def _read(document: str) -> dict[str, Any]:
-    return json.loads(document)  # type: ignore[no-any-return]
 
 
 def close(
@@ -130,7 +108,7 @@ def close(
         return _closed_before(lake, catalog, label, partners, before)
     warehouse = Warehouse(lake, lake.consistent_cut())
     reach = _reach(unsettled, label, ends, reopened.values())
-    earlier = _newest(warehouse, label, legal_entity)
+    earlier = newest_in(warehouse, label, legal_entity)
     unknown = refused.accepted(warehouse, *reach, accept_refused, None if earlier is None else earlier.content)
     wrong = prove(warehouse.versions, *reach)[:_SHOWN] + close_checks.unexplained(warehouse) + unknown.problems(label)
     rests_on = history.looked_back(lake, unsettled)
@@ -159,8 +137,42 @@ def close(
     if wrong or not ready.periods:
         raise Refused([*wrong, *(problem for problems in blocked.values() for problem in problems)])
     content = _content(lake, warehouse, catalog, label, legal_entity, ready) | unknown.content()
-    document = _canonical(content | _replaces(reopened, ready) | history.pins(rests_on, ready.periods.keys()))
+    late = carried.of_close(lake, carried_books(lake), ready, warehouse.versions, legal_entity)
+    parts = (_replaces(reopened, ready), history.pins(rests_on, ready.periods.keys()), carried.stored_adjustments(late))
+    for part in parts:
+        content |= part
+    document = _canonical(content)
     return _record(lake, Close(proofs.close_id_of(document), label, legal_entity, document, now))
+
+
+def close_late_usage(lake: Lake, label: str, legal_entity: str, *, prove: Prove, now: datetime) -> Close | None:
+    """Pins the late usage of a settled month, which is then issued as documents of its own. None: there is none.
+
+    Raises Refused if nothing of the month is settled, or if the books have problems.
+    """
+    books = carried_books(lake)
+    newest = newest_close(lake, label, legal_entity)
+    settled_here = [
+        s for s in books.periods if s.label == label and books.closes[s.close_id].legal_entity == legal_entity
+    ]
+    if newest is None or not settled_here:
+        raise Refused([f"{label} of {legal_entity} is not issued, so nothing of it can be adjusted"])
+    warehouse = Warehouse(lake, lake.consistent_cut())
+    reach = Period(min(s.start for s in settled_here), max(s.end for s in settled_here))
+    if wrong := prove(warehouse.versions, *reach)[:_SHOWN] + close_checks.unexplained(warehouse):
+        raise Refused(wrong)
+    late = carried.of_period(lake, books, label, legal_entity, warehouse.versions)
+    if not late:
+        return None
+    content = _content(lake, warehouse, newest.catalog(), label, legal_entity, Bills((), {}, {}))
+    kept = {name: newest.content[name] for name in ("accepted_refused",) if name in newest.content}
+    document = _canonical(content | kept | carried.stored_adjustments(late))
+    return _record(lake, Close(proofs.close_id_of(document), label, legal_entity, document, now))
+
+
+def carried_books(lake: Lake) -> carried.Books:
+    """What was closed, settled and issued, for adjustments."""
+    return carried.Books(closes_by_id(lake), settled_periods(lake), stored.rows(lake))
 
 
 def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple[Partner, ...]:
@@ -214,61 +226,6 @@ def settled_ends(lake: Lake) -> Mapping[str, datetime]:
     return settled.last_ends(settled.settled(Warehouse(lake, only=[INVOICES.name]), partners_of))
 
 
-def newest_close(lake: Lake, label: str, legal_entity: str) -> Close | None:
-    """The newest close of the period and legal entity, or None."""
-    return _newest(Warehouse(lake, only=[CLOSES.name]), label, legal_entity)
-
-
-class _ById(dict[str, Close]):
-    """Closes by id. A look-up of a missing close raises LakeError, because an invoice refers to it."""
-
-    def __init__(self, lake: Lake) -> None:
-        super().__init__({made.close_id: made for made in all_closes(lake)})
-        self._lake = lake
-
-    def __missing__(self, close_id: str) -> Close:
-        raise LakeError(
-            f"close {close_id}, which an invoice names, is missing in {self._lake}; restore table closes from a backup"
-        )
-
-
-def closes_by_id(lake: Lake) -> Mapping[str, Close]:
-    """Every close by its id, read and verified once. A look-up of a missing close raises LakeError."""
-    return _ById(lake)
-
-
-def close_by_id(lake: Lake, close_id: str) -> Close:
-    """The close with this id, to which an invoice refers."""
-    return closes_by_id(lake)[close_id]
-
-
-def all_closes(lake: Lake) -> list[Close]:
-    """All closes. The newest close of a period comes last."""
-    return _closes(Warehouse(lake, only=[CLOSES.name]))
-
-
-def pinned(lake: Lake, made: Close) -> Warehouse:
-    """The lake at the table versions of a close."""
-    return Warehouse(lake, pinned_versions(made))
-
-
-def pinned_versions(made: Close) -> dict[str, int]:
-    """The table versions of a close. One that names no version of `grants` was made when there were none."""
-    return {GRANTS.name: 0, **made.content["versions"]}
-
-
-def _closes(warehouse: Warehouse) -> list[Close]:
-    found = [Close(**row) for row in warehouse.query("closes").to_pylist()]
-    if problems := [p for made in found for p in proofs.close_document(made.close_id, made.document)]:
-        raise Damaged("; ".join(problems))
-    return found
-
-
-def _newest(warehouse: Warehouse, label: str, legal_entity: str) -> Close | None:
-    found = [c for c in _closes(warehouse) if (c.period, c.legal_entity) == (label, legal_entity)]
-    return found[-1] if found else None
-
-
 def _closed_before(
     lake: Lake, catalog: Catalog, label: str, partners: Sequence[Partner], before: Sequence[SettledPeriod]
 ) -> Close:
@@ -288,8 +245,8 @@ def _closed_before(
         if not same_catalog or not _same_usage(warehouse, made, before):
             message = (
                 f"{made.period} of {made.legal_entity} was closed as {made.close_id} and invoiced; what changed since (usage or catalog) "
-                f"is not in those invoices and needs a correction. `tollbook invoice verify` lists late usage, "
-                f"`tollbook invoice issue` without --catalog gives the invoices again"
+                f"is not in those invoices and needs a correction (late usage: the next invoice bills it, or `tollbook invoice adjust` now; "
+                f"prices: `tollbook invoice rebill`). `tollbook invoice issue` without --catalog gives the invoices again"
             )
             raise Refused([message])
     return closes[-1]
@@ -380,7 +337,7 @@ def _content(
 def _record(lake: Lake, made: Close) -> Close:
     table = lake.open(CLOSES)
     then = Warehouse(lake, {CLOSES.name: table.version}, only=[CLOSES.name])
-    earlier = _newest(then, made.period, made.legal_entity)
+    earlier = newest_in(then, made.period, made.legal_entity)
     if earlier is not None and earlier.close_id == made.close_id:
         return earlier
     app = f"close/{made.legal_entity}/{made.period}"

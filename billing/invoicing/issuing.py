@@ -16,7 +16,9 @@ import pyarrow as pa
 
 from billing.invoicing import closing, history, proofs, render, rules, stored
 from billing.invoicing.closing import Close, Refused
-from billing.invoicing.corrections import notes, records
+from billing.invoicing.corrections import carried, notes, records
+from billing.invoicing.corrections.carried import Carried
+from billing.invoicing.corrections.standing import Standing
 from billing.invoicing.rules import Drafted
 from billing.invoicing.stored import Staged
 from billing.periods import BillingPeriod, local_day
@@ -27,7 +29,7 @@ from billing.usage.warehouse import Span, Warehouse
 from lake import atomic_file
 from lake.lake import Lake
 from schemas.catalog.records import LegalEntity
-from schemas.tables import INVOICES
+from schemas.tables import INVOICES, ROLLUPS
 
 Progress = Callable[[int, int], None]
 
@@ -50,6 +52,7 @@ class Issued(NamedTuple):
     kind: str = "invoice"  # or credit_note, adjustment
     refers_to: str | None = None  # the number of the document that it corrects
     is_voided: bool = False
+    by_close: bool = True  # and not by a correction that a person decided
 
 
 class IssueReport(NamedTuple):
@@ -97,7 +100,7 @@ def issue(lake: Lake, made: Close, *, now: datetime, progress: Progress = _silen
         c.close_id for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
     }
     documents = _exported(lake, [row for row in stored.rows(lake) if row["close_id"] in billed])
-    invoices = [document for document in documents if document.kind != "credit_note" and not document.is_voided]
+    invoices = [document for document in documents if not document.is_voided and document.by_close]
     paying = {i.partner_id for i in invoices}
     without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in paying]
     return IssueReport(invoices, new, without)
@@ -116,6 +119,7 @@ def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
     checked = []
     closes = closing.closes_by_id(lake)
     rated: dict[str, dict[str, Drafted]] = {}
+    late = Carried({}, [])
     damaged: list[str] = []
     rows = stored.rows(lake)
     corrections = records.recorded(lake)
@@ -127,11 +131,16 @@ def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
             checked.append(Checked(row["number"], row["partner_id"], problems))
             continue
         if row["close_id"] not in rated:
-            rated = {row["close_id"]: {d.partner.id: d for d in _drafts(lake, made)}}
+            late = carried.carried(lake, closes, made)
+            rated = {row["close_id"]: {d.partner.id: d for d in _drafts(lake, made, late)}}
             damaged = proofs.pinned_files(lake, made.content)
         draft = rated[row["close_id"]].get(row["partner_id"])
         problems = [*damaged, *proofs.invoice(row, made.content, made.rules.as_json)]
-        checked.append(Checked(row["number"], row["partner_id"], problems + _differences(lake, row, made, draft)))
+        if row["kind"] == "invoice":
+            problems += _differences(lake, row, made, draft)
+        else:
+            problems += carried.problems(lake, row, made, closes, late)
+        checked.append(Checked(row["number"], row["partner_id"], problems))
     progress(len(rows), len(rows))
     return checked
 
@@ -169,16 +178,14 @@ def late_usage(lake: Lake) -> list[dict[str, Any]]:
 
     No invoice contains this usage. `number` is None for a partner that had nothing to bill when the month was settled.
     """
-    newest = Warehouse(lake, only=["rollups"])
+    newest = Warehouse(lake, only=[ROLLUPS.name])
     found = []
     periods = closing.settled_periods(lake)
     closes = closing.closes_by_id(lake)
-    for close_id in dict.fromkeys(s.close_id for s in periods):
-        made = closes[close_id]
-        mine = [s for s in periods if s.close_id == close_id]
+    for (_, gap), mine in Standing(closes, periods, stored.rows(lake)).due(periods).items():
         spans = [Span(s.partner_id, "", s.start, s.end) for s in mine]
-        then = {row["partner_id"]: row["requests"] for row in closing.pinned(lake, made).used(spans)}
-        now = {row["partner_id"]: row["requests"] for row in newest.used(spans)}
+        states = [newest if at is None else closing.pinned(lake, closes[at]) for at in (gap.since, gap.until)]
+        then, now = ({row["partner_id"]: row["requests"] for row in state.used(spans)} for state in states)
         found += [
             {"period": s.label, "number": s.number, "partner_id": s.partner_id, "requests": late}
             for s in sorted(mine)
@@ -187,9 +194,9 @@ def late_usage(lake: Lake) -> list[dict[str, Any]]:
     return found
 
 
-def _drafts(lake: Lake, made: Close) -> Sequence[Drafted]:
+def _drafts(lake: Lake, made: Close, late: Carried) -> Sequence[Drafted]:
     """The drafts of a close, rated by its rules with its table versions and its catalog."""
-    return made.rules.drafts(closing.pinned(lake, made), made.content, made.catalog())
+    return made.rules.drafts(closing.pinned(lake, made), made.content, made.catalog(), late.lines)
 
 
 def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Progress) -> int:
@@ -208,7 +215,10 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
     if any(row["close_id"] == made.close_id for row in issued):  # even if the invoices were voided since
         return 0
     periods = _still_open(lake, made)
-    drafts = _proved_drafts(lake, made, periods)
+    books = closing.carried_books(lake)
+    carried.still_due(books, made)
+    adjustments = carried.carried(lake, books.closes, made)
+    drafts = _proved_drafts(lake, made, periods, adjustments)
     entity = made.catalog().legal_entity(made.legal_entity)
     issued_on = issue_day(entity, now)
     prefix = entity.invoice_prefix
@@ -233,8 +243,10 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
                 **stored.hashes(staged.write(number, made.rules.rendered(document))),
             }
         )
+    reached = {series: last + len(drafts)} if drafts else {}
+    alone = carried.numbered(table, made, books.closes, adjustments.documents, staged, reached, now=now)
     progress(len(drafts), len(drafts))
-    if taken := {row["number"] for row in issued} & {row["number"] for row in rows}:
+    if taken := {row["number"] for row in issued} & {row["number"] for row in (*rows, *alone)}:
         raise Refused(
             [
                 f"number {min(taken)} is taken by another legal entity; give {made.legal_entity} an invoice_prefix of its own"
@@ -247,16 +259,15 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
     for row in rows:
         period = bounds[row["partner_id"]]
         row.update(common, period_start=period.start, period_end=period.end)
-    part = lake.write(INVOICES, pa.Table.from_pylist(rows, INVOICES.schema))
+    part = lake.write(INVOICES, pa.Table.from_pylist([*rows, *alone], INVOICES.schema))
     versions = {notes.SETTLED: (table.transaction_version(notes.SETTLED) or 0) + 1}
-    if drafts:
-        versions[f"issue/{series}"] = last + len(drafts)
+    versions |= {f"issue/{name}": number for name, number in reached.items()}
     table.commit([part], versions=versions, info={"close_id": made.close_id})
     staged.publish()
-    return len(drafts)
+    return len(drafts) + len(alone)
 
 
-def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod]) -> list[Drafted]:
+def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod], late: Carried) -> list[Drafted]:
     """The drafts of a close, ordered by partner id. Raises Refused if the lake differs from what the close pinned."""
     warehouse = closing.pinned(lake, made)
     usage = made.content["usage"]
@@ -264,7 +275,7 @@ def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod]) ->
     hashed = made.rules.usage_sha256(warehouse, spans)
     if problems := proofs.pinned_files(lake, made.content) + proofs.usage(made.content, hashed):
         raise Refused(problems)
-    return sorted(made.rules.drafts(warehouse, made.content, made.catalog()), key=lambda d: d.partner.id)
+    return sorted(made.rules.drafts(warehouse, made.content, made.catalog(), late.lines), key=lambda d: d.partner.id)
 
 
 def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
@@ -358,4 +369,5 @@ def _issued(lake: Lake, row: Mapping[str, Any]) -> Issued:
         row["kind"],
         row["refers_to"],
         row["is_voided"],
+        row["correction_id"] is None,
     )

@@ -112,7 +112,8 @@ def invoice(
         )
     if hashlib.sha256(rendered(document)).hexdigest() != row["json_sha256"]:
         problems.append(f"{number}: its document was changed after it was issued (its SHA-256 differs); {remedy}")
-    if usage_sha256 != content["usage"].get(stated["partner_id"]):
+    # The usage of an adjustment is that of the closes that it names. They are proved by their own invoices.
+    if "adjusts" not in document["evidence"] and usage_sha256 != content["usage"].get(stated["partner_id"]):
         problems.append(
             f"{number}: its document names other usage than its close {row['close_id']} (usage_sha256); {remedy}"
         )

@@ -13,10 +13,13 @@ from billing.invoicing import document, history, render, rules1
 from billing.invoicing.render import Rendered
 from billing.periods import BillingPeriod
 from billing.rating import bills
+from billing.rating.bills import NO_ADJUSTMENTS
+from billing.rating.extras import Extra
 from billing.usage.warehouse import Warehouse
 from schemas.catalog.records import Catalog, Partner
 
 NEWEST = 2
+Adjustments = Mapping[str, Sequence[Extra]]
 
 
 class Drafted(Protocol):
@@ -41,8 +44,17 @@ class Rules(Protocol):
     def partners(self, content: Mapping[str, Any], catalog: Catalog) -> list[Partner]:
         """The partners whose month the close pins."""
 
-    def drafts(self, warehouse: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
-        """The drafts of the close that have lines. `warehouse` is the lake at the versions of the close."""
+    def drafts(
+        self,
+        warehouse: Warehouse,
+        content: Mapping[str, Any],
+        catalog: Catalog,
+        adjustments: Adjustments = NO_ADJUSTMENTS,
+    ) -> Sequence[Drafted]:
+        """The drafts of the close that have lines. `warehouse` is the lake at the versions of the close.
+
+        `adjustments` are the lines of earlier periods, by partner id.
+        """
 
     def invoice(
         self, close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Any, *, number: str, issued_on: date
@@ -65,7 +77,14 @@ class _Rules1:
     def partners(self, content: Mapping[str, Any], catalog: Catalog) -> list[Partner]:
         return [p for p in catalog.partners if p.legal_entity == content["legal_entity"]]
 
-    def drafts(self, warehouse: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
+    def drafts(
+        self,
+        warehouse: Warehouse,
+        content: Mapping[str, Any],
+        catalog: Catalog,
+        adjustments: Adjustments = NO_ADJUSTMENTS,
+    ) -> Sequence[Drafted]:
+        assert not adjustments, "no close of rules 1 has any"
         return rules1.drafts(warehouse, content, catalog, self.partners(content, catalog))
 
     def invoice(
@@ -89,9 +108,15 @@ class _Rules2:
     def partners(self, content: Mapping[str, Any], catalog: Catalog) -> list[Partner]:
         return [catalog.known_partner(partner_id) for partner_id in content["partners"]]
 
-    def drafts(self, warehouse: Warehouse, content: Mapping[str, Any], catalog: Catalog) -> Sequence[Drafted]:
+    def drafts(
+        self,
+        warehouse: Warehouse,
+        content: Mapping[str, Any],
+        catalog: Catalog,
+        adjustments: Adjustments = NO_ADJUSTMENTS,
+    ) -> Sequence[Drafted]:
         before = history.pinned(warehouse.lake, content)
-        return bills.drafts_of(catalog, periods(content), warehouse.usage_of(catalog), before)[0]
+        return bills.drafts_of(catalog, periods(content), warehouse.usage_of(catalog), before, adjustments)[0]
 
     def invoice(
         self, close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Any, *, number: str, issued_on: date

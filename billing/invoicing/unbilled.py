@@ -13,11 +13,12 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-from billing.invoicing import closing
+from billing.invoicing import closing, stored
 from billing.invoicing.closing import Close
-from billing.periods import BillingPeriod, Period, billing_period, month
+from billing.invoicing.corrections.originals import only, stored_period, without_price
+from billing.invoicing.corrections.standing import Standing
+from billing.periods import Period, billing_period, month
 from billing.rating import bills
-from billing.rating import drafts as rating
 from billing.rating.settled import SettledPeriod
 from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake
@@ -31,7 +32,7 @@ Kind = Literal["late", "not_issued", "unknown"]
 
 
 class Unbilled(NamedTuple):
-    """Usage of one meter by a partner in a settled month that no issued invoice contains. Times are UTC, [start, end).
+    """Usage of one meter by a partner in a settled month that no issued document contains. Times are UTC, [start, end).
 
     `kind` is `late` for usage that arrived after the partner's month was settled, `not_issued` if the legal entity
     invoiced the month without this partner, and `unknown` if the catalog does not have the partner. `quantity` is in
@@ -67,38 +68,42 @@ def unbilled(lake: Lake, catalog: Catalog | None = None) -> list[Unbilled]:
     book = catalog or newest.catalog()
     warehouse = Warehouse(lake, only=[ROLLUPS.name])
     found: list[Unbilled] = []
-    for close_id in dict.fromkeys(s.close_id for s in periods):
-        found += _late(lake, warehouse, closes[close_id], [s for s in periods if s.close_id == close_id])
+    for (close_id, gap), mine in Standing(closes, periods, stored.rows(lake)).due(periods).items():
+        until = warehouse if gap.until is None else _at(lake, closes[gap.until])
+        found += _late(until, _at(lake, closes[gap.since]), closes[close_id], mine)
     months = {(closes[s.close_id].legal_entity, s.label) for s in (*periods, *reopened)}
     found += _not_issued(warehouse, book, periods, months)
     found += _unknown(warehouse, book, periods, {label for _, label in months})
     return sorted(found, key=lambda row: (row.partner_id, row.start, row.meter))
 
 
-def _late(lake: Lake, warehouse: Warehouse, made: Close, mine: Sequence[SettledPeriod]) -> Iterator[Unbilled]:
-    """The current usage in the settled periods of a close, minus the usage at the billed versions."""
+def _at(lake: Lake, made: Close) -> Warehouse:
+    return Warehouse(lake, closing.pinned_versions(made), only=[ROLLUPS.name])
+
+
+def _late(warehouse: Warehouse, then: Warehouse, made: Close, mine: Sequence[SettledPeriod]) -> Iterator[Unbilled]:
+    """The current usage in the settled periods of a close, minus the usage that stands on documents."""
     catalog = made.catalog()
     meters = _billable(catalog)
     spans = [Span(s.partner_id, meter, s.start, s.end) for s in mine for meter in meters]
-    then = Warehouse(lake, made.content["versions"], only=[ROLLUPS.name])
     pairs = zip(spans, warehouse.usage(catalog, spans), then.usage(catalog, spans), strict=True)
     more = {(span.partner_id, span.meter): EXACT.subtract(now, before) for span, now, before in pairs if now != before}
     if not more:
         return
-    content = _only(made.content, {partner_id for partner_id, _ in more})
+    content = only(made.content, {partner_id for partner_id, _ in more})
     today, billed = (_priced(made.rules.drafts(each, content, catalog)) for each in (warehouse, then))
     for settled in mine:
         changed = [meter for meter in meters if (settled.partner_id, meter) in more]
         if not changed:
             continue
-        without_price = _without_price(warehouse, catalog, _stored(made, catalog, settled))
+        unpriced = without_price(warehouse, catalog, stored_period(made, catalog, settled))
         for meter in changed:
             amount = EXACT.subtract(
                 today.amounts.get((settled.partner_id, meter), ZERO),
                 billed.amounts.get((settled.partner_id, meter), ZERO),
             )
             currency = today.currencies.get(settled.partner_id) or billed.currencies.get(settled.partner_id)
-            priced = currency is not None and meter not in without_price
+            priced = currency is not None and meter not in unpriced
             yield Unbilled(
                 "late", settled.partner_id, settled.label, settled.number, settled.start, settled.end, meter, catalog.meter(meter).unit,
                 _in_unit(catalog, meter, more[settled.partner_id, meter]), amount if priced else None, currency if priced else None,
@@ -131,10 +136,10 @@ def _not_issued(
         assert period is not None, "a part of the month is not settled"
         priced = _priced(bills.drafts_of(catalog, [period], _UsageWithin(warehouse, catalog, found.pieces))[0])
         currency = priced.currencies.get(partner.id)
-        without_price = _without_price(warehouse, catalog, period) if currency else set(used)
+        unpriced = without_price(warehouse, catalog, period) if currency else set(used)
         for meter, quantity in used.items():
             row = _row("not_issued", catalog, found, meter, quantity)
-            if meter not in without_price:
+            if meter not in unpriced:
                 row = row._replace(amount=priced.amounts.get((partner.id, meter), ZERO), currency=currency)
             yield row
 
@@ -229,32 +234,6 @@ def _priced(drafts: Iterable[Any]) -> _Priced:
                 key = (draft.partner.id, line.rate.meter)
                 amounts[key] = EXACT.add(amounts.get(key, ZERO), line.charge.amount)
     return _Priced(amounts, currencies)
-
-
-def _without_price(warehouse: Warehouse, catalog: Catalog, period: BillingPeriod | None) -> set[str]:
-    """The meters with usage in a period at times without a plan, or without a rate on the rate card."""
-    if period is None:
-        return set()
-    outline = rating.outline(catalog, catalog.known_partner(period.partner_id), period)
-    spans = [
-        *(Span(period.partner_id, meter, part.start, part.end) for _, part, meter in outline.unrated),
-        *(Span(period.partner_id, meter, part.start, part.end) for part, meter in outline.unplanned),
-    ]
-    return {span.meter for span, counted in zip(spans, warehouse.usage(catalog, spans), strict=True) if counted}
-
-
-def _stored(made: Close, catalog: Catalog, settled: SettledPeriod) -> BillingPeriod | None:
-    """The period that the close stored, or the computed period for a close of rules 1, which stored none."""
-    if stored := made.content.get("partners", {}).get(settled.partner_id):
-        return BillingPeriod.from_json(settled.partner_id, stored)
-    return billing_period(catalog, catalog.known_partner(settled.partner_id), settled.label, settled.start)
-
-
-def _only(content: Mapping[str, Any], partners: set[str]) -> Mapping[str, Any]:
-    """The content of a close, reduced to these partners. The content of a close of rules 1 stays whole."""
-    if "partners" not in content:
-        return content
-    return {**content, "partners": {p: stored for p, stored in content["partners"].items() if p in partners}}
 
 
 def _open_month(partner: Partner, label: str, settled_times: Iterable[Period]) -> Period:

@@ -21,6 +21,7 @@ from billing.periods import (
 )
 from billing.rating import drafts as rating
 from billing.rating.drafts import Draft, DraftOutline
+from billing.rating.extras import Extra
 from billing.rating.issued import NOTHING, Before
 from billing.rating.terms.applied import with_terms
 from billing.usage import quota_statement
@@ -29,6 +30,7 @@ from billing.usage.warehouse import Span
 from schemas.catalog.records import Catalog, Partner
 from schemas.grants import Grants
 
+NO_ADJUSTMENTS: Mapping[str, Sequence[Extra]] = {}
 _NONE: Mapping[str, Period] = {}
 _FIRST = "2000-01"  # no event is earlier (schemas.reasons: TIME_RANGE)
 
@@ -134,11 +136,15 @@ def _currencies(catalog: Catalog, period: BillingPeriod) -> set[str]:
 
 
 def drafts_of(
-    catalog: Catalog, periods: Sequence[BillingPeriod], usage: Usage, before: Before = NOTHING
+    catalog: Catalog,
+    periods: Sequence[BillingPeriod],
+    usage: Usage,
+    before: Before = NOTHING,
+    adjustments: Mapping[str, Sequence[Extra]] = NO_ADJUSTMENTS,
 ) -> tuple[list[Draft], dict[str, list[str]]]:
     """The drafts of all periods with something to pay, ordered by partner id, and the problems of each blocked partner.
 
-    `before` has the issued documents on which the bills rest.
+    `before` has the issued documents on which the bills rest, and `adjustments` the lines of earlier periods.
     """
     outlines: list[DraftOutline] = [rating.outline(catalog, catalog.known_partner(p.partner_id), p) for p in periods]
     spans = [outline.spans() for outline in outlines]
@@ -148,7 +154,9 @@ def drafts_of(
     for outline, some in zip(outlines, spans, strict=True):
         draft, problems = rating.draft(catalog, outline, [next(counted) for _ in some])
         if draft is not None:
-            draft, refused = with_terms(draft, before.get(outline.partner.id, ()))
+            draft, refused = with_terms(
+                draft, before.get(outline.partner.id, ()), adjustments.get(outline.partner.id, ())
+            )
             problems += refused
             if draft.lines or draft.extras:
                 drafts.append(draft)

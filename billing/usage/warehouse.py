@@ -85,6 +85,11 @@ class Meters:
         found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
         return [found.get(i, Decimal(0)) for i in range(len(spans))]
 
+    def touched(self, spans: Sequence[Span]) -> list[int]:
+        """The indexes of the spans with at least one rollup, whatever the meters."""
+        self._register_spans(spans)
+        return [row["span"] for row in self.query("touched").to_pylist()]
+
     def by_quota_period(self, catalog: Catalog, spans: Sequence[tuple[Span, Calendar]]) -> pa.Table:
         """The usage of each span by quota period and partition of `usage.events` (billing/sql/by_quota_period.sql).
 

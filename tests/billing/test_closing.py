@@ -251,7 +251,7 @@ def test_an_invoiced_close_is_not_superseded(root: Path) -> None:
     for catalog in (book(), changed(name="Acme AG")):
         (problem,) = refusals(root, catalog)
         assert f"closed as {made.close_id} and invoiced" in problem
-        assert "`tollbook invoice verify` lists late usage" in problem
+        assert "late usage: the next invoice bills it, or `tollbook invoice adjust` now" in problem
     assert closing.newest_close(Lake(root), "2026-10", "north") == made
 
 

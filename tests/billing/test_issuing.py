@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from billing.invoicing import closing, issuing
+from billing.invoicing import closing, issuing, stored
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.issuing import IssueReport
 from lake import atomic_file
@@ -327,7 +327,7 @@ def dying_at(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     [
         pytest.param(atomic_file, "write_synced", 1, 0, id="rendered, not written"),
         pytest.param(atomic_file, "write_synced", 4, 0, id="some documents written, no number yet"),
-        pytest.param(issuing._Staged, "publish", 1, 2, id="committed, no document visible yet"),
+        pytest.param(stored.Staged, "publish", 1, 2, id="committed, no document visible yet"),
         pytest.param(Path, "rename", 4, 2, id="some documents visible"),
         pytest.param(atomic_file, "sync", 1, 2, id="documents visible, their folder not synced"),
     ],
@@ -446,7 +446,7 @@ ISSUER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from billing.invoicing import closing, issuing
+from billing.invoicing import closing, issuing, stored
 from lake.lake import Lake
 from lake.storage.local import LocalStore
 from lake.storage.store import Store

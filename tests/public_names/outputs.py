@@ -50,7 +50,7 @@ MAPS = {
     "catalog import": ["others"],
     "invoice close": ["blocked", "usage", "completeness[].refused_by_reason"],
     "invoice issue": ["blocked"],
-    "close": ["blocked", "usage", "partners", "completeness[].refused_by_reason"],
+    "close": ["blocked", "usage", "partners", "adjustments", "replaces", "completeness[].refused_by_reason"],
 }
 # The views that docs/analysis.md lists, beside the tables.
 VIEWS = ("usage", "traffic", "metered_events", "invoice_lines", "partners", "units", "local_days")
@@ -188,6 +188,8 @@ def _october(outputs: Outputs) -> None:
     outputs("invoice verify", "CATALOG", "LAKE")
     outputs("invoice unbilled", "CATALOG", "LAKE")
     outputs("invoice unbilled", "LAKE")
+    outputs("invoice adjust", "LAKE", "--period", "2026-10")
+    outputs("invoice void", number, "LAKE", "--reason", "a test")
     csv_of_it = here.lake / "documents" / f"{number}.csv"
     csv_of_it.write_bytes(csv_of_it.read_bytes() + b"changed")
     outputs("invoice verify", "LAKE")
@@ -258,7 +260,7 @@ def _documents(outputs: Outputs) -> list[str]:
         del close["catalog"]  # its fields are those of the catalog
     invoices = [json.loads(row["document"]) for row in here.table("invoices") if row["document"]]
     files = {path for path in here.lake.rglob("*") if path.is_file()}
-    (issued,) = (path for path in files if path.suffix == ".csv")
+    issued = min(path for path in files if path.suffix == ".csv")
     letters = here.tollbook("dead", "list", "--lake", here.lake, "--csv").out
     return [
         *(f"close: {name}" for name in shape(closes, MAPS["close"])),

@@ -131,6 +131,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "show"): ["S-2026-000001", "LAKE"],
     ("invoice", "verify"): ["LAKE"],
     ("invoice", "unbilled"): ["LAKE"],
+    ("invoice", "adjust"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("invoice", "credit"): ["S-2026-000001", "LAKE", "--amount", "1", "--reason", "outage", "--now", "2026-11-05"],
     ("invoice", "void"): ["S-2026-000001", "LAKE", "--reason", "wrong company", "--now", "2026-11-05"],
 }

@@ -16,6 +16,7 @@ from billing.invoicing.corrections.records import Correction, CreditedLine
 from billing.invoicing.corrections.repricing import LessUsage, credited_for
 from billing.invoicing.document import money
 from billing.invoicing.stored import Staged
+from billing.rating.extras import ExtraKind
 from lake.lake import Lake, Table
 from schemas.money import MINOR_UNITS, plain
 from schemas.tables import INVOICES
@@ -128,10 +129,28 @@ def void(lake: Lake, number: str, *, reason: str, by: str, now: datetime) -> Not
 def voiding(
     books: Books, row: Mapping[str, Any], what: str, *, asked: Mapping[str, Any], reason: str, by: str, now: datetime
 ) -> Correction:
-    """The correction that credits whatever is left of a document. Raises Refused if it was voided."""
+    """The correction that credits whatever is left of a document. Raises Refused if it was voided.
+
+    The period of an invoice is billed anew with all its usage. So what other documents adjusted of it is credited, too.
+    """
     books.still_valid(row)
     lines = books.left.all_of(json.loads(row["document"]))
+    if row["kind"] == "invoice":
+        lines += [line for other in books.rows if other is not row for line in _adjusted(books, row, other)]
     return records.correction(what, row, lines, asked=asked, reason=reason, by=by, now=now)
+
+
+def _adjusted(books: Books, row: Mapping[str, Any], other: Mapping[str, Any]) -> list[CreditedLine]:
+    """Lines that credit what is left of the adjustments of an invoice on another document."""
+    if other["partner_id"] != row["partner_id"] or other["is_voided"] or other["correction_id"] is not None:
+        return []
+    document = json.loads(other["document"])
+    some = [
+        extra
+        for extra in document.get("extras", ())
+        if extra["kind"] == ExtraKind.ADJUSTMENT and extra["close_id"] == row["close_id"]
+    ]
+    return books.left.of_entries(document, some)
 
 
 def _credited(lake: Lake, books: Books, row: Mapping[str, Any], asked: Asked) -> list[CreditedLine]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from billing.rating.drafts import Draft
+from billing.rating.extras import Extra
 from billing.rating.issued import IssuedDocument
 from billing.rating.priced import Amounts
 from billing.rating.terms.commitments import true_ups
@@ -14,15 +15,19 @@ from schemas.money import EXACT
 ZERO = Decimal(0)
 
 
-def with_terms(draft: Draft, before: Sequence[IssuedDocument] = ()) -> tuple[Draft, list[str]]:
+def with_terms(
+    draft: Draft, before: Sequence[IssuedDocument] = (), adjustments: Sequence[Extra] = ()
+) -> tuple[Draft, list[str]]:
     """The draft with the amounts that its partner's contract adds, and the problems that forbid to issue it.
 
-    `before` are the documents that were issued to the partner before, as far as the bill rests on them.
+    `before` are the documents that were issued to the partner before, as far as the bill rests on them. `adjustments`
+    are those of earlier periods. No term of the contract changes them, and prepaid credits pay them.
     """
     partner, label = draft.partner, draft.period.label
     found = draft.with_extras(monthly(partner, draft.period, _amounts(draft)))
     if partner.commitments:
         found = found.with_extras(true_ups(partner.commitments, label, found.currency, found.total, before))
+    found = found.with_extras(adjustments)
     if partner.credits:
         found = found.with_extras(burn_downs(partner.credits, draft.period, found.currency, found.total, before))
     return found, [f"partner {partner.id}, {problem}" for problem in overdrawn(partner.credits, before)]

@@ -72,7 +72,7 @@ NewestCatalogOption = Annotated[
 ]
 # The remedy for each kind of usage that is in no issued invoice.
 _REMEDIES = {
-    "late": "arrived after its month was settled, and issued invoices do not change; save the output of `tollbook invoice unbilled --json` for a correction",
+    "late": "arrived after its month was settled; the partner's next invoice bills it, or `tollbook invoice adjust --period …` now",
     "not_issued": "belongs to partners whose month was not issued; run `tollbook invoice issue --catalog …` to issue it",
     "unknown": "belongs to partners that are not in the catalog; give the current catalog with --catalog, or add the partners again",
 }
@@ -341,7 +341,7 @@ def closed(
 def entity(book: Catalog, named: str | None) -> str:
     """The named legal entity, or the only one. Raises WrongUse."""
     ids = [e.id for e in book.legal_entities]
-    return _one_of(ids, named, "the catalog has the legal entities")
+    return one_of(ids, named, "the catalog has the legal entities")
 
 
 def _only_close(lake: Lake, period: str, legal_entity: str | None) -> Close:
@@ -353,12 +353,13 @@ def _only_close(lake: Lake, period: str, legal_entity: str | None) -> Close:
                 f"{period} is not closed; run `tollbook invoice close --period {period}` first, or give --catalog to do both"
             ]
         )
-    made = closing.newest_close(lake, period, _one_of(entities, legal_entity, f"{period} is closed for"))
+    made = closing.newest_close(lake, period, one_of(entities, legal_entity, f"{period} is closed for"))
     assert made is not None
     return made
 
 
-def _one_of(ids: Sequence[str], named: str | None, what: str) -> str:
+def one_of(ids: Sequence[str], named: str | None, what: str) -> str:
+    """The named one of some ids, or the only one. Raises WrongUse."""
     if named is None and len(ids) == 1:
         return ids[0]
     if named not in ids:

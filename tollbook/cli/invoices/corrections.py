@@ -1,18 +1,25 @@
-"""`tollbook invoice credit|void`: what corrects an issued invoice. Nothing that was issued changes."""
+"""`tollbook invoice credit|void|adjust`: what corrects an issued invoice. Nothing that was issued changes."""
 
 import getpass
+from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from aggregate.landing.settlement import settle
+from aggregate.verify import prove
+from billing.invoicing import closing, issuing
 from billing.invoicing.corrections import crediting
 from billing.invoicing.corrections.crediting import Asked, Note
+from billing.periods import month
 from lake.lake import Lake
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.grants import ByOption, ReasonOption
+from tollbook.cli.invoices.commands import one_of
 from tollbook.cli.invoices.screens import amount as shown
-from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
+from tollbook.cli.options import JsonOption, LakeOption, NowOption, PeriodOption, the_time
 from tollbook.cli.terminal import sentence, shortened, show_json
 
 NumberArgument = Annotated[str, Parameter(help="Number of the invoice.")]
@@ -66,6 +73,47 @@ def void(
     """
     made = crediting.void(_opened(lake), number, reason=reason, by=by or getpass.getuser(), now=the_time(now))
     return _shown(made, json=json)
+
+
+def adjust(
+    *,
+    lake: LakeOption,
+    period: PeriodOption,
+    legal_entity: Annotated[
+        str | None, Parameter("--legal-entity", help="Legal entity that invoiced the month. Required if several did.")
+    ] = None,
+    json: JsonOption = False,
+    now: NowOption = None,
+) -> int:
+    """Bill late usage of an issued month now, as documents of their own, for partners without a next invoice.
+
+    A document is an adjustment, or a credit note if the partner gets something back. Without this command, the next
+    invoice of a partner bills late usage of all its earlier months. The same command again changes nothing.
+
+    Example: tollbook invoice adjust --period 2026-10 --lake demo/lake
+    """
+    opened, moment = _opened(lake), the_time(now)
+    month(period, "UTC")  # raises BadPeriod
+
+    def books(versions: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
+        return prove(opened, versions, start=start, end=end).problems
+
+    entities = sorted({made.legal_entity for made in closing.all_closes(opened) if made.period == period})
+    chosen = one_of(entities, legal_entity, f"{period} is closed for")
+    settle(opened, now=lambda: moment)
+    made = closing.close_late_usage(opened, period, chosen, prove=books, now=moment)
+    documents = []
+    if made is not None:
+        issuing.issue(opened, made, now=moment)
+        documents = [each for each in issuing.listed(opened) if each.close_id == made.close_id]
+    if json:
+        show_json({"documents": [each.document for each in documents]})
+    elif not documents:
+        sentence(f"No late usage of {period} has to be billed.")
+    for each in [] if json else documents:
+        total = f"{shown(each.total, each.currency)} {each.currency}"
+        sentence((each.number, "bold"), f": {total}; late usage of {period} of {each.partner_id}")
+    return 0
 
 
 def _opened(lake: LakeOption) -> Lake:
