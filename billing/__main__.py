@@ -20,7 +20,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     rate = commands.add_parser(
-        "rate-cases", help='one JSON object per case: {"id", "amount", "lines"} or {"id", "unsupported"}'
+        "rate-cases",
+        help='one JSON object per case: {"id", "amount", "lines"} or {"id", "unsupported"}; docs/pricing.md lists the models',
     )
     rate.add_argument("file", metavar="FILE", help="JSON lines, or - for standard input")
     args = parser.parse_args(argv)

@@ -1,7 +1,7 @@
 """Money: the currencies with their minor units, and the only function that rounds an amount."""
 
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
-from typing import Final
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
+from typing import Final, Literal
 
 # ISO 4217 minor units. A currency that is not listed is refused.
 MINOR_UNITS: Final = {
@@ -14,12 +14,21 @@ MINOR_UNITS: Final = {
 # Wide enough for 10^15 units at a price of 12 decimals. A result that does not fit raises Inexact instead of being
 # rounded.
 EXACT: Final = Context(prec=60, traps=[*Context().traps, Inexact])
-_ROUNDING: Final = Context(prec=60, rounding=ROUND_HALF_UP)
+RoundingMode = Literal["half_up", "half_even", "ceiling", "floor"]
+_ROUNDING: Final = {
+    "half_up": Context(prec=60, rounding=ROUND_HALF_UP),  # half away from zero
+    "half_even": Context(prec=60, rounding=ROUND_HALF_EVEN),
+    "ceiling": Context(prec=60, rounding=ROUND_CEILING),
+    "floor": Context(prec=60, rounding=ROUND_FLOOR),
+}
 
 
-def rounded(amount: Decimal, places: int) -> Decimal:
-    """`amount` to `places` decimals, half away from zero; never -0. The only rounding of money (SEMANTICS 4)."""
-    with localcontext(_ROUNDING):
+def rounded(amount: Decimal, places: int, mode: RoundingMode = "half_up") -> Decimal:
+    """`amount` to `places` decimals, half away from zero unless `mode` says otherwise; never -0.
+
+    The only rounding of money (SEMANTICS 4).
+    """
+    with localcontext(_ROUNDING[mode]):
         result = amount.quantize(Decimal(1).scaleb(-places))
     return abs(result) if result == 0 else result
 

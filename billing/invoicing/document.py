@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.periods import Interval
+from billing.pricing.explaining import explanation
 from billing.rating.drafts import Draft, Line
 from billing.usage.quota_statement import QuotaRow
 from schemas.catalog.prices.price import ChargePart
@@ -123,7 +124,7 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "position": position,
         "description": line.rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee"),
         "meter": meter.id if meter else None,
-        "unit": meter.unit if meter else None,
+        "unit": _priced_unit(line, meter),
         "plan": line.plan.id,
         "rate_card": line.plan.rate_card,
         "from": line.start.isoformat(),
@@ -132,10 +133,11 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "usage": {"field": meter.field or "requests", "sum": plain(line.usage), "divide_by": plain(meter.divide_by)}
         if meter
         else None,
-        "quantity": plain(line.quantity),
-        "counted_before": plain(line.counted_before),
-        "free_units": plain(line.rate.free_units),
-        "included": plain(line.quantity - line.charge.billed_quantity) if meter else "0",
+        "quantity": plain(line.charge.converted),
+        **_converted(line, meter),
+        "counted_before": plain(line.charge.counted_before),
+        "free_units": plain(line.charge.free_units),
+        "included": plain(line.charge.converted - line.charge.billed_quantity) if meter else "0",
         "billed_quantity": plain(line.charge.billed_quantity),
         "model": line.rate.price.model,
         "parts": [_part(meter, line, part) for part in line.charge.parts],
@@ -152,16 +154,35 @@ def _days(interval: Interval) -> dict[str, str]:
 def _part(meter: Meter | None, line: Line, part: ChargePart) -> dict[str, str | None]:
     return {
         "label": part.label,
-        "explanation": line.rate.price.explanation(part, line.share),
+        "explanation": explanation(line.rate.price, line.rate.terms, part, line.share),
         "quantity": plain(part.quantity),
-        "unit": _unit(meter, part),
+        "unit": _unit(line, meter, part),
         "unit_price": plain(part.unit_price),
         "amount": plain(part.amount),
     }
 
 
-def _unit(meter: Meter | None, part: ChargePart) -> str | None:
+def _unit(line: Line, meter: Meter | None, part: ChargePart) -> str | None:
     """The unit of a part's quantity: the meter's unit, packages, or None for a fee."""
     if meter is None or part.counts == "fee":
         return None
-    return "packages" if part.counts == "packages" else meter.unit
+    return "packages" if part.counts == "packages" else _priced_unit(line, meter)
+
+
+def _priced_unit(line: Line, meter: Meter | None) -> str | None:
+    """The unit of a line's quantity: the meter's, unless the rate converts it to another."""
+    conversion = line.rate.unit_conversion
+    if conversion is not None and conversion.unit is not None:
+        return conversion.unit
+    return None if meter is None else meter.unit
+
+
+def _converted(line: Line, meter: Meter | None) -> dict[str, Any]:
+    """How the meter's quantity became the one that is priced. Nothing if the rate does not convert it."""
+    conversion = line.rate.unit_conversion
+    if conversion is None or meter is None:
+        return {}
+    return {
+        "converted_from": {"quantity": plain(line.quantity), "unit": meter.unit},
+        "conversion": conversion.model_dump(mode="json", include={"op", "factor", "round", "places"}),
+    }

@@ -3,8 +3,7 @@
 from decimal import Decimal, localcontext
 from typing import NamedTuple
 
-from schemas.catalog.prices.flat import prorated
-from schemas.catalog.prices.price import Share
+from schemas.catalog.prices.price import Share, prorated
 from schemas.money import EXACT, rounded
 
 ZERO = Decimal(0)

@@ -19,7 +19,8 @@ from billing.rating.terms import own_prices
 from billing.usage.quota_statement import QuotaRow, statement_row
 from billing.usage.warehouse import Span
 from schemas.catalog.prices.price import Share
-from schemas.catalog.records import Catalog, Partner, Plan, Rate
+from schemas.catalog.rates import Rate
+from schemas.catalog.records import Catalog, Partner, Plan
 from schemas.money import EXACT, MINOR_UNITS
 from schemas.windows import to_us
 
@@ -199,7 +200,7 @@ def _continued(before: Sequence[Rate], rates: Sequence[Rate]) -> list[int | None
 
 def _same_price(one: Rate, other: Rate) -> bool:
     """Whether two rates charge the same for the same usage. Their descriptions may differ."""
-    return (one.meter, one.price, one.free_units) == (other.meter, other.price, other.free_units)
+    return (one.meter, one.price, one.terms) == (other.meter, other.price, other.terms)
 
 
 def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> tuple[Draft | None, list[str]]:
@@ -249,21 +250,24 @@ def _lines(
         for x, n in zip(outline.lines, counted, strict=True)
     ]
     before, totals = _counts(outline.lines, quantities)
+    shares = [_share(planned.interval, outline.period) for planned in outline.lines]
+    spans = _spans(outline.lines, shares)
+    owed: list[tuple[Decimal, Decimal]] = []  # for each line, what its rate came to and was granted up to its end
     lines: list[tuple[datetime, int, Line]] = []
     problems: list[str] = []
     for x, planned in enumerate(outline.lines):
-        rate, share = planned.rate, _share(planned.interval, outline.period)
+        rate, share = planned.rate, shares[x]
+        billed, granted = (ZERO, ZERO) if planned.follows is None else owed[planned.follows]
+        owed.append((billed, granted))
+        place = OfMonth(
+            before[x], totals[x], planned.follows is None, planned.is_last, share, billed, granted, spans[x]
+        )
         try:
-            made = charge(
-                rate.price,
-                quantities[x],
-                free_units=rate.free_units,
-                places=places,
-                of_month=OfMonth(before[x], totals[x], planned.follows is None, planned.is_last, share),
-            )
+            made = charge(rate.price, quantities[x], terms=rate.terms, places=places, of_month=place)
         except PricingError as exc:
             problems.append(f"partner {outline.partner.id}, {rate.meter}: {exc}")
             continue
+        owed[x] = EXACT.add(billed, made.amount), EXACT.add(granted, made.granted)
         if made.parts or (rate.meter and made.billed_quantity):
             line = Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], share, made)
             lines.append((planned.interval.start, planned.position, line))
@@ -284,6 +288,19 @@ def _counts(lines: Sequence[LineOutline], quantities: Sequence[Decimal]) -> tupl
     return before, totals
 
 
+def _spans(lines: Sequence[LineOutline], shares: Sequence[Share]) -> list[Share]:
+    """For each line, the share of the month that all lines of its rate cover together."""
+    spans = list(shares)
+    for place, planned in enumerate(lines):
+        if planned.follows is not None:
+            spans[place] = spans[place]._replace(part_us=spans[place].part_us + spans[planned.follows].part_us)
+    for place in reversed(range(len(lines))):
+        last = lines[place].follows
+        if last is not None:
+            spans[last] = spans[place]
+    return spans
+
+
 def _without_plan(catalog: Catalog, outline: DraftOutline, counted: Sequence[Decimal]) -> list[str]:
     """A problem for usage in intervals without a plan, because it has no price."""
     sums: dict[str, Decimal] = {}
@@ -302,7 +319,15 @@ def _without_plan(catalog: Catalog, outline: DraftOutline, counted: Sequence[Dec
 
 def _share(interval: Interval, period: BillingPeriod) -> Share:
     """The share of the period's time that an interval covers."""
-    return Share(to_us(interval.end) - to_us(interval.start), to_us(period.end) - to_us(period.start))
+    return Share(
+        to_us(interval.end) - to_us(interval.start),
+        to_us(period.end) - to_us(period.start),
+        (_days(interval), _days(period.interval)),
+    )
+
+
+def _days(interval: Interval) -> int:
+    return (interval.last_day - interval.first_day).days + 1
 
 
 def in_unit(catalog: Catalog, meter_id: str, counted: Decimal) -> Decimal:

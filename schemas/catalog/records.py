@@ -30,7 +30,7 @@ from schemas.catalog.fields import (
     Text,
     Zone,
 )
-from schemas.catalog.prices.registry import PriceModel
+from schemas.catalog.rates import Rate
 from schemas.catalog.sources import Source
 from schemas.catalog.terms import Bound, Commitment, Credit, Dated, Discount, PurchaseOrder
 from schemas.windows import to_us
@@ -108,21 +108,6 @@ class Meter(CatalogRecord):
             raise ValueError(
                 f"dividing by {self.divide_by} is not exact within {_UNITS.prec} digits; use a product of powers of 2 and 5, up to 2^50"
             ) from None
-        return self
-
-
-class Rate(CatalogRecord):
-    """One rate of a rate card. A flat fee needs no meter."""
-
-    meter: Id | None = None
-    description: Note = ""
-    price: PriceModel
-    free_units: NotNegative = Decimal(0)
-
-    @model_validator(mode="after")
-    def _meter_fits(self) -> "Rate":
-        if self.meter is None and self.price.needs_meter:
-            raise ValueError(f"price model {self.price.model} needs a `meter`; add one")
         return self
 
 

@@ -18,6 +18,7 @@ from billing.pricing.charge import OfMonth, charge
 from schemas.catalog.json_schema import catalog_schema
 from schemas.catalog.prices.price import Portion, Price, Share
 from schemas.catalog.prices.registry import MODELS, PriceModel
+from schemas.catalog.rates import LineTerms
 from tests.docs.pages import rows, section
 
 ROOT = Path(__file__).parents[2]
@@ -86,13 +87,13 @@ def test_the_lines_of_a_month_sum_to_the_month(model: str, data: st.DataObject) 
         charge(
             price,
             end - start,
-            free_units=free,
+            terms=LineTerms(free_units=free),
             places=None,
             of_month=OfMonth(start, total, is_first=n == 1, is_last=n == len(lines), share=share),
         )
         for n, (start, end) in enumerate(lines, 1)
     ]
-    whole = charge(price, total, free_units=free, places=None)
+    whole = charge(price, total, terms=LineTerms(free_units=free), places=None)
     difference = sum((Fraction(line.exact) for line in made), Fraction(0)) - Fraction(whole.exact)
     assert abs(difference) <= (
         0 if price.needs_meter else Fraction(len(lines), 10**12)

@@ -12,13 +12,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from billing.pricing.charge import PricingError, charge
-from schemas.catalog.prices.flat import Flat, prorated
+from schemas.catalog.prices.flat import Flat
 from schemas.catalog.prices.graduated import Graduated
 from schemas.catalog.prices.package import Package
 from schemas.catalog.prices.per_unit import PerUnit
-from schemas.catalog.prices.price import Price, Share, begun
+from schemas.catalog.prices.price import Price, Share, begun, prorated
 from schemas.catalog.prices.tiers import Tier
 from schemas.catalog.prices.volume import Volume
+from schemas.catalog.rates import LineTerms
 from schemas.money import MINOR_UNITS
 
 D = Decimal
@@ -79,7 +80,7 @@ def test_parts_sum_to_the_line_and_the_line_is_rounded_once(
     """What an invoice shows below a line adds up to it, to the last digit; the amount is half away from zero of that
     sum.
     """
-    made = charge(price, quantity, free_units=free, places=places)
+    made = charge(price, quantity, terms=LineTerms(free_units=free), places=places)
     for part in made.parts:
         assert Fraction(part.amount) == Fraction(part.quantity) * Fraction(part.unit_price)
     assert Fraction(made.exact) == sum((Fraction(p.amount) for p in made.parts), Fraction(0))
@@ -124,9 +125,9 @@ def test_packages_hold_the_quantity_and_no_package_is_empty(size: Decimal, quant
 @given(MODELS, QUANTITIES, st.decimals(0, 10**6, places=3))
 def test_free_units_come_off_before_the_price(price: Price, quantity: Decimal, free: Decimal) -> None:
     """Using what is free costs what using nothing costs; beyond it, tiers begin at their first unit."""
-    free_of_charge = charge(price, min(quantity, free), free_units=free, places=2)
+    free_of_charge = charge(price, min(quantity, free), terms=LineTerms(free_units=free), places=2)
     assert free_of_charge.amount == charge(price, D(0), places=2).amount
-    beyond = charge(price, quantity + free, free_units=free, places=2)
+    beyond = charge(price, quantity + free, terms=LineTerms(free_units=free), places=2)
     assert beyond.parts == charge(price, quantity, places=2).parts
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from billing.catalog import loading
 from schemas.catalog.credentials import Credential, Grant
+from schemas.catalog.rates import Rate
 from schemas.catalog.records import (
     Budget,
     Catalog,
@@ -17,7 +18,6 @@ from schemas.catalog.records import (
     Plan,
     PlanAssignment,
     Quota,
-    Rate,
     RateCard,
     RateCardVersion,
     Throttle,

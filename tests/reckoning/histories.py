@@ -195,6 +195,8 @@ class _World:
                 rate["price"] = self._price() if "meter" in rate else self._fee()["price"]
             elif kind < 0.45 and "meter" in rate:
                 rate["free_units"] = self._free_units()
+            elif kind < 0.47 and "meter" in rate:
+                self._term(rate)
             elif kind < 0.48:
                 rate["description"] = self.rng.choice(["Text", "Another text"])
             elif kind < 0.53 and (
@@ -218,7 +220,33 @@ class _World:
             rate["free_units"] = self._free_units()
         if description:
             rate["description"] = description
+        if self.chance(0.3):
+            self._term(rate)
         return rate
+
+    def _term(self, rate: Record) -> None:
+        """One of what a rate may say beside its price."""
+        kind = self.rng.choice(["conversion", "discounts", "maximum", "minimum", "both", "prorated"])
+        if kind == "conversion":
+            op, factor, how = self.rng.choice(
+                [
+                    ("divide", "3", "ceiling"),
+                    ("divide", "4", "none"),
+                    ("multiply", "1.5", "half_up"),
+                    ("divide", "10", "floor"),
+                ]
+            )
+            rate["unit_conversion"] = {"op": op, "factor": factor, "round": how, "places": self.rng.choice(["0", "1"])}
+        if kind == "discounts":
+            listed = [{"percent": "10"}, {"amount": "2.5"}, {"percent": "33.3"}, {"amount": "0.75"}, {"percent": "100"}]
+            rate["discounts"] = self.rng.sample(listed, self.rng.randint(1, 3))
+        if kind in {"maximum", "both", "prorated"}:
+            rate["maximum"] = self.rng.choice(["12", "20.005", "100"])
+        if kind in {"minimum", "both", "prorated"}:
+            rate["minimum"] = self.rng.choice(["1", "5.125", "12"])
+        if kind == "prorated":
+            rate["prorated"] = "true"
+            rate["free_units"] = self._free_units()
 
     def _fee(self) -> Record:
         description = self.rng.choice(["Platform fee", "Support"])
@@ -235,8 +263,13 @@ class _World:
 
     def _price(self) -> Record:
         model = self.rng.choice(
-            ["per_unit", "graduated", "graduated", "volume", "volume", "package", "package", "flat"]
-        )
+            ["per_unit", "graduated", "graduated", "volume", "volume", "package", "package", "flat",
+             "percentage", "dynamic", "graduated_percentage"]
+        )  # fmt: skip
+        if model == "percentage":
+            return {"model": model, "rate_percent": self.rng.choice(["12.5", "150", "0", "-3", "0.07"])}
+        if model == "dynamic":
+            return {"model": model, "multiplier": self.rng.choice(["1", "1.33333", "0", "2.5"])}
         if model == "per_unit":
             return {"model": model, "unit_price": self._amount()}
         if model == "package":
@@ -244,12 +277,20 @@ class _World:
                 "model": model,
                 "package_size": self.rng.choice(["2", "5", "10", "2.5"]),
                 "package_price": self._amount(),
+                **({"package_rounding": "down"} if self.chance(0.2) else {}),
+                **({"packages_min": "1"} if self.chance(0.2) else {}),
             }
         if model == "flat":
             return {"model": model, "amount": self.rng.choice(["12", "0.07", "99.995"])}
         bounds = sorted(self.rng.sample([1, 3, 5, 8, 10, 20, 33], self.rng.choice([0, 1, 1, 2])))
         tiers = [self._tier(str(bound) if self.chance(0.8) else f"{bound}.5") for bound in bounds]
         price: Record = {"model": model, "tiers": [*tiers, self._tier(None)]}
+        if model == "graduated_percentage":
+            price["tiers"] = [
+                {"rate_percent": self.rng.choice(["1", "50", "130.5"])}
+                | {k: t[k] for k in ("up_to", "flat_fee") if k in t}
+                for t in price["tiers"]
+            ]
         if self.chance(0.3):
             price["first_tier_flat_at_zero"] = self.rng.choice(["true", "false"])
         return price

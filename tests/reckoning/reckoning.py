@@ -51,6 +51,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from tests.reckoning.routes import matches
+from tests.reckoning.terms import Before, adjusted, billed
 
 Record = dict[str, Any]  # a record of the catalog, as YAML is read: every scalar is a text
 
@@ -393,13 +394,23 @@ def _kind(rate: Record) -> tuple[Any, ...]:
 
 def _same(rate: Record) -> tuple[Any, ...]:
     """Two rates are equal if this is, however their numbers are written."""
-    return (rate.get("meter"), number(rate.get("free_units", "0")), _price(rate["price"]))
+    terms = {
+        name: rate[name]
+        for name in ("unit_conversion", "discounts", "maximum", "minimum", "prorated", "rounding")
+        if name in rate
+    }
+    return (rate.get("meter"), number(rate.get("free_units", "0")), _price(rate["price"]), repr(terms))
 
 
 def _price(price: Record) -> tuple[Any, ...]:
     if "tiers" not in price:
-        return (price["model"], *sorted((name, number(value)) for name, value in price.items() if name != "model"))
-    return (price["model"], price.get("first_tier_flat_at_zero", "true"), *map(_tier, price["tiers"]))
+        words = {"model", "proration", "package_rounding"}
+        return (
+            *(price.get(word) for word in sorted(words)),
+            *sorted((name, number(value)) for name, value in price.items() if name not in words),
+        )
+    settings = (price.get("first_tier_flat_at_zero", "true"), price.get("billing_units"))
+    return (price["model"], *settings, *map(_tier, price["tiers"]))
 
 
 class Tier(NamedTuple):
@@ -414,7 +425,7 @@ def _tier(tier: Record) -> Tier:
     up_to, size = tier.get("up_to"), tier.get("package_size")
     return Tier(
         up_to if up_to is None else number(up_to),
-        number(tier.get("unit_price") or "0"),
+        number(tier.get("unit_price") or "0") + number(tier.get("rate_percent") or "0") / 100,
         number(tier.get("flat_fee") or "0"),
         size if size is None else number(size),
         number(tier.get("package_price") or "0"),
@@ -430,40 +441,54 @@ def _stay_lines(stay: Stay, partner: str, usage: Usage, period_us: int) -> Itera
             if meter
             else []
         )
+        span = Fraction(sum(piece.end_us - piece.start_us for piece in chain), period_us)
+        earlier = Before()
         for n, piece in enumerate(chain):
-            quantity = billed = None
+            quantity = units = None
+            last = n == len(chain) - 1
+            counted_units = [billed(piece.rate, count, span) for count in counts]
             if meter:
                 quantity = counts[n + 1] - counts[n]
-                billed = _billed(piece.rate, counts[n + 1]) - _billed(piece.rate, counts[n])
+                units = counted_units[n + 1] - counted_units[n]
             if piece.rate["price"]["model"] == "flat":
                 exact = fee = number(piece.rate["price"]["amount"]) * Fraction(piece.end_us - piece.start_us, period_us)
             elif piece.rate["price"]["model"] == "volume":
-                exact, fee = _volume(piece.rate, counts[n], counts[n + 1], counts[-1], is_last=n == len(chain) - 1)
+                exact, fee = _volume(
+                    piece.rate["price"], counted_units[n], counted_units[n + 1], counted_units[-1], is_last=last
+                )
             else:
-                exact, fee = _cumulative(piece.rate, counts[n + 1])
+                exact, fee = _cumulative(piece.rate["price"], counted_units[n + 1])
                 if n:
                     exact, fee = (
                         here - before
-                        for here, before in zip((exact, fee), _cumulative(piece.rate, counts[n]), strict=True)
+                        for here, before in zip(
+                            (exact, fee), _cumulative(piece.rate["price"], counted_units[n]), strict=True
+                        )
                     )
-            shown = piece.rate["price"]["model"] == "flat" or fee != 0 or billed != 0
+            exact, granted, topped_up = adjusted(piece.rate, exact, earlier, span, is_last=last)
+            shown = piece.rate["price"]["model"] == "flat" or fee != 0 or units != 0 or topped_up
             amount = rounded(exact * 10**places)
-            yield Line(stay.plan, piece.position, meter, piece.start_us, piece.end_us, quantity, billed, amount, shown)
+            earlier = Before(earlier.billed + Fraction(amount, 10**places), earlier.granted + granted)
+            yield Line(stay.plan, piece.position, meter, piece.start_us, piece.end_us, quantity, units, amount, shown)
 
 
-def _billed(rate: Record, count: Fraction) -> Fraction:
-    return max(count - number(rate.get("free_units", "0")), Fraction(0))
-
-
-def _cumulative(rate: Record, count: Fraction) -> tuple[Fraction, Fraction]:
-    """F(count), and what of it are flat fees."""
-    billed, price = _billed(rate, count), rate["price"]
+def _cumulative(price: Record, billed: Fraction) -> tuple[Fraction, Fraction]:
+    """F(billed), and what of it are flat fees; or, of a price that charges packages at least, how many it charges."""
     if price["model"] == "per_unit":
         return billed * number(price["unit_price"]), Fraction(0)
+    if price["model"] == "percentage":
+        return billed * number(price["rate_percent"]) / 100, Fraction(0)
+    if price["model"] == "dynamic":
+        return billed * number(price["multiplier"]), Fraction(0)
     if price["model"] == "package":
-        return ceil(billed / number(price["package_size"])) * number(price["package_price"]), Fraction(0)
-    assert price["model"] == "graduated"
-    tiers = list(map(_tier, price["tiers"]))
+        sizes = billed / number(price["package_size"])
+        begun = sizes.__floor__() if price.get("package_rounding") == "down" else ceil(sizes)
+        least = int(price.get("packages_min", "0"))
+        count = max(begun, least)
+        return count * number(price["package_price"]), Fraction(count if least else 0)
+    assert price["model"] in {"graduated", "graduated_percentage"}
+    billed, per_unit = _sold(price, billed)
+    tiers = [tier._replace(unit_price=tier.unit_price * per_unit) for tier in map(_tier, price["tiers"])]
     if billed == 0:
         fee = _fee_at_zero(price, tiers)
         return fee, fee
@@ -478,15 +503,21 @@ def _cumulative(rate: Record, count: Fraction) -> tuple[Fraction, Fraction]:
 
 
 def _volume(
-    rate: Record, start: Fraction, end: Fraction, whole: Fraction, *, is_last: bool
+    price: Record, start: Fraction, end: Fraction, whole: Fraction, *, is_last: bool
 ) -> tuple[Fraction, Fraction]:
-    tiers = list(map(_tier, rate["price"]["tiers"]))
-    reached = _billed(rate, whole)
+    (start, per_unit), (end, _), (reached, _) = (_sold(price, count) for count in (start, end, whole))
+    tiers = [tier._replace(unit_price=tier.unit_price * per_unit) for tier in map(_tier, price["tiers"])]
     tier = next(tier for tier in tiers if tier.up_to is None or reached <= tier.up_to)
     fee = Fraction(0)
     if is_last:
-        fee = tier.flat_fee if reached else _fee_at_zero(rate["price"], tiers)
-    return _usage(tier, _billed(rate, end)) - _usage(tier, _billed(rate, start)) + fee, fee
+        fee = tier.flat_fee if reached else _fee_at_zero(price, tiers)
+    return _usage(tier, end) - _usage(tier, start) + fee, fee
+
+
+def _sold(price: Record, quantity: Fraction) -> tuple[Fraction, Fraction]:
+    """The quantity rounded up to sets of `billing_units`, and which part of a set one unit is."""
+    size = number(price.get("billing_units", "1"))
+    return (quantity if size == 1 else ceil(quantity / size) * size), 1 / size
 
 
 def _usage(tier: Tier, quantity: Fraction) -> Fraction:

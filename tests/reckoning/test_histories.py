@@ -115,6 +115,17 @@ WANTED = {
         "graduated twice",
         "volume twice",
         "flat twice",
+        "percentage twice",
+        "dynamic twice",
+        "graduated_percentage twice",
+        "unit_conversion",
+        "discounts",
+        "maximum",
+        "minimum",
+        "prorated",
+        "minimum twice",
+        "maximum twice",
+        "discounts twice",
         "a plan beyond the local month",
     ),
     *(
@@ -222,6 +233,15 @@ def _of_lines(one: Outcome) -> Iterator[tuple[str, bool]]:
         yield "a line of 0", line.amount == 0
 
 
+def _of_terms(chain: list[reckoning.Piece]) -> Iterator[str]:
+    for term in ("unit_conversion", "discounts", "maximum", "minimum", "prorated"):
+        times = sum(term in piece.rate for piece in chain)
+        if times:
+            yield term
+        if times > 1 and term in {"discounts", "maximum", "minimum"}:
+            yield f"{term} twice"
+
+
 def _of_prices(stay: reckoning.Stay) -> Iterator[str]:
     if len(stay.versions) > 2:
         yield "three versions in a month"
@@ -237,6 +257,7 @@ def _of_prices(stay: reckoning.Stay) -> Iterator[str]:
         price = chain[-1].rate["price"]
         if len(chain) > 1:
             yield f"{price['model']} twice"
+        yield from _of_terms(chain)
         if "free_units" in chain[0].rate:
             yield "free units"
         if price.get("first_tier_flat_at_zero") == "false":

@@ -10,7 +10,8 @@ from billing.invoicing.rules1.pricing import Charge, Rounding
 from billing.usage.warehouse import Span
 from schemas.catalog.prices.flat import Flat
 from schemas.catalog.prices.registry import PriceModel
-from schemas.catalog.records import Catalog, Partner, Rate
+from schemas.catalog.rates import Rate
+from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT, MINOR_UNITS
 from schemas.windows import to_us
 

@@ -10,8 +10,7 @@ from billing.periods import BillingPeriod
 from billing.pricing.discounts import taken
 from billing.rating.extras import Extra, ExtraKind
 from billing.rating.priced import Amounts
-from schemas.catalog.prices.flat import prorated
-from schemas.catalog.prices.price import Share
+from schemas.catalog.prices.price import Share, prorated
 from schemas.catalog.records import Partner
 from schemas.catalog.terms import Bound, Discount
 from schemas.money import EXACT, MINOR_UNITS, plain, rounded

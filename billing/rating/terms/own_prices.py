@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from datetime import date
 
-from schemas.catalog.records import Partner, Rate, RateCardVersion
+from schemas.catalog.rates import Rate
+from schemas.catalog.records import Partner, RateCardVersion
 
 
 def rates(partner: Partner, plan_id: str, version: RateCardVersion, day: date) -> Sequence[Rate]:

@@ -1,17 +1,14 @@
 """The model `flat`: a fixed amount per month. A line that covers a part of the month is charged its share, by time."""
 
-from decimal import ROUND_DOWN, Context, Decimal, localcontext
+from decimal import Decimal
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from schemas.catalog.fields import Amount
-from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share
-from schemas.money import EXACT, grouped
+from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share, prorated
+from schemas.money import grouped
 from schemas.windows import WINDOW_US
-
-_CUT = Context(prec=EXACT.prec, rounding=ROUND_DOWN)
-_SHARE_STEP = Decimal("1E-12")  # finer than any currency's minor unit
 
 
 class Flat(Price):
@@ -19,32 +16,27 @@ class Flat(Price):
 
     model: Literal["flat"] = Field(description=MODEL)
     amount: Amount = Field(description="What is charged, whatever was used.")
+    proration: Literal["time", "day"] = Field(
+        default="time", description="Whether a part of a month pays its share by time, or by days that count the same."
+    )
 
     needs_meter: ClassVar[bool] = False
 
     def parts(self, portion: Portion) -> list[ChargePart]:
         """One part, independent of usage."""
-        return [ChargePart("flat", Decimal(1), prorated(self.amount, portion.share), "fee")]
+        return [ChargePart("flat", Decimal(1), prorated(self.amount, self._share(portion.share)), "fee")]
 
     def explanation(self, part: ChargePart, share: Share) -> str:
-        """The full fee, and the hours billed if the line is charged a share."""
-        if share.part_us == share.whole_us:
+        """The full fee, and the hours or days billed if the line is charged a share."""
+        billed, whole, _ = self._share(share)
+        if billed == whole:
             return "fixed fee"
-        return f"fixed fee of {grouped(self.amount)} for {_hours(share.part_us)} of {_hours(share.whole_us)} hours"
+        if self.proration == "day":
+            return f"fixed fee of {grouped(self.amount)} for {billed} of {whole} days"
+        return f"fixed fee of {grouped(self.amount)} for {_hours(billed)} of {_hours(whole)} hours"
 
-
-def prorated(amount: Decimal, share: Share) -> Decimal:
-    """The share of a fixed amount, truncated to 12 decimals.
-
-    It is truncated, not rounded: rounding the result to a currency's places then gives the same amount as rounding the
-    infinite fraction.
-    """
-    if share.part_us == share.whole_us:
-        return amount
-    with localcontext(EXACT):
-        scaled = amount * share.part_us
-    with localcontext(_CUT):
-        return (scaled / share.whole_us).quantize(_SHARE_STEP)
+    def _share(self, share: Share) -> Share:
+        return share.by_day if self.proration == "day" else share
 
 
 def _hours(time_us: int) -> str:

@@ -25,11 +25,12 @@ class Graduated(Tiered):
 
     def _of_month(self, quantity: Decimal) -> list[ChargePart]:
         parts: list[ChargePart] = []
+        quantity = self.sold(quantity)
         for number, below, tier in self.numbered():
             if number > 1 and quantity <= below:
                 break
             top = quantity if tier.up_to is None else min(quantity, tier.up_to)
-            parts += tier.usage(number, tier.counted(top - below))
+            parts += self.usage(number, tier, tier.counted(top - below))
             if self.fee_is_due(number, quantity):
                 parts += tier.fee(number)
         return parts

@@ -1,4 +1,7 @@
-"""The model `package`: whole packages of a fixed size. Partial packages are charged in full; no usage costs nothing."""
+"""The model `package`: whole packages of a fixed size.
+
+Partial packages are charged in full, and no usage costs nothing, unless the price says otherwise.
+"""
 
 from decimal import Decimal
 from typing import Literal
@@ -7,6 +10,7 @@ from pydantic import Field
 
 from schemas.catalog.fields import Amount, Positive
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share, begun, counted_on, packages, used
+from schemas.money import grouped
 
 
 class Package(Price):
@@ -15,14 +19,27 @@ class Package(Price):
     model: Literal["package"] = Field(description=MODEL)
     package_size: Positive = Field(description="Units in one package.")
     package_price: Amount = Field(description="Price of one package. A partial package is charged in full.")
+    package_rounding: Literal["up", "down"] = Field(
+        default="up", description="Whether a begun package is charged in full (up) or is free until it is full (down)."
+    )
+    packages_min: int = Field(
+        default=0, ge=0, le=10**6, description="Packages that are charged at least, also if nothing was used."
+    )
 
     def parts(self, portion: Portion) -> list[ChargePart]:
         """The packages that start in this portion. A package that started on an earlier line is charged there."""
         return counted_on(self._of_month, portion)
 
     def explanation(self, part: ChargePart, share: Share) -> str:
-        """The size of a package."""
-        return packages(self.package_size)
+        """The size of a package, and how many are charged."""
+        text = (
+            packages(self.package_size)
+            if self.package_rounding == "up"
+            else f"full packages of {grouped(self.package_size)}"
+        )
+        return text if self.packages_min == 0 else f"{text}, at least {self.packages_min}"
 
     def _of_month(self, quantity: Decimal) -> list[ChargePart]:
-        return used("usage", begun(quantity, self.package_size), self.package_price, "packages")
+        up = self.package_rounding == "up"
+        count = begun(quantity, self.package_size) if up else quantity // self.package_size
+        return used("usage", max(count, Decimal(self.packages_min)), self.package_price, "packages")

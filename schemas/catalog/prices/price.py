@@ -8,7 +8,7 @@ Quantities are in the meter's unit, after free units are subtracted. The caller 
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import ROUND_DOWN, Context, Decimal, localcontext
 from typing import ClassVar, Literal, NamedTuple
 
 from schemas.catalog.fields import CatalogRecord
@@ -16,13 +16,38 @@ from schemas.money import EXACT, grouped
 
 ZERO = Decimal(0)
 MODEL = "The price model; it determines the other fields."
+_CUT = Context(prec=EXACT.prec, rounding=ROUND_DOWN)
+_SHARE_DECIMALS = 12  # finer than any currency's minor unit
 
 
 class Share(NamedTuple):
-    """The part of a month that a line covers; both fields are in microseconds."""
+    """The part of a month that a line covers, in microseconds.
+
+    `days` is the same in local days, if it is known: those of the part and those of the whole.
+    """
 
     part_us: int
     whole_us: int
+    days: tuple[int, int] | None = None
+
+    @property
+    def by_day(self) -> "Share":
+        """The share that counts every day the same, whatever its hours; the share by time if no days are known."""
+        return self if self.days is None else Share(*self.days)
+
+
+def prorated(amount: Decimal, share: Share, *, decimals: int = _SHARE_DECIMALS) -> Decimal:
+    """The share of an amount, truncated to 12 decimals.
+
+    It is truncated, not rounded: rounding the result to a currency's places then gives the same amount as rounding the
+    infinite fraction.
+    """
+    if share.part_us == share.whole_us:
+        return amount
+    with localcontext(EXACT):
+        scaled = amount * share.part_us
+    with localcontext(_CUT):
+        return (scaled / share.whole_us).quantize(Decimal(1).scaleb(-decimals))
 
 
 class Portion(NamedTuple):
@@ -52,7 +77,7 @@ class ChargePart(NamedTuple):
     quantity: Decimal
     unit_price: Decimal
     counts: Literal["units", "packages", "fee"]
-    tier: int | None = None  # the number of its tier, from 1
+    tier: int | None = None  # the number of its tier, or of the discount in its list, from 1
 
     @property
     def amount(self) -> Decimal:

@@ -8,10 +8,13 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
+from schemas.catalog.prices.dynamic import Dynamic
 from schemas.catalog.prices.flat import Flat
 from schemas.catalog.prices.graduated import Graduated
+from schemas.catalog.prices.graduated_percentage import GraduatedPercentage
 from schemas.catalog.prices.package import Package
 from schemas.catalog.prices.per_unit import PerUnit
+from schemas.catalog.prices.percentage import Percentage
 from schemas.catalog.prices.price import Price
 from schemas.catalog.prices.volume import Volume
 
@@ -20,7 +23,10 @@ PriceModel = Annotated[
     | PerUnit
     | Graduated
     | Volume
-    | Package,
+    | Package
+    | Percentage
+    | GraduatedPercentage
+    | Dynamic,
     Field(discriminator="model"),
 ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """Tiers of the tiered price models. A tier covers (previous `up_to`, own `up_to`], compared as decimals."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,15 +10,17 @@ from schemas.catalog.fields import Amount, CatalogRecord, Positive
 from schemas.catalog.prices.price import ZERO, ChargePart, Price, begun, packages, used
 from schemas.money import grouped
 
+UP_TO = "Last unit of this tier. Null in the last tier, which has no upper bound."
+FLAT_FEE = "Fee that is charged once when this tier is reached."
+FIRST_TIER_FLAT_AT_ZERO = "Whether the first tier's flat fee is due when nothing was used."
+
 
 class Tier(CatalogRecord):
     """One tier: units up to and including `up_to`; None means no upper bound."""
 
-    up_to: Positive | None = Field(
-        description="Last unit of this tier. Null in the last tier, which has no upper bound."
-    )
+    up_to: Positive | None = Field(description=UP_TO)
     unit_price: Amount = Field(default=Decimal(0), description="Price of one unit. Negative for a rebate.")
-    flat_fee: Amount = Field(default=Decimal(0), description="Fee that is charged once when this tier is reached.")
+    flat_fee: Amount = Field(default=Decimal(0), description=FLAT_FEE)
     package_size: Positive | None = Field(
         default=None, description="Units in one package, if this tier is sold in packages instead of single units."
     )
@@ -52,21 +54,36 @@ class Tiered(Price):
     """The base of the tiered models."""
 
     tiers: tuple[Tier, ...] = Field(min_length=1)
-    first_tier_flat_at_zero: bool = Field(
-        default=True, description="Whether the first tier's flat fee is due when nothing was used."
+    first_tier_flat_at_zero: bool = Field(default=True, description=FIRST_TIER_FLAT_AT_ZERO)
+    billing_units: Positive = Field(
+        default=Decimal(1),
+        description="Units that are sold together: the quantity is rounded up to a multiple, and `unit_price` is for that many.",
     )
 
     @field_validator("tiers")
     @classmethod
     def _ascending_and_open(cls, tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
-        if tiers[-1].up_to is not None:
-            raise ValueError("the last tier must have no upper bound; set its `up_to` to null")
-        bounds = [t.up_to for t in tiers[:-1]]
-        if any(b is None for b in bounds):
-            raise ValueError("only the last tier may have no upper bound; set `up_to` in the others")
-        if any(a >= b for a, b in itertools.pairwise(bounds) if a is not None and b is not None):
-            raise ValueError("`up_to` must increase from tier to tier")
+        check_bounds([tier.up_to for tier in tiers])
         return tiers
+
+    @model_validator(mode="after")
+    def _bounds_fit_units(self) -> "Tiered":
+        if self.billing_units != 1:
+            if any(tier.package_size is not None for tier in self.tiers):
+                raise ValueError("a price has `billing_units` or tiers in packages; remove one of the two")
+            if uneven := [t.up_to for t in self.tiers if t.up_to is not None and t.up_to % self.billing_units]:
+                raise ValueError(
+                    f"`up_to` {uneven[0]} is no multiple of `billing_units` {self.billing_units}; correct one"
+                )
+        return self
+
+    def sold(self, quantity: Decimal) -> Decimal:
+        """The quantity, rounded up to billing units."""
+        return quantity if self.billing_units == 1 else begun(quantity, self.billing_units) * self.billing_units
+
+    def usage(self, number: int, tier: Tier, counted: Decimal) -> list[ChargePart]:
+        """The part for what a tier charges: units, sets of `billing_units`, or packages."""
+        return tier.usage(number, counted if self.billing_units == 1 else counted / self.billing_units)
 
     def numbered(self) -> Iterator[tuple[int, Decimal, Tier]]:
         """Each tier in order as (number, lower bound, tier). The first lower bound is 0."""
@@ -99,7 +116,19 @@ class Tiered(Price):
         if part.counts == "fee":
             return ["fixed fee"]
         size = self._tier_of(part)[2].package_size
+        if self.billing_units != 1:
+            return [f"begun sets of {grouped(self.billing_units)}"]
         return [] if size is None else [packages(size)]
 
     def _tier_of(self, part: ChargePart) -> tuple[int, Decimal, Tier]:
         return next(found for found in self.numbered() if found[0] == part.tier)
+
+
+def check_bounds(bounds: Sequence[Decimal | None]) -> None:
+    """Raises ValueError unless the bounds ascend and only the last is open."""
+    if bounds[-1] is not None:
+        raise ValueError("the last tier must have no upper bound; set its `up_to` to null")
+    if any(b is None for b in bounds[:-1]):
+        raise ValueError("only the last tier may have no upper bound; set `up_to` in the others")
+    if any(a >= b for a, b in itertools.pairwise(bounds[:-1]) if a is not None and b is not None):
+        raise ValueError("`up_to` must increase from tier to tier")

@@ -21,8 +21,9 @@ class Volume(Tiered):
 
     def parts(self, portion: Portion) -> list[ChargePart]:
         """The usage at the price of the tier that the whole month reaches. The last line is charged the tier's fee."""
-        number, tier = self.reached(portion.total)
-        parts = tier.usage(number, tier.counted(portion.end) - tier.counted(portion.start))
+        number, tier = self.reached(self.sold(portion.total))
+        counted = tier.counted(self.sold(portion.end)) - tier.counted(self.sold(portion.start))
+        parts = self.usage(number, tier, counted)
         if portion.is_last and self.fee_is_due(number, portion.total):
             parts += tier.fee(number)
         return parts
