@@ -147,9 +147,10 @@ def test_credits_pay_what_is_due_and_their_ledger_sums_to_zero(
     due: list[Decimal], granted: list[tuple[Decimal, int, int, int | None]], voided: int | None
 ) -> None:
     """By a reckoning that keeps balances month by month. The ledger sums to zero after every booking."""
+    ids = ["billed", "expired", "prepaid", "z"]  # accounts of the same names are others
     found = [
         {
-            "id": f"c{n}",
+            "id": ids[n],
             "amount": str(amount),
             "currency": "EUR",
             "priority": priority,
@@ -184,7 +185,7 @@ def test_credits_pay_what_is_due_and_their_ledger_sums_to_zero(
     assert all(sum(balances(booked[:n]).values()) == 0 for n in range(len(booked) + 1))
     whole = balances(booked)
     for n, (_, _, _, lasts) in enumerate(granted):
-        assert whole[f"c{n}", "EUR"] == (left[n] if lasts is None else 0)
+        assert whole[f"credit/{ids[n]}", "EUR"] == (left[n] if lasts is None else 0)
     assert Fraction(whole.get((EXPIRED, "EUR"), Decimal(0))) == sum(
         (rest for rest, (*_, lasts) in zip(left, granted, strict=True) if lasts is not None), Fraction(0)
     )

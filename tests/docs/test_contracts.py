@@ -13,12 +13,14 @@ from billing.invoicing.document import invoice
 from billing.periods import billing_period
 from billing.rating import bills
 from billing.rating.issued import IssuedDocument
+from billing.rating.terms.credits import in_order, ledger, states
 from billing.usage.warehouse import Span
 from schemas.catalog import checks
 from schemas.catalog.records import Catalog, OwnPrices
 from schemas.catalog.terms import Bound, Commitment, Credit, Discount
 from tests.billing.catalogs import document
 from tests.docs.pages import ROOT, block, blocks, rows, section
+from tollbook.cli.invoices import prepaid
 
 PAGE = "docs/contracts.md"
 _USED = re.compile(r"([0-9]+) ([a-z]+)")
@@ -57,8 +59,13 @@ class Used:
         return [Decimal(self._counts.get(span.meter, 0)) for span in spans]
 
 
-def shown(book: Catalog, months: list[tuple[str, str]]) -> str:
-    """The bills of months in order, each resting on the ones before."""
+def months_of(name: str) -> list[tuple[str, str]]:
+    """The months of an example with what was used."""
+    return [(m[1], m[2]) for m in re.finditer(r"^(20[0-9-]+): (.*)$", block(PAGE, f"{name} bills"), re.MULTILINE)]
+
+
+def shown(book: Catalog, months: list[tuple[str, str]]) -> tuple[str, list[IssuedDocument]]:
+    """The bills of months in order, each resting on the ones before, as text and as documents."""
     text = ""
     before: list[IssuedDocument] = []
     for number, (label, used) in enumerate(months, 1):
@@ -82,15 +89,25 @@ def shown(book: Catalog, months: list[tuple[str, str]]) -> str:
             text += f"  {extra['description']}".ljust(45) + f"{extra['amount']:>9}\n"
         text += "  total".ljust(45) + f"{made['total']:>9}\n"
         before.append(IssuedDocument(name, "invoice", "acme", label, "EUR", draft.total, "", json.dumps(made)))
-    return text
+    return text, before
 
 
 @pytest.mark.parametrize("name", examples())
 def test_the_bills_are_those_that_are_shown(name: str) -> None:
     """Finance checks its reading of a contract against these."""
-    wanted = block(PAGE, f"{name} bills")
-    months = [(m[1], m[2]) for m in re.finditer(r"^(20[0-9-]+): (.*)$", wanted, re.MULTILINE)]
-    assert shown(catalog(read(name)), months) == wanted
+    text, _ = shown(catalog(read(name)), months_of(name))
+    assert text == block(PAGE, f"{name} bills")
+
+
+def test_the_statement_of_credits_is_the_one_that_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """A partner compares it with its own books."""
+    book = catalog(read("credits"))
+    partner = book.partners[0]
+    _, documents = shown(book, months_of("credits"))
+    booked = ledger(partner.credits, documents, date(2027, 1, 5))
+    prepaid.screen(partner, states(in_order(partner.credits), booked), booked)
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert printed == block(PAGE, "credits statement").splitlines()
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,7 @@ READERS: dict[str, Callable[[Here], Words]] = {
     "invoice show": lambda here: ["invoice", "show", "S-2026-000001"],
     "invoice verify": lambda here: ["invoice", "verify"],
     "invoice unbilled": lambda here: ["invoice", "unbilled"],
+    "credits statement": lambda here: ["credits", "statement", "acme", "--catalog", here.catalog],
 }
 
 

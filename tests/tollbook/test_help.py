@@ -132,6 +132,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "verify"): ["LAKE"],
     ("invoice", "unbilled"): ["LAKE"],
     ("invoice", "adjust"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
+    ("credits", "statement"): ["acme", "CATALOG", "LAKE", "--now", "2026-11-05"],
     ("invoice", "credit"): ["S-2026-000001", "LAKE", "--amount", "1", "--reason", "outage", "--now", "2026-11-05"],
     ("invoice", "void"): ["S-2026-000001", "LAKE", "--reason", "wrong company", "--now", "2026-11-05"],
 }
@@ -186,6 +187,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["invoice", "unbilled"] == {"unbilled": []}
     assert given["invoice", "credit"]["document"]["total"] == "-1.00"
     assert given["invoice", "void"]["document"]["total"] == "-15.25"
+    assert given["credits", "statement"] == {"partner_id": "acme", "credits": [], "bookings": [], "balances": []}
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
 

@@ -16,9 +16,10 @@ from schemas.catalog.terms import Credit
 from schemas.money import EXACT, MINOR_UNITS, plain, rounded
 
 ZERO = Decimal(0)
-PREPAID = "prepaid"  # the accounts beside those of the credits: what the partner paid in advance,
-BILLED = "billed"  # what its invoices were paid with,
-EXPIRED = "expired"  # and what was left when a credit ended
+# An account is `credit/ID` for each credit, or one of these.
+PREPAID = "prepaid"  # what the partner paid in advance
+BILLED = "billed"  # what its invoices were paid with
+EXPIRED = "expired"  # what was left when a credit ended
 
 
 class Booking(NamedTuple):
@@ -60,6 +61,11 @@ def burn_downs(
         ]
 
 
+def account(credit_id: str) -> str:
+    """The account of a credit."""
+    return f"credit/{credit_id}"
+
+
 def in_order(granted: Iterable[Credit]) -> list[Credit]:
     """The credits in the order in which they pay: by priority, then by their end, their begin and their id."""
     return sorted(granted, key=lambda c: (c.priority, c.valid_to or date.max, c.valid_from, c.id))
@@ -72,7 +78,7 @@ def ledger(granted: Sequence[Credit], documents: Sequence[IssuedDocument], today
     has ended. A credit note over what a credit paid gives it back.
     """
     found = [
-        Booking(credit.valid_from, credit.id, PREPAID, credit.id, _amount(credit), credit.currency)
+        Booking(credit.valid_from, credit.id, PREPAID, account(credit.id), _amount(credit), credit.currency)
         for credit in granted
         if credit.valid_from <= today
     ]
@@ -82,7 +88,7 @@ def ledger(granted: Sequence[Credit], documents: Sequence[IssuedDocument], today
         paid_for = date.fromisoformat(issued.content["period"]["last_day"])
         if entry.kind is ExtraKind.CREDIT and entry.amount and paid_for <= today:
             credit_id = entry.facts["credit"]
-            source, target = (credit_id, BILLED) if entry.amount < 0 else (BILLED, credit_id)
+            source, target = (account(credit_id), BILLED) if entry.amount < 0 else (BILLED, account(credit_id))
             found.append(Booking(paid_for, credit_id, source, target, abs(entry.amount), issued.currency, entry.number))
     return sorted([*found, *_expiries(granted, found, today)], key=lambda b: b.booked_on)
 
@@ -91,9 +97,9 @@ def _expiries(granted: Sequence[Credit], found: Sequence[Booking], today: date) 
     """What is left of each credit that has ended."""
     left = balances(found)
     for credit in granted:
-        rest = left.get((credit.id, credit.currency), ZERO)
+        rest = left.get((account(credit.id), credit.currency), ZERO)
         if credit.valid_to is not None and credit.valid_to <= today and rest > 0:
-            yield Booking(credit.valid_to, credit.id, credit.id, EXPIRED, rest, credit.currency)
+            yield Booking(credit.valid_to, credit.id, account(credit.id), EXPIRED, rest, credit.currency)
 
 
 def overdrawn(granted: Sequence[Credit], documents: Sequence[IssuedDocument]) -> list[str]:
@@ -107,13 +113,35 @@ def overdrawn(granted: Sequence[Credit], documents: Sequence[IssuedDocument]) ->
     ]
 
 
+class CreditState(NamedTuple):
+    """A credit with what became of it. `paid` is `used` + `expired` + `left`; 0 before it begins."""
+
+    credit: Credit
+    paid: Decimal
+    used: Decimal
+    expired: Decimal
+    left: Decimal
+
+
+def states(granted: Iterable[Credit], booked: Sequence[Booking]) -> list[CreditState]:
+    """What became of each credit by the bookings."""
+    found = []
+    for credit in granted:
+        mine = [booking for booking in booked if booking.credit_id == credit.id]
+        held = balances(mine)
+        accounts = (PREPAID, BILLED, EXPIRED, account(credit.id))
+        sums = [held.get((name, credit.currency), ZERO) for name in accounts]
+        found.append(CreditState(credit, EXACT.minus(sums[0]), *sums[1:]))
+    return found
+
+
 def balances(bookings: Iterable[Booking]) -> dict[tuple[str, str], Decimal]:
     """The balance of each account by account and currency. All balances of a currency sum to zero."""
     found: dict[tuple[str, str], Decimal] = {}
     with localcontext(EXACT):
         for booking in bookings:
-            for account, sign in ((booking.source, -1), (booking.target, 1)):
-                key = account, booking.currency
+            for name, sign in ((booking.source, -1), (booking.target, 1)):
+                key = name, booking.currency
                 found[key] = found.get(key, ZERO) + sign * booking.amount
     return found
 
