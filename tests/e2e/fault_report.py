@@ -65,6 +65,20 @@ with its time, end and figures. Each statement about an alert is also compared w
 {table}
 
 No failure in {kills} kills bounds the rate of failures per kill at {300 / kills:.1f} %, with 95 % confidence.
-That the ledger notices what it must is shown by `tests/e2e/test_mutants.py`, which makes the mistakes on purpose.
+
+## Mistakes on purpose
+
+That the ledger notices what it must is shown by `tests/e2e/test_mutants.py`, which `make faults` runs as well. A sound worker passes
+with every fault, and each mistake must be noticed.
+
+| mistake | noticed by |
+| --- | --- |
+| M1: Kafka's offsets are committed before the lake, and are the truth | cells; a halt or the proof |
+| M2: no dedup | cells; a halt or the proof |
+| M3: events are marked as seen before they are written | cells |
+| M4: the next offset is one too far, or one too near | cells; a halt or the proof |
+| M8: a worker that slept past its session opens the table anew | cells and the proof |
+| M9: the loop goes on after an exception | cells; a halt or the proof |
+| M11: what has fired is known in memory alone | alerts that fire twice |
 """
     PAGE.write_text(text)

@@ -11,7 +11,7 @@ SOURCE = "edge"
 CREDENTIAL, NETWORK = "cons-dora", "203.0.113.0/24"
 SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1000, 60_000, 3_600_000, 86_400_000
 WINDOW_MS = 15 * MINUTE_MS
-MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY = range(5)
+MONDAY, TUESDAY, WEDNESDAY, _, FRIDAY = range(5)
 
 
 class Told(NamedTuple):
@@ -49,15 +49,17 @@ def _weeks(start_ms: int) -> Iterator[Told]:
         begin = start_ms + week * 7 * DAY_MS
         silent, late, above, below = (
             begin + day * DAY_MS + hour * HOUR_MS
-            for day, hour in ((MONDAY, 10), (WEDNESDAY, 10), (TUESDAY, 14), (TUESDAY, 16))
+            for day, hour in ((WEDNESDAY, 10), (MONDAY, 10), (TUESDAY, 14), (TUESDAY, 16))
         )
+        yield _usual(begin + WEDNESDAY * DAY_MS + 9 * HOUR_MS)  # after the one silence, and before the other
+        yield _usual(begin + FRIDAY * DAY_MS + 9 * HOUR_MS)
         for window in range(4):
             for n in range(6):
                 within = window * WINDOW_MS + n * 2 * MINUTE_MS
                 if not last:
                     yield _usual(silent + within)
-                # A log that came late: what looked like a silence was none.
-                yield _usual(late + within)._replace(late_days=2.0 if last else 0.0)
+                # These lines came days late: what looked like a silence was none.
+                yield _usual(late + within)._replace(late_days=5.0 if last else 0.0)
         for n in range(160 if last else 10):
             yield _usual(above + n * 20 * SECOND_MS)
         for n in range(10 if last else 160):

@@ -40,7 +40,7 @@ BUDGETS = {"acme": 150, "dora": 101}  # in the partner's currency, a month
 TIERS = [(10_000, Fraction(9, 10_000)), (30_000, Fraction(5, 10_000)), (None, Fraction(2, 10_000))]
 GB_PRICE = Fraction(11, 100)
 # format, source, its share of the events, into how many files
-PLAN = [("kong", "edge", 0.45, 3), ("aws_apigw", "rest", 0.35, 2), ("aws_apigw", "rest-eu", 0.20, 2)]
+PLAN = [("kong", "edge", 0.45, 6), ("aws_apigw", "rest", 0.35, 2), ("aws_apigw", "rest-eu", 0.20, 2)]
 FEE = {"EUR": Fraction(99), "USD": Fraction(105), "JPY": Fraction(15_000)}
 SCALE = {"EUR": 1, "USD": 1, "JPY": 160}
 
@@ -128,6 +128,16 @@ class Ledger:
         self.strange: list[tuple[str, Seen]] = []  # what is refused for its credential, with the reason
         self.entries = 0
 
+    def copy(self) -> "Ledger":
+        """The ledger as it is now."""
+        made = Ledger()
+        made.first, made.entries = dict(self.first), self.entries
+        for name in ("counted", "duplicates", "conflicts", "refused"):
+            setattr(made, name, collections.Counter(getattr(self, name)))
+        made.usage.update({partner: list(usage) for partner, usage in self.usage.items()})
+        made.requests, made.contrary, made.strange = list(self.requests), list(self.contrary), list(self.strange)
+        return made
+
     def take(self, source: str, sent: "Sent") -> None:
         """Enter one line."""
         self.entries += 1
@@ -214,25 +224,32 @@ class Sent:
         self.place, self.line, self.fact, self.seen = place, line, fact, seen
 
 
-def write(folder: pathlib.Path, seed: int, events: int) -> tuple[Ledger, list[tuple[str, str, list[pathlib.Path]]]]:
-    """Write the logs; the ledger, and (format, source, files) in the order in which they are to be read."""
+class Run(NamedTuple):
+    """One file to read, and the ledger when it has been read, and all files before it."""
+
+    format_name: str
+    source: str
+    path: pathlib.Path
+    ledger: Ledger
+
+
+def write(folder: pathlib.Path, seed: int, events: int) -> list[Run]:
+    """Write the logs; the files in the order in which they are to be read."""
     rng = random.Random(seed)
     ledger = Ledger()
     runs = []
     for format_name, source, share, files in PLAN:
         sent = sorted(_stream(rng, format_name, source, int(events * share)), key=lambda s: s.place)
-        for entry in sent:
-            ledger.take(source, entry)
         cuts = [len(sent) * i // files for i in range(files + 1)]
-        paths = []
         for i in range(files):
+            for entry in sent[cuts[i] : cuts[i + 1]]:
+                ledger.take(source, entry)
             path = folder / source / (f"{i}.log.gz" if i == 1 else f"{i}.log")
             path.parent.mkdir(parents=True, exist_ok=True)
             text = b"".join(entry.line + b"\n" for entry in sent[cuts[i] : cuts[i + 1]])
             path.write_bytes(gzip.compress(text, 1) if path.suffix == ".gz" else text)
-            paths.append(path)
-        runs.append((format_name, source, paths))
-    return ledger, runs
+            runs.append(Run(format_name, source, path, ledger.copy()))
+    return runs
 
 
 class Record:

@@ -230,6 +230,7 @@ def test_alerts_that_are_forgotten_are_noticed(kafka: str, kafka_prefix: str, tm
     assert len(sent) == after
     fired = [event["data"] for event in sent if event["data"]["state"] == "fired"]
     ids = [data["alert_id"] for data in fired]
+    print(f"{mutant or 'sound'}: {len(ids)} alerts fired, {len(set(ids))} different ones")
     assert (len(ids) > len(set(ids))) == bool(mutant)
     assert bool(alert_oracle.repeats([event["data"] for event in sent])) == bool(mutant)
     expected = sum(kind == "quota" for kind, *_ in alert_oracle.due(traffic.ledger, 1000).must)
