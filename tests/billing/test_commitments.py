@@ -138,6 +138,24 @@ def test_terms_before_the_first_bill_are_not_trued_up() -> None:
     assert (extra.amount, extra.facts["first_month"]) == (Decimal(70), "2026-02")
 
 
+def test_late_usage_counts_in_its_month_and_not_twice() -> None:
+    """An adjustment on the bill of January counts in December, and what it changes of the commitment counts as such."""
+    terms = {"valid_from": "2026-12-01", "currency": "EUR", "term": "month", "amount": "100", "overage_factor": "0.5"}
+    commitment = Commitment.model_validate(terms)
+    december = issued(1, "2026-12", [Decimal(120)], true_ups([commitment], "2026-12", "EUR", Decimal(120)))
+    assert december.total == Decimal(110)
+    facts = {"period": "2026-12"}
+    usage = Extra(ExtraKind.ADJUSTMENT, Decimal(30), Decimal(30), facts)
+    months = {"first_month": "2026-12", "last_month": "2026-12"}
+    less = Extra(ExtraKind.ADJUSTMENT, Decimal(-15), Decimal(-15), facts | months)
+    january = ([commitment], "2027-01", "EUR", Decimal(100), [december])
+    (corrected,) = true_ups(*january, [usage])
+    assert (corrected.amount, corrected.facts["last_month"]) == (Decimal(-15), "2026-12")
+    assert true_ups(*january, [usage, less]) == []
+    booked = issued(2, "2027-01", [Decimal(100)], [usage, less])
+    assert true_ups([commitment], "2027-02", "EUR", Decimal(100), [december, booked]) == []
+
+
 @given(
     due=st.lists(CENTS, min_size=1, max_size=6),
     granted=st.lists(st.tuples(AMOUNTS, st.integers(0, 2), st.integers(0, 5), st.none() | st.integers(1, 6)), max_size=4),

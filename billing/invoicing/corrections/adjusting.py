@@ -16,6 +16,7 @@ from billing.invoicing.corrections.standing import Adjusted, Gap, Standing
 from billing.rating.drafts import Draft
 from billing.rating.extras import Extra, ExtraKind
 from billing.rating.settled import SettledPeriod
+from billing.rating.terms.commitments import TERM_FACTS
 from billing.usage.warehouse import Meters, Span, Warehouse
 from lake import duck
 from lake.lake import Lake
@@ -24,7 +25,8 @@ from schemas.tables import ROLLUPS
 
 ZERO = Decimal(0)
 REASON = "late usage"
-_LATER = (ExtraKind.ADJUSTMENT, ExtraKind.CREDIT)  # what is not a part of the price of a period
+# What is not a part of the price of a period, or has amounts of its own.
+_APART = (ExtraKind.ADJUSTMENT, ExtraKind.CREDIT, ExtraKind.COMMITMENT)
 
 
 class Priced(NamedTuple):
@@ -155,6 +157,12 @@ def _differences(adjusted: Adjusted, before: Any, after: Any) -> Iterable[Extra]
     if rest:
         facts = {"description": f"{adjusted.period}: terms of the contract"}
         yield Extra(ExtraKind.ADJUSTMENT, rest, rest, {**facts, **_facts(adjusted)})
+    was_added, is_added = _commitments(before), _commitments(after)
+    for term in dict.fromkeys([*is_added, *was_added]):
+        if change := EXACT.subtract(is_added.get(term, ZERO), was_added.get(term, ZERO)):
+            # The months of the term say that this changes what the commitment added, and does not count towards it.
+            facts = {"description": f"{adjusted.period}: commitment", **dict(zip(TERM_FACTS, term, strict=True))}
+            yield Extra(ExtraKind.ADJUSTMENT, change, change, {**facts, **_facts(adjusted)})
 
 
 def _facts(adjusted: Adjusted) -> dict[str, str]:
@@ -191,7 +199,17 @@ def _terms(draft: Any) -> Decimal:
     """The amounts of a draft beside its lines that are a part of the price of the period."""
     with localcontext(EXACT):
         extras = getattr(draft, "extras", ())
-        return sum((extra.amount for extra in extras if extra.kind not in _LATER), ZERO)
+        return sum((extra.amount for extra in extras if extra.kind not in _APART), ZERO)
+
+
+def _commitments(draft: Any) -> dict[tuple[str, ...], Decimal]:
+    """What commitments add to a draft, by the first and the last month of their terms."""
+    found: dict[tuple[str, ...], Decimal] = {}
+    for extra in getattr(draft, "extras", ()):
+        if extra.kind is ExtraKind.COMMITMENT:
+            term = tuple(extra.facts[name] for name in TERM_FACTS)
+            found[term] = EXACT.add(found.get(term, ZERO), extra.amount)
+    return found
 
 
 def document_draft(made: Close, period: SettledPeriod, found: Priced) -> Draft:

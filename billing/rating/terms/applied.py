@@ -21,12 +21,14 @@ def with_terms(
     """The draft with the amounts that its partner's contract adds, and the problems that forbid to issue it.
 
     `before` are the documents that were issued to the partner before, as far as the bill rests on them. `adjustments`
-    are those of earlier periods. No term of the contract changes them, and prepaid credits pay them.
+    are those of earlier periods: they count towards commitments, and prepaid credits pay them.
     """
     partner, label = draft.partner, draft.period.label
     found = draft.with_extras(monthly(partner, draft.period, _amounts(draft)))
     if partner.commitments:
-        found = found.with_extras(true_ups(partner.commitments, label, found.currency, found.total, before))
+        found = found.with_extras(
+            true_ups(partner.commitments, label, found.currency, found.total, before, adjustments)
+        )
     found = found.with_extras(adjustments)
     if partner.credits:
         found = found.with_extras(burn_downs(partner.credits, draft.period, found.currency, found.total, before))

@@ -14,15 +14,26 @@ from schemas.catalog.terms import Commitment, Term
 from schemas.money import EXACT, MINOR_UNITS, plain, rounded
 
 ZERO = Decimal(0)
-_NOT_COUNTED = {ExtraKind.COMMITMENT, ExtraKind.CREDIT}
+TERM_FACTS = ("first_month", "last_month")  # of an amount that a commitment added, and of its adjustment
 
 
 def true_ups(
-    commitments: Sequence[Commitment], label: str, currency: str, total: Decimal, before: Sequence[IssuedDocument]
+    commitments: Sequence[Commitment],
+    label: str,
+    currency: str,
+    total: Decimal,
+    before: Sequence[IssuedDocument] = (),
+    adjustments: Sequence[Extra] = (),
 ) -> list[Extra]:
-    """What the commitments add to the bill of the month `label`, whose total without them is `total`."""
+    """What the commitments add to the bill of the month `label`, whose total without them is `total`.
+
+    `adjustments` are those of the same bill. They count in the months that they adjust.
+    """
     issued = [document for document in before if document.currency == currency]
-    booked = list(entries(issued))
+    booked = [
+        *entries(issued),
+        *(Entry("", extra.facts["period"], extra.kind, extra.facts, extra.amount) for extra in adjustments),
+    ]
     months = {document.period for document in issued} | {label}
     with localcontext(EXACT):
         return [
@@ -40,13 +51,13 @@ def _of_term(
 ) -> Iterator[Extra]:
     """What is still to be billed for one term. `newest` is the newest month with a bill, this one among them."""
     label, total = bill
-    counted = sum((e.amount for e in booked if e.kind not in _NOT_COUNTED and term.holds(_month(e))), ZERO)
+    counted = sum((e.amount for e in booked if _counts(e) and term.holds(_month(e))), ZERO)
     counted += commitment.billed_elsewhere if place == 0 else ZERO
     counted += total if term.holds(label) else ZERO
     ends = newest >= term.last
     asked = committed(counted, commitment.amount, overage_factor=commitment.overage_factor, trues_up=ends)
     exact = asked.top_up + asked.surcharge
-    billed = sum((e.amount for e in booked if e.kind is ExtraKind.COMMITMENT and _is_of(e, term)), ZERO)
+    billed = sum((e.amount for e in booked if _term(e) == term), ZERO)
     amount = rounded(exact, MINOR_UNITS[commitment.currency]) - billed
     if amount:
         facts = {
@@ -60,8 +71,18 @@ def _of_term(
         yield Extra(ExtraKind.COMMITMENT, amount, exact - billed, facts)
 
 
-def _is_of(entry: Entry, term: Term) -> bool:
-    return (entry.facts["first_month"], entry.facts["last_month"]) == term
+def _counts(entry: Entry) -> bool:
+    """Whether an amount counts towards a commitment."""
+    return entry.kind is not ExtraKind.CREDIT and _term(entry) is None
+
+
+def _term(entry: Entry) -> tuple[str, ...] | None:
+    """The term for which a commitment added an amount, or for which that was adjusted. None for other amounts."""
+    if entry.kind is ExtraKind.COMMITMENT or (
+        entry.kind is ExtraKind.ADJUSTMENT and entry.facts.keys() >= set(TERM_FACTS)
+    ):
+        return tuple(entry.facts[name] for name in TERM_FACTS)
+    return None
 
 
 def _month(entry: Entry) -> str:
