@@ -31,7 +31,7 @@ def invoice(
         "issued_on": issued_on.isoformat(),
         "due_on": (issued_on + timedelta(days=terms_days)).isoformat(),
         "seller": _party(entity, {"id", "name", "address", "vat_id", "email", "iban"}),
-        "buyer": _party(partner, {"id", "name", "address", "vat_id", "reference"}),
+        "buyer": _party(partner, {"id", "name", "address", "vat_id", "reference"}) | _order(draft),
         "period": {
             "label": content["period"],
             "time_zone": partner.time_zone,
@@ -75,6 +75,11 @@ def _party(party: LegalEntity | Partner, always: set[str]) -> dict[str, Any]:
     shown = party.model_dump(mode="json", include=always)
     later = party.model_dump(mode="json", include=_LATER, exclude_defaults=True)
     return shown | later
+
+
+def _order(draft: Draft) -> dict[str, str]:
+    """The buyer's order, if one pays for the document."""
+    return {} if draft.purchase_order is None else {"purchase_order": draft.purchase_order}
 
 
 def _extras(draft: Draft) -> dict[str, Any]:

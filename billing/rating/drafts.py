@@ -82,6 +82,7 @@ class Draft(NamedTuple):
     total: Decimal
     quotas: tuple[QuotaRow, ...]  # the statement of monthly quotas
     extras: tuple[Extra, ...] = ()
+    purchase_order: str | None = None  # the number of the partner's order that pays for it
 
     def with_extras(self, extras: Sequence[Extra]) -> "Draft":
         """The draft with more amounts, which its total contains."""

@@ -260,7 +260,8 @@ class Partner(CatalogRecord):
     @property
     def looks_back(self) -> bool:
         """Whether a bill depends on the documents that were issued to the partner before."""
-        return bool(self.commitments or self.credits)
+        limited = any(order.amount is not None for order in self.purchase_orders)
+        return limited or bool(self.commitments or self.credits)
 
     def own_prices(self, plan_id: str) -> list[OwnPrices]:
         """The partner's own prices for a plan, at any time."""

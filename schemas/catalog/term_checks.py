@@ -19,6 +19,7 @@ def problems(catalog: Catalog, partner: Partner) -> Iterator[Found]:
     yield from _twice_priced(partner)
     yield from _strange_plans(partner)
     yield from _strange_credits(catalog, partner)
+    yield from _repeated_orders(partner)
 
 
 def references(partner: Partner) -> Iterator[tuple[Steps, str, str]]:
@@ -65,6 +66,9 @@ def _amounts(partner: Partner) -> Iterator[tuple[Steps, Dated, str, str | None]]
     for j, discount in enumerate(partner.discounts):
         if discount.currency is not None:
             yield ("discounts", j), discount, discount.currency, None
+    for j, order in enumerate(partner.purchase_orders):
+        if order.currency is not None:
+            yield ("purchase_orders", j), order, order.currency, None
     for name in _ONE_AT_A_TIME:
         for j, bound in enumerate(getattr(partner, name)):
             yield (name, j), bound, bound.currency, None
@@ -99,6 +103,17 @@ def _strange_plans(partner: Partner) -> Iterator[Found]:
             yield (
                 ("prices", j, "plan"),
                 f"the partner does not have plan {own.plan!r}; name one of its plans ({', '.join(sorted(plans)) or 'none'}), or leave the field out",
+            )
+
+
+def _repeated_orders(partner: Partner) -> Iterator[Found]:
+    """Orders with the same number, of which nobody could say which one an invoice names."""
+    numbers = [order.number for order in partner.purchase_orders]
+    for j, number in enumerate(numbers):
+        if number in numbers[:j]:
+            yield (
+                ("purchase_orders", j, "number"),
+                f"{number!r} is listed twice; list each order once, with its whole amount and validity",
             )
 
 

@@ -10,6 +10,7 @@ from billing.rating.priced import Amounts
 from billing.rating.terms.commitments import true_ups
 from billing.rating.terms.credits import burn_downs, overdrawn
 from billing.rating.terms.monthly import monthly
+from billing.rating.terms.orders import order_of
 from schemas.money import EXACT
 
 ZERO = Decimal(0)
@@ -32,7 +33,9 @@ def with_terms(
     found = found.with_extras(adjustments)
     if partner.credits:
         found = found.with_extras(burn_downs(partner.credits, draft.period, found.currency, found.total, before))
-    return found, [f"partner {partner.id}, {problem}" for problem in overdrawn(partner.credits, before)]
+    order, problems = order_of(partner.purchase_orders, draft.period, found.currency, found.total, before)
+    problems += overdrawn(partner.credits, before)
+    return found._replace(purchase_order=order), [f"partner {partner.id}, {problem}" for problem in problems]
 
 
 def _amounts(draft: Draft) -> Amounts:
