@@ -21,6 +21,7 @@ from aggregate.sinks.notices import Severity
 from aggregate.sinks.outbox import Outbox
 from aggregate.sinks.sink import Answer
 from lake.lake import Lake
+from schemas.alerts import State, statement_of
 from tests.aggregate.test_sinks import fired, neighbour, throttle, withdrawn
 
 PROGRAM = shutil.which("prometheus-alertmanager")
@@ -79,12 +80,12 @@ def test_fired_refreshed_over_and_withdrawn(tmp_path: Path) -> None:
     at = datetime.now(UTC) - timedelta(hours=2)
     goes_on, wrong = fired(throttle(at=at)), fired(throttle("bolt", at=at))
     over = fired(throttle("corp", at=at, ends_at=at + timedelta(hours=1)))
-    load = fired(neighbour()._replace(subject="dora", at=None))
-    ledger.record(lake, ledger.read(lake).table, [goes_on, wrong, over, load], events_version=1)
+    load, ended = fired(neighbour()._replace(subject="dora", at=None)), fired(throttle("egon", at=at))
+    ledger.record(lake, ledger.read(lake).table, [goes_on, wrong, over, load, ended], events_version=1)
     with alertmanager(tmp_path / "first", port) as url:
         assert box.send_all(GO).answer is Answer.DELIVERED
         told = firing(url)
-        assert set(told) == {"acme", "bolt", "corp", "dora"}
+        assert set(told) == {"acme", "bolt", "corp", "dora", "egon"}
         assert told["acme"]["labels"] == {
             "alertname": "TollbookThrottle", "alert_id": goes_on.alert_id, "kind": "throttle", "severity": "warning",
             "subject": "acme", "partner": "acme",
@@ -92,9 +93,11 @@ def test_fired_refreshed_over_and_withdrawn(tmp_path: Path) -> None:
         assert datetime.fromisoformat(told["acme"]["startsAt"]) == at.replace(
             microsecond=at.microsecond // 1000 * 1000
         ), "Alertmanager keeps milliseconds"
-        ledger.record(lake, ledger.read(lake).table, [withdrawn(wrong)], events_version=2)
+        end = ended.alert._replace(ends_at=datetime.now(UTC) - timedelta(minutes=1))
+        later = statement_of(end, State.RESTATED, events_version=2, after=ended)
+        ledger.record(lake, ledger.read(lake).table, [withdrawn(wrong), later], events_version=2)
         assert box.send_all(GO).answer is Answer.DELIVERED
-        assert set(firing(url)) == {"acme", "corp", "dora"}, "one is resolved"
+        assert set(firing(url)) == {"acme", "corp", "dora"}, "two are resolved: one was wrong, and one has ended"
     assert box.send_all(GO).answer is Answer.AGAIN, "it is down"
     with alertmanager(tmp_path / "second", port) as url:
         assert firing(url) == {}
