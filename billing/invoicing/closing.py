@@ -86,6 +86,7 @@ def close(
     prove: Prove,
     now: datetime,
     accept_refused: str | None = None,
+    voiding: str | None = None,
 ) -> Close:
     """Pins the input of the invoices of `legal_entity` for the month `label`, for all partners not settled yet.
 
@@ -93,17 +94,25 @@ def close(
     close. `accept_refused` is the reason for leaving entries of unknown credentials refused. Without it such entries
     forbid the close, unless the newest close of the period accepted them.
 
+    `voiding` is the number of an invoice that the issue of this close voids: the close bills only its period.
+
     Raises Refused with every reason if the books have problems or no partner can be billed. Otherwise `blocked` of the
     close names the partners that cannot be billed. Nothing is written if the newest close of the period already pins
     the same input.
     """
     partners = due(catalog, label, legal_entity, now)
-    before = settled_periods(lake)
+    books = carried_books(lake, voiding)
+    before = books.periods
     ends = settled.last_ends(before)
-    reopened = _reopened(lake, before, label)
+    reopened = _reopened(lake, before, label, voiding)
     unsettled = [
-        p for p in partners if p.id in reopened or p.id not in ends or not is_settled(label, p.time_zone, ends[p.id])
+        p
+        for p in partners
+        if p.id in reopened
+        or (voiding is None and (p.id not in ends or not is_settled(label, p.time_zone, ends[p.id])))
     ]
+    if voiding is not None and not unsettled:
+        raise Refused([f"the partner of {voiding} is not invoiced by legal entity {legal_entity} in this catalog"])
     if not unsettled:
         return _closed_before(lake, catalog, label, partners, before)
     warehouse = Warehouse(lake, lake.consistent_cut())
@@ -111,7 +120,7 @@ def close(
     earlier = newest_in(warehouse, label, legal_entity)
     unknown = refused.accepted(warehouse, *reach, accept_refused, None if earlier is None else earlier.content)
     wrong = prove(warehouse.versions, *reach)[:_SHOWN] + close_checks.unexplained(warehouse) + unknown.problems(label)
-    rests_on = history.looked_back(lake, unsettled)
+    rests_on = history.looked_back(lake, unsettled, voiding)
     outcome = bills(
         catalog,
         label,
@@ -137,7 +146,7 @@ def close(
     if wrong or not ready.periods:
         raise Refused([*wrong, *(problem for problems in blocked.values() for problem in problems)])
     content = _content(lake, warehouse, catalog, label, legal_entity, ready) | unknown.content()
-    late = carried.of_close(lake, carried_books(lake), ready, warehouse.versions, legal_entity)
+    late = carried.of_close(lake, books, ready, warehouse.versions, legal_entity)
     parts = (_replaces(reopened, ready), history.pins(rests_on, ready.periods.keys()), carried.stored_adjustments(late))
     for part in parts:
         content |= part
@@ -170,9 +179,11 @@ def close_late_usage(lake: Lake, label: str, legal_entity: str, *, prove: Prove,
     return _record(lake, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 
-def carried_books(lake: Lake) -> carried.Books:
-    """What was closed, settled and issued, for adjustments."""
-    return carried.Books(closes_by_id(lake), settled_periods(lake), stored.rows(lake))
+def carried_books(lake: Lake, voiding: str | None = None) -> carried.Books:
+    """What was closed, settled and issued, for adjustments: as if the invoice `voiding` was voided already."""
+    rows = [row | {"is_voided": row["is_voided"] or row["number"] == voiding} for row in stored.rows(lake)]
+    periods = [s for s in settled_periods(lake) if voiding is None or s.number != voiding]
+    return carried.Books(closes_by_id(lake), periods, rows)
 
 
 def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple[Partner, ...]:
@@ -264,8 +275,12 @@ def reopened_periods(lake: Lake) -> list[SettledPeriod]:
     return settled.reopened(Warehouse(lake, only=[INVOICES.name]), settled_periods(lake))
 
 
-def _reopened(lake: Lake, before: Sequence[SettledPeriod], label: str) -> dict[str, SettledPeriod]:
-    """The periods of a month that are open again, by partner id."""
+def _reopened(
+    lake: Lake, before: Sequence[SettledPeriod], label: str, voiding: str | None = None
+) -> dict[str, SettledPeriod]:
+    """The periods of a month that are open again, by partner id. With `voiding`, only that of this invoice."""
+    if voiding is not None:
+        return {s.partner_id: s for s in settled_periods(lake) if s.number == voiding}
     found = settled.reopened(Warehouse(lake, only=[INVOICES.name]), before)
     return {period.partner_id: period for period in found if period.label == label}
 

@@ -40,6 +40,7 @@ def invoice(
             **_days(draft.period.interval),
         },
         "currency": draft.currency,
+        **_replaces(content, partner),
         "lines": [_line(catalog, draft, line, position) for position, line in enumerate(draft.lines, 1)],
         **_extras(draft),
         "total": money(draft.total, draft.currency),
@@ -80,6 +81,12 @@ def _party(party: LegalEntity | Partner, always: set[str]) -> dict[str, Any]:
 def _order(draft: Draft) -> dict[str, str]:
     """The buyer's order, if one pays for the document."""
     return {} if draft.purchase_order is None else {"purchase_order": draft.purchase_order}
+
+
+def _replaces(content: Mapping[str, Any], partner: Partner) -> dict[str, str]:
+    """The number of the voided invoice whose period this one bills again. Nothing if there is none."""
+    replaced = content.get("replaces", {})
+    return {"replaces": replaced[partner.id]} if partner.id in replaced else {}
 
 
 def _extras(draft: Draft) -> dict[str, Any]:

@@ -29,9 +29,19 @@ def history(lake: Lake, partners: Collection[str] | None = None) -> Mapping[str,
     return found
 
 
-def looked_back(lake: Lake, partners: Iterable[Partner]) -> Before:
-    """The documents on which the bills of partners rest: all of a partner whose contract looks back."""
-    return history(lake, {partner.id for partner in partners if partner.looks_back})
+def looked_back(lake: Lake, partners: Iterable[Partner], voiding: str | None = None) -> Before:
+    """The documents on which the bills of partners rest: all of a partner whose contract looks back.
+
+    A document that the bill itself voids, and credit notes on it, are none of them.
+    """
+    found = history(lake, {partner.id for partner in partners if partner.looks_back})
+    if voiding is None:
+        return found
+    return {partner_id: [each for each in some if not _concerns(each, voiding)] for partner_id, some in found.items()}
+
+
+def _concerns(issued: IssuedDocument, number: str) -> bool:
+    return number in {issued.number, (issued.content.get("refers_to") or {}).get("number")}
 
 
 def pins(before: Before, partners: Collection[str]) -> dict[str, Any]:
@@ -43,10 +53,10 @@ def pins(before: Before, partners: Collection[str]) -> dict[str, Any]:
     return {RESTS_ON: named} if named else {}
 
 
-def outdated(lake: Lake, content: Mapping[str, Any], catalog: Catalog) -> list[str]:
+def outdated(lake: Lake, content: Mapping[str, Any], catalog: Catalog, voiding: str | None = None) -> list[str]:
     """A problem for each partner to whom a document was issued since the close that it would have rested on."""
     partners = [catalog.known_partner(partner_id) for partner_id in content["partners"]]
-    now = pins(looked_back(lake, partners), content["partners"].keys()).get(RESTS_ON, {})
+    now = pins(looked_back(lake, partners, voiding), content["partners"].keys()).get(RESTS_ON, {})
     then = content.get(RESTS_ON, {})
     return [
         f"partner {partner_id}: its contract looks back on earlier documents, and {_changed(then, now, partner_id)} since the close; close again"

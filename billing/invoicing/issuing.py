@@ -18,6 +18,7 @@ from billing.invoicing import closing, history, proofs, render, rules, stored
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.corrections import carried, notes, records
 from billing.invoicing.corrections.carried import Carried
+from billing.invoicing.corrections.records import Correction
 from billing.invoicing.corrections.standing import Standing
 from billing.invoicing.rules import Drafted
 from billing.invoicing.stored import Staged
@@ -89,13 +90,23 @@ class Explained(NamedTuple):
     blocked: list[str]
 
 
-def issue(lake: Lake, made: Close, *, now: datetime, progress: Progress = _silent) -> IssueReport:
+class Voiding(NamedTuple):
+    """A void that takes effect in the commit of an issue. `original` is the close of the voided invoice."""
+
+    correction: Correction
+    original: Close
+
+
+def issue(
+    lake: Lake, made: Close, *, now: datetime, progress: Progress = _silent, voiding: Voiding | None = None
+) -> IssueReport:
     """Issues all invoices of a close and settles the months of its partners. A repeated call changes nothing.
 
-    `progress` receives the number of rendered invoices and their total number. Raises Refused, lake.errors.Fenced.
+    The same commit holds the credit note of `voiding`, which voids the invoice that the close bills anew. `progress`
+    receives the number of rendered invoices and their total number. Raises Refused, lake.errors.Fenced.
     """
     with Staged(lake) as staged:
-        new = _number(lake, made, staged, now, progress)
+        new = _number(lake, made, staged, now, progress, voiding)
     billed = {
         c.close_id for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
     }
@@ -199,7 +210,7 @@ def _drafts(lake: Lake, made: Close, late: Carried) -> Sequence[Drafted]:
     return made.rules.drafts(closing.pinned(lake, made), made.content, made.catalog(), late.lines)
 
 
-def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Progress) -> int:
+def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Progress, voiding: Voiding | None) -> int:
     """Numbers the drafts in the order of partner ids and settles the close's periods in one commit.
 
     Returns the number of new invoices.
@@ -214,8 +225,9 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
     issued = [row for name in ("settled", "invoices") for row in then.query(name).to_pylist()]
     if any(row["close_id"] == made.close_id for row in issued):  # even if the invoices were voided since
         return 0
-    periods = _still_open(lake, made)
-    books = closing.carried_books(lake)
+    voided = None if voiding is None else voiding.correction.number
+    books = closing.carried_books(lake, voided)
+    periods = _still_open(lake, made, books.periods, voided)
     carried.still_due(books, made)
     adjustments = carried.carried(lake, books.closes, made)
     drafts = _proved_drafts(lake, made, periods, adjustments)
@@ -245,6 +257,11 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
         )
     reached = {series: last + len(drafts)} if drafts else {}
     alone = carried.numbered(table, made, books.closes, adjustments.documents, staged, reached, now=now)
+    versions = {f"issue/{name}": number for name, number in reached.items()}
+    if voiding is not None:
+        note = notes.numbered(table, voiding.correction, voiding.original, books.rows, staged, now=now)
+        alone.append(note.row)
+        versions |= note.versions
     progress(len(drafts), len(drafts))
     if taken := {row["number"] for row in issued} & {row["number"] for row in (*rows, *alone)}:
         raise Refused(
@@ -260,8 +277,7 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
         period = bounds[row["partner_id"]]
         row.update(common, period_start=period.start, period_end=period.end)
     part = lake.write(INVOICES, pa.Table.from_pylist([*rows, *alone], INVOICES.schema))
-    versions = {notes.SETTLED: (table.transaction_version(notes.SETTLED) or 0) + 1}
-    versions |= {f"issue/{name}": number for name, number in reached.items()}
+    versions[notes.SETTLED] = (table.transaction_version(notes.SETTLED) or 0) + 1
     table.commit([part], versions=versions, info={"close_id": made.close_id})
     staged.publish()
     return len(drafts) + len(alone)
@@ -278,13 +294,12 @@ def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod], la
     return sorted(made.rules.drafts(warehouse, made.content, made.catalog(), late.lines), key=lambda d: d.partner.id)
 
 
-def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
-    """The unsettled periods of a close.
+def _still_open(lake: Lake, made: Close, before: Sequence[SettledPeriod], voided: str | None) -> list[BillingPeriod]:
+    """The unsettled periods of a close. `before` are the settled ones, without that of the invoice `voided`.
 
     Raises Refused if one is settled, or if the close is superseded or of earlier rules.
     """
     same = [c for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)]
-    before = closing.settled_periods(lake)
     ends = settled.last_ends(before)
     again = made.content.get("replaces", {})
     if made.content.get("rules", 1) != rules.NEWEST:
@@ -307,7 +322,7 @@ def _still_open(lake: Lake, made: Close) -> list[BillingPeriod]:
         )
     if made.close_id != same[-1].close_id:
         raise Refused([f"close {made.close_id} was superseded by {same[-1].close_id}; issue that one"])
-    if changed := history.outdated(lake, made.content, made.catalog()):
+    if changed := history.outdated(lake, made.content, made.catalog(), voided):
         raise Refused(changed)
     return periods
 

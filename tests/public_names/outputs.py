@@ -189,7 +189,8 @@ def _october(outputs: Outputs) -> None:
     outputs("invoice unbilled", "CATALOG", "LAKE")
     outputs("invoice unbilled", "LAKE")
     outputs("invoice adjust", "LAKE", "--period", "2026-10")
-    outputs("invoice void", number, "LAKE", "--reason", "a test")
+    rebilled = outputs("invoice rebill", number, "CATALOG", "LAKE", "--reason", "a test")["invoice"]["number"]
+    outputs("invoice void", rebilled, "LAKE", "--reason", "a test")
     csv_of_it = here.lake / "documents" / f"{number}.csv"
     csv_of_it.write_bytes(csv_of_it.read_bytes() + b"changed")
     outputs("invoice verify", "LAKE")

@@ -134,7 +134,8 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "adjust"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("credits", "statement"): ["acme", "CATALOG", "LAKE", "--now", "2026-11-05"],
     ("invoice", "credit"): ["S-2026-000001", "LAKE", "--amount", "1", "--reason", "outage", "--now", "2026-11-05"],
-    ("invoice", "void"): ["S-2026-000001", "LAKE", "--reason", "wrong company", "--now", "2026-11-05"],
+    ("invoice", "rebill"): ["S-2026-000001", "CATALOG", "LAKE", "--reason", "wrong price", "--now", "2026-11-05"],
+    ("invoice", "void"): ["S-2026-000002", "LAKE", "--reason", "wrong company", "--now", "2026-11-05"],
 }
 # They send to others: test_alerts_command.py and test_aws.py have them before a receiver.
 SENDING = {("alerts", "test"), ("alerts", "replay"), ("aws", "enforce")}
@@ -186,8 +187,8 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert [i["total"] for i in given["invoice", "list"]] == ["16.25"]
     assert given["invoice", "unbilled"] == {"unbilled": []}
     assert given["invoice", "credit"]["document"]["total"] == "-1.00"
-    assert given["invoice", "void"]["document"]["total"] == "-15.25"
     assert given["credits", "statement"] == {"partner_id": "acme", "credits": [], "bookings": [], "balances": []}
+    assert given["invoice", "void"]["document"]["total"] == "-16.25"
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
 

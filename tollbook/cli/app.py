@@ -71,7 +71,7 @@ def _refusal(extra: str, name: str) -> Callable[..., None]:
 
 
 commands.app.command(listing.list_, name="list")
-for correcting in (corrections.credit, corrections.void, corrections.adjust):
+for correcting in (corrections.credit, corrections.void, corrections.rebill, corrections.adjust):
     commands.app.command(correcting)
 # In the order of use, not alphabetically.
 _first: tuple[Callable[..., int], ...] = (

@@ -106,7 +106,7 @@ def credit(lake: Lake, number: str, asked: Asked, *, reason: str, by: str, now: 
     books = books_of(lake)
     row = books.original(number)
     if before := books.answered("credit", number, asked.as_json(), reason, by):
-        return _again(lake, before)
+        return again(lake, before)
     books.still_valid(row)
     lines = _credited(lake, books, row, asked)
     made = records.correction("credit", row, lines, asked=asked.as_json(), reason=reason, by=by, now=now)
@@ -121,7 +121,7 @@ def void(lake: Lake, number: str, *, reason: str, by: str, now: datetime) -> Not
     books = books_of(lake)
     row = books.original(number)
     if before := books.answered("void", number, {}, reason, by):
-        return _again(lake, before)
+        return again(lake, before)
     made = voiding(books, row, "void", asked={}, reason=reason, by=by, now=now)
     return _issued(lake, books, made, row, now)
 
@@ -201,8 +201,8 @@ def _by_quantity(
     return credited_for(lake, made, document, LessUsage(position, credited, quantity))
 
 
-def _again(lake: Lake, row: Mapping[str, Any]) -> Note:
-    """A credit note that was issued before. Writes its documents if a killed command left them out."""
+def again(lake: Lake, row: Mapping[str, Any]) -> Note:
+    """A document that was issued before. Writes its files if a killed command left them out."""
     document = json.loads(row["document"])
     if stored.file_problems(lake, row):
         with Staged(lake) as staged:

@@ -1,4 +1,4 @@
-"""`tollbook invoice credit|void|adjust`: what corrects an issued invoice. Nothing that was issued changes."""
+"""`tollbook invoice credit|void|rebill|adjust`: what corrects an issued invoice. Nothing that was issued changes."""
 
 import getpass
 from collections.abc import Mapping
@@ -10,17 +10,19 @@ from cyclopts import Parameter
 
 from aggregate.landing.settlement import settle
 from aggregate.verify import prove
+from billing.catalog import loading as catalogs
 from billing.invoicing import closing, issuing
-from billing.invoicing.corrections import crediting
+from billing.invoicing.corrections import crediting, rebilling
 from billing.invoicing.corrections.crediting import Asked, Note
+from billing.invoicing.corrections.rebilling import Person
 from billing.periods import month
 from lake.lake import Lake
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.grants import ByOption, ReasonOption
 from tollbook.cli.invoices.commands import one_of
 from tollbook.cli.invoices.screens import amount as shown
-from tollbook.cli.options import JsonOption, LakeOption, NowOption, PeriodOption, the_time
-from tollbook.cli.terminal import sentence, shortened, show_json
+from tollbook.cli.options import CatalogOption, JsonOption, LakeOption, NowOption, PeriodOption, the_time
+from tollbook.cli.terminal import out, sentence, shortened, show_json, table
 
 NumberArgument = Annotated[str, Parameter(help="Number of the invoice.")]
 
@@ -73,6 +75,61 @@ def void(
     """
     made = crediting.void(_opened(lake), number, reason=reason, by=by or getpass.getuser(), now=the_time(now))
     return _shown(made, json=json)
+
+
+def rebill(
+    number: NumberArgument,
+    /,
+    *,
+    catalog: CatalogOption,
+    lake: LakeOption,
+    reason: ReasonOption,
+    by: ByOption = None,
+    json: JsonOption = False,
+    now: NowOption = None,
+) -> int:
+    """Bill an invoice again by a corrected catalog: void it, close its period, and issue the new invoice.
+
+    Shows the lines that differ. Both documents are issued together or not at all.
+
+    The same command again changes nothing.
+
+    Example: tollbook invoice rebill NM-2026-000001 --catalog catalog --reason "wrong price" --lake demo/lake
+    """
+    opened, moment = _opened(lake), the_time(now)
+    book = catalogs.load(catalog)
+
+    def books(versions: Mapping[str, int], start: datetime, end: datetime) -> list[str]:
+        return prove(opened, versions, start=start, end=end).problems
+
+    settle(opened, now=lambda: moment)
+    person = Person(by or getpass.getuser(), reason)
+    found = rebilling.rebill(opened, number, book, person, prove=books, now=moment)
+    currency = found.note.document["currency"]
+    new = found.invoice
+    if json:
+        differences = [rebilling.as_json(each, new["currency"] if new else currency) for each in found.differences]
+        show_json(
+            {"new": found.note.is_new, "credit_note": found.note.document, "invoice": new, "differences": differences}
+        )
+        return 0
+    _shown(found.note, json=False)
+    if new is None:
+        sentence("There is nothing to pay for the period by this catalog.")
+    else:
+        sentence(
+            (new["number"], "bold"),
+            f": {shown(Decimal(new['total']), new['currency'])} {new['currency']}; replaces {number}.",
+        )
+    view = table("What differs", "line", ">before", ">after")
+    for each in found.differences:
+        amounts = (each.before, currency), (each.after, new["currency"] if new else currency)
+        view.row(each.description, *("" if value is None else shown(value, unit) for value, unit in amounts))
+    if found.differences:
+        out.print(view)
+    else:
+        sentence("No line differs.")
+    return 0
 
 
 def adjust(

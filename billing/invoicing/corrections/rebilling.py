@@ -1,0 +1,108 @@
+"""Bills an issued invoice again by a corrected catalog: one commit voids it and issues the new invoice."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from billing.invoicing import closing, issuing, stored
+from billing.invoicing.closing import Close, Prove, Refused
+from billing.invoicing.corrections import crediting, records
+from billing.invoicing.corrections.amounts import entries
+from billing.invoicing.corrections.crediting import Note
+from billing.invoicing.document import money
+from billing.invoicing.issuing import Voiding
+from lake.lake import Lake
+from schemas.catalog.records import Catalog
+from schemas.money import EXACT
+
+
+class Difference(NamedTuple):
+    """A line that is not the same on both invoices. An amount is None if the invoice has no such line."""
+
+    description: str
+    meter: str | None
+    before: Decimal | None
+    after: Decimal | None
+
+
+class Rebilled(NamedTuple):
+    """The credit note, and the new invoice with what differs. `invoice` is None if there is nothing to pay any more."""
+
+    note: Note
+    invoice: Mapping[str, Any] | None
+    differences: Sequence[Difference]
+
+
+class Person(NamedTuple):
+    """Who decides on a correction, and why."""
+
+    by: str
+    reason: str
+
+
+def rebill(lake: Lake, number: str, catalog: Catalog, person: Person, *, prove: Prove, now: datetime) -> Rebilled:
+    """Voids an invoice and bills its period again by another catalog. The same command again changes nothing.
+
+    The close and the correction are recorded first. They take effect together, in the commit of the new invoice. Raises
+    Refused, for the same reasons as a close, an issue and a void, and lake.errors.Fenced.
+    """
+    books = crediting.books_of(lake)
+    row = books.original(number)
+    asked = {"catalog_sha256": sha256(catalog.canonical_json().encode()).hexdigest()}
+    if before := books.answered("rebill", number, asked, person.reason, person.by):
+        return _rebilled(lake, crediting.again(lake, before), row)
+    if row["kind"] != "invoice":
+        raise Refused([f"{number} is no invoice of a month; void it, and the next invoice has its late usage"])
+    correction = crediting.voiding(books, row, "rebill", asked=asked, reason=person.reason, by=person.by, now=now)
+    partner = catalog.partner(row["partner_id"])
+    if partner is None or partner.legal_entity is None:
+        raise Refused(
+            [f"partner {row['partner_id']} of {number} is not invoiced by the catalog; void {number} instead"]
+        )
+    made = closing.close(lake, catalog, row["period"], partner.legal_entity, prove=prove, now=now, voiding=number)
+    records.record(lake, correction)
+    issuing.issue(lake, made, now=now, voiding=Voiding(correction, books.closes[row["close_id"]]))
+    new = next(each for each in stored.rows(lake) if each["correction_id"] == correction.correction_id)
+    return _rebilled(lake, Note(new["number"], json.loads(new["document"]), is_new=True), row)
+
+
+def _rebilled(lake: Lake, note: Note, row: Mapping[str, Any]) -> Rebilled:
+    closes = closing.closes_by_id(lake)
+    for each in stored.rows(lake):
+        if each["kind"] == "invoice" and _replaced(closes[each["close_id"]], each["partner_id"]) == row["number"]:
+            invoice = crediting.again(lake, each).document
+            return Rebilled(note, invoice, differences(json.loads(row["document"]), invoice))
+    return Rebilled(note, None, differences(json.loads(row["document"]), None))
+
+
+def _replaced(made: Close, partner_id: str) -> str | None:
+    return made.content.get("replaces", {}).get(partner_id)  # type: ignore[no-any-return]
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> list[Difference]:
+    """The lines of two invoices of one period that differ, in the order of the earlier one. Equal lines are summed."""
+    old, new = _by_line(before), _by_line(after)
+    return [
+        Difference(description, meter, old.get(key), new.get(key))
+        for key in dict.fromkeys([*old, *new])
+        for description, meter, _ in [key]
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _by_line(document: Mapping[str, Any] | None) -> dict[tuple[str, str | None, str | None], Decimal]:
+    found: dict[tuple[str, str | None, str | None], Decimal] = {}
+    for each in [] if document is None else entries(document):
+        key = str(each.get("description") or each.get("kind")), each.get("meter"), each.get("from")
+        found[key] = EXACT.add(found.get(key, Decimal(0)), Decimal(each["amount"]))
+    return found
+
+
+def as_json(found: Difference, currency: str) -> dict[str, str | None]:
+    """A difference as the command prints it."""
+    amounts = {"before": found.before, "after": found.after}
+    shown = {name: None if amount is None else money(amount, currency) for name, amount in amounts.items()}
+    return {"description": found.description, "meter": found.meter, **shown}
