@@ -135,7 +135,7 @@ def still_due(books: Books, made: Close) -> None:
 
 def own_document(made: Close, original: Close, own: OwnDocument, *, number: str, issued_on: date) -> dict[str, Any]:
     """The document of an adjustment that stands alone, by the legal entity and the partner of the original close."""
-    content = {"rules": 1, **original.content}
+    content = {"rules": 1, **original.content, "replaces": {}}
     content["usage"] = {own.partner_id: content["usage"].get(own.partner_id)}
     shown = document.invoice(made.close_id, content, original.catalog(), own.draft, number=number, issued_on=issued_on)
     refers_to = None if own.adjusted.number is None else {"number": own.adjusted.number}
