@@ -231,15 +231,15 @@ def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> 
         total = sum((line.charge.amount for line in lines), ZERO)
     made = Draft(outline.partner, outline.period, currency, tuple(lines), total, tuple(rows))
     partner = outline.partner
-    return (made if lines or partner.minimums or partner.commitments else None), problems + unpriced
+    return (made if lines or partner.fees or partner.minimums or partner.commitments else None), problems + unpriced
 
 
 def _currency(catalog: Catalog, outline: DraftOutline) -> str | None:
-    """The currency of a draft. A month without a plan has one if a commitment may end in it."""
+    """The currency of a draft. A month without a plan has one if a commitment may end in it, or a fee is due."""
     if outline.lines:
         return catalog.rate_card(outline.lines[0].plan.rate_card).currency
-    commitments = outline.partner.commitments
-    return commitments[-1].currency if commitments else None
+    terms = (*outline.partner.fees, *outline.partner.commitments)
+    return terms[-1].currency if terms else None
 
 
 def _lines(

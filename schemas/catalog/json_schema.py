@@ -165,6 +165,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "discounts": "What is taken off a month, in this order, each off what the ones before left.",
         "minimums": "The least that a month costs.",
         "maximums": "The most that a month costs.",
+        "fees": "Its fixed fees, beside those of the rate card.",
         "commitments": "The least that it pays in each month, quarter or year.",
         "credits": "What it paid in advance. It is used up by invoices.",
         "reference": "The partner's own reference on the invoice, such as an order number.",
@@ -191,6 +192,14 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "amount": "Amount of a month, after discounts.",
         "currency": _CURRENCY_OF_PLANS,
         "prorated": "Whether a month in which the partner has a plan for a part of the time has that share of the amount.",
+    },
+    "Fee": {
+        "id": _ID,
+        "description": _DESCRIPTION,
+        "amount": "Amount of a month.",
+        "currency": _CURRENCY_OF_PLANS,
+        "due": "arrears: the bill of a month has the fee of that month. advance: it has the fee of the next month.",
+        "proration": "Whether a part of a month pays its share by time, or by days that count the same.",
     },
     "Commitment": {
         "amount": "The least that a term costs, after discounts and limits of its months.",

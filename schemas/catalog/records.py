@@ -32,7 +32,7 @@ from schemas.catalog.fields import (
 )
 from schemas.catalog.rates import Rate
 from schemas.catalog.sources import Source
-from schemas.catalog.terms import Bound, Commitment, Credit, Dated, Discount, PurchaseOrder
+from schemas.catalog.terms import Bound, Commitment, Credit, Dated, Discount, Fee, PurchaseOrder
 from schemas.windows import to_us
 from schemas.zones import in_utc, midnight
 
@@ -230,6 +230,7 @@ class Partner(CatalogRecord):
     discounts: tuple[Discount, ...] = ()
     minimums: tuple[Bound, ...] = ()
     maximums: tuple[Bound, ...] = ()
+    fees: tuple[Fee, ...] = ()
     commitments: tuple[Commitment, ...] = ()
     credits: tuple[Credit, ...] = ()
     legal_entity: Id | None = None
@@ -261,7 +262,8 @@ class Partner(CatalogRecord):
     def looks_back(self) -> bool:
         """Whether a bill depends on the documents that were issued to the partner before."""
         limited = any(order.amount is not None for order in self.purchase_orders)
-        return limited or bool(self.commitments or self.credits)
+        paid_ahead = any(fee.due == "advance" for fee in self.fees)
+        return limited or paid_ahead or bool(self.commitments or self.credits)
 
     def own_prices(self, plan_id: str) -> list[OwnPrices]:
         """The partner's own prices for a plan, at any time."""

@@ -20,6 +20,7 @@ def problems(catalog: Catalog, partner: Partner) -> Iterator[Found]:
     yield from _strange_plans(partner)
     yield from _strange_credits(catalog, partner)
     yield from _repeated_orders(partner)
+    yield from _repeated_fees(partner)
 
 
 def references(partner: Partner) -> Iterator[tuple[Steps, str, str]]:
@@ -69,7 +70,7 @@ def _amounts(partner: Partner) -> Iterator[tuple[Steps, Dated, str, str | None]]
     for j, order in enumerate(partner.purchase_orders):
         if order.currency is not None:
             yield ("purchase_orders", j), order, order.currency, None
-    for name in _ONE_AT_A_TIME:
+    for name in ("fees", *_ONE_AT_A_TIME):
         for j, bound in enumerate(getattr(partner, name)):
             yield (name, j), bound, bound.currency, None
 
@@ -134,6 +135,14 @@ def _strange_credits(catalog: Catalog, partner: Partner) -> Iterator[Found]:
                 ("credits", j, "currency"),
                 f"is {credit.currency}, but the partner's plans are priced in {priced_in}, so it would never pay; write the amount in {priced_in}",
             )
+
+
+def _repeated_fees(partner: Partner) -> Iterator[Found]:
+    """Fees with the same id: what was billed in advance could not be told apart."""
+    ids = [fee.id for fee in partner.fees]
+    for j, name in enumerate(ids):
+        if name in ids[:j]:
+            yield ("fees", j, "id"), f"{name!r} is defined twice; give each fee of the partner an id of its own"
 
 
 def _currencies_of(catalog: Catalog) -> dict[str, str]:

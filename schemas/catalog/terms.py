@@ -94,6 +94,17 @@ class Term(NamedTuple):
         return self.first <= label <= self.last
 
 
+class Fee(Dated):
+    """A fixed amount a month, billed with the month or one month ahead. A part of a month pays its share."""
+
+    id: Id
+    description: Text = "Fee"
+    amount: Positive
+    currency: Currency
+    due: Literal["arrears", "advance"] = "arrears"
+    proration: Literal["time", "day"] = "time"
+
+
 class Commitment(Monthly):
     """The least that each term costs. The term is trued up at its end; what exceeds it costs `overage_factor` times."""
 

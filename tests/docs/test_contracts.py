@@ -17,7 +17,7 @@ from billing.rating.terms.credits import in_order, ledger, states
 from billing.usage.warehouse import Span
 from schemas.catalog import checks
 from schemas.catalog.records import Catalog, OwnPrices
-from schemas.catalog.terms import Bound, Commitment, Credit, Discount, PurchaseOrder
+from schemas.catalog.terms import Bound, Commitment, Credit, Discount, Fee, PurchaseOrder
 from tests.billing.catalogs import document
 from tests.docs.pages import ROOT, block, blocks, rows, section
 from tollbook.cli.invoices import prepaid
@@ -122,6 +122,7 @@ def test_the_statement_of_credits_is_the_one_that_is_shown(capsys: pytest.Captur
     ("title", "model"),
     [
         ("Own prices", OwnPrices),
+        ("Fees", Fee),
         ("Discounts", Discount),
         ("Minimum and maximum of a month", Bound),
         ("Commitments", Commitment),

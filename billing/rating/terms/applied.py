@@ -9,6 +9,7 @@ from billing.rating.issued import IssuedDocument
 from billing.rating.priced import Amounts
 from billing.rating.terms.commitments import true_ups
 from billing.rating.terms.credits import burn_downs, overdrawn
+from billing.rating.terms.fees import fees
 from billing.rating.terms.monthly import monthly
 from billing.rating.terms.orders import order_of
 from schemas.money import EXACT
@@ -25,7 +26,8 @@ def with_terms(
     are those of earlier periods: they count towards commitments, and prepaid credits pay them.
     """
     partner, label = draft.partner, draft.period.label
-    found = draft.with_extras(monthly(partner, draft.period, _amounts(draft)))
+    found = draft.with_extras(fees(partner, label, draft.currency, before))
+    found = found.with_extras(monthly(partner, draft.period, _amounts(found)))
     if partner.commitments:
         found = found.with_extras(
             true_ups(partner.commitments, label, found.currency, found.total, before, adjustments)
