@@ -238,8 +238,9 @@ def _currency(catalog: Catalog, outline: DraftOutline) -> str | None:
     """The currency of a draft. A month without a plan has one if a commitment may end in it, or a fee is due."""
     if outline.lines:
         return catalog.rate_card(outline.lines[0].plan.rate_card).currency
-    terms = (*outline.partner.fees, *outline.partner.commitments)
-    return terms[-1].currency if terms else None
+    partner = outline.partner
+    currencies = [term.currency for terms in (partner.fees, partner.commitments) for term in terms]
+    return currencies[-1] if currencies else None
 
 
 def _lines(
