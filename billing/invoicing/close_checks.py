@@ -95,7 +95,8 @@ def missing_glyphs(catalog: Catalog, legal_entity: str, drafts: Sequence[Draft])
     found = {}
     for draft in drafts:
         partner = draft.partner
-        texts = [*seller, partner.name, *partner.address, partner.reference, partner.vat_id]
+        texts = [*seller, partner.name, *partner.address, partner.reference, partner.vat_id, partner.contact]
+        texts += [draft.purchase_order, *(extra.facts.get("description") for extra in draft.extras)]
         for line in draft.lines:
             meter = catalog.meter(line.rate.meter) if line.rate.meter else None
             texts += [line.rate.description, *([meter.description, meter.unit] if meter else [])]

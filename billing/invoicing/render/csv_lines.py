@@ -1,4 +1,4 @@
-"""Renders an invoice as CSV with one row per line, so that SUM(amount) is the total. RFC 4180, UTF-8, plain spaces.
+"""Renders an invoice as CSV with one row per amount, so that SUM(amount) is the total. RFC 4180, UTF-8, plain spaces.
 
 The PDF and the JSON show the tiers of a line. The CSV has no rows for parts and totals, because a sum would include
 them.
@@ -50,7 +50,25 @@ def as_csv(document: Mapping[str, Any]) -> bytes:
                 document["currency"],
             ]
         )
+    for extra in document.get("extras", ()):
+        writer.writerow([*head, *_extra(extra, document)])
     return out.getvalue().encode()
+
+
+def _extra(extra: Mapping[str, Any], document: Mapping[str, Any]) -> list[str]:
+    """The cells of an amount that is not usage at a rate. It has no quantity, and covers the whole period."""
+    period = document["period"]
+    days = [period["first_day"], period["last_day"]]
+    return [
+        extra["position"],
+        _text(extra["description"]),
+        _text(extra.get("meter")),
+        *days,
+        *([""] * 4),
+        extra["exact_amount"],
+        extra["amount"],
+        document["currency"],
+    ]
 
 
 def _text(text: str | None) -> str:

@@ -58,14 +58,15 @@ def _of_term(
     asked = committed(counted, commitment.amount, overage_factor=commitment.overage_factor, trues_up=ends)
     exact = asked.top_up + asked.surcharge
     billed = sum((e.amount for e in booked if _term(e) == term), ZERO)
-    amount = rounded(exact, MINOR_UNITS[commitment.currency]) - billed
+    places = MINOR_UNITS[commitment.currency]
+    amount = rounded(exact, places) - billed
     if amount:
         facts = {
             "description": f"Commitment of {plain(commitment.amount)} {commitment.currency}, {term.first} to {term.last}",
             "first_month": term.first,
             "last_month": term.last,
-            "committed": plain(commitment.amount),
-            "counted": plain(counted),
+            "committed": f"{rounded(commitment.amount, places):f}",
+            "counted": f"{rounded(counted, places):f}",
             "overage_factor": plain(commitment.overage_factor),
         }
         yield Extra(ExtraKind.COMMITMENT, amount, exact - billed, facts)

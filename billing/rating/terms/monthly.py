@@ -32,7 +32,7 @@ def monthly(partner: Partner, period: BillingPeriod, priced: Amounts) -> list[Ex
                 if kind is ExtraKind.MINIMUM and not period.stays:
                     continue  # without any plan there is nothing that costs at least so much
                 if (kind is ExtraKind.MINIMUM and lacks > 0) or (kind is ExtraKind.MAXIMUM and lacks < 0):
-                    facts = {"description": _TEXTS[kind], "limit": plain(limit)}
+                    facts = {"description": _TEXTS[kind], "limit": f"{rounded(limit, places):f}"}
                     found.append(Extra(kind, lacks, limit - left, facts))
                     left += lacks
     return found
@@ -54,7 +54,7 @@ def _discounts(discounts: Sequence[Discount], priced: Amounts, places: int) -> I
         if discount.meter is not None:
             left[discount.meter] -= amount
         whole -= amount
-        shown = {"description": discount.description, "base": plain(base)}
+        shown = {"description": discount.description, "base": f"{base:.{places}f}"}
         if discount.meter is not None:
             shown["meter"] = discount.meter
         if discount.percent is not None:

@@ -167,6 +167,7 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
                                 "quantity": plain(x.quantity), "amount": money(x.charge.amount, d.currency),
                             } for x in d.lines
                         ],
+                        **screens.extras(d),
                     }
                     for d in drafts
                 ],

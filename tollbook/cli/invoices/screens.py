@@ -49,12 +49,23 @@ def drafts(catalog: Catalog, found: Sequence[Draft]) -> None:
             name, unit = _named(catalog, line)
             name += _part_of(days(line.interval), days(draft.period.interval))
             view.row(name, f"{number(line.charge.billed_quantity)}{unit}", amount(line.charge.amount, draft.currency))
+        for extra in draft.extras:
+            view.row(extra.facts["description"], "", amount(extra.amount, draft.currency))
         view.add_section()
         view.row("total", "", amount(draft.total, draft.currency), style="bold")
         out.print(view)
         out.print()
     if not found:
         sentence("Nothing to bill.")
+
+
+def extras(draft: Draft) -> dict[str, Any]:
+    """The amounts of a draft that are not usage at a rate, for programs. Nothing if there are none."""
+    rows = [
+        {"kind": extra.kind.value, **extra.facts, "amount": money(extra.amount, draft.currency)}
+        for extra in draft.extras
+    ]
+    return {"extras": rows} if rows else {}
 
 
 def issued(report: IssueReport) -> None:
@@ -93,6 +104,8 @@ def invoice(found: Issued) -> None:
         for part, *cells in zip(line["parts"], *map(aligned, figures), strict=True):
             explained = part["explanation"].replace("\u202f", ",")  # narrow spaces are for print
             view.add_row(Padding(words((explained, "dim")), (0, 0, 0, 2), expand=False), *cells)
+    for extra in doc.get("extras", ()):
+        view.row(words((extra["description"], "bold")), "", "", amount(Decimal(extra["amount"]), doc["currency"]))
     view.add_section()
     view.row("total", "", "", amount(Decimal(doc["total"]), doc["currency"]), style="bold")
     out.print(view)
