@@ -18,7 +18,7 @@ from billing.invoicing.document import money
 from billing.invoicing.stored import Staged
 from billing.rating.extras import ExtraKind
 from lake.lake import Lake, Table
-from schemas.money import MINOR_UNITS, plain
+from schemas.money import EXACT, MINOR_UNITS, plain
 from schemas.tables import INVOICES
 
 _SHOWN = 20
@@ -150,7 +150,14 @@ def _adjusted(books: Books, row: Mapping[str, Any], other: Mapping[str, Any]) ->
         for extra in document.get("extras", ())
         if extra["kind"] == ExtraKind.ADJUSTMENT and extra["close_id"] == row["close_id"]
     ]
-    return books.left.of_entries(document, some)
+    found, left = [], books.left.of_whole(document)
+    for line in books.left.of_entries(document, some):
+        # What was credited on the document as a whole is not credited again.
+        amount = min(line.amount, left)
+        left = EXACT.subtract(left, amount)
+        if amount:
+            found.append(line._replace(amount=amount))
+    return found
 
 
 def _credited(lake: Lake, books: Books, row: Mapping[str, Any], asked: Asked) -> list[CreditedLine]:
