@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing.invoicing import closing, history, proofs, render, rules, stored
+from billing.invoicing import closing, four_eyes, history, proofs, render, rules, stored
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.corrections import carried, notes, records
 from billing.invoicing.corrections.carried import Carried
@@ -26,10 +26,13 @@ from billing.periods import BillingPeriod, local_day
 from billing.rating import settled
 from billing.rating.bills import bills
 from billing.rating.settled import SettledPeriod
+from billing.receivables import audit
+from billing.receivables.audit import Entry
 from billing.usage.warehouse import Span, Warehouse
 from lake import atomic_file
 from lake.lake import Lake
 from schemas.catalog.records import LegalEntity
+from schemas.money import plain
 from schemas.tables import INVOICES, ROLLUPS
 
 Progress = Callable[[int, int], None]
@@ -98,15 +101,18 @@ class Voiding(NamedTuple):
 
 
 def issue(
-    lake: Lake, made: Close, *, now: datetime, progress: Progress = _silent, voiding: Voiding | None = None
-) -> IssueReport:
+    lake: Lake, made: Close, *,
+    now: datetime, by: str = audit.UNNAMED, progress: Progress = _silent, voiding: Voiding | None = None,
+) -> IssueReport:  # fmt: skip
     """Issues all invoices of a close and settles the months of its partners. A repeated call changes nothing.
 
     The same commit holds the credit note of `voiding`, which voids the invoice that the close bills anew. `progress`
-    receives the number of rendered invoices and their total number. Raises Refused, lake.errors.Fenced.
+    receives the number of rendered invoices and their total number. `by` is who issues, for the audit trail. Raises
+    Refused, also if an approval is missing, and lake.errors.Fenced.
     """
     with Staged(lake) as staged:
         new = _number(lake, made, staged, now, progress, voiding)
+    _recorded(lake, made, by, now)
     billed = {
         c.close_id for c in closing.all_closes(lake) if (c.period, c.legal_entity) == (made.period, made.legal_entity)
     }
@@ -115,6 +121,26 @@ def issue(
     paying = {i.partner_id for i in invoices}
     without = [f"{p.id}: nothing to bill in {made.period}" for p in made.partners() if p.id not in paying]
     return IssueReport(invoices, new, without)
+
+
+def _recorded(lake: Lake, made: Close, by: str, now: datetime) -> None:
+    """Records in the audit trail what was issued from a close."""
+    rows = [row for row in stored.rows(lake) if row["close_id"] == made.close_id and row["correction_id"] is None]
+    entries = [
+        Entry(
+            "issue",
+            row["number"],
+            {
+                "close_id": made.close_id,
+                "partner_id": row["partner_id"],
+                "currency": row["currency"],
+                "total": plain(row["total"]),
+                "json_sha256": row["json_sha256"],
+            },
+        )
+        for row in rows
+    ]
+    audit.record(lake, entries, by=by, now=now)
 
 
 def listed(lake: Lake, period: str | None = None) -> list[Issued]:
@@ -228,6 +254,8 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
     voided = None if voiding is None else voiding.correction.number
     books = closing.carried_books(lake, voided)
     periods = _still_open(lake, made, books.periods, voided)
+    if missing := four_eyes.refusals(lake, made):
+        raise Refused(missing)
     carried.still_due(books, made)
     adjustments = carried.carried(lake, books.closes, made)
     drafts = _proved_drafts(lake, made, periods, adjustments)

@@ -19,8 +19,9 @@ from lake.lake import Lake
 from schemas.tables import AUDIT
 
 WHAT = ("close", "propose", "approve", "issue", "credit", "void", "sent", "payment")
+UNNAMED = "unnamed"  # who acted, where a program calls without a name
 _APP = "audit"  # this transaction version is the number of the last row
-_BY_EACH = frozenset({"approve"})  # recorded once per person; everything else once
+_BY_EACH = frozenset({"propose", "approve"})  # recorded once per person; everything else once
 _NOTHING_BEFORE = ""
 
 

@@ -43,6 +43,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "time_zone": "IANA name, such as Europe/Berlin. It decides the date of an invoice and the year in its number.",
         "payment_terms_days": "Days from the invoice date to the due date.",
         "tax_note": "Sentence about tax below the total.",
+        "approval": "Who proposes and approves invoices before they are issued. Without it, no approval is needed.",
     },
     "Source": {
         "id": "As given to `tollbook run --source`.",

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from schemas.catalog.approval import Approval
 from schemas.catalog.credentials import Credential
 from schemas.catalog.fields import (
     Address,
@@ -64,6 +65,7 @@ class LegalEntity(CatalogRecord):
     time_zone: Zone = "UTC"  # decides an invoice's date, and the year in its number
     payment_terms_days: int = Field(default=30, ge=0, le=365)
     tax_note: Text = "Amounts exclude value added tax."
+    approval: Approval | None = None  # None: whoever may issue does
 
 
 class Filter(CatalogRecord):

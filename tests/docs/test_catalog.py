@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from billing.catalog import loading
+from schemas.catalog.approval import Approval, Principal
 from schemas.catalog.credentials import Credential, Grant
 from schemas.catalog.rates import Rate
 from schemas.catalog.records import (
@@ -29,7 +30,7 @@ from tests.docs.pages import PAGES, ROOT, blocks, rows, section
 PAGE = "docs/catalog.md"
 # The tables of each section, in order.
 TABLES: dict[str, list[type[BaseModel]]] = {
-    "legal_entities": [LegalEntity],
+    "legal_entities": [LegalEntity, Approval, Principal],
     "sources": [Source, Fields, RouteName, Own],
     "meters": [Meter, Filter],
     "rate_cards": [RateCard, RateCardVersion, Rate],

@@ -64,7 +64,9 @@ def rebill(lake: Lake, number: str, catalog: Catalog, person: Person, *, prove: 
         )
     made = closing.close(lake, catalog, row["period"], partner.legal_entity, prove=prove, now=now, voiding=number)
     records.record(lake, correction)
-    issuing.issue(lake, made, now=now, voiding=Voiding(correction, books.closes[row["close_id"]]))
+    issuing.issue(
+        lake, made, now=now, by=correction.recorded_by, voiding=Voiding(correction, books.closes[row["close_id"]])
+    )
     new = next(each for each in stored.rows(lake) if each["correction_id"] == correction.correction_id)
     return _rebilled(lake, Note(new["number"], json.loads(new["document"]), is_new=True), row)
 

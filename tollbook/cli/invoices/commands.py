@@ -1,5 +1,6 @@
 """`tollbook invoice close|rate|issue|show|verify|unbilled`: from a finished month to invoices."""
 
+import getpass
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +17,14 @@ from billing.invoicing.document import money
 from billing.invoicing.unbilled import Unbilled
 from billing.invoicing.unbilled import unbilled as unbilled_usage
 from billing.periods import month
+from billing.receivables import audit
+from billing.receivables.audit import Entry
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.money import plain
 from tollbook.cli.errors import REFUSED, UNBILLED, WrongUse
+from tollbook.cli.grants import ByOption
 from tollbook.cli.invoices import screens
 from tollbook.cli.options import (
     CATALOG_VARIABLE,
@@ -98,6 +102,7 @@ def close(
     period: PeriodOption,
     legal_entity: EntityOption = None,
     accept_refused: AcceptOption = None,
+    by: ByOption = None,
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
@@ -116,8 +121,9 @@ def close(
     Example: tollbook invoice close --catalog examples/catalog --lake demo/lake --period 2026-10
     """
     book = catalogs.load(catalog)
+    moment, who = the_time(now), by or getpass.getuser()
     made = closed(
-        Lake(lake), book, period, entity(book, legal_entity), now=the_time(now), accept_refused=accept_refused
+        Lake(lake), book, period, entity(book, legal_entity), now=moment, accept_refused=accept_refused, by=who
     )
     if json:
         content = made.content
@@ -184,7 +190,8 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
 @app.command
 def issue(
     *, lake: LakeOption, period: PeriodOption, catalog: ClosingOption = None,
-    legal_entity: EntityOption = None, accept_refused: AcceptOption = None, json: JsonOption = False, now: NowOption = None,
+    legal_entity: EntityOption = None, accept_refused: AcceptOption = None, by: ByOption = None, json: JsonOption = False,
+    now: NowOption = None,
 ) -> int:  # fmt: skip
     """Number the invoices of a closed month, and write them as PDF, JSON and CSV. Issuing again changes nothing.
 
@@ -193,14 +200,16 @@ def issue(
     Example: tollbook invoice issue --lake demo/lake --period 2026-10
     """
     opened = Lake(lake)
-    moment = the_time(now)
+    moment, who = the_time(now), by or getpass.getuser()
     if catalog is not None:
         book = catalogs.load(catalog)
-        made = closed(opened, book, period, entity(book, legal_entity), now=moment, accept_refused=accept_refused)
+        made = closed(
+            opened, book, period, entity(book, legal_entity), now=moment, accept_refused=accept_refused, by=who
+        )
     else:
-        made = _only_close(opened, period, legal_entity)
+        made = only_close(opened, period, legal_entity)
     with counter("invoices", quiet=json) as progress:
-        report = issuing.issue(opened, made, now=moment, progress=progress)
+        report = issuing.issue(opened, made, now=moment, by=who, progress=progress)
     if json:
         show_json(
             {
@@ -323,8 +332,9 @@ def _explained(lake: Lake, *, json: bool) -> int:
 
 
 def closed(
-    lake: Lake, book: Catalog, period: str, legal_entity: str, *, now: datetime, accept_refused: str | None = None
-) -> Close:
+    lake: Lake, book: Catalog, period: str, legal_entity: str, *,
+    now: datetime, accept_refused: str | None = None, by: str = audit.UNNAMED,
+) -> Close:  # fmt: skip
     """Settle, so that no event id is billed twice, then close on the condition that the books are proven.
 
     The settlement first brings the derived tables up to date, so the commits of a killed run are included. A month
@@ -336,7 +346,10 @@ def closed(
 
     closing.due(book, period, legal_entity, now)
     settle(lake, now=lambda: now)
-    return closing.close(lake, book, period, legal_entity, prove=books, now=now, accept_refused=accept_refused)
+    made = closing.close(lake, book, period, legal_entity, prove=books, now=now, accept_refused=accept_refused)
+    facts = {"period": made.period, "legal_entity": made.legal_entity}
+    audit.record(lake, [Entry("close", made.close_id, facts)], by=by, now=now)
+    return made
 
 
 def entity(book: Catalog, named: str | None) -> str:
@@ -345,7 +358,8 @@ def entity(book: Catalog, named: str | None) -> str:
     return one_of(ids, named, "the catalog has the legal entities")
 
 
-def _only_close(lake: Lake, period: str, legal_entity: str | None) -> Close:
+def only_close(lake: Lake, period: str, legal_entity: str | None) -> Close:
+    """The newest close of a month, of the named legal entity or the only one. Raises Refused, WrongUse."""
     month(period, "UTC")  # raises BadPeriod
     entities = sorted({c.legal_entity for c in closing.all_closes(lake) if c.period == period})
     if not entities:
