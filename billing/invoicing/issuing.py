@@ -27,12 +27,10 @@ from billing.rating import settled
 from billing.rating.bills import bills
 from billing.rating.settled import SettledPeriod
 from billing.receivables import audit
-from billing.receivables.audit import Entry
 from billing.usage.warehouse import Span, Warehouse
 from lake import atomic_file
 from lake.lake import Lake
 from schemas.catalog.records import LegalEntity
-from schemas.money import plain
 from schemas.tables import INVOICES, ROLLUPS
 
 Progress = Callable[[int, int], None]
@@ -126,21 +124,7 @@ def issue(
 def _recorded(lake: Lake, made: Close, by: str, now: datetime) -> None:
     """Records in the audit trail what was issued from a close."""
     rows = [row for row in stored.rows(lake) if row["close_id"] == made.close_id and row["correction_id"] is None]
-    entries = [
-        Entry(
-            "issue",
-            row["number"],
-            {
-                "close_id": made.close_id,
-                "partner_id": row["partner_id"],
-                "currency": row["currency"],
-                "total": plain(row["total"]),
-                "json_sha256": row["json_sha256"],
-            },
-        )
-        for row in rows
-    ]
-    audit.record(lake, entries, by=by, now=now)
+    audit.record(lake, [audit.issued(row) for row in rows], by=by, now=now)
 
 
 def listed(lake: Lake, period: str | None = None) -> list[Issued]:

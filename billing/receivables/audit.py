@@ -16,6 +16,7 @@ import pyarrow as pa
 from billing.usage.warehouse import Warehouse
 from lake.errors import Fenced
 from lake.lake import Lake
+from schemas.money import plain
 from schemas.tables import AUDIT
 
 WHAT = ("close", "propose", "approve", "issue", "credit", "void", "sent", "payment")
@@ -85,6 +86,12 @@ def record(lake: Lake, entries: Sequence[Entry], *, by: str, now: datetime) -> l
         except Fenced:
             continue
         return new
+
+
+def issued(row: Mapping[str, Any]) -> Entry:
+    """That a document was issued, from its row in table `invoices` (billing/sql/invoices.sql)."""
+    names = ("close_id", "partner_id", "currency", "json_sha256")
+    return Entry("issue", row["number"], {**{name: row[name] for name in names}, "total": plain(row["total"])})
 
 
 def appended(before: Sequence[Row], entries: Sequence[Entry], *, by: str, now: datetime) -> list[Row]:
