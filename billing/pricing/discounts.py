@@ -9,7 +9,7 @@ from schemas.money import EXACT, rounded
 ZERO = Decimal(0)
 
 
-class Discount(Protocol):
+class Deduction(Protocol):
     """A percentage of what is left, or an amount: one of the two."""
 
     @property
@@ -22,7 +22,7 @@ class Discount(Protocol):
 
 
 def taken(
-    base: Decimal, discounts: Sequence[Discount], *, granted: Decimal = ZERO, places: int | None = None
+    base: Decimal, discounts: Sequence[Deduction], *, granted: Decimal = ZERO, places: int | None = None
 ) -> list[Decimal]:
     """What each discount takes from `base`, in their order, none of them negative.
 

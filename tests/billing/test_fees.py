@@ -124,7 +124,7 @@ def test_each_month_is_billed_once_at_what_it_costs(
 def test_a_month_that_was_paid_ahead_is_corrected_by_its_own_bill(
     change: dict[str, str], amounts: list[tuple[str, str]]
 ) -> None:
-    """Nobody has to remember what the last invoice said."""
+    """Nobody has to remember the last invoice."""
     before = catalog([fee(due="advance", proration="day")]).partners[0]
     paid = [issued("NM-1", "2026-10", fees(before, "2026-10", "EUR", []))]
     paid.append(issued("NM-2", "2026-11", fees(before, "2026-11", "EUR", paid)))

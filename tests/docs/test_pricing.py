@@ -96,9 +96,9 @@ def test_the_page_says_how_many_cases_are_answered() -> None:
     """Nobody believes a number that no test counts."""
     found = [json.loads(line) for line in (ROOT / "tests/billing/pricing_cases.jsonl").read_text().splitlines()]
     refused = Counter(case["model"] for case in found if "unsupported" in cases.answer(case))
-    said = text_of("docs/pricing.md").partition("Of the 405")[2].replace("\n", " ")
-    assert f"{len(found) - sum(refused.values())} are answered" in said
-    assert dict(re.findall(r"`(\w+)` \((\d+)\)", said)) == {model: str(count) for model, count in refused.items()}
+    sentence = text_of("docs/pricing.md").partition("Of the 405")[2].replace("\n", " ")
+    assert f"{len(found) - sum(refused.values())} are answered" in sentence
+    assert dict(re.findall(r"`(\w+)` \((\d+)\)", sentence)) == {model: str(count) for model, count in refused.items()}
 
 
 def test_the_terms_of_a_rate_are_listed_and_their_example_is_what_is_charged(tmp_path: Path) -> None:

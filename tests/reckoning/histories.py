@@ -226,7 +226,7 @@ class _World:
 
     def _term(self, rate: Record) -> None:
         """One of what a rate may say beside its price."""
-        kind = self.rng.choice(["conversion", "discounts", "maximum", "minimum", "both", "prorated"])
+        kind = self.rng.choice(["conversion", "discounts", "maximum", "minimum", "both", "prorated", "rounding"])
         if kind == "conversion":
             op, factor, how = self.rng.choice(
                 [
@@ -244,6 +244,8 @@ class _World:
             rate["maximum"] = self.rng.choice(["12", "20.005", "100"])
         if kind in {"minimum", "both", "prorated"}:
             rate["minimum"] = self.rng.choice(["1", "5.125", "12"])
+        if kind == "rounding":
+            rate["rounding"] = {"mode": self.rng.choice(["half_even", "ceiling", "floor"])}
         if kind == "prorated":
             rate["prorated"] = "true"
             rate["free_units"] = self._free_units()
@@ -252,7 +254,11 @@ class _World:
         description = self.rng.choice(["Platform fee", "Support"])
         return {
             "description": description,
-            "price": {"model": "flat", "amount": self.rng.choice(["490.00", "31", "0.05", "1000.005", "7"])},
+            "price": {
+                "model": "flat",
+                "amount": self.rng.choice(["490.00", "31", "0.05", "1000.005", "7"]),
+                **({"proration": "day"} if self.chance(0.3) else {}),
+            },
         }
 
     def _free_units(self) -> str:

@@ -51,7 +51,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from tests.reckoning.routes import matches
-from tests.reckoning.terms import Before, adjusted, billed
+from tests.reckoning.terms import Before, adjusted, billed, to_units
 
 Record = dict[str, Any]  # a record of the catalog, as YAML is read: every scalar is a text
 
@@ -175,7 +175,7 @@ def _month(catalog: Record, partner: Record, label: str, usage: Usage, settled_u
         problems.append(f"two currencies: {sorted(currencies)}")
     if problems:
         return Outcome(None, None, (), tuple(problems))
-    lines = tuple(line for stay in _by_plan(stays) for line in _stay_lines(stay, partner["id"], usage, end - start))
+    lines = tuple(line for stay in _by_plan(stays) for line in _stay_lines(stay, partner, usage, (start, end)))
     shown = sorted((line for line in lines if line.shown), key=lambda line: (line.start_us, line.position))
     bill = Bill(currencies.pop(), tuple(shown), sum(line.amount for line in shown)) if shown else None
     return Outcome(Settled(partner["id"], start, end), bill, lines, ())
@@ -232,6 +232,14 @@ def zone(name: str) -> ZoneInfo:
 def midnight_us(zone_name: str, day: date) -> int:
     local = datetime(day.year, day.month, day.day, tzinfo=zone(zone_name))
     return (local.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def days_of(start_us: int, end_us: int, zone_name: str) -> int:
+    """How many local days [start, end) touches."""
+    first, last = (
+        (EPOCH + timedelta(microseconds=at)).astimezone(zone(zone_name)).date() for at in (start_us, end_us - 1)
+    )
+    return (last - first).days + 1
 
 
 def month_before(label: str) -> str:
@@ -432,8 +440,9 @@ def _tier(tier: Record) -> Tier:
     )
 
 
-def _stay_lines(stay: Stay, partner: str, usage: Usage, period_us: int) -> Iterable[Line]:
+def _stay_lines(stay: Stay, owner: Record, usage: Usage, period: tuple[int, int]) -> Iterable[Line]:
     places = PLACES[stay.card["currency"]]
+    partner, zone_name, period_us = owner["id"], owner["time_zone"], period[1] - period[0]
     for chain in chains(stay.versions):
         meter = chain[0].rate.get("meter")
         counts = (
@@ -451,7 +460,11 @@ def _stay_lines(stay: Stay, partner: str, usage: Usage, period_us: int) -> Itera
                 quantity = counts[n + 1] - counts[n]
                 units = counted_units[n + 1] - counted_units[n]
             if piece.rate["price"]["model"] == "flat":
-                exact = fee = number(piece.rate["price"]["amount"]) * Fraction(piece.end_us - piece.start_us, period_us)
+                exact = fee = number(piece.rate["price"]["amount"]) * (
+                    Fraction(days_of(piece.start_us, piece.end_us, zone_name), days_of(*period, zone_name))
+                    if piece.rate["price"].get("proration") == "day"
+                    else Fraction(piece.end_us - piece.start_us, period_us)
+                )
             elif piece.rate["price"]["model"] == "volume":
                 exact, fee = _volume(
                     piece.rate["price"], counted_units[n], counted_units[n + 1], counted_units[-1], is_last=last
@@ -467,7 +480,7 @@ def _stay_lines(stay: Stay, partner: str, usage: Usage, period_us: int) -> Itera
                     )
             exact, granted, topped_up = adjusted(piece.rate, exact, earlier, span, is_last=last)
             shown = piece.rate["price"]["model"] == "flat" or fee != 0 or units != 0 or topped_up
-            amount = rounded(exact * 10**places)
+            amount = to_units(exact * 10**places, piece.rate.get("rounding", {}).get("mode", "half_up"))
             earlier = Before(earlier.billed + Fraction(amount, 10**places), earlier.granted + granted)
             yield Line(stay.plan, piece.position, meter, piece.start_us, piece.end_us, quantity, units, amount, shown)
 

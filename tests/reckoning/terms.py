@@ -41,6 +41,18 @@ def converted(conversion: Record | None, count: Fraction) -> Fraction:
     return whole / Fraction(10) ** int(conversion.get("places", "0"))
 
 
+def to_units(exact: Fraction, mode: str) -> int:
+    """An amount in minor units, rounded as the rate says."""
+    if mode == "ceiling":
+        return ceil(exact)
+    if mode == "floor":
+        return floor(exact)
+    if mode == "half_even":
+        return round(exact)  # of a fraction, to the even one of two that are equally near
+    away = floor(abs(exact) + Fraction(1, 2))
+    return away if exact >= 0 else -away
+
+
 def adjusted(
     rate: Record, gross: Fraction, before: Before, span: Fraction, *, is_last: bool
 ) -> tuple[Fraction, Fraction, bool]:

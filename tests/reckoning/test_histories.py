@@ -123,6 +123,8 @@ WANTED = {
         "maximum",
         "minimum",
         "prorated",
+        "rounding",
+        "a fee by day",
         "minimum twice",
         "maximum twice",
         "discounts twice",
@@ -234,7 +236,7 @@ def _of_lines(one: Outcome) -> Iterator[tuple[str, bool]]:
 
 
 def _of_terms(chain: list[reckoning.Piece]) -> Iterator[str]:
-    for term in ("unit_conversion", "discounts", "maximum", "minimum", "prorated"):
+    for term in ("unit_conversion", "discounts", "maximum", "minimum", "prorated", "rounding"):
         times = sum(term in piece.rate for piece in chain)
         if times:
             yield term
@@ -257,7 +259,7 @@ def _of_prices(stay: reckoning.Stay) -> Iterator[str]:
         price = chain[-1].rate["price"]
         if len(chain) > 1:
             yield f"{price['model']} twice"
-        yield from _of_terms(chain)
+        yield from [*_of_terms(chain), *["a fee by day"] * (len(chain) > 1 and price.get("proration") == "day")]
         if "free_units" in chain[0].rate:
             yield "free units"
         if price.get("first_tier_flat_at_zero") == "false":
