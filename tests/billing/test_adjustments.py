@@ -130,6 +130,20 @@ def test_late_usage_without_a_next_invoice_is_a_document_of_its_own(issued: Path
     assert "extras" not in acme
 
 
+def test_late_usage_of_a_month_without_an_invoice_refers_to_none(tmp_path: Path) -> None:
+    """Zeta had nothing to pay in October, and pays 1.50 for three late requests. It has no invoice to correct."""
+    parts = document()
+    card = parts["rate_cards"][0]["versions"][0]
+    card["rates"] = card["rates"][1:]
+    root = land(tmp_path / "lake", requests(1, "2026-10-10T00:00Z"))
+    bill(root, "2026-10", book(**parts))
+    land(root, requests(3, "2026-10-31T23:45Z", "zeta", response_bytes=0), "late")
+    ((number, found),) = adjust(root).items()
+    assert (number, found["kind"], found["total"], found["refers_to"]) == ("NM-2026-000002", "adjustment", "1.50", None)
+    assert problems(root) == []
+    assert unbilled(Lake(root)) == []
+
+
 def test_a_month_that_is_not_issued_cannot_be_adjusted(root: Path) -> None:
     """Its usage will be on its invoice."""
     with pytest.raises(Refused, match="2026-10 of north is not issued, so nothing of it can be adjusted"):

@@ -24,6 +24,7 @@ from lake.storage.local import LocalStore
 from schemas.catalog.records import Catalog
 from tests.billing.catalogs import book, document
 from tests.billing.lakes import NOW, land, requests
+from tests.billing.pdf_reader import words
 from tests.lake.faulty import FaultyStore, Killed
 
 pytestmark = pytest.mark.integration
@@ -78,6 +79,12 @@ def test_a_credit_is_a_document_of_its_own_that_names_the_invoice(issued: Path) 
     assert note.document["reason"] == "outage"
     assert json.loads((issued / "documents" / "NM-CN-2026-000001.json").read_text()) == note.document
     assert (issued / "documents" / f"{ACME}.json").read_bytes() == before
+    pdf = (issued / "documents" / "NM-CN-2026-000001.pdf").read_bytes()
+    text = " ".join(word.text for word in words(pdf))
+    assert "Credit note" in text
+    assert f"Corrects invoice {ACME}" in text
+    assert "\N{MINUS SIGN}6.33" in text
+    assert "Payable" not in text
     assert problems(issued) == []
     assert totals(issued) == {ACME: "36.33", "NM-2026-000002": "32.11", "NM-CN-2026-000001": "-6.33"}
 

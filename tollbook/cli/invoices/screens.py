@@ -16,6 +16,7 @@ from schemas.catalog.records import Catalog
 from tollbook.cli.figures import aligned, number
 from tollbook.cli.terminal import out, sentence, table, words
 
+_KINDS = {"invoice": "Invoice", "credit_note": "Credit note", "adjustment": "Adjustment"}
 _WHY = {"not_issued": "month not issued", "unknown": "not in the catalog"}
 _FIGURES = ("entries", "counted", "duplicates", "conflicts", "refused", "unexplained")
 
@@ -90,7 +91,7 @@ def invoice(found: Issued) -> None:
     """An invoice with every line and its parts."""
     doc = found.document
     sentence(
-        (f"Invoice {doc['number']}", "bold"),
+        (f"{_KINDS[found.kind]} {doc['number']}", "bold"),
         f"  {doc['buyer']['name']}, {doc['period']['label']} ({doc['period']['time_zone']})",
     )
     view = table(None, "", ">quantity", ">price", f">{doc['currency']}")
