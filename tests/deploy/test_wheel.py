@@ -108,7 +108,7 @@ def test_an_option_of_an_extra_names_it_and_all_else_works(plain: Installed, wor
     assert all(name in helped.out for name in (*KAFKA, "serve", "producers"))
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_installed_for_a_shell(whole: Installed, tmp_path: Path, shell: str) -> None:
     """Cyclopts writes it; ours are the names. A script that is asked in bash says what may follow."""

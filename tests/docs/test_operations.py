@@ -72,7 +72,7 @@ def repair(lake: Path, commit: Path) -> None:
     shell("repair", lake, TABLE=commit.parent.parent.name, VERSION=commit.stem, ASIDE=str(aside))
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["all", "half", "last line"])
 def test_a_cut_commit_is_repaired_as_the_page_says(
     month: tuple[Path, sample_logs.DemoFile], lake: Path, missing: str

@@ -21,7 +21,7 @@ from tests.e2e.comparison import differences, recorded, rows, tollbook
 from tests.long import amount
 
 SEED = int(os.environ.get("ORACLE_SEED", "20261031"))
-EVENTS = amount(20_000, 60_000, 1_000_000)
+EVENTS = amount(10_000, 60_000, 1_000_000)
 KILLS = amount(3, 6, 100)
 NOW = "2026-11-06T00:00:00Z"
 QUOTA_LIMIT = EVENTS // 6  # one partner is far over it, one a little, one stays below

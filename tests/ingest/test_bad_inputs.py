@@ -98,7 +98,7 @@ def assert_outcome(case: Input, read: DecodedBatch | Decoded) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=50)
+@pytest.mark.sampled(keep=30)
 @pytest.mark.parametrize("case", INPUTS, ids=lambda c: f"{c.number}: {c.name}")
 def test_a_bad_record_of_a_topic_has_its_one_answer(case: Input) -> None:
     """Entries read = counted + refused, for this record and for its neighbours, by what ingest itself says it has read."""
@@ -115,6 +115,7 @@ def test_a_bad_record_of_a_topic_has_its_one_answer(case: Input) -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("case", LINES, ids=lambda c: f"{c.number}: {c.name}")
+@pytest.mark.sampled(keep=48)
 def test_a_bad_line_of_a_file_has_the_same_answer(case: Input) -> None:
     """A log may come through a topic or as a file: the reason must not depend on it."""
     assert_outcome(case, in_file(case))
@@ -155,6 +156,7 @@ def mutated(value: bytes, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("number", sorted({case.number for case in LINES}))
+@pytest.mark.sampled(keep=20)
 def test_mutations_of_each_kind_are_classified_and_lose_nothing(number: int) -> None:
     """Each line is one entry or, where it is a batch, several; none without an outcome, none without a reason of the list."""
     rng = random.Random(SEED * 100 + number)

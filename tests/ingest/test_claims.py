@@ -86,7 +86,7 @@ def became(name: tuple[str, str], status: int, **rules: Any) -> tuple[str | None
     return found
 
 
-@pytest.mark.sampled(keep=30)
+@pytest.mark.sampled(keep=15)
 @pytest.mark.parametrize("name", sorted(CLAIMS), ids=", ".join)
 @pytest.mark.parametrize("status", [200, 204, 404, 499, 502, *BEFORE])
 def test_a_claim_names_nobody(name: tuple[str, str], status: int) -> None:

@@ -46,7 +46,7 @@ def read(format_name: str, text: str) -> list[dict[str, Any]]:
     return [_record(row) for row in parser(format_name).parse(split_lines(f"{text}\n".encode(), 0)).to_pylist()]
 
 
-@pytest.mark.sampled(keep=14)
+@pytest.mark.sampled(keep=7)
 @pytest.mark.parametrize("format_name", sorted(set(formats.names()) - WITHOUT_METHOD))
 @pytest.mark.parametrize("written", [str.lower, str.title], ids=["lower", "title"])
 def test_a_method_in_another_case_is_the_same_line(format_name: str, written: Callable[[str], str]) -> None:
@@ -62,7 +62,7 @@ def test_a_method_in_another_case_is_the_same_line(format_name: str, written: Ca
     assert tried, f"no line of {format_name} here has a method"
 
 
-@pytest.mark.sampled(keep=20)
+@pytest.mark.sampled(keep=10)
 @pytest.mark.parametrize("format_name", sorted(set(formats.names()) - WITHOUT_METHOD - WITHOUT_ROUTE - ROUTE_IS_PATH))
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_a_route_is_the_gateways_and_no_path_changes_it(format_name: str, disguise: str) -> None:

@@ -64,7 +64,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.sampled(keep=30)
+@pytest.mark.sampled(keep=15)
 @pytest.mark.parametrize("format_name", ["kong", "aws_apigw"])
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda b: repr(b[:24]))
 def test_a_hostile_line_is_refused_and_its_neighbours_are_counted(hostile: bytes, format_name: str) -> None:

@@ -51,7 +51,7 @@ def proposed(framed: Lines) -> list[str]:
     return [r.format for r in found if r.accepted and r.rank == found[0].rank]
 
 
-@pytest.mark.sampled(keep=8)
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize("name", formats.names())
 def test_the_lines_of_a_format_lead_to_it(name: str) -> None:
     """Whoever has a log and does not know its format gets the one that was made for it, and no stranger beside it."""
@@ -78,7 +78,7 @@ def found() -> Iterator[Any]:
         yield pytest.param(case, id=name)
 
 
-@pytest.mark.sampled(keep=8)
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize("entry", list(samples()))
 def test_real_logs_lead_to_their_format(entry: dict[str, Any]) -> None:
     """A wrong format first is a wrong format chosen."""
@@ -90,7 +90,7 @@ def test_real_logs_lead_to_their_format(entry: dict[str, Any]) -> None:
         assert set(first) <= SAME.get(entry["format"], {entry["format"]})
 
 
-@pytest.mark.sampled(keep=8)
+@pytest.mark.sampled(keep=5)
 @pytest.mark.parametrize("case", list(found()))
 def test_logs_from_the_field_lead_to_their_format(case: Path) -> None:
     """Also if their lines are refused for a number: the format that knows the rest of them comes first."""

@@ -82,7 +82,10 @@ def test_routes_get_the_name_of_the_first_pattern_that_matches() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("templates_from", [1, 10**9], ids=["templates", "each by the statement"])
+@pytest.mark.parametrize(
+    "templates_from",
+    [pytest.param(1, id="templates"), pytest.param(10**9, id="each by the statement", marks=pytest.mark.slow)],
+)
 def test_many_lines_are_named_like_few(templates_from: int) -> None:
     """Lines of one template have one route name, and are claimed together."""
     book = catalog(routes=[{"logged": "export", "name": "/v1/export"}], own=SOME)

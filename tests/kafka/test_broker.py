@@ -49,6 +49,7 @@ def test_topics_are_the_tests_own_and_gone_afterwards(kafka: str, make_topic: Ma
     write(kafka, topic, ["a"])
 
 
+@pytest.mark.slow
 def test_a_broker_killed_and_started_again_has_its_address_and_its_records(own_broker: Broker) -> None:
     """What a fault test rests on: the crash loses nothing that was acknowledged."""
     topic = topic_maker(own_broker.bootstrap)("kept")

@@ -94,6 +94,7 @@ def test_docker_is_asked_before_java_and_given_up_when_it_is_silent() -> None:
     assert re.search(rf"no Docker engine answers \(.*{port}\)+; no java in PATH", output), output
 
 
+@pytest.mark.slow
 def test_java_is_the_last_way_and_needs_no_other(tmp_path: Path) -> None:
     """Java and Maven alone are enough: that is what a plain machine and CI have."""
     changes = {k: os.environ[k] for k in ("PATH", "JAVA_HOME") if k in os.environ}

@@ -167,7 +167,7 @@ def own(folder: Path, *, quota: bool, issued: bool) -> tuple[Path, Path]:
     return lake, catalog
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quota", "issued"), [(True, False), (False, True)], ids=["not invoiced yet", "without a quota"]
 )

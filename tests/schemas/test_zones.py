@@ -55,6 +55,7 @@ def output_of(program: str, *args: str, **environment: str) -> str:
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_files_of_the_machine_move_no_month(tmp_path: Path) -> None:
     """All months in all zones, with other zone files in front of the system's: the same instants."""
     wrong = falsified(tmp_path)

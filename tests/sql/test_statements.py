@@ -11,7 +11,7 @@ WITHOUT: dict[str, str] = {}
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("zone", ["UTC", "Pacific/Apia"])
+@pytest.mark.parametrize("zone", ["UTC", pytest.param("Pacific/Apia", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_statement_gives_what_the_case_says(case: Path, zone: str) -> None:
     """Values, nulls, types as they are written (5 is no 5.0), and the order where there is one; whichever zone the

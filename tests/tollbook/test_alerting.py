@@ -124,6 +124,7 @@ def test_what_is_not_billed_does_not_count_towards_the_quota(here: Here) -> None
     assert thresholds(fired(here, here.log("b.log", *requests(1, T0_MS + 2 * DAY_MS)))) == [("50", False)]
 
 
+@pytest.mark.slow
 def test_a_crash_between_landing_and_alerting_delays_alerts_and_loses_none(here: Here) -> None:
     """The lines are landed and are not read again: the alerts must come from what the lake holds."""
     log = here.log("a.log", *requests(95))

@@ -31,8 +31,8 @@ def server(place: Path) -> Iterator[Server]:
         yield running
 
 
-def test_usage_below_the_limit_is_allowed(server: Server) -> None:
-    reply = server.decision("api_key:a-1")
+def test_usage_below_the_limit_is_allowed(shared: Server) -> None:
+    reply = shared.decision("api_key:a-1")
     found = json.loads(reply.body)
     assert reply.status == 200
     assert reply.headers["x-tollbook-decision"] == "allow"
@@ -77,11 +77,11 @@ def test_a_quota_that_only_alerts_denies_nothing(place: Path, server: Server) ->
     assert server.decision("api_key:c-1").status == 200
 
 
-def test_who_is_suspended_or_unknown(place: Path, server: Server) -> None:
-    reply = server.decision("api_key:d-1")
+def test_who_is_suspended_or_unknown(place: Path, shared: Server) -> None:
+    reply = shared.decision("api_key:d-1")
     assert (reply.status, reply.headers["x-tollbook-reason"]) == (403, "SUSPENDED")
     assert "retry-after" not in reply.headers
-    assert server.decision("api_key:nobody").status == 200
+    assert shared.decision("api_key:nobody").status == 200
     with decide(
         place / "lake", place / "catalog", "--unknown", "deny", "--suspended", "allow", "--deny-status", "429"
     ) as other:
@@ -117,6 +117,7 @@ def test_a_lake_that_goes_away_makes_the_state_stale_until_it_is_back(place: Pat
     assert server.ask("/readyz").status == 200
 
 
+@pytest.mark.slow
 def test_a_restart_after_a_kill_answers_the_same(place: Path) -> None:
     use(place / "lake", "acme", 7, NOW, "g2")
     replies: list[Reply] = []
@@ -193,9 +194,9 @@ def test_no_credential_is_in_the_log(shared: Server) -> None:
     assert "very-secret-id" not in json.dumps(shared.process.log_lines)
 
 
-def test_who_is_suspended_is_not_told_to_come_again_later(server: Server) -> None:
+def test_who_is_suspended_is_not_told_to_come_again_later(shared: Server) -> None:
     """Gateways ask for 429, which is right for a limit alone."""
-    reply = server.decision("api_key:d-1", deny="429")
+    reply = shared.decision("api_key:d-1", deny="429")
     assert (reply.status, reply.headers["x-tollbook-reason"]) == (403, "SUSPENDED")
     assert "retry-after" not in reply.headers
-    assert server.decision("api_key:d-1", deny="401").status == 401
+    assert shared.decision("api_key:d-1", deny="401").status == 401

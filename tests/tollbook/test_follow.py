@@ -219,7 +219,7 @@ def test_killed_while_it_follows_a_log_that_is_rotated_nothing_is_lost_and_nothi
     here: Here, by_name: bool
 ) -> None:
     """SIGKILL at random moments, between growth, half lines, renames, copies that are cut, and packing."""
-    rng, runs = random.Random(SEED + by_name), amount(3, 8)
+    rng, runs = random.Random(SEED + by_name), amount(2, 8)
     print(f"seed {SEED + by_name}")
     gateway = Gateway(here.folder / "logs", rng)
     gateway.write(20)

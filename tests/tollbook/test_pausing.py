@@ -53,6 +53,7 @@ def test_a_short_file_is_judged_like_a_long_one(here: Here, lines: int) -> None:
     assert run(here, log)[:2] == (0, Counts(counted=lines))
 
 
+@pytest.mark.slow
 def test_what_came_before_is_kept_and_the_rest_is_new_to_the_next_run(here: Here) -> None:
     """A gateway whose log was changed in the middle: the run ends there, at every block size, and goes on there."""
     before, after = requests(1_000), requests(50, T0_MS + 2_000 * MINUTE_MS)

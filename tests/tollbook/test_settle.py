@@ -160,6 +160,7 @@ def test_a_redriven_line_is_settled_like_any_other(here: Here) -> None:
     assert (proof["counted"], proof["conflicts"], proof["refused"]) == (5, 3, 0)
 
 
+@pytest.mark.slow
 def test_alerts_that_rested_on_it_are_withdrawn(here: Here) -> None:
     """A hundred requests of which fifty came again use up half of the quota."""
     assert here.run(here.log("a.log", *requests(50))).code == 0

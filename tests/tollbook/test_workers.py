@@ -62,7 +62,7 @@ def test_what_was_sent_to_the_gateways_topic_is_counted_once_though_both_workers
     assert read == [{"counted": 1200, "again": 0}]
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["ingest", "land"])
 def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
     own_broker: Broker, tmp_path: Path, command: str
