@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,15 @@ MODULES_MAX = 12  # in a folder, beside its `__init__` and `__main__`
 NONE = {"utils.py", "common.py", "helpers.py", "base.py"}
 
 
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+    """The nodes of a module's syntax tree."""
+    return list(ast.walk(ast.parse(file.read_text())))
+
+
 def imported(file: Path) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -42,7 +49,7 @@ def test_arrows_point_one_way(package: str) -> None:
 def folder_imports(file: Path) -> set[str]:
     """The folders of our code that hold the modules which a file imports."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(file):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -139,7 +146,7 @@ def test_no_wide_except_no_clock_no_nameless_module(package: str) -> None:
         assert file.name not in NONE
         text = file.read_text()
         name = str(file.relative_to(ROOT))
-        for node in ast.walk(ast.parse(text)):
+        for node in nodes(file):
             if isinstance(node, ast.ExceptHandler):
                 caught = ast.unparse(node.type) if node.type else "everything"
                 wide = {"Exception", "BaseException", "everything"} - ({"Exception"} if name in top_loops else set())
@@ -168,11 +175,11 @@ def test_time_zones_come_from_one_module(package: str) -> None:
     for file in (ROOT / package).rglob("*.py"):
         name = str(file.relative_to(ROOT))
         if name == "schemas/zones.py":
-            called = [n.func for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Call)]
+            called = [n.func for n in nodes(file) if isinstance(n, ast.Call)]
             assert "ZoneInfo" not in map(ast.unparse, called), "only ZoneInfo.from_file reads a file that is given"
             continue
         assert not imported(file) & {"zoneinfo", "pytz", "dateutil", "tzlocal"}, f"{name}: ask schemas.zones"
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in nodes(file):
             if isinstance(node, ast.Attribute):
                 assert node.attr not in {"tz_convert", "tz_localize", "local_timestamp", "ZoneInfo"}, (
                     f"{name}:{node.lineno}"
@@ -199,7 +206,7 @@ def test_no_statement_uses_a_time_zone(file: Path) -> None:
 def test_no_float_near_money(file: str) -> None:
     """Money and quantities are decimals; a float literal or call in these packages would be one too many."""
     for path in (ROOT / file).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.Constant):
                 assert not isinstance(node.value, float), f"{path}:{node.lineno}"
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -221,7 +228,7 @@ def test_the_lake_is_reached_through_its_object(package: str) -> None:
         assert not imported(file) & {"deltalake", "fcntl"}, f"{name}: ask lake.lake.Lake"
         for word in ("_delta_log", "fsync(", ".hardlink_to("):
             assert word not in text, f"{name} spells {word}: ask lake.lake.Lake or lake.atomic_file"
-        for node in ast.walk(ast.parse(text)):
+        for node in nodes(file):
             if isinstance(node, ast.ImportFrom) and node.module in {"lake", "lake.tables"}:
                 names = {alias.name for alias in node.names}
                 wrong = (

@@ -59,6 +59,7 @@ def test_every_rule_has_a_case() -> None:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("case", rule_cases.CASES, ids=lambda case: case.alert)
+@pytest.mark.sampled(keep=6)
 def test_a_rule_fires_and_stays_silent(case: rule_cases.Case, tmp_path: Path) -> None:
     """By Prometheus' own evaluation of the series of each case, with the labels and the summary that people read."""
     rules = {rule["alert"]: rule for rule in RULES}

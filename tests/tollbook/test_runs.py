@@ -64,6 +64,7 @@ def test_the_same_file_by_several_names_is_read_once(here: Here) -> None:
     assert ended_.out.startswith("20 entries: 20 counted, 0 duplicates")
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_the_second_says_so_and_the_first_is_not_disturbed(here: Here) -> None:
     """Two schedulers, or one whose last run takes longer than its interval."""
     log = here.log("a.log", *requests(1000, step_ms=1000))

@@ -230,6 +230,7 @@ def test_a_server_that_is_killed_has_kept_its_word(kafka: str, kafka_prefix: str
         assert all(f"k{i}-{j}" in ids for i in acked for j in range(200))
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_work_says_so_and_does_not_listen(kafka: str, kafka_prefix: str, tmp_path: Path) -> None:
     """A producers file with a mistake, a port that is taken, topics that are not there: exit 2 and a message, no
     traceback.

@@ -45,6 +45,7 @@ def verified(here: Here) -> list[tuple[str, int]]:
     return [(late["period"], late["requests"]) for late in proof["late_usage"]]
 
 
+@pytest.mark.slow
 def test_within_a_month_the_close_takes_out_what_came_again_and_one_of_each_is_billed(here: Here) -> None:
     """A gateway that ships a week's log again with other times: nobody's close may be blocked, and nobody pays
     twice.
