@@ -107,12 +107,17 @@ def bills(
 
 
 def running(
-    catalog: Catalog, months: Iterable[tuple[Partner, str]], usage: Usage, settled: Mapping[str, datetime]
+    catalog: Catalog,
+    months: Iterable[tuple[Partner, str]],
+    usage: Usage,
+    settled: Mapping[str, datetime],
+    before: Before = NOTHING,
 ) -> dict[tuple[str, str], Draft | None]:
     """The drafts of months by partner id and label, as `bills` makes them. None: there is nothing to pay so far.
 
     A month that waits for earlier months to be issued has a draft as well: that of the calendar month. Months that are
-    settled are left out, and so are months with plans in several currencies.
+    settled are left out, and so are months with plans in several currencies. `before` has the documents that were
+    issued to partners whose contracts look back.
     """
     periods: list[BillingPeriod] = []
     labels: dict[tuple[str, datetime], str] = {}
@@ -124,7 +129,7 @@ def running(
         if period is not None and len(_currencies(catalog, period)) <= 1:
             labels[partner.id, period.end] = label
             periods.append(period)
-    drafts, _ = drafts_of(catalog, periods, usage)
+    drafts, _ = drafts_of(catalog, periods, usage, before)
     found: dict[tuple[str, str], Draft | None] = {
         (partner_id, label): None for (partner_id, _), label in labels.items()
     }

@@ -138,6 +138,28 @@ def test_terms_before_the_first_bill_are_not_trued_up() -> None:
     assert (extra.amount, extra.facts["first_month"]) == (Decimal(70), "2026-02")
 
 
+def test_a_month_that_is_billed_again_after_its_term_corrects_the_true_up() -> None:
+    """A term that was trued up stays trued up, whichever of its months is voided and billed again."""
+    terms = {"valid_from": "2026-01-01", "currency": "EUR", "term": "quarter", "amount": "100"}
+    commitment = Commitment.model_validate(terms)
+    documents: list[IssuedDocument] = []
+    for number, label in enumerate(MONTHS[:3]):
+        extras = true_ups([commitment], label, "EUR", Decimal(20), documents)
+        documents.append(issued(number, label, [Decimal(20)], extras))
+    assert documents[-1].total == Decimal(60)
+    documents.append(credited(0, documents[0]))
+    (extra,) = true_ups([commitment], "2026-01", "EUR", Decimal(25), documents)
+    assert extra.amount == Decimal(-5)
+
+
+def test_a_credit_has_expired_on_the_first_day_after_it() -> None:
+    """On its last day it still pays."""
+    term = {"id": "a", "amount": "5", "currency": "EUR", "valid_from": "2026-01-01", "valid_to": "2026-02-01"}
+    credit = Credit.model_validate(term)
+    assert [booking.target for booking in ledger([credit], [], date(2026, 1, 31))] == ["credit/a"]
+    assert [booking.target for booking in ledger([credit], [], date(2026, 2, 1))] == ["credit/a", EXPIRED]
+
+
 def test_late_usage_counts_in_its_month_and_not_twice() -> None:
     """An adjustment on the bill of January counts in December, and what it changes of the commitment counts as such."""
     terms = {"valid_from": "2026-12-01", "currency": "EUR", "term": "month", "amount": "100", "overage_factor": "0.5"}

@@ -106,3 +106,16 @@ def test_a_month_alerts_while_the_one_before_waits_to_be_issued(here: Here) -> N
 
 def test_partners_without_a_budget_are_not_rated(here: Here) -> None:
     assert told(here, *requests(99)) == []
+
+
+def test_the_terms_of_a_contract_count(here: Here) -> None:
+    """84 requests are 21.00, less 10.50 off and 0.50 of credit: one half of 20."""
+    terms = (
+        "    discounts: [{percent: 50, valid_from: 2026-10-01}]\n"
+        "    credits: [{id: welcome, amount: 0.50, currency: EUR, valid_from: 2026-10-01}]\n"
+    )
+    write_catalog(here.catalog, partners=BUDGET + terms)
+    assert told(here, *requests(83)) == []
+    [alert] = told(here, *requests(1, T0_MS + 85 * MINUTE_MS))
+    assert (alert["evidence"]["amount"], alert["at"]) == ("10.00", at(T0_MS + 90 * MINUTE_MS).isoformat())
+    assert rated(here) == "10.00"

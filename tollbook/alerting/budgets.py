@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing.invoicing import closing
+from billing.invoicing import closing, history
 from billing.invoicing.document import money
 from billing.periods import BillingPeriod, month, month_after, month_of
 from billing.rating import bills
 from billing.rating import drafts as rating
 from billing.rating.drafts import Draft
+from billing.rating.terms.applied import with_terms
 from lake import duck
 from schemas.alerts import Alert, Kind
 from schemas.catalog.records import Budget, Catalog, Partner
@@ -82,7 +83,9 @@ def _examined(scene: Scene) -> dict[_Month, MonthAmount]:
     if not months:
         return {}
     catalog = scene.catalog
-    amounts = bills.running(catalog, months, scene.house.usage_of(catalog), closing.settled_ends(scene.house.lake))
+    lake = scene.house.lake
+    before = history.looked_back(lake, [partner for partner, _ in months])
+    amounts = bills.running(catalog, months, scene.house.usage_of(catalog), closing.settled_ends(lake), before)
     used = _used(scene, months)
     found = {}
     for partner, label in months:
@@ -196,6 +199,7 @@ class Growth:
     def __init__(self, scene: Scene, partner: Partner, period: BillingPeriod) -> None:
         self._catalog: Catalog = scene.catalog
         self._outline = rating.outline(scene.catalog, partner, period)
+        self._before = history.looked_back(scene.house.lake, [partner]).get(partner.id, ())
         spans = self._outline.spans()
         by_window: dict[datetime, list[tuple[int, Decimal]]] = {}
         for row in scene.house.usage_by_window(scene.catalog, spans).to_pylist() if spans else ():
@@ -219,7 +223,7 @@ class Growth:
 
     def _amount(self, place: int) -> Decimal:
         draft, _ = rating.draft(self._catalog, self._outline, self._sums[place])
-        return _ZERO if draft is None else draft.total
+        return _ZERO if draft is None else with_terms(draft, self._before)[0].total
 
 
 DETECTOR = Detector(

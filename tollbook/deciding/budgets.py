@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from billing.invoicing import closing
+from billing.invoicing import closing, history
 from billing.periods import month_of
 from billing.rating import bills
 from billing.usage.warehouse import Warehouse
@@ -21,5 +21,6 @@ def amounts(lake: Lake, catalog: Catalog, now: datetime) -> dict[tuple[str, str]
     if not months:
         return {}
     house = Warehouse(lake)
-    drafts = bills.running(catalog, months, house.usage_of(catalog), closing.settled_ends(lake))
+    before = history.looked_back(lake, [partner for partner, _ in months])
+    drafts = bills.running(catalog, months, house.usage_of(catalog), closing.settled_ends(lake), before)
     return {key: Amount(draft.total, draft.currency) for key, draft in drafts.items() if draft is not None}
