@@ -128,6 +128,8 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("invoice", "issue"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("invoice", "list"): ["LAKE", "--period", "2026-10", "--partner", "acme"],
+    ("invoice", "send"): ["S-2026-000001", "LAKE", "--now", "2026-11-05"],
+    ("invoice", "open"): ["LAKE", "--on", "2026-11-05"],
     ("invoice", "show"): ["S-2026-000001", "LAKE"],
     ("invoice", "verify"): ["LAKE"],
     ("invoice", "unbilled"): ["LAKE"],

@@ -138,7 +138,7 @@ def test_a_share_says_100_only_when_the_quota_is_reached(used: str, share: str) 
 def test_issued_invoices_are_listed(here: Here) -> None:
     """The number of an invoice was to be had only from the folder of documents."""
     write_catalog(here.catalog, meters=METERS, prices=PRICES, partners=PARTNERS)
-    listed = ("invoice", "list", "--lake", here.lake)
+    listed = ("invoice", "list", "--lake", here.lake, "--now", AFTER_OCTOBER)
     here.log("a.log", *requests(50))
     assert here.run(here.folder / "a.log").code == 0
     assert here.tollbook(*listed).out == "No invoice was issued.\n"
@@ -149,12 +149,13 @@ def test_issued_invoices_are_listed(here: Here) -> None:
     shown = here.tollbook(*listed)
     assert shown.err == ""
     assert [line.split() for line in shown.out.splitlines()] == [
-        ["number", "partner", "period", "total", "currency", "issued", "on"],
-        ["S-2026-000001", "acme", "2026-10", "12.50", "EUR", "2026-11-05"],
+        ["number", "partner", "period", "total", "currency", "issued", "on", "due", "on", "state", "open"],
+        ["S-2026-000001", "acme", "2026-10", "12.50", "EUR", "2026-11-05", "2026-12-05", "issued", "12.50"],
     ]
     row = {
-        "number": "S-2026-000001", "partner_id": "acme", "period": "2026-10", "total": "12.50", "currency": "EUR",
-        "issued_on": "2026-11-05",
+        "number": "S-2026-000001", "kind": "invoice", "partner_id": "acme", "legal_entity": "seller", "period": "2026-10",
+        "total": "12.50", "currency": "EUR", "issued_on": "2026-11-05", "due_on": "2026-12-05", "state": "issued",
+        "credited": "0.00", "paid": "0.00", "open": "12.50", "overdue": False,
     }  # fmt: skip
     for words, rows in (
         ([], [row]),

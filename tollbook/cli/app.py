@@ -16,7 +16,7 @@ from tollbook.cli.alerts import neighbours
 from tollbook.cli.catalog import commands as catalog_commands
 from tollbook.cli.enforcing import state
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
-from tollbook.cli.invoices import approving, commands, corrections, listing, prepaid
+from tollbook.cli.invoices import approving, commands, corrections, listing, prepaid, receivables
 from tollbook.cli.metering import dead, formats, retention, settle
 from tollbook.cli.metering import run as run_commands
 from tollbook.cli.terminal import complain
@@ -71,6 +71,8 @@ def _refusal(extra: str, name: str) -> Callable[..., None]:
 
 
 commands.app.command(listing.list_, name="list")
+commands.app.command(receivables.send)
+commands.app.command(receivables.open_, name="open")
 for signing in (approving.propose, approving.approve):
     commands.app.command(signing)
 for correcting in (corrections.credit, corrections.void, corrections.rebill, corrections.adjust):

@@ -1,0 +1,49 @@
+"""Bills of closes that wait for issue, each a draft, or approved where the legal entity asks for approval."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
+
+from billing.invoicing import closing, four_eyes, rules
+from billing.invoicing.closing import Close
+from billing.invoicing.corrections import carried
+from billing.receivables.items import State
+from billing.usage.warehouse import Warehouse
+from lake.lake import Lake
+from schemas.tables import INVOICES
+
+
+class Waiting(NamedTuple):
+    """A bill without a number."""
+
+    partner_id: str
+    legal_entity: str
+    period: str
+    currency: str
+    total: Decimal
+    state: State
+    close_id: str
+
+
+def waiting(lake: Lake) -> list[Waiting]:
+    """The bills of the newest close of each period and legal entity, unless it is issued. Rates them."""
+    return [bill for made in _unissued(lake) for bill in _bills(lake, made)]
+
+
+def _unissued(lake: Lake) -> Iterator[Close]:
+    done = {row["close_id"] for row in Warehouse(lake, only=[INVOICES.name]).query("settled").to_pylist()}
+    newest = {(made.period, made.legal_entity): made for made in closing.all_closes(lake)}
+    for made in newest.values():
+        if made.close_id not in done and made.content.get("rules", 1) == rules.NEWEST:
+            yield made
+
+
+def _bills(lake: Lake, made: Close) -> list[Waiting]:
+    asks = four_eyes.asked_for(made) is not None
+    state = State.APPROVED if asks and not four_eyes.refusals(lake, made) else State.DRAFT
+    late = carried.carried(lake, closing.closes_by_id(lake), made)
+    drafts = made.rules.drafts(closing.pinned(lake, made), made.content, made.catalog(), late.lines)
+    return [
+        Waiting(draft.partner.id, made.legal_entity, made.period, draft.currency, draft.total, state, made.close_id)
+        for draft in sorted(drafts, key=lambda d: d.partner.id)
+    ]
