@@ -65,7 +65,7 @@ def _line(
         "position": position,
         "description": _described(credited, source, alone=alone),
         "meter": source.get("meter") if counted else None,
-        "unit": source.get("unit") if counted else None,
+        "unit": (source.get("converted_from") or source).get("unit") if counted else None,
         "plan": source.get("plan"),
         "rate_card": source.get("rate_card"),
         **{

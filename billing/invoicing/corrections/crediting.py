@@ -199,9 +199,10 @@ def _by_quantity(
     if not line.get("meter") or "billed_quantity" not in line:
         raise Refused([f"{row['number']}: line {position} has no quantity; credit an amount of it"])
     credited = books.left.quantity_credited(row["number"], position)
-    most = Decimal(line["quantity"]) - credited
+    used = line.get("converted_from") or line  # in the unit of the meter, even if the rate converts it
+    most = Decimal(used["quantity"]) - credited
     if not 0 < quantity <= most:
-        raise Refused([f"{row['number']}: quantity {plain(quantity)} is not above 0, or more than is left of line {position}: {plain(most)} {line['unit']}"])  # fmt: skip
+        raise Refused([f"{row['number']}: quantity {plain(quantity)} is not above 0, or more than is left of line {position}: {plain(most)} {used['unit']}"])  # fmt: skip
     made = books.closes[row["close_id"]]
     if "partners" not in made.content:
         raise Refused([f"{row['number']} was issued by rules 1, which cannot price a part of a line; credit an amount"])
