@@ -18,6 +18,7 @@ from tests.billing import catalogs
 from tests.billing.broken_access import BROKEN_ACCESS
 from tests.billing.broken_catalogs import BROKEN, Broken
 from tests.billing.broken_routes import BROKEN_ROUTES
+from tests.billing.broken_terms import BROKEN_TERMS
 from tests.billing.catalogs import FILES, PARTNERS, PRICES, SELLER
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "catalog"
@@ -35,7 +36,9 @@ def test_a_catalog_in_order_loads(tmp_path: Path, folder: Path | None) -> None:
     assert load(folder or catalogs.written(tmp_path / "catalog")).partners
 
 
-@pytest.mark.parametrize("broken", [pytest.param(b, id=b.name) for b in (*BROKEN, *BROKEN_ACCESS, *BROKEN_ROUTES)])
+@pytest.mark.parametrize(
+    "broken", [pytest.param(b, id=b.name) for b in (*BROKEN, *BROKEN_ACCESS, *BROKEN_ROUTES, *BROKEN_TERMS)]
+)
 def test_a_broken_catalog_is_refused_with_place_and_remedy(tmp_path: Path, broken: Broken) -> None:
     """File, line, field, and what to write instead; one problem, without others that only follow from it."""
     text = FILES[f"{broken.file}.yaml"]
