@@ -191,6 +191,9 @@ def _october(outputs: Outputs) -> None:
     outputs("invoice adjust", "LAKE", "--period", "2026-10")
     rebilled = outputs("invoice rebill", number, "CATALOG", "LAKE", "--reason", "a test")["invoice"]["number"]
     outputs("invoice void", rebilled, "LAKE", "--reason", "a test")
+    paid = "    credits: [{id: paid, amount: 5, currency: EUR, valid_from: 2026-10-01, valid_to: 2026-11-01}]\n"
+    contract = write_catalog(here.folder / "contract", partners=PARTNERS + paid)
+    outputs("credits statement", "acme", "--catalog", contract, "LAKE", "--now", AFTER_OCTOBER)
     csv_of_it = here.lake / "documents" / f"{number}.csv"
     csv_of_it.write_bytes(csv_of_it.read_bytes() + b"changed")
     outputs("invoice verify", "LAKE")
