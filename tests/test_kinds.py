@@ -16,11 +16,13 @@ ROOT = Path(__file__).parent.parent
 TARGETS = {"unit": "unit", "test": "not slow", "test-all": None}
 # Files of which `make test` runs nothing, each with its reason.
 NOT_IN_MAKE_TEST = {
+    "tests/billing/test_correction_histories.py": "random histories of corrections; test_corrections.py has each by itself",
     "tests/deploy/test_alerts_arrive.py": "starts Prometheus and Alertmanager; test_prometheus.py has each rule by itself",
     "tests/gateways/test_enforcement_end_to_end.py": "a gateway, a followed log and a decision server; each has tests of its own",
     "tests/e2e/test_kafka_oracle.py": "brokers and workers are killed for a minute; test_oracle.py kills the local run, test_demo_kafka.py compares invoices",
     "tests/e2e/test_mutants.py": "checks that the oracle finds broken workers, and not the workers",
     "tests/tollbook/test_bit_flips.py": "every command over damaged copies of a lake; tests/lake/test_damage.py flips the bits of one file",
+    "tests/tollbook/test_neighbour_alerts.py": "random histories of load; tests/aggregate/test_neighbour.py has the rule",
     "tests/tollbook/test_quota_histories.py": "random histories of quotas; test_alerting.py has the rules one by one",
 }
 

@@ -22,7 +22,7 @@ PEOPLE = ("ann", "bob", "cleo")
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """A private key for each of the people, and one of a stranger."""
+    """A private key for each of the people, and one of a person that nobody knows."""
     folder = tmp_path_factory.mktemp("keys")
     for who in (*PEOPLE, "mallory"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / who], check=True)
@@ -110,7 +110,7 @@ def test_two_approvals_need_two_people(root: Path, keys: Mapping[str, Path]) -> 
 
 @pytest.mark.parametrize("signer", ["mallory", "bob"])
 def test_a_signature_by_another_key_is_refused(root: Path, keys: Mapping[str, Path], signer: str) -> None:
-    """Of a stranger, and of somebody else who may approve."""
+    """Of a person that the catalog does not know, and of somebody else who may approve."""
     made = close(root, keys)
     with pytest.raises(Refused, match="is not by a key of ann in the catalog of the close"):
         propose(root, made, keys, "ann", signer)
@@ -153,7 +153,7 @@ def test_an_entity_without_approval_is_issued_as_before(root: Path, keys: Mappin
     assert issued(root, made) == 2
 
 
-def test_what_cannot_be_signed_is_said(root: Path, keys: Mapping[str, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_signed_is_reported(root: Path, keys: Mapping[str, Path], tmp_path: Path) -> None:
     """In one line, with the remedy."""
     made = close(root, keys)
     with pytest.raises(Refused, match=r"did not sign: .*name the file of your private key with --key"):
@@ -163,7 +163,7 @@ def test_what_cannot_be_signed_is_said(root: Path, keys: Mapping[str, Path], tmp
 def test_a_catalog_that_two_people_cannot_use_is_refused(keys: Mapping[str, Path]) -> None:
     """Too few people, a key of two people, a person twice, a key that is none."""
     one, two = ({"id": who, "keys": (public(keys, who),)} for who in ("ann", "bob"))
-    for principals, said in (
+    for principals, message in (
         ([one], "1 approvals and a proposal need 2 principals, and there are 1"),
         ([one, {**two, "keys": one["keys"]}], "'ann' and 'bob' have the same key"),
         ([one, one], "'ann' is there twice"),
@@ -171,5 +171,5 @@ def test_a_catalog_that_two_people_cannot_use_is_refused(keys: Mapping[str, Path
         ([one, {**two, "keys": ("-----BEGIN OPENSSH PRIVATE KEY-----",)}], "is not an SSH public key"),
         ([one, {**two, "id": "*"}], "String should match pattern"),
     ):
-        with pytest.raises(ValidationError, match=said):
+        with pytest.raises(ValidationError, match=message):
             Approval.model_validate({"principals": principals})

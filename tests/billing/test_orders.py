@@ -1,4 +1,4 @@
-"""Purchase orders: which one pays for a bill, and what is said if none does."""
+"""Purchase orders: which one pays for a bill, and what is reported if none does."""
 
 import json
 from decimal import Decimal

@@ -31,7 +31,7 @@ Place = tuple[str, ...]  # kind, subject, and what distinguishes it among those 
 
 
 class Told(NamedTuple):
-    """What is said about an alert that holds. `figures` are those whose change is stated again."""
+    """What is stated about an alert that holds. `figures` are those whose change is stated again."""
 
     at: int | None
     ends_at: int | None

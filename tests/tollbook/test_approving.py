@@ -60,7 +60,7 @@ def test_a_month_is_proposed_approved_and_issued(here: Here) -> None:
     ]  # fmt: skip
 
 
-def test_how_to_sign_must_be_said(here: Here) -> None:
+def test_how_to_sign_must_be_given(here: Here) -> None:
     """Neither and both are wrong use."""
     for words in ([], ["--key", "a", "--signature", "b"]):
         ended = step(here, "propose", *words)
