@@ -179,11 +179,11 @@ def close_late_usage(lake: Lake, label: str, legal_entity: str, *, prove: Prove,
     return _record(lake, Close(proofs.close_id_of(document), label, legal_entity, document, now))
 
 
-def carried_books(lake: Lake, voiding: str | None = None) -> carried.Books:
+def carried_books(lake: Lake, voiding: str | None = None) -> carried.EarlierBooks:
     """What was closed, settled and issued, for adjustments: as if the invoice `voiding` was voided already."""
     rows = [row | {"is_voided": row["is_voided"] or row["number"] == voiding} for row in stored.rows(lake)]
     periods = [s for s in settled_periods(lake) if voiding is None or s.number != voiding]
-    return carried.Books(closes_by_id(lake), periods, rows)
+    return carried.EarlierBooks(closes_by_id(lake), periods, rows)
 
 
 def due(catalog: Catalog, label: str, legal_entity: str, now: datetime) -> tuple[Partner, ...]:

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from billing.invoicing.closing import Close, Refused
 from billing.receivables import approvals, audit
-from billing.receivables.approvals import Standing
-from billing.receivables.audit import Entry
+from billing.receivables.approvals import ApprovalStanding
+from billing.receivables.audit import AuditEntry
 from billing.receivables.signatures import NoSignature, is_signed
 from lake.lake import Lake
 from schemas.catalog.approval import Approval, Principal
@@ -25,7 +25,7 @@ def refusals(lake: Lake, made: Close) -> list[str]:
         return [str(exc)]
 
 
-def propose(lake: Lake, made: Close, sign: Sign, *, by: str, now: datetime) -> tuple[Standing, bool]:
+def propose(lake: Lake, made: Close, sign: Sign, *, by: str, now: datetime) -> tuple[ApprovalStanding, bool]:
     """Propose a close for issue. Returns its standing, and whether the proposal is new. Raises Refused."""
     approval, person = _person(made, by)
     found = _standing(lake, approval, made)
@@ -37,7 +37,7 @@ def propose(lake: Lake, made: Close, sign: Sign, *, by: str, now: datetime) -> t
     return _recorded(lake, "propose", approval, made, person, sign, now)
 
 
-def approve(lake: Lake, made: Close, sign: Sign, *, by: str, now: datetime) -> tuple[Standing, bool]:
+def approve(lake: Lake, made: Close, sign: Sign, *, by: str, now: datetime) -> tuple[ApprovalStanding, bool]:
     """Approve a proposed close. Returns its standing, and whether the approval is new. Raises Refused."""
     approval, person = _person(made, by)
     found = _standing(lake, approval, made)
@@ -71,7 +71,7 @@ def _person(made: Close, by: str) -> tuple[Approval, Principal]:
     return approval, person
 
 
-def _standing(lake: Lake, approval: Approval, made: Close) -> Standing:
+def _standing(lake: Lake, approval: Approval, made: Close) -> ApprovalStanding:
     try:
         return approvals.standing(approval, made.close_id, audit.rows(lake))
     except NoSignature as exc:
@@ -80,7 +80,7 @@ def _standing(lake: Lake, approval: Approval, made: Close) -> Standing:
 
 def _recorded(
     lake: Lake, what: str, approval: Approval, made: Close, person: Principal, sign: Sign, now: datetime
-) -> tuple[Standing, bool]:
+) -> tuple[ApprovalStanding, bool]:
     """Record a signature after it was verified. Of two proposals at once, the first counts."""
     try:
         signature = sign(made.close_id)
@@ -89,7 +89,7 @@ def _recorded(
             raise Refused([f"{problem}; sign with that key, or name the signer with --by"])
     except NoSignature as exc:
         raise Refused([str(exc)]) from exc
-    audit.record(lake, [Entry(what, made.close_id, {"signature": signature})], by=person.id, now=now)
+    audit.record(lake, [AuditEntry(what, made.close_id, {"signature": signature})], by=person.id, now=now)
     found = _standing(lake, approval, made)
     if person.id not in {found.proposed_by, *found.approved_by}:
         raise Refused(

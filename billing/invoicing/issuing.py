@@ -19,7 +19,7 @@ from billing.invoicing.closing import Close, Refused
 from billing.invoicing.corrections import carried, notes, records
 from billing.invoicing.corrections.carried import Carried
 from billing.invoicing.corrections.records import Correction
-from billing.invoicing.corrections.standing import Standing
+from billing.invoicing.corrections.standing import StandingUsage
 from billing.invoicing.rules import Drafted
 from billing.invoicing.stored import Staged
 from billing.periods import BillingPeriod, local_day
@@ -203,7 +203,7 @@ def late_usage(lake: Lake) -> list[dict[str, Any]]:
     found = []
     periods = closing.settled_periods(lake)
     closes = closing.closes_by_id(lake)
-    for (_, gap), mine in Standing(closes, periods, stored.rows(lake)).due(periods).items():
+    for (_, gap), mine in StandingUsage(closes, periods, stored.rows(lake)).due(periods).items():
         spans = [Span(s.partner_id, "", s.start, s.end) for s in mine]
         states = [newest if at is None else closing.pinned(lake, closes[at]) for at in (gap.since, gap.until)]
         then, now = ({row["partner_id"]: row["requests"] for row in state.used(spans)} for state in states)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from billing.invoicing import closing, stored
 from billing.invoicing.closing import Close
 from billing.invoicing.corrections.originals import only, stored_period, without_price
-from billing.invoicing.corrections.standing import Standing
+from billing.invoicing.corrections.standing import StandingUsage
 from billing.periods import Period, billing_period, month
 from billing.rating import bills
 from billing.rating.settled import SettledPeriod
@@ -68,7 +68,7 @@ def unbilled(lake: Lake, catalog: Catalog | None = None) -> list[Unbilled]:
     book = catalog or newest.catalog()
     warehouse = Warehouse(lake, only=[ROLLUPS.name])
     found: list[Unbilled] = []
-    for (close_id, gap), mine in Standing(closes, periods, stored.rows(lake)).due(periods).items():
+    for (close_id, gap), mine in StandingUsage(closes, periods, stored.rows(lake)).due(periods).items():
         until = warehouse if gap.until is None else _at(lake, closes[gap.until])
         found += _late(until, _at(lake, closes[gap.since]), closes[close_id], mine)
     months = {(closes[s.close_id].legal_entity, s.label) for s in (*periods, *reopened)}

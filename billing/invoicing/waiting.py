@@ -7,7 +7,7 @@ from typing import NamedTuple
 from billing.invoicing import closing, four_eyes, rules
 from billing.invoicing.closing import Close
 from billing.invoicing.corrections import carried
-from billing.receivables.items import State
+from billing.receivables.items import DocumentState
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.tables import INVOICES
@@ -21,7 +21,7 @@ class Waiting(NamedTuple):
     period: str
     currency: str
     total: Decimal
-    state: State
+    state: DocumentState
     close_id: str
 
 
@@ -40,7 +40,7 @@ def _unissued(lake: Lake) -> Iterator[Close]:
 
 def _bills(lake: Lake, made: Close) -> list[Waiting]:
     asks = four_eyes.asked_for(made) is not None
-    state = State.APPROVED if asks and not four_eyes.refusals(lake, made) else State.DRAFT
+    state = DocumentState.APPROVED if asks and not four_eyes.refusals(lake, made) else DocumentState.DRAFT
     late = carried.carried(lake, closing.closes_by_id(lake), made)
     drafts = made.rules.drafts(closing.pinned(lake, made), made.content, made.catalog(), late.lines)
     return [

@@ -28,7 +28,7 @@ class IssuedDocument(NamedTuple):
         return _read(self.document)
 
 
-class Entry(NamedTuple):
+class IssuedAmount(NamedTuple):
     """One amount of an issued document: a line of usage (`kind` is None), or an extra with its facts.
 
     A line of a credit note has the kind and the facts of what it credits, and the opposite sign.
@@ -50,14 +50,14 @@ def _read(document: str) -> Mapping[str, Any]:
     return json.loads(document)  # type: ignore[no-any-return]
 
 
-def entries(documents: Sequence[IssuedDocument]) -> Iterator[Entry]:
+def entries(documents: Sequence[IssuedDocument]) -> Iterator[IssuedAmount]:
     """Every amount of the documents, in their order. The documents contain whatever their credit notes credit."""
     contents = {issued.number: issued.content for issued in documents}
     for issued in documents:
         for line in (*issued.content["lines"], *issued.content.get("extras", ())):
             source = _credited(contents, line)
             kind = None if source is None or "kind" not in source else ExtraKind(source["kind"])
-            yield Entry(issued.number, issued.period, kind, source or {}, Decimal(line["amount"]))
+            yield IssuedAmount(issued.number, issued.period, kind, source or {}, Decimal(line["amount"]))
 
 
 def _credited(contents: Mapping[str, Mapping[str, Any]], line: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -96,7 +96,7 @@ def groups(
     ]
 
 
-class Extra(NamedTuple):
+class ExtraCharge(NamedTuple):
     """The additional charge for one meter of a month. `quantity` is in the meter's unit, before free units."""
 
     meter: str
@@ -106,7 +106,9 @@ class Extra(NamedTuple):
     currency: str
 
 
-def worth(catalog: Catalog, partner: Partner, label: str, now: Meters, more: Meters) -> tuple[list[Extra], list[str]]:
+def worth(
+    catalog: Catalog, partner: Partner, label: str, now: Meters, more: Meters
+) -> tuple[list[ExtraCharge], list[str]]:
     """The charge for the usage in `more` on top of the partner's usage in `now`, and the problems.
 
     The charge is the difference of two bills of the month `label`, so that free units and tiers apply. Meters without a
@@ -125,12 +127,12 @@ def worth(catalog: Catalog, partner: Partner, label: str, now: Meters, more: Met
     currency = catalog.rate_card(outline.lines[0].plan.rate_card).currency
     metered = [x.rate.meter for x in outline.lines if x.rate.meter]
     once = dict(zip(spans[: len(metered)], added, strict=False))  # two rates of a meter have the same span
-    extra: list[Extra] = []
+    extra: list[ExtraCharge] = []
     for meter in dict.fromkeys(metered):
         counted = sum((n for span, n in once.items() if span.meter == meter), Decimal(0))
         amount = _billed(after, meter) - _billed(before, meter)
         quantity = drafts.in_unit(catalog, meter, counted)
-        extra.append(Extra(meter, quantity, catalog.meter(meter).unit, amount, currency))
+        extra.append(ExtraCharge(meter, quantity, catalog.meter(meter).unit, amount, currency))
     return extra, problems
 
 

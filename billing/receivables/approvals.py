@@ -7,14 +7,14 @@ so a row that somebody else wrote approves nothing.
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from billing.receivables.audit import Row
+from billing.receivables.audit import AuditRow
 from billing.receivables.signatures import is_signed
 from schemas.catalog.approval import Approval, Principal
 
 IsSigned = Callable[[str, str, Principal], bool]
 
 
-class Standing(NamedTuple):
+class ApprovalStanding(NamedTuple):
     """How far the approval of a close is. `approved_by` is without the proposer."""
 
     required: int
@@ -29,7 +29,9 @@ class Standing(NamedTuple):
         return self.proposed_by is not None and len(self.approved_by) >= self.required
 
 
-def standing(approval: Approval, close_id: str, rows: Sequence[Row], is_valid: IsSigned = is_signed) -> Standing:
+def standing(
+    approval: Approval, close_id: str, rows: Sequence[AuditRow], is_valid: IsSigned = is_signed
+) -> ApprovalStanding:
     """How far the approval of a close is, by the rows of table `audit`. Raises NoSignature."""
     proposed_by = None
     approved: list[str] = []
@@ -45,10 +47,10 @@ def standing(approval: Approval, close_id: str, rows: Sequence[Row], is_valid: I
         elif person.id != proposed_by and person.id not in approved:
             approved.append(person.id)
     others = [person.id for person in approval.principals if person.id != proposed_by and person.id not in approved]
-    return Standing(approval.required, proposed_by, tuple(approved), tuple(unverified), tuple(others))
+    return ApprovalStanding(approval.required, proposed_by, tuple(approved), tuple(unverified), tuple(others))
 
 
-def missing(close_id: str, found: Standing) -> list[str]:
+def missing(close_id: str, found: ApprovalStanding) -> list[str]:
     """Why a close may not be issued, with the remedy. Empty if it may."""
     forged = [
         f"close {close_id}: the record of {who} holds no valid signature of {who}, so it does not count"

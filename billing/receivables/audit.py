@@ -26,7 +26,7 @@ _BY_EACH = frozenset({"propose", "approve"})  # recorded once per person; everyt
 _NOTHING_BEFORE = ""
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     """What happened. `subject` is a close id, a document number or, of a payment, its transaction id.
 
     `facts` is what JSON can hold. Amounts are decimal strings.
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
     facts: Mapping[str, Any]
 
 
-class Row(NamedTuple):
+class AuditRow(NamedTuple):
     """A row of table `audit`. `facts` is canonical JSON."""
 
     number: int
@@ -60,12 +60,12 @@ class Row(NamedTuple):
         return _key(self.what, self.subject, self.recorded_by)
 
 
-def rows(lake: Lake) -> list[Row]:
+def rows(lake: Lake) -> list[AuditRow]:
     """All rows in their order. A lake of an earlier version has none."""
     return [] if lake.lacks(AUDIT) else _read(lake, lake.open(AUDIT).version)
 
 
-def record(lake: Lake, entries: Sequence[Entry], *, by: str, now: datetime) -> list[Row]:
+def record(lake: Lake, entries: Sequence[AuditEntry], *, by: str, now: datetime) -> list[AuditRow]:
     """Append a row for each entry that is not recorded yet, in one commit. Returns the new rows.
 
     Call it after the commit that it tells of, and again when the command is repeated: a row that a killed process did
@@ -88,23 +88,23 @@ def record(lake: Lake, entries: Sequence[Entry], *, by: str, now: datetime) -> l
         return new
 
 
-def issued(row: Mapping[str, Any]) -> Entry:
+def issued(row: Mapping[str, Any]) -> AuditEntry:
     """That a document was issued, from its row in table `invoices` (billing/sql/invoices.sql)."""
     names = ("close_id", "partner_id", "currency", "json_sha256")
-    return Entry("issue", row["number"], {**{name: row[name] for name in names}, "total": plain(row["total"])})
+    return AuditEntry("issue", row["number"], {**{name: row[name] for name in names}, "total": plain(row["total"])})
 
 
-def appended(before: Sequence[Row], entries: Sequence[Entry], *, by: str, now: datetime) -> list[Row]:
+def appended(before: Sequence[AuditRow], entries: Sequence[AuditEntry], *, by: str, now: datetime) -> list[AuditRow]:
     """The rows that follow `before`, without what is recorded already. No row is earlier than the one before."""
     known = {row.key for row in before}
     last = before[-1] if before else None
-    new: list[Row] = []
+    new: list[AuditRow] = []
     for entry in entries:
         if entry.what not in WHAT:
             raise ValueError(f"{entry.what!r} is not recorded in the audit trail; known: {', '.join(WHAT)}")
         if (key := _key(entry.what, entry.subject, by)) in known:
             continue
-        row = Row(
+        row = AuditRow(
             number=1 if last is None else last.number + 1,
             recorded_at=now if last is None else max(now, last.recorded_at),
             recorded_by=by,
@@ -120,7 +120,7 @@ def appended(before: Sequence[Row], entries: Sequence[Entry], *, by: str, now: d
     return new
 
 
-def problems(found: Sequence[Row]) -> list[str]:
+def problems(found: Sequence[AuditRow]) -> list[str]:
     """A problem for each row at which the chain is broken: the row was changed, or a row before it is missing."""
     remedy = "restore table audit from a backup"
     broken = []
@@ -142,7 +142,7 @@ def _key(what: str, subject: str, who: str) -> tuple[str, ...]:
     return (what, subject, who) if what in _BY_EACH else (what, subject)
 
 
-def _hash(row: Row) -> str:
+def _hash(row: AuditRow) -> str:
     """The hash of a row: of everything in it but the hash itself."""
     parts = [
         row.number, row.recorded_at.astimezone(UTC).isoformat(), row.recorded_by, row.what, row.subject, row.facts, row.before_sha256,
@@ -150,6 +150,6 @@ def _hash(row: Row) -> str:
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
 
 
-def _read(lake: Lake, version: int) -> list[Row]:
+def _read(lake: Lake, version: int) -> list[AuditRow]:
     found = Warehouse(lake, {AUDIT.name: version}, only=[AUDIT.name]).query("audit")
-    return [Row(**row) for row in found.to_pylist()]
+    return [AuditRow(**row) for row in found.to_pylist()]

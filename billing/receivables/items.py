@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from billing.receivables.audit import Row
+from billing.receivables.audit import AuditRow
 
 # The last day of each age since issue; what is older comes after.
 AGES = ((30, "0-30"), (60, "31-60"), (90, "61-90"))
@@ -19,7 +19,7 @@ OLDER = "90+"
 _CREDIT_NOTE = "credit_note"
 
 
-class State(StrEnum):
+class DocumentState(StrEnum):
     """The state of a document. Only bills of a close that is not issued are drafts or approved."""
 
     DRAFT = "draft"
@@ -42,7 +42,7 @@ class Item(NamedTuple):
     total: Decimal
     issued_on: date
     due_on: date
-    state: State
+    state: DocumentState
     credited: Decimal
     paid: Decimal
     open: Decimal
@@ -70,7 +70,7 @@ class Aged(NamedTuple):
         return sum(self.by_age.values(), Decimal(0))
 
 
-def items(rows: Sequence[Mapping[str, Any]], trail: Sequence[Row], on: date | None = None) -> list[Item]:
+def items(rows: Sequence[Mapping[str, Any]], trail: Sequence[AuditRow], on: date | None = None) -> list[Item]:
     """The documents of `rows` (billing/sql/invoices.sql), as of a day, in the order of the rows."""
     on = on or date.max
     there = [(row, json.loads(row["document"])) for row in rows]
@@ -90,8 +90,8 @@ def items(rows: Sequence[Mapping[str, Any]], trail: Sequence[Row], on: date | No
         nets = _settles_another(row, numbers)
         left = (Decimal(0) if nets else row["total"] + credits_) - mine
         is_paid = left <= 0 and row["kind"] != _CREDIT_NOTE
-        state = State.PAID if is_paid else State.SENT if number in sent else State.ISSUED
-        state = State.VOID if number in voided else state
+        state = DocumentState.PAID if is_paid else DocumentState.SENT if number in sent else DocumentState.ISSUED
+        state = DocumentState.VOID if number in voided else state
         issued_on = _day(document["issued_on"])
         due_on = _day(document["due_on"]) if document.get("due_on") else issued_on
         entity = row["legal_entity"] or document["seller"]["id"]
@@ -104,7 +104,7 @@ def items(rows: Sequence[Mapping[str, Any]], trail: Sequence[Row], on: date | No
     return found
 
 
-def payments(trail: Iterable[Row], on: date = date.max) -> dict[str, Decimal]:
+def payments(trail: Iterable[AuditRow], on: date = date.max) -> dict[str, Decimal]:
     """What was paid of each document as of a day, by number."""
     paid: dict[str, Decimal] = {}
     for row in trail:

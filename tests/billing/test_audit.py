@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from billing.receivables import audit
-from billing.receivables.audit import Entry, Row
+from billing.receivables.audit import AuditEntry, AuditRow
 from lake.lake import Lake
 from lake.storage.local import LocalStore
 from tests.billing.lakes import NOW
 from tests.lake.faulty import FaultyStore, Killed, commits_to
 
-CLOSED = Entry("close", "c1", {"period": "2026-10"})
-ISSUED = [Entry("issue", f"N-{n}", {"total": "1.00", "currency": "EUR"}) for n in (1, 2)]
+CLOSED = AuditEntry("close", "c1", {"period": "2026-10"})
+ISSUED = [AuditEntry("issue", f"N-{n}", {"total": "1.00", "currency": "EUR"}) for n in (1, 2)]
 
 
-def trail() -> list[Row]:
+def trail() -> list[AuditRow]:
     """Three rows by two people."""
     first = audit.appended([], [CLOSED], by="ann", now=NOW)
     return first + audit.appended(first, ISSUED, by="bob", now=NOW + timedelta(hours=1))
@@ -29,7 +29,7 @@ def test_rows_are_appended_once_and_read_in_order(tmp_path: Path) -> None:
     assert len(audit.record(Lake(tmp_path), [CLOSED], by="ann", now=NOW)) == 1
     assert audit.record(Lake(tmp_path), [CLOSED], by="bob", now=NOW) == []
     for who in ("ann", "bob", "bob"):
-        audit.record(Lake(tmp_path), [Entry("approve", "c1", {}), *ISSUED], by=who, now=NOW)
+        audit.record(Lake(tmp_path), [AuditEntry("approve", "c1", {}), *ISSUED], by=who, now=NOW)
     found = audit.rows(Lake(tmp_path))
     assert [(row.number, row.recorded_by, row.what, row.subject) for row in found] == [
         (1, "ann", "close", "c1"), (2, "ann", "approve", "c1"), (3, "ann", "issue", "N-1"), (4, "ann", "issue", "N-2"),
@@ -73,7 +73,7 @@ def test_times_never_go_back() -> None:
     assert second.recorded_at == NOW
 
 
-@pytest.mark.parametrize("column", Row._fields)
+@pytest.mark.parametrize("column", AuditRow._fields)
 def test_a_change_of_any_column_of_any_row_is_named(column: str) -> None:
     """Of the last row, too, which no later row names."""
     for place, row in enumerate(trail()):
@@ -102,7 +102,7 @@ def test_a_missing_and_a_repeated_row_are_named() -> None:
 def test_a_row_put_in_the_place_of_another_is_named() -> None:
     """Its own hash may be right: then the next row names another one before it."""
     first, _, third = trail()
-    (forged,) = audit.appended([first], [Entry("issue", "N-9", {})], by="bob", now=NOW)
+    (forged,) = audit.appended([first], [AuditEntry("issue", "N-9", {})], by="bob", now=NOW)
     assert audit.problems([first, forged, third]) == [
         "audit row 3 (issue N-2): it names another row before it than row 2; restore table audit from a backup"
     ]

@@ -18,7 +18,7 @@ import pytest
 from aggregate.landing.settlement import settle
 from billing.invoicing import closing, issuing, stored
 from billing.invoicing.corrections import crediting, rebilling
-from billing.invoicing.corrections.crediting import Asked
+from billing.invoicing.corrections.crediting import CreditRequest
 from billing.invoicing.corrections.rebilling import Person
 from billing.invoicing.unbilled import unbilled
 from lake.lake import Lake
@@ -116,7 +116,7 @@ class History:
             most = min(books.left.of_line(shown, position), books.left.of_whole(shown))
             if most > 0:
                 amount = (most * self.random.randint(1, 100) / 100).quantize(Decimal("0.01")) or most
-                asked = Asked(line=position, amount=amount)
+                asked = CreditRequest(line=position, amount=amount)
                 crediting.credit(self.lake, row["number"], asked, reason=f"r{self.landed}", by="ana", now=NOW)
                 return
 

@@ -17,7 +17,7 @@ import pytest
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Refused
 from billing.invoicing.corrections import crediting, records
-from billing.invoicing.corrections.crediting import Asked, Note
+from billing.invoicing.corrections.crediting import CreditNote, CreditRequest
 from lake.errors import Fenced
 from lake.lake import Lake
 from lake.storage.local import LocalStore
@@ -33,12 +33,12 @@ D = Decimal
 ACME = "NM-2026-000001"
 
 
-def credit(root: Path, number: str = ACME, *, reason: str = "outage", **asked: Any) -> Note:
+def credit(root: Path, number: str = ACME, *, reason: str = "outage", **asked: Any) -> CreditNote:
     wanted = {name: value if name == "line" else D(value) for name, value in asked.items()}
-    return crediting.credit(Lake(root), number, Asked(**wanted), reason=reason, by="ana", now=NOW)
+    return crediting.credit(Lake(root), number, CreditRequest(**wanted), reason=reason, by="ana", now=NOW)
 
 
-def void(root: Path, number: str = ACME, *, reason: str = "wrong company") -> Note:
+def void(root: Path, number: str = ACME, *, reason: str = "wrong company") -> CreditNote:
     return crediting.void(Lake(root), number, reason=reason, by="ana", now=NOW)
 
 
@@ -49,7 +49,7 @@ def bill(root: Path, catalog: Catalog | None = None, label: str = "2026-10") -> 
     return {i.partner_id: dict(i.document) for i in issuing.issue(Lake(root), made, now=now).invoices}
 
 
-def amounts(note: Note) -> list[str]:
+def amounts(note: CreditNote) -> list[str]:
     return [line["amount"] for line in note.document["lines"]]
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from billing.invoicing import closing, four_eyes, issuing
 from billing.invoicing.closing import Close, Refused
 from billing.receivables import audit, signatures
-from billing.receivables.audit import Entry
+from billing.receivables.audit import AuditEntry
 from lake.lake import Lake
 from schemas.catalog.approval import Approval
 from tests.billing.catalogs import book, document
@@ -124,7 +124,7 @@ def test_rows_that_somebody_wrote_approve_nothing(root: Path, keys: Mapping[str,
     made = close(root, keys)
     other = signatures.signed("another close", keys["bob"])
     propose(root, made, keys, "ann")
-    audit.record(Lake(root), [Entry("approve", made.close_id, {"signature": other})], by="bob", now=NOW)
+    audit.record(Lake(root), [AuditEntry("approve", made.close_id, {"signature": other})], by="bob", now=NOW)
     with pytest.raises(Refused, match=r"the record of bob holds no valid signature of bob"):
         issued(root, made)
     elsewhere = subprocess.run(

@@ -9,7 +9,7 @@ import pytest
 
 from billing.invoicing import closing, history, issuing
 from billing.invoicing.corrections import crediting
-from billing.invoicing.corrections.crediting import Asked
+from billing.invoicing.corrections.crediting import CreditRequest
 from billing.rating.issued import entries
 from lake.errors import Damaged
 from lake.lake import Lake
@@ -85,7 +85,9 @@ def test_a_close_is_outdated_when_a_document_is_issued_that_it_would_rest_on(roo
     first = issuing.issue(Lake(root), closed(root, catalog), now=NOW).invoices
     december = datetime(2026, 12, 5, tzinfo=UTC)
     made = closed(root, catalog, "2026-11", december)
-    crediting.credit(Lake(root), first[1].number, Asked(amount=Decimal(1)), reason="goodwill", by="ada", now=december)
+    crediting.credit(
+        Lake(root), first[1].number, CreditRequest(amount=Decimal(1)), reason="goodwill", by="ada", now=december
+    )
     assert closed(root, catalog, "2026-11", december).close_id == made.close_id
     crediting.void(Lake(root), first[0].number, reason="wrong price", by="ada", now=december)
     with pytest.raises(

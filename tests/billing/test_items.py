@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from billing.receivables import audit
-from billing.receivables.audit import Entry, Row
-from billing.receivables.items import Item, State, aged, items
+from billing.receivables.audit import AuditEntry, AuditRow
+from billing.receivables.items import DocumentState, Item, aged, items
 
 D = Decimal
 
@@ -24,12 +24,12 @@ def credit(number: str, total: str, refers_to: str, **changes: Any) -> dict[str,
     return row(number, total, kind="credit_note", refers_to=refers_to, **changes)
 
 
-def trail(*entries: Entry) -> list[Row]:
+def trail(*entries: AuditEntry) -> list[AuditRow]:
     return audit.appended([], entries, by="ann", now=datetime(2026, 11, 6, tzinfo=UTC))
 
 
-def payment(number: str, amount: str, day: str = "2026-11-20", name: str = "t1") -> Entry:
-    return Entry("payment", name, {"number": number, "amount": amount, "currency": "EUR", "date": day})
+def payment(number: str, amount: str, day: str = "2026-11-20", name: str = "t1") -> AuditEntry:
+    return AuditEntry("payment", name, {"number": number, "amount": amount, "currency": "EUR", "date": day})
 
 
 def states(found: list[Item]) -> dict[str, tuple[str, Decimal]]:
@@ -39,7 +39,7 @@ def states(found: list[Item]) -> dict[str, tuple[str, Decimal]]:
 def test_an_invoice_is_issued_then_sent_then_paid() -> None:
     """A part paid is still sent; what is paid is paid even if nobody recorded that it was sent."""
     rows = [row("N-1", "36.33")]
-    sent = Entry("sent", "N-1", {})
+    sent = AuditEntry("sent", "N-1", {})
     assert states(items(rows, [])) == {"N-1": ("issued", D("36.33"))}
     assert states(items(rows, trail(sent))) == {"N-1": ("sent", D("36.33"))}
     assert states(items(rows, trail(sent, payment("N-1", "36.32")))) == {"N-1": ("sent", D("0.01"))}
@@ -103,5 +103,5 @@ def test_overdue_begins_the_day_after_the_due_date() -> None:
     assert not item.is_overdue(date(2026, 12, 5))
     assert item.is_overdue(date(2026, 12, 6))
     (paid,) = items([row("N-1", "1")], trail(payment("N-1", "1")))
-    assert paid.state == State.PAID
+    assert paid.state == DocumentState.PAID
     assert not paid.is_overdue(date(2027, 1, 1))

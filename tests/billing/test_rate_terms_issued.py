@@ -14,7 +14,7 @@ import pytest
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Refused
 from billing.invoicing.corrections import crediting
-from billing.invoicing.corrections.crediting import Asked
+from billing.invoicing.corrections.crediting import CreditRequest
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from tests.billing.catalogs import book, document
@@ -50,7 +50,7 @@ def issue(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def credited(root: Path, quantity: str) -> list[str]:
-    asked = Asked(line=2, quantity=Decimal(quantity))
+    asked = CreditRequest(line=2, quantity=Decimal(quantity))
     note = crediting.credit(Lake(root), ACME, asked, reason="test traffic", by="ana", now=NOW)
     return [f"{line['amount']} {line['quantity']} {line['unit']}" for line in note.document["lines"]]
 

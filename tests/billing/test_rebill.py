@@ -15,8 +15,8 @@ import pytest
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Refused
 from billing.invoicing.corrections import crediting, rebilling
-from billing.invoicing.corrections.crediting import Asked
-from billing.invoicing.corrections.rebilling import Difference, Person, Rebilled
+from billing.invoicing.corrections.crediting import CreditRequest
+from billing.invoicing.corrections.rebilling import LineDifference, Person, Rebilled
 from billing.invoicing.unbilled import unbilled
 from lake.lake import Lake
 from lake.storage.local import LocalStore
@@ -59,7 +59,7 @@ def test_a_rebill_voids_and_bills_again_and_says_what_differs(issued: Path) -> N
     assert found.invoice is not None
     assert (found.invoice["number"], found.invoice["total"]) == ("NM-2026-000003", "33.83")
     assert found.invoice["replaces"] == ACME
-    assert found.differences == [Difference("API requests", "requests", D("5.25"), D("2.75"))]
+    assert found.differences == [LineDifference("API requests", "requests", D("5.25"), D("2.75"))]
     assert totals(issued) == {
         ACME: "36.33",
         "NM-2026-000002": "32.11",
@@ -90,7 +90,7 @@ def test_the_same_rebill_again_changes_nothing(issued: Path) -> None:
 
 def test_what_was_credited_is_not_credited_again_and_late_usage_is_billed(issued: Path) -> None:
     """6.33 was credited. 19 requests are 2.50 and 1.125, so 3.63."""
-    crediting.credit(Lake(issued), ACME, Asked(amount=D("6.33")), reason="outage", by="ana", now=NOW)
+    crediting.credit(Lake(issued), ACME, CreditRequest(amount=D("6.33")), reason="outage", by="ana", now=NOW)
     land(issued, requests(7, "2026-10-20T00:00Z", response_bytes=0), "late")
     found = rebill(issued)
     assert found.invoice is not None

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from aggregate import engine
 from aggregate.landing.redrive import Wanted
 from billing.rating import refused
-from billing.rating.refused import Extra
+from billing.rating.refused import ExtraCharge
 from billing.usage.warehouse import Meters, Warehouse
 from lake import duck
 from lake.lake import Lake
@@ -39,7 +39,7 @@ class Worth(NamedTuple):
 
     partner_id: str
     entries: int
-    months: dict[str, list[Extra]]
+    months: dict[str, list[ExtraCharge]]
     problems: list[str]
 
 
@@ -65,7 +65,7 @@ def worth(
     house, more = Warehouse(lake, only=["rollups"]), Meters()
     numbered = events.append_column("events_partition", pa.repeat(pa.scalar(0, pa.int16()), events.num_rows))
     more.con.register("rollups", engine.run(duck.connect(), "fold", engine.EVER, events=numbered))
-    months: dict[str, list[Extra]] = {}
+    months: dict[str, list[ExtraCharge]] = {}
     for label in _months(events, partner):
         months[label], found = refused.worth(catalog, partner, label, house, more)
         problems += found

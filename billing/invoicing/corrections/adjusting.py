@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from billing.invoicing.closes import Close, pinned_versions
 from billing.invoicing.corrections.originals import only, stored_period, without_price
-from billing.invoicing.corrections.standing import Adjusted, Gap, Standing
+from billing.invoicing.corrections.standing import Adjusted, Gap, StandingUsage
 from billing.rating.drafts import Draft
 from billing.rating.extras import Extra, ExtraKind
 from billing.rating.settled import SettledPeriod
@@ -29,7 +29,7 @@ REASON = "late usage"
 _APART = (ExtraKind.ADJUSTMENT, ExtraKind.CREDIT, ExtraKind.COMMITMENT)
 
 
-class Priced(NamedTuple):
+class PricedAdjustment(NamedTuple):
     """The adjustment of a period with its amounts. `extras` is empty if no quantity differs."""
 
     adjusted: Adjusted
@@ -43,7 +43,7 @@ class Priced(NamedTuple):
             return sum((extra.amount for extra in self.extras), ZERO)
 
 
-class States:
+class PinnedLakes:
     """The lake at the versions of closes, opened once each, and the drafts of closes at them."""
 
     def __init__(self, lake: Lake, closes: Mapping[str, Close], now: Mapping[str, int]) -> None:
@@ -70,7 +70,7 @@ class States:
         return self._drafts[key]
 
 
-def touched(lake: Lake, standing: Standing, periods: Sequence[SettledPeriod], now: int) -> list[SettledPeriod]:
+def touched(lake: Lake, standing: StandingUsage, periods: Sequence[SettledPeriod], now: int) -> list[SettledPeriod]:
     """The periods that may have usage on no document, at a version of `rollups`. Reads only what was added since.
 
     Table `rollups` only grows. So the files of two versions say what was added between them.
@@ -91,14 +91,14 @@ def touched(lake: Lake, standing: Standing, periods: Sequence[SettledPeriod], no
 
 
 def due(
-    states: States, standing: Standing, closes: Mapping[str, Close], periods: Sequence[SettledPeriod]
-) -> dict[str, list[Priced]]:
+    states: PinnedLakes, standing: StandingUsage, closes: Mapping[str, Close], periods: Sequence[SettledPeriod]
+) -> dict[str, list[PricedAdjustment]]:
     """The adjustments of settled periods that are due, by partner id, each in the form of a document of its own.
 
     A period is adjusted if its usage differs, even if that costs nothing. A period with usage without a price or a plan
     is not adjusted, as nobody can say what that costs.
     """
-    found: dict[str, list[Priced]] = {}
+    found: dict[str, list[PricedAdjustment]] = {}
     for (close_id, gap), some in standing.due(periods).items():
         made = closes[close_id]
         differ = [period for period in _differing(states, made, gap, some) if _has_prices(states, made, gap, period)]
@@ -109,7 +109,7 @@ def due(
     return found
 
 
-def _differing(states: States, made: Close, gap: Gap, periods: Sequence[SettledPeriod]) -> Iterable[SettledPeriod]:
+def _differing(states: PinnedLakes, made: Close, gap: Gap, periods: Sequence[SettledPeriod]) -> Iterable[SettledPeriod]:
     """The periods of a close whose usage differs between the ends of a gap."""
     catalog = made.catalog()
     meters = [meter.id for meter in catalog.meters if meter.billable]
@@ -119,18 +119,18 @@ def _differing(states: States, made: Close, gap: Gap, periods: Sequence[SettledP
     return [period for period in periods if period.partner_id in differ]
 
 
-def _has_prices(states: States, made: Close, gap: Gap, period: SettledPeriod) -> bool:
+def _has_prices(states: PinnedLakes, made: Close, gap: Gap, period: SettledPeriod) -> bool:
     catalog = made.catalog()
     return not without_price(states.at(gap.until), catalog, stored_period(made, catalog, period))
 
 
-def priced(states: States, adjusted: Adjusted, partner_id: str, partners: frozenset[str]) -> Priced:
+def priced(states: PinnedLakes, adjusted: Adjusted, partner_id: str, partners: frozenset[str]) -> PricedAdjustment:
     """An adjustment with its amounts. `partners` are those whose periods are priced together."""
     before = states.drafts(adjusted.close_id, adjusted.since, partners).get(partner_id)
     after = states.drafts(adjusted.close_id, adjusted.until, partners).get(partner_id)
     either = after or before
     currency = "" if either is None else either.currency  # without lines in either state there is no amount
-    return Priced(adjusted, currency, tuple(_differences(adjusted, before, after)))
+    return PricedAdjustment(adjusted, currency, tuple(_differences(adjusted, before, after)))
 
 
 def _differences(adjusted: Adjusted, before: Any, after: Any) -> Iterable[Extra]:
@@ -212,7 +212,7 @@ def _commitments(draft: Any) -> dict[tuple[str, ...], Decimal]:
     return found
 
 
-def document_draft(made: Close, period: SettledPeriod, found: Priced) -> Draft:
+def document_draft(made: Close, period: SettledPeriod, found: PricedAdjustment) -> Draft:
     """The draft of a document of its own: the partner and the period as they were at the original close."""
     catalog = made.catalog()
     stored = stored_period(made, catalog, period)

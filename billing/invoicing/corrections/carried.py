@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from billing.invoicing import document, render, stored
 from billing.invoicing.closes import Close, Refused, pinned_versions
 from billing.invoicing.corrections import adjusting
-from billing.invoicing.corrections.adjusting import REASON, Priced, States
-from billing.invoicing.corrections.standing import ADJUSTMENTS, Adjusted, Gap, Standing, adjustments_of
+from billing.invoicing.corrections.adjusting import REASON, PinnedLakes, PricedAdjustment
+from billing.invoicing.corrections.standing import ADJUSTMENTS, Adjusted, Gap, StandingUsage, adjustments_of
 from billing.invoicing.stored import Staged
 from billing.periods import local_day, month
 from billing.rating.bills import Bills
@@ -20,7 +20,7 @@ from lake.lake import Lake, Table
 from schemas.tables import ROLLUPS
 
 
-class Books(NamedTuple):
+class EarlierBooks(NamedTuple):
     """What was closed, settled and issued before."""
 
     closes: Mapping[str, Close]
@@ -28,9 +28,9 @@ class Books(NamedTuple):
     rows: Sequence[Mapping[str, Any]]
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> StandingUsage:
         """The usage that stands on the documents."""
-        return Standing(self.closes, self.periods, self.rows)
+        return StandingUsage(self.closes, self.periods, self.rows)
 
 
 class OwnDocument(NamedTuple):
@@ -54,7 +54,7 @@ class Carried(NamedTuple):
 
 
 def of_close(
-    lake: Lake, books: Books, ready: Bills, versions: Mapping[str, int], legal_entity: str
+    lake: Lake, books: EarlierBooks, ready: Bills, versions: Mapping[str, int], legal_entity: str
 ) -> dict[str, list[dict[str, Any]]]:
     """The adjustments that a close stores, by partner id: of all earlier periods of the partners that it bills.
 
@@ -64,7 +64,7 @@ def of_close(
     earlier = [s for s in books.periods if s.partner_id in ready.periods and s.end <= ready.periods[s.partner_id].start]
     currencies = {draft.partner.id: draft.currency for draft in ready.drafts}
 
-    def formed(partner_id: str, found: Priced) -> Adjusted:
+    def formed(partner_id: str, found: PricedAdjustment) -> Adjusted:
         same = books.closes[found.adjusted.close_id].legal_entity == legal_entity
         fits = same and currencies.get(partner_id) == found.currency and found.total >= 0
         return found.adjusted._replace(form="lines" if fits or not found.extras else "document")
@@ -74,7 +74,7 @@ def of_close(
 
 
 def of_period(
-    lake: Lake, books: Books, label: str, legal_entity: str, versions: Mapping[str, int]
+    lake: Lake, books: EarlierBooks, label: str, legal_entity: str, versions: Mapping[str, int]
 ) -> dict[str, list[dict[str, Any]]]:
     """The adjustments of one month of a legal entity, each as a document of its own."""
     periods = [s for s in books.periods if s.label == label and books.closes[s.close_id].legal_entity == legal_entity]
@@ -84,11 +84,11 @@ def of_period(
 
 
 def _due(
-    lake: Lake, books: Books, periods: Sequence[SettledPeriod], versions: Mapping[str, int]
-) -> dict[str, list[Priced]]:
+    lake: Lake, books: EarlierBooks, periods: Sequence[SettledPeriod], versions: Mapping[str, int]
+) -> dict[str, list[PricedAdjustment]]:
     standing = books.standing
     candidates = adjusting.touched(lake, standing, periods, versions[ROLLUPS.name])
-    return adjusting.due(States(lake, books.closes, versions), standing, books.closes, candidates)
+    return adjusting.due(PinnedLakes(lake, books.closes, versions), standing, books.closes, candidates)
 
 
 def carried(lake: Lake, closes: Mapping[str, Close], made: Close) -> Carried:
@@ -98,7 +98,7 @@ def carried(lake: Lake, closes: Mapping[str, Close], made: Close) -> Carried:
     adjustments = adjustments_of(made)
     if not adjustments:
         return Carried(lines, documents)
-    states = States(lake, closes, pinned_versions(made))
+    states = PinnedLakes(lake, closes, pinned_versions(made))
     together: dict[tuple[str, str, str | None], set[str]] = {}
     for partner_id, some in adjustments.items():
         for each in some:
@@ -116,7 +116,7 @@ def carried(lake: Lake, closes: Mapping[str, Close], made: Close) -> Carried:
     return Carried(lines, documents)
 
 
-def still_due(books: Books, made: Close) -> None:
+def still_due(books: EarlierBooks, made: Close) -> None:
     """Raises Refused if an adjustment of a close was issued by another one, or if what it adjusts was voided."""
     standing = books.standing
     periods = {(s.partner_id, s.close_id): s for s in books.periods}

@@ -24,7 +24,7 @@ from schemas.tables import INVOICES
 _SHOWN = 20
 
 
-class Books(NamedTuple):
+class IssuedBooks(NamedTuple):
     """The issued documents at one version of table `invoices`, and the corrections among them."""
 
     table: Table
@@ -66,7 +66,7 @@ class Books(NamedTuple):
         return None
 
 
-class Note(NamedTuple):
+class CreditNote(NamedTuple):
     """An issued credit note. `is_new` is false if an equal command issued it before."""
 
     number: str
@@ -74,7 +74,7 @@ class Note(NamedTuple):
     is_new: bool
 
 
-class Asked(NamedTuple):
+class CreditRequest(NamedTuple):
     """What is to be credited: `amount` or `quantity`, on the line at position `line` or on the whole invoice."""
 
     line: int | None = None
@@ -90,15 +90,15 @@ class Asked(NamedTuple):
         }
 
 
-def books_of(lake: Lake) -> Books:
+def books_of(lake: Lake) -> IssuedBooks:
     """The issued documents and their corrections, at the newest version of table `invoices`."""
     lake.widen(INVOICES)
     table = lake.open(INVOICES)
     rows = stored.rows(lake, table.version)
-    return Books(table, rows, records.effective(rows, records.recorded(lake)), closing.closes_by_id(lake))
+    return IssuedBooks(table, rows, records.effective(rows, records.recorded(lake)), closing.closes_by_id(lake))
 
 
-def credit(lake: Lake, number: str, asked: Asked, *, reason: str, by: str, now: datetime) -> Note:
+def credit(lake: Lake, number: str, asked: CreditRequest, *, reason: str, by: str, now: datetime) -> CreditNote:
     """Issues a credit note over a part of an invoice. The same command again changes nothing.
 
     Raises Refused if less is left than is asked for, and lake.errors.Fenced if another process issues a document.
@@ -113,7 +113,7 @@ def credit(lake: Lake, number: str, asked: Asked, *, reason: str, by: str, now: 
     return _issued(lake, books, made, row, now)
 
 
-def void(lake: Lake, number: str, *, reason: str, by: str, now: datetime) -> Note:
+def void(lake: Lake, number: str, *, reason: str, by: str, now: datetime) -> CreditNote:
     """Issues a credit note over all that is left of an invoice, and opens its period for another close.
 
     The same command again changes nothing. Raises Refused if it is voided already, and lake.errors.Fenced.
@@ -127,7 +127,14 @@ def void(lake: Lake, number: str, *, reason: str, by: str, now: datetime) -> Not
 
 
 def voiding(
-    books: Books, row: Mapping[str, Any], what: str, *, asked: Mapping[str, Any], reason: str, by: str, now: datetime
+    books: IssuedBooks,
+    row: Mapping[str, Any],
+    what: str,
+    *,
+    asked: Mapping[str, Any],
+    reason: str,
+    by: str,
+    now: datetime,
 ) -> Correction:
     """The correction that credits whatever is left of a document. Raises Refused if it was voided.
 
@@ -140,7 +147,7 @@ def voiding(
     return records.correction(what, row, lines, asked=asked, reason=reason, by=by, now=now)
 
 
-def _adjusted(books: Books, row: Mapping[str, Any], other: Mapping[str, Any]) -> list[CreditedLine]:
+def _adjusted(books: IssuedBooks, row: Mapping[str, Any], other: Mapping[str, Any]) -> list[CreditedLine]:
     """Lines that credit what is left of the adjustments of an invoice on another document."""
     if other["partner_id"] != row["partner_id"] or other["is_voided"] or other["correction_id"] is not None:
         return []
@@ -160,7 +167,7 @@ def _adjusted(books: Books, row: Mapping[str, Any], other: Mapping[str, Any]) ->
     return found
 
 
-def _credited(lake: Lake, books: Books, row: Mapping[str, Any], asked: Asked) -> list[CreditedLine]:
+def _credited(lake: Lake, books: IssuedBooks, row: Mapping[str, Any], asked: CreditRequest) -> list[CreditedLine]:
     """The lines of a credit, checked against what is left. Raises Refused."""
     number, document, currency = row["number"], json.loads(row["document"]), row["currency"]
     if asked.line is not None:
@@ -193,7 +200,12 @@ def _line_of(document: Mapping[str, Any], position: int) -> Mapping[str, Any]:
 
 
 def _by_quantity(
-    lake: Lake, books: Books, row: Mapping[str, Any], document: Mapping[str, Any], position: int, quantity: Decimal
+    lake: Lake,
+    books: IssuedBooks,
+    row: Mapping[str, Any],
+    document: Mapping[str, Any],
+    position: int,
+    quantity: Decimal,
 ) -> list[CreditedLine]:
     line = _line_of(document, position)
     if not line.get("meter") or "billed_quantity" not in line:
@@ -209,17 +221,17 @@ def _by_quantity(
     return credited_for(lake, made, document, LessUsage(position, credited, quantity))
 
 
-def again(lake: Lake, row: Mapping[str, Any]) -> Note:
+def again(lake: Lake, row: Mapping[str, Any]) -> CreditNote:
     """A document that was issued before. Writes its files if a killed command left them out."""
     document = json.loads(row["document"])
     if stored.file_problems(lake, row):
         with Staged(lake) as staged:
             staged.write(row["number"], render.rendered(document))
             staged.publish()
-    return Note(row["number"], document, is_new=False)
+    return CreditNote(row["number"], document, is_new=False)
 
 
-def _issued(lake: Lake, books: Books, made: Correction, row: Mapping[str, Any], now: datetime) -> Note:
+def _issued(lake: Lake, books: IssuedBooks, made: Correction, row: Mapping[str, Any], now: datetime) -> CreditNote:
     """Records a correction and issues its credit note in one commit, which is fenced on all that was checked."""
     records.record(lake, made)
     with Staged(lake) as staged:
@@ -230,4 +242,4 @@ def _issued(lake: Lake, books: Books, made: Correction, row: Mapping[str, Any], 
             [part], versions={notes.SETTLED: settled, **note.versions}, info={"correction_id": made.correction_id}
         )
         staged.publish()
-    return Note(note.row["number"], json.loads(note.row["document"]), is_new=True)
+    return CreditNote(note.row["number"], json.loads(note.row["document"]), is_new=True)

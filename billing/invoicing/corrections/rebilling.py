@@ -11,7 +11,7 @@ from billing.invoicing import closing, issuing, stored
 from billing.invoicing.closing import Close, Prove, Refused
 from billing.invoicing.corrections import crediting, records
 from billing.invoicing.corrections.amounts import entries
-from billing.invoicing.corrections.crediting import Note
+from billing.invoicing.corrections.crediting import CreditNote
 from billing.invoicing.document import money
 from billing.invoicing.issuing import Voiding
 from lake.lake import Lake
@@ -19,7 +19,7 @@ from schemas.catalog.records import Catalog
 from schemas.money import EXACT
 
 
-class Difference(NamedTuple):
+class LineDifference(NamedTuple):
     """A line that is not the same on both invoices. An amount is None if the invoice has no such line."""
 
     description: str
@@ -31,9 +31,9 @@ class Difference(NamedTuple):
 class Rebilled(NamedTuple):
     """The credit note, and the new invoice with what differs. `invoice` is None if there is nothing to pay any more."""
 
-    note: Note
+    note: CreditNote
     invoice: Mapping[str, Any] | None
-    differences: Sequence[Difference]
+    differences: Sequence[LineDifference]
 
 
 class Person(NamedTuple):
@@ -68,10 +68,10 @@ def rebill(lake: Lake, number: str, catalog: Catalog, person: Person, *, prove: 
         lake, made, now=now, by=correction.recorded_by, voiding=Voiding(correction, books.closes[row["close_id"]])
     )
     new = next(each for each in stored.rows(lake) if each["correction_id"] == correction.correction_id)
-    return _rebilled(lake, Note(new["number"], json.loads(new["document"]), is_new=True), row)
+    return _rebilled(lake, CreditNote(new["number"], json.loads(new["document"]), is_new=True), row)
 
 
-def _rebilled(lake: Lake, note: Note, row: Mapping[str, Any]) -> Rebilled:
+def _rebilled(lake: Lake, note: CreditNote, row: Mapping[str, Any]) -> Rebilled:
     closes = closing.closes_by_id(lake)
     for each in stored.rows(lake):
         if each["kind"] == "invoice" and _replaced(closes[each["close_id"]], each["partner_id"]) == row["number"]:
@@ -84,11 +84,11 @@ def _replaced(made: Close, partner_id: str) -> str | None:
     return made.content.get("replaces", {}).get(partner_id)  # type: ignore[no-any-return]
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> list[Difference]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> list[LineDifference]:
     """The lines of two invoices of one period that differ, in the order of the earlier one. Equal lines are summed."""
     old, new = _by_line(before), _by_line(after)
     return [
-        Difference(description, meter, old.get(key), new.get(key))
+        LineDifference(description, meter, old.get(key), new.get(key))
         for key in dict.fromkeys([*old, *new])
         for description, meter, _ in [key]
         if old.get(key) != new.get(key)
@@ -103,7 +103,7 @@ def _by_line(document: Mapping[str, Any] | None) -> dict[tuple[str, str | None, 
     return found
 
 
-def as_json(found: Difference, currency: str) -> dict[str, str | None]:
+def as_json(found: LineDifference, currency: str) -> dict[str, str | None]:
     """A difference as the command prints it."""
     amounts = {"before": found.before, "after": found.after}
     shown = {name: None if amount is None else money(amount, currency) for name, amount in amounts.items()}

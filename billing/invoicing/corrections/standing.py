@@ -63,7 +63,7 @@ def adjustments_of(made: Close) -> dict[str, list[Adjusted]]:
     return {partner_id: [Adjusted.from_json(each) for each in some] for partner_id, some in stored.items()}
 
 
-class Standing:
+class StandingUsage:
     """What stands on the issued documents of a lake."""
 
     def __init__(

@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 
 from billing.pricing.commitments import committed
 from billing.rating.extras import Extra, ExtraKind
-from billing.rating.issued import Entry, IssuedDocument, entries
+from billing.rating.issued import IssuedAmount, IssuedDocument, entries
 from schemas.catalog.terms import Commitment, Term
 from schemas.money import EXACT, MINOR_UNITS, plain, rounded
 
@@ -32,7 +32,7 @@ def true_ups(
     issued = [document for document in before if document.currency == currency]
     booked = [
         *entries(issued),
-        *(Entry("", extra.facts["period"], extra.kind, extra.facts, extra.amount) for extra in adjustments),
+        *(IssuedAmount("", extra.facts["period"], extra.kind, extra.facts, extra.amount) for extra in adjustments),
     ]
     months = {document.period for document in issued} | {label}
     with localcontext(EXACT):
@@ -47,7 +47,12 @@ def true_ups(
 
 
 def _of_term(
-    commitment: Commitment, place: int, term: Term, bill: tuple[str, Decimal], booked: Sequence[Entry], newest: str
+    commitment: Commitment,
+    place: int,
+    term: Term,
+    bill: tuple[str, Decimal],
+    booked: Sequence[IssuedAmount],
+    newest: str,
 ) -> Iterator[Extra]:
     """What is still to be billed for one term. `newest` is the newest month with a bill, this one among them."""
     label, total = bill
@@ -72,12 +77,12 @@ def _of_term(
         yield Extra(ExtraKind.COMMITMENT, amount, exact - billed, facts)
 
 
-def _counts(entry: Entry) -> bool:
+def _counts(entry: IssuedAmount) -> bool:
     """Whether an amount counts towards a commitment."""
     return entry.kind is not ExtraKind.CREDIT and _term(entry) is None
 
 
-def _term(entry: Entry) -> tuple[str, ...] | None:
+def _term(entry: IssuedAmount) -> tuple[str, ...] | None:
     """The term for which a commitment added an amount, or for which that was adjusted. None for other amounts."""
     if entry.kind is ExtraKind.COMMITMENT or (
         entry.kind is ExtraKind.ADJUSTMENT and entry.facts.keys() >= set(TERM_FACTS)
@@ -86,6 +91,6 @@ def _term(entry: Entry) -> tuple[str, ...] | None:
     return None
 
 
-def _month(entry: Entry) -> str:
+def _month(entry: IssuedAmount) -> str:
     """The month for which an amount was billed: that of the document, or the month that an adjustment names."""
     return str(entry.facts.get("period", entry.period)) if entry.kind is ExtraKind.ADJUSTMENT else entry.period

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from billing.invoicing import four_eyes
 from billing.invoicing.closing import Close
 from billing.receivables import signatures
-from billing.receivables.approvals import Standing
+from billing.receivables.approvals import ApprovalStanding
 from lake.lake import Lake
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.grants import ByOption
@@ -87,7 +87,7 @@ def _signing(key: Path | None, signature: Path | None) -> Callable[[str], str]:
     return lambda _: text
 
 
-def _shown(made: Close, found: Standing, *, is_new: bool, json: bool) -> int:
+def _shown(made: Close, found: ApprovalStanding, *, is_new: bool, json: bool) -> int:
     if json:
         show_json(
             {

@@ -18,7 +18,7 @@ from billing.invoicing.unbilled import Unbilled
 from billing.invoicing.unbilled import unbilled as unbilled_usage
 from billing.periods import month
 from billing.receivables import audit
-from billing.receivables.audit import Entry
+from billing.receivables.audit import AuditEntry
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
@@ -348,7 +348,7 @@ def closed(
     settle(lake, now=lambda: now)
     made = closing.close(lake, book, period, legal_entity, prove=books, now=now, accept_refused=accept_refused)
     facts = {"period": made.period, "legal_entity": made.legal_entity}
-    audit.record(lake, [Entry("close", made.close_id, facts)], by=by, now=now)
+    audit.record(lake, [AuditEntry("close", made.close_id, facts)], by=by, now=now)
     return made
 
 

@@ -13,7 +13,7 @@ from aggregate.verify import prove
 from billing.catalog import loading as catalogs
 from billing.invoicing import closing, issuing
 from billing.invoicing.corrections import crediting, rebilling
-from billing.invoicing.corrections.crediting import Asked, Note
+from billing.invoicing.corrections.crediting import CreditNote, CreditRequest
 from billing.invoicing.corrections.rebilling import Person
 from billing.periods import month
 from lake.lake import Lake
@@ -51,7 +51,7 @@ def credit(
     """
     if (amount is None) == (quantity is None):
         raise WrongUse("a credit needs either --amount or --quantity")
-    asked = Asked(line, _decimal("--amount", amount), _decimal("--quantity", quantity))
+    asked = CreditRequest(line, _decimal("--amount", amount), _decimal("--quantity", quantity))
     opened = _opened(lake)
     made = crediting.credit(opened, number, asked, reason=reason, by=by or getpass.getuser(), now=the_time(now))
     return _shown(made, json=json)
@@ -191,7 +191,7 @@ def _decimal(option: str, text: str | None) -> Decimal | None:
     return found
 
 
-def _shown(made: Note, *, json: bool) -> int:
+def _shown(made: CreditNote, *, json: bool) -> int:
     document = made.document
     if json:
         show_json({"new": made.is_new, "document": document})

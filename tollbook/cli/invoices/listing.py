@@ -16,7 +16,7 @@ from billing.invoicing.render.cells import text_cell
 from billing.invoicing.waiting import Waiting, waiting
 from billing.periods import month
 from billing.receivables import audit
-from billing.receivables.items import Item, State, items
+from billing.receivables.items import DocumentState, Item, items
 from lake.lake import Lake
 from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
@@ -26,7 +26,7 @@ COLUMNS = (
     "number", "kind", "partner_id", "legal_entity", "period", "total", "currency", "issued_on", "due_on", "state", "credited", "paid",
     "open", "overdue",
 )  # fmt: skip
-_UNISSUED = {State.DRAFT, State.APPROVED}
+_UNISSUED = {DocumentState.DRAFT, DocumentState.APPROVED}
 CsvOption = Annotated[
     bool,
     Parameter("--csv", negative="", show_default=False, help="Print the list as CSV, without spreadsheet formulas."),
@@ -44,7 +44,7 @@ def list_(
     legal_entity: EntityFilter = None,
     currency: CurrencyFilter = None,
     state: Annotated[
-        list[State] | None,
+        list[DocumentState] | None,
         Parameter("--state", negative="", help="Only documents in this state. Repeat it for several states."),
     ] = None,
     overdue: Annotated[

@@ -12,8 +12,8 @@ from billing.invoicing import stored
 from billing.invoicing.closing import Refused
 from billing.invoicing.document import money
 from billing.receivables import audit
-from billing.receivables.audit import Entry
-from billing.receivables.items import AGES, OLDER, Aged, State, aged, items
+from billing.receivables.audit import AuditEntry
+from billing.receivables.items import AGES, OLDER, Aged, DocumentState, aged, items
 from lake.lake import Lake
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.grants import ByOption
@@ -45,11 +45,13 @@ def send(
     states = {item.number: item.state for item in items(stored.rows(opened), audit.rows(opened))}
     known = shortened(", ".join(states)) or "none"
     problems = [f"no document {number!r} in {opened}; known: {known}" for number in numbers if number not in states]
-    problems += [f"{number} is void; send its credit note" for number in numbers if states.get(number) == State.VOID]
+    problems += [
+        f"{number} is void; send its credit note" for number in numbers if states.get(number) == DocumentState.VOID
+    ]
     if problems:
         raise Refused(problems)
     new = audit.record(
-        opened, [Entry("sent", number, {}) for number in numbers], by=by or getpass.getuser(), now=moment
+        opened, [AuditEntry("sent", number, {}) for number in numbers], by=by or getpass.getuser(), now=moment
     )
     if json:
         show_json({"sent": list(numbers), "new": [row.subject for row in new]})
