@@ -159,7 +159,6 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "vat_id": "Tax number on the invoice.",
         "country": _COUNTRY,
         "contact": "Person or department that invoices are addressed to.",
-        "language": "Language of its documents: en (English) or de (German).",
         "payment_terms_days": "Days from the invoice date to the due date. Without it, those of the legal entity.",
         "purchase_orders": "Its orders. An invoice names the order that pays for it.",
         "prices": "Its own prices. They replace those of the rate card; what is not named stays.",

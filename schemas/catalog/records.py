@@ -224,7 +224,6 @@ class Partner(CatalogRecord):
     country: Country | None = None
     vat_id: Code | None = None
     contact: Text | None = None
-    language: Literal["en", "de"] = "en"  # of its documents
     reference: Text | None = None
     payment_terms_days: int | None = Field(default=None, ge=0, le=365)  # None: those of the legal entity
     purchase_orders: tuple[PurchaseOrder, ...] = ()
