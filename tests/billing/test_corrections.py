@@ -18,6 +18,7 @@ from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Refused
 from billing.invoicing.corrections import crediting, records
 from billing.invoicing.corrections.crediting import CreditNote, CreditRequest
+from billing.receivables import audit
 from lake.errors import Fenced
 from lake.lake import Lake
 from lake.storage.local import LocalStore
@@ -160,6 +161,21 @@ def test_a_void_credits_what_is_left_and_only_once(issued: Path) -> None:
         f"{note.number} is a credit note, which cannot be corrected; correct {ACME} instead"
     )
     assert problems(issued) == []
+
+
+def test_the_audit_trail_shows_who_credited_and_voided_what_and_why(issued: Path) -> None:
+    """Once each, also if a command is repeated."""
+    for _ in range(2):
+        credit(issued, amount="1")
+    for _ in range(2):
+        void(issued)
+    found = [row for row in audit.rows(Lake(issued)) if row.what in {"credit", "void"}]
+    facts = [(row.what, row.subject, row.recorded_by, row.content["refers_to"], row.content["reason"]) for row in found]
+    assert facts == [
+        ("credit", "NM-CN-2026-000001", "ana", ACME, "outage"),
+        ("void", "NM-CN-2026-000002", "ana", ACME, "wrong company"),
+    ]
+    assert audit.problems(audit.rows(Lake(issued))) == []
 
 
 def test_a_number_that_was_never_issued_is_named_with_those_that_were(issued: Path) -> None:

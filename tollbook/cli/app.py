@@ -16,7 +16,7 @@ from tollbook.cli.alerts import neighbours
 from tollbook.cli.catalog import commands as catalog_commands
 from tollbook.cli.enforcing import state
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
-from tollbook.cli.invoices import approving, commands, corrections, listing, prepaid, receivables
+from tollbook.cli.invoices import approving, commands, corrections, listing, payments, prepaid, receivables
 from tollbook.cli.metering import dead, formats, retention, settle
 from tollbook.cli.metering import run as run_commands
 from tollbook.cli.terminal import complain
@@ -91,8 +91,9 @@ for place, command in enumerate(_first, 1):
 for place, group in enumerate((dead.app, commands.app, catalog_commands.app), 7):
     group.sort_key = place
     app.command(group)
-prepaid.app.sort_key = 9
-app.command(prepaid.app)
+for money in (prepaid.app, payments.app):
+    money.sort_key = 9
+    app.command(money)
 app.command(retention.retention, sort_key=10, help_epilogue="")
 formats.app.sort_key = 11
 app.command(formats.app)

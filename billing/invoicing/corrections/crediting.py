@@ -17,6 +17,7 @@ from billing.invoicing.corrections.repricing import LessUsage, credited_for
 from billing.invoicing.document import money
 from billing.invoicing.stored import Staged
 from billing.rating.extras import ExtraKind
+from billing.receivables import audit
 from lake.lake import Lake, Table
 from schemas.money import EXACT, MINOR_UNITS, plain
 from schemas.tables import INVOICES
@@ -106,6 +107,7 @@ def credit(lake: Lake, number: str, asked: CreditRequest, *, reason: str, by: st
     books = books_of(lake)
     row = books.original(number)
     if before := books.answered("credit", number, asked.as_json(), reason, by):
+        record_in_trail(lake, before["correction_id"], now)
         return again(lake, before)
     books.still_valid(row)
     lines = _credited(lake, books, row, asked)
@@ -121,6 +123,7 @@ def void(lake: Lake, number: str, *, reason: str, by: str, now: datetime) -> Cre
     books = books_of(lake)
     row = books.original(number)
     if before := books.answered("void", number, {}, reason, by):
+        record_in_trail(lake, before["correction_id"], now)
         return again(lake, before)
     made = voiding(books, row, "void", asked={}, reason=reason, by=by, now=now)
     return _issued(lake, books, made, row, now)
@@ -242,4 +245,15 @@ def _issued(lake: Lake, books: IssuedBooks, made: Correction, row: Mapping[str, 
             [part], versions={notes.SETTLED: settled, **note.versions}, info={"correction_id": made.correction_id}
         )
         staged.publish()
+    record_in_trail(lake, made.correction_id, now)
     return CreditNote(note.row["number"], json.loads(note.row["document"]), is_new=True)
+
+
+def record_in_trail(lake: Lake, correction_id: str, now: datetime) -> None:
+    """Record the credit note of a correction in the audit trail, unless it is there already."""
+    made = records.recorded(lake)[correction_id]
+    (row,) = (row for row in stored.rows(lake) if row["correction_id"] == correction_id)
+    facts = {"correction_id": correction_id, "refers_to": made.number, "reason": made.content["reason"]}
+    entry = audit.issued(row)
+    what = "credit" if made.what == "credit" else "void"
+    audit.record(lake, [entry._replace(what=what, facts={**entry.facts, **facts})], by=made.recorded_by, now=now)

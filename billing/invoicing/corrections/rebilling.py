@@ -53,6 +53,7 @@ def rebill(lake: Lake, number: str, catalog: Catalog, person: Person, *, prove: 
     row = books.original(number)
     asked = {"catalog_sha256": sha256(catalog.canonical_json().encode()).hexdigest()}
     if before := books.answered("rebill", number, asked, person.reason, person.by):
+        crediting.record_in_trail(lake, before["correction_id"], now)
         return _rebilled(lake, crediting.again(lake, before), row)
     if row["kind"] != "invoice":
         raise Refused([f"{number} is no invoice of a month; void it, and the next invoice has its late usage"])
@@ -67,6 +68,7 @@ def rebill(lake: Lake, number: str, catalog: Catalog, person: Person, *, prove: 
     issuing.issue(
         lake, made, now=now, by=correction.recorded_by, voiding=Voiding(correction, books.closes[row["close_id"]])
     )
+    crediting.record_in_trail(lake, correction.correction_id, now)
     new = next(each for each in stored.rows(lake) if each["correction_id"] == correction.correction_id)
     return _rebilled(lake, CreditNote(new["number"], json.loads(new["document"]), is_new=True), row)
 

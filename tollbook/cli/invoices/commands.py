@@ -252,10 +252,10 @@ def verify(
 ) -> int:
     """Rate and render every issued invoice again from its close, and compare the bytes.
 
-    Lists usage that is in no issued invoice.
+    Checks the chain of the audit trail, and lists usage that is in no issued invoice.
 
-    The exit code is 1 if a byte differs or a document is missing, otherwise 3 if usage of settled months is in no
-    invoice.
+    The exit code is 1 if a byte differs, a document is missing or the audit trail was changed, otherwise 3 if usage of
+    settled months is in no invoice.
 
     Example: tollbook invoice verify --lake demo/lake
     """
@@ -266,11 +266,18 @@ def verify(
         checked = issuing.verify(opened, progress)
     late = issuing.late_usage(opened)
     left = unbilled_usage(opened, None if catalog is None else catalogs.load(catalog))
-    problems = [p for c in checked for p in c.problems]
+    trail = audit.problems(audit.rows(opened))
+    problems = [*(p for c in checked for p in c.problems), *trail]
     if json:
         invoices = [c._asdict() for c in checked]
         show_json(
-            {"ok": not problems, "invoices": invoices, "late_usage": late, "unbilled": list(map(_unbilled_row, left))}
+            {
+                "ok": not problems,
+                "invoices": invoices,
+                "audit": trail,
+                "late_usage": late,
+                "unbilled": list(map(_unbilled_row, left)),
+            }
         )
     else:
         screens.verified(checked, late)
