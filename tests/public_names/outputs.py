@@ -182,6 +182,7 @@ def _october(outputs: Outputs) -> None:
     outputs("invoice list", "LAKE")
     outputs("invoice show", number, "LAKE")
     outputs("invoice credit", number, "LAKE", "--amount", "0.01", "--reason", "a test")
+    _paid(outputs, number)
     outputs("invoice verify", "LAKE")
     here.run(here.log("late.log", *requests(40, T0_MS + 3 * DAY_MS)))
     write_catalog(here.catalog, partners=PARTNERS + BOLT)
@@ -191,9 +192,6 @@ def _october(outputs: Outputs) -> None:
     outputs("invoice adjust", "LAKE", "--period", "2026-10")
     rebilled = outputs("invoice rebill", number, "CATALOG", "LAKE", "--reason", "a test")["invoice"]["number"]
     outputs("invoice void", rebilled, "LAKE", "--reason", "a test")
-    paid = "    credits: [{id: paid, amount: 5, currency: EUR, valid_from: 2026-10-01, valid_to: 2026-11-01}]\n"
-    contract = write_catalog(here.folder / "contract", partners=PARTNERS + paid)
-    outputs("credits statement", "acme", "--catalog", contract, "LAKE", "--now", AFTER_OCTOBER)
     csv_of_it = here.lake / "documents" / f"{number}.csv"
     csv_of_it.write_bytes(csv_of_it.read_bytes() + b"changed")
     outputs("invoice verify", "LAKE")
@@ -205,6 +203,17 @@ def _october(outputs: Outputs) -> None:
     outputs("quota grant", "acme", "requests", 5, "CATALOG", "LAKE", "--until", "2126-10-01", "--reason", "launch")
     outputs("quota grants", "LAKE")
     outputs("retention", "LAKE", "--days", 90, "--now", AFTER_OCTOBER)
+
+
+def _paid(outputs: Outputs, number: str) -> None:
+    """A part of an invoice, and something in advance."""
+    here = outputs.here
+    payments = here.folder / "payments.csv"
+    payments.write_text(f"transaction_id,date,amount,currency,number\nt1,2026-11-04,0.01,EUR,{number}\n")
+    outputs("payments import", payments, "LAKE")
+    paid = "    credits: [{id: paid, amount: 5, currency: EUR, valid_from: 2026-10-01, valid_to: 2026-11-01}]\n"
+    contract = write_catalog(here.folder / "contract", partners=PARTNERS + paid)
+    outputs("credits statement", "acme", "--catalog", contract, "LAKE", "--now", AFTER_OCTOBER)
 
 
 def _sent(outputs: Outputs) -> None:

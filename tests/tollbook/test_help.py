@@ -135,10 +135,12 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "unbilled"): ["LAKE"],
     ("invoice", "adjust"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("credits", "statement"): ["acme", "CATALOG", "LAKE", "--now", "2026-11-05"],
+    ("payments", "import"): ["paid.csv", "LAKE", "--now", "2026-11-05"],
     ("invoice", "credit"): ["S-2026-000001", "LAKE", "--amount", "1", "--reason", "outage", "--now", "2026-11-05"],
     ("invoice", "rebill"): ["S-2026-000001", "CATALOG", "LAKE", "--reason", "wrong price", "--now", "2026-11-05"],
     ("invoice", "void"): ["S-2026-000002", "LAKE", "--reason", "wrong company", "--now", "2026-11-05"],
 }
+PAID = "transaction_id,date,amount,currency,number\nt1,2026-11-04,10.00,EUR,S-2026-000001\n"
 # They send to others: test_alerts_command.py and test_aws.py have them before a receiver.
 SENDING = {("alerts", "test"), ("alerts", "replay"), ("aws", "enforce")}
 # They need the keys of people: test_approving.py has them.
@@ -161,6 +163,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     written(here.folder, POLICY, "policy.json")
     written(here.folder, '_format_version: "3.0"', "kong.yaml")
     assert here.run("a.log").code == 0
+    written(here.folder, PAID, "paid.csv")
     (here.folder / "producers.yaml").write_text((ROOT / "examples" / "producers.yaml").read_text())
     assert set(CALLS) == set(WITHOUT_KAFKA)
     options = {"CATALOG": ["--catalog", "catalog"], "LAKE": ["--lake", "lake"]}
@@ -192,6 +195,8 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["invoice", "unbilled"] == {"unbilled": []}
     assert given["invoice", "credit"]["document"]["total"] == "-1.00"
     assert given["credits", "statement"] == {"partner_id": "acme", "credits": [], "bookings": [], "balances": []}
+    (paid,) = given["payments", "import"]["paid"]
+    assert (given["payments", "import"]["new"], paid["open"], paid["note"]) == (["t1"], "6.25", "partly paid")
     assert given["invoice", "void"]["document"]["total"] == "-16.25"
     assert given["invoice", "show"]["number"] == "S-2026-000001"
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
