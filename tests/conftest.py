@@ -37,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose how many examples of a law there are, before the modules that ask for it are imported."""
     long.QUICK = not long.LONG and config.option.markexpr in {"unit", "not slow"}
     settings.load_profile("quick" if long.QUICK else "tollbook")
+    config.pluginmanager.register(Order())
 
 
 @pytest.hookimpl(optionalhook=True)  # a test of the tests runs without xdist
@@ -67,6 +68,16 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test for `make unit`, `make test` and `make test-all`."""
     kinds.assign(items)
+
+
+class Order:
+    """A plugin of its own, since a module has one hook of a name."""
+
+    @staticmethod
+    @pytest.hookimpl(trylast=True)  # after the order was drawn
+    def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+        """Put costly modules first."""
+        kinds.costly_first(items)
 
 
 @pytest.hookimpl(wrapper=True)

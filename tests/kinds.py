@@ -28,6 +28,9 @@ FORBIDDEN = {
     "socket.connect", "socket.sendto",
 }  # fmt: skip
 _TESTS = Path(__file__).parent
+# Modules whose tests share a run of minutes. They come first, because a process that has nothing to do takes tests from
+# the end of another's list, and would make that run again.
+_FIRST = ("e2e/test_kafka_oracle.py", "e2e/test_oracle.py", "e2e/test_mutants.py", "notebooks/test_usage.py")
 # While a unit test runs: the threads that existed before it. What they do is not attributed to the test.
 _guarded: set[int] | None = None
 _tried: list[str] = []
@@ -55,6 +58,12 @@ def assign(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.get_closest_marker(name) for name in ("integration", "slow")):
             item.add_marker("unit")
+
+
+def costly_first(items: list[pytest.Item]) -> None:
+    """Put the tests of modules that share a long run at the beginning, in their order."""
+    places = {_TESTS / name: place for place, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def folder(path: Path) -> str:

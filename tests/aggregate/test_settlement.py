@@ -499,7 +499,7 @@ STEPS = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=150 if LONG else 15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150 if LONG else 8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_of_each_identity_the_first_landed_counts(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
     """Random logs with ids that come again minutes, days and months later; settlements in between, some of which die

@@ -152,7 +152,7 @@ USES = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=100 if LONG else 8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100 if LONG else 5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(before=USES, after=USES, forgotten=st.booleans())
 def test_every_event_of_a_settled_month_is_invoiced_or_listed(
     before: list[tuple[str, str, int]], after: list[tuple[str, str, int]], forgotten: bool

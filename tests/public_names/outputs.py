@@ -211,6 +211,8 @@ def _paid(outputs: Outputs, number: str) -> None:
     payments = here.folder / "payments.csv"
     payments.write_text(f"transaction_id,date,amount,currency,number\nt1,2026-11-04,0.01,EUR,{number}\n")
     outputs("payments import", payments, "LAKE")
+    outputs("invoice send", number, "LAKE")
+    outputs("invoice open", "LAKE")
     paid = "    credits: [{id: paid, amount: 5, currency: EUR, valid_from: 2026-10-01, valid_to: 2026-11-01}]\n"
     contract = write_catalog(here.folder / "contract", partners=PARTNERS + paid)
     outputs("credits statement", "acme", "--catalog", contract, "LAKE", "--now", AFTER_OCTOBER)

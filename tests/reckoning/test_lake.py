@@ -25,7 +25,7 @@ from tests.tollbook.fixtures import Here
 
 pytestmark = pytest.mark.integration
 
-SEEDS = 200 if LONG else 20
+SEEDS = 200 if LONG else 10
 BUG = 70  # the exit code of a command that failed as none should
 
 

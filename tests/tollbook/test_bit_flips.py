@@ -23,7 +23,7 @@ from tests.billing.lakes import NOW, OCTOBER, books, land, request
 from tests.long import LONG
 from tollbook.cli import app
 
-SEED, FLIPS = 20261130, 60 if LONG else 20
+SEED, FLIPS = 20261130, 60 if LONG else 8
 EVERY = dict.fromkeys(("reason", "source", "credential", "since", "until", "letter")) | {"limit": 1000}
 
 
