@@ -3,7 +3,7 @@
 All three workers, one of each, with their defaults, on one broker. First a backlog is worked off: that is full load.
 Then lines come at half of that rate, and each alert's time is taken from the broker's append time of the line that
 reached the threshold to the moment a consumer holds the alert. Lines are Kong's; the partners share one plan whose
-quota has a threshold at every 5 %.
+quota has evenly spread thresholds.
 """
 
 import argparse
@@ -26,8 +26,6 @@ from tests.kafka.broker import Broker
 from tests.kafka.processes import Process
 
 PAGE = RESULT.with_name("alerts.md")
-PARTNERS = 200
-THRESHOLDS = range(5, 105, 5)
 LINES_PER_RECORD = 100
 PREFIX = "alerts-"
 HEADERS = [("format", b"kong"), ("source", b"edge")]
@@ -38,10 +36,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backlog", type=int, default=600_000, help="lines that measure full load")
     parser.add_argument("--seconds", type=int, default=60, help="how long to go on at half load")
+    parser.add_argument("--partners", type=int, default=200)
+    parser.add_argument("--thresholds", type=int, default=20, help="per partner; they divide 100")
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="tollbook-alerts-") as folder, Broker() as broker:
-        run = _Run(broker.bootstrap, Path(folder), args.seed)
+        run = _Run(broker.bootstrap, Path(folder), args.seed, args.partners, args.thresholds)
         full = run.full_load(args.backlog)
         waits_ms, late = run.half_load(full / 2, args.seconds)
     rows = [
@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         "",
         (
             f"Full load, a backlog of {args.backlog:,} lines worked off by one worker of each kind: {full:,.0f} lines/s. "
-            f"Half of that for {args.seconds} s, in records of {LINES_PER_RECORD} lines, seed {args.seed}; {PARTNERS} partners, "
-            f"{len(THRESHOLDS)} thresholds each. Broker, workers, sender and receiver share the machine."
+            f"Half of that for {args.seconds} s, in records of {LINES_PER_RECORD} lines, seed {args.seed}; {args.partners:,} partners, "
+            f"{args.thresholds} thresholds each. Broker, workers, sender and receiver share the machine."
         ),
         "",
         *rows,
@@ -65,9 +65,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 class _Run:
-    def __init__(self, bootstrap: str, folder: Path, seed: int) -> None:
+    def __init__(self, bootstrap: str, folder: Path, seed: int, partners: int, thresholds: int) -> None:
         self._bootstrap, self._folder = bootstrap, folder
         self._rng = random.Random(seed)
+        self._partners = partners
+        self._thresholds = range(100 // thresholds, 101, 100 // thresholds)
         self._started_ms = int(time.time() * 1000)
         self._sent = 0
         create_topics(bootstrap, PREFIX)
@@ -78,7 +80,7 @@ class _Run:
         for value, _ in self._records(lines, "none"):
             self._produce(value)
         self._producer.flush()
-        with _Workers(self._bootstrap, self._folder, _catalog(1)) as workers:
+        with _Workers(self._bootstrap, self._folder, _catalog(1, self._partners, self._thresholds)) as workers:
             workers.until_landed(LINES_PER_RECORD)  # the first commit: after that they are at work
             began, done = time.monotonic(), workers.landed()
             workers.until_landed(lines)
@@ -87,11 +89,11 @@ class _Run:
     def half_load(self, lines_per_s: float, seconds: int) -> tuple[list[float], float]:
         """The wait of each alert in milliseconds; and how late the sender was at worst, in seconds."""
         records = list(self._records(int(lines_per_s * seconds), "partner"))
-        each = sum(len(partners) for _, partners in records) // PARTNERS
+        each = sum(len(partners) for _, partners in records) // self._partners
         due: dict[tuple[str, int], int] = {}  # partner and percent → the record that reaches it
         counts: Counter[int] = Counter()
         limit = each * 9 // 10  # of all partners, though some get fewer lines than others
-        steps = {-(-limit * percent // 100): percent for percent in THRESHOLDS}
+        steps = {-(-limit * percent // 100): percent for percent in self._thresholds}
         for number, (_, partners) in enumerate(records):
             for partner in partners:
                 counts[partner] += 1
@@ -99,7 +101,10 @@ class _Run:
                     due[f"partner-{partner}", percent] = number
         appended: dict[int, int] = {}
         late = 0.0
-        with _Workers(self._bootstrap, self._folder, _catalog(limit)) as workers, _Alerts(self._bootstrap) as alerts:
+        with (
+            _Workers(self._bootstrap, self._folder, _catalog(limit, self._partners, self._thresholds)) as workers,
+            _Alerts(self._bootstrap) as alerts,
+        ):
             began = time.monotonic()
             for number, (value, _) in enumerate(records):
                 planned = began + number * LINES_PER_RECORD / lines_per_s
@@ -119,7 +124,7 @@ class _Run:
 
     def _records(self, lines: int, name: str) -> Iterator[tuple[bytes, list[int]]]:
         for _ in range(lines // LINES_PER_RECORD):
-            partners = [self._rng.randrange(PARTNERS) for _ in range(LINES_PER_RECORD)]
+            partners = [self._rng.randrange(self._partners) for _ in range(LINES_PER_RECORD)]
             yield b"".join(self._line(f"{name}-{partner}") for partner in partners), partners
 
     def _line(self, consumer: str) -> bytes:
@@ -218,10 +223,10 @@ class _Workers:
                 raise RuntimeError(worker.tail())
 
 
-def _catalog(limit: int) -> str:
+def _catalog(limit: int, count: int, thresholds: Sequence[int]) -> str:
     """Partners with a quota, and as many without: JSON is YAML."""
     plans = [
-        {"id": "metered", "rate_card": "card", "quotas": [{"meter": "requests", "period": "MONTH", "limit": limit, "thresholds": list(THRESHOLDS)}]},
+        {"id": "metered", "rate_card": "card", "quotas": [{"meter": "requests", "period": "MONTH", "limit": limit, "thresholds": list(thresholds)}]},
         {"id": "free", "rate_card": "card"},
     ]  # fmt: skip
     partners = [
@@ -231,7 +236,7 @@ def _catalog(limit: int) -> str:
             "credentials": [{"kind": "consumer", "id": f"{name}-{number}"}],
         }
         for name, plan in (("partner", "metered"), ("none", "free"))
-        for number in range(PARTNERS)
+        for number in range(count)
     ]  # fmt: skip
     rate = {"meter": "requests", "price": {"model": "per_unit", "unit_price": "0.01"}}
     return json.dumps(
