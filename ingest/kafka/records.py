@@ -5,7 +5,7 @@ source are decoded together, whatever their partitions. Every entry becomes exac
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,15 @@ import pyarrow.compute as pc
 from ingest.decode.formats import UnknownFormat
 from ingest.decode.framing import WIDE_BOMS, Lines, split_lines
 from ingest.decode.pipeline import LIMITS, Decoder
+from ingest.kafka.record_groups import (
+    I64,
+    NAME_CHARACTERS_MAX,
+    UNREADABLE_HEADERS,
+    RecordGroup,
+    Records,
+    grouped,
+    header_text,
+)
 from schemas.kafka import wire
 from schemas.kafka.partitions import partitions_of
 from schemas.log import Origin
@@ -22,51 +31,6 @@ from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
 DERIVED = "\x01"  # the generation in derived ids until they are final; no id of a log may contain it
-# Limits of names in headers, which are repeated in every row of a record. A position plus a record's size fits 64 bits.
-SOURCE_CHARACTERS_MAX, _NAME_CHARACTERS_MAX, _POSITION_DIGITS_MAX = 128, 128, 18
-# Uncompressed. A record of this size can have millions of lines, which are all in memory at once.
-RECORD_BYTES_MAX = 32 << 20
-_NOTHING = {None: (Reason.TOMBSTONE, "a record without a value"), b"": (Reason.EMPTY, "an empty record")}
-
-I64 = npt.NDArray[np.int64]
-Headers = Any  # a list of (name, value) or None, as in confluent_kafka; or UNREADABLE_HEADERS
-UNREADABLE_HEADERS = "unreadable"  # the client library cannot decode them
-
-
-class Records(NamedTuple):
-    """A batch as columns, ordered by offset within each partition."""
-
-    values: Sequence[bytes | None]
-    headers: Sequence[Headers]
-    partitions: I64
-    offsets: I64
-    received_us: I64  # the broker's append time
-    keys: Sequence[bytes | None] | None = None  # None: no record has a key
-
-    def part(self, rows: slice) -> "Records":
-        """A slice of the records."""
-        keys = None if self.keys is None else self.keys[rows]
-        return Records(
-            self.values[rows],
-            self.headers[rows],
-            self.partitions[rows],
-            self.offsets[rows],
-            self.received_us[rows],
-            keys,
-        )
-
-    def where(self, kept: npt.NDArray[np.bool_]) -> "Records":
-        """The records where `kept` is true."""
-        rows: list[int] = np.flatnonzero(kept).tolist()
-        keys = None if self.keys is None else [self.keys[row] for row in rows]
-        return Records(
-            [self.values[row] for row in rows],
-            [self.headers[row] for row in rows],
-            self.partitions[rows],
-            self.offsets[rows],
-            self.received_us[rows],
-            keys,
-        )
 
 
 class SourceDecoder(NamedTuple):
@@ -111,25 +75,6 @@ class OutgoingMessage(NamedTuple):
         return len(self.value) + sum(len(name) + len(value or b"") for name, value in self.headers)
 
 
-class _RecordGroup(NamedTuple):
-    """Records that are decoded together.
-
-    `rows`: their rows in the batch. `files` and `requests`: the name and the byte position of a record from a file or
-    request.
-    """
-
-    rows: list[int]
-    files: dict[int, tuple[str, int]]
-    requests: dict[int, tuple[str, int]]
-
-
-class _GroupRefusal(NamedTuple):
-    """Why all records with the same headers are refused."""
-
-    reason: Reason
-    detail: str
-
-
 class _EntryPlaces(NamedTuple):
     """The places of entries: row of the record, rank in the record, byte in the record, index in the line."""
 
@@ -159,7 +104,7 @@ def read(
     sources = np.empty(len(records.values), object)
     events, refused = [FRESH_EVENTS.empty_table()], [DEAD.schema.empty_table()]
     by_source: list[SourceResult] = []
-    groups, letters = _grouped(records, defaults)
+    groups, letters = grouped(records, defaults)
     for (format_name, source), group in groups.items():
         sources[group.rows] = source
         try:
@@ -198,7 +143,7 @@ def refuse_records(
     (partition,) = np.unique(records.partitions).tolist()
     generation = generation_of(partition)
     rows = range(len(records.values))
-    names = [_text(dict(given or []).get("source")) or defaults[1] for given in records.headers]
+    names = [header_text(dict(given or []).get("source")) or defaults[1] for given in records.headers]
     letters = [(row, Reason.TOO_LARGE, detail, names[row]) for row in rows]
     origin = Origin(generation, int(records.offsets[0]), int(records.offsets[-1]) + 1)
     sources = np.array(names, object)
@@ -257,7 +202,7 @@ def decode_again(
         else [*(h for h in given or [] if h[0] not in {"format", "source"}), *named]
         for given in records.headers
     ]
-    groups, _ = _grouped(records._replace(headers=headers), ("", ""))
+    groups, _ = grouped(records._replace(headers=headers), ("", ""))
     if not groups:
         return None
     (group,) = groups.values()
@@ -265,91 +210,8 @@ def decode_again(
     return ReplayedRecords(decoded.events, decoded.refused, decoded.framed, decoded.at)
 
 
-def _grouped(
-    records: Records, defaults: tuple[str, str]
-) -> tuple[dict[tuple[str, str], _RecordGroup], list[tuple[int, Reason, str, str]]]:
-    """Records by format and source; and records without lines, with the reason.
-
-    With one line per record, this loop takes most of the time of ingest: header values are decoded once per distinct
-    pair.
-    """
-    groups: dict[tuple[str, str], _RecordGroup] = {}
-    by_headers: dict[tuple[bytes | None, bytes | None], _RecordGroup | _GroupRefusal] = {}  # by the raw headers
-    letters: list[tuple[int, Reason, str, str]] = []
-    for row, (value, headers) in enumerate(zip(records.values, records.headers, strict=True)):
-        if headers is UNREADABLE_HEADERS:
-            letters.append((row, Reason.BAD_HEADER, "the name of a header is not UTF-8", ""))
-            continue
-        fields: dict[str, bytes | None] = dict(headers) if headers else {}
-        named = (fields.get("format"), fields.get("source"))
-        if named not in by_headers:
-            key = (_text(named[0])[: _NAME_CHARACTERS_MAX + 1] or defaults[0], _text(named[1]) or defaults[1])
-            by_headers[named] = _source_refusal(key[1]) or groups.setdefault(key, _RecordGroup([], {}, {}))
-        group = by_headers[named]
-        if not value:
-            reason, detail = _NOTHING[value]
-            letters.append(
-                (row, reason, detail, "" if isinstance(group, _GroupRefusal) else _text(named[1]) or defaults[1])
-            )
-        elif isinstance(group, _GroupRefusal):
-            letters.append((row, group.reason, group.detail, ""))
-        elif len(value) > RECORD_BYTES_MAX:
-            letters.append(
-                (
-                    row,
-                    Reason.TOO_LARGE,
-                    f"a record has at most {RECORD_BYTES_MAX} bytes",
-                    _text(named[1]) or defaults[1],
-                )
-            )
-        elif wrong := _bad_header(fields):
-            letters.append((row, Reason.BAD_HEADER, wrong, _text(named[1]) or defaults[1]))
-        else:
-            group.rows.append(row)
-            if "generation" in fields and (file := _named(fields, "generation")):
-                group.files[row] = file
-            elif "request" in fields and (request := _named(fields, "request")):
-                group.requests[row] = f"request/{request[0]}", request[1]
-    return {key: group for key, group in groups.items() if group.rows}, letters
-
-
-def _source_refusal(source: str) -> "_GroupRefusal | None":
-    """Why records of a source cannot be decoded; None if they can."""
-    if not source:
-        return _GroupRefusal(Reason.NO_SOURCE, "no header `source`")
-    if len(source) > SOURCE_CHARACTERS_MAX:
-        return _GroupRefusal(
-            Reason.BAD_HEADER, f"header `source` has {len(source)} characters, at most {SOURCE_CHARACTERS_MAX}"
-        )
-    return None
-
-
-def _bad_header(fields: Mapping[str, bytes | None]) -> str | None:
-    """What is wrong with the headers that give a record's position in a file or request; None if nothing.
-
-    Ignoring them would give the lines other ids than in the file, and count them twice.
-    """
-    for name in ("generation", "request"):
-        if name in fields and len(fields[name] or b"") > _NAME_CHARACTERS_MAX:
-            return f"header `{name}` has {len(fields[name] or b'')} bytes, at most {_NAME_CHARACTERS_MAX}"
-    position = fields.get("position")
-    if position and not (position.isdigit() and len(position) <= _POSITION_DIGITS_MAX):
-        return f"header `position` is not a number of at most {_POSITION_DIGITS_MAX} digits"
-    return None
-
-
-def _named(fields: Mapping[str, bytes | None], name: str) -> tuple[str, int] | None:
-    """The file or request of a record and the position in it, if the sender (`load`, `serve`) gave them."""
-    position = fields.get("position")
-    return (_text(fields[name]), int(position)) if position else None
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode(errors="backslashreplace")
-
-
 def _decode_group(
-    records: Records, group: _RecordGroup, source_decoder: SourceDecoder, generations: Mapping[int, str]
+    records: Records, group: RecordGroup, source_decoder: SourceDecoder, generations: Mapping[int, str]
 ) -> _DecodedGroup:
     given = (records.values[row] or b"" for row in group.rows)
     values = [value if value.endswith(b"\n") else value + b"\n" for value in given]
@@ -402,7 +264,7 @@ def _keys(records: Records, of_line: I64) -> pa.Array:
     keys = records.keys or [None] * len(records.values)
     # A key that is too long to be a partner id stays too long when it is cut.
     return pa.array(
-        [None if key is None else _text(key[: _NAME_CHARACTERS_MAX + 1]) for key in keys], pa.string()
+        [None if key is None else header_text(key[: NAME_CHARACTERS_MAX + 1]) for key in keys], pa.string()
     ).take(pa.array(of_line))
 
 

@@ -27,15 +27,8 @@ from confluent_kafka import (
 
 from ingest.decode.pausing import FormChecks, by_reason, matching_format
 from ingest.kafka import records
-from ingest.kafka.records import (
-    UNREADABLE_HEADERS,
-    DecodedBatch,
-    Headers,
-    OutgoingMessage,
-    Records,
-    SourceDecoder,
-    SourceResult,
-)
+from ingest.kafka.record_groups import UNREADABLE_HEADERS, Headers, Records
+from ingest.kafka.records import DecodedBatch, OutgoingMessage, SourceDecoder, SourceResult
 from ingest.kafka.sending import produce
 from schemas.halts import Halt, Halted
 from schemas.kafka.topics import MESSAGE_BYTES_MAX

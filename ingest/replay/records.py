@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.decode.framing import LINES, UNREADABLE, Lines
-from ingest.kafka.records import DERIVED, Records, ReplayedRecords, SourceDecoder, decode_again
+from ingest.kafka.record_groups import Records
+from ingest.kafka.records import DERIVED, ReplayedRecords, SourceDecoder, decode_again
 from ingest.replay.lines import entry_keys, sha256
 from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from ingest.kafka.records import Records
+from ingest.kafka.record_groups import Records
 from ingest.kafka.worker import BATCH_BYTES, BATCH_RECORDS, records_of
 from schemas.halts import Halt, Halted
 

@@ -13,8 +13,8 @@ from ingest.decode import formats
 from ingest.decode.framing import Lines, split_lines
 from ingest.decode.pipeline import Decoder, SourceRules
 from ingest.http.verdicts import RequestLines, judge
-from ingest.kafka import records
-from ingest.kafka.records import Records
+from ingest.kafka import record_groups, records
+from ingest.kafka.record_groups import Records
 from schemas.catalog.records import Catalog
 from schemas.kafka.topics import MESSAGE_BYTES_MAX
 from schemas.reasons import Reason
@@ -133,7 +133,7 @@ FORMATS = [
 _named = [("source", NAMES), ("format", FORMATS), ("generation", NAMES), ("request", NAMES), ("position", DIGITS)]
 HEADERS = st.one_of(
     st.none(),
-    st.just(records.UNREADABLE_HEADERS),
+    st.just(record_groups.UNREADABLE_HEADERS),
     st.lists(st.sampled_from(_named).flatmap(lambda n: st.tuples(st.just(n[0]), st.sampled_from(n[1]))), max_size=7),
     st.tuples(*(st.tuples(st.just(name), st.sampled_from(values[:4])) for name, values in _named)).map(list),
     st.lists(st.tuples(st.text(max_size=3), st.none() | st.binary(max_size=3)), max_size=4),

@@ -15,7 +15,8 @@ import pytest
 from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Decoded, Decoder, SourceRules
 from ingest.kafka import records
-from ingest.kafka.records import DecodedBatch, Records, SourceDecoder
+from ingest.kafka.record_groups import Records
+from ingest.kafka.records import DecodedBatch, SourceDecoder
 from schemas.reasons import Reason
 from tests.ingest.bad_inputs import DAY_MS, ELSEWHERE, HTTP_ONLY, INPUTS, MINUTE_MS, Input, event, tagged
 from tests.ingest.fixtures import OWNERS, T0_MS

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ingest.decode.formats import UnknownFormat
 from ingest.decode.pipeline import Decoder, SourceRules
-from ingest.kafka import records
-from ingest.kafka.records import DecodedBatch, Records, SourceDecoder
+from ingest.kafka import record_groups, records
+from ingest.kafka.record_groups import Records
+from ingest.kafka.records import DecodedBatch, SourceDecoder
 from schemas.kafka import wire
 from schemas.kafka.partitions import partitions_of
 from schemas.kafka.topics import MESSAGE_BYTES_MAX
@@ -159,10 +160,10 @@ def test_what_ingest_read_is_told_in_runs() -> None:
             id="a source's name that is too long when it is shown",
         ),
         pytest.param(
-            b"x\n", records.UNREADABLE_HEADERS, "BAD_HEADER", id="headers that the client library cannot read"
+            b"x\n", record_groups.UNREADABLE_HEADERS, "BAD_HEADER", id="headers that the client library cannot read"
         ),
         pytest.param(
-            b"\n" * (records.RECORD_BYTES_MAX + 1),
+            b"\n" * (record_groups.RECORD_BYTES_MAX + 1),
             HEADERS,
             "TOO_LARGE",
             id="a record that is too large when it is unpacked",

@@ -11,7 +11,8 @@ from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land, Landed
 from billing.catalog import loading as catalogs
 from ingest.kafka import records
-from ingest.kafka.records import OutgoingMessage, Records
+from ingest.kafka.record_groups import Records
+from ingest.kafka.records import OutgoingMessage
 from lake.lake import Lake
 from schemas.kafka import wire
 from schemas.log import AccessPartition, Fetched, LogReader, Partition

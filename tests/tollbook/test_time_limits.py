@@ -15,7 +15,7 @@ from ingest.decode.framing import split_lines
 from ingest.decode.pipeline import Decoder
 from ingest.http import verdicts
 from ingest.kafka import records
-from ingest.kafka.records import Records
+from ingest.kafka.record_groups import Records
 from schemas.catalog.records import Catalog
 from schemas.reasons import REMEDY, Reason
 from tests.ingest.fixtures import kong, line

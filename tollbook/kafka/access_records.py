@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaException
 
-from ingest.kafka.records import Records
+from ingest.kafka.record_groups import Records
 from ingest.replay.refetch import refetched
 from schemas.log import AccessPartition
 from tollbook.kafka.cluster import Cluster

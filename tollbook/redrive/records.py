@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aggregate.landing.redrive import Redrive, Wanted
-from ingest.kafka.records import Records, SourceDecoder
+from ingest.kafka.record_groups import Records
+from ingest.kafka.records import SourceDecoder
 from ingest.replay.lines import entry_keys
 from ingest.replay.records import from_records, from_text
 from schemas.log import AccessPartition
