@@ -11,8 +11,7 @@ and nothing more is acknowledged: the process must end and restart from the chan
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiokafka.errors import KafkaError
 from faust.auth import Credentials
@@ -27,7 +26,7 @@ from schemas.kafka.totals import BadTotal, Total, decoded
 
 BATCH_TOTALS = 5_000  # a batch is one commit to the ledger, whatever it holds
 WAIT_S = 0.05  # how long a total waits for others, which delays an alert
-_partition = lru_cache(65_536)(partition_of_key)
+_V = TypeVar("_V")
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError)
 
 
@@ -55,6 +54,38 @@ class Record(NamedTuple):
     partition: int | None = None
 
 
+class _Values(Generic[_V]):
+    """The values of a table of Faust. Each is decoded once, and again only after a recovery has replaced it."""
+
+    def __init__(self, table: Grown, encode: Callable[[_V], bytes], decode: Callable[[bytes], _V]) -> None:
+        self._table = table
+        self._encode = encode
+        self._decode = decode
+        self._known: dict[bytes, tuple[bytes, _V]] = {}  # by key: the stored bytes, and what they say
+
+    @property
+    def topic(self) -> str:
+        """The topic of the changelog."""
+        return self._table.changelog_topic_name
+
+    def get(self, key: bytes, default: _V) -> _V:
+        """The value of a key."""
+        stored = self._table.data.get(key)
+        if not stored:
+            return default
+        known = self._known.get(key)
+        if known is None or known[0] is not stored:
+            known = self._known[key] = stored, self._decode(stored)
+        return known[1]
+
+    def put(self, key: bytes, value: _V) -> bytes:
+        """Write a value to the table, and return it as it is stored."""
+        stored = self._encode(value)
+        self._table.data[key] = stored
+        self._known[key] = stored, value
+        return stored
+
+
 class QuotaWorker:
     """The Faust application and its agent. `failure` is what stopped the agent; `failed` is set with it."""
 
@@ -65,8 +96,8 @@ class QuotaWorker:
         self.failure: BaseException | None = None
         self.failed = asyncio.Event()
         self.app = _app(settings)
-        self._latest = self._table("latest", _merged_parts)
-        self._fired = self._table("fired", _merged_fired)
+        self._latest = _Values(self._table("latest", _merged_parts), sums.parts_encoded, sums.parts_decoded)
+        self._fired = _Values(self._table("fired", _merged_fired), sums.fired_encoded, sums.fired_decoded)
         self.totals = Kept(self.app, topics=[settings.totals], key_type=bytes, value_type=bytes)
         self.app.agent(self.totals, name="totals", concurrency=1)(self._run)
 
@@ -97,21 +128,17 @@ class QuotaWorker:
         # Messages fetched before the last rebalance are fetched again by their current owner.
         events = [e for e in events if e.message.generation_id == self.app.consumer_generation_id]
         assert not (events and self.app.in_recovery), "totals arrive only after the tables are recovered"
-        changed: dict[bytes, tuple[int, Standing]] = {}
-        crossed: set[bytes] = set()
+        received: dict[bytes, tuple[int, list[tuple[Total, int | None]]]] = {}  # the partition, and its totals
         for event in events:
             total = self._total(event.message)
-            key = sums.key_of(total).encode()
-            if key in changed:
-                parts, fired = changed[key][1].parts, changed[key][1].fired
-            else:
-                parts, fired = self._known(key)
-            now = sums.standing(parts, fired, total, event.message.offset)
+            _, totals = received.setdefault(sums.key_of(total).encode(), (event.message.partition, []))
+            totals.append((total, event.message.offset))
+        changed: dict[bytes, tuple[int, Standing]] = {}
+        for key, (partition, totals) in received.items():
+            now = sums.standing(self._latest.get(key, {}), self._fired.get(key, sums.NOTHING), totals)
             if now is not None:
-                changed[key] = (event.message.partition, now)
-                if now.alerts:
-                    crossed.add(key)
-        await self._publish(changed, crossed)
+                changed[key] = partition, now
+        await self._publish(changed, {key for key, (_, now) in changed.items() if now.alerts})
         for event in events:
             event.ack()
 
@@ -122,13 +149,13 @@ class QuotaWorker:
             await asyncio.get_running_loop().run_in_executor(None, self._record, standings)
         ledger = [
             # Merged again, as the partition may have been lost and regained while the alerts were recorded.
-            self._write(self._fired, key, sums.fired_encoded(sums.union(self._known(key)[1], now.fired)), p)
+            self._written(self._fired, key, sums.union(self._fired.get(key, sums.NOTHING), now.fired), p)
             for key, (p, now) in changed.items()
             if key in crossed
         ]
         await self._send(ledger)
         known = [
-            self._write(self._latest, key, sums.parts_encoded(sums.merged(self._known(key)[0], now.parts)), p)
+            self._written(self._latest, key, sums.merged(self._latest.get(key, {}), now.parts), p)
             for key, (p, now) in changed.items()
         ]
         states = [
@@ -145,14 +172,9 @@ class QuotaWorker:
         except (KafkaError, ProducerSendError) as exc:
             raise Halted(Halt.UNDELIVERED, f"{exc}; restart the worker: it compares with the ledger again") from exc
 
-    def _known(self, key: bytes) -> tuple[Any, Any]:
-        parts, fired = self._latest.data.get(key), self._fired.data.get(key)
-        return sums.parts_decoded(parts) if parts else {}, sums.fired_decoded(fired) if fired else sums.NOTHING
-
-    def _write(self, table: Grown, key: bytes, value: bytes, partition: int) -> Record:
+    def _written(self, table: "_Values[_V]", key: bytes, value: _V, partition: int) -> Record:
         """Write a value to the table. Returns the record for its changelog, in the same partition as the totals."""
-        table.data[key] = value
-        return Record(table.changelog_topic_name, key.decode(), value, partition)
+        return Record(table.topic, key.decode(), table.put(key, value), partition)
 
     def _total(self, message: Any) -> Total:
         where = f"{message.topic}/{message.partition} at offset {message.offset}"
@@ -160,7 +182,7 @@ class QuotaWorker:
             total = decoded(message.value)
         except BadTotal as exc:
             raise Halted(Halt.BAD_MESSAGE, f"{where}: {exc}; find its producer, then move the group past it") from exc
-        if _partition(total.partner_id, self._settings.partitions) != message.partition:
+        if partition_of_key(total.partner_id, self._settings.partitions) != message.partition:
             raise Halted(
                 Halt.BAD_MESSAGE,
                 f"{where}: partner {total.partner_id} belongs to another partition, so its totals would not be summed. "

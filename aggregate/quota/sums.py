@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, localcontext
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, NamedTuple
 
 from aggregate.quota.rule import AlertRule, Fired, Mark, ThresholdAlert, due, order
@@ -44,9 +44,9 @@ NOTHING = Fired()
 
 
 class Standing(NamedTuple):
-    """The state of a quota after one more total, and the alerts that are due now."""
+    """The state of a quota after more totals, and the alerts that are due now."""
 
-    total: Total  # the total that was added
+    total: Total  # the last total that was added
     rule: AlertRule
     parts: Parts
     fired: Fired
@@ -61,22 +61,32 @@ def key_of(total: Total) -> str:
     return total.key.rpartition("|")[0]
 
 
-def standing(parts: Parts, fired: Fired, total: Total, offset: int | None = None) -> Standing | None:
-    """The state after adding the total at an offset. None if it is outdated. The same again gives the same result."""
-    terms = Terms(total.limit, total.thresholds, total.limit_since, total.held)
-    received = PartitionTotal(total.used, total.seen_until, total.events_version, terms, offset)
-    known = parts.get(total.events_partition)
-    part = newer(known, received)
-    if part == known != received:
+def standing(parts: Parts, fired: Fired, totals: Iterable[tuple[Total, int | None]]) -> Standing | None:
+    """The state after adding totals of one quota and period, each with its offset. None if all are outdated.
+
+    The same totals again give the same result. Alerts are those of the sum of all, not of the sums in between.
+    """
+    sums = dict(parts)
+    last: tuple[Total, PartitionTotal, Terms] | None = None
+    for total, offset in totals:
+        terms = Terms(total.limit, total.thresholds, total.limit_since, total.held)
+        received = PartitionTotal(total.used, total.seen_until, total.events_version, terms, offset)
+        known = sums.get(total.events_partition)
+        part = newer(known, received)
+        if part == known != received:
+            continue
+        sums[total.events_partition] = part
+        last = total, part, terms
+    if last is None:
         return None
-    parts = {**parts, total.events_partition: part}
+    total, part, terms = last
     with localcontext(EXACT):
-        used = sum((p.used for p in parts.values()), Decimal(0))
-    seen_until = max(p.seen_until for p in parts.values())
-    rule = rule_of(total, reduce(_later, (p.terms for p in parts.values()), part.terms) or terms)
+        used = sum((p.used for p in sums.values()), Decimal(0))
+    seen_until = max(p.seen_until for p in sums.values())
+    rule = rule_of(total, reduce(_later, (p.terms for p in sums.values()), part.terms) or terms)
     alerts = due(rule, used, fired, seen_until=seen_until)
-    version = max(p.events_version for p in parts.values())
-    return Standing(total, rule, parts, with_alerts(fired, alerts), tuple(alerts), used, seen_until, version)
+    version = max(p.events_version for p in sums.values())
+    return Standing(total, rule, sums, with_alerts(fired, alerts), tuple(alerts), used, seen_until, version)
 
 
 def rule_of(total: Total, terms: Terms) -> AlertRule:
@@ -180,6 +190,7 @@ def _part_decoded(
     )
 
 
+@lru_cache(1024)  # the parts of a quota share their terms, and so do all partners of a plan
 def _terms_encoded(terms: Terms | None) -> list[Any] | None:
     if terms is None:
         return None

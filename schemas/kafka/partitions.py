@@ -5,6 +5,8 @@ partitioner and librdkafka's `murmur2_random` choose. A resend therefore always 
 copy.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -36,8 +38,9 @@ def partitions_of_keys(keys: pa.ChunkedArray | pa.Array, partitions: int) -> I64
     return (murmur2(keys) & _SIGN).astype(np.int64) % partitions
 
 
+@lru_cache(65_536)
 def partition_of_key(key: str, partitions: int) -> int:
-    """The partition of one key."""
+    """The partition of one key. Keys recur, and the hash of a single one takes as long as that of hundreds."""
     return int(partitions_of_keys(pa.array([key], pa.string()), partitions)[0])
 
 

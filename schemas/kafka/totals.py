@@ -72,7 +72,7 @@ def decoded(value: bytes | None) -> Total:
             start=at["start"],
             end=at["end"],
             limit=Decimal(fields["limit"]),
-            thresholds=tuple(Decimal(t) for t in fields["thresholds"]),
+            thresholds=_decimals(tuple(fields["thresholds"])),
             events_partition=int(fields["events_partition"]),
             used=Decimal(fields["used"]),
             seen_until=at["seen_until"],
@@ -85,6 +85,12 @@ def decoded(value: bytes | None) -> Total:
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:
         raise BadTotal(f"the message is not a total: {exc!r}") from exc
+
+
+@lru_cache(1024)
+def _decimals(thresholds: tuple[str, ...]) -> tuple[Decimal, ...]:
+    """The thresholds as numbers. Cached like their texts."""
+    return tuple(Decimal(threshold) for threshold in thresholds)
 
 
 @lru_cache(1024)

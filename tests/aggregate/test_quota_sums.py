@@ -26,7 +26,7 @@ from aggregate.quota.sums import (
 )
 from schemas.kafka.totals import Total, decoded
 from schemas.quotas import ALWAYS
-from tests.aggregate.quota_kafka import START, total
+from tests.aggregate.quota_kafka import START, THRESHOLDS, total
 
 D = Decimal
 quantities = st.decimals(0, 10**15, places=9, allow_nan=False)
@@ -61,7 +61,7 @@ def after(
     now: Standing | None = None
     sent: list[str] = []
     for n, each in enumerate(totals):
-        now = standing(parts or {}, fired, each, None if first is None else first + n)
+        now = standing(parts or {}, fired, [(each, None if first is None else first + n)])
         if now is not None:
             parts, fired = now.parts, now.fired
             sent += [f"{a.kind} {a.threshold_percent}{' passed' if a.passed else ''}" for a in now.alerts]
@@ -83,10 +83,10 @@ def test_old_news_changes_nothing_and_the_same_news_says_the_same() -> None:
     newest = total(900, 5)
     _, sent = after(total(400, 2), newest, total(400, 2))
     assert sent == ["quota 50 passed", "quota 80 passed", "quota 90"]
-    assert standing({0: PartitionTotal(D(900), START, 5)}, NOTHING, total(400, 2)) is None
-    again = standing({0: PartitionTotal(D(900), newest.seen_until, 5)}, NOTHING, newest)
+    assert standing({0: PartitionTotal(D(900), START, 5)}, NOTHING, [(total(400, 2), None)]) is None
+    again = standing({0: PartitionTotal(D(900), newest.seen_until, 5)}, NOTHING, [(newest, None)])
     assert again is not None
-    assert [a.alert_id for a in again.alerts] == [a.alert_id for a in standing({}, NOTHING, newest).alerts]  # type: ignore[union-attr]
+    assert [a.alert_id for a in again.alerts] == [a.alert_id for a in standing({}, NOTHING, [(newest, None)]).alerts]  # type: ignore[union-attr]
 
 
 def test_less_at_a_later_commit_is_a_correction() -> None:
@@ -105,6 +105,25 @@ def test_how_totals_are_batched_does_not_matter() -> None:
         two, parts=parts_decoded(parts_encoded(first.parts)), fired=fired_decoded(fired_encoded(first.fired))
     )
     assert together == sent + more == ["quota 50", "quota 80 passed", "quota 90"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1200), st.integers(1, 4)), min_size=1, max_size=12))
+def test_a_batch_gives_what_its_totals_give_one_by_one(news: list[tuple[int, int, int]]) -> None:
+    """The sums are the same, and so are the alerts that hold at the end. What held only in between is not stated."""
+    totals = [total(used, version, part=part) for part, used, version in news]
+    batch = standing({}, NOTHING, [(each, n) for n, each in enumerate(totals)])
+    assert batch is not None
+    one_by_one: Standing | None = None
+    parts: Parts = {}
+    fired = NOTHING
+    for n, each in enumerate(totals):
+        if (now := standing(parts, fired, [(each, n)])) is not None:
+            one_by_one, parts, fired = now, now.parts, now.fired
+    assert one_by_one is not None
+    assert (batch.parts, batch.used, batch.seen_until) == (one_by_one.parts, one_by_one.used, one_by_one.seen_until)
+    reached = {t for t in THRESHOLDS if batch.used >= 10 * t}
+    assert {m.threshold_percent for m in batch.fired.alerts} == reached
+    assert not batch.fired.withdrawn
 
 
 def test_sums_are_exact() -> None:

@@ -133,7 +133,7 @@ class Workers:
         for offset, published in enumerate(self._sent[first:], first):
             total = decoded(published.encoded())
             key = sums.key_of(total)
-            standing = sums.standing(self._parts.get(key, {}), self._fired.get(key, sums.NOTHING), total, offset)
+            standing = sums.standing(self._parts.get(key, {}), self._fired.get(key, sums.NOTHING), [(total, offset)])
             if standing is None:
                 continue
             if standing.alerts:

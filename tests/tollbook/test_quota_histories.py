@@ -212,7 +212,7 @@ class Worker:
             key = sums.key_of(total)
             parts = sums.parts_decoded(self._parts[key]) if key in self._parts else {}
             fired = sums.fired_decoded(self._fired[key]) if key in self._fired else sums.NOTHING
-            standing = sums.standing(parts, fired, total, offset)
+            standing = sums.standing(parts, fired, [(total, offset)])
             if standing is not None:
                 self._parts[key] = sums.parts_encoded(standing.parts)
                 self._fired[key] = sums.fired_encoded(standing.fired)
