@@ -34,7 +34,7 @@ PATIENCE_S = 60
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backlog", type=int, default=600_000, help="lines that measure full load")
+    parser.add_argument("--backlog", type=int, default=3_000_000, help="lines that measure full load")
     parser.add_argument("--seconds", type=int, default=60, help="how long to go on at half load")
     parser.add_argument("--partners", type=int, default=200)
     parser.add_argument("--thresholds", type=int, default=20, help="per partner; they divide 100")
@@ -76,8 +76,8 @@ class _Run:
         self._producer = Producer({"bootstrap.servers": bootstrap, "compression.type": "lz4", "linger.ms": 2})
 
     def full_load(self, lines: int) -> float:
-        """Lines a second of all workers together, by a backlog; its partners have no quota."""
-        for value, _ in self._records(lines, "none"):
+        """Lines a second of all workers together, by a backlog; its partners have a quota that they do not reach."""
+        for value, _ in self._records(lines, "other"):
             self._produce(value)
         self._producer.flush()
         with _Workers(self._bootstrap, self._folder, _catalog(1, self._partners, self._thresholds)) as workers:
@@ -224,18 +224,19 @@ class _Workers:
 
 
 def _catalog(limit: int, count: int, thresholds: Sequence[int]) -> str:
-    """Partners with a quota, and as many without: JSON is YAML."""
+    """Partners with a quota, and as many with one that is never reached: JSON is YAML."""
+    quota = {"meter": "requests", "period": "MONTH", "thresholds": list(thresholds)}
     plans = [
-        {"id": "metered", "rate_card": "card", "quotas": [{"meter": "requests", "period": "MONTH", "limit": limit, "thresholds": list(thresholds)}]},
-        {"id": "free", "rate_card": "card"},
-    ]  # fmt: skip
+        {"id": "metered", "rate_card": "card", "quotas": [quota | {"limit": limit}]},
+        {"id": "wide", "rate_card": "card", "quotas": [quota | {"limit": 10**12}]},
+    ]
     partners = [
         {
             "id": f"{name}-{number}", "name": f"{name} {number}", "legal_entity": "toll", "time_zone": "UTC",
             "plans": [{"plan": plan, "valid_from": "2020-01-01"}],
             "credentials": [{"kind": "consumer", "id": f"{name}-{number}"}],
         }
-        for name, plan in (("partner", "metered"), ("none", "free"))
+        for name, plan in (("partner", "metered"), ("other", "wide"))
         for number in range(count)
     ]  # fmt: skip
     rate = {"meter": "requests", "price": {"model": "per_unit", "unit_price": "0.01"}}

@@ -130,9 +130,10 @@ class QuotaWorker:
         assert not (events and self.app.in_recovery), "totals arrive only after the tables are recovered"
         received: dict[bytes, tuple[int, list[tuple[Total, int | None]]]] = {}  # the partition, and its totals
         for event in events:
-            total = self._total(event.message)
-            _, totals = received.setdefault(sums.key_of(total).encode(), (event.message.partition, []))
-            totals.append((total, event.message.offset))
+            message = event.message
+            for total in self._totals(message):
+                _, totals = received.setdefault(total.quota_key.encode(), (message.partition, []))
+                totals.append((total, message.offset))
         changed: dict[bytes, tuple[int, Standing]] = {}
         for key, (partition, totals) in received.items():
             now = sums.standing(self._latest.get(key, {}), self._fired.get(key, sums.NOTHING), totals)
@@ -176,19 +177,20 @@ class QuotaWorker:
         """Write a value to the table. Returns the record for its changelog, in the same partition as the totals."""
         return Record(table.topic, key.decode(), table.put(key, value), partition)
 
-    def _total(self, message: Any) -> Total:
+    def _totals(self, message: Any) -> list[Total]:
         where = f"{message.topic}/{message.partition} at offset {message.offset}"
         try:
-            total = decoded(message.value)
+            totals = decoded(message.value)
         except BadTotal as exc:
             raise Halted(Halt.BAD_MESSAGE, f"{where}: {exc}; find its producer, then move the group past it") from exc
-        if partition_of_key(total.partner_id, self._settings.partitions) != message.partition:
+        partner_id = totals[0].partner_id
+        if partition_of_key(partner_id, self._settings.partitions) != message.partition:
             raise Halted(
                 Halt.BAD_MESSAGE,
-                f"{where}: partner {total.partner_id} belongs to another partition, so its totals would not be summed. "
+                f"{where}: partner {partner_id} belongs to another partition, so its totals would not be summed. "
                 f"The producer must choose partitions by murmur2 of the partner",
             )
-        return total
+        return totals
 
     def _table(self, name: str, merge: Callable[[bytes | None, bytes], bytes]) -> Grown:
         def checked(known: bytes | None, value: bytes) -> bytes:

@@ -56,11 +56,6 @@ class Standing(NamedTuple):
     events_version: int  # the newest commit that it is based on
 
 
-def key_of(total: Total) -> str:
-    """The key of a quota of a partner in a period: the key of the total without its events partition."""
-    return total.key.rpartition("|")[0]
-
-
 def standing(parts: Parts, fired: Fired, totals: Iterable[tuple[Total, int | None]]) -> Standing | None:
     """The state after adding totals of one quota and period, each with its offset. None if all are outdated.
 

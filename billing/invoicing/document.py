@@ -10,6 +10,7 @@ from billing.pricing.explaining import explanation
 from billing.rating.drafts import Draft, Line
 from billing.usage.quota_statement import QuotaRow
 from schemas.catalog.prices.price import ChargePart
+from schemas.catalog.rates import Rate
 from schemas.catalog.records import Catalog, LegalEntity, Meter, Partner
 from schemas.money import MINOR_UNITS, plain
 
@@ -130,11 +131,17 @@ def money(amount: Decimal, currency: str) -> str:
     return f"{amount:.{MINOR_UNITS[currency]}f}"
 
 
+def description(catalog: Catalog, rate: Rate) -> str:
+    """What a line is called: by the rate, by its meter, or by what it is."""
+    meter = catalog.meter(rate.meter) if rate.meter else None
+    return rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee")
+
+
 def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str, Any]:
     meter = catalog.meter(line.rate.meter) if line.rate.meter else None
     return {
         "position": position,
-        "description": line.rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee"),
+        "description": description(catalog, line.rate),
         "meter": meter.id if meter else None,
         "unit": _priced_unit(line, meter),
         "plan": line.plan.id,

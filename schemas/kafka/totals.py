@@ -1,19 +1,21 @@
-"""Messages of `usage.totals`: the usage of a quota in one partition of events.
+"""Messages of `usage.totals`: the usage of a quota in the partitions of events that one worker lands.
 
-Totals are cumulative; the newest one counts.
+Totals are cumulative; the newest one of a partition counts.
 
-The key identifies the total. The value is JSON with numbers as text. It has everything that the alert rule needs, so
-readers need no catalog.
+The key names the quota, its period and the partitions. The value is JSON with numbers as text. It has everything that
+the alert rule needs, so readers need no catalog.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-SCHEMA = "tollbook.totals/1"
+SCHEMA = "tollbook.totals/2"
+_ONE_PARTITION = "tollbook.totals/1"  # of earlier versions: a message for each partition
+_OF_A_PART = ("events_partition", "used", "seen_until")
 
 
 class Total(NamedTuple):
@@ -40,30 +42,55 @@ class Total(NamedTuple):
     held: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
-    def key(self) -> str:
-        """The identity of the total. The topic is compacted by it."""
-        return "|".join(
-            [self.partner_id, self.meter, self.plan, self.kind, self.start.isoformat(), str(self.events_partition)]
-        )
+    def quota_key(self) -> str:
+        """The identity of the quota of the partner and its period."""
+        return "|".join([self.partner_id, self.meter, self.plan, self.kind, self.start.isoformat()])
 
-    def encoded(self) -> bytes:
-        """The value of the message."""
-        document = {"schema": SCHEMA, **self._asdict(), "thresholds": _texts(self.thresholds)}
-        return json.dumps(document, default=_text).encode()
+
+class TotalsMessage(NamedTuple):
+    """A message, and the partner that chooses its partition. The topic is compacted by the key."""
+
+    partner_id: str
+    key: str
+    value: bytes
+
+
+def messages(totals: Iterable[Total]) -> list[TotalsMessage]:
+    """The messages of totals: one for all partitions of a quota and period that rest on one commit and one limit."""
+    together: dict[tuple[object, ...], list[Total]] = {}
+    for total in totals:
+        same = total.quota_key, total.events_version, total.limit, total.limit_since, total.held
+        together.setdefault(same, []).append(total)
+    return [_message(some) for some in together.values()]
+
+
+def _message(totals: Sequence[Total]) -> TotalsMessage:
+    first = totals[0]
+    shared = {name: value for name, value in first._asdict().items() if name not in _OF_A_PART}
+    parts = [[total.events_partition, total.used, total.seen_until] for total in totals]
+    document = {"schema": SCHEMA, **shared, "thresholds": _texts(first.thresholds), "parts": parts}
+    partitions = ",".join(str(total.events_partition) for total in totals)
+    return TotalsMessage(
+        first.partner_id, f"{first.quota_key}|{partitions}", json.dumps(document, default=_text).encode()
+    )
 
 
 class BadTotal(Exception):
-    """The message is not a total, or of an unknown version."""
+    """The message holds no totals, or is of an unknown version."""
 
 
-def decoded(value: bytes | None) -> Total:
-    """The total in a message's value. Raises BadTotal."""
+def decoded(value: bytes | None) -> list[Total]:
+    """The totals in a message's value, at least one, all of one quota and period. Raises BadTotal."""
     try:
         fields: Mapping[str, Any] = json.loads(value or b"")
-        if fields.get("schema") != SCHEMA:
+        if fields.get("schema") not in {SCHEMA, _ONE_PARTITION}:
             raise BadTotal(f"schema {str(fields.get('schema'))[:40]!r} is not known; known: {SCHEMA}")
-        at = {name: datetime.fromisoformat(fields[name]) for name in ("start", "end", "seen_until")}
-        return Total(
+        parts = fields["parts"] if fields["schema"] == SCHEMA else [[fields[name] for name in _OF_A_PART]]
+        if not parts:
+            raise BadTotal("the message has no partition")
+        partition, used, seen_until = parts[0]
+        at = {name: datetime.fromisoformat(fields[name]) for name in ("start", "end")}
+        first = Total(
             partner_id=str(fields["partner_id"]),
             meter=str(fields["meter"]),
             unit=str(fields["unit"]),
@@ -73,9 +100,9 @@ def decoded(value: bytes | None) -> Total:
             end=at["end"],
             limit=Decimal(fields["limit"]),
             thresholds=_decimals(tuple(fields["thresholds"])),
-            events_partition=int(fields["events_partition"]),
-            used=Decimal(fields["used"]),
-            seen_until=at["seen_until"],
+            events_partition=int(partition),
+            used=Decimal(used),
+            seen_until=datetime.fromisoformat(seen_until),
             events_version=int(fields["events_version"]),
             limit_since=None if (since := fields.get("limit_since")) is None else datetime.fromisoformat(since),
             held=tuple(
@@ -83,8 +110,15 @@ def decoded(value: bytes | None) -> Total:
                 for start, end in fields.get("held") or [(fields["start"], fields["end"])]
             ),
         )
+        return [first, *(_part(first, *part) for part in parts[1:])]
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as exc:
-        raise BadTotal(f"the message is not a total: {exc!r}") from exc
+        raise BadTotal(f"the message holds no totals: {exc!r}") from exc
+
+
+def _part(first: Total, partition: int, used: str, seen_until: str) -> Total:
+    return first._replace(
+        events_partition=int(partition), used=Decimal(used), seen_until=datetime.fromisoformat(seen_until)
+    )
 
 
 @lru_cache(1024)

@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient
 from lake.lake import Lake
 from schemas.kafka import topics
 from schemas.kafka.partitions import partition_of_key
-from schemas.kafka.totals import Total
+from schemas.kafka.totals import Total, messages
 from tollbook.deciding.publisher import AS_OF
 from tollbook.deciding.states import KEY
 from tollbook.kafka.cluster import Cluster
@@ -94,7 +94,11 @@ class Quotas:
         """Publish totals as the land worker does."""
         self.put(
             topics.USAGE_TOTALS,
-            [(t.key, t.encoded(), partition_of_key(t.partner_id, partitions)) for t in totals],
+            [
+                (message.key, message.value, partition_of_key(message.partner_id, partitions))
+                for total in totals
+                for message in messages([total])
+            ],
         )
 
     def put(self, topic: str, records: list[tuple[str, bytes, int]]) -> None:

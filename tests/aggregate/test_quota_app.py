@@ -20,11 +20,11 @@ from standardwebhooks import Webhook
 
 from aggregate.alerts import ledger
 from aggregate.quota.app import QuotaSettings, QuotaWorker, changelogs
-from aggregate.quota.sums import NOTHING, PartitionTotal, fired_encoded, key_of, parts_encoded
+from aggregate.quota.sums import NOTHING, PartitionTotal, fired_encoded, parts_encoded
 from schemas.halts import Halt, Halted
 from schemas.kafka import topics
 from schemas.kafka.partitions import partition_of_key
-from schemas.kafka.totals import Total
+from schemas.kafka.totals import Total, messages
 from tests.aggregate.quota_kafka import ANSWER_S, PARTITIONS, START, Quotas, total
 from tests.aggregate.receivers import HANG, certificate, receiver
 from tests.kafka.broker import Broker
@@ -151,7 +151,7 @@ def test_rebuilt_from_its_changelogs_it_fires_nothing_again(quotas: Quotas) -> N
         before = quotas.alerts(2)
         quotas.await_committed(2)
         killed.kill()
-    key, at = key_of(total(500, 1)), partition_of_key("acme", PARTITIONS)
+    key, at = total(500, 1).quota_key, partition_of_key("acme", PARTITIONS)
     quotas.put(LATEST, [(key, parts_encoded({0: PartitionTotal(Decimal(100), START, 0)}), at)])  # by a worker that
     quotas.put(FIRED, [(key, fired_encoded(NOTHING), at)])  # lost the partition and did not know yet
     quotas.send(total(500, 1), total(300, 1, part=1), total(310, 2, part=1))
@@ -201,7 +201,7 @@ def test_poison_halts_the_worker_and_is_never_skipped(quotas: Quotas, kind: str)
     poison = (
         ("x", b'{"schema": "of another"}', at)
         if kind == "no total"
-        else (good.key, good.encoded(), (at + 1) % PARTITIONS)
+        else (*messages([good])[0][1:], (at + 1) % PARTITIONS)
     )
     quotas.send(good)
     quotas.put(topics.USAGE_TOTALS, [poison])

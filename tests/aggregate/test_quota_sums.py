@@ -17,14 +17,13 @@ from aggregate.quota.sums import (
     Terms,
     fired_decoded,
     fired_encoded,
-    key_of,
     merged,
     parts_decoded,
     parts_encoded,
     standing,
     union,
 )
-from schemas.kafka.totals import Total, decoded
+from schemas.kafka.totals import BadTotal, Total, decoded, messages
 from schemas.quotas import ALWAYS
 from tests.aggregate.quota_kafka import START, THRESHOLDS, total
 
@@ -146,8 +145,8 @@ def test_sums_are_exact() -> None:
 )
 def test_what_is_another_quota_has_another_key(change: dict[str, object]) -> None:
     """Two quotas under one key would be added up."""
-    assert key_of(total(1, 1)) == key_of(total(2, 2, part=5))
-    assert key_of(total(1, 1, **change)) != key_of(total(1, 1))  # type: ignore[arg-type]
+    assert total(1, 1).quota_key == total(2, 2, part=5).quota_key
+    assert total(1, 1, **change).quota_key != total(1, 1).quota_key  # type: ignore[arg-type]
 
 
 @pytest.mark.integration
@@ -241,8 +240,30 @@ def test_what_an_earlier_version_kept_is_read() -> None:
 
 def test_a_total_of_an_earlier_version_is_read() -> None:
     """The topic is compacted: such a total may lie there for years."""
-    fields = json.loads(total(1, 1).encoded())
+    (message,) = messages([total(1, 1)])
+    fields = json.loads(message.value)
+    ((partition, used, seen_until),) = fields.pop("parts")
+    fields |= {"schema": "tollbook.totals/1", "events_partition": partition, "used": used, "seen_until": seen_until}
+    assert decoded(json.dumps(fields).encode()) == [total(1, 1)]
     del fields["limit_since"], fields["held"]
-    read = decoded(json.dumps(fields).encode())
+    (read,) = decoded(json.dumps(fields).encode())
     assert (read.limit_since, read.held) == (None, ((read.start, read.end),))
-    assert decoded(read.encoded()) == read
+
+
+def test_the_partitions_of_a_quota_are_one_message() -> None:
+    """What differs in more than the partition and its usage is another message. Its key names the partitions."""
+    one, two = total(1, 5), total(2, 5, part=7)
+    others = [total(3, 4, part=2), total(3, 5, part=3, limit=D(7)), total(3, 5, partner="bolt")]
+    made = messages([one, *others, two])
+    assert [decoded(message.value) for message in made] == [[one, two], *([other] for other in others)]
+    assert [message.key.rpartition("|")[2] for message in made] == ["0,7", "2", "3", "0"]
+    assert len({message.key for message in made}) == len(made)
+
+
+def test_a_message_without_totals_is_refused() -> None:
+    """To pass it over would leave an alert out."""
+    (message,) = messages([total(1, 1)])
+    with pytest.raises(BadTotal, match="no partition"):
+        decoded(json.dumps(json.loads(message.value) | {"parts": []}).encode())
+    with pytest.raises(BadTotal, match="of another"):
+        decoded(b'{"schema": "of another"}')

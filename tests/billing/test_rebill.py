@@ -14,9 +14,10 @@ import pytest
 
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Refused
+from billing.invoicing.comparing.differences import LineDifference, Side
 from billing.invoicing.corrections import crediting, rebilling
 from billing.invoicing.corrections.crediting import CreditRequest
-from billing.invoicing.corrections.rebilling import LineDifference, Person, Rebilled
+from billing.invoicing.corrections.rebilling import Person, Rebilled
 from billing.invoicing.unbilled import unbilled
 from lake.lake import Lake
 from lake.storage.local import LocalStore
@@ -59,7 +60,9 @@ def test_a_rebill_voids_and_bills_again_and_says_what_differs(issued: Path) -> N
     assert found.invoice is not None
     assert (found.invoice["number"], found.invoice["total"]) == ("NM-2026-000003", "33.83")
     assert found.invoice["replaces"] == ACME
-    assert found.differences == [LineDifference("API requests", "requests", D("5.25"), D("2.75"))]
+    assert found.differences == [
+        LineDifference("API requests", "requests", Side(D(12), D("5.25")), Side(D(12), D("2.75")))
+    ]
     assert totals(issued) == {
         ACME: "36.33",
         "NM-2026-000002": "32.11",

@@ -22,7 +22,7 @@ from lake import duck
 from lake.lake import Lake
 from schemas.alerts import Kind, State, Statement
 from schemas.catalog.records import Catalog
-from schemas.kafka.totals import Total, decoded
+from schemas.kafka.totals import Total, decoded, messages
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
 from tests.long import amount
@@ -131,8 +131,8 @@ class Workers:
 
     def _take(self, first: int) -> None:
         for offset, published in enumerate(self._sent[first:], first):
-            total = decoded(published.encoded())
-            key = sums.key_of(total)
+            (total,) = decoded(messages([published])[0].value)
+            key = total.quota_key
             standing = sums.standing(self._parts.get(key, {}), self._fired.get(key, sums.NOTHING), [(total, offset)])
             if standing is None:
                 continue

@@ -99,8 +99,9 @@ def _messages() -> Iterator[str]:
         partner_id="acme", meter="requests", unit="requests", plan="small", kind="MONTH", start=AT, end=AT, limit=Decimal(1),
         thresholds=(Decimal(50),), events_partition=0, used=Decimal(1), seen_until=AT, events_version=1, limit_since=AT, held=((AT, AT),),
     )  # fmt: skip
-    yield f"usage.totals: schema {totals.SCHEMA}, key {total.key}"
-    yield from (f"usage.totals.{name}" for name in shape([json.loads(total.encoded())]))
+    (message,) = totals.messages([total])
+    yield f"usage.totals: schema {totals.SCHEMA}, key {message.key}"
+    yield from (f"usage.totals.{name}" for name in shape([json.loads(message.value)]))
     rule = AlertRule("acme", "requests", "small", "MONTH", AT, AT, Decimal(1), (Decimal(50),), AT, ((AT, AT),))
     at = Standing(total, rule, None, None, (), Decimal(1), AT, 1)  # type: ignore[arg-type]  # parts and ledger are in no message
     (held,) = thresholds.holding(rule, Decimal(1), unit="requests", seen_until=AT, known={})[:1]

@@ -35,7 +35,7 @@ def site(kafka: str, kafka_prefix: str, tmp_path: Path) -> Iterator[Installation
 
 
 def published(site: Installation) -> Published:
-    found = [totals.decoded(value) for value in site.values(USAGE_TOTALS)]
+    found = [total for value in site.values(USAGE_TOTALS) for total in totals.decoded(value)]
     return [(str(total.limit), str(total.used)) for total in found]
 
 

@@ -33,7 +33,7 @@ from billing.usage.warehouse import Span, Warehouse
 from lake.lake import Lake
 from schemas.alerts import Kind, State, Statement
 from schemas.catalog.records import Catalog
-from schemas.kafka.totals import Total, decoded
+from schemas.kafka.totals import Total, decoded, messages
 from schemas.quotas import ALWAYS
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
@@ -208,8 +208,8 @@ class Worker:
         """`first` is the offset of the first of the totals."""
         sent: list[ThresholdAlert] = []
         for offset, published in enumerate(totals, first):
-            total = decoded(published.encoded())
-            key = sums.key_of(total)
+            (total,) = decoded(messages([published])[0].value)
+            key = total.quota_key
             parts = sums.parts_decoded(self._parts[key]) if key in self._parts else {}
             fired = sums.fired_decoded(self._fired[key]) if key in self._fired else sums.NOTHING
             standing = sums.standing(parts, fired, [(total, offset)])

@@ -26,8 +26,9 @@ def site(kafka: str, kafka_prefix: str, here: Here) -> Iterator[Installation]:
 
 def used(site: Installation) -> Decimal:
     """What the newest totals of all partitions say was used of the month's quota."""
-    totals = [decoded(value) for value in site.values(USAGE_TOTALS)]
-    return sum((total.used for total in {total.key: total for total in totals}.values()), Decimal(0))
+    totals = [total for value in site.values(USAGE_TOTALS) for total in decoded(value)]
+    newest = {(total.quota_key, total.events_partition): total for total in totals}
+    return sum((total.used for total in newest.values()), Decimal(0))
 
 
 def test_land_begins_again_after_a_settlement_and_publishes_what_counts(site: Installation, here: Here) -> None:

@@ -23,7 +23,7 @@ from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from schemas.halts import Halt, Halted
 from schemas.kafka.partitions import partitions_of_keys
-from schemas.kafka.totals import Total
+from schemas.kafka.totals import Total, messages
 from schemas.log import Partition
 from tollbook.workers import loop, metrics
 from tollbook.workers.quota_feed import Totals
@@ -131,19 +131,20 @@ class LandWorker:
         self._log.info("assigned %s", names, extra={"fields": {"partitions": len(partitions)}})
 
     def _publish(self, totals: Sequence[Total]) -> None:
-        partners = pa.array([total.partner_id for total in totals], pa.string())
+        outgoing = messages(totals)
+        partners = pa.array([message.partner_id for message in outgoing], pa.string())
         partitions = partitions_of_keys(partners, self._topics.totals_partitions).tolist()
-        for total, partition in zip(totals, partitions, strict=True):
+        for message, partition in zip(outgoing, partitions, strict=True):
             produce(
                 self._producer,
                 self._topics.totals,
-                total.encoded(),
-                key=total.key,
+                message.value,
+                key=message.key,
                 partition=partition,
                 on_delivery=self._delivered,
             )
             self._producer.poll(0)
-        metrics.TOTALS.inc(len(totals))
+        metrics.TOTALS.inc(len(outgoing))
 
     def _delivered(self, error: KafkaError | None, _: Message) -> None:
         if error is not None:

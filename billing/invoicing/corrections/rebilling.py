@@ -3,29 +3,18 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from billing.invoicing import closing, issuing, stored
 from billing.invoicing.closing import Close, Prove, Refused
+from billing.invoicing.comparing.differences import LineDifference, line_differences, of_document
 from billing.invoicing.corrections import crediting, records
-from billing.invoicing.corrections.amounts import entries
 from billing.invoicing.corrections.crediting import CreditNote
 from billing.invoicing.document import money
 from billing.invoicing.issuing import Voiding
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
-from schemas.money import EXACT
-
-
-class LineDifference(NamedTuple):
-    """A line that is not the same on both invoices. An amount is None if the invoice has no such line."""
-
-    description: str
-    meter: str | None
-    before: Decimal | None
-    after: Decimal | None
 
 
 class Rebilled(NamedTuple):
@@ -78,35 +67,20 @@ def _rebilled(lake: Lake, note: CreditNote, row: Mapping[str, Any]) -> Rebilled:
     for each in stored.rows(lake):
         if each["kind"] == "invoice" and _replaced(closes[each["close_id"]], each["partner_id"]) == row["number"]:
             invoice = crediting.again(lake, each).document
-            return Rebilled(note, invoice, differences(json.loads(row["document"]), invoice))
-    return Rebilled(note, None, differences(json.loads(row["document"]), None))
+            return Rebilled(note, invoice, _differences(json.loads(row["document"]), invoice))
+    return Rebilled(note, None, _differences(json.loads(row["document"]), None))
 
 
 def _replaced(made: Close, partner_id: str) -> str | None:
     return made.content.get("replaces", {}).get(partner_id)  # type: ignore[no-any-return]
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> list[LineDifference]:
-    """The lines of two invoices of one period that differ, in the order of the earlier one. Equal lines are summed."""
-    old, new = _by_line(before), _by_line(after)
-    return [
-        LineDifference(description, meter, old.get(key), new.get(key))
-        for key in dict.fromkeys([*old, *new])
-        for description, meter, _ in [key]
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _by_line(document: Mapping[str, Any] | None) -> dict[tuple[str, str | None, str | None], Decimal]:
-    found: dict[tuple[str, str | None, str | None], Decimal] = {}
-    for each in [] if document is None else entries(document):
-        key = str(each.get("description") or each.get("kind")), each.get("meter"), each.get("from")
-        found[key] = EXACT.add(found.get(key, Decimal(0)), Decimal(each["amount"]))
-    return found
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any] | None) -> list[LineDifference]:
+    return line_differences(of_document(before), () if after is None else of_document(after))
 
 
 def as_json(found: LineDifference, currency: str) -> dict[str, str | None]:
     """A difference as the command prints it."""
     amounts = {"before": found.before, "after": found.after}
-    shown = {name: None if amount is None else money(amount, currency) for name, amount in amounts.items()}
+    shown = {name: None if side is None else money(side.amount, currency) for name, side in amounts.items()}
     return {"description": found.description, "meter": found.meter, **shown}

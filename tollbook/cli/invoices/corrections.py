@@ -124,7 +124,7 @@ def rebill(
     view = table("What differs", "line", ">before", ">after")
     for each in found.differences:
         amounts = (each.before, currency), (each.after, new["currency"] if new else currency)
-        view.row(each.description, *("" if value is None else shown(value, unit) for value, unit in amounts))
+        view.row(each.description, *("" if side is None else shown(side.amount, unit) for side, unit in amounts))
     if found.differences:
         out.print(view)
     else:

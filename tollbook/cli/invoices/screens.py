@@ -7,7 +7,7 @@ from typing import Any
 from rich.padding import Padding
 
 from billing.invoicing.closing import Close
-from billing.invoicing.document import money
+from billing.invoicing.document import description, money
 from billing.invoicing.issuing import Checked, Explained, Issued, IssueReport
 from billing.invoicing.unbilled import Unbilled
 from billing.periods import Interval
@@ -186,7 +186,5 @@ def _part_of(days: tuple[str, str], period: tuple[str, str]) -> str:
 
 def _named(catalog: Catalog, line: Line) -> tuple[str, str]:
     """The name of a line, and its unit with a leading space."""
-    if line.rate.meter is None:
-        return line.rate.description or "Fee", ""
-    meter = catalog.meter(line.rate.meter)
-    return line.rate.description or meter.description or meter.id, f" {meter.unit}"
+    unit = f" {catalog.meter(line.rate.meter).unit}" if line.rate.meter else ""
+    return description(catalog, line.rate), unit
