@@ -38,6 +38,11 @@ def to_minor(amount: Decimal, currency: str) -> Decimal:
     return rounded(amount, MINOR_UNITS[currency])
 
 
+def money(amount: Decimal, currency: str) -> str:
+    """An amount with exactly the decimals of its currency, without groups of digits: 1234.50."""
+    return f"{amount:.{MINOR_UNITS[currency]}f}"
+
+
 def plain(number: Decimal) -> str:
     """A number in plain notation: without exponent, trailing zeros or negative zero."""
     text = f"{abs(number) if number == 0 else number:f}"

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, timedelta
-from decimal import Decimal
 from typing import Any
 
 from billing.periods import Interval
 from billing.pricing.explaining import explanation
-from billing.rating.drafts import Draft, Line
+from billing.rating.drafts import Draft, Line, description
 from billing.usage.quota_statement import QuotaRow
 from schemas.catalog.prices.price import ChargePart
-from schemas.catalog.rates import Rate
 from schemas.catalog.records import Catalog, LegalEntity, Meter, Partner
-from schemas.money import MINOR_UNITS, plain
+from schemas.money import money, plain
 
 _LATER = {"country", "contact"}
 
@@ -124,17 +122,6 @@ def _granted(row: QuotaRow) -> dict[str, Any]:
             for grant in row.grants
         ],
     }
-
-
-def money(amount: Decimal, currency: str) -> str:
-    """An amount with exactly the decimals of its currency."""
-    return f"{amount:.{MINOR_UNITS[currency]}f}"
-
-
-def description(catalog: Catalog, rate: Rate) -> str:
-    """What a line is called: by the rate, by its meter, or by what it is."""
-    meter = catalog.meter(rate.meter) if rate.meter else None
-    return rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee")
 
 
 def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str, Any]:

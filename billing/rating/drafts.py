@@ -332,6 +332,12 @@ def _days(interval: Interval) -> int:
     return (interval.last_day - interval.first_day).days + 1
 
 
+def description(catalog: Catalog, rate: Rate) -> str:
+    """What a line is called: by the rate, by its meter, or by what it is."""
+    meter = catalog.meter(rate.meter) if rate.meter else None
+    return rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee")
+
+
 def in_unit(catalog: Catalog, meter_id: str, counted: Decimal) -> Decimal:
     """A count in the meter's unit. Raises decimal.Inexact if the division is not exact."""
     return EXACT.divide(counted, catalog.meter(meter_id).divide_by)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from billing.invoicing.document import money
 from billing.invoicing.render import as_csv, as_json
+from schemas.money import money
 from tests.billing import drafts
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -14,11 +14,11 @@ import pytest
 
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Refused
-from billing.invoicing.comparing.differences import LineDifference, Side
 from billing.invoicing.corrections import crediting, rebilling
 from billing.invoicing.corrections.crediting import CreditRequest
 from billing.invoicing.corrections.rebilling import Person, Rebilled
 from billing.invoicing.unbilled import unbilled
+from billing.rating.differences import LineDifference, Side
 from lake.lake import Lake
 from lake.storage.local import LocalStore
 from lake.storage.store import Store

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from billing.invoicing import closing, history
-from billing.invoicing.document import money
 from billing.periods import BillingPeriod, month, month_after, month_of
 from billing.rating import bills
 from billing.rating import drafts as rating
@@ -23,7 +22,7 @@ from billing.rating.terms.applied import with_terms
 from lake import duck
 from schemas.alerts import Alert, Kind
 from schemas.catalog.records import Budget, Catalog, Partner
-from schemas.money import EXACT, plain
+from schemas.money import EXACT, money, plain
 from schemas.quotas import is_reached, level
 from schemas.tables import TIME
 from schemas.windows import WINDOW_US

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from billing.invoicing import closing, history, rules
 from billing.invoicing.closing import Close, Refused
-from billing.invoicing.comparing.differences import BillDifference, Book, bill_differences
 from billing.invoicing.corrections import carried
 from billing.periods import BillingPeriod, period_between
 from billing.rating.bills import drafts_of
+from billing.rating.differences import BillDifference, Book, bill_differences
 from billing.rating.issued import IssuedDocument
 from billing.usage.quota_statement import held_quotas
 from lake.lake import Lake

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from billing.invoicing import closing
-from billing.invoicing.comparing.differences import BillDifference, Book, bill_differences
 from billing.rating.bills import Bills
+from billing.rating.differences import BillDifference, Book, bill_differences
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog

@@ -7,8 +7,7 @@ from typing import Any
 
 from billing.invoicing.corrections.amounts import entry
 from billing.invoicing.corrections.records import Correction, CreditedLine
-from billing.invoicing.document import money
-from schemas.money import EXACT, plain
+from schemas.money import EXACT, money, plain
 
 
 def credit_note(

@@ -14,12 +14,11 @@ from billing.invoicing.corrections import notes, records
 from billing.invoicing.corrections.amounts import Left, entry
 from billing.invoicing.corrections.records import Correction, CreditedLine
 from billing.invoicing.corrections.repricing import LessUsage, credited_for
-from billing.invoicing.document import money
 from billing.invoicing.stored import Staged
 from billing.rating.extras import ExtraKind
 from billing.receivables import audit
 from lake.lake import Lake, Table
-from schemas.money import EXACT, MINOR_UNITS, plain
+from schemas.money import EXACT, MINOR_UNITS, money, plain
 from schemas.tables import INVOICES
 
 _SHOWN = 20

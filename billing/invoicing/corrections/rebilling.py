@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from billing.invoicing import closing, issuing, stored
 from billing.invoicing.closing import Close, Prove, Refused
-from billing.invoicing.comparing.differences import LineDifference, line_differences, of_document
 from billing.invoicing.corrections import crediting, records
 from billing.invoicing.corrections.crediting import CreditNote
-from billing.invoicing.document import money
 from billing.invoicing.issuing import Voiding
+from billing.rating.differences import LineDifference, line_differences, of_document
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
+from schemas.money import money
 
 
 class Rebilled(NamedTuple):

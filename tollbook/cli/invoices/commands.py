@@ -13,7 +13,6 @@ from aggregate.verify import prove
 from billing.catalog import loading as catalogs
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Close, Refused
-from billing.invoicing.document import money
 from billing.invoicing.unbilled import Unbilled
 from billing.invoicing.unbilled import unbilled as unbilled_usage
 from billing.periods import month
@@ -22,7 +21,7 @@ from billing.receivables.audit import AuditEntry
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
-from schemas.money import plain
+from schemas.money import money, plain
 from tollbook.cli.errors import REFUSED, UNBILLED, WrongUse
 from tollbook.cli.grants import ByOption
 from tollbook.cli.invoices import screens

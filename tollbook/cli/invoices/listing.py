@@ -11,13 +11,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from billing.invoicing import stored
-from billing.invoicing.document import money
 from billing.invoicing.render.cells import text_cell
 from billing.invoicing.waiting import Waiting, waiting
 from billing.periods import month
 from billing.receivables import audit
 from billing.receivables.items import DocumentState, Item, items
 from lake.lake import Lake
+from schemas.money import money
 from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import out, sentence, show_json, table, write

@@ -9,11 +9,11 @@ from cyclopts import App, Parameter
 
 from billing.invoicing import stored
 from billing.invoicing.closing import Refused
-from billing.invoicing.document import money
 from billing.receivables import audit, payments
 from billing.receivables.items import Item, items
 from billing.receivables.payments import BadPayments
 from lake.lake import Lake
+from schemas.money import money
 from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.grants import ByOption
 from tollbook.cli.invoices.screens import amount

@@ -8,7 +8,6 @@ from cyclopts import App, Parameter
 
 from billing.catalog import loading as catalogs
 from billing.invoicing import history
-from billing.invoicing.document import money
 from billing.periods import local_day
 from billing.rating.terms.credits import (
     Booking,
@@ -21,6 +20,7 @@ from billing.rating.terms.credits import (
 )
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
+from schemas.money import money
 from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import CatalogOption, JsonOption, LakeOption, NowOption, the_time

@@ -10,11 +10,11 @@ from cyclopts import Parameter
 
 from billing.invoicing import stored
 from billing.invoicing.closing import Refused
-from billing.invoicing.document import money
 from billing.receivables import audit
 from billing.receivables.audit import AuditEntry
 from billing.receivables.items import AGES, OLDER, Aged, DocumentState, aged, items
 from lake.lake import Lake
+from schemas.money import money
 from tollbook.cli.errors import WrongUse
 from tollbook.cli.grants import ByOption
 from tollbook.cli.invoices.listing import CsvOption, CurrencyFilter, EntityFilter, PartnerOption, as_csv

@@ -7,12 +7,12 @@ from typing import Any
 from rich.padding import Padding
 
 from billing.invoicing.closing import Close
-from billing.invoicing.document import description, money
 from billing.invoicing.issuing import Checked, Explained, Issued, IssueReport
 from billing.invoicing.unbilled import Unbilled
 from billing.periods import Interval
-from billing.rating.drafts import Draft, Line
+from billing.rating.drafts import Draft, Line, description
 from schemas.catalog.records import Catalog
+from schemas.money import money
 from tollbook.cli.figures import aligned, number
 from tollbook.cli.terminal import out, sentence, table, words
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from rich.padding import Padding
 
-from billing.invoicing.document import money
 from billing.rating.refused import RefusedGroup
-from schemas.money import plain
+from schemas.money import money, plain
 from schemas.reasons import Reason
 from tollbook.cli.figures import number
 from tollbook.cli.metering.alert_screens import alert_row

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from billing.invoicing.document import description, money
-from billing.rating.drafts import Draft
+from billing.rating.drafts import Draft, description
 from schemas.catalog.records import Catalog
-from schemas.money import EXACT, plain
+from schemas.money import EXACT, money, plain
 
 ZERO = Decimal(0)
 
