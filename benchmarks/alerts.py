@@ -1,13 +1,15 @@
 """From an event in Kafka to its alert on the topic: `python -m benchmarks.alerts`. Writes docs/results/alerts.md.
 
 All three workers, one of each, with their defaults, on one broker. First a backlog is worked off: that is full load.
-Then lines come at half of that rate, and each alert's time is taken from the broker's append time of the line that
-reached the threshold to the moment a consumer holds the alert. Lines are Kong's; the partners share one plan whose
-quota has evenly spread thresholds.
+Then the workers land some lines, and after that lines come at half of that rate, or at `--rate`. Each alert's time is
+taken from the broker's append time of the line that reached the threshold to the moment a consumer holds the alert. Its
+first part ends with the append time of the total that reached the threshold. Lines are Kong's; the partners share one
+plan whose quota has evenly spread thresholds. The page is written anew; what is known besides is in NOTES.
 """
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
@@ -15,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
@@ -22,20 +25,24 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from benchmarks.kafka import RESULT, create_topics
 from benchmarks.machine import heading
 from schemas.kafka import topics
+from schemas.kafka.totals import decoded
 from tests.kafka.broker import Broker
 from tests.kafka.processes import Process
 
 PAGE = RESULT.with_name("alerts.md")
+NOTES = Path(__file__).with_name("alerts_notes.md")
 LINES_PER_RECORD = 100
 PREFIX = "alerts-"
 HEADERS = [("format", b"kong"), ("source", b"edge")]
 PATIENCE_S = 60
+WARM_LINES = 10_000
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backlog", type=int, default=3_000_000, help="lines that measure full load")
     parser.add_argument("--seconds", type=int, default=60, help="how long to go on at half load")
+    parser.add_argument("--rate", type=int, help="lines a second, in place of half of full load")
     parser.add_argument("--partners", type=int, default=200)
     parser.add_argument("--thresholds", type=int, default=20, help="per partner; they divide 100")
     parser.add_argument("--seed", type=int, default=7)
@@ -43,25 +50,44 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="tollbook-alerts-") as folder, Broker() as broker:
         run = _Run(broker.bootstrap, Path(folder), args.seed, args.partners, args.thresholds)
         full = run.full_load(args.backlog)
-        waits_ms, late = run.half_load(full / 2, args.seconds)
-    rows = [
-        "| alerts | p50 | p90 | p99 | most | sender behind its plan, at most |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
-        f"| {len(waits_ms):,} | " + " | ".join(f"{np.percentile(waits_ms, q):,.0f} ms" for q in (50, 90, 99, 100)) + f" | {late * 1000:,.0f} ms |",
-    ]  # fmt: skip
+        rate = args.rate or full / 2
+        timed = run.half_load(rate, args.seconds)
+    rows = ["| from … to | p50 | p90 | p99 | most |", "| --- | ---: | ---: | ---: | ---: |"]
+    for name, waits_ms in (
+        ("event to alert", timed.all_ms),
+        ("event to total", timed.first_ms),
+        ("total to alert", timed.then_ms),
+    ):
+        rows.append(
+            f"| {name} | " + " | ".join(f"{np.percentile(waits_ms, q):,.0f} ms" for q in (50, 90, 99, 100)) + " |"
+        )
+    busy = ", ".join(f"{name} {seconds:.1f}" for name, seconds in timed.cpu_s.items())
     text = [
         heading("From an event in Kafka to its alert", "python -m benchmarks.alerts " + " ".join(sys.argv[1:])),
         "",
         (
             f"Full load, a backlog of {args.backlog:,} lines worked off by one worker of each kind: {full:,.0f} lines/s. "
-            f"Half of that for {args.seconds} s, in records of {LINES_PER_RECORD} lines, seed {args.seed}; {args.partners:,} partners, "
-            f"{args.thresholds} thresholds each. Broker, workers, sender and receiver share the machine."
+            f"Then {rate:,.0f} lines/s for {args.seconds} s, in records of {LINES_PER_RECORD} lines, seed {args.seed}; {args.partners:,} partners, "
+            f"{args.thresholds} thresholds each: {len(timed.all_ms):,} alerts. Broker, workers, sender and receiver share the machine. "
+            f"CPU seconds of the workers: {busy}. The sender was at most {timed.late_s * 1000:,.0f} ms behind its plan."
         ),
         "",
         *rows,
+        "",
+        NOTES.read_text().rstrip(),
     ]
     PAGE.write_text("\n".join(text) + "\n")
     print("\n".join(text))
+
+
+class _Timed(NamedTuple):
+    """Waits of alerts in milliseconds: as a whole, until the total, and from there. CPU seconds by worker."""
+
+    all_ms: list[float]
+    first_ms: list[float]
+    then_ms: list[float]
+    late_s: float  # the sender, at worst
+    cpu_s: dict[str, float]
 
 
 class _Run:
@@ -86,8 +112,8 @@ class _Run:
             workers.until_landed(lines)
             return (lines - done) / (time.monotonic() - began)
 
-    def half_load(self, lines_per_s: float, seconds: int) -> tuple[list[float], float]:
-        """The wait of each alert in milliseconds; and how late the sender was at worst, in seconds."""
+    def half_load(self, lines_per_s: float, seconds: int) -> _Timed:
+        """Send at a constant rate, and time each alert."""
         records = list(self._records(int(lines_per_s * seconds), "partner"))
         each = sum(len(partners) for _, partners in records) // self._partners
         due: dict[tuple[str, int], int] = {}  # partner and percent → the record that reaches it
@@ -105,6 +131,11 @@ class _Run:
             _Workers(self._bootstrap, self._folder, _catalog(limit, self._partners, self._thresholds)) as workers,
             _Alerts(self._bootstrap) as alerts,
         ):
+            for value, _ in self._records(WARM_LINES, "other"):  # the workers read what the lake holds of the day
+                self._produce(value)
+            self._producer.flush()
+            workers.until_landed(WARM_LINES)
+            before = workers.cpu_s()
             began = time.monotonic()
             for number, (value, _) in enumerate(records):
                 planned = began + number * LINES_PER_RECORD / lines_per_s
@@ -118,9 +149,38 @@ class _Run:
             while len(alerts.seen_ms) < len(due) and time.monotonic() < deadline:
                 alerts.take(0.1)
             workers.alive()
+            cpu_s = {name: seconds - before[name] for name, seconds in workers.cpu_s().items()}
         if alerts.seen_ms.keys() != due.keys():
             raise RuntimeError(f"{len(due)} alerts were due, {len(alerts.seen_ms)} came")
-        return [alerts.seen_ms[key] - appended[number] for key, number in due.items()], late
+        reached = self._totals_that_reached(steps)
+        return _Timed(
+            [alerts.seen_ms[key] - appended[number] for key, number in due.items()],
+            [reached[key] - appended[number] for key, number in due.items()],
+            [alerts.seen_ms[key] - reached[key] for key in due],
+            late,
+            cpu_s,
+        )
+
+    def _totals_that_reached(self, steps: dict[int, int]) -> dict[tuple[str, int], float]:
+        """When the total was appended by which each partner reached each percent. `steps`: usage → percent."""
+        name = PREFIX + topics.USAGE_TOTALS
+        consumer = Consumer({"bootstrap.servers": self._bootstrap, "group.id": "bench", "enable.auto.commit": False})
+        partitions = consumer.list_topics(name).topics[name].partitions
+        count = sum(consumer.get_watermark_offsets(TopicPartition(name, p))[1] for p in partitions)
+        consumer.assign([TopicPartition(name, p, 0) for p in partitions])
+        found = consumer.consume(count, PATIENCE_S)
+        consumer.close()
+        used: dict[str, dict[int, int]] = {}
+        reached: dict[tuple[str, int], float] = {}
+        for message in sorted(found, key=lambda message: message.timestamp()[1]):
+            totals = decoded(message.value())
+            partner = totals[0].partner_id
+            mine = used.setdefault(partner, {})
+            mine.update((total.events_partition, int(total.used)) for total in totals)
+            for usage, percent in steps.items():
+                if sum(mine.values()) >= usage:
+                    reached.setdefault((partner, percent), message.timestamp()[1])
+        return reached
 
     def _records(self, lines: int, name: str) -> Iterator[tuple[bytes, list[int]]]:
         for _ in range(lines // LINES_PER_RECORD):
@@ -216,6 +276,15 @@ class _Workers:
 
     def until_landed(self, lines: int) -> None:
         self._land.until(lambda _: self.landed() >= lines, limit_s=600)
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds of each worker so far."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        found = {}
+        for worker in self._all:
+            fields = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
+            found[worker.words[0]] = (int(fields[11]) + int(fields[12])) / ticks
+        return found
 
     def alive(self) -> None:
         for worker in self._all:
