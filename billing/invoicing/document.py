@@ -11,6 +11,7 @@ from billing.usage.quota_statement import QuotaRow
 from schemas.catalog.prices.price import ChargePart
 from schemas.catalog.records import Catalog, LegalEntity, Meter, Partner
 from schemas.money import money, plain
+from schemas.texts.wording import Wording, wording
 
 _LATER = {"country", "contact"}
 
@@ -24,8 +25,10 @@ def invoice(
     """
     entity = catalog.legal_entity(content["legal_entity"])
     partner = draft.partner
+    say = wording(partner.language)
     terms_days = entity.payment_terms_days if partner.payment_terms_days is None else partner.payment_terms_days
     return {
+        **_language(partner),
         "number": number,
         "issued_on": issued_on.isoformat(),
         "due_on": (issued_on + timedelta(days=terms_days)).isoformat(),
@@ -43,7 +46,7 @@ def invoice(
         "lines": [_line(catalog, draft, line, position) for position, line in enumerate(draft.lines, 1)],
         **_extras(draft),
         "total": money(draft.total, draft.currency),
-        "tax_note": entity.tax_note,
+        "tax_note": say.unless_given(entity.tax_note),
         "payment_terms_days": terms_days,
         "quotas": [
             {
@@ -68,6 +71,11 @@ def invoice(
             "rollups_version": content["versions"]["rollups"],
         },
     }
+
+
+def _language(partner: Partner) -> dict[str, str]:
+    """The language of the texts. A document without it is in English, as in earlier versions."""
+    return {} if partner.language == "en" else {"language": partner.language}
 
 
 def _party(party: LegalEntity | Partner, always: set[str]) -> dict[str, Any]:
@@ -126,9 +134,10 @@ def _granted(row: QuotaRow) -> dict[str, Any]:
 
 def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str, Any]:
     meter = catalog.meter(line.rate.meter) if line.rate.meter else None
+    say = wording(draft.partner.language)
     return {
         "position": position,
-        "description": description(catalog, line.rate),
+        "description": description(catalog, line.rate, say),
         "meter": meter.id if meter else None,
         "unit": _priced_unit(line, meter),
         "plan": line.plan.id,
@@ -146,7 +155,7 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "included": plain(line.charge.converted - line.charge.billed_quantity) if meter else "0",
         "billed_quantity": plain(line.charge.billed_quantity),
         "model": line.rate.price.model,
-        "parts": [_part(meter, line, part) for part in line.charge.parts],
+        "parts": [_part(meter, line, part, say) for part in line.charge.parts],
         "exact_amount": plain(line.charge.exact),
         "amount": money(line.charge.amount, draft.currency),
     }
@@ -157,22 +166,22 @@ def _days(interval: Interval) -> dict[str, str]:
     return {"first_day": interval.first_day.isoformat(), "last_day": interval.last_day.isoformat()}
 
 
-def _part(meter: Meter | None, line: Line, part: ChargePart) -> dict[str, str | None]:
+def _part(meter: Meter | None, line: Line, part: ChargePart, say: Wording) -> dict[str, str | None]:
     return {
         "label": part.label,
-        "explanation": explanation(line.rate.price, line.rate.terms, part, line.share),
+        "explanation": explanation(line.rate.price, line.rate.terms, part, line.share, say),
         "quantity": plain(part.quantity),
-        "unit": _unit(line, meter, part),
+        "unit": _unit(line, meter, part, say),
         "unit_price": plain(part.unit_price),
         "amount": plain(part.amount),
     }
 
 
-def _unit(line: Line, meter: Meter | None, part: ChargePart) -> str | None:
+def _unit(line: Line, meter: Meter | None, part: ChargePart, say: Wording) -> str | None:
     """The unit of a part's quantity: the meter's unit, packages, or None for a fee."""
     if meter is None or part.counts == "fee":
         return None
-    return "packages" if part.counts == "packages" else _priced_unit(line, meter)
+    return say("packages") if part.counts == "packages" else _priced_unit(line, meter)
 
 
 def _priced_unit(line: Line, meter: Meter | None) -> str | None:

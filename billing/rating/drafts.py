@@ -22,6 +22,7 @@ from schemas.catalog.prices.price import Share
 from schemas.catalog.rates import Rate
 from schemas.catalog.records import Catalog, Partner, Plan
 from schemas.money import EXACT, MINOR_UNITS
+from schemas.texts.wording import ENGLISH, Wording
 from schemas.windows import to_us
 
 ZERO = Decimal(0)
@@ -332,10 +333,10 @@ def _days(interval: Interval) -> int:
     return (interval.last_day - interval.first_day).days + 1
 
 
-def description(catalog: Catalog, rate: Rate) -> str:
+def description(catalog: Catalog, rate: Rate, say: Wording = ENGLISH) -> str:
     """What a line is called: by the rate, by its meter, or by what it is."""
     meter = catalog.meter(rate.meter) if rate.meter else None
-    return rate.description or (meter.description if meter else "") or (meter.id if meter else "Fee")
+    return rate.description or (meter.description if meter else "") or (meter.id if meter else say("fee"))
 
 
 def in_unit(catalog: Catalog, meter_id: str, counted: Decimal) -> Decimal:

@@ -34,6 +34,7 @@ from schemas.catalog.fields import (
 from schemas.catalog.rates import Rate
 from schemas.catalog.sources import Source
 from schemas.catalog.terms import Bound, Commitment, Credit, Dated, Discount, Fee, PurchaseOrder
+from schemas.texts.wording import Language
 from schemas.windows import to_us
 from schemas.zones import in_utc, midnight
 
@@ -225,6 +226,7 @@ class Partner(CatalogRecord):
     vat_id: Code | None = None
     contact: Text | None = None
     reference: Text | None = None
+    language: Language = "en"  # of the documents
     payment_terms_days: int | None = Field(default=None, ge=0, le=365)  # None: those of the legal entity
     purchase_orders: tuple[PurchaseOrder, ...] = ()
     prices: tuple[OwnPrices, ...] = ()

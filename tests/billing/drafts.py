@@ -39,9 +39,13 @@ def made(parts: dict[str, Any], usage: dict[str, int], label: str = "2026-10") -
     return invoice("c105e" * 4 + "0000", content, catalog, draft, number=number, issued_on=day)
 
 
-def small() -> dict[str, Any]:
-    """Every price model in one invoice, prices of which some change within the month, a quota that is reached."""
+def small(**partner: Any) -> dict[str, Any]:
+    """Every price model in one invoice, prices of which some change within the month, a quota that is reached.
+
+    `partner` are more fields of the partner.
+    """
     parts = document()
+    parts["partners"][0] |= partner
     rates = [
         *parts["rate_cards"][0]["versions"][0]["rates"],
         {"meter": "exports", "price": {"model": "package", "package_size": "100", "package_price": "2.50"}},

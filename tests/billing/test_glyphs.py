@@ -10,6 +10,7 @@ import typst
 
 from billing.invoicing.render import as_pdf
 from billing.invoicing.render.glyphs import _USUAL, _missing, missing_glyphs, problem, undrawn
+from schemas.texts.wording import ENGLISH
 from tests.billing import drafts, pdf_reader
 
 
@@ -52,7 +53,7 @@ def test_the_answer_is_that_of_the_invoice_itself(text: str) -> None:
         try:
             typst.compile(
                 str(path / "invoice.typ"), root=str(path), font_paths=[str(path / "fonts")], ignore_system_fonts=True, format="pdf",
-                pdf_standards=["a-3b"], sys_inputs={"invoice": json.dumps(document)}, timestamp=0,
+                pdf_standards=["a-3b"], sys_inputs={"invoice": json.dumps(document), "texts": json.dumps(ENGLISH.table)}, timestamp=0,
             )  # fmt: skip
         except typst.TypstError as exc:
             refused = set(re.findall(r'the text `"(.+?)"` could not be displayed', exc.diagnostic))

@@ -19,6 +19,7 @@ from schemas.catalog.json_schema import catalog_schema
 from schemas.catalog.prices.price import Portion, Price, Share
 from schemas.catalog.prices.registry import MODELS, PriceModel
 from schemas.catalog.rates import LineTerms
+from schemas.texts.wording import ENGLISH
 from tests.docs.pages import rows, section
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_a_model_explains_every_part_it_asks_for(model: str) -> None:
     for price in SAMPLES[model]:
         parts = [part for quantity in QUANTITIES for part in price.parts(Portion.month(quantity))]
         for part in parts:
-            explanation = price.explanation(part, Share(1, 2))
+            explanation = price.explanation(part, Share(1, 2), ENGLISH)
             assert explanation.strip()
             assert (explanation == "per unit") == (model == "per_unit")
             assert part.quantity

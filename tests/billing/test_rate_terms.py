@@ -15,6 +15,7 @@ from billing.pricing.commitments import burn_down, committed, credit_for
 from billing.pricing.explaining import explanation
 from schemas.catalog.prices.price import Share
 from schemas.catalog.rates import Rate
+from schemas.texts.wording import ENGLISH
 
 D = Decimal
 CENTS = st.integers(0, 10**6).map(lambda n: D(n).scaleb(-2))
@@ -88,7 +89,7 @@ def test_the_terms_of_a_line(fields: dict[str, Any], quantity: str, parts: int, 
     made = rate(**fields)
     (line,) = lines(made, [D(quantity)], parts)
     assert f"{line.amount:.2f}" == amount
-    assert all(explanation(made.price, made.terms, part, Share(parts, 30)).strip() for part in line.parts)
+    assert all(explanation(made.price, made.terms, part, Share(parts, 30), ENGLISH).strip() for part in line.parts)
 
 
 @pytest.mark.parametrize(

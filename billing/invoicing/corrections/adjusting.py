@@ -22,9 +22,9 @@ from lake import duck
 from lake.lake import Lake
 from schemas.money import EXACT, plain
 from schemas.tables import ROLLUPS
+from schemas.texts.wording import ENGLISH, Wording, wording
 
 ZERO = Decimal(0)
-REASON = "late usage"
 # What is not a part of the price of a period, or has amounts of its own.
 _APART = (ExtraKind.ADJUSTMENT, ExtraKind.CREDIT, ExtraKind.COMMITMENT)
 
@@ -136,6 +136,8 @@ def priced(states: PinnedLakes, adjusted: Adjusted, partner_id: str, partners: f
 def _differences(adjusted: Adjusted, before: Any, after: Any) -> Iterable[Extra]:
     """One amount for each line whose quantity differs, and one for what terms of the contract make of them."""
     old, new = _lines(before), _lines(after)
+    say = wording((after or before).partner.language) if after or before else ENGLISH
+    shared = _facts(adjusted, say)
     for key in dict.fromkeys([*new, *old]):
         was, now = old.get(key), new.get(key)
         quantity_before = ZERO if was is None else was.quantity
@@ -145,33 +147,34 @@ def _differences(adjusted: Adjusted, before: Any, after: Any) -> Iterable[Extra]
             continue
         line: Any = now or was
         facts = {
-            "description": f"{adjusted.period}: {line.rate.description or line.rate.meter or 'Fee'}",
+            "description": f"{adjusted.period}: {line.rate.description or line.rate.meter or say('fee')}",
             "meter": line.rate.meter or "",
             "plan": line.plan.id if hasattr(line, "plan") else line.segment.plan.id,
             "quantity_before": plain(quantity_before),
             "quantity_now": plain(quantity_now),
         }
         exact = EXACT.subtract(_exact(now), _exact(was))
-        yield Extra(ExtraKind.ADJUSTMENT, amount, exact, {**facts, **_facts(adjusted)})
+        yield Extra(ExtraKind.ADJUSTMENT, amount, exact, {**facts, **shared})
     rest = EXACT.subtract(_terms(after), _terms(before))
     if rest:
-        facts = {"description": f"{adjusted.period}: terms of the contract"}
-        yield Extra(ExtraKind.ADJUSTMENT, rest, rest, {**facts, **_facts(adjusted)})
+        facts = {"description": say("contract_terms", period=adjusted.period)}
+        yield Extra(ExtraKind.ADJUSTMENT, rest, rest, {**facts, **shared})
     was_added, is_added = _commitments(before), _commitments(after)
     for term in dict.fromkeys([*is_added, *was_added]):
         if change := EXACT.subtract(is_added.get(term, ZERO), was_added.get(term, ZERO)):
             # The months of the term say that this changes what the commitment added, and does not count towards it.
-            facts = {"description": f"{adjusted.period}: commitment", **dict(zip(TERM_FACTS, term, strict=True))}
-            yield Extra(ExtraKind.ADJUSTMENT, change, change, {**facts, **_facts(adjusted)})
+            facts = {"description": say("commitment_of", period=adjusted.period)}
+            facts |= dict(zip(TERM_FACTS, term, strict=True))
+            yield Extra(ExtraKind.ADJUSTMENT, change, change, {**facts, **shared})
 
 
-def _facts(adjusted: Adjusted) -> dict[str, str]:
+def _facts(adjusted: Adjusted, say: Wording) -> dict[str, str]:
     """What each line of an adjustment says about the invoice that it corrects."""
     return {
         "number": adjusted.number or "",
         "period": adjusted.period,
         "close_id": adjusted.close_id,
-        "reason": REASON,
+        "reason": say("late_usage"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from billing.invoicing import document, render, stored
 from billing.invoicing.closes import Close, Refused, pinned_versions
 from billing.invoicing.corrections import adjusting
-from billing.invoicing.corrections.adjusting import REASON, PinnedLakes, PricedAdjustment
+from billing.invoicing.corrections.adjusting import PinnedLakes, PricedAdjustment
 from billing.invoicing.corrections.standing import ADJUSTMENTS, Adjusted, Gap, StandingUsage, adjustments_of
 from billing.invoicing.stored import Staged
 from billing.periods import local_day, month
@@ -18,6 +18,7 @@ from billing.rating.extras import Extra
 from billing.rating.settled import SettledPeriod
 from lake.lake import Lake, Table
 from schemas.tables import ROLLUPS
+from schemas.texts.wording import wording
 
 
 class EarlierBooks(NamedTuple):
@@ -140,7 +141,13 @@ def own_document(made: Close, original: Close, own: OwnDocument, *, number: str,
     shown = document.invoice(made.close_id, content, original.catalog(), own.draft, number=number, issued_on=issued_on)
     refers_to = None if own.adjusted.number is None else {"number": own.adjusted.number}
     evidence = {**shown["evidence"], "adjusts": own.adjusted.as_json()}
-    return {"kind": own.kind, **shown, "refers_to": refers_to, "reason": REASON, "evidence": evidence}
+    return {
+        "kind": own.kind,
+        **shown,
+        "refers_to": refers_to,
+        "reason": wording(own.draft.partner.language)("late_usage"),
+        "evidence": evidence,
+    }
 
 
 def numbered(

@@ -8,6 +8,7 @@ from typing import Any
 from billing.invoicing.corrections.amounts import entry
 from billing.invoicing.corrections.records import Correction, CreditedLine
 from schemas.money import EXACT, money, plain
+from schemas.texts.wording import Wording, wording
 
 
 def credit_note(
@@ -19,8 +20,9 @@ def credit_note(
     """
     original = documents[made.number]
     currency = original["currency"]
+    say = wording(original.get("language", "en"))
     lines = [
-        _line(position, line, documents[line.number], currency, alone=line.number == made.number)
+        _line(position, line, documents[line.number], currency, say, alone=line.number == made.number)
         for position, line in enumerate(made.lines, 1)
     ]
     total = Decimal(0)
@@ -28,6 +30,7 @@ def credit_note(
         total = EXACT.subtract(total, line.amount)
     return {
         "kind": "credit_note",
+        **({"language": original["language"]} if "language" in original else {}),
         "number": number,
         "issued_on": issued_on.isoformat(),
         "due_on": issued_on.isoformat(),
@@ -52,7 +55,7 @@ def credit_note(
 
 
 def _line(
-    position: int, credited: CreditedLine, document: Mapping[str, Any], currency: str, *, alone: bool
+    position: int, credited: CreditedLine, document: Mapping[str, Any], currency: str, say: Wording, *, alone: bool
 ) -> dict[str, Any]:
     """One credited line, in the layout of a line of an invoice."""
     source: Mapping[str, Any] = {} if credited.position is None else entry(document, credited.position)
@@ -62,7 +65,7 @@ def _line(
     counted = credited.quantity is not None
     return {
         "position": position,
-        "description": _described(credited, source, alone=alone),
+        "description": _described(credited, source, say, alone=alone),
         "meter": source.get("meter") if counted else None,
         "unit": (source.get("converted_from") or source).get("unit") if counted else None,
         "plan": source.get("plan"),
@@ -87,8 +90,8 @@ def _line(
     }  # fmt: skip
 
 
-def _described(credited: CreditedLine, source: Mapping[str, Any], *, alone: bool) -> str:
+def _described(credited: CreditedLine, source: Mapping[str, Any], say: Wording, *, alone: bool) -> str:
     if credited.position is None:
-        return "Credited before" if credited.amount < 0 else "Credit"
+        return say("credited_before" if credited.amount < 0 else "credit")
     named = str(source.get("description") or source.get("meter") or source["kind"])
-    return named if alone else f"{named} ({credited.number}, line {credited.position})"
+    return named if alone else say("line_of", description=named, number=credited.number, position=credited.position)

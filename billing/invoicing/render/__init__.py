@@ -10,6 +10,7 @@ import typst
 
 from billing.invoicing.render.csv_lines import as_csv
 from billing.invoicing.render.typefaces import typefaces
+from schemas.texts.wording import wording
 
 
 class Rendered(NamedTuple):
@@ -33,6 +34,7 @@ def as_json(document: Mapping[str, Any]) -> bytes:
 def as_pdf(document: Mapping[str, Any]) -> bytes:
     """The PDF rendering by Typst, with embedded fonts. Its timestamp is the date of the invoice."""
     folder = resources.files("billing.invoicing.render")
+    texts = wording(document.get("language", "en")).table
     issued = datetime.combine(date.fromisoformat(document["issued_on"]), time(), UTC)
     with resources.as_file(folder) as path:
         pdf = typst.compile(
@@ -40,7 +42,7 @@ def as_pdf(document: Mapping[str, Any]) -> bytes:
             root=str(path),
             font_paths=typefaces(),
             format="pdf",
-            sys_inputs={"invoice": json.dumps(document)},
+            sys_inputs={"invoice": json.dumps(document), "texts": json.dumps(texts)},
             timestamp=int(issued.timestamp()),
         )
     if not isinstance(pdf, bytes):

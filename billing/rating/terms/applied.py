@@ -13,6 +13,7 @@ from billing.rating.terms.fees import fees
 from billing.rating.terms.monthly import monthly
 from billing.rating.terms.orders import order_of
 from schemas.money import EXACT
+from schemas.texts.wording import wording
 
 ZERO = Decimal(0)
 
@@ -25,16 +26,16 @@ def with_terms(
     `before` are the documents that were issued to the partner before, as far as the bill rests on them. `adjustments`
     are those of earlier periods: they count towards commitments, and prepaid credits pay them.
     """
-    partner, label = draft.partner, draft.period.label
+    partner, label, say = draft.partner, draft.period.label, wording(draft.partner.language)
     found = draft.with_extras(fees(partner, label, draft.currency, before))
     found = found.with_extras(monthly(partner, draft.period, _amounts(found)))
     if partner.commitments:
         found = found.with_extras(
-            true_ups(partner.commitments, label, found.currency, found.total, before, adjustments)
+            true_ups(partner.commitments, label, found.currency, found.total, before, adjustments, say)
         )
     found = found.with_extras(adjustments)
     if partner.credits:
-        found = found.with_extras(burn_downs(partner.credits, draft.period, found.currency, found.total, before))
+        found = found.with_extras(burn_downs(partner.credits, draft.period, found.currency, found.total, before, say))
     order, problems = order_of(partner.purchase_orders, draft.period, found.currency, found.total, before)
     problems += overdrawn(partner.credits, before)
     return found._replace(purchase_order=order), [f"partner {partner.id}, {problem}" for problem in problems]

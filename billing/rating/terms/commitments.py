@@ -12,6 +12,7 @@ from billing.rating.extras import Extra, ExtraKind
 from billing.rating.issued import IssuedAmount, IssuedDocument, entries
 from schemas.catalog.terms import Commitment, Term
 from schemas.money import EXACT, MINOR_UNITS, plain, rounded
+from schemas.texts.wording import ENGLISH, Wording
 
 ZERO = Decimal(0)
 TERM_FACTS = ("first_month", "last_month")  # of an amount that a commitment added, and of its adjustment
@@ -24,6 +25,7 @@ def true_ups(
     total: Decimal,
     before: Sequence[IssuedDocument] = (),
     adjustments: Sequence[Extra] = (),
+    say: Wording = ENGLISH,
 ) -> list[Extra]:
     """What the commitments add to the bill of the month `label`, whose total without them is `total`.
 
@@ -42,7 +44,7 @@ def true_ups(
             if commitment.currency == currency
             for place, term in enumerate(commitment.terms(label))
             if any(map(term.holds, months))
-            for extra in _of_term(commitment, place, term, (label, total), booked, max(months))
+            for extra in _of_term(commitment, place, term, (label, total), booked, max(months), say)
         ]
 
 
@@ -53,6 +55,7 @@ def _of_term(
     bill: tuple[str, Decimal],
     booked: Sequence[IssuedAmount],
     newest: str,
+    say: Wording,
 ) -> Iterator[Extra]:
     """What is still to be billed for one term. `newest` is the newest month with a bill, this one among them."""
     label, total = bill
@@ -67,7 +70,13 @@ def _of_term(
     amount = rounded(exact, places) - billed
     if amount:
         facts = {
-            "description": f"Commitment of {plain(commitment.amount)} {commitment.currency}, {term.first} to {term.last}",
+            "description": say(
+                "commitment",
+                amount=say.ungrouped(commitment.amount),
+                currency=commitment.currency,
+                first=term.first,
+                last=term.last,
+            ),
             "first_month": term.first,
             "last_month": term.last,
             "committed": f"{rounded(commitment.amount, places):f}",

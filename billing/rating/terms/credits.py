@@ -14,6 +14,7 @@ from billing.rating.extras import Extra, ExtraKind
 from billing.rating.issued import IssuedDocument, entries
 from schemas.catalog.terms import Credit
 from schemas.money import EXACT, MINOR_UNITS, plain, rounded
+from schemas.texts.wording import ENGLISH, Wording
 
 ZERO = Decimal(0)
 # An account is `credit/ID` for each credit, or one of these.
@@ -35,7 +36,12 @@ class Booking(NamedTuple):
 
 
 def burn_downs(
-    granted: Sequence[Credit], period: BillingPeriod, currency: str, due: Decimal, before: Sequence[IssuedDocument]
+    granted: Sequence[Credit],
+    period: BillingPeriod,
+    currency: str,
+    due: Decimal,
+    before: Sequence[IssuedDocument],
+    say: Wording = ENGLISH,
 ) -> list[Extra]:
     """What the credits pay of `due`, as negative amounts, in the order in which they pay."""
     last_day = period.interval.last_day
@@ -50,7 +56,7 @@ def burn_downs(
                 -amount,
                 -amount,
                 {
-                    "description": credit.description,
+                    "description": say.unless_given(credit.description),
                     "credit": credit.id,
                     "balance_before": f"{balance:f}",
                     "balance_after": f"{balance - amount:f}",

@@ -17,6 +17,7 @@ from schemas.catalog.prices.price import prorated
 from schemas.catalog.records import Partner
 from schemas.catalog.terms import Fee
 from schemas.money import EXACT, MINOR_UNITS, plain, rounded
+from schemas.texts.wording import wording
 from schemas.zones import midnight
 
 ZERO = Decimal(0)
@@ -30,7 +31,7 @@ def fees(partner: Partner, label: str, currency: str, before: Sequence[IssuedDoc
         for fee in partner.fees
         if fee.currency == currency
         for month in _months(fee, label)
-        for extra in _of_month(fee, month, partner.time_zone, billed.get((fee.id, month), ZERO))
+        for extra in _of_month(fee, month, partner, billed.get((fee.id, month), ZERO))
     ]
 
 
@@ -48,14 +49,15 @@ def _billed(documents: Sequence[IssuedDocument]) -> dict[tuple[str, str], Decima
     return found
 
 
-def _of_month(fee: Fee, month: str, zone: str, billed: Decimal) -> Iterator[Extra]:
+def _of_month(fee: Fee, month: str, partner: Partner, billed: Decimal) -> Iterator[Extra]:
     """What is still to be billed for a month. In arrears nothing of it was billed by an invoice that still holds."""
-    exact = _due(fee, month, zone)
+    exact = _due(fee, month, partner.time_zone)
     earlier = billed if fee.due == "advance" else ZERO
     amount = EXACT.subtract(rounded(exact, MINOR_UNITS[fee.currency]), earlier)
     if amount:
+        say = wording(partner.language)
         facts = {
-            "description": f"{fee.description}, {month}",
+            "description": f"{say.unless_given(fee.description)}, {month}",
             "fee": fee.id,
             "month": month,
             "monthly": plain(fee.amount),

@@ -14,6 +14,7 @@ from schemas.catalog.prices.price import Share, prorated
 from schemas.catalog.records import Partner
 from schemas.catalog.terms import Bound, Discount
 from schemas.money import EXACT, MINOR_UNITS, plain, rounded
+from schemas.texts.wording import Wording, wording
 from schemas.windows import to_us
 
 ZERO = Decimal(0)
@@ -21,9 +22,9 @@ ZERO = Decimal(0)
 
 def monthly(partner: Partner, period: BillingPeriod, priced: Amounts) -> list[Extra]:
     """The discounts, the maximum and the minimum of a month, as far as they change its amount."""
-    label, places = period.label, MINOR_UNITS[priced.currency]
+    label, places, say = period.label, MINOR_UNITS[priced.currency], wording(partner.language)
     with localcontext(EXACT):
-        found = [*_discounts([d for d in partner.discounts if d.holds_in(label)], priced, places)]
+        found = [*_discounts([d for d in partner.discounts if d.holds_in(label)], priced, places, say)]
         left = priced.total + sum((extra.amount for extra in found), ZERO)
         for bounds, kind in ((partner.maximums, ExtraKind.MAXIMUM), (partner.minimums, ExtraKind.MINIMUM)):
             for bound in (b for b in bounds if b.holds_in(label)):
@@ -32,16 +33,16 @@ def monthly(partner: Partner, period: BillingPeriod, priced: Amounts) -> list[Ex
                 if kind is ExtraKind.MINIMUM and not period.stays:
                     continue  # without any plan there is nothing that costs at least so much
                 if (kind is ExtraKind.MINIMUM and lacks > 0) or (kind is ExtraKind.MAXIMUM and lacks < 0):
-                    facts = {"description": _TEXTS[kind], "limit": f"{rounded(limit, places):f}"}
+                    facts = {"description": say(_TEXTS[kind]), "limit": f"{rounded(limit, places):f}"}
                     found.append(Extra(kind, lacks, limit - left, facts))
                     left += lacks
     return found
 
 
-_TEXTS = {ExtraKind.MAXIMUM: "Maximum of the month", ExtraKind.MINIMUM: "Minimum of the month"}
+_TEXTS = {ExtraKind.MAXIMUM: "maximum_of_month", ExtraKind.MINIMUM: "minimum_of_month"}
 
 
-def _discounts(discounts: Sequence[Discount], priced: Amounts, places: int) -> Iterator[Extra]:
+def _discounts(discounts: Sequence[Discount], priced: Amounts, places: int, say: Wording) -> Iterator[Extra]:
     """What each discount takes, as negative amounts. Those of meters come first."""
     left = dict(priced.by_meter)
     whole = priced.total
@@ -54,7 +55,7 @@ def _discounts(discounts: Sequence[Discount], priced: Amounts, places: int) -> I
         if discount.meter is not None:
             left[discount.meter] -= amount
         whole -= amount
-        shown = {"description": discount.description, "base": f"{base:.{places}f}"}
+        shown = {"description": say.unless_given(discount.description), "base": f"{base:.{places}f}"}
         if discount.meter is not None:
             shown["meter"] = discount.meter
         if discount.percent is not None:

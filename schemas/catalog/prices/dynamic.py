@@ -7,7 +7,7 @@ from pydantic import Field
 
 from schemas.catalog.fields import NotNegative
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share, counted_on, used
-from schemas.money import grouped
+from schemas.texts.wording import Wording
 
 
 class Dynamic(Price):
@@ -22,9 +22,9 @@ class Dynamic(Price):
         """One part."""
         return counted_on(self._of_month, portion)
 
-    def explanation(self, part: ChargePart, share: Share) -> str:
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
         """The multiplier."""
-        return f"metered cost times {grouped(self.multiplier)}"
+        return say("metered_cost", multiplier=self.multiplier)
 
     def _of_month(self, quantity: Decimal) -> list[ChargePart]:
         return used("usage", quantity, self.multiplier, "units")

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from schemas.catalog.fields import Amount
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share, prorated
-from schemas.money import grouped
+from schemas.texts.wording import Wording
 from schemas.windows import WINDOW_US
 
 
@@ -26,18 +26,18 @@ class Flat(Price):
         """One part, independent of usage."""
         return [ChargePart("flat", Decimal(1), prorated(self.amount, self._share(portion.share)), "fee")]
 
-    def explanation(self, part: ChargePart, share: Share) -> str:
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
         """The full fee, and the hours or days billed if the line is charged a share."""
         billed, whole, _ = self._share(share)
         if billed == whole:
-            return "fixed fee"
+            return say("fixed_fee")
         if self.proration == "day":
-            return f"fixed fee of {grouped(self.amount)} for {billed} of {whole} days"
-        return f"fixed fee of {grouped(self.amount)} for {_hours(billed)} of {_hours(whole)} hours"
+            return say("fee_for_days", amount=self.amount, part=billed, whole=whole)
+        return say("fee_for_hours", amount=self.amount, part=_hours(billed), whole=_hours(whole))
 
     def _share(self, share: Share) -> Share:
         return share.by_day if self.proration == "day" else share
 
 
-def _hours(time_us: int) -> str:
-    return grouped(Decimal(time_us // WINDOW_US) / 4)  # bounds are aligned to windows of 15 minutes
+def _hours(time_us: int) -> Decimal:
+    return Decimal(time_us // WINDOW_US) / 4  # bounds are aligned to windows of 15 minutes

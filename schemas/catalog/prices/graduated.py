@@ -7,6 +7,7 @@ from pydantic import Field
 
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Share, counted_on
 from schemas.catalog.prices.tiers import Tier, Tiered
+from schemas.texts.wording import Wording
 
 
 class Graduated(Tiered):
@@ -19,9 +20,9 @@ class Graduated(Tiered):
         """One part for the usage and one for the fee of each tier that is reached."""
         return counted_on(self._of_month, portion)
 
-    def explanation(self, part: ChargePart, share: Share) -> str:
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
         """The bounds of the part's tier."""
-        return ", ".join([self.reach(part), *self.kind(part)])
+        return ", ".join([self.reach(part, say), *self.kind(part, say)])
 
     def _of_month(self, quantity: Decimal) -> list[ChargePart]:
         parts: list[ChargePart] = []

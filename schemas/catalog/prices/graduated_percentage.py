@@ -10,7 +10,8 @@ from schemas.catalog.fields import Amount, CatalogRecord, Positive
 from schemas.catalog.prices.graduated import Graduated
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share
 from schemas.catalog.prices.tiers import FIRST_TIER_FLAT_AT_ZERO, FLAT_FEE, UP_TO, Tier, check_bounds
-from schemas.money import EXACT, grouped
+from schemas.money import EXACT
+from schemas.texts.wording import Wording
 
 
 class PercentageTier(CatalogRecord):
@@ -40,12 +41,13 @@ class GraduatedPercentage(Price):
         """One part for the usage and one for the fee of each tier that is reached."""
         return self._graduated.parts(portion)
 
-    def explanation(self, part: ChargePart, share: Share) -> str:
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
         """The bounds of the part's tier, and its percentage."""
-        text = self._graduated.explanation(part, share)
+        text = self._graduated.explanation(part, share, say)
         if part.counts == "fee" or part.tier is None:
             return text
-        return f"{text}, {grouped(self.tiers[part.tier - 1].rate_percent)} % of the quantity"
+        percent = self.tiers[part.tier - 1].rate_percent
+        return ", ".join([text, say("percent_of_quantity", percent=percent)])
 
     @cached_property
     def _graduated(self) -> Graduated:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from schemas.catalog.fields import Amount, Positive
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share, begun, counted_on, packages, used
-from schemas.money import grouped
+from schemas.texts.wording import Wording
 
 
 class Package(Price):
@@ -30,14 +30,14 @@ class Package(Price):
         """The packages that start in this portion. A package that started on an earlier line is charged there."""
         return counted_on(self._of_month, portion)
 
-    def explanation(self, part: ChargePart, share: Share) -> str:
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
         """The size of a package, and how many are charged."""
         text = (
-            packages(self.package_size)
+            packages(self.package_size, say)
             if self.package_rounding == "up"
-            else f"full packages of {grouped(self.package_size)}"
+            else say("full_packages", size=self.package_size)
         )
-        return text if self.packages_min == 0 else f"{text}, at least {self.packages_min}"
+        return text if self.packages_min == 0 else say("at_least_packages", packages=text, least=self.packages_min)
 
     def _of_month(self, quantity: Decimal) -> list[ChargePart]:
         up = self.package_rounding == "up"

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from schemas.catalog.fields import Amount
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share, counted_on, used
+from schemas.texts.wording import Wording
 
 
 class PerUnit(Price):
@@ -19,9 +20,9 @@ class PerUnit(Price):
         """One part."""
         return counted_on(self._of_month, portion)
 
-    def explanation(self, part: ChargePart, share: Share) -> str:
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
         """The same text for every part."""
-        return "per unit"
+        return say("per_unit")
 
     def _of_month(self, quantity: Decimal) -> list[ChargePart]:
         return used("usage", quantity, self.unit_price, "units")

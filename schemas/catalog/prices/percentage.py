@@ -7,7 +7,8 @@ from pydantic import Field
 
 from schemas.catalog.fields import Amount
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Price, Share, counted_on, used
-from schemas.money import EXACT, grouped
+from schemas.money import EXACT
+from schemas.texts.wording import Wording
 
 
 class Percentage(Price):
@@ -20,9 +21,9 @@ class Percentage(Price):
         """One part."""
         return counted_on(self._of_month, portion)
 
-    def explanation(self, part: ChargePart, share: Share) -> str:
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
         """The percentage."""
-        return f"{grouped(self.rate_percent)} % of the quantity"
+        return say("percent_of_quantity", percent=self.rate_percent)
 
     def _of_month(self, quantity: Decimal) -> list[ChargePart]:
         return used("percentage", quantity, self.rate_percent.scaleb(-2, EXACT), "units")

@@ -12,7 +12,8 @@ from decimal import ROUND_DOWN, Context, Decimal, localcontext
 from typing import ClassVar, Literal, NamedTuple
 
 from schemas.catalog.fields import CatalogRecord
-from schemas.money import EXACT, grouped
+from schemas.money import EXACT
+from schemas.texts.wording import Wording
 
 ZERO = Decimal(0)
 MODEL = "The price model; it determines the other fields."
@@ -95,8 +96,11 @@ class Price(CatalogRecord):
         """The parts that the price charges for a portion of a month. No part has the quantity 0."""
 
     @abstractmethod
-    def explanation(self, part: ChargePart, share: Share) -> str:
-        """A description of a part for the reader of the invoice; `share` is the time share of the part's line."""
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
+        """A description of a part for the reader of the invoice, in the language of `say`.
+
+        `share` is the time share of the part's line.
+        """
 
 
 def used(
@@ -127,6 +131,6 @@ def begun(quantity: Decimal, size: Decimal) -> Decimal:
     return -(-quantity // size) if quantity % size == 0 else quantity // size + 1
 
 
-def packages(size: Decimal) -> str:
+def packages(size: Decimal, say: Wording) -> str:
     """The description of packages of a size on an invoice."""
-    return f"packages of {grouped(size)}, begun packages count"
+    return say("begun_packages", size=size)

@@ -8,10 +8,16 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.catalog.fields import Amount, CatalogRecord, Positive
 from schemas.catalog.prices.price import ZERO, ChargePart, Price, begun, packages, used
-from schemas.money import grouped
+from schemas.texts.wording import Wording
 
 UP_TO = "Last unit of this tier. Null in the last tier, which has no upper bound."
 FLAT_FEE = "Fee that is charged once when this tier is reached."
+_BOUNDS = {  # whether a tier has a lower and an upper bound
+    (False, False): "tier_from_first",
+    (False, True): "tier_up_to",
+    (True, False): "tier_above",
+    (True, True): "tier_between",
+}
 FIRST_TIER_FLAT_AT_ZERO = "Whether the first tier's flat fee is due when nothing was used."
 
 
@@ -102,23 +108,20 @@ class Tiered(Price):
         """Whether the fee of a reached tier is due. The first tier's fee may be waived when nothing was used."""
         return bool(quantity) or (number == 1 and self.first_tier_flat_at_zero)
 
-    def reach(self, part: ChargePart) -> str:
+    def reach(self, part: ChargePart, say: Wording) -> str:
         """The bounds of a part's tier, for the reader of the invoice."""
         number, below, tier = self._tier_of(part)
-        bounds = [
-            f"above {grouped(below)}" if number > 1 else "",
-            f"up to {grouped(tier.up_to)}" if tier.up_to is not None else "",
-        ]
-        return f"tier {number}: {' '.join(bound for bound in bounds if bound) or 'from the first unit'}"
+        key = _BOUNDS[number > 1, tier.up_to is not None]
+        return say("tier", number=number, bounds=say(key, below=below, top=tier.up_to))
 
-    def kind(self, part: ChargePart) -> list[str]:
+    def kind(self, part: ChargePart, say: Wording) -> list[str]:
         """What a part charges if not single units, for the reader of the invoice."""
         if part.counts == "fee":
-            return ["fixed fee"]
+            return [say("fixed_fee")]
         size = self._tier_of(part)[2].package_size
         if self.billing_units != 1:
-            return [f"begun sets of {grouped(self.billing_units)}"]
-        return [] if size is None else [packages(size)]
+            return [say("begun_sets", size=self.billing_units)]
+        return [] if size is None else [packages(size, say)]
 
     def _tier_of(self, part: ChargePart) -> tuple[int, Decimal, Tier]:
         return next(found for found in self.numbered() if found[0] == part.tier)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from schemas.catalog.prices.price import MODEL, ChargePart, Portion, Share
 from schemas.catalog.prices.tiers import Tier, Tiered
+from schemas.texts.wording import Wording
 
 
 class Volume(Tiered):
@@ -28,6 +29,6 @@ class Volume(Tiered):
             parts += tier.fee(number)
         return parts
 
-    def explanation(self, part: ChargePart, share: Share) -> str:
+    def explanation(self, part: ChargePart, share: Share, say: Wording) -> str:
         """The bounds of the tier, and a note that it prices all units."""
-        return ", ".join([self.reach(part), "whole quantity", *self.kind(part)])
+        return ", ".join([self.reach(part, say), say("whole_quantity"), *self.kind(part, say)])
