@@ -66,6 +66,7 @@ def test_a_unit_test_that_starts_a_process_or_connects_fails() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_make_test_leaves_out_what_is_slow_and_make_test_all_nothing() -> None:
     """Of a family that is sampled the first case, the last, and others evenly between them stay."""
     everything = collected("test-all", "tests/kinds_probe.py")
@@ -107,6 +108,7 @@ def test_a_target_of_make_chooses_as_documented_here() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_a_run_lets_go_of_its_tests_at_its_end() -> None:
     """Else DuckDB reports at the end that its types have leaked: those that a test over random examples names."""
     done = chosen("test-all", "-q", "tests/kinds_probe.py::test_names_a_type_of_duckdb")

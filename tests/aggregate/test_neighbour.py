@@ -131,6 +131,7 @@ def test_what_is_drawn_has_alerts_of_every_sort() -> None:
 
 
 @pytest.mark.parametrize(("windows", "minutes"), [(3, 15), (23, 115), (24, 120), (30, 120)])
+@pytest.mark.slow
 def test_an_incident_lasts_as_long_as_it_is_noisy_and_two_hours_at_most(windows: int, minutes: int) -> None:
     """Each window is compared with the hour before the first one, in which it was quiet."""
     made = [(window, "own", 10, 40_000) for window in range(12)]

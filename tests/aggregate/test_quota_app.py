@@ -192,7 +192,7 @@ def test_between_the_ledger_and_the_note_of_it(quotas: Quotas) -> None:
     }
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no total", "another partition"])
 def test_poison_halts_the_worker_and_is_never_skipped(quotas: Quotas, kind: str) -> None:
     """A message that cannot be counted: skipped, an alert would be missing and nobody would know."""
@@ -235,6 +235,7 @@ def test_a_worker_that_makes_no_progress_ends(quotas: Quotas) -> None:
         assert quotas.alerts(1)[0]["data"]["used"] == "600"
 
 
+@pytest.mark.slow
 def test_alerts_reach_a_webhook_and_one_that_hangs_delays_nothing(quotas: Quotas, tmp_path: Path) -> None:
     """The command as it is run: a file of endpoints, keys in the environment, an end in time whatever a receiver
     does.

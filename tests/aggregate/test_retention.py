@@ -217,6 +217,7 @@ def test_death_between_any_two_steps_is_made_good_by_the_next_run(
     assert deaths >= {"write": 4, "create": 2, "delete": 5}.get(step, 1)
 
 
+@pytest.mark.slow
 def test_files_of_a_land_worker_that_died_are_deleted_when_they_are_a_day_old(root: Path) -> None:
     """Text that was written and never committed is in no table, and on the disk. A live worker's is left alone."""
     with pytest.raises(Killed):

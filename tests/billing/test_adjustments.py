@@ -103,6 +103,7 @@ def test_without_late_usage_a_close_is_what_it_was(issued: Path) -> None:
     assert "replaces" not in made.content
 
 
+@pytest.mark.slow
 def test_late_usage_within_the_free_units_costs_nothing_and_is_not_unbilled(issued: Path) -> None:
     """0.1 GB in November is free, and there is no line for it: it is adjusted, and no document shows it."""
     bill(issued, "2026-11")
@@ -114,6 +115,7 @@ def test_late_usage_within_the_free_units_costs_nothing_and_is_not_unbilled(issu
     assert problems(issued) == []
 
 
+@pytest.mark.slow
 def test_late_usage_without_a_next_invoice_is_a_document_of_its_own(issued: Path) -> None:
     """It has a number of the invoices' series, names the invoice, and is made again by verify."""
     late(issued)
@@ -130,6 +132,7 @@ def test_late_usage_without_a_next_invoice_is_a_document_of_its_own(issued: Path
     assert "extras" not in acme
 
 
+@pytest.mark.slow
 def test_late_usage_of_a_month_without_an_invoice_refers_to_none(tmp_path: Path) -> None:
     """Zeta had nothing to pay in October, and pays 1.50 for three late requests. It has no invoice to correct."""
     parts = document()
@@ -150,6 +153,7 @@ def test_a_month_that_is_not_issued_cannot_be_adjusted(root: Path) -> None:
         adjust(root)
 
 
+@pytest.mark.slow
 def test_another_legal_entity_does_not_bill_for_the_earlier_one(issued: Path) -> None:
     """Acme moves to south in November. Late usage of October was sold by north, so north's document says it."""
     late(issued)
@@ -178,6 +182,7 @@ def test_another_currency_is_another_document(issued: Path) -> None:
     assert problems(issued) == []
 
 
+@pytest.mark.slow
 def test_a_voided_adjustment_is_due_again(issued: Path) -> None:
     """November bills 0.88 of October and is voided; its new invoice has them again, whatever December adjusted."""
     late(issued)
@@ -205,6 +210,7 @@ def test_a_void_takes_the_adjustments_of_its_month_with_it(issued: Path) -> None
     assert problems(issued) == []
 
 
+@pytest.mark.slow
 def test_an_adjustment_is_issued_once(issued: Path) -> None:
     """Two closes with the same late usage: the second one is not issued."""
     late(issued)

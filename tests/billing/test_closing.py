@@ -217,6 +217,7 @@ def test_the_same_input_gives_the_same_close_and_writes_nothing(root: Path) -> N
     assert len(closing.all_closes(Lake(root))) == 1
 
 
+@pytest.mark.slow
 def test_other_input_supersedes_the_close(root: Path) -> None:
     """Late usage or a corrected catalog, as long as nothing was invoiced; and going back brings the first content
     back.
@@ -243,6 +244,7 @@ def test_the_last_close_counts_whatever_the_clock(root: Path) -> None:
     assert [c.close_id for c in closing.all_closes(Lake(root))] == [c.close_id for c in closes]
 
 
+@pytest.mark.slow
 def test_an_invoiced_close_is_not_superseded(root: Path) -> None:
     """What was sent stays; what came later is corrected by its own document, and the refusal says where to look."""
     made = close(root)
@@ -266,6 +268,7 @@ def test_another_months_usage_does_not_touch_an_invoiced_close(root: Path) -> No
     assert versions(root) == before
 
 
+@pytest.mark.slow
 def test_closes_of_two_entities_and_months_do_not_meet(root: Path) -> None:
     """Each has its own newest close; a partner is closed by the entity that bills it."""
     parts = document()

@@ -212,6 +212,7 @@ def test_a_month_before_others_is_billed_again_after_a_void(issued: Path) -> Non
     assert problems(issued) == []
 
 
+@pytest.mark.slow
 def test_a_repeated_issue_does_not_issue_what_was_voided(tmp_path: Path) -> None:
     """The close is still the newest of its month, and all its invoices are void. Another close bills the month."""
     root = land(tmp_path / "lake", requests(12, "2026-10-10T00:00Z", response_bytes=0))

@@ -96,6 +96,7 @@ def test_a_close_is_outdated_when_a_document_is_issued_that_it_would_rest_on(roo
         issuing.issue(Lake(root), made, now=december)
 
 
+@pytest.mark.slow
 def test_a_used_credit_stays_in_the_catalog(root: Path) -> None:
     """Without it nobody could say what paid the invoice; the partner is blocked until it is there again."""
     issuing.issue(Lake(root), closed(root, with_credits("40.00")), now=NOW)

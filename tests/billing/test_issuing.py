@@ -409,7 +409,7 @@ def test_an_issue_in_between_is_seen(root: Path, step: Step, years: int) -> None
     assert problems(root) == []
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_another_months_issue_in_between_takes_other_numbers(root: Path, step: Step) -> None:
     """Two months of one series at once: the second to commit counts on from the first, or is refused and repeated."""
@@ -429,6 +429,7 @@ def outcome(root: Path | Store, made: Close) -> int:
         return -1
 
 
+@pytest.mark.slow
 def test_of_issues_at_once_one_wins_and_no_number_is_given_twice(root: Path) -> None:
     """Four threads; the losers are told, or find the work done. Every document is whole."""
     made = close(root)

@@ -115,6 +115,7 @@ def test_a_catalog_that_cannot_bill_the_period_voids_nothing(issued: Path) -> No
     assert problems(issued) == []
 
 
+@pytest.mark.slow
 def test_another_legal_entity_can_bill_it(issued: Path) -> None:
     """The old seller gives the credit note, and the new one the invoice."""
     parts: dict[str, Any] = document()

@@ -197,6 +197,7 @@ def settled(deployment: Deployment) -> None:
 
 @pytest.mark.parametrize("made", [OneMachine, Workers])
 @pytest.mark.parametrize("seed", range(amount(1, 3)))
+@pytest.mark.slow
 def test_alerts_are_those_predicted_once_at_the_event_that_crossed(made: Any, seed: int, tmp_path: Path) -> None:
     """None early, none skipped, none twice; the time is exact after late events, and never earlier than predicted
     times of lower thresholds.

@@ -81,6 +81,7 @@ def test_nothing_is_given_twice_and_nothing_is_left_out(world: World) -> None:
 
 
 @over()
+@pytest.mark.slow
 def test_the_reader_is_asked_for_each_partition_once_and_its_answer_is_where_reading_begins(world: World) -> None:
     """The lake, and nothing else, says where to go on: in the middle, at the end, or nowhere yet, which is the
     beginning.
@@ -97,6 +98,7 @@ def test_the_reader_is_asked_for_each_partition_once_and_its_answer_is_where_rea
 
 
 @over()
+@pytest.mark.slow
 def test_a_second_reader_begins_where_the_lake_of_the_first_stood(world: World) -> None:
     """A worker that dies has read more than it has landed; its successor is given the rest, and only that."""
     entries = world.write(6)
@@ -148,6 +150,7 @@ def test_what_is_written_later_comes_later(world: World) -> None:
 
 
 @over(memory=ALONE, files=ALONE)
+@pytest.mark.slow
 def test_partitions_that_are_revoked_give_nothing_more_and_go_on_with_their_next_owner(world: World) -> None:
     """Two workers share a log: an entry goes to the one that owns its partition now, and to no other."""
     readers = [Offsets(), Offsets()]

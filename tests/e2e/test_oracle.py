@@ -184,6 +184,7 @@ def test_no_secret_and_no_address_reaches_the_lake(landed: Landed) -> None:
 
 
 @pytest.mark.parametrize("harm", ["lost", "doubled"])
+@pytest.mark.slow
 def test_the_comparison_bites(landed: Landed, harm: str) -> None:
     """One event too few or too many in the ledger is noticed."""
     ledger, lake = landed.ledger, landed.lake
@@ -195,6 +196,7 @@ def test_the_comparison_bites(landed: Landed, harm: str) -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(alert_oracle.KINDS))
+@pytest.mark.slow
 def test_the_comparison_of_alerts_bites(landed: Landed, kind: str) -> None:
     """An alert of any kind that is lost, told twice, or told before its events is noticed."""
     ledger, lake = landed.ledger, landed.lake

@@ -146,6 +146,7 @@ KEYS = st.none() | st.sampled_from([b"", b"acme", b"\xff", b"k" * 1_000_000])
 @given(
     st.lists(st.tuples(VALUES, HEADERS, KEYS), min_size=1, max_size=5), st.sampled_from([("", ""), ("kong", "edge")])
 )
+@pytest.mark.slow
 def test_every_record_becomes_messages_that_a_topic_takes(
     sent: list[tuple[bytes | None, Any, bytes | None]], defaults: tuple[str, str]
 ) -> None:

@@ -157,7 +157,7 @@ def mutated(value: bytes, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("number", sorted({case.number for case in LINES}))
-@pytest.mark.sampled(keep=20)
+@pytest.mark.slow
 def test_mutations_of_each_kind_are_classified_and_lose_nothing(number: int) -> None:
     """Each line is one entry or, where it is a batch, several; none without an outcome, none without a reason of the list."""
     rng = random.Random(SEED * 100 + number)

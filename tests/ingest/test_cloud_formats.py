@@ -100,6 +100,7 @@ BATCHES = [
 
 
 @pytest.mark.parametrize(("format_name", "case"), BATCHES)
+@pytest.mark.slow
 def test_the_entries_of_a_line_are_numbered(format_name: str, case: Good) -> None:
     """Where the log has no ids, the number within the line is all that tells two entries apart."""
     decoded = decode(format_name, one_line(case))
@@ -134,7 +135,7 @@ def assert_total(format_name: str, framed: Lines) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=4)
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_line_cut_anywhere_has_an_outcome(format_name: str) -> None:
     """Every beginning and every end of every line: rotation and full disks cut where they like."""
@@ -173,7 +174,7 @@ def mutated(draw: st.DrawFn, lines: list[bytes]) -> bytes:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=5)
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", FORMATS)
 @settings(max_examples=amount(3, 8), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
@@ -347,6 +348,7 @@ def test_a_tag_is_found_in_each_record_of_a_file() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_a_file_of_many_records_does_not_become_as_many_copies_of_the_file() -> None:
     """A thousand refused records of a file of one line: each dead letter holds its own record, and the hash of the whole line."""
     document = j({"Records": [changed(S3_READ, eventID=f"event-{i}") for i in range(1000)]}).encode()
@@ -402,6 +404,7 @@ def test_secrets_do_not_pass(format_name: str) -> None:
 
 
 @pytest.mark.parametrize("format_name", sorted(LEAKY))
+@pytest.mark.slow
 def test_secrets_of_cut_lines_do_not_pass_either(format_name: str) -> None:
     """A cut takes closing quotes and brackets away: what strikes out secrets must not wait for them."""
     pieces = [line[:end].encode() for line in LEAKY[format_name] for end in range(1, len(line))]

@@ -183,6 +183,7 @@ def test_blank_lines_line_ends_and_a_missing_last_one_change_no_count(
         pytest.param(lambda packed: packed[:-1] + bytes([packed[-1] ^ 1]), "damaged zstd", id="another checksum"),
     ],
 )
+@pytest.mark.slow
 def test_a_damaged_zstd_file_is_named_and_when_it_is_whole_again_read_once(
     tmp_path: Path, harm: Callable[[bytes], bytes], pattern: str
 ) -> None:
@@ -298,7 +299,7 @@ def test_small_blocks_and_large_blocks_give_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\r\n", b""], ids=repr)
 def test_a_line_as_long_as_a_document_may_be_and_a_longer_one_are_the_same_in_all_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes
@@ -348,7 +349,7 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=4)
+@pytest.mark.slow
 @pytest.mark.parametrize("size", range(1, 40))
 def test_a_last_line_without_newline_is_read_whatever_the_block(tmp_path: Path, size: int) -> None:
     """Also when the file ends exactly at the end of a block, and when the line is longer than a block."""
@@ -372,7 +373,7 @@ def chosen(*ids: object) -> bytes:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 def test_a_header_of_columns_holds_for_the_whole_file(tmp_path: Path, packed: bool) -> None:
     """Whatever the blocks, and wherever a later run continues: the nearest header above a line applies."""

@@ -196,7 +196,7 @@ def damaged(chance: Random, line: bytes) -> bytes:
 
 # One statement costs its binding, however few lines it reads: so many lines go through each, drawn from a seed.
 @pytest.mark.integration
-@pytest.mark.sampled(keep=4)
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(SEEDS)
 @pytest.mark.parametrize("format_name", MINE)
@@ -211,6 +211,7 @@ def test_a_damaged_line_has_an_outcome(format_name: str, seed: int) -> None:
 @settings(max_examples=2, deadline=None)
 @given(SEEDS)
 @pytest.mark.parametrize("format_name", MINE)
+@pytest.mark.slow
 def test_any_bytes_have_an_outcome(format_name: str, seed: int) -> None:
     """Any at all, and the characters that the formats care for."""
     chance = Random(seed)
@@ -253,7 +254,7 @@ def test_any_json_object_has_one_outcome(format_name: str, seed: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=3)
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", MINE)
 def test_a_hostile_line_costs_no_more_than_its_length(format_name: str) -> None:
     """The patterns are linear: the longest line that is read, of characters they care for, is an affair of a moment."""

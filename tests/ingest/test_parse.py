@@ -71,6 +71,7 @@ def test_an_api_gateway_line_from_standard_input_and_from_gzip(tmp_path: Path) -
     assert record["time"].startswith("2026-10-01T00:00:00.123")
 
 
+@pytest.mark.slow
 def test_refused_lines_are_output_in_their_place_and_no_error() -> None:
     """Which lines a format does not read is what one wants to know; the last line may lack its newline."""
     text = line(kong("id-1")) + b"not a record\n\n\xc3(\n" + line(kong("id-2")).strip()
@@ -80,13 +81,14 @@ def test_refused_lines_are_output_in_their_place_and_no_error() -> None:
     assert all(set(r) == {"refused", "detail"} for r in done.records if "refused" in r)
 
 
+@pytest.mark.slow
 def test_an_array_gives_one_record_for_each_of_its_entries() -> None:
     """Kong's HTTP log can send batches."""
     done = parse("--format", "kong", "-", stdin=line([kong("id-1"), kong("id-2")]))
     assert [r["event_id"] for r in done.records] == ["id-1", "id-2"]
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -103,6 +105,7 @@ def test_what_cannot_be_used_is_one_line_and_code_2(words: list[str], message: s
     assert done.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_half_a_gzip_is_one_line_and_code_2(tmp_path: Path) -> None:
     """However much of it could be read: the code says that there was more."""
     packed = gzip.compress(b"".join(line(kong(f"id-{n}")) for n in range(100)))
@@ -114,6 +117,7 @@ def test_half_a_gzip_is_one_line_and_code_2(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_output_is_plain_ascii() -> None:
     """It is often looked at: a log line must not be able to act on the terminal, C1 control characters included."""
     done = subprocess.run(
@@ -132,6 +136,7 @@ def test_it_has_help_with_an_example() -> None:
     assert "example: head -3 access.log | python -m ingest parse --format kong -" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error() -> None:
     """`… | head -1` over a large log."""
     text = b"".join(line(kong(f"id-{n}")) for n in range(20_000))

@@ -135,7 +135,7 @@ def test_any_byte_of_a_line_is_another(format_name: str) -> None:
         same(decoders, raw, start=n * 1_000_000)
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_ids_of_any_length_that_hold_any_character(format_name: str) -> None:
     """Also at the end of the text, where fewer than eight bytes are left."""
@@ -154,7 +154,7 @@ def test_ids_of_any_length_that_hold_any_character(format_name: str) -> None:
         same(decoders, b"\n".join(raw[: len(raw) - last]), start=last * 10_000_000)
 
 
-@pytest.mark.sampled(keep=3)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(30 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_mutated_lines_give_what_the_statement_gives(format_name: str, seed: int) -> None:
@@ -166,7 +166,7 @@ def test_mutated_lines_give_what_the_statement_gives(format_name: str, seed: int
     assert decoders[1].asked < 700  # of 1,800: first lines of templates, and lines that are unusual
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_lines_that_begin_alike_and_then_differ(format_name: str, seed: int) -> None:
@@ -212,6 +212,7 @@ def test_a_duplicate_name_is_found_after_a_line_that_the_scan_gave_up() -> None:
 
 
 @pytest.mark.parametrize("names", [1, STEPS_MAX - 20, STEPS_MAX - 10, STEPS_MAX, 3 * STEPS_MAX])
+@pytest.mark.slow
 def test_a_line_of_any_number_of_names(names: int) -> None:
     """Also more than the recorded maximum, and one more or one less than in the previous line."""
     lines = []
@@ -509,6 +510,7 @@ def test_an_envelope_of_several_shares_no_template() -> None:
 
 
 @pytest.mark.parametrize("room", [1, 2, 64])
+@pytest.mark.slow
 def test_more_templates_than_fit(room: int) -> None:
     """The statement reads lines that do not fit; the next block starts with an empty table."""
     alone, _ = pair("kong")
@@ -528,6 +530,7 @@ def test_more_templates_than_fit(room: int) -> None:
         assert refused.num_rows == 0
 
 
+@pytest.mark.slow
 def test_the_scan_pauses_if_few_lines_share_templates() -> None:
     """No scan for eight blocks, then another attempt."""
     alone, counting = pair("kong")

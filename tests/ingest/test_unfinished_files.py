@@ -166,7 +166,7 @@ def whole_lines(log: FileLog) -> tuple[int, list[KnownFile]]:
     "pack", [gzip.compress, zstd, lzma.compress, bz2.compress], ids=["gzip", "zstd", "xz", "bzip2"]
 )
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
-@pytest.mark.sampled(keep=5)
+@pytest.mark.slow
 def test_a_cut_file_gives_the_lines_that_it_holds(tmp_path: Path, pack: Callable[[bytes], bytes], share: float) -> None:
     """A copy that stopped. Also one that is smaller than a block, of which nothing was read."""
     packed = pack(log_text())

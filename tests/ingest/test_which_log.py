@@ -254,6 +254,7 @@ def test_entries_with_ids_of_their_own_are_read_from_a_log_that_begins_alike(sit
 
 
 @pytest.mark.parametrize("size", [3, 100])
+@pytest.mark.slow
 def test_the_same_file_under_another_source_is_refused_by_name(site: Site, size: int) -> None:
     path = site.put("a", text(*A[:size]))
     site.read()
@@ -284,6 +285,7 @@ def test_a_packed_copy_of_a_log_is_read_on_where_the_log_ended(site: Site, packi
 
 @pytest.mark.parametrize("cut", [1, 3, 60])
 @pytest.mark.parametrize("half", [0, 20])
+@pytest.mark.slow
 def test_a_copy_of_a_part_is_no_log_and_read_on_when_it_has_grown(site: Site, cut: int, half: int) -> None:
     """Beside the log, before it is known, and after it is known and gone."""
     whole = text(*A)
@@ -311,6 +313,7 @@ def test_a_log_that_is_truncated_and_written_on_is_not_counted_again(site: Site,
     assert site.counted() == once(*A)
 
 
+@pytest.mark.slow
 def test_half_a_line_of_a_packed_copy_that_is_still_being_written_waits(tmp_path: Path) -> None:
     """The copy ends between two members of a gzip file, inside a line. Once it is whole, the line is whole."""
     whole = text(*range(400))

@@ -128,6 +128,7 @@ def test_java_or_maven_that_will_not_do_is_named(tmp_path: Path, java: str, mave
     assert not list((tmp_path / "cache").rglob("jars"))
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A file where the folder should be, as a read-only home would be."""
     tool(tmp_path / "bin", "mvn", MAVEN_OFFLINE)

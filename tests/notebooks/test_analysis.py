@@ -145,6 +145,7 @@ def test_the_burn_down_ends_at_the_invoice_and_crosses_with_the_alert(analysis: 
     assert first - timedelta(minutes=15) <= crossed < first
 
 
+@pytest.mark.slow
 def test_a_quota_counts_while_its_plan_holds(demo_lake: DemoLake, tmp_path: Path) -> None:
     """A plan that began within the month, was left and taken up again: the alert counts its days alone, and so does
     the plot.

@@ -86,6 +86,7 @@ def test_an_unknown_credential_with_traffic_is_one_alert_until_a_redrive_counts_
     assert [kind for kind, *_ in statements(here, "credential")] == ["credential", "withdrawn"]
 
 
+@pytest.mark.slow
 def test_entries_that_conflict_are_one_alert_for_each_source_and_day(here: Here) -> None:
     """A gateway that writes an id twice with other content is one thing to look at."""
     here.run(here.log("a.log", *requests(12)))

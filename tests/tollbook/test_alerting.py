@@ -337,6 +337,7 @@ def as_before(root: Path) -> None:
     Lake(root).open(shape).commit([Lake(root).write(shape, rows)], versions={"quota": 1}, info={"events": 1})
 
 
+@pytest.mark.slow
 def test_a_late_file_moves_the_crossing_back_and_the_earlier_statement_stays(here: Here) -> None:
     """50 requests on the 3rd, then 20 of the 1st that came late: the 50th request was the 30th of the 3rd."""
     first = fired(here, here.log("a.log", *requests(55, T0_MS + 2 * DAY_MS)))
@@ -363,6 +364,7 @@ def test_crossings_stay_in_the_order_of_thresholds_after_late_files(here: Here) 
     assert newest[Decimal(80)] == at(T0_MS + 5 * DAY_MS + 75 * MINUTE_MS)
 
 
+@pytest.mark.slow
 def test_a_withdrawn_alert_that_holds_again_is_told_again(here: Here) -> None:
     """A meter that stops counting and counts again: the last word on a partner over its quota is that it is over."""
     log = here.log("a.log", *requests(60))
@@ -379,6 +381,7 @@ def test_a_withdrawn_alert_that_holds_again_is_told_again(here: Here) -> None:
     assert again["crossed_at"] == first["crossed_at"]
 
 
+@pytest.mark.slow
 def test_a_quota_that_will_be_used_up_is_stated_once_for_each_projected_day(here: Here) -> None:
     """10 requests in the first hours of each day, of 100 a month. More of them on the same day of the projection say
     nothing; a day without any moves it.

@@ -181,6 +181,7 @@ def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(here: Here,
 
 
 @pytest.mark.parametrize("first", ["damaged", "whole"])
+@pytest.mark.slow
 def test_a_damaged_copy_of_a_log_does_not_keep_the_whole_one_from_being_read(here: Here, first: str) -> None:
     """Both begin with the same bytes, so they are the same log; the readable one counts, in whichever order they
     come.

@@ -143,6 +143,7 @@ def test_a_header_whose_name_is_no_text_is_one_refusal(site: Installation) -> No
         assert worker.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_message_of_ours_with_such_a_header_halts_its_partition_alone(site: Installation) -> None:
     """Nothing else writes to this topic: land passes nothing over that it cannot read, and goes on with the other
     partition.
@@ -155,6 +156,7 @@ def test_a_message_of_ours_with_such_a_header_halts_its_partition_alone(site: In
         assert worker.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_source_that_is_all_wrong_is_paused_and_the_others_go_on(site: Installation) -> None:
     """Nothing from its first record on is committed; told to accept it, the next worker takes it up exactly there."""
     bad = [("format", b"kong"), ("source", b"changed")]

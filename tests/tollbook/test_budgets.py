@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from tests.tollbook.fixtures import DAY_MS, MINUTE_MS, PARTNERS, PRICES, T0_MS, Here, requests, write_catalog
 from tests.tollbook.test_alerting import at
 
@@ -64,6 +66,7 @@ def test_a_fee_counts_from_the_start_of_a_month_with_usage(here: Here) -> None:
     assert rated(here) == "15.25"
 
 
+@pytest.mark.slow
 def test_a_lower_price_withdraws_and_a_higher_one_tells_again(here: Here) -> None:
     """A correction of the catalog moves the amount; nothing is deleted."""
     write_catalog(here.catalog, partners=BUDGET)
@@ -75,6 +78,7 @@ def test_a_lower_price_withdraws_and_a_higher_one_tells_again(here: Here) -> Non
     assert kinds(told(here)) == [("restated", "50"), ("budget", "100")]
 
 
+@pytest.mark.slow
 def test_a_higher_budget_withdraws_what_it_does_not_keep(here: Here) -> None:
     write_catalog(here.catalog, partners=BUDGET)
     assert kinds(told(here, *requests(80))) == [("budget", "50"), ("budget", "100")]
@@ -85,6 +89,7 @@ def test_a_higher_budget_withdraws_what_it_does_not_keep(here: Here) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_an_issued_month_is_not_examined_again(here: Here) -> None:
     """Late usage after the issue is in no invoice, so no budget of that month is spent by it."""
     write_catalog(here.catalog, partners=BUDGET)
@@ -97,6 +102,7 @@ def test_an_issued_month_is_not_examined_again(here: Here) -> None:
     assert november["key"]["period"] == "2026-11"
 
 
+@pytest.mark.slow
 def test_a_month_alerts_while_the_one_before_waits_to_be_issued(here: Here) -> None:
     """`invoice rate` refuses the later month until then. A flood does not wait."""
     write_catalog(here.catalog, partners=BUDGET)
@@ -108,6 +114,7 @@ def test_partners_without_a_budget_are_not_rated(here: Here) -> None:
     assert told(here, *requests(99)) == []
 
 
+@pytest.mark.slow
 def test_the_terms_of_a_contract_count(here: Here) -> None:
     """84 requests are 21.00, less 10.50 off and 0.50 of credit: one half of 20."""
     terms = (

@@ -71,12 +71,14 @@ def test_a_grant_allows_again_and_a_revoked_one_denies(place: Path, server: Serv
     eventually(lambda: server.decision("api_key:a-1").status == 403)
 
 
+@pytest.mark.slow
 def test_a_quota_that_only_alerts_denies_nothing(place: Path, server: Server) -> None:
     use(place / "lake", "core", 50, NOW, "g2")
     eventually(lambda: json.loads(server.decision("api_key:c-1").body)["used"] == "50")
     assert server.decision("api_key:c-1").status == 200
 
 
+@pytest.mark.slow
 def test_who_is_suspended_or_unknown(place: Path, shared: Server) -> None:
     reply = shared.decision("api_key:d-1")
     assert (reply.status, reply.headers["x-tollbook-reason"]) == (403, "SUSPENDED")
@@ -90,6 +92,7 @@ def test_who_is_suspended_or_unknown(place: Path, shared: Server) -> None:
         assert (reply.status, reply.headers["x-tollbook-reason"]) == (403, "UNKNOWN")
 
 
+@pytest.mark.slow
 def test_a_catalog_that_changes_is_reloaded_and_a_broken_one_is_not(place: Path, server: Server) -> None:
     use(place / "lake", "acme", 7, NOW, "g2")
     eventually(lambda: server.decision("api_key:a-1").status == 403)
@@ -101,6 +104,7 @@ def test_a_catalog_that_changes_is_reloaded_and_a_broken_one_is_not(place: Path,
     assert server.ask("/healthz").status == 200
 
 
+@pytest.mark.slow
 def test_a_lake_that_goes_away_makes_the_state_stale_until_it_is_back(place: Path, server: Server) -> None:
     """Each plan says what then: acme's is closed, bolt's is open, and both say that the state is stale."""
     (place / "lake").rename(place / "away")

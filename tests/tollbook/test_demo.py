@@ -140,6 +140,7 @@ def test_its_logs_and_documents_are_the_same_bytes_again(shown: Shown, here: Her
     assert not (again / "lake" / "left-over").exists()
 
 
+@pytest.mark.slow
 def test_every_step_it_proposes_can_be_taken(shown: Shown, here: Here) -> None:
     """The first thing a newcomer copies must work."""
     steps = shown.steps()

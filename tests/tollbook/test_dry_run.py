@@ -202,6 +202,7 @@ def test_lines_limits_each_file(here: Here) -> None:
 @pytest.mark.parametrize(
     ("log_format", "lines"), [("kong", mixed()), ("nginx", USERS)], ids=["kong", "nginx, trusted users"]
 )
+@pytest.mark.slow
 def test_a_dry_run_tells_what_the_run_then_does(two: Here, log_format: str, lines: list[bytes]) -> None:
     """One decoder for both: the same entries by partner and by reason, and the unfinished last line waits in both."""
     log = two.log("a.log", *lines, b'{"unfinished')
@@ -221,6 +222,7 @@ def test_a_dry_run_tells_what_the_run_then_does(two: Here, log_format: str, line
     }
 
 
+@pytest.mark.slow
 def test_a_wrong_format_is_told_with_the_one_that_fits(here: Here) -> None:
     """The run would stop, so the exit code is the run's."""
     log = here.log("a.log", *requests(30))

@@ -109,6 +109,7 @@ def test_a_source_that_stands_still_is_an_alert_until_it_has_caught_up(here: Her
     assert here.run(log).out == "Nothing new to read.\n"
 
 
+@pytest.mark.slow
 def test_a_file_that_was_named_is_read_on_in_its_rotated_copy_also_after_a_death(here: Here) -> None:
     """Lines that were written between the last look and the rotation stand in a file that nobody named."""
     log = here.log("access.log", *requests(5))
@@ -154,6 +155,7 @@ def test_between_two_names_there_may_be_no_file_and_at_the_start_there_must_be_o
         follow(here, here.folder / "acess.log", steps=[])
 
 
+@pytest.mark.slow
 def test_a_half_line_that_was_packed_is_refused_and_can_be_counted_as_it_stands(here: Here) -> None:
     """Nobody guesses; a person may."""
     write_catalog(here.catalog, sources="sources: [{id: edge, trust_user: true}]\n")
@@ -197,7 +199,7 @@ def found_entries(running: subprocess.Popen[str]) -> Iterator[int]:
         yield json.loads(line)["entries"]
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_end_it_ends_and_a_second_one_beside_it_is_refused(here: Here, stop: signal.Signals) -> None:
     """A supervisor's stop is no failure; and a scheduler's run beside a follower says so."""

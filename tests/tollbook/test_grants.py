@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.tollbook.fixtures import AFTER_OCTOBER, DAY_MS, PRICES, T0_MS, Ended, Here, requests, write_catalog
 
 DAYS = [f"2026-10-{day:02}T00:00:00Z" for day in range(1, 32)]
@@ -122,6 +124,7 @@ def test_without_grants_a_close_is_what_it_was(here: Here) -> None:
     assert "grant" not in row["document"]
 
 
+@pytest.mark.slow
 def test_a_month_that_is_over_keeps_the_limit_of_its_last_instant(here: Here) -> None:
     """An old log that is read in December is judged by what held at the end of October."""
     told(here, DAYS[9], *requests(1))

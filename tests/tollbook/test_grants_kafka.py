@@ -72,6 +72,7 @@ def test_a_grant_reaches_the_totals_when_it_is_recorded_revoked_begins_and_ends(
     assert published(site) == expected, "nothing else was published"
 
 
+@pytest.mark.slow
 def test_a_worker_that_takes_over_publishes_the_limit_with_its_grants(site: Installation, here: Here) -> None:
     """The totals that a new owner publishes from the lake have the limit of the catalog at first."""
     with site.land() as worker:

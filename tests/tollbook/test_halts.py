@@ -94,6 +94,7 @@ def test_a_record_that_is_no_batch_halts_its_partition_and_no_other(site: Instal
     assert (site.landed(), site.landed(1)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_batch_of_a_version_to_come_halts_and_waits_for_a_worker_that_can_read_it(site: Installation) -> None:
     """A newer ingest was started first: land stops at that very offset, and says what to upgrade."""
     site.send_events(1)
@@ -142,7 +143,7 @@ def test_a_topic_made_anew_is_not_the_one_that_was_landed(site: Installation) ->
     assert site.landed() == 3
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("messages", "what"),
     [
@@ -163,6 +164,7 @@ def test_a_topic_made_anew_under_a_running_worker_is_noticed(site: Installation,
     assert site.landed() == 3
 
 
+@pytest.mark.slow
 def test_more_partitions_keep_every_worker_from_starting(site: Installation) -> None:
     """A resend would be met by another worker than its first copy, and be billed twice."""
     site.send_events(1)
@@ -197,7 +199,7 @@ def grow(site: Installation) -> None:
     site.admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["ingest", "land"])
 def test_a_missing_topic_is_named_with_the_command_that_makes_it(site: Installation, command: str) -> None:
     """Nothing is made by a worker, and nothing is waited for."""
@@ -209,6 +211,7 @@ def test_a_missing_topic_is_named_with_the_command_that_makes_it(site: Installat
         ]
 
 
+@pytest.mark.slow
 def test_times_by_the_senders_clock_are_refused_before_and_while_ingest_runs(site: Installation) -> None:
     """What is late would go by the clock of whoever sent it; a topic set so under a running worker is met at the
     next record.
@@ -226,7 +229,7 @@ def test_times_by_the_senders_clock_are_refused_before_and_while_ingest_runs(sit
         assert "message.timestamp.type is CreateTime, not LogAppendTime" in halted["message"]
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["ingest", "land"])
 def test_a_broker_that_is_away_is_worth_another_try(tmp_path: Path, command: str) -> None:
     """75: a supervisor starts it again, and it will work when the broker is back."""

@@ -202,6 +202,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert all(Path(file).is_file() for file in given["invoice", "issue"]["invoices"][0]["files"])
 
 
+@pytest.mark.slow
 def test_a_command_starts_without_pandas() -> None:
     """PyArrow loads it when it is there, which takes as long as all else that a command loads."""
     code = (
@@ -213,6 +214,7 @@ def test_a_command_starts_without_pandas() -> None:
     assert done.out.splitlines()[-1] == "False"
 
 
+@pytest.mark.slow
 def test_what_is_on_disk_for_want_of_memory_goes_with_the_command(tmp_path: Path) -> None:
     """The process ends without taking down what it loaded: a database would leave its folder behind."""
     code = (

@@ -107,7 +107,7 @@ INJECTIONS = {
 }
 
 
-@pytest.mark.sampled(keep=2)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INJECTIONS)
 def test_nothing_in_a_line_can_act_on_a_screen_or_forge_a_line(here: Here, name: str) -> None:
     """As consumer, as route, as id, as time: one entry stays one entry, shown in plain characters, and not by the

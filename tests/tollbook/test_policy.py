@@ -100,6 +100,7 @@ def test_no_table_of_the_lake_holds_a_whole_client_address(policed: Here) -> Non
     assert [ip for ip in (INSIDE, ELSEWHERE) if ip in stored] == []
 
 
+@pytest.mark.slow
 def test_a_resend_after_the_policy_was_fixed_is_a_duplicate(policed: Here) -> None:
     """The mark is no part of what a bill can change by: no conflict, and the first stays as it was marked."""
     named = [text.replace(b'{"eventTime"', b'{"eventID": "e%d", "eventTime"' % n) for n, text in enumerate(LINES)]

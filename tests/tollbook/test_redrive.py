@@ -230,7 +230,7 @@ def test_lines_are_read_by_the_header_that_stood_before_them(here: Here) -> None
     assert here.balanced(7)
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "counted"),
     [
@@ -289,6 +289,7 @@ def test_a_redrive_after_the_month_was_invoiced_changes_no_invoice_and_is_late_u
     assert here.balanced(15)
 
 
+@pytest.mark.slow
 def test_a_close_after_a_redrive_bills_it(here: Here) -> None:
     """Before the month is closed a redrive is as good as a right catalog from the beginning."""
     assert here.run(here.log("a.log", *requests(10), *requests(6, T0_MS + DAY_MS, consumer="c-new"))).code == 0
@@ -300,6 +301,7 @@ def test_a_close_after_a_redrive_bills_it(here: Here) -> None:
     assert issued["invoices"][0]["total"] == "4.00"
 
 
+@pytest.mark.slow
 def test_quota_alerts_follow_a_redrive(here: Here) -> None:
     """A partner may have used up its quota under a key that nobody knew."""
     assert here.run(here.log("a.log", *requests(40), *requests(40, T0_MS + DAY_MS, consumer="c-new"))).code == 0
@@ -323,6 +325,7 @@ def test_options_for_files_are_refused_where_kafka_is_the_log(here: Here, words:
     assert "landed from Kafka (usage.events); remove the logs, --received and --final" in refused.complaints[0]
 
 
+@pytest.mark.slow
 def test_show_prints_one_letter_whole_with_its_fix(here: Here) -> None:
     """Whoever fixes the catalog needs the key, the position and the line, and no secret."""
     assert here.run(here.log("a.log", *requests(1), *unnamed(requests(1, T0_MS + DAY_MS, consumer="c-new")))).code == 0

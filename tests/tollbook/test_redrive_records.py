@@ -145,6 +145,7 @@ def test_without_brokers_what_the_lake_keeps_whole_is_counted_and_the_rest_is_le
     stored(access.lake, entries=entries, counted=entries)
 
 
+@pytest.mark.slow
 def test_a_line_that_is_sent_again_after_a_redrive_meets_it(access: Access) -> None:
     """Whichever partition of events brings the resend, the worker of that partition knows the redriven id."""
     access.send(*unknown_keys(30))
@@ -171,6 +172,7 @@ def test_what_was_counted_before_stays_first(access: Access) -> None:
     stored(access.lake, entries=4, counted=2)
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_will_come_of_lines_that_meet_each_other(access: Access) -> None:
     """The same line was refused twice: the second one is a duplicate of what the first will be, in whichever commit."""
     access.send(*unknown_keys(1))
@@ -351,6 +353,7 @@ def test_a_redrive_gives_up_when_land_never_lets_it_in(access: Access, monkeypat
         redrive(access, store=store)
 
 
+@pytest.mark.slow
 def test_a_redrive_that_land_has_overtaken_with_the_same_line_is_fenced(access: Access) -> None:
     """The resend is counted; the refused entry is then a duplicate of it, which only a new look can tell."""
     access.send(*unknown_keys(2))

@@ -113,6 +113,7 @@ def test_a_month_without_unknown_credentials_needs_no_reason_and_keeps_none(here
     assert here.close("--json").json["accepted_refused"] is None
 
 
+@pytest.mark.slow
 def test_a_credential_is_distinguished_and_not_told(here: Here) -> None:
     """Equal ones have one hash, in every file; what it is of cannot be tried without the lake's key, which nobody
     else may read.

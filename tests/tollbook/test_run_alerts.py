@@ -68,6 +68,7 @@ def test_a_lake_with_old_alerts_begins_with_the_next(here: Here) -> None:
         assert told(to) == ["80"]
 
 
+@pytest.mark.slow
 def test_a_run_that_follows_sends_while_it_runs_and_ends_although_a_sink_is_down(here: Here) -> None:
     """An alert that is sent at the end of the day is none."""
     log = here.log("0.log", *requests(60))

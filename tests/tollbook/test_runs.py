@@ -102,7 +102,7 @@ def test_a_stopped_run_says_so_and_the_next_goes_on(here: Here, stop: signal.Sig
     assert here.balanced(1000)
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["events", "reads"])
 def test_a_file_that_grew_after_a_run_died_is_known_again(here: Here, table: str) -> None:
     """A short file is known by all its bytes.
@@ -140,7 +140,7 @@ def resize(disk: Path, kilobytes: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", disk], check=True)
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kilobytes",
     [
@@ -194,7 +194,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(here: Here, asked: lis
     assert running.wait(timeout=60) == 141
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_nothing_to_write_to_is_no_fault(here: Here, closed: str) -> None:
     """A supervisor may start a process so. The next file that it opened would be its output."""
@@ -204,7 +204,7 @@ def test_nothing_to_write_to_is_no_fault(here: Here, closed: str) -> None:
     assert here.balanced(1000)
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["my lake", "100%", "lake#1?", "lake[1]*", "Überlauf 🐫", "it's"])
 def test_a_lake_may_be_called_anything(here: Here, name: str) -> None:
     """Folders are named by people; between us and the files lie URIs and glob patterns, which read some characters

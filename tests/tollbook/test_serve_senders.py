@@ -247,6 +247,7 @@ def test_an_issuer_that_cannot_be_asked_lets_nobody_in(
         opened.close()
 
 
+@pytest.mark.slow
 def test_the_server_speaks_tls_itself_where_it_is_given_a_certificate(kafka: str, kafka_prefix: str, tmp_path: Path, idps: tuple[Idp, Idp]) -> None:  # fmt: skip
     """Credentials in clear on a network are anybody's."""
     write_installation(tmp_path / "site")

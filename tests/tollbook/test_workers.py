@@ -86,6 +86,7 @@ def test_a_worker_asked_to_end_does_so_though_its_broker_does_not_answer(
         assert any(word in message for message in messages for word in expected), messages
 
 
+@pytest.mark.slow
 def test_a_hang_is_ended_by_the_watchdog_and_costs_nothing(site: Installation) -> None:
     """A worker that waits for ever inside a library looks alive to its supervisor; the watchdog ends it, and says
     so.
