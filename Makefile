@@ -98,7 +98,7 @@ lock: $(READY)
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
-	@echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra http --universal --python-version 3.11 --generate-hashes \
+	@echo hatchling | $(BIN)/uv pip compile pyproject.toml - --extra http --extra fonts --universal --python-version 3.11 --generate-hashes \
 		--constraint requirements.lock --no-annotate --no-emit-index-url --no-header --quiet --output-file deploy/requirements.lock
 	@$(BIN)/uv pip compile tests/gateways/requirements.txt --universal --python-version 3.11 --generate-hashes --no-deps \
 		--no-annotate --no-emit-index-url --no-header --quiet --output-file tests/gateways/requirements.lock

@@ -3,7 +3,7 @@
 Every problem includes its remedy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from billing.periods import BillingPeriod, Period, month
 from billing.rating.drafts import Draft
 from billing.usage.warehouse import Warehouse
 from lake import duck
-from schemas.catalog.records import Catalog, Partner
+from schemas.catalog.records import Catalog, LegalEntity, Meter, Partner
 
 _SHOWN = 20  # problems of one kind that a message lists
 
@@ -91,15 +91,46 @@ def anomalies(warehouse: Warehouse, catalog: Catalog, periods: Mapping[str, Bill
 def missing_glyphs(catalog: Catalog, legal_entity: str, drafts: Sequence[Draft]) -> dict[str, list[str]]:
     """A problem for each partner whose invoice contains a character that is missing in the invoice fonts."""
     entity = catalog.legal_entity(legal_entity)
-    seller = [entity.name, *entity.address, entity.tax_note, entity.email, entity.vat_id, entity.iban]
+    seller = [(f"`{name}` of legal entity {entity.id}", text) for name, text in _texts(entity, _OF_SELLER)]
     found = {}
     for draft in drafts:
-        partner = draft.partner
-        texts = [*seller, partner.name, *partner.address, partner.reference, partner.vat_id, partner.contact]
-        texts += [draft.purchase_order, *(extra.facts.get("description") for extra in draft.extras)]
-        for line in draft.lines:
-            meter = catalog.meter(line.rate.meter) if line.rate.meter else None
-            texts += [line.rate.description, *([meter.description, meter.unit] if meter else [])]
-        if missing := glyphs.missing_glyphs("\n".join(dict.fromkeys(text for text in texts if text))):
-            found[partner.id] = [glyphs.problem(partner.id, missing)]
+        fields = [*seller, *_of_draft(catalog, draft)]
+        if glyphs.missing_glyphs("\n".join(dict.fromkeys(text for _, text in fields))):
+            undrawn: dict[str, dict[str, None]] = {}
+            for field, text in dict.fromkeys(fields):
+                if missing := glyphs.missing_glyphs(text):
+                    undrawn.setdefault(field, {}).update(dict.fromkeys(missing))
+            named = {field: list(characters) for field, characters in undrawn.items()}
+            found[draft.partner.id] = [glyphs.problem(draft.partner.id, named)]
     return found
+
+
+_OF_SELLER = ("name", "address", "tax_note", "email", "vat_id", "iban")
+_OF_BUYER = ("name", "address", "reference", "vat_id", "contact")
+
+
+def _of_draft(catalog: Catalog, draft: Draft) -> Iterator[tuple[str, str]]:
+    """The texts of a draft that people wrote, each with the field of the catalog that holds it."""
+    yield from ((f"`{name}`", text) for name, text in _texts(draft.partner, _OF_BUYER))
+    if draft.purchase_order is not None:
+        yield "`purchase_orders`", draft.purchase_order
+    for extra in draft.extras:
+        if description := extra.facts.get("description"):
+            yield f"the description of a {extra.kind.value}", description
+    for line in draft.lines:
+        if line.rate.description:
+            yield f"`description` of a rate of {line.plan.rate_card}", line.rate.description
+        if line.rate.meter:
+            meter = catalog.meter(line.rate.meter)
+            yield from (
+                (f"`{name}` of meter {meter.id}", text) for name, text in _texts(meter, ("description", "unit"))
+            )
+
+
+def _texts(record: LegalEntity | Partner | Meter, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The texts of these fields of a record, with their names. The lines of an address are one each."""
+    for name in names:
+        value = getattr(record, name)
+        for text in (value,) if isinstance(value, str) else value or ():
+            if text:
+                yield name, text

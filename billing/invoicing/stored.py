@@ -1,12 +1,13 @@
 """Issued documents as they are stored: rows of table `invoices`, hashes of their renderings, and their files."""
 
 import hashlib
+import json
 import shutil
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from billing.invoicing.render import Rendered
+from billing.invoicing.render import Rendered, glyphs
 from billing.usage.warehouse import Warehouse
 from lake import atomic_file
 from lake.lake import Lake
@@ -28,11 +29,19 @@ def hashes(documents: Rendered) -> dict[str, str]:
 
 def rendering_problems(row: Mapping[str, Any], again: Rendered) -> list[str]:
     """A problem for each rendering whose bytes are not those that were issued."""
+    found = hashes(again)
+    differ = [kind for kind in KINDS if found[f"{kind}_sha256"] != row[f"{kind}_sha256"]]
     return [
-        f"{row['number']}: {kind} rendered again differs from what was issued (was Tollbook or a library upgraded since?)"
-        for kind in KINDS
-        if hashes(again)[f"{kind}_sha256"] != row[f"{kind}_sha256"]
+        f"{row['number']}: {kind} rendered again differs from what was issued ({_suspect(row, kind)})"
+        for kind in differ
     ]
+
+
+def _suspect(row: Mapping[str, Any], kind: str) -> str:
+    """What may make the bytes of a rendering differ. A font that was there at the issue and is not now is known."""
+    if kind == "pdf" and glyphs.undrawn(json.loads(row["document"])):
+        return f"a font that it needs is missing. {glyphs.remedy()}"
+    return "was Tollbook, a library or a font upgraded since?"
 
 
 def file_problems(lake: Lake, row: Mapping[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ def test_the_image_holds_what_the_tests_ran_with_and_nothing_of_the_tests() -> N
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = {
         re.match(r"[\w.-]+", line)[0].lower()
-        for extra in ("kafka", "http")
+        for extra in ("fonts", "kafka", "http")
         for line in (*project["dependencies"], *project["optional-dependencies"][extra])
         if ";" not in line and not line.startswith("tollbook")
     }  # type: ignore[index]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import typst
 
 from billing.invoicing.render.csv_lines import as_csv
-from billing.invoicing.render.typefaces import typefaces
+from billing.invoicing.render.typefaces import families, typefaces
 from schemas.texts.wording import wording
 
 
@@ -34,7 +34,6 @@ def as_json(document: Mapping[str, Any]) -> bytes:
 def as_pdf(document: Mapping[str, Any]) -> bytes:
     """The PDF rendering by Typst, with embedded fonts. Its timestamp is the date of the invoice."""
     folder = resources.files("billing.invoicing.render")
-    texts = wording(document.get("language", "en")).table
     issued = datetime.combine(date.fromisoformat(document["issued_on"]), time(), UTC)
     with resources.as_file(folder) as path:
         pdf = typst.compile(
@@ -42,9 +41,16 @@ def as_pdf(document: Mapping[str, Any]) -> bytes:
             root=str(path),
             font_paths=typefaces(),
             format="pdf",
-            sys_inputs={"invoice": json.dumps(document), "texts": json.dumps(texts)},
+            sys_inputs=inputs(document),
             timestamp=int(issued.timestamp()),
         )
     if not isinstance(pdf, bytes):
         raise TypeError(f"one PDF expected, not {type(pdf)}")
     return pdf
+
+
+def inputs(document: Mapping[str, Any]) -> dict[str, str]:
+    """What the template gets, as JSON: the document, the texts of its language, and the families of its fonts."""
+    texts = wording(document.get("language", "en")).table
+    fonts = families(document["buyer"].get("country"))
+    return {name: json.dumps(value) for name, value in (("invoice", document), ("texts", texts), ("fonts", fonts))}

@@ -13,9 +13,9 @@ from typing import Any
 
 import typst
 
-from billing.invoicing.render.typefaces import typefaces
+from billing.invoicing.render.typefaces import families, missing, typefaces
 
-_PROBE = b"""#set text(font: "Inter", fallback: true)
+_PROBE = b"""#set text(font: json(bytes(sys.inputs.fonts)), fallback: true)
 #for line in json(bytes(sys.inputs.lines)) { [#line #parbreak() #strong(line) #parbreak() #upper(line) #parbreak()] }
 """
 _UNDRAWN = re.compile(r'the text `"((?:[^"\\]|\\.)*)"` could not be displayed')
@@ -39,13 +39,22 @@ def undrawn(document: Mapping[str, Any]) -> list[str]:
     return missing_glyphs("\n".join(dict.fromkeys(_texts(document))))
 
 
-def problem(partner_id: str, missing: Sequence[str]) -> str:
-    """The problem of a partner whose invoice contains such characters: their names, and where to change them."""
-    named = ", ".join(f"{shown!r} ({' '.join(f'U+{ord(c):04X}' for c in shown)})" for shown in missing)
-    return (
-        f"partner {partner_id}: the invoice cannot show {named}; the fonts of invoices have no such characters. Write the names, addresses and "
-        "descriptions of this invoice without them, in the catalog"
-    )
+def problem(partner_id: str, fields: Mapping[str, Sequence[str]]) -> str:
+    """The problem of a partner whose invoice contains such characters: by field of the catalog, and the remedy."""
+    named = "; ".join(f"{_named(characters)} in {field}" for field, characters in fields.items())
+    return f"partner {partner_id}: no font of invoices can draw {named}. {remedy()}"
+
+
+def remedy() -> str:
+    """What to do about characters that no font can draw."""
+    write = "Write these fields without them, in the catalog"
+    if not missing():
+        return write
+    return f"The fonts {', '.join(missing())} are not installed: pip install 'tollbook[fonts]'. {write}, if that is no help"
+
+
+def _named(characters: Sequence[str]) -> str:
+    return ", ".join(f"{shown!r} ({' '.join(f'U+{ord(c):04X}' for c in shown)})" for shown in characters)
 
 
 @lru_cache(_KEPT)
@@ -56,7 +65,7 @@ def _missing(text: str) -> tuple[str, ...]:
             font_paths=typefaces(),
             format="pdf",
             pdf_standards=["a-3b"],
-            sys_inputs={"lines": json.dumps(text.split("\n"))},
+            sys_inputs={"lines": json.dumps(text.split("\n")), "fonts": json.dumps(families())},
             timestamp=0,
         )
     except typst.TypstError as exc:
