@@ -63,6 +63,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert nobodys in DECK
     written(root, DECK.replace(nobodys, ""), "kong.yaml")
+    prices = Path(shutil.copytree(root / "examples" / "catalog", root / "new-catalog")) / "prices.yaml"
+    edited = prices.read_text().replace("amount: 490.00", "amount: 450.00").replace("0.0009}", "0.0010}")
+    assert edited.count("450.00") == edited.count("0.0010}") == 1
+    prices.write_text(edited)
     (root / "cases.jsonl").write_text(block("docs/pricing.md", "cases"))
     (root / "producers.yaml").write_text(block("docs/http.md", "producers"))
     return root

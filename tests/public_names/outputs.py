@@ -30,6 +30,7 @@ from tests.tollbook.fixtures import (
     AFTER_OCTOBER,
     DAY_MS,
     PARTNERS,
+    PRICES,
     ROOT,
     T0_MS,
     Here,
@@ -50,6 +51,8 @@ MAPS = {
     "catalog import": ["others"],
     "invoice close": ["blocked", "usage", "completeness[].refused_by_reason"],
     "invoice issue": ["blocked"],
+    "invoice reprice": ["problems"],
+    "catalog diff": ["problems", "solved"],
     "close": ["blocked", "usage", "partners", "adjustments", "replaces", "completeness[].refused_by_reason"],
 }
 # The views that docs/analysis.md lists, beside the tables.
@@ -168,7 +171,7 @@ def _october(outputs: Outputs) -> None:
     outputs("dead show", letter, "LAKE")
     outputs("dead redrive", "CATALOG", "LAKE", "--format", "kong", "--source", "edge", "--dry-run")
     outputs("usage", "acme", "CATALOG", "LAKE", "--period", "2026-10")
-    outputs("invoice rate", "CATALOG", "LAKE", "--period", "2026-10")
+    dearer = _open_month(outputs)
     outputs("settle", "LAKE")
     outputs("verify", "LAKE")
     close = ["CATALOG", "LAKE", "--period", "2026-10", "--now", AFTER_OCTOBER]
@@ -179,6 +182,7 @@ def _october(outputs: Outputs) -> None:
     outputs("invoice close", *close)  # bolt has usage, and is in no catalog: blocked
     issue = ["LAKE", "--period", "2026-10", "--now", AFTER_OCTOBER]
     number = outputs("invoice issue", *issue)["invoices"][0]["number"]
+    outputs("invoice reprice", "--catalog", dearer, "LAKE", "--period", "2026-10")
     outputs("invoice list", "LAKE")
     outputs("invoice show", number, "LAKE")
     outputs("invoice credit", number, "LAKE", "--amount", "0.01", "--reason", "a test")
@@ -203,6 +207,16 @@ def _october(outputs: Outputs) -> None:
     outputs("quota grant", "acme", "requests", 5, "CATALOG", "LAKE", "--until", "2126-10-01", "--reason", "launch")
     outputs("quota grants", "LAKE")
     outputs("retention", "LAKE", "--days", 90, "--now", AFTER_OCTOBER)
+
+
+def _open_month(outputs: Outputs) -> Path:
+    """What October comes to before it is closed, also by a catalog with another price, which is returned."""
+    here = outputs.here
+    outputs("invoice rate", "CATALOG", "LAKE", "--period", "2026-10")
+    outputs("invoice preview", "CATALOG", "LAKE", "--now", "2026-10-20")
+    dearer = write_catalog(here.folder / "dearer", prices=PRICES.replace("unit_price: 0.25", "unit_price: 0.5"))
+    outputs("catalog diff", here.catalog, dearer, "LAKE", "--period", "2026-10")
+    return dearer
 
 
 def _paid(outputs: Outputs, number: str) -> None:

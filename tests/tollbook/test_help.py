@@ -125,6 +125,8 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("quota", "state"): ["CATALOG", "LAKE"],
     ("producers", "list"): ["--producers", "producers.yaml"],
     ("invoice", "rate"): ["CATALOG", "LAKE", "--period", "2026-10"],
+    ("invoice", "preview"): ["CATALOG", "LAKE", "--now", "2026-10-20"],
+    ("catalog", "diff"): ["catalog", "catalog", "LAKE", "--period", "2026-10"],
     ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("invoice", "issue"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("invoice", "list"): ["LAKE", "--period", "2026-10", "--partner", "acme"],
@@ -133,6 +135,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("invoice", "show"): ["S-2026-000001", "LAKE"],
     ("invoice", "verify"): ["LAKE"],
     ("invoice", "unbilled"): ["LAKE"],
+    ("invoice", "reprice"): ["CATALOG", "LAKE", "--period", "2026-10"],
     ("invoice", "adjust"): ["LAKE", "--period", "2026-10", "--now", "2026-11-05"],
     ("credits", "statement"): ["acme", "CATALOG", "LAKE", "--now", "2026-11-05"],
     ("payments", "import"): ["paid.csv", "LAKE", "--now", "2026-11-05"],
@@ -192,6 +195,9 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     assert given["catalog", "import", "iam"]["changed"] is True
     assert given["invoice", "issue"]["invoices"][0]["total"] == "16.25"
     assert [i["total"] for i in given["invoice", "list"]] == ["16.25"]
+    assert given["invoice", "preview"]["partners"][0]["so_far"]["total"] == "16.25"
+    assert given["catalog", "diff"]["differences"] == given["invoice", "reprice"]["differences"] == []
+    assert (given["catalog", "diff"]["bills"], given["invoice", "reprice"]["bills"]) == (1, 1)
     assert given["invoice", "unbilled"] == {"unbilled": []}
     assert given["invoice", "credit"]["document"]["total"] == "-1.00"
     assert given["credits", "statement"] == {"partner_id": "acme", "credits": [], "bookings": [], "balances": []}

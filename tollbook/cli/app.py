@@ -16,7 +16,17 @@ from tollbook.cli.alerts import neighbours
 from tollbook.cli.catalog import commands as catalog_commands
 from tollbook.cli.enforcing import state
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
-from tollbook.cli.invoices import approving, commands, corrections, listing, payments, prepaid, receivables
+from tollbook.cli.invoices import (
+    approving,
+    checking,
+    commands,
+    comparing,
+    corrections,
+    listing,
+    payments,
+    prepaid,
+    receivables,
+)
 from tollbook.cli.metering import dead, formats, retention, settle
 from tollbook.cli.metering import run as run_commands
 from tollbook.cli.terminal import complain
@@ -70,6 +80,8 @@ def _refusal(extra: str, name: str) -> Callable[..., None]:
     return refuse
 
 
+for money_check in (checking.verify, checking.unbilled, comparing.reprice, comparing.preview):
+    commands.app.command(money_check)
 commands.app.command(listing.list_, name="list")
 commands.app.command(receivables.send)
 commands.app.command(receivables.open_, name="open")

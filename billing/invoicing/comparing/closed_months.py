@@ -23,7 +23,7 @@ class Repriced(NamedTuple):
     problems: Mapping[str, Sequence[str]]
 
 
-class _Part(NamedTuple):
+class _ClosedPart(NamedTuple):
     """A close, and the number of the invoice that stands for each partner whose month it bills. None: there is none."""
 
     made: Close
@@ -48,7 +48,7 @@ def reprice(lake: Lake, label: str, legal_entity: str, catalog: Catalog) -> Repr
     return Repriced(sorted(found), count, dict(sorted(problems.items())))
 
 
-def _parts(lake: Lake, label: str, legal_entity: str) -> Iterator[_Part]:
+def _parts(lake: Lake, label: str, legal_entity: str) -> Iterator[_ClosedPart]:
     """The closes that the month was issued from, and the newest one for partners that are not issued yet."""
     closes = closing.closes_by_id(lake)
     newest = closing.newest_close(lake, label, legal_entity)
@@ -71,10 +71,10 @@ def _parts(lake: Lake, label: str, legal_entity: str) -> Iterator[_Part]:
                 f"shows what the current rules would bill"
             )
             raise Refused([message])
-        yield _Part(made, invoices)
+        yield _ClosedPart(made, invoices)
 
 
-def _as_closed(lake: Lake, part: _Part) -> Book:
+def _as_closed(lake: Lake, part: _ClosedPart) -> Book:
     """The drafts of a close, as it bills them."""
     made, catalog = part.made, part.made.catalog()
     late = carried.carried(lake, closing.closes_by_id(lake), made)
@@ -84,7 +84,7 @@ def _as_closed(lake: Lake, part: _Part) -> Book:
     return Book(catalog, drafts)
 
 
-def _by(lake: Lake, part: _Part, catalog: Catalog) -> tuple[Book, dict[str, Sequence[str]]]:
+def _by(lake: Lake, part: _ClosedPart, catalog: Catalog) -> tuple[Book, dict[str, Sequence[str]]]:
     """The drafts of the same periods by another catalog, and the problems of partners that it cannot bill."""
     warehouse = closing.pinned(lake, part.made)
     grants = warehouse.grants()

@@ -1,4 +1,4 @@
-"""`tollbook catalog check` and `schema`, and the group that they are in."""
+"""`tollbook catalog check`, `diff` and `schema`, and the group that they are in."""
 
 import sys
 from pathlib import Path
@@ -7,12 +7,16 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from billing.catalog import loading as catalogs
+from billing.invoicing.comparing import edits
+from billing.periods import month
+from lake.lake import Lake
 from schemas.catalog import checks
 from schemas.catalog.json_schema import catalog_schema_text
 from tollbook.cli.catalog import imports, screens
 from tollbook.cli.errors import USAGE
-from tollbook.cli.options import CATALOG_VARIABLE, JsonOption, folder_path
-from tollbook.cli.terminal import show_json, write
+from tollbook.cli.invoices import comparing
+from tollbook.cli.options import CATALOG_VARIABLE, JsonOption, LakeOption, PeriodOption, folder_path
+from tollbook.cli.terminal import sentence, show_json, write
 
 app = App(
     name="catalog",
@@ -69,3 +73,42 @@ def check(
     else:
         screens.catalog_summary(book, doubts)
     return 0
+
+
+@app.command
+def diff(
+    before: Annotated[Path, Parameter(converter=folder_path, help="Folder of the catalog as it is.")],
+    after: Annotated[Path, Parameter(converter=folder_path, help="Folder of the catalog as it will be.")],
+    /,
+    *,
+    lake: LakeOption,
+    period: PeriodOption,
+    json: JsonOption = False,
+) -> int:
+    """Show what an edit of the catalog does to the bills of a month, line by line. Writes nothing.
+
+    Both catalogs bill the usage that the lake has. Months that are issued stay as they are: see
+    `tollbook invoice reprice`. The exit code is 1 if the new catalog cannot bill a partner that the old one bills.
+
+    Example: tollbook catalog diff catalog new-catalog --lake demo/lake --period 2026-10
+    """
+    opened = Lake(lake)
+    opened.check()
+    month(period, "UTC")  # raises BadPeriod
+    found = edits.effect(opened, period, catalogs.load(before), catalogs.load(after))
+    if json:
+        differences = [each.as_json() for each in found.differences]
+        show_json(
+            {
+                "period": period,
+                "bills": found.bills,
+                "differences": differences,
+                "problems": found.caused,
+                "solved": found.solved,
+            }
+        )
+    else:
+        comparing.show_differences(found.differences, found.bills)
+        for partner_id in found.solved:
+            sentence(f"{partner_id} can be billed.", style="green")
+    return comparing.complained(found.caused)

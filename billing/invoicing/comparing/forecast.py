@@ -1,0 +1,85 @@
+"""The running month: what partners owe so far, and what they will owe at its end if they go on as in the last week.
+
+The usage of the rest of the month is what the partner used in the last seven days, per microsecond, rounded down. A
+week holds each weekday once, so weekends count as they are. Bills are priced from whole months, so free units, tiers,
+minimums and commitments are those of the month.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from billing.invoicing import closing, history
+from billing.periods import month_of
+from billing.rating.bills import running
+from billing.rating.drafts import Draft
+from billing.usage.warehouse import CatalogUsage, Span, Warehouse
+from lake.lake import Lake
+from schemas.catalog.records import Catalog, Partner
+from schemas.money import EXACT
+from schemas.windows import WINDOW_US, from_us, to_us
+
+WEEK = timedelta(days=7)
+_WEEK_US = 7 * 86_400_000_000
+
+
+class Preview(NamedTuple):
+    """The running month of a partner. A draft is None if there is nothing to pay."""
+
+    partner: Partner
+    label: str
+    so_far: Draft | None
+    forecast: Draft | None
+
+
+class _Projected(NamedTuple):
+    """The usage up to an instant, and after it what the last week lets expect."""
+
+    usage: CatalogUsage
+    at: datetime
+
+    def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
+        """The usage of each span, in the unit of its meter's field."""
+        weeks = [span._replace(start=self.at - WEEK, end=self.at) for span in spans]
+        known = [span._replace(end=max(span.start, min(span.end, self.at))) for span in spans]
+        counted = self.usage.of_spans([*known, *weeks])
+        return [
+            EXACT.add(so_far, _expected(week, span, self.at))
+            for span, so_far, week in zip(spans, counted[: len(spans)], counted[len(spans) :], strict=True)
+        ]
+
+
+def _expected(week: Decimal, span: Span, at: datetime) -> Decimal:
+    left_us = max(0, to_us(span.end) - to_us(max(span.start, at)))
+    return Decimal(int(week) * left_us // _WEEK_US)
+
+
+def preview(lake: Lake, catalog: Catalog, partners: Sequence[Partner], at: datetime) -> list[Preview]:
+    """The running month of each partner at an instant, in its time zone. Writes nothing.
+
+    Usage from the quarter of an hour that contains `at` on is not counted, as it is not complete.
+    """
+    at = from_us(to_us(at) // WINDOW_US * WINDOW_US)
+    usage = Warehouse(lake).usage_of(catalog)
+    settled = closing.settled_ends(lake)
+    before = history.looked_back(lake, partners)
+    months = [(partner, month_of(at, partner.time_zone)) for partner in partners]
+    so_far = running(catalog, months, _UpTo(usage, at), settled, before)
+    forecast = running(catalog, months, _Projected(usage, at), settled, before)
+    return [
+        Preview(partner, label, so_far[partner.id, label], forecast[partner.id, label])
+        for partner, label in months
+        if (partner.id, label) in so_far
+    ]
+
+
+class _UpTo(NamedTuple):
+    """The usage up to an instant."""
+
+    usage: CatalogUsage
+    at: datetime
+
+    def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
+        """The usage of each span, in the unit of its meter's field."""
+        return self.usage.of_spans([span._replace(end=max(span.start, min(span.end, self.at))) for span in spans])
