@@ -25,7 +25,7 @@ from aggregate.quota.sums import (
 )
 from schemas.kafka.totals import BadTotal, Total, decoded, messages
 from schemas.quotas import ALWAYS
-from tests.aggregate.quota_kafka import START, THRESHOLDS, total
+from tests.aggregate.quota_kafka import END, START, THRESHOLDS, total
 
 D = Decimal
 quantities = st.decimals(0, 10**15, places=9, allow_nan=False)
@@ -50,6 +50,7 @@ marks = st.sets(
     max_size=6,
 )
 ledgers = st.builds(lambda fired, withdrawn: union(NOTHING, Fired(fired, withdrawn)), marks, marks)
+HELD = ((START, END),)
 LATER, LAST = START + timedelta(days=1), START + timedelta(days=2)
 
 
@@ -240,11 +241,12 @@ def test_what_an_earlier_version_kept_is_read() -> None:
 
 def test_a_total_of_an_earlier_version_is_read() -> None:
     """The topic is compacted: such a total may lie there for years."""
-    (message,) = messages([total(1, 1)])
+    one = total(1, 1, held=HELD)
+    (message,) = messages([one])
     fields = json.loads(message.value)
     ((partition, used, seen_until),) = fields.pop("parts")
     fields |= {"schema": "tollbook.totals/1", "events_partition": partition, "used": used, "seen_until": seen_until}
-    assert decoded(json.dumps(fields).encode()) == [total(1, 1)]
+    assert decoded(json.dumps(fields).encode()) == [one]
     del fields["limit_since"], fields["held"]
     (read,) = decoded(json.dumps(fields).encode())
     assert (read.limit_since, read.held) == (None, ((read.start, read.end),))
@@ -252,8 +254,12 @@ def test_a_total_of_an_earlier_version_is_read() -> None:
 
 def test_the_partitions_of_a_quota_are_one_message() -> None:
     """What differs in more than the partition and its usage is another message. Its key names the partitions."""
-    one, two = total(1, 5), total(2, 5, part=7)
-    others = [total(3, 4, part=2), total(3, 5, part=3, limit=D(7)), total(3, 5, partner="bolt")]
+    one, two = total(1, 5, held=HELD), total(2, 5, part=7, held=HELD)
+    others = [
+        total(3, 4, part=2, held=HELD),
+        total(3, 5, part=3, limit=D(7), held=HELD),
+        total(3, 5, partner="bolt", held=HELD),
+    ]
     made = messages([one, *others, two])
     assert [decoded(message.value) for message in made] == [[one, two], *([other] for other in others)]
     assert [message.key.rpartition("|")[2] for message in made] == ["0,7", "2", "3", "0"]
