@@ -29,6 +29,7 @@ from billing.invoicing.closes import (
     pinned_versions,
 )
 from billing.invoicing.corrections import carried
+from billing.invoicing.document import LAYOUT
 from billing.periods import Period, is_settled, month
 from billing.rating import refused, settled
 from billing.rating.bills import Bills, bills
@@ -321,6 +322,7 @@ def _content(
         versions[GRANTS.name] = granted
     return {
         "rules": rules.NEWEST,
+        "layout": LAYOUT,
         "period": label,
         "legal_entity": legal_entity,
         "code_version": CODE_VERSION,

@@ -13,6 +13,8 @@ from schemas.catalog.records import Catalog, LegalEntity, Meter, Partner
 from schemas.money import money, plain
 from schemas.texts.wording import Wording, wording
 
+# The layout of PDFs that a new close names. A close of an earlier version names none, and its PDFs keep their bytes.
+LAYOUT = 2
 _LATER = {"country", "contact"}
 
 
@@ -66,6 +68,7 @@ def invoice(
             "usage_sha256": content["usage"][partner.id],
             "catalog_sha256": content["catalog_sha256"],
             "rules": content["rules"],
+            **_layout(content),
             "code_version": content["code_version"],
             "events_version": content["versions"]["events"],
             "rollups_version": content["versions"]["rollups"],
@@ -76,6 +79,11 @@ def invoice(
 def _language(partner: Partner) -> dict[str, str]:
     """The language of the texts. A document without it is in English, as in earlier versions."""
     return {} if partner.language == "en" else {"language": partner.language}
+
+
+def _layout(content: Mapping[str, Any]) -> dict[str, int]:
+    """The layout that the close names. A document without it has the first one."""
+    return {"layout": content["layout"]} if "layout" in content else {}
 
 
 def _party(party: LegalEntity | Partner, always: set[str]) -> dict[str, Any]:

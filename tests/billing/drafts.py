@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from billing.invoicing.document import invoice
+from billing.invoicing.document import LAYOUT, invoice
 from billing.periods import billing_period
 from billing.rating import drafts
 from billing.usage.quota_statement import held_quotas
@@ -27,6 +27,7 @@ def made(parts: dict[str, Any], usage: dict[str, int], label: str = "2026-10") -
     assert draft is not None
     content = {
         "rules": 2,
+        "layout": LAYOUT,
         "period": label,
         "legal_entity": "north",
         "catalog": json.loads(catalog.canonical_json()),
@@ -110,7 +111,7 @@ def long(lines: int) -> dict[str, Any]:
         "unit": "requests-of-a-long-name",
     }
     rates = parts["rate_cards"][0]["versions"][0]["rates"]
-    prices = [{**rates[1], "description": f"Line {n}: {word[:n]}"} for n in range(2, lines)]
+    prices = [{**rates[1], "description": f"Line {n}: {word[: n % 180]}"} for n in range(2, lines)]
     parts["rate_cards"][0]["versions"][0]["rates"] = [rates[0], *prices, rates[2]]
     return made(parts, {"requests": 10**15 - 1, "egress": 10**18 + 1})
 

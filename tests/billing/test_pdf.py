@@ -1,5 +1,6 @@
 """The PDF: the same bytes, only fonts that come with it, every text as it was written, nothing over the edge."""
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.billing import drafts, pdf_reader
 # A4 less the margins of the template; below, what printers need.
 LEFT, TOP, RIGHT, BOTTOM = 56, 40, 595.3 - 56, 841.9 - 11
 INVISIBLE = re.compile("[\\s\u200b\u202f\u00a0]+")
+FIRST_LAYOUT = "3cb67d08e961c8ef9877c1c863a4d2df36856f4d88f7a2cd28d9dd4972daac2a"  # of the PDF of drafts.small() as it was before layouts had numbers
 HOSTILE = [
     "<script>alert(1)</script>",
     '<img src="file:///etc/passwd">',
@@ -145,6 +147,22 @@ def test_many_lines_fill_many_pages_and_each_line_stays_whole(address: int) -> N
         assert page.count("tier 1: up to 10") == page.count("tier 2: above 10") == names
         assert "DESCRIPTION" in page or not names
     assert sum(len(re.findall(r"^Line \d+:", page, re.MULTILINE)) for page in pages) == 58
+
+
+@pytest.mark.parametrize("lines", range(3, 17))
+def test_the_total_is_never_alone_on_a_page(lines: int) -> None:
+    """The last line comes along, wherever the page ends."""
+    pages = pdf_reader.pages(as_pdf(drafts.long(lines)))
+    (page,) = [page for page in pages if re.search("^Sum of ", page, re.MULTILINE)]
+    assert "Data delivered" in page
+    assert "DESCRIPTION" in page
+
+
+def test_a_document_of_an_earlier_close_keeps_its_bytes() -> None:
+    """It names no layout. If a version of Typst changes these bytes, it changes issued documents as well."""
+    first = drafts.small()
+    del first["evidence"]["layout"]
+    assert hashlib.sha256(as_pdf(first)).hexdigest() == FIRST_LAYOUT
 
 
 @pytest.mark.integration
