@@ -1,0 +1,1 @@
+"""The story of docs/finance.md: its commands, its logs, and the sum of its documents against the reckoning."""
