@@ -24,7 +24,7 @@ from tests.tollbook.fixtures import Ended, Here
 from tollbook.cli.errors import AGAIN, OK, REFUSED, USAGE, guarded
 from tollbook.cli.kafka import topics
 from tollbook.kafka.cluster import Cluster, ExistingTopic
-from tollbook.kafka.errors import KafkaRefused
+from tollbook.kafka.errors import KafkaRefused, KafkaUnreachable
 from tollbook.kafka.options import PASSWORD, KafkaConfig
 
 SECRET = "wH!sper-7"
@@ -354,3 +354,15 @@ def test_topics_of_another_prefix_are_left_alone(cli: Cli, here: Here, kafka: st
     assert cli("check").code == OK
     assert other.found()["usage.events"].partitions == 5
     assert other("check").code == REFUSED
+
+
+def test_a_worker_may_start_as_soon_as_topics_are_created(kafka: str, kafka_prefix: str) -> None:
+    """Brokers describe a new topic before they serve it: `quota` ended with NOT_LEADER_FOR_PARTITION then."""
+    config = KafkaConfig(bootstrap_servers=kafka, prefix=kafka_prefix)
+    cluster = Cluster(config)
+    new = {f"{kafka_prefix}new-{n}": 8 for n in range(4)}
+    assert cluster.leaderless(new) == [f"{name}/{number}" for name in new for number in range(8)]
+    cluster.make({name: (count, {}) for name, count in new.items()}, replication=1)
+    assert cluster.settled(lambda: cluster.leaderless(new)) == []
+    with pytest.raises(KafkaUnreachable, match=f"{kafka_prefix}none/0: no broker leads it yet; repeat the command"):
+        topics.wait_for_leaders(Cluster(config, timeout_s=3), {f"{kafka_prefix}none": 1})

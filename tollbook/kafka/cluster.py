@@ -9,8 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
 from tollbook.kafka.errors import KafkaRefused, KafkaUnreachable, decided
 from tollbook.kafka.options import KafkaConfig
@@ -18,6 +26,10 @@ from tollbook.kafka.options import KafkaConfig
 TIMEOUT_S = 10
 _TRY_S = 1.0
 _REST_S = 0.05
+_WITHOUT_LEADER = {
+    "LEADER_NOT_AVAILABLE", "NOT_LEADER_FOR_PARTITION", "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION", "_NOENT",
+    "KAFKA_STORAGE_ERROR", "REPLICA_NOT_AVAILABLE", "UNKNOWN_LEADER_EPOCH", "FENCED_LEADER_EPOCH",
+}  # fmt: skip
 Answer = TypeVar("Answer")
 
 
@@ -67,6 +79,26 @@ class Cluster:
             for name, topic in topics.items()
             if name in settings  # otherwise the queried broker does not know the new topic yet
         }
+
+    def leaderless(self, partitions: Mapping[str, int]) -> list[str]:
+        """The partitions that nobody serves yet, as topic/number. `partitions` maps a topic to their number.
+
+        For a moment after a topic was created, brokers describe it and answer requests for it with errors.
+        """
+        where = [TopicPartition(name, number) for name, count in partitions.items() for number in range(count)]
+        with self._deciding("reading the metadata"):
+            self._admin.list_topics(timeout=self._timeout_s)  # or the client keeps to what it knew before
+        ends = {partition: OffsetSpec.latest() for partition in where}  # type: ignore[no-untyped-call]
+        asked = self._admin.list_offsets(ends, **self._limit) if where else {}
+        found = []
+        for partition, answer in asked.items():
+            try:
+                answer.result()
+            except KafkaException as exc:
+                if exc.args[0].name() not in _WITHOUT_LEADER:
+                    raise self._decided(exc, f"asking for the end of {partition.topic}/{partition.partition}") from exc
+                found.append(f"{partition.topic}/{partition.partition}")
+        return found
 
     def makes_topics_itself(self) -> bool | None:
         """Whether brokers create a topic on first use. None if this user may not read the setting."""

@@ -1,6 +1,6 @@
 """`tollbook topics create` and `check`: create the topics of an installation, and check their settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -11,7 +11,7 @@ from tollbook.cli.errors import OK, REFUSED
 from tollbook.cli.options import AT_LEAST_ONE, JsonOption
 from tollbook.cli.terminal import complain, sentence, show_json
 from tollbook.kafka.cluster import Cluster, ExistingTopic
-from tollbook.kafka.errors import KafkaRefused
+from tollbook.kafka.errors import KafkaRefused, KafkaUnreachable
 from tollbook.kafka.options import KafkaConfig
 from tollbook.kafka.topic_checks import Difference, differences
 
@@ -39,6 +39,7 @@ ReplicationOption = Annotated[
     ),
 ]
 REPLICATION = 3
+_SHOWN = 5
 
 
 @app.command(help_epilogue="")
@@ -76,6 +77,7 @@ def create(
             sentence(f"{difference.topic}: {difference.setting[0]} set to {difference.setting[1]}")
     left = cluster.settled(lambda: compared(cluster, demanded, replication))
     if not left:
+        wait_for_leaders(cluster, {t.name: t.partitions for t in cluster.found([t.name for t in demanded]).values()})
         sentence(f"{len(demanded)} topics have the required settings")
     return _complain_of(left, "another process is changing them at the same time; repeat the command") if left else OK
 
@@ -118,12 +120,22 @@ def required(config: KafkaConfig, *names: str) -> list[ExistingTopic]:
     """
     demanded = {t.name: t for t in topics.table(config.prefix) if t.name.removeprefix(config.prefix) in names}
     assert len(demanded) == len(names), names
-    found = Cluster(config).found(list(demanded))
+    cluster = Cluster(config)
+    found = cluster.found(list(demanded))
     expected = [t._replace(partitions=found[t.name].partitions) if t.name in found else t for t in demanded.values()]
     bad = [d for d in differences(expected, found, replication=1, makes_topics_itself=None) if d.missing or d.is_grave]
     if bad:
         raise KafkaRefused("; ".join(str(d) for d in bad))
+    wait_for_leaders(cluster, {t.name: t.partitions for t in found.values()})
     return [found[config.prefix + name] for name in names]
+
+
+def wait_for_leaders(cluster: Cluster, partitions: Mapping[str, int]) -> None:
+    """Raises KafkaUnreachable if a partition has no leader after the timeout of the cluster."""
+    if left := cluster.settled(lambda: cluster.leaderless(partitions)):
+        raise KafkaUnreachable(
+            f"{', '.join(left[:_SHOWN])}: no broker leads {'it' if len(left) == 1 else 'them'} yet; repeat the command"
+        )
 
 
 def _complain_of(found: Sequence[Difference], then: str | None = None) -> int:
