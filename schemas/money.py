@@ -43,6 +43,11 @@ def money(amount: Decimal, currency: str) -> str:
     return f"{amount:.{MINOR_UNITS[currency]}f}"
 
 
+def with_currency(amount: Decimal, currency: str) -> str:
+    """An amount as messages name it: 1234.50 EUR."""
+    return f"{money(amount, currency)} {currency}"
+
+
 def plain(number: Decimal) -> str:
     """A number in plain notation: without exponent, trailing zeros or negative zero."""
     text = f"{abs(number) if number == 0 else number:f}"

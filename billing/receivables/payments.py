@@ -11,7 +11,7 @@ from billing.receivables import audit
 from billing.receivables.audit import AuditEntry
 from billing.receivables.items import DocumentState, Item
 from lake.lake import Lake
-from schemas.money import MINOR_UNITS, plain
+from schemas.money import MINOR_UNITS, plain, with_currency
 
 COLUMNS = ("transaction_id", "date", "amount", "currency", "number")
 _SHOWN = 20
@@ -80,7 +80,7 @@ def matched(payments: Sequence[Payment], documents: Sequence[Item], trail: Seque
         known = recorded.get(payment.transaction_id)
         if known is not None and known.content != dict(payment.entry.facts):
             problem: str | None = (
-                f"it was recorded as {known.content['amount']} {known.content['currency']} of {known.content['date']} for "
+                f"it was recorded as {with_currency(Decimal(known.content['amount']), known.content['currency'])} of {known.content['date']} for "
                 f"{known.content['number']}, and the trail is never changed; give another payment another transaction_id"
             )
         else:

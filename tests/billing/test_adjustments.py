@@ -77,11 +77,33 @@ def test_late_usage_is_on_the_next_invoice_at_the_prices_of_its_month(issued: Pa
     new = bill(issued, "2026-11", book(rate_cards=[card]))
     acme = new["NM-2026-000003"]
     assert adjustments(acme) == [("2026-10", "NM-2026-000001", "requests", "12", "19", "0.88")]
+    assert [extra["description"] for extra in acme["extras"]] == ["2026-10: API requests"]
     assert acme["total"] == "231.88", "31.00 and 200.00 of November, and 0.88 of October"
     assert "extras" not in new["NM-2026-000004"], "zeta has no late usage"
     assert unbilled(Lake(issued)) == []
     assert issuing.late_usage(Lake(issued)) == []
     assert problems(issued) == []
+
+
+def test_lines_of_two_plans_are_told_apart(root: Path) -> None:
+    """Each names its plan and its days, as two amounts for the same meter look like one that was billed twice."""
+    parts = document()
+    parts["plans"].append(parts["plans"][0] | {"id": "plan-b"})
+    acme = parts["partners"][0]
+    acme["plans"] = [
+        {"plan": "plan-a", "valid_from": "2026-01-01", "valid_to": "2026-10-16"},
+        {"plan": "plan-b", "valid_from": "2026-10-16"},
+    ]
+    changed = book(**parts)
+    bill(root, "2026-10", changed)
+    late(root, 3, "2026-10-10T00:00Z")
+    late(root, 5, "2026-10-20T00:00Z")
+    (found, _) = bill(root, "2026-11", changed).values()
+    assert [extra["description"] for extra in found["extras"]] == [
+        "2026-10: API requests (plan-a, 2026-10-01 \N{EN DASH} 2026-10-15)",
+        "2026-10: API requests (plan-b, 2026-10-16 \N{EN DASH} 2026-10-31)",
+    ]
+    assert problems(root) == []
 
 
 def test_what_comes_after_an_adjustment_is_on_the_one_after_it(issued: Path) -> None:

@@ -100,12 +100,16 @@ def test_the_same_command_again_credits_nothing_more(issued: Path) -> None:
 
 def test_no_more_is_credited_than_is_left(issued: Path) -> None:
     """Of a line, and of the invoice: to the cent, whatever was credited before."""
-    assert refusal(credit, issued, amount="36.34") == (f"{ACME}: 36.34 EUR is more than is left of the invoice: 36.33")
+    assert refusal(credit, issued, amount="36.34") == (
+        f"{ACME}: 36.34 EUR is more than is left of the invoice: 36.33 EUR"
+    )
     credit(issued, amount="5.20", line=2)
-    assert refusal(credit, issued, amount="0.06", line=2) == (f"{ACME}: 0.06 EUR is more than is left of line 2: 0.05")
+    assert refusal(credit, issued, amount="0.06", line=2) == (
+        f"{ACME}: 0.06 EUR is more than is left of line 2: 0.05 EUR"
+    )
     credit(issued, amount="31.10")
     assert refusal(credit, issued, amount="0.05", line=2) == (
-        f"{ACME}: 0.05 EUR is more than is left of the invoice: 0.03"
+        f"{ACME}: 0.05 EUR is more than is left of the invoice: 0.03 EUR"
     )
     credit(issued, amount="0.03", line=2)
     assert sum(map(D, totals(issued).values())) == D("32.11"), "all of acme's invoice, and nothing of zeta's"

@@ -103,7 +103,7 @@ def test_a_used_credit_stays_in_the_catalog(root: Path) -> None:
     land(root, [request("2026-11-10T00:00Z"), request("2026-11-10T00:00Z", "zeta")], "november")
     made = closed(root, with_credits("10.00"), "2026-11", datetime(2026, 12, 5, tzinfo=UTC))
     says = (
-        "partner acme, credit prepaid: issued invoices used 36.33, but the catalog has 10; write the credit with the amount that was "
+        "partner acme, credit prepaid: issued invoices used 36.33 EUR, but the catalog has 10.00 EUR; write the credit with the amount that was "
         "paid, because used credits stay in the catalog"
     )
     assert made.blocked == {"acme": [says]}

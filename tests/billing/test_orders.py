@@ -56,7 +56,7 @@ def test_orders_that_do_not_suffice_are_named_with_what_is_left() -> None:
     both = [FIRST, FIRST | {"number": "PO 3", "amount": "50"}]
     _, (says,) = chosen(both, "100.01", named("PO 1", "120"))
     assert says == (
-        "the bill of 2026-10 is 100.01 EUR, and purchase order PO 1 has 0 EUR left, PO 3 has 50 EUR left; add an order, or raise its "
+        "the bill of 2026-10 is 100.01 EUR, and purchase order PO 1 has 0.00 EUR left, PO 3 has 50.00 EUR left; add an order, or raise its "
         "`amount`"
     )
 

@@ -93,7 +93,7 @@ def test_a_transaction_is_recorded_once_and_never_changed(tmp_path: Path) -> Non
     assert (paid.state.value, paid.paid, paid.open) == ("paid", Decimal("36.33"), Decimal(0))
     changed = matched(read("t1,2026-11-20,37,EUR,N-1"), audit.rows(lake))
     assert changed.payments == []
-    assert "was recorded as 36 EUR of 2026-11-20 for N-1" in changed.unmatched[0]
+    assert "was recorded as 36.00 EUR of 2026-11-20 for N-1" in changed.unmatched[0]
     back = matched(read("t3,2026-11-25,-36.00,EUR,N-1"), audit.rows(lake))
     payments.record(lake, back, by="ann", now=NOW)
     (paid, *_) = items(ROWS, audit.rows(lake))

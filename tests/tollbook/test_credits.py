@@ -58,7 +58,7 @@ def test_a_used_credit_that_left_the_catalog_is_named(here: Here) -> None:
     ended = statement(here)
     assert ended.code == 1
     assert len(ended.complaints) == 2
-    assert "partner acme, credit prepaid: issued invoices used 3, but the catalog has 0" in ended.err
+    assert "partner acme, credit prepaid: issued invoices used 3.00 EUR, but the catalog has 0.00 EUR" in ended.err
 
 
 def test_an_unknown_partner_is_named_with_the_known_ones(here: Here) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from schemas.catalog.records import Catalog
-from schemas.money import plain
+from schemas.money import money, plain
 
 
 def number(value: Decimal | int) -> str:
@@ -37,3 +37,9 @@ def zone_of(catalog: Catalog, partner_id: str) -> str:
     """The time zone of a partner, or UTC if the partner is not in the catalog."""
     partner = catalog.partner(partner_id)
     return "UTC" if partner is None else partner.time_zone
+
+
+def amount(value: Decimal, currency: str) -> str:
+    """An amount with the decimals of its currency, in groups of three digits."""
+    whole, point, cents = money(value, currency).partition(".")
+    return f"{int(whole):,}{point}{cents}" if not whole.startswith("-") else f"-{int(whole[1:]):,}{point}{cents}"

@@ -27,8 +27,8 @@ from schemas.money import EXACT
 from tollbook.alerting import evaluation
 from tollbook.cli import extras, progress
 from tollbook.cli.errors import REFUSED, WrongUse
+from tollbook.cli.figures import amount
 from tollbook.cli.invoices import commands
-from tollbook.cli.invoices.screens import amount
 from tollbook.cli.metering import run_screens
 from tollbook.cli.options import folder_path, plain_path, the_clock
 from tollbook.cli.terminal import complain, out, sentence, table, words

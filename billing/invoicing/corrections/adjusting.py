@@ -6,6 +6,7 @@ its usage.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
@@ -13,13 +14,14 @@ from typing import Any, NamedTuple
 from billing.invoicing.closes import Close, pinned_versions
 from billing.invoicing.corrections.originals import only, stored_period, without_price
 from billing.invoicing.corrections.standing import Adjusted, Gap, StandingUsage
-from billing.rating.drafts import Draft
+from billing.rating.drafts import Draft, Line, description
 from billing.rating.extras import Extra, ExtraKind
 from billing.rating.settled import SettledPeriod
 from billing.rating.terms.commitments import TERM_FACTS
 from billing.usage.warehouse import Meters, Span, Warehouse
 from lake import duck
 from lake.lake import Lake
+from schemas.catalog.records import Catalog
 from schemas.money import EXACT, plain
 from schemas.tables import ROLLUPS
 from schemas.texts.wording import ENGLISH, Wording, wording
@@ -124,20 +126,26 @@ def _has_prices(states: PinnedLakes, made: Close, gap: Gap, period: SettledPerio
     return not without_price(states.at(gap.until), catalog, stored_period(made, catalog, period))
 
 
-def priced(states: PinnedLakes, adjusted: Adjusted, partner_id: str, partners: frozenset[str]) -> PricedAdjustment:
-    """An adjustment with its amounts. `partners` are those whose periods are priced together."""
+def priced(
+    states: PinnedLakes, adjusted: Adjusted, partner_id: str, partners: frozenset[str], catalog: Catalog | None = None
+) -> PricedAdjustment:
+    """An adjustment with its amounts. `partners` are those whose periods are priced together.
+
+    `catalog` names its lines. Without it they have the names that documents of the first layout have: ids of meters.
+    """
     before = states.drafts(adjusted.close_id, adjusted.since, partners).get(partner_id)
     after = states.drafts(adjusted.close_id, adjusted.until, partners).get(partner_id)
     either = after or before
     currency = "" if either is None else either.currency  # without lines in either state there is no amount
-    return PricedAdjustment(adjusted, currency, tuple(_differences(adjusted, before, after)))
+    return PricedAdjustment(adjusted, currency, tuple(_differences(adjusted, before, after, catalog)))
 
 
-def _differences(adjusted: Adjusted, before: Any, after: Any) -> Iterable[Extra]:
+def _differences(adjusted: Adjusted, before: Any, after: Any, catalog: Catalog | None) -> Iterable[Extra]:
     """One amount for each line whose quantity differs, and one for what terms of the contract make of them."""
     old, new = _lines(before), _lines(after)
     say = wording((after or before).partner.language) if after or before else ENGLISH
     shared = _facts(adjusted, say)
+    kinds = Counter(line.rate.meter for line in {**old, **new}.values())
     for key in dict.fromkeys([*new, *old]):
         was, now = old.get(key), new.get(key)
         quantity_before = ZERO if was is None else was.quantity
@@ -147,7 +155,7 @@ def _differences(adjusted: Adjusted, before: Any, after: Any) -> Iterable[Extra]
             continue
         line: Any = now or was
         facts = {
-            "description": f"{adjusted.period}: {line.rate.description or line.rate.meter or say('fee')}",
+            "description": f"{adjusted.period}: {_name(line, catalog, say, is_only=kinds[line.rate.meter] == 1)}",
             "meter": line.rate.meter or "",
             "plan": line.plan.id if hasattr(line, "plan") else line.segment.plan.id,
             "quantity_before": plain(quantity_before),
@@ -166,6 +174,15 @@ def _differences(adjusted: Adjusted, before: Any, after: Any) -> Iterable[Extra]
             facts = {"description": say("commitment_of", period=adjusted.period)}
             facts |= dict(zip(TERM_FACTS, term, strict=True))
             yield Extra(ExtraKind.ADJUSTMENT, change, change, {**facts, **shared})
+
+
+def _name(line: Any, catalog: Catalog | None, say: Wording, *, is_only: bool) -> str:
+    """What an adjusted line is called: as on the invoice. Of several of a meter, each names its plan and its days."""
+    if catalog is None or not isinstance(line, Line):
+        return line.rate.description or line.rate.meter or say("fee")
+    name = description(catalog, line.rate)
+    days = say("days", first=line.interval.first_day.isoformat(), last=line.interval.last_day.isoformat())
+    return name if is_only else f"{name} ({line.plan.id}, {days})"
 
 
 def _facts(adjusted: Adjusted, say: Wording) -> dict[str, str]:

@@ -100,6 +100,7 @@ def carried(lake: Lake, closes: Mapping[str, Close], made: Close) -> Carried:
     if not adjustments:
         return Carried(lines, documents)
     states = PinnedLakes(lake, closes, pinned_versions(made))
+    is_named = made.content.get("layout", 1) > 1  # documents of earlier closes keep their bytes
     together: dict[tuple[str, str, str | None], set[str]] = {}
     for partner_id, some in adjustments.items():
         for each in some:
@@ -107,7 +108,8 @@ def carried(lake: Lake, closes: Mapping[str, Close], made: Close) -> Carried:
     for partner_id, some in adjustments.items():
         for each in some:
             partners = frozenset(together[each.close_id, each.since, each.until])
-            found = adjusting.priced(states, each, partner_id, partners)
+            catalog = closes[each.close_id].catalog() if is_named else None
+            found = adjusting.priced(states, each, partner_id, partners, catalog)
             if each.form == "lines":
                 lines.setdefault(partner_id, []).extend(found.extras)
             else:

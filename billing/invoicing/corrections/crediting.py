@@ -18,7 +18,7 @@ from billing.invoicing.stored import Staged
 from billing.rating.extras import ExtraKind
 from billing.receivables import audit
 from lake.lake import Lake, Table
-from schemas.money import EXACT, MINOR_UNITS, money, plain
+from schemas.money import EXACT, MINOR_UNITS, plain, with_currency
 from schemas.tables import INVOICES
 
 _SHOWN = 20
@@ -186,10 +186,11 @@ def _credited(lake: Lake, books: IssuedBooks, row: Mapping[str, Any], asked: Cre
         lines = [CreditedLine(number, asked.line, None, amount)]
     for line in lines:
         if line.position is not None and line.amount > (most := books.left.of_line(document, line.position)):
-            raise Refused([f"{number}: {money(line.amount, currency)} {currency} is more than is left of line {line.position}: {money(most, currency)}"])  # fmt: skip
+            asked_for, left = with_currency(line.amount, currency), with_currency(most, currency)
+            raise Refused([f"{number}: {asked_for} is more than is left of line {line.position}: {left}"])
     total, most = sum((line.amount for line in lines), Decimal(0)), books.left.of_whole(document)
     if total > most:
-        raise Refused([f"{number}: {money(total, currency)} {currency} is more than is left of the invoice: {money(most, currency)}"])  # fmt: skip
+        raise Refused([f"{number}: {with_currency(total, currency)} is more than is left of the invoice: {with_currency(most, currency)}"])  # fmt: skip
     return lines
 
 

@@ -13,7 +13,7 @@ from billing.pricing.commitments import burn_down
 from billing.rating.extras import Extra, ExtraKind
 from billing.rating.issued import IssuedDocument, entries
 from schemas.catalog.terms import Credit
-from schemas.money import EXACT, MINOR_UNITS, plain, rounded
+from schemas.money import EXACT, MINOR_UNITS, rounded, with_currency
 from schemas.texts.wording import ENGLISH, Wording
 
 ZERO = Decimal(0)
@@ -111,11 +111,14 @@ def _expiries(granted: Sequence[Credit], found: Sequence[Booking], today: date) 
 def overdrawn(granted: Sequence[Credit], documents: Sequence[IssuedDocument]) -> list[str]:
     """A problem for each credit of which issued invoices used more than the catalog says was paid."""
     amounts = {credit.id: _amount(credit) for credit in granted}
+    by_number = {issued.number: issued.currency for issued in documents}
+    currencies = {e.facts["credit"]: by_number[e.number] for e in entries(documents) if e.kind is ExtraKind.CREDIT}
     return [
-        f"credit {credit_id}: issued invoices used {plain(used)}, but the catalog has {plain(amounts.get(credit_id, ZERO))}; write the credit "
-        f"with the amount that was paid, because used credits stay in the catalog"
-        for credit_id, used in sorted(_used(documents).items())
-        if used > amounts.get(credit_id, ZERO)
+        f"credit {name}: issued invoices used {with_currency(used, currencies[name])}, but the catalog has "
+        f"{with_currency(amounts.get(name, ZERO), currencies[name])}; write the credit with the amount that was paid, because used credits "
+        f"stay in the catalog"
+        for name, used in sorted(_used(documents).items())
+        if used > amounts.get(name, ZERO)
     ]
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal, localcontext
 from billing.periods import BillingPeriod
 from billing.rating.issued import IssuedDocument
 from schemas.catalog.terms import PurchaseOrder
-from schemas.money import EXACT, plain
+from schemas.money import EXACT, with_currency
 
 ZERO = Decimal(0)
 
@@ -36,9 +36,9 @@ def order_of(
         left = _left(order, before)
         if left is None or (order.currency == currency and total <= max(left, ZERO)):
             return order.number, []
-        too_small.append(f"{order.number} has {plain(max(left, ZERO))} {order.currency} left")
+        too_small.append(f"{order.number} has {with_currency(max(left, ZERO), order.currency or currency)} left")
     says = (
-        f"the bill of {period.label} is {plain(total)} {currency}, and purchase order {', '.join(too_small)}; add an order, or raise "
+        f"the bill of {period.label} is {with_currency(total, currency)}, and purchase order {', '.join(too_small)}; add an order, or raise "
         f"its `amount`"
     )
     return None, [says]

@@ -16,9 +16,8 @@ from billing.rating.drafts import Draft
 from lake.lake import Lake
 from schemas.money import EXACT, money
 from tollbook.cli.errors import REFUSED, WrongUse
-from tollbook.cli.figures import number
+from tollbook.cli.figures import amount, number
 from tollbook.cli.invoices.commands import EntityOption, one_of
-from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import CatalogOption, JsonOption, LakeOption, NowOption, PeriodOption, the_time
 from tollbook.cli.terminal import complain, out, sentence, show_json, table
 

@@ -18,9 +18,9 @@ from billing.invoicing.corrections.rebilling import Person
 from billing.periods import month
 from lake.lake import Lake
 from tollbook.cli.errors import WrongUse
+from tollbook.cli.figures import amount as shown
 from tollbook.cli.grants import ByOption, ReasonOption
 from tollbook.cli.invoices.commands import one_of
-from tollbook.cli.invoices.screens import amount as shown
 from tollbook.cli.options import CatalogOption, JsonOption, LakeOption, NowOption, PeriodOption, the_time
 from tollbook.cli.terminal import out, sentence, shortened, show_json, table
 

@@ -18,7 +18,7 @@ from billing.receivables import audit
 from billing.receivables.items import DocumentState, Item, items
 from lake.lake import Lake
 from schemas.money import money
-from tollbook.cli.invoices.screens import amount
+from tollbook.cli.figures import amount
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import out, sentence, show_json, table, write
 

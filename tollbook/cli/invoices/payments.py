@@ -15,8 +15,8 @@ from billing.receivables.payments import BadPayments
 from lake.lake import Lake
 from schemas.money import money
 from tollbook.cli.errors import REFUSED, WrongUse
+from tollbook.cli.figures import amount
 from tollbook.cli.grants import ByOption
-from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import complain, out, sentence, show_json, table
 

@@ -22,7 +22,7 @@ from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import money
 from tollbook.cli.errors import REFUSED, WrongUse
-from tollbook.cli.invoices.screens import amount
+from tollbook.cli.figures import amount
 from tollbook.cli.options import CatalogOption, JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import complain, out, sentence, shortened, show_json, table
 

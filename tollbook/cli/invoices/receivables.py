@@ -16,9 +16,9 @@ from billing.receivables.items import AGES, OLDER, Aged, DocumentState, aged, it
 from lake.lake import Lake
 from schemas.money import money
 from tollbook.cli.errors import WrongUse
+from tollbook.cli.figures import amount
 from tollbook.cli.grants import ByOption
 from tollbook.cli.invoices.listing import CsvOption, CurrencyFilter, EntityFilter, PartnerOption, as_csv
-from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import out, sentence, shortened, show_json, table, write
 

@@ -13,7 +13,8 @@ from billing.periods import Interval
 from billing.rating.drafts import Draft, Line, description
 from schemas.catalog.records import Catalog
 from schemas.money import money
-from tollbook.cli.figures import aligned, number
+from tollbook.cli.figures import aligned, amount, number
+from tollbook.cli.invoices.bases import basis
 from tollbook.cli.terminal import out, sentence, table, words
 
 _KINDS = {"invoice": "Invoice", "credit_note": "Credit note", "adjustment": "Adjustment"}
@@ -106,7 +107,10 @@ def invoice(found: Issued) -> None:
             explained = part["explanation"].replace("\u202f", ",")  # narrow spaces are for print
             view.add_row(Padding(words((explained, "dim")), (0, 0, 0, 2), expand=False), *cells)
     for extra in doc.get("extras", ()):
-        view.row(words((extra["description"], "bold")), "", "", amount(Decimal(extra["amount"]), doc["currency"]))
+        total = amount(Decimal(extra["amount"]), doc["currency"])
+        view.row(words((extra["description"], "bold")), "", "", words((total, "bold")))
+        if explained := basis(extra, doc["currency"], doc.get("language", "en")):
+            view.add_row(Padding(words((explained, "dim")), (0, 0, 0, 2), expand=False))
     view.add_section()
     view.row("total", "", "", amount(Decimal(doc["total"]), doc["currency"]), style="bold")
     out.print(view)
@@ -165,12 +169,6 @@ def unbilled(found: Sequence[Unbilled], *, nothing: str = "") -> None:
         why = f"arrived after {row.number or row.period}" if row.kind == "late" else _WHY[row.kind]
         view.row(row.partner_id, row.period, row.meter, f"{number(row.quantity)} {row.unit}", cost, why)
     out.print(view)
-
-
-def amount(value: Decimal, currency: str) -> str:
-    """An amount with the decimals of its currency, in groups of three digits."""
-    whole, point, cents = money(value, currency).partition(".")
-    return f"{int(whole):,}{point}{cents}" if not whole.startswith("-") else f"-{int(whole[1:]):,}{point}{cents}"
 
 
 def days(interval: Interval) -> tuple[str, str]:
