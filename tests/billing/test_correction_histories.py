@@ -7,7 +7,7 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ import pytest
 
 from aggregate.landing.settlement import settle
 from billing.invoicing import closing, issuing, stored
+from billing.invoicing.comparing.accruals import accruals
 from billing.invoicing.corrections import crediting, rebilling
 from billing.invoicing.corrections.crediting import CreditRequest
 from billing.invoicing.corrections.rebilling import Person
@@ -146,6 +147,20 @@ class History:
         """The months that are issued and not open."""
         return sorted({row["period"] for row in self.valid("invoice")})
 
+    def worth(self, label: str) -> Fraction:
+        """What a month costs with all its usage: at the price of its invoice, or at that of today if it is open."""
+        price = self.prices[label] if label in self.valid_months() else self.price
+        return reckoned(self.counted[label] + self.twice[label], price)
+
+    def billed_and_accrued(self) -> dict[str, Fraction]:
+        """What stands on documents of each month, and what is used and stands on none."""
+        sums: dict[str, Fraction] = defaultdict(Fraction)
+        for label, amount in self.amounts():
+            sums[label] += amount
+        for row in accruals(self.lake, priced(self.price), date(2026, 12, 31)).rows:
+            sums[row.period] += Fraction(row.amount)
+        return {label: sums[label] for label in MONTHS}
+
     def amounts(self) -> Iterator[tuple[str, Fraction]]:
         """Each amount on each document, with the month that it is about, without credits of documents that are valid.
 
@@ -181,8 +196,10 @@ def test_the_documents_of_a_month_sum_up_to_the_month(tmp_path: Path, seed: int)
     steps = [made.usage, made.usage, made.usage, made.far_duplicate, made.settlement, made.issue, made.adjust]
     for _ in range(12):
         made.random.choice([*steps, made.credit, made.void, made.rebill])()
+    assert made.billed_and_accrued() == {m: made.worth(m) for m in MONTHS}
     made.issue()
     made.adjust()
+    assert made.billed_and_accrued() == {m: made.worth(m) for m in MONTHS}
     expected = {m: reckoned(made.counted[m] + made.twice[m], made.prices[m]) for m in made.valid_months()}
     sums: dict[str, Fraction] = defaultdict(Fraction)
     for label, amount in made.amounts():

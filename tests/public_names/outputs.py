@@ -51,6 +51,7 @@ MAPS = {
     "catalog import": ["others"],
     "invoice close": ["blocked", "usage", "completeness[].refused_by_reason"],
     "invoice issue": ["blocked"],
+    "invoice accruals": ["problems"],
     "invoice reprice": ["problems"],
     "catalog diff": ["problems", "solved"],
     "close": ["blocked", "usage", "partners", "adjustments", "replaces", "completeness[].refused_by_reason"],
@@ -214,6 +215,7 @@ def _open_month(outputs: Outputs) -> Path:
     here = outputs.here
     outputs("invoice rate", "CATALOG", "LAKE", "--period", "2026-10")
     outputs("invoice preview", "CATALOG", "LAKE", "--now", "2026-10-20")
+    outputs("invoice accruals", "CATALOG", "LAKE", "--at", "2026-10-20")
     dearer = write_catalog(here.folder / "dearer", prices=PRICES.replace("unit_price: 0.25", "unit_price: 0.5"))
     outputs("catalog diff", here.catalog, dearer, "LAKE", "--period", "2026-10")
     return dearer

@@ -125,6 +125,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("quota", "state"): ["CATALOG", "LAKE"],
     ("producers", "list"): ["--producers", "producers.yaml"],
     ("invoice", "rate"): ["CATALOG", "LAKE", "--period", "2026-10"],
+    ("invoice", "accruals"): ["CATALOG", "LAKE", "--at", "2026-10-31"],
     ("invoice", "preview"): ["CATALOG", "LAKE", "--now", "2026-10-20"],
     ("catalog", "diff"): ["catalog", "catalog", "LAKE", "--period", "2026-10"],
     ("invoice", "close"): ["CATALOG", "LAKE", "--period", "2026-10", "--now", "2026-11-05"],

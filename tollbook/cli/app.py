@@ -17,6 +17,7 @@ from tollbook.cli.catalog import commands as catalog_commands
 from tollbook.cli.enforcing import state
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
 from tollbook.cli.invoices import (
+    accruals,
     approving,
     checking,
     commands,
@@ -80,7 +81,7 @@ def _refusal(extra: str, name: str) -> Callable[..., None]:
     return refuse
 
 
-for money_check in (checking.verify, checking.unbilled, comparing.reprice, comparing.preview):
+for money_check in (checking.verify, checking.unbilled, comparing.reprice, comparing.preview, accruals.accruals):
     commands.app.command(money_check)
 commands.app.command(listing.list_, name="list")
 commands.app.command(receivables.send)

@@ -1,1 +1,1 @@
-"""Two bills of one period, compared line by line, and the forecast of a running month. Writes nothing."""
+"""Two bills of one period, compared line by line, and what the next bills will hold. Writes nothing."""

@@ -70,8 +70,8 @@ def of_close(
         fits = same and currencies.get(partner_id) == found.currency and found.total >= 0
         return found.adjusted._replace(form="lines" if fits or not found.extras else "document")
 
-    due = _due(lake, books, earlier, versions)
-    return {partner_id: [formed(partner_id, each).as_json() for each in due[partner_id]] for partner_id in sorted(due)}
+    late = due(lake, books, earlier, versions)
+    return {p: [formed(p, each).as_json() for each in late[p]] for p in sorted(late)}
 
 
 def of_period(
@@ -79,14 +79,15 @@ def of_period(
 ) -> dict[str, list[dict[str, Any]]]:
     """The adjustments of one month of a legal entity, each as a document of its own."""
     periods = [s for s in books.periods if s.label == label and books.closes[s.close_id].legal_entity == legal_entity]
-    due = _due(lake, books, periods, versions)
-    found = {p: [each.adjusted.as_json() for each in due[p] if each.extras] for p in sorted(due)}
+    late = due(lake, books, periods, versions)
+    found = {p: [each.adjusted.as_json() for each in late[p] if each.extras] for p in sorted(late)}
     return {partner_id: some for partner_id, some in found.items() if some}
 
 
-def _due(
+def due(
     lake: Lake, books: EarlierBooks, periods: Sequence[SettledPeriod], versions: Mapping[str, int]
 ) -> dict[str, list[PricedAdjustment]]:
+    """The adjustments that are due of settled periods, at table versions, by partner id."""
     standing = books.standing
     candidates = adjusting.touched(lake, standing, periods, versions[ROLLUPS.name])
     return adjusting.due(PinnedLakes(lake, books.closes, versions), standing, books.closes, candidates)
