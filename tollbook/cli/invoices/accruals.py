@@ -14,10 +14,9 @@ from billing.invoicing.comparing.accruals import accruals as accrued
 from lake.lake import Lake
 from schemas.money import EXACT, money, plain
 from tollbook.cli.errors import WrongUse
-from tollbook.cli.figures import number
+from tollbook.cli.figures import amount, number
 from tollbook.cli.invoices.comparing import complained
 from tollbook.cli.invoices.listing import CsvOption, as_csv
-from tollbook.cli.invoices.screens import amount
 from tollbook.cli.options import CatalogOption, JsonOption, LakeOption
 from tollbook.cli.terminal import out, sentence, shortened, show_json, table, write
 
