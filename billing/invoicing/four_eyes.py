@@ -1,12 +1,13 @@
 """Proposals and approvals of closes, for legal entities that ask for them (`approval` in the catalog of the close)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from billing.invoicing.closing import Close, Refused
+from billing.invoicing import closes, stored
+from billing.invoicing.closes import Close, Refused
 from billing.receivables import approvals, audit
 from billing.receivables.approvals import ApprovalStanding
-from billing.receivables.audit import AuditEntry
+from billing.receivables.audit import AuditEntry, AuditRow
 from billing.receivables.signatures import NoSignature, is_signed
 from lake.lake import Lake
 from schemas.catalog.approval import Approval, Principal
@@ -19,10 +20,31 @@ def refusals(lake: Lake, made: Close) -> list[str]:
     approval = asked_for(made)
     if approval is None:
         return []
+    rows = audit.rows(lake)
     try:
-        return approvals.missing(made.close_id, approvals.standing(approval, made.close_id, audit.rows(lake)))
+        found = approvals.standing(approval, made.close_id, rows)
     except NoSignature as exc:
         return [str(exc)]
+    superseded = "" if found.proposed_by else _superseded(lake, made, rows)
+    return [problem + superseded for problem in approvals.missing(made.close_id, found)]
+
+
+def require(lake: Lake, made: Close, then: str) -> None:
+    """Raises Refused if a close may not be issued yet. `then` is what to do when it may."""
+    if problems := refusals(lake, made):
+        raise Refused([f"{problem}; then {then}" for problem in problems])
+
+
+def _superseded(lake: Lake, made: Close, rows: Sequence[AuditRow]) -> str:
+    """What was proposed of the same month before: whoever signed that wonders why it does not count."""
+    proposed = {row.subject: row.recorded_by for row in rows if row.what == "propose"}
+    issued = {row["close_id"] for row in stored.rows(lake)}
+    month = made.period, made.legal_entity
+    earlier = [c.close_id for c in closes.all_closes(lake) if (c.period, c.legal_entity) == month]
+    waiting = [name for name in earlier if name in proposed and name not in issued | {made.close_id}]
+    if not waiting:
+        return ""
+    return f" (it superseded {waiting[-1]}, which {proposed[waiting[-1]]} proposed; a signature counts for one close)"
 
 
 def propose(lake: Lake, made: Close, sign: Sign, *, by: str, now: datetime) -> tuple[ApprovalStanding, bool]:

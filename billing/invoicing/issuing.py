@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from billing.invoicing import closing, four_eyes, history, proofs, render, rules, stored
+from billing.invoicing import closing, four_eyes, history, proofs, render, rules, stored, waiting
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.corrections import carried, notes, records
 from billing.invoicing.corrections.carried import Carried
@@ -324,14 +324,11 @@ def _still_open(lake: Lake, made: Close, before: Sequence[SettledPeriod], voided
     bounds = {p.partner_id: p for p in periods}
     overlapping = {s.partner_id for s in before if s.partner_id in bounds and _overlap(s, bounds[s.partner_id])}
     later = {p.partner_id for p in periods if p.partner_id in ends and ends[p.partner_id] > p.start} - set(again)
+    if unfinished := waiting.unfinished_rebill(made, before):
+        raise Refused(unfinished)
+    since = f"is settled since close {made.close_id} was made; a second invoice would bill it twice: close {made.period} again"
     if twice := sorted(overlapping | later):
-        raise Refused(
-            [
-                f"{made.period} of {partner_id} is settled since close {made.close_id} was made; a second invoice would bill it twice: "
-                f"close {made.period} again"
-                for partner_id in twice
-            ]
-        )
+        raise Refused([f"{made.period} of {partner_id} {since}" for partner_id in twice])
     if made.close_id != same[-1].close_id:
         raise Refused([f"close {made.close_id} was superseded by {same[-1].close_id}; issue that one"])
     if changed := history.outdated(lake, made.content, made.catalog(), voided):

@@ -1,12 +1,13 @@
 """Bills of closes that wait for issue, each a draft, or approved where the legal entity asks for approval."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
 from billing.invoicing import closing, four_eyes, rules
 from billing.invoicing.closing import Close
 from billing.invoicing.corrections import carried
+from billing.rating.settled import SettledPeriod
 from billing.receivables.items import DocumentState
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
@@ -28,6 +29,17 @@ class Waiting(NamedTuple):
 def waiting(lake: Lake) -> list[Waiting]:
     """The bills of the newest close of each period and legal entity, unless it is issued. Rates them."""
     return [bill for made in _unissued(lake) for bill in _bills(lake, made)]
+
+
+def unfinished_rebill(made: Close, settled: Iterable[SettledPeriod]) -> list[str]:
+    """A problem for each invoice that a close bills again although it stands: its rebill is not finished."""
+    standing = {period.number for period in settled}
+    return [
+        f"close {made.close_id} belongs to an unfinished rebill of {number}; repeat `tollbook invoice rebill {number} …`, or leave {number} "
+        f"as it is: `tollbook invoice issue --catalog …` does not need this close"
+        for number in sorted(made.content.get("replaces", {}).values())
+        if number in standing
+    ]
 
 
 def _unissued(lake: Lake) -> Iterator[Close]:

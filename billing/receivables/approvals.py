@@ -44,8 +44,9 @@ def standing(
             unverified.append(row.recorded_by)
         elif row.what == "propose":
             proposed_by = proposed_by or person.id
-        elif person.id != proposed_by and person.id not in approved:
+        elif person.id not in approved:
             approved.append(person.id)
+    approved = [name for name in approved if name != proposed_by]  # also of who approved first, and proposed then
     others = [person.id for person in approval.principals if person.id != proposed_by and person.id not in approved]
     return ApprovalStanding(approval.required, proposed_by, tuple(approved), tuple(unverified), tuple(others))
 

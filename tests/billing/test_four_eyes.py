@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from billing.invoicing import closing, four_eyes, issuing
+from billing.invoicing import closing, four_eyes, issuing, stored
 from billing.invoicing.closing import Close, Refused
+from billing.invoicing.corrections import rebilling, records
+from billing.invoicing.corrections.rebilling import Person, Rebilled
 from billing.receivables import audit, signatures
 from billing.receivables.audit import AuditEntry
 from lake.lake import Lake
@@ -137,12 +139,55 @@ def test_rows_that_somebody_wrote_approve_nothing(root: Path, keys: Mapping[str,
 
 
 def test_an_approval_counts_for_one_close(root: Path, keys: Mapping[str, Path]) -> None:
-    """Another catalog makes another close, which starts from nothing."""
+    """Another catalog makes another close, which starts from nothing; whoever signed the earlier one is told so."""
     first = close(root, keys)
     propose(root, first, keys, "ann")
     approve(root, first, keys, "bob")
-    with pytest.raises(Refused, match="is not proposed"):
+    with pytest.raises(
+        Refused, match=rf"is not proposed; .* \(it superseded {first.close_id}, which ann proposed; .*\)"
+    ):
         issued(root, close(root, keys, required=2))
+
+
+def test_whoever_approved_first_and_proposed_then_is_one_person(root: Path, keys: Mapping[str, Path]) -> None:
+    """The rows of a table can be in any order: one person alone never issues."""
+    made = close(root, keys)
+    signature = signatures.signed(made.close_id, keys["ann"])
+    audit.record(Lake(root), [AuditEntry("approve", made.close_id, {"signature": signature})], by="ann", now=NOW)
+    assert propose(root, made, keys, "ann")
+    with pytest.raises(Refused, match="proposed by ann, needs 1 more approval; one of bob, cleo runs"):
+        issued(root, made)
+
+
+def test_a_rebill_needs_the_approval_of_its_close(root: Path, keys: Mapping[str, Path]) -> None:
+    """The refusal leaves the invoice as it is and says how to go on; meanwhile a plain issue is refused, too."""
+    made = close(root, keys)
+    propose(root, made, keys, "ann")
+    approve(root, made, keys, "bob")
+    issued(root, made)
+    parts = document()
+    parts["legal_entities"][0]["approval"] = approval(keys)
+    parts["rate_cards"][0]["versions"][0]["rates"][0]["price"]["amount"] = "30"
+
+    def rebill() -> Rebilled:
+        person = Person("cleo", "fee")
+        return rebilling.rebill(Lake(root), "NM-2026-000001", book(**parts), person, prove=lambda *_: [], now=NOW)
+
+    with pytest.raises(Refused, match=r"is not proposed; .*; then repeat `tollbook invoice rebill NM-2026-000001 …`"):
+        rebill()
+    assert [row["number"] for row in stored.rows(Lake(root))] == ["NM-2026-000001", "NM-2026-000002"]
+    assert records.recorded(Lake(root)) == {}
+    new = closing.newest_close(Lake(root), "2026-10", "north")
+    assert new is not None
+    propose(root, new, keys, "bob")
+    approve(root, new, keys, "cleo")
+    with pytest.raises(
+        Refused, match=r"belongs to an unfinished rebill of NM-2026-000001; repeat `tollbook invoice rebill"
+    ):
+        issued(root, new)
+    found = rebill()
+    assert found.invoice is not None
+    assert (found.note.number, found.invoice["number"]) == ("NM-CN-2026-000001", "NM-2026-000003")
 
 
 def test_an_entity_without_approval_is_issued_as_before(root: Path, keys: Mapping[str, Path]) -> None:

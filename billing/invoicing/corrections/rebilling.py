@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from billing.invoicing import closing, issuing, stored
+from billing.invoicing import closing, four_eyes, issuing, stored
 from billing.invoicing.closing import Close, Prove, Refused
 from billing.invoicing.corrections import crediting, records
 from billing.invoicing.corrections.crediting import CreditNote
@@ -35,8 +35,9 @@ class Person(NamedTuple):
 def rebill(lake: Lake, number: str, catalog: Catalog, person: Person, *, prove: Prove, now: datetime) -> Rebilled:
     """Voids an invoice and bills its period again by another catalog. The same command again changes nothing.
 
-    The close and the correction are recorded first. They take effect together, in the commit of the new invoice. Raises
-    Refused, for the same reasons as a close, an issue and a void, and lake.errors.Fenced.
+    The close is recorded first, so that others can approve it, and then the correction. They take effect together, in
+    the commit of the new invoice. Raises Refused, for the same reasons as a close, an issue and a void, and
+    lake.errors.Fenced.
     """
     books = crediting.books_of(lake)
     row = books.original(number)
@@ -53,6 +54,7 @@ def rebill(lake: Lake, number: str, catalog: Catalog, person: Person, *, prove: 
             [f"partner {row['partner_id']} of {number} is not invoiced by the catalog; void {number} instead"]
         )
     made = closing.close(lake, catalog, row["period"], partner.legal_entity, prove=prove, now=now, voiding=number)
+    four_eyes.require(lake, made, f"repeat `tollbook invoice rebill {number} …`")
     records.record(lake, correction)
     issuing.issue(
         lake, made, now=now, by=correction.recorded_by, voiding=Voiding(correction, books.closes[row["close_id"]])

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from aggregate.landing.settlement import settle
 from aggregate.verify import prove
 from billing.catalog import loading as catalogs
-from billing.invoicing import closing, issuing
+from billing.invoicing import closing, four_eyes, issuing
 from billing.invoicing.corrections import crediting, rebilling
 from billing.invoicing.corrections.crediting import CreditNote, CreditRequest
 from billing.invoicing.corrections.rebilling import Person
@@ -161,6 +161,7 @@ def adjust(
     made = closing.close_late_usage(opened, period, chosen, prove=books, now=moment)
     documents = []
     if made is not None:
+        four_eyes.require(opened, made, f"repeat `tollbook invoice adjust --period {period}`")
         issuing.issue(opened, made, now=moment)
         documents = [each for each in issuing.listed(opened) if each.close_id == made.close_id]
     if json:
