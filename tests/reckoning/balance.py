@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import NamedTuple
 
+from tests.reckoning.agreed import Document
 from tests.reckoning.reckoning import (
     Event,
     Line,
@@ -31,13 +32,19 @@ class Run(NamedTuple):
 def issued(runs: Sequence[Run], events: Sequence[Event]) -> tuple[list[dict[str, Outcome]], list[Settled]]:
     """Issue month after month: the outcomes of each run, and all that is settled in the end."""
     settled: list[Settled] = []
-    return [issue(run, events, settled) for run in runs], settled
+    documents: list[Document] = []
+    return [issue(run, events, settled, documents) for run in runs], settled
 
 
-def issue(run: Run, events: Sequence[Event], settled: list[Settled]) -> dict[str, Outcome]:
-    """Issue one; what it settles is added to `settled`."""
-    outcome = reckon(run.catalog, run.label, events, settled)
+def issue(run: Run, events: Sequence[Event], settled: list[Settled], documents: list[Document]) -> dict[str, Outcome]:
+    """Issue one; what it settles is added to `settled`, and its bills to `documents`."""
+    outcome = reckon(run.catalog, run.label, events, settled, documents)
     settled += [one.settled for one in outcome.values() if one.settled]
+    documents += [
+        Document(name, run.label, sum(line.amount for line in one.bill.lines), one.bill.amounts)
+        for name, one in outcome.items()
+        if one.bill
+    ]
     return outcome
 
 

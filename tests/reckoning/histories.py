@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from random import Random
 from typing import NamedTuple
 
+from tests.reckoning.agreed import Document, following
 from tests.reckoning.balance import Run, issue, rates_at
 from tests.reckoning.reckoning import DAY_US, Event, Record, Settled, counted, midnight_us, month_bounds
 
@@ -57,11 +58,11 @@ class History(NamedTuple):
     events: list[Event]
 
 
-def history(seed: int, *, small: bool = False) -> History:
+def history(seed: int, *, small: bool = False, contracts: bool = True) -> History:
     """Small: two or three months, two partners at first, at most twelve requests a month, for a lake that is made in
-    a second.
+    a second. `contracts`: whether partners may have terms of their own.
     """
-    made = _World(Random(seed), small=small)
+    made = _World(Random(seed), small=small, contracts=contracts)
     runs = list(made.runs())
     events = sorted(made.events(runs), key=lambda event: event.at_us)
     return History(seed, list(_remedied(made, runs, events)), events)
@@ -75,7 +76,7 @@ def months_from(first: str, count: int) -> list[str]:
 class _World:
     """The catalog as it is now, and the dice."""
 
-    def __init__(self, rng: Random, *, small: bool) -> None:
+    def __init__(self, rng: Random, *, small: bool, contracts: bool) -> None:
         self.rng = rng
         self.requests_max = 12 if small else 25
         self.labels = months_from(rng.choice(BEGINS), rng.randint(2, 3 if small else 5))
@@ -83,8 +84,10 @@ class _World:
         names = [*rng.sample(["requests", "data", "writes", "upload", "time"], rng.randint(1, 3)), "all"]
         self.meters = [copy.deepcopy(METERS[name]) for name in names]
         currency = rng.choice(CURRENCIES)
+        # Whether partners have contracts. Then there is one currency, that of their terms, and nothing is negative.
+        self.contracts = currency if self.chance(0.5) and contracts else None
         self.cards = [
-            self._card(f"card-{n}", currency if self.chance(0.8) else rng.choice(CURRENCIES))
+            self._card(f"card-{n}", currency if self.contracts or self.chance(0.8) else rng.choice(CURRENCIES))
             for n in range(rng.randint(1, 3))
         ]
         self.plans = [{"id": f"plan-{n}", "rate_card": rng.choice(self.cards)["id"]} for n in range(rng.randint(1, 4))]
@@ -143,7 +146,7 @@ class _World:
     def _change_card(self, card: Record, label: str) -> None:
         if self.chance(0.25):
             self._next_version(card, self._day(label))
-        if self.chance(0.05):
+        if self.chance(0.05) and not self.contracts:
             card["currency"] = self.rng.choice(CURRENCIES)
         if self.chance(0.05):
             version = self.rng.choice(card["versions"])
@@ -265,7 +268,8 @@ class _World:
         return self.rng.choice(["0", "1", "2.5", "5", "10", "0.25", "12.125"])
 
     def _amount(self) -> str:
-        return self.rng.choice(["1", "0.5", "0.005", "0.0173", "2.345", "10.5", "0.125", "0.333", "3", "-0.25", "0"])
+        amounts = ["1", "0.5", "0.005", "0.0173", "2.345", "10.5", "0.125", "0.333", "3", "0"]
+        return self.rng.choice(amounts if self.contracts else [*amounts, "-0.25"])
 
     def _price(self) -> Record:
         model = self.rng.choice(
@@ -273,7 +277,10 @@ class _World:
              "percentage", "dynamic", "graduated_percentage"]
         )  # fmt: skip
         if model == "percentage":
-            return {"model": model, "rate_percent": self.rng.choice(["12.5", "150", "0", "-3", "0.07"])}
+            return {
+                "model": model,
+                "rate_percent": self.rng.choice(["12.5", "150", "0", "0.07"] if self.contracts else ["12.5", "-3"]),
+            }
         if model == "dynamic":
             return {"model": model, "multiplier": self.rng.choice(["1", "1.33333", "0", "2.5"])}
         if model == "per_unit":
@@ -322,7 +329,9 @@ class _World:
         ]
         for _ in range(self.rng.choice([0, 0, 1, 1, 2, 3])):
             self._next_plan(plans, self._day(self.rng.choice(self.labels)))
+        terms = self._terms(self.contracts, label) if self.contracts else {}
         return {
+            **terms,
             "id": name,
             "name": name.upper(),
             "legal_entity": self.rng.choice(["north", "north", "south"]),
@@ -330,6 +339,63 @@ class _World:
             "plans": plans,
             "credentials": [{"kind": "consumer", "id": f"c-{name}"}],
         }
+
+    def _terms(self, currency: str, label: str) -> Record:
+        """Some of what a contract says, from this month on or later, also as ramps."""
+        drawn: Record = {}
+        money = {"currency": currency}
+        if self.chance(0.5):
+            drawn["discounts"] = [self._discount(currency) | self._months(label) for _ in range(self.rng.randint(1, 3))]
+        if self.chance(0.4):
+            drawn["fees"] = [
+                {"id": f"fee-{n}", "amount": self.rng.choice(["31", "10.005", "99.99"]), **money, **self._days(label),
+                 **({"due": "advance"} if self.chance(0.4) else {}),
+                 **({"proration": "day"} if self.chance(0.5) else {})}
+                for n in range(self.rng.randint(1, 2))
+            ]  # fmt: skip
+        for name, levels in (("minimums", ["5", "60.005"]), ("maximums", ["20.5", "300"])):
+            if self.chance(0.3):
+                drawn[name] = [one | money for one in self._ramp(label, levels)]
+        if self.chance(0.4):
+            term = self.rng.choice(["month", "quarter", "quarter", "year"])
+            drawn["commitments"] = [
+                {"amount": self.rng.choice(["40", "150.5", "900"]), "term": term, "valid_from": f"{label}-01", **money,
+                 **({"overage_factor": self.rng.choice(["0.9", "1.25", "0.333"])} if self.chance(0.6) else {}),
+                 **({"billed_elsewhere": "12.5"} if self.chance(0.2) else {})}
+            ]  # fmt: skip
+        if self.chance(0.4):
+            drawn["credits"] = [
+                {"id": f"credit-{n}", "amount": self.rng.choice(["7", "50.25", "400"]), **money, **self._days(label),
+                 "priority": self.rng.choice(["0", "0", "1", "5"])}
+                for n in range(self.rng.randint(1, 3))
+            ]  # fmt: skip
+        return drawn
+
+    def _discount(self, currency: str) -> Record:
+        meters = [meter["id"] for meter in self.meters if "billable" not in meter]
+        of = {"meter": self.rng.choice(meters)} if self.chance(0.4) else {}
+        if self.chance(0.6):
+            return {"percent": self.rng.choice(["10", "33.3", "0.5", "100"]), **of}
+        return {"amount": self.rng.choice(["2.5", "0.75", "40"]), "currency": currency, **of}
+
+    def _months(self, label: str) -> Record:
+        begin = self.rng.choice([label, following(label)])
+        ended = {"valid_to": f"{following(following(begin))}-01"} if self.chance(0.3) else {}
+        return {"valid_from": f"{begin}-01", **ended}
+
+    def _days(self, label: str) -> Record:
+        begin = self._day(label)
+        months = self.rng.randint(1, 3)
+        end = (date.fromisoformat(begin) + timedelta(days=30 * months + self.rng.randint(-9, 9))).isoformat()
+        return {"valid_from": begin, **({"valid_to": end} if self.chance(0.4) else {})}
+
+    def _ramp(self, label: str, levels: list[str]) -> list[Record]:
+        prorated = {"prorated": "true"} if self.chance(0.4) else {}
+        first = {"amount": self.rng.choice(levels), "valid_from": f"{label}-01", **prorated}
+        if self.chance(0.6):
+            return [first]
+        then = f"{following(label)}-01"
+        return [first | {"valid_to": then}, {"amount": self.rng.choice(levels), "valid_from": then, **prorated}]
 
     def _next_plan(self, plans: list[Record], day: str) -> None:
         """The plan of then ends on that day, or stays away for a while, and another may begin; nothing if the day is
@@ -428,13 +494,14 @@ def _remedied(world: _World, runs: list[Run], events: list[Event]) -> Iterator[R
     """
     remedies: list[str] = []
     settled: list[Settled] = []
+    documents: list[Document] = []
     waiting = runs[::-1]
     patience = 3
     while waiting:
         run = waiting.pop()
         fixed = Run(run.label, _fixed(run.catalog, remedies) if remedies else run.catalog)
         yield fixed
-        found = [problem for one in issue(fixed, events, settled).values() for problem in one.problems]
+        found = [problem for one in issue(fixed, events, settled, documents).values() for problem in one.problems]
         if found and patience and not world.chance(0.15):
             patience -= 1
             missing = [problem.partition(": ")[2] for problem in found if problem.startswith("missing")]

@@ -50,6 +50,7 @@ from math import ceil
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from tests.reckoning.agreed import Amount, Document, Month, amounts
 from tests.reckoning.routes import matches
 from tests.reckoning.terms import Before, adjusted, billed, to_units
 
@@ -104,6 +105,7 @@ class Bill(NamedTuple):
     currency: str
     lines: tuple[Line, ...]
     total: int
+    amounts: tuple[Amount, ...] = ()  # what the contract adds
 
 
 class Outcome(NamedTuple):
@@ -144,19 +146,27 @@ class Usage:
         return self.raw(partner, meter, start_us, end_us) / number(self._meters[meter].get("divide_by", "1"))
 
 
-def reckon(catalog: Record, label: str, events: Iterable[Event], settled: Iterable[Settled]) -> dict[str, Outcome]:
-    """What a month comes to, for every partner of the catalog."""
+def reckon(
+    catalog: Record,
+    label: str,
+    events: Iterable[Event],
+    settled: Iterable[Settled],
+    documents: Sequence[Document] = (),
+) -> dict[str, Outcome]:
+    """What a month comes to, for every partner of the catalog. `documents` are the bills that were issued."""
     usage = Usage(catalog, events)
     ends: dict[str, int] = {}
     for period in settled:
         ends[period.partner] = max(period.end_us, ends.get(period.partner, period.end_us))
     return {
-        partner["id"]: _month(catalog, partner, label, usage, ends.get(partner["id"]))
+        partner["id"]: _month(catalog, partner, label, usage, ends.get(partner["id"]), documents)
         for partner in catalog["partners"]
     }
 
 
-def _month(catalog: Record, partner: Record, label: str, usage: Usage, settled_us: int | None) -> Outcome:
+def _month(
+    catalog: Record, partner: Record, label: str, usage: Usage, settled_us: int | None, documents: Sequence[Document]
+) -> Outcome:
     if partner.get("status") == "internal":
         return Outcome(None, None, (), ())
     first, end = month_bounds(partner["time_zone"], label)
@@ -177,8 +187,28 @@ def _month(catalog: Record, partner: Record, label: str, usage: Usage, settled_u
         return Outcome(None, None, (), tuple(problems))
     lines = tuple(line for stay in _by_plan(stays) for line in _stay_lines(stay, partner, usage, (start, end)))
     shown = sorted((line for line in lines if line.shown), key=lambda line: (line.start_us, line.position))
-    bill = Bill(currencies.pop(), tuple(shown), sum(line.amount for line in shown)) if shown else None
+    currency = currencies.pop() if currencies else _currency_of_terms(partner)
+    added: tuple[Amount, ...] = ()
+    total = sum(line.amount for line in shown)
+    if currency is not None:
+        planned = Fraction(sum(stay.end_us - stay.start_us for stay in stays), end - start)
+        by_meter: dict[str, int] = {}
+        for line in shown:
+            if line.meter:
+                by_meter[line.meter] = by_meter.get(line.meter, 0) + line.amount
+        month = Month(label, PLACES[currency], planned, lambda day: midnight_us(partner["time_zone"], day))
+        before = [document for document in documents if document.partner == partner["id"]]
+        added = amounts(partner, month, by_meter, total, before)
+    bill = None
+    if currency is not None and (shown or added):
+        bill = Bill(currency, tuple(shown), total + sum(amount.units for amount in added), added)
     return Outcome(Settled(partner["id"], start, end), bill, lines, ())
+
+
+def _currency_of_terms(partner: Record) -> str | None:
+    """Of a month without a plan, in which a fee may be due or a commitment may end."""
+    terms = [*partner.get("fees", []), *partner.get("commitments", [])]
+    return str(terms[-1]["currency"]) if terms else None
 
 
 def _first_unsettled(partner: Record, label: str, settled_us: int) -> str:

@@ -4,18 +4,23 @@ last unit.
 A failure names the seed: `python -m tests.reckoning SEED` prints the history and both sides.
 """
 
+import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from billing.invoicing import document
 from billing.rating import bills
+from billing.rating.drafts import Draft
+from billing.rating.issued import IssuedDocument
 from schemas.catalog.records import Catalog
 from schemas.windows import from_us, to_us
 from tests.long import LONG
 from tests.reckoning import reckoning
+from tests.reckoning.agreed import Document
 from tests.reckoning.balance import Run, issue
 from tests.reckoning.histories import History, history
 from tests.reckoning.reckoning import PLACES, Outcome, Settled
@@ -49,14 +54,32 @@ def test_bills_are_what_the_pages_say(first: int) -> None:
 def differences(made: History) -> list[str]:
     """How the product differs, run after run. Each side is told what it settled itself."""
     theirs: list[Settled] = []
+    their_documents: list[Document] = []
     ours: dict[str, datetime] = {}
+    our_documents: dict[str, list[IssuedDocument]] = {}
     found = []
     for n, run in enumerate(made.runs):
-        expected = issue(run, made.events, theirs)
-        made_bills = bills.bills(Catalog.model_validate(run.catalog), run.label, Memory(run.catalog, made), ours)
+        expected = issue(run, made.events, theirs, their_documents)
+        catalog = Catalog.model_validate(run.catalog)
+        made_bills = bills.bills(catalog, run.label, Memory(run.catalog, made), ours, before=our_documents)
+        for draft in made_bills.drafts:
+            our_documents.setdefault(draft.partner.id, []).append(_issued(catalog, run.label, draft))
         ours |= {partner: end for partner, (_, end) in made_bills.settled.items()}
         found += [f"run {n}, {run.label}, {problem}" for problem in _differing(run, expected, made_bills)]
     return found
+
+
+def _issued(catalog: Catalog, label: str, draft: Draft) -> IssuedDocument:
+    """The document of a draft, as later bills see it."""
+    content = {
+        "legal_entity": draft.partner.legal_entity, "period": label, "usage": {draft.partner.id: ""}, "catalog_sha256": "",
+        "rules": 2, "code_version": "", "versions": {"events": 0, "rollups": 0},
+    }  # fmt: skip
+    number = f"{draft.partner.id}-{label}"
+    shown = document.invoice("", content, catalog, draft, number=number, issued_on=date(2030, 1, 1))
+    return IssuedDocument(
+        number, "invoice", draft.partner.id, label, draft.currency, draft.total, "", json.dumps(shown)
+    )
 
 
 def _differing(run: Run, expected: dict[str, Outcome], made: Any) -> list[str]:
@@ -82,6 +105,7 @@ def as_wanted(outcome: Outcome) -> dict[str, Any]:
         "settles": outcome.settled and (from_us(outcome.settled.start_us), from_us(outcome.settled.end_us)),
         "currency": bill and bill.currency,
         "total": bill and _money(bill.total, bill.currency),
+        "by contract": bill and [(one.kind, _money(one.units, bill.currency)) for one in bill.amounts],
         "lines": bill
         and [
             (line.plan, line.meter, from_us(line.start_us), from_us(line.end_us), _money(line.amount, bill.currency))
@@ -96,6 +120,7 @@ def as_made(partner: str, draft: Any, made: Any) -> dict[str, Any]:
         "settles": made.settled.get(partner),
         "currency": draft and draft.currency,
         "total": draft and draft.total,
+        "by contract": draft and [(extra.kind.value, extra.amount) for extra in draft.extras],
         "lines": draft
         and [(line.plan.id, line.rate.meter, line.start, line.end, line.charge.amount) for line in draft.lines],
     }

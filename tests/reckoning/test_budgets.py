@@ -18,6 +18,7 @@ from billing.rating import bills
 from schemas.catalog.records import Catalog
 from schemas.windows import WINDOW_US, from_us, to_us
 from tests.long import LONG
+from tests.reckoning.agreed import Document
 from tests.reckoning.balance import Run, issue
 from tests.reckoning.histories import history
 from tests.reckoning.reckoning import DAY_US, PLACES, Event, Outcome, Settled, month_bounds, reckon
@@ -38,7 +39,7 @@ THRESHOLDS = tuple(LEVELS)
 def test_the_amount_of_a_month_is_that_of_its_invoice(first: int) -> None:
     """Asked for all months at once, with and without earlier months that wait to be issued."""
     for seed in range(first, first + 20):
-        made, settled = history(seed), list[Settled]()
+        made, settled, documents = history(seed, contracts=False), list[Settled](), list[Document]()
         labels = sorted({run.label for run in made.runs})
         for run in made.runs:
             catalog = Catalog.model_validate(run.catalog)
@@ -52,16 +53,17 @@ def test_the_amount_of_a_month_is_that_of_its_invoice(first: int) -> None:
                     draft = amounts[partner_id, run.label]
                     total = None if draft is None else (draft.currency, draft.total)
                     assert total == _total(outcome), (seed, run.label, partner_id)
-            issue(run, made.events, settled)
+            issue(run, made.events, settled, documents)
 
 
 @pytest.mark.sampled(keep=1)
 @pytest.mark.parametrize("seed", range(LAKES))
 def test_alerts_on_budgets_are_those_of_the_reckoning(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     """Over months that are landed and issued, from catalogs that change between."""
-    here, made = Here(tmp_path, capsys), history(seed, small=True)
+    here, made = Here(tmp_path, capsys), history(seed, small=True, contracts=False)
     events = [event._replace(at_us=event.at_us // 1000 * 1000) for event in made.events]
     settled: list[Settled] = []
+    documents: list[Document] = []
     crossed = 0
     landed: set[int] = set()
     now = from_us(0)
@@ -84,7 +86,7 @@ def test_alerts_on_budgets_are_those_of_the_reckoning(seed: int, tmp_path: Path,
                 rated = _total(outcome)
                 assert amounts(here, run.label).get(partner) == (rated and str(rated[1]))
         now = max(now + timedelta(hours=1), from_us(over_us + 3 * DAY_US))
-        for problem in _issue(here, run, issue(run, events, settled), now):
+        for problem in _issue(here, run, issue(run, events, settled, documents), now):
             pytest.fail(problem)
     assert crossed, "a history without alerts shows nothing"
 

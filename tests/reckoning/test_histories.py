@@ -35,10 +35,10 @@ def test_the_same_seed_is_the_same_history() -> None:
 def _always_at_midnight(month: Any) -> Any:
     """Periods that begin at local midnight, whatever was settled before."""
 
-    def cut(catalog: Record, partner: Record, label: str, usage: Any, settled_us: int | None) -> Any:
+    def cut(catalog: Record, partner: Record, label: str, usage: Any, settled_us: int | None, documents: Any) -> Any:
         first, end = month_bounds(partner["time_zone"], label)
         is_due = settled_us is not None and settled_us <= end - reckoning.ZONES_APART_US
-        return month(catalog, partner, label, usage, first if is_due else settled_us)
+        return month(catalog, partner, label, usage, first if is_due else settled_us, documents)
 
     return cut
 
@@ -130,6 +130,7 @@ WANTED = {
         "discounts twice",
         "a plan beyond the local month",
     ),
+    *(f"by contract: {kind}" for kind in ("fee", "discount", "maximum", "minimum", "commitment", "credit")),
     *(
         "own traffic",
         "blocked: no price",
@@ -146,7 +147,7 @@ WANTED = {
 def test_histories_hold_what_they_are_for() -> None:
     """A law over histories in which nothing ever changes would hold for any product."""
     seen: Counter[str] = Counter()
-    for seed in range(SEEDS):
+    for seed in range(2 * SEEDS):
         seen.update(set(_kinds(history(seed))))
     assert set(seen) == WANTED
     assert {kind: times for kind, times in seen.items() if times < 3} == {}
@@ -197,6 +198,7 @@ def _of_period(run: Run, partner: Record, one: Outcome, made: History) -> Iterat
         yield "a leap day"
     if one.bill:
         yield f"{reckoning.PLACES[one.bill.currency]} decimals"
+        yield from (f"by contract: {amount.kind}" for amount in one.bill.amounts)
         yield from (kind for kind, found in _of_lines(one) if found)
     else:
         yield "an empty bill"

@@ -18,6 +18,7 @@ import yaml
 from schemas.windows import from_us
 from tests.ingest.fixtures import kong, line
 from tests.long import LONG
+from tests.reckoning.agreed import Document
 from tests.reckoning.balance import Run, issue
 from tests.reckoning.histories import History, history
 from tests.reckoning.reckoning import DAY_US, PLACES, Event, Outcome, Record, Settled, month_bounds
@@ -40,6 +41,7 @@ def differences(made: History, here: Here) -> list[str]:
     """How the invoices of a lake differ, run after run; and what `invoice verify` and `verify` find in the end."""
     events = [event._replace(at_us=event.at_us // 1000 * 1000) for event in made.events]
     settled: list[Settled] = []
+    documents: list[Document] = []
     landed: set[int] = set()
     seen: set[str] = set()
     found = []
@@ -51,7 +53,7 @@ def differences(made: History, here: Here) -> list[str]:
         over_us = max(month_bounds(partner["time_zone"], run.label)[1] for partner in run.catalog["partners"])
         _land(here, n, run, events, landed, over_us + 2 * DAY_US)
         now = max(now + timedelta(hours=1), from_us(over_us + 3 * DAY_US))
-        expected = issue(run, events, settled)
+        expected = issue(run, events, settled, documents)
         found += [f"run {n}, {run.label}, {problem}" for problem in _issue(here, run, expected, now)]
         rows = [row for row in _invoices(here) if row["number"] not in seen]
         seen |= {row["number"] for row in rows}
