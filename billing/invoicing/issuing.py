@@ -6,9 +6,10 @@ renderings; a missing one is written again.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +21,11 @@ from billing.invoicing.corrections import carried, notes, records
 from billing.invoicing.corrections.carried import Carried
 from billing.invoicing.corrections.records import Correction
 from billing.invoicing.corrections.standing import StandingUsage
+from billing.invoicing.render.cores import on_all_cores
 from billing.invoicing.rules import Drafted
 from billing.invoicing.stored import Staged
 from billing.periods import BillingPeriod, local_day
 from billing.rating import settled
-from billing.rating.bills import bills
 from billing.rating.settled import SettledPeriod
 from billing.receivables import audit
 from billing.usage.warehouse import Span, Warehouse
@@ -76,21 +77,6 @@ class Checked(NamedTuple):
     problems: list[str]
 
 
-class Explained(NamedTuple):
-    """An invoice issued by earlier rules, and the total by the current rules.
-
-    `would_be` is None if these block the invoice.
-    """
-
-    number: str
-    partner_id: str
-    period: str
-    currency: str
-    issued: Decimal
-    would_be: Decimal | None
-    blocked: list[str]
-
-
 class Voiding(NamedTuple):
     """A void that takes effect in the commit of an issue. `original` is the close of the voided invoice."""
 
@@ -137,56 +123,40 @@ def verify(lake: Lake, progress: Progress = _silent) -> list[Checked]:
 
     Compares the bytes with the table and the files.
     """
-    checked = []
+    checked: list[Checked] = []
     closes = closing.closes_by_id(lake)
-    rated: dict[str, dict[str, Drafted]] = {}
-    late = Carried({}, [])
-    damaged: list[str] = []
     rows = stored.rows(lake)
     corrections = records.recorded(lake)
-    for done, row in enumerate(rows):
-        progress(done, len(rows))
-        made = closes[row["close_id"]]
-        if row["correction_id"] is not None:
-            problems = notes.problems(lake, row, made.content, corrections, rows)
-            checked.append(Checked(row["number"], row["partner_id"], problems))
-            continue
-        if row["close_id"] not in rated:
-            late = carried.carried(lake, closes, made)
-            rated = {row["close_id"]: {d.partner.id: d for d in _drafts(lake, made, late)}}
-            damaged = proofs.pinned_files(lake, made.content)
-        draft = rated[row["close_id"]].get(row["partner_id"])
-        problems = [*damaged, *proofs.invoice(row, made.content, made.rules.as_json)]
-        if row["kind"] == "invoice":
-            problems += _differences(lake, row, made, draft)
-        else:
-            problems += carried.problems(lake, row, made, closes, late)
+
+    def comparisons() -> Iterator[tuple[list[str], Callable[[], list[str]]]]:
+        """For each document, the problems of what it rests on, and what renders it again and compares.
+
+        Each close is rated once.
+        """
+        rated: dict[str, dict[str, Drafted]] = {}
+        late = Carried({}, [])
+        damaged: list[str] = []
+        for row in rows:
+            made = closes[row["close_id"]]
+            if row["correction_id"] is not None:
+                yield [], partial(notes.problems, lake, row, made.content, corrections, rows)
+                continue
+            if row["close_id"] not in rated:
+                late = carried.carried(lake, closes, made)
+                rated = {row["close_id"]: {d.partner.id: d for d in _drafts(lake, made, late)}}
+                damaged = proofs.pinned_files(lake, made.content)
+            draft = rated[row["close_id"]].get(row["partner_id"])
+            found = [*damaged, *proofs.invoice(row, made.content, made.rules.as_json)]
+            if row["kind"] == "invoice":
+                yield found, partial(_differences, lake, row, made, draft)
+            else:
+                yield found, partial(carried.problems, lake, row, made, closes, late)
+
+    for row, problems in zip(rows, on_all_cores(_problems, comparisons()), strict=True):
+        progress(len(checked), len(rows))
         checked.append(Checked(row["number"], row["partner_id"], problems))
     progress(len(rows), len(rows))
     return checked
-
-
-def explained(lake: Lake) -> list[Explained]:
-    """The total by the current rules for each invoice of earlier rules, by the versions and prices of its close."""
-    found = []
-    periods = closing.settled_periods(lake)
-    issued = stored.rows(lake)
-    for made in closing.all_closes(lake):
-        rows = [row for row in issued if row["close_id"] == made.close_id and row["kind"] == "invoice"]
-        if not rows or made.content.get("rules", 1) == rules.NEWEST:
-            continue
-        before = settled.last_ends(s for s in periods if s.label < made.period)
-        warehouse = closing.pinned(lake, made)
-        outcome = bills(made.catalog(), made.period, warehouse.usage_of(made.catalog()), before, made.partners())
-        again = {draft.partner.id: draft for draft in outcome.drafts}
-        for row in rows:
-            draft = again.get(row["partner_id"])
-            why = outcome.blocked.get(row["partner_id"], [])
-            would = None if why else draft.total if draft is not None else Decimal(0)
-            found.append(
-                Explained(row["number"], row["partner_id"], row["period"], row["currency"], row["total"], would, why)
-            )
-    return found
 
 
 def issue_day(entity: LegalEntity, now: datetime) -> date:
@@ -249,24 +219,13 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
     series = f"{made.legal_entity}/{issued_on.year}"
     last = table.transaction_version(f"issue/{series}") or 0
     rows: list[dict[str, Any]] = []
-    for sequence, draft in enumerate(drafts, last + 1):
-        progress(sequence - last - 1, len(drafts))
-        number = f"{prefix}-{issued_on.year}-{sequence:06d}"
-        document = made.rules.invoice(
-            made.close_id, made.content, made.catalog(), draft, number=number, issued_on=issued_on
-        )
-        rows.append(
-            {
-                "number": number,
-                "series": series,
-                "sequence": sequence,
-                "partner_id": draft.partner.id,
-                "currency": draft.currency,
-                "total": draft.total,
-                "document": json.dumps(document, ensure_ascii=False),
-                **stored.hashes(staged.write(number, made.rules.rendered(document))),
-            }
-        )
+    numbered = [
+        (draft, {"number": f"{prefix}-{issued_on.year}-{sequence:06d}", "series": series, "sequence": sequence})
+        for sequence, draft in enumerate(drafts, last + 1)
+    ]
+    for row in on_all_cores(lambda each: _row(made, *each, staged, issued_on), numbered):
+        progress(len(rows), len(drafts))
+        rows.append(row)
     reached = {series: last + len(drafts)} if drafts else {}
     alone = carried.numbered(table, made, books.closes, adjustments.documents, staged, reached, now=now)
     versions = {f"issue/{name}": number for name, number in reached.items()}
@@ -293,6 +252,21 @@ def _number(lake: Lake, made: Close, staged: Staged, now: datetime, progress: Pr
     table.commit([part], versions=versions, info={"close_id": made.close_id})
     staged.publish()
     return len(drafts) + len(alone)
+
+
+def _row(made: Close, draft: Drafted, place: Mapping[str, Any], staged: Staged, issued_on: date) -> dict[str, Any]:
+    """The row of a new invoice, with its documents written to `staged`."""
+    document = made.rules.invoice(
+        made.close_id, made.content, made.catalog(), draft, number=place["number"], issued_on=issued_on
+    )
+    return {
+        **place,
+        "partner_id": draft.partner.id,
+        "currency": draft.currency,
+        "total": draft.total,
+        "document": json.dumps(document, ensure_ascii=False),
+        **stored.hashes(staged.write(place["number"], made.rules.rendered(document))),
+    }
 
 
 def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod], late: Carried) -> list[Drafted]:
@@ -338,6 +312,11 @@ def _still_open(lake: Lake, made: Close, before: Sequence[SettledPeriod], voided
 
 def _overlap(one: SettledPeriod, other: BillingPeriod) -> bool:
     return one.start < other.end and other.start < one.end
+
+
+def _problems(comparison: tuple[list[str], Callable[[], list[str]]]) -> list[str]:
+    found, compare = comparison
+    return found + compare()
 
 
 def _differences(lake: Lake, row: Mapping[str, Any], made: Close, draft: Drafted | None) -> list[str]:

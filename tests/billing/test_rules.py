@@ -9,6 +9,7 @@ import pytest
 
 from billing.invoicing import closing, issuing
 from billing.invoicing.closing import Refused
+from billing.invoicing.comparing import earlier_rules
 from lake.lake import Lake
 from tests.billing.lakes import books
 
@@ -51,7 +52,8 @@ def test_what_the_rules_of_today_would_bill_is_distinguished(issued_by_rules_1: 
     anew.
     """
     found = {
-        e.number: (e.partner_id, e.period, e.issued, e.would_be) for e in issuing.explained(Lake(issued_by_rules_1))
+        e.number: (e.partner_id, e.period, e.issued, e.would_be)
+        for e in earlier_rules.explained(Lake(issued_by_rules_1))
     }
     assert len(found) == 12
     assert found["NM-2026-000003"] == ("zeta", "2026-08", Decimal("48.14"), Decimal("48.14"))  # nothing changed in it

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from billing.catalog import loading as catalogs
 from billing.invoicing import issuing
+from billing.invoicing.comparing import earlier_rules
 from billing.invoicing.unbilled import Unbilled
 from billing.invoicing.unbilled import unbilled as unbilled_usage
 from billing.receivables import audit
@@ -110,7 +111,7 @@ def _complain_of_unbilled(left: Sequence[Unbilled]) -> int:
 
 def _explained(lake: Lake, *, json: bool) -> int:
     """Show what the current rules would bill for invoices of earlier rules. Changes nothing."""
-    found = issuing.explained(lake)
+    found = earlier_rules.explained(lake)
     if json:
         rows = [
             {

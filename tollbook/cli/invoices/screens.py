@@ -7,7 +7,8 @@ from typing import Any
 from rich.padding import Padding
 
 from billing.invoicing.closing import Close
-from billing.invoicing.issuing import Checked, Explained, Issued, IssueReport
+from billing.invoicing.comparing.earlier_rules import Explained
+from billing.invoicing.issuing import Checked, Issued, IssueReport
 from billing.invoicing.unbilled import Unbilled
 from billing.periods import Interval
 from billing.rating.drafts import Draft, Line, description
