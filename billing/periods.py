@@ -127,6 +127,7 @@ class BillingPeriod(NamedTuple):
     stays: tuple[Stay, ...]
     without_plan: tuple[Interval, ...]
     quotas: tuple[HeldQuota, ...] = ()
+    days: tuple[tuple[date, datetime], ...] = ()  # each local day and its first instant, if the invoice lists days
 
     @property
     def start(self) -> datetime:
@@ -157,6 +158,7 @@ class BillingPeriod(NamedTuple):
             ],
             "without_plan": [gap.as_json() for gap in self.without_plan],
             "quotas": [quota.as_json() for quota in self.quotas],
+            **({"days": {day.isoformat(): start.isoformat() for day, start in self.days}} if self.days else {}),
         }
 
     @classmethod
@@ -172,7 +174,8 @@ class BillingPeriod(NamedTuple):
         )
         gaps = tuple(Interval.from_json(gap) for gap in stored["without_plan"])
         quotas = tuple(map(HeldQuota.from_json, stored["quotas"]))
-        return cls(partner_id, Interval.from_json(stored), stays, gaps, quotas)
+        days = ((date.fromisoformat(day), datetime.fromisoformat(at)) for day, at in stored.get("days", {}).items())
+        return cls(partner_id, Interval.from_json(stored), stays, gaps, quotas, tuple(days))
 
 
 @lru_cache(maxsize=4096)
@@ -237,7 +240,8 @@ def period_between(catalog: Catalog, partner: Partner, start: datetime, end: dat
         reached = stay.interval.end
     if reached < end:
         gaps.append(interval(reached, end, partner.time_zone))
-    return BillingPeriod(partner.id, interval(start, end, partner.time_zone), stays, tuple(gaps))
+    days = tuple(zones.local_days(start, end - _TICK, partner.time_zone)) if "days" in partner.appendices else ()
+    return BillingPeriod(partner.id, interval(start, end, partner.time_zone), stays, tuple(gaps), days=days)
 
 
 def _stays(catalog: Catalog, partner: Partner, start: datetime, end: datetime) -> Iterator[Stay]:

@@ -117,6 +117,8 @@ def _of_draft(catalog: Catalog, draft: Draft) -> Iterator[tuple[str, str]]:
     for extra in draft.extras:
         if description := extra.facts.get("description"):
             yield f"the description of a {extra.kind.value}", description
+    for each in draft.appendices.routes:
+        yield from (("a route", row.name) for row in each.rows if isinstance(row.name, str))
     for line in draft.lines:
         if line.rate.description:
             yield f"`description` of a rate of {line.plan.rate_card}", line.rate.description

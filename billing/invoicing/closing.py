@@ -33,6 +33,7 @@ from billing.invoicing.document import LAYOUT
 from billing.periods import Period, is_settled, month
 from billing.rating import refused, settled
 from billing.rating.bills import Bills, bills
+from billing.rating.itemizing import itemized
 from billing.rating.settled import SettledPeriod
 from billing.usage.warehouse import Warehouse
 from lake import duck
@@ -137,7 +138,9 @@ def close(
         close_checks.running(unsettled, label, now),
         close_checks.unknown_partners(warehouse, catalog, label, reach),
         close_checks.anomalies(warehouse, catalog, outcome.periods),
-        close_checks.missing_glyphs(catalog, legal_entity, outcome.drafts),
+        close_checks.missing_glyphs(
+            catalog, legal_entity, itemized(catalog, warehouse.usage_of(catalog), outcome.drafts)
+        ),
     )
     ready = Bills(
         tuple(d for d in outcome.drafts if d.partner.id not in blocked),

@@ -6,6 +6,7 @@ from typing import Any
 
 from billing.periods import Interval
 from billing.pricing.explaining import explanation
+from billing.rating.appendices import LineUsage
 from billing.rating.drafts import Draft, Line, description
 from billing.usage.quota_statement import QuotaRow
 from schemas.catalog.prices.price import ChargePart
@@ -63,6 +64,7 @@ def invoice(
             }
             for q in draft.quotas
         ],
+        **_appendices(catalog, draft),
         "evidence": {
             "close_id": close_id,
             "usage_sha256": content["usage"][partner.id],
@@ -119,6 +121,30 @@ def _extras(draft: Draft) -> dict[str, Any]:
             }
             for position, extra in enumerate(draft.extras, len(draft.lines) + 1)
         ]
+    }
+
+
+def _appendices(catalog: Catalog, draft: Draft) -> dict[str, Any]:
+    """The usage of each metered line by day and by route, in the unit of its meter. Nothing unless it is asked for."""
+    found = {kind: getattr(draft.appendices, kind) for kind in draft.partner.appendices}
+    shown = {kind: [_listed(catalog, draft, each, kind) for each in some] for kind, some in found.items() if some}
+    return {"appendices": shown} if shown else {}
+
+
+def _listed(catalog: Catalog, draft: Draft, found: LineUsage, kind: str) -> dict[str, Any]:
+    line = draft.lines[found.position - 1]
+    assert line.rate.meter is not None, "only metered lines are listed"
+    named = {"days": "day", "routes": "route"}[kind]
+    return {
+        "position": found.position,
+        "description": description(catalog, line.rate, wording(draft.partner.language)),
+        "meter": line.rate.meter,
+        "unit": catalog.meter(line.rate.meter).unit,
+        "quantity": plain(line.quantity),
+        "rows": [
+            {named: row.name.isoformat() if isinstance(row.name, date) else row.name, "quantity": plain(row.quantity)}
+            for row in found.rows
+        ],
     }
 
 

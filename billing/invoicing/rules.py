@@ -15,6 +15,7 @@ from billing.periods import BillingPeriod
 from billing.rating import bills
 from billing.rating.bills import NO_ADJUSTMENTS
 from billing.rating.extras import Extra
+from billing.rating.itemizing import itemized
 from billing.usage.warehouse import Warehouse
 from schemas.catalog.records import Catalog, Partner
 
@@ -116,7 +117,9 @@ class _Rules2:
         adjustments: Adjustments = NO_ADJUSTMENTS,
     ) -> Sequence[Drafted]:
         before = history.pinned(warehouse.lake, content)
-        return bills.drafts_of(catalog, periods(content), warehouse.usage_of(catalog), before, adjustments)[0]
+        usage = warehouse.usage_of(catalog)
+        drafts = bills.drafts_of(catalog, periods(content), usage, before, adjustments)[0]
+        return itemized(catalog, usage, drafts)
 
     def invoice(
         self, close_id: str, content: Mapping[str, Any], catalog: Catalog, draft: Any, *, number: str, issued_on: date

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from billing.periods import BillingPeriod, Interval, days_between
 from billing.pricing.charge import Charge, OfMonth, PricingError, charge
+from billing.rating.appendices import NO_APPENDICES, Appendices
 from billing.rating.extras import Extra
 from billing.rating.terms import own_prices
 from billing.usage.quota_statement import QuotaRow, statement_row
@@ -84,6 +85,7 @@ class Draft(NamedTuple):
     quotas: tuple[QuotaRow, ...]  # the statement of monthly quotas
     extras: tuple[Extra, ...] = ()
     purchase_order: str | None = None  # the number of the partner's order that pays for it
+    appendices: Appendices = NO_APPENDICES
 
     def with_extras(self, extras: Sequence[Extra]) -> "Draft":
         """The draft with more amounts, which its total contains."""

@@ -85,6 +85,14 @@ class Meters:
         found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
         return [found.get(i, Decimal(0)) for i in range(len(spans))]
 
+    def usage_by_route(self, catalog: Catalog, spans: Sequence[Span]) -> list[list[tuple[str | None, Decimal]]]:
+        """The usage of each span by route, the largest first. The route is None if the log had none."""
+        self.define_metered(catalog, spans)
+        found: list[list[tuple[str | None, Decimal]]] = [[] for _ in spans]
+        for row in self.query("by_span_and_route").to_pylist():
+            found[row["span"]].append((row["route"], row["quantity"]))
+        return found
+
     def touched(self, spans: Sequence[Span]) -> list[int]:
         """The indexes of the spans with at least one rollup, whatever the meters."""
         self._register_spans(spans)
@@ -265,6 +273,10 @@ class CatalogUsage(NamedTuple):
     def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
         """The usage of each span, in the unit of its meter's field. 0 if there is none."""
         return self.warehouse.usage(self.catalog, spans) if spans else []
+
+    def by_route(self, spans: Sequence[Span]) -> list[list[tuple[str | None, Decimal]]]:
+        """The usage of each span by route, the largest first."""
+        return self.warehouse.usage_by_route(self.catalog, spans) if spans else []
 
 
 def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:

@@ -168,6 +168,7 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "fees": "Its fixed fees, beside those of the rate card.",
         "commitments": "The least that it pays in each month, quarter or year.",
         "credits": "What it paid in advance. It is used up by invoices.",
+        "appendices": "What invoices list at their end: the usage of each line by day (`days`) and by route (`routes`).",
         "language": "Language of the partner's documents: English (en) or German (de).",
         "reference": "The partner's own reference on the invoice, such as an order number.",
         "legal_entity": "Id of the legal entity that invoices it. Required, except for status internal, which must not have one.",

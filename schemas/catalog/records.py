@@ -227,6 +227,7 @@ class Partner(CatalogRecord):
     contact: Text | None = None
     reference: Text | None = None
     language: Language = "en"  # of the documents
+    appendices: tuple[Literal["days", "routes"], ...] = Field(default=(), max_length=2)
     payment_terms_days: int | None = Field(default=None, ge=0, le=365)  # None: those of the legal entity
     purchase_orders: tuple[PurchaseOrder, ...] = ()
     prices: tuple[OwnPrices, ...] = ()
@@ -242,6 +243,13 @@ class Partner(CatalogRecord):
     plans: tuple[PlanAssignment, ...] = ()
     budget: Budget | None = None
     credentials: tuple[Credential, ...] = ()
+
+    @field_validator("appendices")
+    @classmethod
+    def _each_once(cls, appendices: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(appendices)) != len(appendices):
+            raise ValueError("an appendix is listed twice; keep one")
+        return appendices
 
     @model_validator(mode="after")
     def _paid_by_somebody(self) -> "Partner":

@@ -22,7 +22,10 @@ _PLACE = re.compile(r"\{(\w+)\}")
 def code() -> str:
     """The sources that may use a text, without rules 1, which has its own."""
     sources = [
-        p for package in ("schemas", "billing") for p in (ROOT / package).rglob("*.py") if "rules1" not in p.parts
+        p
+        for package in ("schemas", "billing", "tollbook")
+        for p in (ROOT / package).rglob("*.py")
+        if "rules1" not in p.parts
     ]
     return "\n".join(path.read_text(encoding="utf-8") for path in [*sources, TEMPLATE])
 
