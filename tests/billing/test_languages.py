@@ -6,16 +6,20 @@ import json
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from billing.invoicing import render
+from billing.invoicing import closing, issuing, render
 from billing.invoicing.corrections import records
 from billing.invoicing.corrections.credit_note import credit_note
 from billing.invoicing.corrections.records import CreditedLine
+from lake.lake import Lake
 from schemas.texts.wording import ENGLISH, wording
 from tests.billing import drafts, pdf_reader
+from tests.billing.catalogs import book, document
+from tests.billing.lakes import books, land, requests
 from tests.billing.test_contract_documents import CONTRACT, made
 
 GERMAN = wording("de")
@@ -100,3 +104,28 @@ def test_a_credit_note_has_the_language_of_its_invoice() -> None:
     assert "Rechnungskorrektur" in text_of(note)
     assert "language" not in credited(drafts.small())
     assert json.loads(render.as_json(note))["reason"] == "Zu viel berechnet"
+
+
+def test_an_adjustment_is_german_as_its_invoice(tmp_path: Path) -> None:
+    """A document of its own, about a month that is issued."""
+    parts = document()
+    catalog = book(partners=[parts["partners"][0] | {"language": "de"}])
+    root, now = land(tmp_path / "lake", requests(12, "2026-10-05T12:00Z")), datetime(2026, 11, 5, tzinfo=UTC)
+    issuing.issue(
+        Lake(root), closing.close(Lake(root), catalog, "2026-10", "north", prove=books(root), now=now), now=now
+    )
+    land(root, requests(2, "2026-10-06T12:00Z"), "late")
+    late = closing.close_late_usage(Lake(root), "2026-10", "north", prove=books(root), now=now)
+    assert late is not None
+    issuing.issue(Lake(root), late, now=now)
+    (shown,) = [each.document for each in issuing.listed(Lake(root)) if each.kind == "adjustment"]
+    found = text_of(dict(shown))
+    assert shown["reason"] == "nachträglich erfasste Nutzung"
+    for words in (
+        "Nachberechnung",
+        "Korrigiert Rechnung NM-2026-000001",
+        "14 statt 12",
+        "Grund: nachträglich erfasste Nutzung.",
+    ):
+        assert words in found
+    assert [checked.problems for checked in issuing.verify(Lake(root))] == [[], []]
