@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from aggregate.landing.settlement import settle
 from aggregate.verify import prove
 from billing.catalog import loading as catalogs
-from billing.invoicing import closing, four_eyes, issuing
-from billing.invoicing.corrections import crediting, rebilling
+from billing.invoicing import closing
+from billing.invoicing.corrections import crediting, late_documents, rebilling
 from billing.invoicing.corrections.crediting import CreditNote, CreditRequest
 from billing.invoicing.corrections.rebilling import Person
 from billing.periods import month
@@ -139,6 +139,7 @@ def adjust(
     legal_entity: Annotated[
         str | None, Parameter("--legal-entity", help="Legal entity that invoiced the month. Required if several did.")
     ] = None,
+    by: ByOption = None,
     json: JsonOption = False,
     now: NowOption = None,
 ) -> int:
@@ -158,12 +159,7 @@ def adjust(
     entities = sorted({made.legal_entity for made in closing.all_closes(opened) if made.period == period})
     chosen = one_of(entities, legal_entity, f"{period} is closed for")
     settle(opened, now=lambda: moment)
-    made = closing.close_late_usage(opened, period, chosen, prove=books, now=moment)
-    documents = []
-    if made is not None:
-        four_eyes.require(opened, made, f"repeat `tollbook invoice adjust --period {period}`")
-        issuing.issue(opened, made, now=moment)
-        documents = [each for each in issuing.listed(opened) if each.close_id == made.close_id]
+    documents = late_documents.adjust(opened, period, chosen, prove=books, now=moment, by=by or getpass.getuser())
     if json:
         show_json({"documents": [each.document for each in documents]})
     elif not documents:
