@@ -42,7 +42,7 @@ class States:
         self._policy = policy
         self._accounts: Accounts | None = None
         self._marks: dict[str, tuple[int, ...]] = {}  # by partner
-        self._published: dict[str, CredentialState] = {}  # by key
+        self._published: dict[str, dict[str, CredentialState]] = {}  # by partner, then by key
 
     def changed(self, view: View, now: datetime) -> list[CredentialState]:
         """The records that changed since the last call, which count as published now."""
@@ -55,7 +55,7 @@ class States:
             if self._marks.get(partner.id) == mark:
                 continue
             self._marks[partner.id] = mark
-            mine = {key: state for key, state in self._published.items() if state.partner_id == partner.id}
+            mine = dict(self._published.get(partner.id, {}))
             for decided in _of_partner(view, partner, now, self._policy):
                 value = messages.state(decided, events_version=view.events_version)
                 made = CredentialState(partner.id, f"{KEY}{decided.credential}", value)
@@ -64,12 +64,13 @@ class States:
                     found.append(made)
             found += [state._replace(value=None) for state in mine.values()]
         known = {partner.id for partner in accounts.catalog.partners}
-        found += [s._replace(value=None) for s in self._published.values() if s.partner_id not in known]
+        gone = [partner_id for partner_id in self._published if partner_id not in known]
+        found += [s._replace(value=None) for partner_id in gone for s in self._published[partner_id].values()]
         for state in found:
             if state.value is None:
-                del self._published[state.key]
+                del self._published[state.partner_id][state.key]
             else:
-                self._published[state.key] = state
+                self._published.setdefault(state.partner_id, {})[state.key] = state
         return found
 
 
