@@ -59,7 +59,10 @@ def messages(totals: Iterable[Total]) -> list[TotalsMessage]:
     """The messages of totals: one for all partitions of a quota and period that rest on one commit and one limit."""
     together: dict[tuple[object, ...], list[Total]] = {}
     for total in totals:
-        same = total.quota_key, total.events_version, total.limit, total.limit_since, total.held
+        same = (
+            *(total.partner_id, total.meter, total.plan, total.kind, total.start),
+            *(total.events_version, total.limit, total.limit_since, total.held),
+        )
         together.setdefault(same, []).append(total)
     return [_message(some) for some in together.values()]
 

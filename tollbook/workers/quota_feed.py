@@ -4,7 +4,7 @@ The sums are those of the invoice (billing/usage/quota_statement.py). If the wor
 publication, the next owner of the partition publishes the totals from the lake.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -47,13 +47,18 @@ class Totals:
         self._version = 0  # of `events`, of the newest total
         self._promises = quota_statement.partner_quotas(catalog, catalog.partners)
         self._sums: dict[_Key, _Sum] = {}
+        self._shared: dict[tuple[int, Period], Total] = {}  # what the totals of a quota and period have in common
         self._folds = Meters()
+        self._of_partner: dict[str, list[int]] = {}
+        for index, promise in enumerate(self._promises):
+            self._of_partner.setdefault(promise.partner.id, []).append(index)
 
     def judge(self, grants: Grants, now: datetime) -> list[Total]:
         """Judge grants by this clock from here on. Returns the totals whose limit changes by that."""
         granted = {(g.partner_id, g.meter, g.quota_period) for g in (*self._grants.all, *grants.all)}
         before = {key: self._limit(key) for key in self._sums if self._quota(key) in granted}
         self._grants, self._now = grants, now
+        self._shared.clear()  # they hold limits
         return [self._total(key, self._version) for key, limit in before.items() if self._limit(key) != limit]
 
     def reload(self, lake: Lake, partitions: Collection[int]) -> list[Total]:
@@ -64,17 +69,21 @@ class Totals:
         """
         self._sums = {key: total for key, total in self._sums.items() if key.events_partition not in partitions}
         house = Warehouse(lake, only=["events", "rollups"])
-        rows = [row for row in self._counted(house) if row.events_partition in partitions]
+        rows = [row for row in self._counted(house, range(len(self._promises))) if row.events_partition in partitions]
         changed = self._add([*rows, *(row for row in self._nothing(house) if row.events_partition in partitions)])
         return [self._total(key, house.versions["events"]) for key in changed]
 
     def add(self, fold: pa.Table, events_version: int) -> list[Total]:
         """Add the sums of one commit (schemas.tables.ROLLUPS). Returns the totals that changed."""
         self._folds.con.register("rollups", fold)
-        return [self._total(key, events_version) for key in self._add(self._counted(self._folds))]
+        partners = fold["partner_id"].unique().to_pylist()
+        mine = sorted(index for partner_id in partners for index in self._of_partner.get(partner_id, ()))
+        return [self._total(key, events_version) for key in self._add(self._counted(self._folds, mine))]
 
-    def _counted(self, meters: Meters) -> Iterable[PartitionUsage]:
-        return quota_statement.quota_usage(meters, self._catalog, self._promises)
+    def _counted(self, meters: Meters, mine: Sequence[int]) -> Iterable[PartitionUsage]:
+        """The usage of some promises, by their indexes."""
+        rows = quota_statement.quota_usage(meters, self._catalog, [self._promises[index] for index in mine])
+        return (row._replace(partner_quota=mine[row.partner_quota]) for row in rows)
 
     def _nothing(self, house: Warehouse) -> Iterable[PartitionUsage]:
         """Zero for every quota in every period in which its partner has the plan and any usage."""
@@ -94,14 +103,25 @@ class Totals:
         return list(changed)
 
     def _total(self, key: _Key, events_version: int) -> Total:
-        promise, total = self._promises[key.promise], self._sums[key]
-        quota, limit = promise.quota, self._limit(key)
+        total = self._sums[key]
         self._version = max(self._version, events_version)
+        if (shared := self._shared.get((key.promise, key.period))) is None:
+            shared = self._shared[key.promise, key.period] = self._first_total(key)
+        return shared._replace(
+            events_partition=key.events_partition,
+            used=in_unit(self._catalog, shared.meter, total.used),
+            seen_until=total.seen_until,
+            events_version=events_version,
+        )
+
+    def _first_total(self, key: _Key) -> Total:
+        """The total of a quota and period before any usage."""
+        promise = self._promises[key.promise]
+        quota, limit = promise.quota, self._limit(key)
         return Total(
             promise.partner.id, quota.meter, self._catalog.meter(quota.meter).unit, promise.plan, quota.period,
             key.period.start, key.period.end, limit.limit, quota.thresholds, key.events_partition,
-            in_unit(self._catalog, quota.meter, total.used), total.seen_until, events_version,
-            limit.since, promise.held_in(key.period),
+            Decimal(0), key.period.start, 0, limit.since, promise.held_in(key.period),
         )  # fmt: skip
 
     def _quota(self, key: _Key) -> tuple[str, str, str]:
