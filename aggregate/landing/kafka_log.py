@@ -64,7 +64,8 @@ class KafkaLog:
         """The next message as a batch, or None if there is none now."""
         while True:
             if not self._ready:
-                self._ready.extend(self._consumer.consume(CONSUME_MESSAGES, self._poll_s))
+                self._ready.extend(self._consumer.consume(1, self._poll_s))
+                self._ready.extend(self._consumer.consume(CONSUME_MESSAGES, 0))  # those that came with it
             if not self._ready:
                 return None
             fetched = self._read(self._ready.popleft())

@@ -82,8 +82,9 @@ class Land:
     ) -> None:
         """`now` is the start of the age of a refused line's payload if the time of the request is unknown.
 
-        `commit_s` is the maximum time from the start of a batch to its commit; None: until it is full or the log has
-        ended.
+        `commit_s` is the maximum time from the end of reading one batch to that of the next, while entries keep
+        coming; None: until it is full or the log has ended. It includes the commit in between, but at least half of it
+        is for reading.
 
         `on_assigned` receives newly assigned partitions, after the derived tables are up to date.
         """
@@ -93,6 +94,7 @@ class Land:
         self._commit_entries = commit_entries
         self._commit_s = commit_s
         self._clock = clock
+        self._committing_s = 0.0  # how long the last commit took, while which entries may have come
         self._now = now
         self._on_assigned = on_assigned
         self._con = duck.connect()
@@ -153,25 +155,32 @@ class Land:
 
         None if nothing was read.
         """
-        begun: float | None = None
-        idle = False
-        while sum(f.entries for f in self._batch) < self._commit_entries and not idle:
-            fetched = self._log.poll()
-            if fetched is not None:
-                self._take(fetched)
-                begun = self._clock() if begun is None else begun
-            idle = fetched is None or (
-                self._commit_s is not None and begun is not None and self._clock() - begun >= self._commit_s
-            )
+        self._read()
         if not self._batch:
+            self._committing_s = 0.0
             self._look()
             return None
+        begun = self._clock()
         landed = self._commit(self._batch)
         self._batch = []
         self.unsettled += 1
         if self.unsettled >= SETTLE_COMMITS:
             self.settle()
+        self._committing_s = self._clock() - begun
         return landed
+
+    def _read(self) -> None:
+        """Fill the batch until it is full, its time is up, or the log is empty."""
+        limit_s = None if self._commit_s is None else self._commit_s - min(self._committing_s, self._commit_s / 2)
+        begun: float | None = None
+        while sum(f.entries for f in self._batch) < self._commit_entries:
+            fetched = self._log.poll()
+            if fetched is None:
+                return
+            self._take(fetched)
+            begun = self._clock() if begun is None else begun
+            if limit_s is not None and self._clock() - begun >= limit_s:
+                return
 
     def settle(self) -> bool:
         """Bring the derived tables up to the newest commit of `events`.

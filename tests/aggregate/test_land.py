@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from lake.errors import Fenced, LakeError
 from lake.lake import Lake
 from lake.storage.local import LocalStore
 from lake.storage.store import Store
+from lake.tables import Part
 from schemas.log import Fetched, Origin, Partition
-from schemas.tables import EVENTS, ROLLUPS
+from schemas.tables import EVENTS, READS, ROLLUPS, TableShape
 from tests.aggregate.fixtures import DAY_US, T0_US, event, now, partition, refusal
 from tests.lake.faulty import FaultyStore, Killed, Operation, commits, commits_to, writes
 from tests.long import LONG, long_only
@@ -71,6 +73,37 @@ def test_everything_has_one_outcome_and_the_books_balance(root: Path) -> None:
     """Entries in = counted + duplicates + conflicts + refused, in what is told and in what is stored."""
     assert land(root) == EXPECTED
     assert stored(root) == BALANCED
+
+
+class SlowLake(Lake):
+    """A lake in which time passes, by a clock of the test, while a commit is written."""
+
+    def __init__(self, root: Path, *, commit_s: int) -> None:
+        super().__init__(root)
+        self.now_s = 0
+        self._commit_s = commit_s
+
+    def write(self, shape: TableShape, rows: pa.Table, day: date | None = None) -> Part:
+        self.now_s += self._commit_s if shape == READS else 0
+        return super().write(shape, rows, day)
+
+
+@pytest.mark.parametrize(("commit_s", "batches"), [(0, [11, 11, 11]), (3, [11, 8, 8]), (60, [11, 6, 6])])
+def test_the_time_of_a_batch_includes_the_commit_before_it(root: Path, commit_s: int, batches: list[int]) -> None:
+    """Entries come while a commit is written. An alert on them would otherwise wait for it and for a whole batch.
+
+    An entry takes a second here. However long commits take, half of the time is for reading, or they would be tiny.
+    """
+    lake = SlowLake(root, commit_s=commit_s)
+
+    class Slowly(MemoryLog):
+        def poll(self) -> Fetched | None:
+            lake.now_s += 1
+            return super().poll()
+
+    log = Slowly(partition(ROWS), batch=1)
+    worker = Land(lake, log, catalog_sha256="c", now=now, commit_s=10, clock=lambda: lake.now_s)
+    assert [landed.counts.counted for _ in batches if (landed := worker.step())] == batches
 
 
 def test_a_lake_may_lie_in_any_folder(tmp_path: Path) -> None:
