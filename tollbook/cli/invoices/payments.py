@@ -60,7 +60,7 @@ def import_(
     if json:
         show_json({"new": new, "known": len(result.payments) - len(new), "unmatched": result.unmatched, "paid": states})
     else:
-        sentence(f"{len(new)} payments are new, {len(result.payments) - len(new)} were recorded before.")
+        sentence(f"New payments: {len(new)}; recorded before: {len(result.payments) - len(new)}.")
         if states:
             view = table("Paid documents", "number", "partner", "state", ">paid", ">open", "")
             for row in states:

@@ -57,7 +57,7 @@ def send(
         show_json({"sent": list(numbers), "new": [row.subject for row in new]})
     else:
         again = "" if len(new) == len(set(numbers)) else f" {len(set(numbers)) - len(new)} were recorded before."
-        sentence(f"{len(new)} documents are recorded as sent.{again}")
+        sentence(f"Documents recorded as sent: {len(new)}.{again}")
     return 0
 
 

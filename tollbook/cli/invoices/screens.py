@@ -35,7 +35,7 @@ def close_summary(made: Close) -> None:
         if row["last_event_at"]:
             sentence(f"last event of {row['source']}: {row['last_event_at'][:19]}Z")
     blocked = f", {len(made.blocked)} blocked" if made.blocked else ""
-    sentence(f"{len(content['usage'])} partners to bill{blocked}; {len(content['offsets'])} files read")
+    sentence(f"partners to bill: {len(content['usage'])}{blocked}; files read: {len(content['offsets'])}")
     if left := content.get("accepted_refused"):
         entries = sum(group["entries"] for group in left["groups"])
         sentence(
@@ -73,11 +73,10 @@ def extras(draft: Draft) -> dict[str, Any]:
 
 def issued(report: IssueReport) -> None:
     """The issued invoices, and the folders of their documents."""
-    title = (
-        f"{report.new} invoice{'' if report.new == 1 else 's'} issued"
-        if report.new
-        else "Already issued; nothing changed"
-    )
+    title = "Already issued; nothing changed"
+    if report.new:
+        of_month = len(report.invoices)
+        title = f"New invoices: {report.new}" + (f" of {of_month}" if of_month > report.new else "")
     view = table(title, "number", "partner", ">total")
     for found in report.invoices:
         view.row(found.number, found.partner_id, f"{amount(found.total, found.currency)} {found.currency}")
