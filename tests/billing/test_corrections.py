@@ -265,3 +265,42 @@ def test_of_two_at_once_one_wins_and_the_other_is_told(issued: Path, monkeypatch
     assert totals(issued)["NM-CN-2026-000001"] == "-36.33"
     assert "was voided by credit note NM-CN-2026-000001" in refusal(credit, issued, amount="36.33")
     assert problems(issued) == []
+
+
+def discounted(**terms: Any) -> Catalog:
+    """Acme with terms of a contract from this year on."""
+    parts: dict[str, Any] = document()
+    parts["partners"][0] |= {name: [term | {"valid_from": "2026-01-01"}] for name, term in terms.items()}
+    return book(**parts)
+
+
+EUR = {"currency": "EUR"}
+
+
+@pytest.mark.parametrize(
+    ("terms", "credited", "then"),
+    [
+        ({"discounts": {"percent": "10"}}, ["-0.75", "0.07"], "32.02"),  # 10 % of 36.33 are 3.63, of 35.58 are 3.56
+        ({"discounts": {"percent": "50", "meter": "requests"}}, ["-0.75", "0.38"], "33.33"),  # 2.63, and 2.25 of 4.50
+        ({"discounts": {"amount": "5", **EUR}}, ["-0.75"], "30.58"),
+        ({"maximums": {"amount": "36", **EUR}}, ["-0.75", "0.33"], "35.58"),  # nothing is above it any more
+        ({"minimums": {"amount": "36", **EUR}}, ["-0.75", "0.42"], "36.00"),  # 35.58, so 0.42 lack now
+    ],
+)
+def test_a_quantity_is_credited_with_what_the_month_takes_off_it(
+    root: Path, terms: dict[str, Any], credited: list[str], then: str
+) -> None:
+    """Three requests less cost 0.75 less: what the partner paid for them is given back, and no more."""
+    paid = D(bill(root, discounted(**terms))["acme"]["total"])
+    note = credit(root, line=2, quantity="3")
+    assert amounts(note) == credited
+    assert paid + D(note.document["total"]) == D(then)
+    assert problems(root) == []
+
+
+def test_a_month_at_its_minimum_gives_nothing_back_for_a_quantity(root: Path) -> None:
+    bill(root, discounted(minimums={"amount": "40", **EUR}))
+    assert refusal(credit, root, line=2, quantity="3") == (
+        f"{ACME}: without 3 it costs the same, for example because of its minimum; credit an amount"
+    )
+    assert amounts(credit(root, line=2, amount="0.75")) == ["-0.75"]

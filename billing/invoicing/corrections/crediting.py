@@ -24,6 +24,9 @@ from schemas.tables import INVOICES
 _SHOWN = 20
 
 
+ZERO = Decimal(0)
+
+
 class IssuedBooks(NamedTuple):
     """The issued documents at one version of table `invoices`, and the corrections among them."""
 
@@ -185,10 +188,13 @@ def _credited(lake: Lake, books: IssuedBooks, row: Mapping[str, Any], asked: Cre
             raise Refused([f"amount {plain(amount)} is not above 0 with at most {MINOR_UNITS[currency]} decimals, which {currency} has"])  # fmt: skip
         lines = [CreditedLine(number, asked.line, None, amount)]
     for line in lines:
-        if line.position is not None and line.amount > (most := books.left.of_line(document, line.position)):
+        most = ZERO if line.position is None else books.left.of_line(document, line.position)
+        if line.position is not None and (line.amount > most if most >= 0 else line.amount < most):
             asked_for, left = with_currency(line.amount, currency), with_currency(most, currency)
             raise Refused([f"{number}: {asked_for} is more than is left of line {line.position}: {left}"])
-    total, most = sum((line.amount for line in lines), Decimal(0)), books.left.of_whole(document)
+    total, most = sum((line.amount for line in lines), ZERO), books.left.of_whole(document)
+    if asked.quantity is not None and total <= 0:
+        raise Refused([f"{number}: without {plain(asked.quantity)} it costs the same, for example because of its minimum; credit an amount"])  # fmt: skip
     if total > most:
         raise Refused([f"{number}: {with_currency(total, currency)} is more than is left of the invoice: {with_currency(most, currency)}"])  # fmt: skip
     return lines
