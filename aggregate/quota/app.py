@@ -131,9 +131,9 @@ class QuotaWorker:
         received: dict[bytes, tuple[int, list[tuple[Total, int | None]]]] = {}  # the partition, and its totals
         for event in events:
             message = event.message
-            for total in self._totals(message):
-                _, totals = received.setdefault(total.quota_key.encode(), (message.partition, []))
-                totals.append((total, message.offset))
+            found = self._totals(message)
+            _, totals = received.setdefault(found[0].quota_key.encode(), (message.partition, []))
+            totals += [(total, message.offset) for total in found]
         changed: dict[bytes, tuple[int, Standing]] = {}
         for key, (partition, totals) in received.items():
             now = sums.standing(self._latest.get(key, {}), self._fired.get(key, sums.NOTHING), totals)

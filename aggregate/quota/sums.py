@@ -124,7 +124,8 @@ def newer(known: PartitionTotal | None, received: PartitionTotal) -> PartitionTo
     older_terms = received.events_version <= known.events_version and _since(received.terms) < _since(known.terms)
     if less_usage or older_terms:
         return known._replace(terms=_later(known.terms, received.terms))
-    return received._replace(terms=_later(received.terms, known.terms))
+    terms = _later(received.terms, known.terms)
+    return received if terms is received.terms else received._replace(terms=terms)
 
 
 def _is_redelivery(known: PartitionTotal, received: PartitionTotal) -> bool:
@@ -159,13 +160,14 @@ def _all(one: Iterable[Mark], other: Iterable[Mark]) -> tuple[Mark, ...]:
 
 
 def parts_encoded(parts: Parts) -> bytes:
-    """The value of table `latest`."""
-    return json.dumps(
-        {
-            p: [str(v.used), v.seen_until.isoformat(), v.events_version, _terms_encoded(v.terms), v.offset]
-            for p, v in parts.items()
-        }
-    ).encode()
+    """The value of table `latest`: JSON. Numbers are text."""
+    return f"{{{', '.join(_part_encoded(p, part) for p, part in parts.items())}}}".encode()
+
+
+def _part_encoded(partition: int, part: PartitionTotal) -> str:
+    offset = "null" if part.offset is None else part.offset
+    seen, terms = part.seen_until.isoformat(), _terms_encoded(part.terms)
+    return f'"{partition}": ["{part.used}", "{seen}", {part.events_version}, {terms}, {offset}]'
 
 
 def parts_decoded(value: bytes) -> Parts:
@@ -186,11 +188,11 @@ def _part_decoded(
 
 
 @lru_cache(1024)  # the parts of a quota share their terms, and so do all partners of a plan
-def _terms_encoded(terms: Terms | None) -> list[Any] | None:
+def _terms_encoded(terms: Terms | None) -> str:
     if terms is None:
-        return None
+        return "null"
     held = [[start.isoformat(), end.isoformat()] for start, end in terms.held]
-    return [str(terms.limit), [str(t) for t in terms.thresholds], _text(terms.limit_since), held]
+    return json.dumps([str(terms.limit), [str(t) for t in terms.thresholds], _text(terms.limit_since), held])
 
 
 def _terms_decoded(stored: list[Any] | None) -> Terms | None:
