@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from aggregate.landing.land import Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
 from benchmarks.catalog import written
 from benchmarks.kafka import RESULT
@@ -27,6 +26,7 @@ from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
+from tests.aggregate.memory_log import MemoryLog
 
 PAGE = RESULT.with_name("billing.md")
 LABEL = "2026-10"

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from aggregate.landing import land as landing
 from aggregate.landing.land import Counts, Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
 from lake.errors import Fenced, LakeError
 from lake.lake import Lake
@@ -24,6 +23,7 @@ from lake.tables import Part
 from schemas.log import Fetched, Origin, Partition
 from schemas.tables import EVENTS, READS, ROLLUPS, TableShape
 from tests.aggregate.fixtures import DAY_US, T0_US, event, now, partition, refusal
+from tests.aggregate.memory_log import MemoryLog
 from tests.lake.faulty import FaultyStore, Killed, Operation, commits, commits_to, writes
 from tests.long import LONG, long_only
 

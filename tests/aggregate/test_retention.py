@@ -19,7 +19,6 @@ from deltalake import DeltaTable
 from aggregate import engine, retention
 from aggregate.landing import derived_commits, payloads
 from aggregate.landing.land import Counts, Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.redrive import Redrive, Wanted
 from aggregate.retention import Erased, RetentionRule, erase
 from aggregate.verify import prove
@@ -32,6 +31,7 @@ from schemas.tables import ALL, LETTERS, PAYLOADS
 from schemas.windows import from_us
 from tests.aggregate import fixtures as rows
 from tests.aggregate.fixtures import DAY_US, LANDED_AT, T0_US
+from tests.aggregate.memory_log import MemoryLog
 from tests.canaries import openable, seen
 from tests.lake.faulty import CHANGES, FaultyStore, Killed, Operation, commits, commits_to
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from aggregate.landing import settlement
 from aggregate.landing.land import Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.settlement import SettlementResult, settle
 from aggregate.verify import prove
 from billing.usage.warehouse import Warehouse
@@ -26,6 +25,7 @@ from lake.storage.store import Store
 from schemas.log import Partition
 from schemas.tables import ALL, DEAD, EVENTS, FRESH_EVENTS, WITHDRAWN
 from tests.aggregate.fixtures import DAY_US, PLAIN, T0_US, event, now, partition
+from tests.aggregate.memory_log import MemoryLog
 from tests.lake.faulty import FaultyStore, Killed, Operation, commits, commits_to, writes
 from tests.long import LONG, long_only
 from tests.tollbook.fixtures import table_rows

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from aggregate.landing.land import Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
 from lake.lake import Lake
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
+from tests.aggregate.memory_log import MemoryLog
 
 
 def request(at: str, partner: str = "acme", *, name: str = "", **changes: Any) -> dict[str, Any]:

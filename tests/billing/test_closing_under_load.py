@@ -18,7 +18,6 @@ from aggregate.landing import derived_commits
 from aggregate.landing import land as landing
 from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.verify import prove
 from billing.invoicing import closing
 from billing.rating.bills import bills
@@ -30,6 +29,7 @@ from lake.lake import Lake
 from schemas.log import Fetched, LogReader, Origin, Partition
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED, ROLLUPS
 from tests.aggregate.fixtures import PLAIN, now, partition
+from tests.aggregate.memory_log import MemoryLog
 from tests.billing.catalogs import book
 from tests.billing.lakes import NOW, OCTOBER, books, land, request
 from tests.long import amount

@@ -14,12 +14,12 @@ import pyarrow as pa
 from confluent_kafka import Consumer, Producer
 
 from aggregate.landing.kafka_log import KafkaLog
-from aggregate.landing.memory_log import MemoryLog
 from ingest.decode.pipeline import Decoder, SourceRules
 from ingest.files.file_log import FileLog
 from schemas.kafka import wire
 from schemas.log import Fetched, Log, LogReader, Partition
 from tests.aggregate.fixtures import event, partition, refusal
+from tests.aggregate.memory_log import MemoryLog
 from tests.conftest import topic_maker
 from tests.ingest.fixtures import OWNERS, kong, line
 from tests.kafka.messages import dead_message, events_message

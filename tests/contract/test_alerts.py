@@ -16,7 +16,6 @@ import pytest
 from aggregate.alerts import ledger
 from aggregate.landing import derived_commits
 from aggregate.landing.land import Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.quota import limits, sums
 from lake import duck
 from lake.lake import Lake
@@ -25,6 +24,7 @@ from schemas.catalog.records import Catalog
 from schemas.kafka.totals import Total, decoded, messages
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
+from tests.aggregate.memory_log import MemoryLog
 from tests.long import amount
 from tollbook.alerting import evaluation
 from tollbook.alerting.prompt import PromptLedger

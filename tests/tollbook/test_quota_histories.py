@@ -23,7 +23,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aggregate.landing.land import Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.quota import grants, limits, sums
 from aggregate.quota.rule import ThresholdAlert
 from billing.periods import billing_period, month
@@ -37,6 +36,7 @@ from schemas.kafka.totals import Total, decoded, messages
 from schemas.quotas import ALWAYS
 from schemas.windows import to_us
 from tests.aggregate.fixtures import event, now, partition
+from tests.aggregate.memory_log import MemoryLog
 from tests.long import LONG
 from tollbook import month_sums
 from tollbook.alerting import evaluation

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land
-from aggregate.landing.memory_log import MemoryLog
 from aggregate.landing.redrive import Redrive, Wanted
 from aggregate.verify import prove
 from billing.catalog import loading as catalogs
@@ -22,6 +21,7 @@ from lake.storage.local import LocalStore
 from lake.storage.store import Store
 from schemas.tables import FRESH_EVENTS
 from tests.aggregate import fixtures as rows
+from tests.aggregate.memory_log import MemoryLog
 from tests.ingest.fixtures import line
 from tests.lake.faulty import FaultyStore, Killed, Operation, commits, writes
 from tests.long import LONG, long_only

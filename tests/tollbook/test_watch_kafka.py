@@ -14,7 +14,6 @@ from confluent_kafka import Producer
 from aggregate.alerts import ledger
 from aggregate.landing import derived_commits
 from aggregate.landing.land import Land
-from aggregate.landing.memory_log import MemoryLog
 from billing.catalog import loading as catalogs
 from lake import duck
 from lake.lake import Lake
@@ -22,6 +21,7 @@ from schemas.alerts import Kind
 from schemas.kafka.topics import QUOTA_STATE, USAGE_ALERTS
 from schemas.windows import WINDOW_US, from_us, to_us
 from tests.aggregate.fixtures import event, now, partition
+from tests.aggregate.memory_log import MemoryLog
 from tests.kafka.installation import Installation
 from tests.tollbook.fixtures import write_catalog
 from tests.tollbook.waiting import eventually

@@ -1,4 +1,4 @@
-"""A log in memory, for tests and as the smallest example of a log."""
+"""A log in memory: the least that a log can be."""
 
 from collections.abc import Mapping
 
