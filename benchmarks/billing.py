@@ -11,9 +11,12 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from aggregate.landing.land import Land
 from aggregate.verify import prove
@@ -24,7 +27,8 @@ from billing.catalog import loading as catalogs
 from billing.invoicing import closing, issuing
 from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
-from schemas.windows import to_us
+from schemas.tables import ROLLUPS, TIME
+from schemas.windows import WINDOW_US, from_us, to_us
 from tests.aggregate.fixtures import event, now, partition
 from tests.aggregate.memory_log import MemoryLog
 
@@ -40,7 +44,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--partners", type=int, default=10_000)
     parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument(
+        "--rollups", type=int, help="only rate, over so many rows of rollups; prints, and writes no page"
+    )
     args = parser.parse_args(argv)
+    if args.rollups:
+        rate_many(args.partners, args.rollups)
+        return
     with tempfile.TemporaryDirectory(prefix="tollbook-billing-") as folder:
         written(Path(folder) / "catalog", args.partners)
         root = Path(folder) / "lake"
@@ -91,6 +101,53 @@ def main(argv: Sequence[str] | None = None) -> None:
     ]
     PAGE.write_text("\n".join(text) + "\n")
     print("\n".join(text))
+
+
+def rate_many(partners: int, rows: int) -> None:
+    """Rate a month of so many rollups, and print what it takes beside the bare sum. The books of it prove nothing."""
+    with tempfile.TemporaryDirectory(prefix="tollbook-billing-") as folder:
+        written(Path(folder) / "catalog", partners)
+        lake = Lake(Path(folder) / "lake")
+        lake.create()
+        book, load_s = timed(lambda: catalogs.load(Path(folder) / "catalog"))
+        ids = pa.array([partner.id for partner in book.partners])
+        for day in range(DAYS):
+            on = from_us(FIRST_US).date() + timedelta(days=day)
+            parts = [lake.write(ROLLUPS, some, on) for some in _rollups(ids, day, rows // DAYS)]
+            lake.open(ROLLUPS).commit(parts, versions={}, info={})
+        before_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+        sums = "SELECT partner_id, sum(requests) FROM rollups GROUP BY ALL"
+        _, sums_s = timed(lambda: Warehouse(lake, only=["rollups"]).con.sql(sums).fetchall())
+        outcome, rate_s = timed(lambda: closing.bills_of(Warehouse(lake), book, book.payers(), LABEL, lake))
+        memory_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(
+        f"{rows:,} rollups of {partners:,} partners: catalog {load_s:.1f} s, bare sum {sums_s:.1f} s, rate {rate_s:.1f} s "
+        f"for {len(outcome.drafts):,} drafts; with the catalog {(load_s + rate_s) / (load_s + sums_s):.2f} of the bare sum; "
+        f"peak memory {memory_mib:,} MiB, {before_mib:,} before"
+    )
+
+
+def _rollups(ids: pa.Array, day: int, rows: int) -> Iterator[pa.Table]:
+    """Rollups of one day, spread over partners, windows, routes and status codes, in parts of a few million rows."""
+    start_us = FIRST_US + day * 86_400_000_000
+    for first in range(0, rows, 4_000_000):
+        n = np.arange(first, min(first + 4_000_000, rows))
+        columns = {
+            "partner_id": ids.take(pa.array(n % len(ids))),
+            "window_start": pa.array(start_us + n % 96 * WINDOW_US, pa.int64()).cast(TIME),
+            "source": pa.repeat("edge", len(n)),
+            "service": pa.repeat("orders", len(n)),
+            "method": pa.repeat("GET", len(n)),
+            "route": pa.array(ROUTES).take(pa.array(n % len(ROUTES))),
+            "status": pa.array((200 + n % 5).astype(np.int16)),
+            "requests": pa.array(n % 7 + 1),
+            "request_bytes": pa.array(n % 1000),
+            "response_bytes": pa.array(n % 10_000),
+            "latency_us": pa.array(n % 100_000),
+            "events_partition": pa.array((n % 12).astype(np.int16)),
+        }
+        stored = pa.schema([field for field in ROLLUPS.schema if field.name in columns])
+        yield pa.table([columns[field.name].cast(field.type) for field in stored], schema=stored)
 
 
 def timed(act: Callable[[], Any]) -> tuple[Any, float]:
