@@ -67,11 +67,11 @@ dashboards: $(READY) .dashboards/.ready
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --target .dashboards -r $<
 	@touch $@
 
+# Every file that does more when TOLLBOOK_LONG_FAULTS is set (tests/long.py), and all of tests/e2e.
+LONG_FILES = $(sort $(shell grep -rlE '\blong_only\b|\bLONG\b|\bamount\([0-9_]+, [0-9_]+, [0-9_]+\)' tests --include='test_*.py' --exclude-dir=e2e))
+
 faults: $(READY)
-	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e tests/ingest/test_bad_inputs.py tests/ingest/test_template_cache.py tests/billing/test_import_deck.py \
-		tests/tollbook/test_serve_faults.py tests/tollbook/test_follow.py tests/tollbook/test_redrive.py tests/tollbook/test_redrive_records.py \
-		tests/aggregate/test_land.py tests/aggregate/test_coverage.py tests/billing/test_closing_under_load.py tests/tollbook/test_bit_flips.py \
-		tests/kafka/test_broker.py tests/reckoning -s
+	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e $(LONG_FILES) -s
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.land
