@@ -47,11 +47,16 @@ class LineDifference(NamedTuple):
 
     @property
     def why(self) -> str:
-        """What differs: the line is `new` or `gone`, or it has another `quantity`, or the same at another `price`."""
+        """What differs: the line is `new` or `gone`, or it has another `quantity`, or the same at another `price`.
+
+        What has no quantity, such as a fee or a discount, has another `amount`.
+        """
         if self.before is None:
             return "new"
         if self.after is None:
             return "gone"
+        if self.before.quantity is None:
+            return "amount"
         return "price" if self.before.quantity == self.after.quantity else "quantity"
 
 

@@ -14,7 +14,8 @@ from schemas.catalog.records import Catalog
 class EditEffect(NamedTuple):
     """The bills that an edit changes, and the problems that it causes and solves, by partner id.
 
-    `bills` is the number of bills by either catalog.
+    A partner that one of the catalogs cannot bill has no difference, but a problem. `bills` is the number of bills by
+    either catalog.
     """
 
     differences: Sequence[BillDifference]
@@ -32,8 +33,9 @@ def effect(lake: Lake, label: str, before: Catalog, after: Catalog) -> EditEffec
     warehouse = Warehouse(lake)
     old, new = (closing.bills_of(warehouse, book, book.payers(), label, lake) for book in (before, after))
     found = bill_differences(Book(before, old.drafts), Book(after, new.drafts))
+    compared = [bill for bill in found if bill.partner_id not in {*old.blocked, *new.blocked}]
     partners = {draft.partner.id for outcome in (old, new) for draft in outcome.drafts}
-    return EditEffect(found, len(partners), _only(new, old), _only(old, new))
+    return EditEffect(compared, len(partners), _only(new, old), _only(old, new))
 
 
 def _only(one: Bills, other: Bills) -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ from tollbook.cli.options import CatalogOption, JsonOption, LakeOption, NowOptio
 from tollbook.cli.terminal import complain, out, sentence, show_json, table
 
 ZERO = Decimal(0)
-_WHY = {"new": "new", "gone": "gone", "price": "other price", "quantity": "other quantity"}
+_WHY = {"new": "new", "gone": "gone", "price": "other price", "amount": "other amount", "quantity": "other quantity"}
 
 
 def reprice(
