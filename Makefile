@@ -68,7 +68,7 @@ dashboards: $(READY) .dashboards/.ready
 	@touch $@
 
 # Every file that does more when TOLLBOOK_LONG_FAULTS is set (tests/long.py), and all of tests/e2e.
-LONG_FILES = $(sort $(shell grep -rlE '\blong_only\b|\bLONG\b|\bamount\([0-9_]+, [0-9_]+, [0-9_]+\)' tests --include='test_*.py' --exclude-dir=e2e))
+LONG_FILES = $(sort $(shell grep -rlE '\blong_only\b|\bLONG\b|\bamount\([0-9_]+, [0-9_]+, [0-9_]+\)|whole=[0-9]' tests --include='test_*.py' --exclude-dir=e2e))
 
 faults: $(READY)
 	@TOLLBOOK_LONG_FAULTS=1 $(BIN)/python -m pytest -q tests/e2e $(LONG_FILES) -s

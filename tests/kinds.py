@@ -4,7 +4,7 @@ all tests.
 A test is a unit test unless it has another mark. `integration` marks a test that starts a process, connects, or takes
 about a second. Tests that need a broker, and tests in FOLDERS, get it without being marked. `slow` marks a costly test
 whose behaviour another test shows more cheaply. `sampled(keep=n)` marks a costly family: n of its cases, evenly spread,
-are not slow, and the others are.
+are not slow, and the others are. With `whole=m`, `make test-all` runs m of them, and `make faults` all.
 
 The rule for unit tests is enforced by an audit hook: a unit test that starts a process or connects fails, even if the
 code under test swallows the error.
@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.long import LONG
 
 # Folders of tests that run commands, workers, gateways and notebooks. `-m unit` does not import them.
 FOLDERS = {"contract", "e2e", "gateways", "kafka", "notebooks", "tollbook"}
@@ -52,9 +54,12 @@ def assign(items: list[pytest.Item]) -> None:
         mark = cases[0].get_closest_marker("sampled")
         assert mark is not None
         kept = apart(len(cases), mark.kwargs["keep"])
+        whole = apart(len(cases), mark.kwargs.get("whole", len(cases)))
         for i, item in enumerate(sorted(cases, key=lambda item: item.nodeid)):
             if i not in kept:
                 item.add_marker("slow")
+            if i not in whole | kept and not LONG:
+                item.add_marker(pytest.mark.skip(reason="part of `make faults`"))
     for item in items:
         if not any(item.get_closest_marker(name) for name in ("integration", "slow")):
             item.add_marker("unit")

@@ -52,7 +52,9 @@ class KafkaLog:
         def revoked(_: Consumer, partitions: Sequence[TopicPartition]) -> None:
             gone = [_named(p.topic, p.partition) for p in partitions]
             self.assigned.difference_update(gone)
-            self._ready = deque(m for m in self._ready if _named(str(m.topic()), _number(m)) not in gone)
+            kept = [m for m in self._ready if _named(str(m.topic()), _number(m)) not in gone]
+            self._ready.clear()
+            self._ready.extend(kept)
             for partition in gone:
                 self.halted.pop(partition, None)
             reader.revoked(gone)
@@ -64,13 +66,18 @@ class KafkaLog:
         """The next message as a batch, or None if there is none now."""
         while True:
             if not self._ready:
-                self._ready.extend(self._consumer.consume(1, self._poll_s))
-                self._ready.extend(self._consumer.consume(CONSUME_MESSAGES, 0))  # those that came with it
+                self._fetch(1, self._poll_s)
+                self._fetch(CONSUME_MESSAGES, 0)  # those that came with it
             if not self._ready:
                 return None
             fetched = self._read(self._ready.popleft())
             if fetched is not None:
                 return fetched
+
+    def _fetch(self, messages: int, timeout_s: float) -> None:
+        """Add messages to those that are ready. Partitions may be assigned and revoked meanwhile."""
+        found = self._consumer.consume(messages, timeout_s)
+        self._ready.extend(found)
 
     def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit the offsets of the lake to the group, for lag displays."""

@@ -188,7 +188,7 @@ def test_a_lake_without_refusals_has_no_commit_of_texts_but_for_a_note_now_and_t
 # What dies.
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.sampled(keep=1, whole=5)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", sorted(CHANGES))
 def test_death_between_any_two_steps_is_made_good_by_the_next_run(

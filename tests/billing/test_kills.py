@@ -80,7 +80,7 @@ def test_a_credit_that_dies_is_completed_by_the_next_one(issued: Path, tmp_path:
     killed_at_each_step(issued, tmp_path, act, totals, when)
 
 
-@pytest.mark.slow
+@pytest.mark.sampled(keep=0, whole=1)
 @each_side
 def test_an_adjustment_that_dies_is_completed_by_the_next_one(issued: Path, tmp_path: Path, when: str) -> None:
     """Late usage stands on one document."""

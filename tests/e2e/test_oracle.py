@@ -195,8 +195,8 @@ def test_the_comparison_bites(landed: Landed, harm: str) -> None:
     assert any(str(cell) in line for line in differences(harmed, lake))
 
 
+@pytest.mark.sampled(keep=0, whole=3)
 @pytest.mark.parametrize("kind", sorted(alert_oracle.KINDS))
-@pytest.mark.slow
 def test_the_comparison_of_alerts_bites(landed: Landed, kind: str) -> None:
     """An alert of any kind that is lost, told twice, or told before its events is noticed."""
     ledger, lake = landed.ledger, landed.lake

@@ -349,7 +349,7 @@ def test_an_empty_file_and_a_missing_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.slow
+@pytest.mark.sampled(keep=0, whole=16)
 @pytest.mark.parametrize("size", range(1, 40))
 def test_a_last_line_without_newline_is_read_whatever_the_block(tmp_path: Path, size: int) -> None:
     """Also when the file ends exactly at the end of a block, and when the line is longer than a block."""

@@ -48,6 +48,7 @@ class Site:
         self.rotations = 0
         self.known: dict[str, KnownFile] = {}
         self.by_name = by_name
+        self.log: FollowLog | None = None
         self.restart()
 
     def find(self) -> WatchedFiles:
@@ -57,6 +58,8 @@ class Site:
 
     def restart(self) -> None:
         """Die, and come again with what the lake knows."""
+        if self.log is not None:
+            self.log.close()  # its threads would go on with the decoders, which a dead process does not
         source = iter(decoders() * 2)
         self.log = FollowLog(self.find, "edge", list(self.known.values()), lambda: next(source))
         self.partitions: set[Partition] = set()

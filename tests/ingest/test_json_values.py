@@ -93,7 +93,7 @@ def objects(made: Any) -> Iterator[dict[str, Any]]:
         yield from objects(value)
 
 
-@pytest.mark.sampled(keep=6)
+@pytest.mark.sampled(keep=6, whole=24)
 @pytest.mark.parametrize("value", ["11576.5", '"11576.5"', '"0x10"', '"1_38"', "1.5e0", "1e400"])
 @pytest.mark.parametrize("format_name", [name for name in JSON if list(with_size(name, "1"))])
 def test_a_size_that_is_no_whole_number_is_refused(format_name: str, value: str) -> None:

@@ -154,7 +154,7 @@ def test_ids_of_any_length_that_hold_any_character(format_name: str) -> None:
         same(decoders, b"\n".join(raw[: len(raw) - last]), start=last * 10_000_000)
 
 
-@pytest.mark.slow
+@pytest.mark.sampled(keep=0, whole=8)
 @pytest.mark.parametrize("seed", range(30 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_mutated_lines_give_what_the_statement_gives(format_name: str, seed: int) -> None:
@@ -166,7 +166,7 @@ def test_mutated_lines_give_what_the_statement_gives(format_name: str, seed: int
     assert decoders[1].asked < 700  # of 1,800: first lines of templates, and lines that are unusual
 
 
-@pytest.mark.slow
+@pytest.mark.sampled(keep=0, whole=8)
 @pytest.mark.parametrize("seed", range(20 if LONG else 1))
 @pytest.mark.parametrize("format_name", WITH_TEMPLATES)
 def test_lines_that_begin_alike_and_then_differ(format_name: str, seed: int) -> None:

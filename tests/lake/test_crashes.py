@@ -141,7 +141,7 @@ def test_no_event_is_lost_or_doubled_wherever_landing_fails(often: None, fault: 
         found = prove(Lake(store))
         assert (found.problems, found.totals()) == ([], BALANCED)
 
-    assert every(made, fault, when, land, check, step=1 if LONG else 7) > 40
+    assert every(made, fault, when, land, check, step=1 if LONG else 13) > 20
 
 
 @pytest.mark.integration
@@ -160,7 +160,7 @@ def test_no_event_is_lost_when_reading_fails_anywhere() -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.sampled(keep=1)
+@pytest.mark.sampled(keep=1, whole=4)
 @each_fault
 def test_an_erasure_that_fails_is_completed_by_the_next_one(often: None, fault: Fault, when: str) -> None:
     """No version with the old payloads can be opened then, the log has no gap, and no payload is lost that was to be

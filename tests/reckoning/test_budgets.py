@@ -29,7 +29,7 @@ from tests.tollbook.fixtures import Here
 pytestmark = pytest.mark.integration
 
 SEEDS = 2000 if LONG else 60
-LAKES = 100 if LONG else 6
+LAKES = 100 if LONG else 3
 AMOUNT = "10"
 LEVELS = {"1": Decimal("0.1"), "50": Decimal(5), "100": Decimal(10)}  # threshold in percent → amount
 THRESHOLDS = tuple(LEVELS)

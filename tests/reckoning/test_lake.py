@@ -26,7 +26,7 @@ from tests.tollbook.fixtures import Here
 
 pytestmark = pytest.mark.integration
 
-SEEDS = 200 if LONG else 10
+SEEDS = 200 if LONG else 6
 BUG = 70  # the exit code of a command that failed as none should
 
 

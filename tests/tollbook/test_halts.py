@@ -25,6 +25,7 @@ from tests.kafka.jars import Unavailable
 from tests.kafka.messages import events_message
 from tests.kafka.processes import Process
 from tests.tollbook.fixtures import write_catalog
+from tests.tollbook.waiting import eventually
 
 READ, DESCRIBE, DESCRIBE_CONFIGS = AclOperation.READ, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS
 GOOD = events_message("other", range(3), ["x", "y", "z"])
@@ -220,7 +221,8 @@ def test_times_by_the_senders_clock_are_refused_before_and_while_ingest_runs(sit
     with site.ingest() as worker:
         worker.until_logged("started")
         site.set(GATEWAY_ACCESS, **{"message.timestamp.type": "CreateTime"})
-        site.send(GATEWAY_ACCESS, line)
+        # The broker answers before it goes by the new setting.
+        eventually(lambda: site.send(GATEWAY_ACCESS, line) is None and worker.code is not None)
         assert worker.ended() == 2
         assert "set message.timestamp.type=LogAppendTime" in worker.until_logged("BAD_TOPIC")["message"]
     with site.ingest() as worker:

@@ -285,7 +285,7 @@ GRANTED = [
 @example(steps=BACK, partitions=1, again=random.Random(1))
 @example(steps=LEFT, partitions=1, again=random.Random(2))
 @example(steps=LESS, partitions=2, again=random.Random(3))
-@settings(max_examples=150 if LONG else 2, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150 if LONG else 1, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=st.lists(STEPS, min_size=2, max_size=9), partitions=st.integers(1, 2), again=st.randoms(use_true_random=False)
 )
