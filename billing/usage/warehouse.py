@@ -279,6 +279,18 @@ class CatalogUsage(NamedTuple):
         return self.warehouse.usage_by_route(self.catalog, spans) if spans else []
 
 
+class UsageUntil(NamedTuple):
+    """The usage of each partner up to an instant."""
+
+    usage: CatalogUsage
+    ends: Mapping[str, datetime]
+
+    def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
+        """The usage of each span, in the unit of its meter's field."""
+        ends = [max(span.start, min(span.end, self.ends[span.partner_id])) for span in spans]
+        return self.usage.of_spans([span._replace(end=end) for span, end in zip(spans, ends, strict=True)])
+
+
 def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:
     """The `calls` (method, route) that each meter counts by its filter, as rows of meter, method and route."""
     compared = Calls(

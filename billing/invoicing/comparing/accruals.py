@@ -19,7 +19,7 @@ from billing.rating.bills import drafts_of
 from billing.rating.drafts import Draft
 from billing.rating.issued import IssuedDocument
 from billing.rating.settled import SettledPeriod
-from billing.usage.warehouse import CatalogUsage, Span, Warehouse
+from billing.usage.warehouse import UsageUntil, Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT
@@ -64,7 +64,7 @@ def accruals(lake: Lake, catalog: Catalog, day: date, legal_entity: str | None =
     partners = ended.payers(legal_entity)
     rounds = _rounds(lake, warehouse, ended, partners, day)
     ends = {partner.id: _end(partner, day) for partner in partners}
-    usage = _UsageUntil(warehouse.usage_of(ended), ends)
+    usage = UsageUntil(warehouse.usage_of(ended), ends)
     rows: list[Accrual] = []
     problems: dict[str, list[str]] = {}
     before = {partner_id: list(some) for partner_id, some in history.looked_back(lake, partners).items()}
@@ -139,18 +139,6 @@ def _open_periods(
             yield period
             settled = None  # later months begin where they begin
         label = month_after(label)
-
-
-class _UsageUntil(NamedTuple):
-    """The usage of each partner up to an instant."""
-
-    usage: CatalogUsage
-    ends: Mapping[str, datetime]
-
-    def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
-        """The usage of each span, in the unit of its meter's field."""
-        ends = [max(span.start, min(span.end, self.ends[span.partner_id])) for span in spans]
-        return self.usage.of_spans([span._replace(end=end) for span, end in zip(spans, ends, strict=True)])
 
 
 def _of_draft(catalog: Catalog, draft: Draft) -> Iterator[Accrual]:

@@ -6,11 +6,13 @@ from typing import NamedTuple
 from billing.invoicing import closing, history, rules
 from billing.invoicing.closing import Close, Refused
 from billing.invoicing.corrections import carried
+from billing.invoicing.corrections.carried import Carried
 from billing.periods import BillingPeriod, period_between
 from billing.rating.bills import drafts_of
 from billing.rating.differences import BillDifference, Book, bill_differences
 from billing.rating.issued import IssuedDocument
 from billing.usage.quota_statement import held_quotas
+from billing.usage.warehouse import Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
 
@@ -39,18 +41,20 @@ def reprice(lake: Lake, label: str, legal_entity: str, catalog: Catalog) -> Repr
     found: list[BillDifference] = []
     problems: dict[str, Sequence[str]] = {}
     count = 0
-    for part in _parts(lake, label, legal_entity):
-        before = _as_closed(lake, part)
-        after, blocked = _by(lake, part, catalog)
+    closes = closing.closes_by_id(lake)
+    for part in _parts(lake, closes, label, legal_entity):
+        warehouse = closing.pinned(lake, part.made)
+        late = carried.carried(lake, closes, part.made)
+        before = _as_closed(warehouse, part, late)
+        after, blocked = _by(warehouse, part, catalog, late)
         count += len({draft.partner.id for book in (before, after) for draft in book.drafts})
         problems |= blocked
         found += [each for each in bill_differences(before, after) if each.partner_id not in blocked]
     return Repriced(sorted(found), count, dict(sorted(problems.items())))
 
 
-def _parts(lake: Lake, label: str, legal_entity: str) -> Iterator[_ClosedPart]:
+def _parts(lake: Lake, closes: Mapping[str, Close], label: str, legal_entity: str) -> Iterator[_ClosedPart]:
     """The closes that the month was issued from, and the newest one for partners that are not issued yet."""
-    closes = closing.closes_by_id(lake)
     newest = closing.newest_close(lake, label, legal_entity)
     if newest is None:
         raise Refused(
@@ -74,19 +78,19 @@ def _parts(lake: Lake, label: str, legal_entity: str) -> Iterator[_ClosedPart]:
         yield _ClosedPart(made, invoices)
 
 
-def _as_closed(lake: Lake, part: _ClosedPart) -> Book:
+def _as_closed(warehouse: Warehouse, part: _ClosedPart, late: Carried) -> Book:
     """The drafts of a close, as it bills them."""
     made, catalog = part.made, part.made.catalog()
-    late = carried.carried(lake, closing.closes_by_id(lake), made)
-    usage = closing.pinned(lake, made).usage_of(catalog)
+    usage = warehouse.usage_of(catalog)
     periods = [period for period in rules.periods(made.content) if period.partner_id in part.invoices]
-    drafts, _ = drafts_of(catalog, periods, usage, history.pinned(lake, made.content), late.lines)
+    drafts, _ = drafts_of(catalog, periods, usage, history.pinned(warehouse.lake, made.content), late.lines)
     return Book(catalog, drafts)
 
 
-def _by(lake: Lake, part: _ClosedPart, catalog: Catalog) -> tuple[Book, dict[str, Sequence[str]]]:
+def _by(
+    warehouse: Warehouse, part: _ClosedPart, catalog: Catalog, late: Carried
+) -> tuple[Book, dict[str, Sequence[str]]]:
     """The drafts of the same periods by another catalog, and the problems of partners that it cannot bill."""
-    warehouse = closing.pinned(lake, part.made)
     grants = warehouse.grants()
     periods: list[BillingPeriod] = []
     before: dict[str, Sequence[IssuedDocument]] = {}
@@ -100,7 +104,6 @@ def _by(lake: Lake, part: _ClosedPart, catalog: Catalog) -> tuple[Book, dict[str
             continue
         period = period_between(catalog, partner, closed.start, closed.end)
         periods.append(period._replace(quotas=held_quotas(catalog, partner, period, grants)))
-        before |= history.looked_back(lake, [partner], part.invoices[partner.id])
-    late = carried.carried(lake, closing.closes_by_id(lake), part.made)
+        before |= history.looked_back(warehouse.lake, [partner], part.invoices[partner.id])
     drafts, blocked = drafts_of(catalog, periods, warehouse.usage_of(catalog), before, late.lines)
     return Book(catalog, drafts), {**blocked, **gone}

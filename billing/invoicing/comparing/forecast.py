@@ -14,7 +14,7 @@ from billing.invoicing import closing, history
 from billing.periods import month_of
 from billing.rating.bills import running
 from billing.rating.drafts import Draft
-from billing.usage.warehouse import CatalogUsage, Span, Warehouse
+from billing.usage.warehouse import Span, UsageUntil, Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
 from schemas.money import EXACT
@@ -36,18 +36,14 @@ class Preview(NamedTuple):
 class _Projected(NamedTuple):
     """The usage up to an instant, and after it what the last week lets expect."""
 
-    usage: CatalogUsage
+    known: UsageUntil
     at: datetime
 
     def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
         """The usage of each span, in the unit of its meter's field."""
         weeks = [span._replace(start=self.at - WEEK, end=self.at) for span in spans]
-        known = [span._replace(end=max(span.start, min(span.end, self.at))) for span in spans]
-        counted = self.usage.of_spans([*known, *weeks])
-        return [
-            EXACT.add(so_far, _expected(week, span, self.at))
-            for span, so_far, week in zip(spans, counted[: len(spans)], counted[len(spans) :], strict=True)
-        ]
+        counted = zip(spans, self.known.of_spans(spans), self.known.usage.of_spans(weeks), strict=True)
+        return [EXACT.add(so_far, _expected(week, span, self.at)) for span, so_far, week in counted]
 
 
 def _expected(week: Decimal, span: Span, at: datetime) -> Decimal:
@@ -61,25 +57,14 @@ def preview(lake: Lake, catalog: Catalog, partners: Sequence[Partner], at: datet
     Usage from the quarter of an hour that contains `at` on is not counted, as it is not complete.
     """
     at = from_us(to_us(at) // WINDOW_US * WINDOW_US)
-    usage = Warehouse(lake).usage_of(catalog)
+    known = UsageUntil(Warehouse(lake).usage_of(catalog), {partner.id: at for partner in partners})
     settled = closing.settled_ends(lake)
     before = history.looked_back(lake, partners)
     months = [(partner, month_of(at, partner.time_zone)) for partner in partners]
-    so_far = running(catalog, months, _UpTo(usage, at), settled, before)
-    forecast = running(catalog, months, _Projected(usage, at), settled, before)
+    so_far = running(catalog, months, known, settled, before)
+    forecast = running(catalog, months, _Projected(known, at), settled, before)
     return [
         Preview(partner, label, so_far[partner.id, label], forecast[partner.id, label])
         for partner, label in months
         if (partner.id, label) in so_far
     ]
-
-
-class _UpTo(NamedTuple):
-    """The usage up to an instant."""
-
-    usage: CatalogUsage
-    at: datetime
-
-    def of_spans(self, spans: Sequence[Span]) -> list[Decimal]:
-        """The usage of each span, in the unit of its meter's field."""
-        return self.usage.of_spans([span._replace(end=max(span.start, min(span.end, self.at))) for span in spans])
