@@ -145,8 +145,7 @@ def _changed(lake: Lake, histories: Mapping[TableShape, History]) -> Iterator[st
     for shape, found in histories.items():
         yield from lake.changed_files(shape, found)
     try:
-        if EVENTS in histories:
-            yield from lake.changed_texts(histories[EVENTS])
+        yield from lake.changed_texts()
     except LakeError as exc:
         yield str(exc)
 

@@ -1,89 +1,96 @@
 """The history of a table by its log: the files that were added, with their hashes, and how far partitions have come.
 
-Entries are deleted only from the logs of erasable tables. So a log holds everything that a checkpoint sums up, and a
-damaged checkpoint, or a file that was changed, does not agree with it (docs/decisions/022-hashes-of-files.md).
+It does not read the checkpoints that it can do without. So a damaged checkpoint, or a file that was changed, does not
+agree with it (docs/decisions/022-hashes-of-files.md). A version that a close rests on, and the entries before a cut,
+are known by a checkpoint alone, of which the hash is recorded (lake/delta/cutting.py).
 """
 
-import contextlib
 import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from lake import tables
-from lake.delta import entries
+from lake.delta import checkpoint, cutting, entries, snapshot
+from lake.delta.cutting import Base
 from lake.delta.entries import entry_key, log_prefix
 from lake.delta.snapshot import Snapshot
 from lake.errors import Damaged
 from lake.storage.hashing import sha256_of
 from lake.storage.store import Store
-from lake.tables import Part
+from lake.tables import File
 from schemas.tables import PAYLOADS, TableShape
 
-
-class File(NamedTuple):
-    """One file of a version. `sha256` is "" for a file of a commit that was made before hashes were recorded."""
-
-    path: str  # relative to the table
-    size_bytes: int | None  # None: not known
-    sha256: str
+COMPACTED = "compacted"  # in the info of a commit whose files hold the rows of those that it removes
 
 
 class History(NamedTuple):
-    """A table up to one version, by its log alone.
-
-    `texts`: of `events`, the files of table `texts` that its commits name, relative to that table, and their hashes.
-    """
+    """A table up to one version, by its log alone."""
 
     version: int
     files: dict[str, File]  # by path
     apps: dict[str, int]  # transaction versions
     problems: list[str]  # what the product never does
-    texts: dict[str, str]
 
 
 def read(store: Store, shape: TableShape, version: int | None = None) -> History:
     """The history of a table that is never erased from, to a version (default: the newest).
 
-    Raises LakeError for a damaged entry.
+    Raises LakeError for a damaged entry, and for a version that was cut off.
     """
     assert not shape.erasable
     last = tables.open_table(store, shape).version if version is None else version
-    found = History(last, {}, {}, [], {})
-    for number in range(last + 1):
-        commit = _commit(store, shape, number)
-        found.files.update(commit.files)
-        found.apps.update(commit.apps)
-        found.problems.extend(commit.problems)
-        found.texts.update(commit.texts)
-    return found
+    base = cutting.pinned_at(store, shape.name, last) or cutting.cut_of(store, shape.name)
+    found = History(last, {}, {}, [])
+    if base is not None and last:
+        found = _at_base(store, shape, base)
+    for number in range(0 if base is None else base.version + 1, last + 1):
+        removed = _commit(store, shape, number, found)
+        for path in removed:
+            found.files.pop(path, None)
+    return found._replace(version=last)
+
+
+def _at_base(store: Store, shape: TableShape, base: Base) -> History:
+    """What a checkpoint says, by itself."""
+    problems = []
+    if cutting.is_changed(store, shape.name, base):
+        key = checkpoint.key_of(shape.name, base.version)
+        problems.append(f"{store.named(key)} was changed after it was written; restore it from a backup")
+    table = tables.open_table(store, shape, base.version)
+    return History(base.version, tables.listed(store, shape, table), dict(table.apps), problems)
 
 
 def problems_behind(store: Store, shape: TableShape, version: int) -> Iterator[str]:
     """What commits after a version do that the product never does. Raises LakeError for a damaged entry."""
-    for number in range(version + 1, tables.open_table(store, shape).version + 1):
-        yield from _commit(store, shape, number).problems
+    base = cutting.cut_of(store, shape.name)
+    first = version + 1 if base is None else max(version, base.version) + 1
+    found = History(version, {}, {}, [])
+    for number in range(first, tables.open_table(store, shape).version + 1):
+        _commit(store, shape, number, found)
+    yield from found.problems
 
 
-def _commit(store: Store, shape: TableShape, number: int) -> History:
-    """What one commit does."""
+def _commit(store: Store, shape: TableShape, number: int, found: History) -> list[str]:
+    """Add what one commit does to a history; the paths of the files that it removes."""
     key = entry_key(shape.name, number)
     actions, where = entries.read(store, key), store.named(key)
     stated = entries.statement(actions, where)
     hashes = stated.get("sha256", {})
     try:
         adds = list(entries.of_kind(actions, "add"))
-        added = {a["path"]: File(a["path"], a["size"], hashes.get(a["path"], "")) for a in adds}
+        added = {a["path"]: File(a["path"], a["size"], hashes.get(a["path"], ""), number) for a in adds}
         moved = {a["appId"]: a["version"] for a in entries.of_kind(actions, "txn")}
-        named = [Part(*part) for part in stated.get("info", {}).get(PAYLOADS.name, [])]
+        removes = [(snapshot.path_of(a), a["dataChange"]) for a in entries.of_kind(actions, "remove")]
     except (KeyError, TypeError) as exc:
         raise Damaged(f"{where} holds something that cannot be read ({exc}); restore it from a backup") from exc
-    problems = []
     if moved != stated.get("versions", {}) or hashes.keys() - added:
-        problems.append(f"{where} does not agree with itself; restore it from a backup")
-    if any(entries.of_kind(actions, "remove")):
-        problems.append(f"{where} takes files away, which Tollbook never does; restore the lake from a backup")
-    return History(number, added, moved, problems, {part.path: part.sha256 for part in named if part.sha256})
+        found.problems.append(f"{where} does not agree with itself; restore it from a backup")
+    if any(loses for _, loses in removes) or (removes and COMPACTED not in stated.get("info", {})):
+        found.problems.append(f"{where} takes files away, which Tollbook never does; restore the lake from a backup")
+    found.files.update(added)
+    found.apps.update(moved)
+    return [path for path, _ in removes]
 
 
 def digest(found: History) -> str:
@@ -101,8 +108,14 @@ def opening(store: Store, shape: TableShape, found: History) -> Iterator[str]:
     if not _same(tables.open_table(store, shape, found.version), found):
         yield (
             f"table {shape.name} opens with other files or offsets than its log holds: a checkpoint in {store.named(log_prefix(shape.name))} "
-            f"is damaged; delete `_last_checkpoint` and all `*.checkpoint.parquet` there, the log is whole without them"
+            f"is damaged; {_remedy(cutting.cut_of(store, shape.name))}"
         )
+
+
+def _remedy(cut: Base | None) -> str:
+    if cut is None:
+        return "delete `_last_checkpoint` and all `*.checkpoint.parquet` there, the log is whole without them"
+    return f"delete `_last_checkpoint` and every `*.checkpoint.parquet` after version {cut.version} there, the log is whole without them"
 
 
 def changed(store: Store, shape: TableShape, found: History) -> Iterator[str]:
@@ -113,19 +126,10 @@ def changed(store: Store, shape: TableShape, found: History) -> Iterator[str]:
     return (problem for file in found.files.values() if (problem := _wrong(store, shape, file)))
 
 
-def changed_texts(store: Store, events: History) -> Iterator[str]:
-    """The same of `texts`, of which an erasure may replace files meanwhile.
-
-    The files are those of the newest version, and the hashes those that are still recorded.
-    """
-    hashes = dict(events.texts)
-    for listed in store.listing(log_prefix(PAYLOADS.name)):
-        if entries.entry_version(listed.key) is not None:
-            with contextlib.suppress(Damaged):  # it is gone, or the table cannot be opened, and that is reported
-                actions = entries.read(store, listed.key)
-                hashes.update(entries.statement(actions, listed.key).get("sha256", {}))
-    for path in sorted(tables.open_table(store, PAYLOADS).files):
-        problem = _wrong(store, PAYLOADS, File(path, None, hashes.get(path, "")))
+def changed_texts(store: Store) -> Iterator[str]:
+    """The same of the newest version of `texts`, of which an erasure may replace files meanwhile."""
+    for path, file in sorted(tables.listed(store, PAYLOADS, tables.open_table(store, PAYLOADS)).items()):
+        problem = _wrong(store, PAYLOADS, file)
         if problem and path in tables.open_table(store, PAYLOADS).files:
             yield problem
 

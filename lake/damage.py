@@ -13,12 +13,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lake.delta import entries
+from lake.delta import checkpoint, entries
+from lake.delta.snapshot import SHA256
 from lake.errors import Damaged
 from lake.storage import parquet
 from lake.storage.hashing import sha256_of
 from lake.storage.places import located
-from lake.storage.store import exists
+from lake.storage.store import Store, exists
 
 # A damaged number in the description of a file may raise a bare Error of DuckDB, or the RuntimeError of its binding.
 READING = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
@@ -63,18 +64,31 @@ def _changed(file: str) -> str | None:
     """Whether it is not what was written: over a damaged file DuckDB may fail once and succeed the next time."""
     store, key = located(file)
     table, _, path = key.partition("/")
-    for listed in store.listing(entries.log_prefix(table)):
-        if entries.entry_version(listed.key) is None:
-            continue
-        stated = entries.statement(entries.read(store, listed.key), store.named(listed.key))
-        recorded = stated.get("sha256", {}).get(path)
+    for recorded in _recorded(store, table, path):
         try:
-            differs = recorded is not None and recorded != sha256_of(store, key)
+            differs = recorded != sha256_of(store, key)
         except FileNotFoundError:  # of an erasable table: it was replaced meanwhile
             return _missing(file)
         if differs:
             return f"{file} was changed after it was written: its SHA-256 is not the one in the commit that added it; restore it from a backup"
     return None
+
+
+def _recorded(store: Store, table: str, path: str) -> Iterator[str]:
+    """The hash of a file, from the commit or from a checkpoint that lists it."""
+    for listed in store.listing(entries.log_prefix(table)):
+        if entries.entry_version(listed.key) is not None:
+            stated = entries.statement(entries.read(store, listed.key), store.named(listed.key))
+            found = stated.get("sha256", {}).get(path)
+        elif checkpoint.version_of(listed.key) is not None:
+            found = next(
+                (a["tags"].get(SHA256) for a in checkpoint.adds(store.read(listed.key)) if a["path"] == path), None
+            )
+        else:
+            continue
+        if found:
+            yield found
+            return
 
 
 def _missing(file: str) -> str:

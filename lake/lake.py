@@ -4,10 +4,10 @@ Code outside this package reads and writes the lake through this object. Only th
 are and how they are made durable.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,13 @@ from lake.delta.snapshot import Snapshot
 from lake.errors import LakeError
 from lake.storage.local import LocalStore
 from lake.storage.store import Store, exists
-from lake.tables import Part
-from schemas.tables import TableShape
+from lake.tables import File, Part
+from lake.upkeep import compaction, upgrade, vacuum
+from lake.upkeep.compaction import Compacted
+from lake.upkeep.groups import MIN_FILES
+from lake.upkeep.upgrade import Upgraded
+from lake.upkeep.vacuum import GRACE, KEPT_COMMITS
+from schemas.tables import ALL, TableShape
 
 DOCUMENTS = "documents"
 
@@ -47,6 +52,10 @@ class Table:
         """The addresses of its files, sorted: what DuckDB is given."""
         return tables.files(self.store, self.shape, self.snapshot)
 
+    def listed(self) -> dict[str, File]:
+        """Its files, by their paths within the table, with their hashes and the commits that added them."""
+        return tables.listed(self.store, self.shape, self.snapshot)
+
     def transaction_version(self, app: str) -> int | None:
         """How far `app` has come at this version; None: it was never moved."""
         return self.snapshot.apps.get(app)
@@ -58,14 +67,16 @@ class Table:
         versions: Mapping[str, int],
         info: Mapping[str, Any],
         instead_of: Sequence[str] = (),
+        rewritten_at_ms: int | None = None,
     ) -> "Table":
         """Add `parts` and set the transaction `versions` in one durable commit; the table with it.
 
         Details: lake.tables.commit. Raises Fenced, LakeError.
         """
         made = tables.commit(
-            self.store, self.shape, self.snapshot, parts, versions=versions, info=info, instead_of=instead_of
-        )
+            self.store, self.shape, self.snapshot, parts, versions=versions, info=info, instead_of=instead_of,
+            rewritten_at_ms=rewritten_at_ms,
+        )  # fmt: skip
         return Table(self.store, self.shape, made)
 
 
@@ -186,9 +197,38 @@ class Lake:
         """Files that are missing or are not what was written. Reads all of them."""
         return commit_log.changed(self._store, shape, found)
 
-    def changed_texts(self, events: History) -> Iterator[str]:
+    def changed_texts(self) -> Iterator[str]:
         """The same of table `texts`, of which an erasure may replace files meanwhile."""
-        return commit_log.changed_texts(self._store, events)
+        return commit_log.changed_texts(self._store)
+
+    # Upkeep.
+
+    def pin(self, versions: Mapping[str, int]) -> None:
+        """List the files of these table versions with their hashes, durably. They are never deleted."""
+        for name, version in versions.items():
+            if name in ALL and not self.lacks(ALL[name]):
+                tables.pin(self._store, ALL[name], version)
+
+    def compact(
+        self, shape: TableShape, *, now: datetime, min_files: int = MIN_FILES, go_on: Callable[[], bool] = lambda: True
+    ) -> Iterator[Compacted]:
+        """Rewrite small files of a table as large ones (lake.upkeep.compaction)."""
+        return compaction.compact(self._store, shape, now=now, min_files=min_files, go_on=go_on)
+
+    def delete_replaced(self, shape: TableShape, *, now: datetime, grace: timedelta = GRACE) -> int:
+        """Delete the files of a table that compactions have replaced longer ago than `grace`; how many."""
+        listed = compaction.pinned_paths(self._store, shape)
+        return vacuum.delete_replaced(self._store, shape, now=now, listed=listed, grace=grace)
+
+    def cut_log(self, shape: TableShape, *, needed_from: int, kept: int = KEPT_COMMITS) -> int:
+        """Delete the entries of a table's log but the last `kept` and those after `needed_from`; how many."""
+        return vacuum.cut_log(self._store, shape, needed_from=needed_from, kept=kept)
+
+    def upgrade(self, *, copy: Path | None, progress: Callable[[str], None]) -> Upgraded:
+        """Upgrade a lake of the format before, after a look at its copy (lake.upkeep.upgrade)."""
+        if copy is not None:
+            upgrade.check_copy(self._store, LocalStore(copy))
+        return upgrade.upgrade(self._store, progress=progress)
 
     # Erasing.
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lake.delta import checkpoint, commits, entries, schema, snapshot
+from lake.delta import checkpoint, commits, cutting, entries, schema, snapshot
 from lake.delta.entries import entry_key, log_prefix
 from lake.delta.snapshot import NoTable, Snapshot, Unreadable
 from lake.errors import Damaged, LakeError
@@ -26,7 +26,8 @@ from schemas import tables
 from schemas.tables import TableShape
 
 MARKER = "tollbook-lake.json"
-FORMAT = 2  # 1 kept the payloads of dead letters in table dead, on which closes rest
+EARLIER_FORMAT = 2  # which `tollbook lake upgrade` upgrades
+FORMAT = 3  # docs/decisions/052-lake-format-3.md
 CHECKPOINT_COMMITS = 50  # opening a table of 1,000 commits reads 50 entries at most
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")  # a path has lost the second slash of a URL
 _LOOKS = 5  # at a log that grows, or is cut off, while it is read
@@ -44,6 +45,15 @@ class Part(NamedTuple):
     sha256: str = ""  # "": named by a commit that was made before hashes were recorded
 
 
+class File(NamedTuple):
+    """One file of a version. `sha256` is "" for a file of a commit that was made before hashes were recorded."""
+
+    path: str  # relative to the table
+    size_bytes: int | None  # None: not known
+    sha256: str
+    commit: int  # the one that added it
+
+
 def local(root: Path) -> None:
     """Raise LakeError for an address (`s3://…`): a lake is a folder of this machine."""
     if found := _SCHEME.match(str(root)):
@@ -59,7 +69,7 @@ def create(store: Store) -> None:
             raise LakeError(
                 f"`{store}` is not empty and is not a Tollbook lake: it has no `{MARKER}`. Name an empty or a new folder."
             )
-        store.replace(MARKER, (json.dumps({"format": FORMAT}) + "\n").encode())
+        store.replace(MARKER, marker(FORMAT))
     check(store)
     # The marker comes first: a run that dies among the tables leaves a lake that the next run completes.
     for shape in tables.ALL.values():
@@ -110,25 +120,38 @@ def is_mixed(table: Snapshot) -> bool:
     return table.properties.get(_MIXED) == "true"
 
 
-def check(store: Store) -> None:
-    """Raise LakeError unless there is a lake of this format."""
+def marker(number: int) -> bytes:
+    """The content of the marker of a lake."""
+    return (json.dumps({"format": number}) + "\n").encode()
+
+
+def format_of(store: Store) -> object:
+    """The format that the marker of a lake names. Raises LakeError if there is no marker, or a damaged one."""
     try:
-        marker = json.loads(store.read(MARKER))
+        return json.loads(store.read(MARKER)).get("format")
     except FileNotFoundError:
         raise LakeError(
             f"`{store}` is not a Tollbook lake: `{MARKER}` is missing. Run `tollbook run --lake {store} …` first."
         ) from None
-    except ValueError as exc:
+    except (AttributeError, ValueError) as exc:
         raise Damaged(f"{store.named(MARKER)} is damaged ({exc}); restore it from a backup") from exc
-    if marker.get("format") == 1:
+
+
+def check(store: Store) -> None:
+    """Raise LakeError unless there is a lake of this format."""
+    found = format_of(store)
+    if found == 1:
         raise LakeError(
             f"{store} has lake format 1, in which the text of refused lines cannot be erased; read the logs into a new lake, and keep the "
             f"version of tollbook that made this one for its invoices (docs/operations.md, upgrades)"
         )
-    if marker.get("format") != FORMAT:
+    if found == EARLIER_FORMAT:
         raise LakeError(
-            f"{store} has lake format {marker.get('format')}; this version reads {FORMAT}: upgrade tollbook"
+            f"{store} has lake format {EARLIER_FORMAT}, and this version of tollbook uses format {FORMAT}. Stop all workers, copy the lake, and run "
+            f"`tollbook lake upgrade --lake {store} --backup COPY`; issued invoices keep their bytes (docs/lake.md)"
         )
+    if found != FORMAT:
+        raise LakeError(f"{store} has lake format {found}; this version reads {FORMAT}: upgrade tollbook")
 
 
 def open_table(store: Store, shape: TableShape, version: int | None = None) -> Snapshot:
@@ -150,6 +173,19 @@ def open_table(store: Store, shape: TableShape, version: int | None = None) -> S
 
 def _readable(store: Store, shape: TableShape, version: int | None = None) -> Snapshot:
     """A version of a table, nothing checked. Raises LakeError."""
+    cut = None if version is None else cutting.cut_of(store, shape.name)
+    if cut is not None and version == 0:
+        return replace(_readable(store, shape), version=0, files={}, apps={}, removed={}, checkpoint=None)
+    if (
+        cut is not None
+        and version is not None
+        and version < cut.version
+        and not cutting.pinned_at(store, shape.name, version)
+    ):
+        raise LakeError(
+            f"version {version} of table {shape.name} in {store} was cut off: the versions that closes rest on can be opened, and those "
+            f"from {cut.version} on; repeat the command"
+        )
     try:
         return _opened(store, shape, version)
     except NoTable as exc:
@@ -166,7 +202,7 @@ def _readable(store: Store, shape: TableShape, version: int | None = None) -> Sn
 
 def _opened(store: Store, shape: TableShape, version: int | None = None) -> Snapshot:
     """A version of a table, of which the log may be cut off while it is read. Raises NoTable, Unreadable."""
-    for _ in range(_LOOKS - 1 if shape.erasable else 0):
+    for _ in range(_LOOKS - 1):
         try:
             return snapshot.read(store, shape.name, version)
         except (Unreadable, NoTable, FileNotFoundError):
@@ -193,9 +229,10 @@ def check_log(store: Store, shape: TableShape) -> None:
 
 def _wrong_entry(store: Store, shape: TableShape) -> str | None:
     """The first commit of a log that is empty, or that lacks the one before it."""
+    cut = None if shape.erasable else cutting.cut_of(store, shape.name)
     listed = list(store.listing(log_prefix(shape.name)))
     summed = (version for found in listed if (version := checkpoint.version_of(found.key)) is not None)
-    first = max(summed, default=0) if shape.erasable else 0
+    first = max(summed, default=0) if shape.erasable else 0 if cut is None else cut.version
     logged = [(version, found) for found in listed if (version := entries.entry_version(found.key)) is not None]
     for number, (version, found) in enumerate((each for each in logged if each[0] >= first), first):
         if version != number or found.size_bytes == 0:
@@ -219,7 +256,11 @@ def write_part(store: Store, shape: TableShape, rows: pa.Table, day: date | None
             compression="zstd",
             compression_level=1,
             use_dictionary=[f.name for f in columns if pa.types.is_string(f.type) and f.name != "event_id"],
-            column_encoding={f.name: _ENCODINGS[f.type] for f in columns if f.type in _ENCODINGS},
+            column_encoding={
+                f.name: _ENCODINGS[f.type]
+                for f in columns
+                if f.type in _ENCODINGS and rows[f.name].null_count < rows.num_rows
+            },
             # Least and greatest of unordered texts help no reader, and finding them takes a quarter of the time.
             write_statistics=[f.name for f in columns if not pa.types.is_string(f.type)],
             store_schema=False,  # coded columns are plain text to whoever reads the file
@@ -241,15 +282,16 @@ def commit(
     versions: Mapping[str, int],
     info: Mapping[str, Any],
     instead_of: Sequence[str] = (),
+    rewritten_at_ms: int | None = None,
 ) -> Snapshot:
     """Add `parts` and set the transaction `versions` in one durable commit; the table with it.
 
     `info` is kept as JSON in the commit (`commit_info`), beside the hashes of its files. `instead_of` holds the
-    addresses of files that the parts replace, of an erasable table. Raises Fenced when another writer moved one of
-    `versions`, or replaced files, since `table` was opened: a version may only be moved by the worker that read its
-    predecessor.
+    addresses of files that the parts replace: of an erasable table, or with the same rows (`rewritten_at_ms`: the time
+    since 1970). Raises Fenced when another writer moved one of `versions`, or replaced files, since `table` was opened:
+    a version may only be moved by the worker that read its predecessor.
     """
-    assert shape.erasable or not instead_of
+    assert shape.erasable or not instead_of or rewritten_at_ms is not None
     stated = {"versions": versions, "info": info, "sha256": {part.path: part.sha256 for part in parts if part.sha256}}
     changes = commits.Changes(
         [
@@ -260,9 +302,10 @@ def commit(
         versions,
         json.dumps(stated, sort_keys=True),
         shape.partition_by,
+        rewritten_at_ms,
     )
     try:
-        made = commits.commit(store, shape.name, table, changes, erasable=shape.erasable)
+        made = commits.commit(store, shape.name, table, changes)
     except OSError as exc:
         raise LakeError(
             f"{store.named(shape.name)}: the commit could not be written ({exc}); free or repair the disk, then repeat the command"
@@ -275,26 +318,57 @@ def commit(
 def write_checkpoint(store: Store, shape: TableShape, table: Snapshot) -> Snapshot:
     """Sum the log up to a version, durably; the same version, which rests on the checkpoint.
 
-    Raises LakeError when the checkpoint cannot be written; what was committed is whole without it.
+    A checkpoint stays as it is if a close or a cut log rests on it. Raises LakeError when the checkpoint cannot be
+    written; what was committed is whole without it.
     """
+    cut = cutting.cut_of(store, shape.name)
+    if (cut is not None and cut.version == table.version) or cutting.pinned_at(store, shape.name, table.version):
+        return table
     try:
-        known = {}
-        if table.checkpoint is not None:
-            found = checkpoint.adds(store.read(checkpoint.key_of(shape.name, table.checkpoint)))
-            known = {snapshot.path_of(add): add for add in found}
-        added = [add or known[path] for path, add in table.files.items()]
         checkpoint.write(
-            store, shape.name, table.version,
-            added=added, apps=table.apps, metadata=table.metadata, protocol=table.protocol,
+            store, shape.name, table.version, added=list(adds(store, shape, table).values()), removed=table.removed,
+            apps=table.apps, metadata=table.metadata, protocol=table.protocol,
         )  # fmt: skip
     except checkpoint.UNREADABLE as exc:
-        if shape.erasable and isinstance(exc, FileNotFoundError):  # whoever has cut the log off has made a later one
+        if isinstance(exc, FileNotFoundError):  # whoever has cut the log off has made a later one
             return table
         raise LakeError(
             f"{store.named(log_prefix(shape.name))}: the checkpoint of version {table.version} could not be written ({exc}); what was "
             f"committed is whole: free or repair the disk, then repeat the command"
         ) from exc
     return replace(table, files=dict.fromkeys(table.files), checkpoint=table.version)
+
+
+def pin(store: Store, shape: TableShape, version: int) -> None:
+    """List the files of a version, with their hashes, for as long as the lake exists. Durable. Raises LakeError."""
+    if version == 0 or cutting.pinned_at(store, shape.name, version):  # version 0 has no files
+        return
+    write_checkpoint(store, shape, open_table(store, shape, version))
+    cutting.pin(store, shape.name, version)
+
+
+def adds(store: Store, shape: TableShape, table: Snapshot) -> dict[str, entries.Action]:
+    """The `add` actions of the files of a version, by path. Raises checkpoint.UNREADABLE."""
+    known = {}
+    if table.checkpoint is not None:
+        found = checkpoint.adds(store.read(checkpoint.key_of(shape.name, table.checkpoint)))
+        known = {snapshot.path_of(add): add for add in found}
+    return {path: add or known[path] for path, add in table.files.items()}
+
+
+def listed(store: Store, shape: TableShape, table: Snapshot) -> dict[str, "File"]:
+    """The files of a version, by path. Raises Damaged."""
+    try:
+        return {path: _file(add) for path, add in adds(store, shape, table).items()}
+    except checkpoint.UNREADABLE as exc:
+        key = checkpoint.key_of(shape.name, table.checkpoint or 0)
+        raise Damaged(f"{store.named(key)} cannot be read ({exc}); restore it from a backup") from exc
+
+
+def _file(add: entries.Action) -> "File":
+    kept = add["tags"]
+    path = snapshot.path_of(add)
+    return File(path, add["size"], kept.get(snapshot.SHA256, ""), int(kept.get(snapshot.COMMIT, 0)))
 
 
 def commit_info(store: Store, shape: TableShape, version: int) -> dict[str, Any]:
@@ -313,9 +387,9 @@ def _statement(store: Store, shape: TableShape, version: int) -> dict[str, Any]:
 
 
 def added_files(store: Store, shape: TableShape, version: int) -> list[str]:
-    """The addresses of the files that one commit added."""
+    """The addresses of the files with new rows that one commit added. A compaction adds none."""
     found = entries.of_kind(entries.read(store, entry_key(shape.name, version)), "add")
-    return [store.address(f"{shape.name}/{snapshot.path_of(add)}") for add in found]
+    return [store.address(f"{shape.name}/{snapshot.path_of(add)}") for add in found if add["dataChange"]]
 
 
 def files(store: Store, shape: TableShape, table: Snapshot) -> list[str]:

@@ -60,11 +60,13 @@ EVENTS = TableShape(
             ("outside", pa.string()),
             *COORDINATES,
             EVENTS_PARTITION,
+            # The commit that landed the row, in a file that a compaction wrote. Null: the commit that added the file.
+            ("landed_in", pa.int64()),
             ("event_day", pa.date32()),
         ]
     ),
     ("event_day",),
-    later=("outside",),
+    later=("outside", "landed_in"),
 )
 
 ROLLUPS = TableShape(
@@ -474,4 +476,6 @@ def coded(schema: pa.Schema) -> pa.Schema:
 
 CODED = pa.dictionary(pa.int32(), pa.string())
 # Events as a log returns them, before the land worker adds their partition and day.
-FRESH_EVENTS = coded(pa.schema([f for f in EVENTS.schema if f.name not in {"events_partition", "event_day"}]))
+FRESH_EVENTS = coded(
+    pa.schema([f for f in EVENTS.schema if f.name not in {"events_partition", "landed_in", "event_day"}])
+)

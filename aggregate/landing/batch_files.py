@@ -40,7 +40,10 @@ def write_events(
     bounds = [*np.flatnonzero(np.diff(days[rows], prepend=-1)), len(rows)]
 
     def write_day(start: int, end: int) -> Part:
-        return lake.write(EVENTS, kept.slice(start, end - start), _day(days[rows[start]]))
+        of_day = kept.slice(start, end - start)
+        return lake.write(
+            EVENTS, of_day.append_column("landed_in", pa.nulls(of_day.num_rows, pa.int64())), _day(days[rows[start]])
+        )
 
     return kept, pool.map(write_day, bounds[:-1], bounds[1:])
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -127,12 +128,12 @@ class _Settlement:
         """Run the whole settlement. Raises Fenced if another settlement was faster."""
         version = self._table.version
         settled = self._lake.open(WITHDRAWN).transaction_version(_SETTLED) or 0
-        files = self._files(settled)
+        files = self._files()
         if not any(landed > settled for landed in files.landed):
             return SettlementResult(0, 0, 0, version)
         duck.scan(self._con, WITHDRAWN.name, self._lake.files(WITHDRAWN), WITHDRAWN)
         with damage.named(lambda: files.paths):
-            self._con.register("landed", self._con.read_parquet(list(files.paths), filename=True, file_row_number=True))
+            self._con.register("landed", self._landed(files.paths))
             self._con.register("files", files.table())
             forms = engine.run(self._con, "id_forms", {"settled": settled}).to_pylist()
             taken, kept = self._rivals(forms, settled)
@@ -147,18 +148,15 @@ class _Settlement:
         earlier = sum(row["earlier"] + row["earlier_derived"] for row in forms)
         return SettlementResult(recent, earlier, self.withdrawn, version)
 
-    def _files(self, settled: int) -> _Files:
-        """The files in landing order.
-
-        Files that were compared before need no order, as each of their ids counts once.
-        """
-        landed = {
-            Path(path).name: version
-            for version in range(settled + 1, self._table.version + 1)
-            for path in self._lake.added_files(EVENTS, version)
-        }
-        ordered = sorted((landed.get(Path(path).name, 0), path) for path in self._table.files())
+    def _files(self) -> _Files:
+        """The files in landing order. The rows of a compacted file know their own commits."""
+        ordered = sorted((file.commit, self._lake.address(EVENTS, file.path)) for file in self._table.listed().values())
         return _Files([path for _, path in ordered], [version for version, _ in ordered])
+
+    def _landed(self, paths: Sequence[str]) -> duckdb.DuckDBPyRelation:
+        mixed = self._table.is_mixed
+        rows = self._con.read_parquet(list(paths), filename=True, file_row_number=True, union_by_name=mixed)
+        return rows if "landed_in" in rows.columns else rows.project("*, NULL::BIGINT AS landed_in")
 
     def _rivals(self, forms: Sequence[dict[str, int]], settled: int) -> tuple[I64, I64]:
         """The places of events to withdraw, in order, and of those that are kept."""

@@ -17,7 +17,7 @@ FROM (
     SELECT
         l.source,
         l.event_id,
-        f.landed > $settled AS is_recent,
+        coalesce(l.landed_in, f.landed) > $settled AS is_recent,
         starts_with(l.event_id, '@') AND l.event_id IN (
             '@' || l.generation || ':' || l.position, '@' || l.generation || ':' || l.position || ':' || l.item
         ) AS is_derived

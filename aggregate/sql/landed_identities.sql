@@ -14,7 +14,7 @@ FROM (
         starts_with(l.event_id, '@') AND l.event_id IN (
             '@' || l.generation || ':' || l.position, '@' || l.generation || ':' || l.position || ':' || l.item
         ) AS is_derived,
-        f.landed,
+        coalesce(l.landed_in, f.landed) AS landed,
         l.events_partition,
         l.position,
         l.item,
@@ -23,7 +23,7 @@ FROM (
     INNER JOIN files AS f ON f.filename = l.filename
     ANTI JOIN withdrawn AS w
         ON w.source = l.source AND w.generation = l.generation AND w.position = l.position AND w.item = l.item
-    WHERE f.landed > $since AND f.landed <= $until
+    WHERE coalesce(l.landed_in, f.landed) > $since AND coalesce(l.landed_in, f.landed) <= $until
 ) AS n
 INNER JOIN compared AS c ON c.source = n.source
 WHERE c.with_derived OR NOT n.is_derived

@@ -364,6 +364,7 @@ def _record(lake: Lake, made: Close) -> Close:
     # The newest close has the latest `closed_at`. A clock that went back must not put this one before an older one.
     if earlier is not None:
         made = made._replace(closed_at=max(made.closed_at, earlier.closed_at + timedelta(microseconds=1)))
+    lake.pin(made.content["versions"])
     part = lake.write(CLOSES, pa.Table.from_pylist([made._asdict()], CLOSES.schema))
     table.commit(
         [part],

@@ -1,7 +1,9 @@
-"""A checkpoint sums up a table's log, so that opening the table does not read all of it. The entries stay.
+"""A checkpoint sums up a table's log, so that opening the table does not read all of it.
 
-It is one Parquet file beside the entries, and `_last_checkpoint` names the newest one. Files that a commit replaced are
-not in it: Delta keeps them for a time of grace, which for tables of Tollbook is none.
+It is one Parquet file beside the entries, and `_last_checkpoint` names the newest one. It lists every file of its
+version with its hash and the commit that added it, and the files that a compaction replaced until they are deleted. So
+it is all that remains of a log that was cut, and the list of files that a close rests on (lake/delta/cutting.py). Files
+that an erasure replaced are not in it: they have no time of grace.
 """
 
 import json
@@ -72,6 +74,7 @@ class Checkpoint(NamedTuple):
 
     paths: list[str]
     apps: list[tuple[str, int]]
+    removed: list[tuple[str, int]]  # path, when
     metadata: dict[str, Any]
     protocol: dict[str, Any]
 
@@ -98,14 +101,21 @@ def last(store: Store, table: str) -> int | None:
 
 def read(content: bytes) -> Checkpoint:
     """The paths and transaction versions in the bytes of a checkpoint. Raises UNREADABLE."""
-    columns = ["add.path", "txn.appId", "txn.version", "metaData", "protocol"]
+    columns = [
+        "add.path", "txn.appId", "txn.version", "remove.path", "remove.deletionTimestamp", "metaData", "protocol",
+    ]  # fmt: skip
     table = pq.ParquetFile(pa.BufferReader(content)).read(columns, use_threads=False).combine_chunks()
     apps, versions = (_field(table, "txn", name).to_pylist() for name in ("appId", "version"))
     (metadata,), (protocol,) = (table[name].drop_null().to_pylist() for name in ("metaData", "protocol"))
     metadata["configuration"] = dict(metadata["configuration"] or ())
     metadata["format"]["options"] = dict(metadata["format"]["options"] or ())
+    removed, times = (_field(table, "remove", name).to_pylist() for name in ("path", "deletionTimestamp"))
     return Checkpoint(
-        _field(table, "add", "path").to_pylist(), list(zip(apps, versions, strict=True)), metadata, _present(protocol)
+        _field(table, "add", "path").to_pylist(),
+        list(zip(apps, versions, strict=True)),
+        list(zip(removed, times, strict=True)),
+        metadata,
+        _present(protocol),
     )
 
 
@@ -114,6 +124,7 @@ def adds(content: bytes) -> Iterator[Action]:
     table = pq.ParquetFile(pa.BufferReader(content)).read(["add"], use_threads=False)
     for found in table["add"].drop_null().to_pylist():
         found["partitionValues"] = dict(found["partitionValues"] or ())
+        found["tags"] = dict(found["tags"] or ())
         yield found
 
 
@@ -123,21 +134,28 @@ def write(
     version: int,
     *,
     added: list[Action],
+    removed: dict[str, int],
     apps: dict[str, int],
     metadata: dict[str, Any],
     protocol: dict[str, Any],
 ) -> None:
-    """Write the checkpoint of a version, and name it the last. Durable. Raises OSError."""
+    """Write the checkpoint of a version, and name it the last unless there is a later one. Durable. Raises OSError."""
     actions: list[Action] = [
         {"protocol": protocol},
         {"metaData": {**metadata, "configuration": _pairs(metadata["configuration"]), "format": _format(metadata)}},
         *({"txn": {"appId": app, "version": at}} for app, at in sorted(apps.items())),
-        *({"add": {**each, "partitionValues": _pairs(each["partitionValues"]), "tags": None}} for each in added),
+        *(
+            {"add": {**each, "partitionValues": _pairs(each["partitionValues"]), "tags": _pairs(each["tags"])}}
+            for each in added
+        ),
+        *({"remove": _removal(path, at)} for path, at in sorted(removed.items())),
     ]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(actions, _SCHEMA), sink)
     content = sink.getvalue().to_pybytes()
     store.replace(key_of(table, version), content)
+    if (newest := last(store, table)) is not None and newest > version:
+        return
     named = {"version": version, "size": len(actions), "sizeInBytes": len(content), "numOfAddFiles": len(added)}
     store.replace(_last_key(table), json.dumps(named, separators=(",", ":")).encode())
 
@@ -146,6 +164,10 @@ def _field(table: pa.Table, column: str, name: str) -> pa.Array:
     """One field of the rows of a column that are there."""
     found = table[column].drop_null().combine_chunks()
     return found.field(name) if found.offset == 0 else pa.compute.struct_field(found, name)
+
+
+def _removal(path: str, at: int) -> Action:
+    return {"path": path, "deletionTimestamp": at, "dataChange": False, "extendedFileMetadata": False}
 
 
 def _format(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -19,26 +19,37 @@ _ATTEMPTS = 100  # each is lost to a commit of somebody else
 
 
 class Changes(NamedTuple):
-    """What one commit does to a table."""
+    """What one commit does to a table.
+
+    `rewritten_at_ms`: it is a compaction of this time, whose files hold the rows of those that it removes. None: it is
+    not, and what it removes is erased.
+    """
 
     adds: Sequence[Action]
     removes: Sequence[str]  # paths
     versions: Mapping[str, int]  # transaction versions
     statement: str  # JSON: what the product says of the commit
     partition_by: Sequence[str]
+    rewritten_at_ms: int | None = None
 
     def actions(self) -> list[Action]:
         """The actions of the entry. The statement is first and the transaction versions are last."""
         parameters = {"mode": "Append", "partitionBy": _listed(self.partition_by)}
         return [
             _info("WRITE", parameters, {INFO: self.statement}),
-            *({"add": add} for add in self.adds),
-            *(
-                {"remove": {"path": path, "dataChange": True, "deletionTimestamp": 0, "extendedFileMetadata": False}}
-                for path in self.removes
-            ),
+            *({"add": {**add, "dataChange": self.has_news}} for add in self.adds),
+            *({"remove": self._removal(path)} for path in self.removes),
             *({"txn": {"appId": app, "version": version}} for app, version in sorted(self.versions.items())),
         ]
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the rows of the table are others after it."""
+        return self.rewritten_at_ms is None
+
+    def _removal(self, path: str) -> Action:
+        at = self.rewritten_at_ms or 0
+        return {"path": path, "dataChange": self.has_news, "deletionTimestamp": at, "extendedFileMetadata": False}
 
 
 def add_action(path: str, size_bytes: int, rows: int, partition: Mapping[str, str]) -> Action:
@@ -48,7 +59,6 @@ def add_action(path: str, size_bytes: int, rows: int, partition: Mapping[str, st
         "partitionValues": dict(partition),
         "size": size_bytes,
         "modificationTime": 0,
-        "dataChange": True,
         "stats": f'{{"numRecords": {rows}}}',
         "tags": None,
         "baseRowId": None,
@@ -71,36 +81,35 @@ def add_columns(store: Store, table: str, snapshot: Snapshot, added: Any, proper
     return store.create(entries.entry_key(table, snapshot.version + 1), entries.encoded(actions))
 
 
-def commit(store: Store, table: str, snapshot: Snapshot, changes: Changes, *, erasable: bool) -> Snapshot:
+def commit(store: Store, table: str, snapshot: Snapshot, changes: Changes) -> Snapshot:
     """Commit durably; the snapshot with the commit.
 
-    Raises Fenced if another writer moved one of the transaction versions, deleted files or changed the columns since
-    `snapshot`, OSError if the entry cannot be written, Damaged if the entry of another writer cannot be read.
+    Raises Fenced if another writer moved one of the transaction versions, erased rows, removed one of the same files or
+    changed the columns since `snapshot`, or if the log was cut behind `snapshot`. Raises OSError if the entry cannot be
+    written, Damaged if the entry of another writer cannot be read.
     """
     actions = changes.actions()
     content, now = entries.encoded(actions), snapshot
     for _ in range(_ATTEMPTS):
-        if erasable:
-            _check_not_cut(store, table, now.version)
+        _check_not_cut(store, table, now.version)
         key = entries.entry_key(table, now.version + 1)
         if store.create(key, content):
-            if erasable:
-                _withdraw_if_cut(store, table, now.version, key)
-            _sync_before(store, table, range(snapshot.version, now.version + 1), erasable=erasable)
+            _withdraw_if_cut(store, table, now.version, key)
+            _sync_before(store, table, range(snapshot.version, now.version + 1))
             return now.after(actions, now.version + 1)
-        others = _of_another(store, table, key, erasable=erasable)
+        others = _of_another(store, table, key)
         if conflict := _conflict(changes, others):
             raise Fenced(f"{store.named(key)}: {conflict}")
         now = now.after(others, now.version + 1)
     raise Fenced(f"{store.named(table)}: others committed {_ATTEMPTS} times meanwhile")
 
 
-def _of_another(store: Store, table: str, key: str, *, erasable: bool) -> list[Action]:
+def _of_another(store: Store, table: str, key: str) -> list[Action]:
     """What a commit holds that was quicker."""
     try:
         return entries.read(store, key)
     except Damaged:
-        if erasable and not exists(store, key):
+        if not exists(store, key):
             raise Fenced(f"{table} was cut off after {store.named(key)}") from None
         raise
 
@@ -110,7 +119,8 @@ def _conflict(changes: Changes, others: Sequence[Action]) -> str | None:
     moved = sorted(changes.versions.keys() & {found.get("appId") for found in entries.of_kind(others, "txn")})
     if moved:
         return f"another writer has moved {', '.join(moved)}"
-    if any(entries.of_kind(others, "remove")):
+    removes = list(entries.of_kind(others, "remove"))
+    if any(found.get("dataChange") for found in removes) or {found["path"] for found in removes} & set(changes.removes):
         return "another writer has replaced files"
     if any(entries.of_kind(others, "metaData")) or any(entries.of_kind(others, "protocol")):
         return "another writer has changed the table's columns"
@@ -118,16 +128,16 @@ def _conflict(changes: Changes, others: Sequence[Action]) -> str | None:
 
 
 def _check_not_cut(store: Store, table: str, version: int) -> None:
-    """An erasure deletes the log before it. Where the entry of a snapshot is gone, the next one may be gone, too."""
+    """Where the entry of a snapshot was cut off, the next one may have been cut off, too."""
     if not exists(store, entries.entry_key(table, version)):
         raise Fenced(f"{table} was cut off after version {version}")
 
 
 def _withdraw_if_cut(store: Store, table: str, version: int, key: str) -> None:
-    """Take back an entry that was created where an erasure has just deleted one: no reader would find it.
+    """Take back an entry that was created where one has just been cut off: no reader would find it.
 
-    An erasure deletes entries in the order of their versions. So if the entry before this one is there, this one was
-    never deleted, and it is the commit.
+    Entries are cut off in the order of their versions. So if the entry before this one is there, this one was never cut
+    off, and it is the commit.
     """
     try:
         _check_not_cut(store, table, version)
@@ -137,14 +147,13 @@ def _withdraw_if_cut(store: Store, table: str, version: int, key: str) -> None:
         raise
 
 
-def _sync_before(store: Store, table: str, versions: range, *, erasable: bool) -> None:
+def _sync_before(store: Store, table: str, versions: range) -> None:
     """Sync the entries that a commit rests on: an earlier release syncs an entry only after others can see it."""
     for version in versions:
         try:
             store.sync(entries.entry_key(table, version))
         except FileNotFoundError:
-            if not erasable:  # of an erasable table, a durable checkpoint stands for what is gone
-                raise
+            continue  # it was cut off meanwhile, and a durable checkpoint stands for it
 
 
 def _info(operation: str, parameters: Mapping[str, str], more: Mapping[str, str]) -> Action:

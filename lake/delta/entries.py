@@ -67,11 +67,17 @@ def statement(actions: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]
     """
     for found in of_kind(actions, "commitInfo"):
         try:
-            stated: dict[str, Any] = json.loads(found.get(INFO, "{}"))
-            if all(isinstance(stated.get(part, {}), dict) for part in ("versions", "info", "sha256")):
-                return stated
+            return stated(found)
         except (AttributeError, TypeError, ValueError):
             break
     raise Damaged(
         f"{name} has no readable commitInfo, so it was cut short; restore it from a backup, or repair it by docs/operations.md"
     )
+
+
+def stated(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What a `commitInfo` action says of its commit. Raises AttributeError, TypeError, ValueError if it is damaged."""
+    found: dict[str, Any] = json.loads(info.get(INFO, "{}"))
+    if not all(isinstance(found.get(part, {}), dict) for part in ("versions", "info", "sha256")):
+        raise TypeError("versions, info and sha256 are objects")
+    return found

@@ -4,14 +4,16 @@ Opening a table of 130 commits this way takes a fifth of the CPU time that the p
 (docs/decisions/038-lake-object.md).
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
 from lake.delta import checkpoint, entries
 from lake.delta.entries import Action
 from lake.storage.store import Store, exists
+
+SHA256, COMMIT = "sha256", "commit"  # tags of a file
 
 
 class NoTable(Exception):
@@ -26,7 +28,8 @@ class Unreadable(Exception):
 class Snapshot:
     """A table at one version.
 
-    `files` maps paths to their `add` actions, or to None if a checkpoint holds the action.
+    `files` maps paths to their `add` actions, or to None if the checkpoint that it was read from holds the action. The
+    tags of an action are the hash of the file and the commit that added it.
     """
 
     version: int
@@ -35,13 +38,14 @@ class Snapshot:
     metadata: dict[str, Any]
     protocol: dict[str, Any]
     checkpoint: int | None = None  # the one that it was read from
+    removed: dict[str, int] = field(default_factory=dict)  # paths that a compaction replaced → when, ms since 1970
 
     def after(self, actions: Iterable[Action], version: int) -> "Snapshot":
         """The next version, with the actions of its entry.
 
         A malformed action raises KeyError, TypeError, ValueError.
         """
-        copy = replace(self, version=version, files=dict(self.files), apps=dict(self.apps))
+        copy = replace(self, version=version, files=dict(self.files), apps=dict(self.apps), removed=dict(self.removed))
         return _applied(copy, actions)
 
     @property
@@ -58,6 +62,17 @@ def is_table(store: Store, table: str) -> bool:
     return any(entries.entry_version(key) is not None or checkpoint.version_of(key) is not None for key in keys)
 
 
+def replayed(store: Store, table: str, until: int) -> Iterator[Snapshot]:
+    """The versions of a table from the first one to `until`, by its entries alone.
+
+    They share their dicts. Raises Unreadable, OSError.
+    """
+    state = Snapshot(-1, {}, {}, {}, {})
+    for version in range(until + 1):
+        state = _with_entry(store, table, state, version)
+        yield state
+
+
 def read(store: Store, table: str, version: int | None = None) -> Snapshot:
     """One version of a table, by default the newest. Raises NoTable, Unreadable, OSError."""
     logged, checkpoints = _listed(store, table, version)
@@ -70,18 +85,22 @@ def read(store: Store, table: str, version: int | None = None) -> Snapshot:
     base = max((each for each in checkpoints if each <= wanted), default=None)
     state = Snapshot(-1, {}, {}, {}, {}) if base is None else _from_checkpoint(store, table, base)
     for each in range(state.version + 1, wanted + 1):
-        key = entries.entry_key(table, each)
         if each not in logged:
-            raise Unreadable(f"{store.named(key)} is missing")
-        try:
-            state = _applied(state, entries.decoded(store.read(key)))
-        except (AttributeError, KeyError, TypeError, ValueError) as exc:
-            raise Unreadable(f"{store.named(key)}: {type(exc).__name__}: {exc}") from exc
+            raise Unreadable(f"{store.named(entries.entry_key(table, each))} is missing")
+        state = _with_entry(store, table, state, each)
     if not state.metadata or state.protocol.get("minReaderVersion") != 1:
         raise Unreadable(
             f"{store.named(entries.log_prefix(table))} has no metadata that this version of Tollbook reads"
         )
     return replace(state, version=wanted)
+
+
+def _with_entry(store: Store, table: str, state: Snapshot, version: int) -> Snapshot:
+    key = entries.entry_key(table, version)
+    try:
+        return _applied(replace(state, version=version), entries.decoded(store.read(key)))
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise Unreadable(f"{store.named(key)}: {type(exc).__name__}: {exc}") from exc
 
 
 def _listed(store: Store, table: str, version: int | None) -> tuple[set[int], set[int]]:
@@ -117,18 +136,26 @@ def _from_checkpoint(store: Store, table: str, version: int) -> Snapshot:
             found.metadata,
             found.protocol,
             version,
+            {unquote(path): _integer(at) for path, at in found.removed},
         )
     except checkpoint.UNREADABLE as exc:
         raise Unreadable(f"{store.named(key)}: {(str(exc).splitlines() or [type(exc).__name__])[0]}") from exc
 
 
 def _applied(state: Snapshot, actions: Iterable[Action]) -> Snapshot:
-    """A state with more actions. Its files and transaction versions are changed in place."""
+    """A state with the actions of the entry of its version. Its files and transaction versions are changed in place."""
+    hashes: dict[str, str] = {}
     for action in actions:
         if found := action.get("add"):
-            state.files[path_of(found)] = found
+            path = path_of(found)
+            state.files[path] = {**found, "tags": tags(hashes.get(path, ""), state.version)}
         elif found := action.get("remove"):
-            state.files.pop(path_of(found), None)
+            path = path_of(found)
+            state.files.pop(path, None)
+            if found.get("deletionTimestamp"):
+                state.removed[path] = found["deletionTimestamp"]
+        elif found := action.get("commitInfo"):
+            hashes = entries.stated(found).get("sha256", {})
         elif found := action.get("txn"):
             state.apps[found["appId"]] = _integer(found["version"])
         elif found := action.get("metaData"):
@@ -141,6 +168,11 @@ def _applied(state: Snapshot, actions: Iterable[Action]) -> Snapshot:
 def path_of(action: Action) -> str:
     """The path of a file relative to the table. Other writers encode it as a URI."""
     return unquote(action["path"])
+
+
+def tags(sha256: str, commit: int) -> dict[str, str]:
+    """What a checkpoint keeps of a file: its hash ("": none was recorded) and the commit that added it."""
+    return {SHA256: sha256, COMMIT: str(commit)}
 
 
 def _integer(value: object) -> int:

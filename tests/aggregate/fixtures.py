@@ -12,7 +12,7 @@ from schemas.windows import from_us
 T0_US = 1_790_812_800_000_000  # 2026-10-01T00:00Z
 DAY_US = 86_400_000_000
 LANDED_AT = from_us(T0_US + 40 * DAY_US)
-PLAIN = pa.schema([f for f in EVENTS.schema if f.name not in {"events_partition", "event_day"}])
+PLAIN = pa.schema([f for f in EVENTS.schema if f.name in FRESH_EVENTS.names])
 
 
 def event(event_id: str, at_us: int = T0_US, **changes: Any) -> dict[str, Any]:

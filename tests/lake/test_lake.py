@@ -100,7 +100,7 @@ def test_a_missing_lake_is_named_with_the_remedy(make: Callable[[Path], Store], 
 
 
 @pytest.mark.parametrize(
-    ("marker", "words"), [(b"{", "is damaged"), (b'{"format": 1}', "has lake format 1"), (b'{"format": 3}', "upgrade")]
+    ("marker", "words"), [(b"{", "is damaged"), (b'{"format": 1}', "has lake format 1"), (b'{"format": 4}', "upgrade tollbook")]
 )
 def test_a_lake_of_another_format_is_refused(store: Store, lake: Lake, marker: bytes, words: str) -> None:
     store.replace(MARKER, marker)
@@ -258,7 +258,7 @@ def test_columns_that_came_later_are_added_once(store: Store, lake: Lake) -> Non
     with pytest.raises(Fenced, match="has changed the table's columns"):
         old.commit([], versions={"a": 1}, info={})
     if isinstance(store, LocalStore):
-        assert pa.schema(DeltaTable(store.root / "events").schema().to_arrow()).names[-1] == "outside"
+        assert pa.schema(DeltaTable(store.root / "events").schema().to_arrow()).names[-1] == EVENTS.later[-1]
 
 
 # Erasing.
