@@ -78,10 +78,15 @@ class _Past:
 
 
 def _states(store: Store, shape: TableShape) -> Iterator[_DerivedState]:
-    last = tables.open_table(store, shape).version
+    newest = tables.open_table(store, shape)
+    last = newest.version
+    yield _DerivedState(newest.apps.get(APP, 0), last)  # without the log, which may have been cut
+    is_known = True
     for version in range(last, 0, -1):
         moved = tables.commit_versions(store, shape, version).get(APP)
         if moved is not None:
-            yield _DerivedState(moved, last)
-            last = version - 1
-    yield _DerivedState(0, last)
+            if not is_known:
+                yield _DerivedState(moved, last)
+            last, is_known = version - 1, False
+    if not is_known:
+        yield _DerivedState(0, last)

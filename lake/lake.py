@@ -20,9 +20,10 @@ from lake.errors import LakeError
 from lake.storage.local import LocalStore
 from lake.storage.store import Store, exists
 from lake.tables import File, Part
-from lake.upkeep import compaction, upgrade, vacuum
+from lake.upkeep import compaction, stats, upgrade, vacuum
 from lake.upkeep.compaction import Compacted
 from lake.upkeep.groups import MIN_FILES
+from lake.upkeep.stats import TableStats
 from lake.upkeep.upgrade import Upgraded
 from lake.upkeep.vacuum import GRACE, KEPT_COMMITS
 from schemas.tables import ALL, TableShape
@@ -163,6 +164,17 @@ class Lake:
         """The addresses of the files that one commit added."""
         return tables.added_files(self._store, shape, version)
 
+    def gained(self, shape: TableShape, after: int, until: int) -> list[str] | None:
+        """The addresses of the files with new rows of the commits in (after, until].
+
+        None: a part of the log was cut, or files were replaced and deleted. Read the whole version then.
+        """
+        return tables.gained(self._store, shape, after, until)
+
+    def is_cut(self, shape: TableShape, version: int) -> bool:
+        """Whether the log of a table does not hold a commit any more."""
+        return tables.is_cut(self._store, shape, version)
+
     def commit_info(self, shape: TableShape, version: int) -> dict[str, Any]:
         """The `info` of one commit; {} for commits that carry none (creation, maintenance)."""
         return tables.commit_info(self._store, shape, version)
@@ -223,6 +235,10 @@ class Lake:
     def cut_log(self, shape: TableShape, *, needed_from: int, kept: int = KEPT_COMMITS) -> int:
         """Delete the entries of a table's log but the last `kept` and those after `needed_from`; how many."""
         return vacuum.cut_log(self._store, shape, needed_from=needed_from, kept=kept)
+
+    def stats(self, *, now: datetime) -> list[TableStats]:
+        """Figures of each table, from its log (lake.upkeep.stats)."""
+        return list(stats.stats(self._store, now=now))
 
     def upgrade(self, *, copy: Path | None, progress: Callable[[str], None]) -> Upgraded:
         """Upgrade a lake of the format before, after a look at its copy (lake.upkeep.upgrade)."""

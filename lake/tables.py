@@ -392,6 +392,25 @@ def added_files(store: Store, shape: TableShape, version: int) -> list[str]:
     return [store.address(f"{shape.name}/{snapshot.path_of(add)}") for add in found if add["dataChange"]]
 
 
+def is_cut(store: Store, shape: TableShape, version: int) -> bool:
+    """Whether the log of a table does not hold a commit any more."""
+    cut = cutting.cut_of(store, shape.name)
+    return cut is not None and version < cut.version
+
+
+def gained(store: Store, shape: TableShape, after: int, until: int) -> list[str] | None:
+    """The addresses of the files with new rows of the commits in (after, until]; None: some are gone."""
+    if is_cut(store, shape, after + 1):
+        return None
+    found = [file for version in range(after + 1, until + 1) for file in added_files(store, shape, version)]
+    prefix = store.address(f"{shape.name}/")
+    there = open_table(store, shape).files
+    replaced = [file for file in found if file.removeprefix(prefix) not in there]
+    return (
+        None if any(not exists(store, f"{shape.name}/{relative(store, shape, file)}") for file in replaced) else found
+    )
+
+
 def files(store: Store, shape: TableShape, table: Snapshot) -> list[str]:
     """The addresses of all files of a version, sorted: what DuckDB is given."""
     prefix = store.address(f"{shape.name}/")

@@ -38,7 +38,7 @@ def pinned_files(lake: Lake, content: Mapping[str, Any]) -> list[str]:
         except LakeError as exc:
             problems.append(str(exc))
             continue
-        problems += lake.changed_files(shape, found)
+        problems += [*found.problems, *lake.changed_files(shape, found)]
         if name in digests and commit_log.digest(found) != digests[name]:
             problems.append(
                 f"table {name}: version {version} holds other files than the close pinned; restore {lake.folder(tables.ALL[name])} from a backup made after the close"

@@ -1,8 +1,8 @@
 """Compaction: small files of a table are rewritten as large ones with the same rows, in a fenced commit.
 
 Readers and writers go on meanwhile: a reader keeps the files of its version until they are deleted
-(lake.upkeep.vacuum), and a writer's commit does not conflict with a compaction. Rows of `events` keep the commit that landed them, and
-`rollups` of the same key become one row (docs/decisions/052-lake-format-3.md).
+(lake.upkeep.vacuum), and a writer's commit does not conflict with a compaction. Rows of `events` keep the commit that
+landed them, and `rollups` of the same key become one row (docs/decisions/052-lake-format-3.md).
 """
 
 from collections.abc import Callable, Iterator, Sequence

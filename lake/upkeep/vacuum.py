@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from lake.delta import cutting
+from lake.derived_tables import consistent_cut
 from lake.storage.store import Store
 from lake.tables import open_table, write_checkpoint
 from schemas.tables import TableShape
@@ -18,11 +19,13 @@ def delete_replaced(
 ) -> int:
     """Delete the files that were replaced longer ago than `grace`; how many.
 
-    A file that a close lists (`listed`, paths) stays. Safe to kill and to repeat.
+    A file stays if a close lists it (`listed`, paths), or if the consistent cut still has it. Safe to kill and to
+    repeat.
     """
     table = open_table(store, shape)
+    used = open_table(store, shape, consistent_cut(store).get(shape.name)).files
     before_ms = round((now - grace).timestamp() * 1000)
-    due = [path for path, at in table.removed.items() if at <= before_ms and path not in listed]
+    due = [path for path, at in table.removed.items() if at <= before_ms and path not in listed and path not in used]
     if not due:
         return 0
     for path in due:

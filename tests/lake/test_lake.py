@@ -100,7 +100,8 @@ def test_a_missing_lake_is_named_with_the_remedy(make: Callable[[Path], Store], 
 
 
 @pytest.mark.parametrize(
-    ("marker", "words"), [(b"{", "is damaged"), (b'{"format": 1}', "has lake format 1"), (b'{"format": 4}', "upgrade tollbook")]
+    ("marker", "words"),
+    [(b"{", "is damaged"), (b'{"format": 1}', "has lake format 1"), (b'{"format": 4}', "upgrade tollbook")],
 )
 def test_a_lake_of_another_format_is_refused(store: Store, lake: Lake, marker: bytes, words: str) -> None:
     store.replace(MARKER, marker)

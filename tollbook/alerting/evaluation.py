@@ -114,13 +114,13 @@ def scene_of(
 
 
 def _added(house: Warehouse, shape: TableShape, after: int) -> duckdb.DuckDBPyConnection:
-    """A connection in which the view of a table has the rows that it gained since a version; 0: all rows."""
+    """A connection in which the view of a table has the rows that it gained since a version; 0: all rows.
+
+    It has all rows, too, where a compaction has replaced some of them and its files are gone.
+    """
     con = duck.connect()
     lake, newest = house.lake, house.versions[shape.name]
-    if after == 0:
-        table = lake.open(shape, newest)
-        duck.scan(con, shape.name, table.files(), shape, mixed=table.is_mixed)
-    else:
-        files = [file for version in range(after + 1, newest + 1) for file in lake.added_files(shape, version)]
-        duck.scan(con, shape.name, files, shape)
+    gained = None if after == 0 else lake.gained(shape, after, newest)
+    table = lake.open(shape, newest)
+    duck.scan(con, shape.name, table.files() if gained is None else gained, shape, mixed=table.is_mixed)
     return con

@@ -28,6 +28,7 @@ from tollbook.cli.invoices import (
     prepaid,
     receivables,
 )
+from tollbook.cli.lakes import commands as lake_commands
 from tollbook.cli.metering import dead, formats, retention, settle
 from tollbook.cli.metering import run as run_commands
 from tollbook.cli.terminal import complain
@@ -107,6 +108,8 @@ for place, group in enumerate((dead.app, commands.app, catalog_commands.app), 7)
 for money in (prepaid.app, payments.app):
     money.sort_key = 9
     app.command(money)
+lake_commands.app.sort_key = 10
+app.command(lake_commands.app)
 app.command(retention.retention, sort_key=10, help_epilogue="")
 formats.app.sort_key = 11
 app.command(formats.app)

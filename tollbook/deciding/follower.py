@@ -111,12 +111,15 @@ class Follower:
         """Add the commits that came since. If the newest known commit is another one now, everything is read again."""
         lake, at = self._lake, self._events.version
         lake.check()
-        if lake.commit_info(EVENTS, at) != self._newest:
+        if lake.is_cut(EVENTS, at) or lake.commit_info(EVENTS, at) != self._newest:
             self._events, self.view = self._read()
         elif not lake.is_newest(self._events):
             newest = lake.open(EVENTS)
-            self._add(at, newest.version)
-            self._events = newest
+            if lake.gained(EVENTS, at, newest.version) is None:  # it is far behind
+                self._events, self.view = self._read()
+            else:
+                self._add(at, newest.version)
+                self._events = newest
         else:
             return
         self._newest = lake.commit_info(EVENTS, self._events.version)
