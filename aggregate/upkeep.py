@@ -17,7 +17,7 @@ from lake.derived_tables import SUMMED, taken_in
 from lake.errors import Fenced
 from lake.lake import Lake
 from lake.upkeep.compaction import Compacted
-from lake.upkeep.groups import MIN_FILES, groups
+from lake.upkeep.groups import GROUP_BYTES, MIN_FILES, groups
 from lake.upkeep.vacuum import GRACE, KEPT_COMMITS
 from schemas.tables import EVENTS, PAYLOADS
 
@@ -26,15 +26,19 @@ KEPT = (EVENTS, *SUMMED)
 _APP = "compact"
 
 
-class Rules(NamedTuple):
-    """Days with fewer small files are left alone, replaced files are kept for a time, and so is the end of a log."""
+class UpkeepRules(NamedTuple):
+    """Days with fewer small files are left alone, replaced files are kept for a time, and so is the end of a log.
+
+    `group_bytes` bounds what is rewritten at once, and so how long one step takes: about a second for 30 MB.
+    """
 
     min_files: int = MIN_FILES
     grace: timedelta = GRACE
     kept_commits: int = KEPT_COMMITS
+    group_bytes: int = GROUP_BYTES
 
 
-USUAL = Rules()
+USUAL = UpkeepRules()
 
 
 class Tidied(NamedTuple):
@@ -46,7 +50,7 @@ class Tidied(NamedTuple):
 
 
 def keep_up(
-    lake: Lake, *, now: datetime, rules: Rules = USUAL, go_on: Callable[[], bool] = lambda: True
+    lake: Lake, *, now: datetime, rules: UpkeepRules = USUAL, go_on: Callable[[], bool] = lambda: True
 ) -> Iterator[Compacted | Tidied]:
     """Compact the tables, then delete what was replaced and cut the logs. Yields what was done; nothing if nothing was.
 
@@ -54,7 +58,9 @@ def keep_up(
     """
     for shape in KEPT:
         if not lake.lacks(shape):
-            yield from lake.compact(shape, now=now, min_files=rules.min_files, go_on=go_on)
+            yield from lake.compact(
+                shape, now=now, min_files=rules.min_files, group_bytes=rules.group_bytes, go_on=go_on
+            )
     if go_on() and (done := compact_payloads(lake, min_files=rules.min_files)) is not None:
         yield done
     derived_commits.settle(lake, duck.connect())  # a compaction is a commit, too
@@ -70,6 +76,15 @@ def keep_up(
         )
         if tidied.deleted_files or tidied.cut_commits:
             yield tidied
+
+
+def before_close(lake: Lake, *, now: datetime) -> None:
+    """Compact what no close lists yet: a close lists files for good, so they should be few. Raises LakeError."""
+    for shape in KEPT:
+        if not lake.lacks(shape):
+            for _ in lake.compact(shape, now=now):
+                pass
+    derived_commits.settle(lake, duck.connect())
 
 
 def compact_payloads(lake: Lake, *, min_files: int = MIN_FILES) -> Compacted | None:

@@ -22,7 +22,7 @@ from lake.storage.store import Store, exists
 from lake.tables import File, Part
 from lake.upkeep import compaction, stats, upgrade, vacuum
 from lake.upkeep.compaction import Compacted
-from lake.upkeep.groups import MIN_FILES
+from lake.upkeep.groups import GROUP_BYTES, MIN_FILES
 from lake.upkeep.stats import TableStats
 from lake.upkeep.upgrade import Upgraded
 from lake.upkeep.vacuum import GRACE, KEPT_COMMITS
@@ -222,10 +222,13 @@ class Lake:
                 tables.pin(self._store, ALL[name], version)
 
     def compact(
-        self, shape: TableShape, *, now: datetime, min_files: int = MIN_FILES, go_on: Callable[[], bool] = lambda: True
-    ) -> Iterator[Compacted]:
+        self, shape: TableShape, *, now: datetime, min_files: int = MIN_FILES, group_bytes: int = GROUP_BYTES,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> Iterator[Compacted]:  # fmt: skip
         """Rewrite small files of a table as large ones (lake.upkeep.compaction)."""
-        return compaction.compact(self._store, shape, now=now, min_files=min_files, go_on=go_on)
+        return compaction.compact(
+            self._store, shape, now=now, min_files=min_files, group_bytes=group_bytes, go_on=go_on
+        )
 
     def delete_replaced(self, shape: TableShape, *, now: datetime, grace: timedelta = GRACE) -> int:
         """Delete the files of a table that compactions have replaced longer ago than `grace`; how many."""

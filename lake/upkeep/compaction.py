@@ -19,7 +19,7 @@ from lake.delta.snapshot import Snapshot
 from lake.derived_tables import consistent_cut
 from lake.errors import Damaged, Fenced
 from lake.storage.store import Store
-from lake.upkeep.groups import MIN_FILES, Group, groups
+from lake.upkeep.groups import GROUP_BYTES, MIN_FILES, Group, groups
 from schemas.tables import EVENTS, ROLLUPS, TableShape
 
 _STATEMENTS = {EVENTS: "compacted_events", ROLLUPS: "compacted_rollups"}
@@ -51,6 +51,7 @@ def compact(
     *,
     now: datetime,
     min_files: int = MIN_FILES,
+    group_bytes: int = GROUP_BYTES,
     until: int | None = None,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Compacted]:
@@ -67,6 +68,7 @@ def compact(
         listed=listed,
         until=table.version if limit is None else limit,
         min_files=min_files,
+        group_bytes=group_bytes,
     ):
         if not go_on():
             return

@@ -24,7 +24,12 @@ class Group(NamedTuple):
 
 
 def groups(
-    files: Iterable[File], *, listed: Collection[str], until: int, min_files: int = MIN_FILES
+    files: Iterable[File],
+    *,
+    listed: Collection[str],
+    until: int,
+    min_files: int = MIN_FILES,
+    group_bytes: int = GROUP_BYTES,
 ) -> Iterator[Group]:
     """The files to rewrite, the oldest day first.
 
@@ -36,11 +41,13 @@ def groups(
     free = sorted((f for f in small if f.path not in listed and f.commit <= until), key=_place)
     for day, found in groupby(free, key=_day):
         some: list[File] = []
+        taken = 0
         for file in found:
             some.append(file)
-            if sum(f.size_bytes or 0 for f in some) >= GROUP_BYTES:
+            taken += file.size_bytes or 0
+            if taken >= group_bytes:
                 yield Group(day, tuple(some))
-                some = []
+                some, taken = [], 0
         if len(some) >= max(min_files, 2):
             yield Group(day, tuple(some))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aggregate import upkeep
 from aggregate.landing import settlement
-from aggregate.upkeep import Rules
+from aggregate.upkeep import UpkeepRules
 from aggregate.verify import prove
 from billing.invoicing.proofs import files_sha256, pinned_files
 from billing.usage.warehouse import Warehouse
@@ -33,7 +33,7 @@ from tests.long import LONG
 
 pytestmark = pytest.mark.integration
 
-ALWAYS = Rules(min_files=2, grace=timedelta(0), kept_commits=2)
+ALWAYS = UpkeepRules(min_files=2, grace=timedelta(0), kept_commits=2)
 STATES = {
     "events": "SELECT * EXCLUDE (landed_in) FROM events ORDER BY ALL",
     "rollups": """SELECT * EXCLUDE (requests, request_bytes, response_bytes, latency_us), sum(requests) AS n,
@@ -79,7 +79,7 @@ def landed(place: Path | Store, count: int = 40, first: int = 0, name: str = "g"
         land(place, f"{name}-{start}", *found[start : start + 4])
 
 
-def kept_up(place: Path | Store, rules: Rules = ALWAYS) -> list[Any]:
+def kept_up(place: Path | Store, rules: UpkeepRules = ALWAYS) -> list[Any]:
     return list(upkeep.keep_up(Lake(place), now=LANDED_AT, rules=rules))
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +17,7 @@ from schemas.tables import TableShape
 
 
 def rewrite(root: Path, shape: TableShape, change: Callable[[pa.Table], pa.Table], *, log: bool) -> list[Path]:
-    """Change the rows of every file of a table. `log`: the commits are made to name the new sizes and hashes."""
+    """Change the rows of every file of a table. `log`: commits and lists are made to name the new sizes and hashes."""
     files = [Path(path) for path in Lake(root).files(shape)]
     assert files
     for path in files:
@@ -71,3 +72,18 @@ def _relog(table: Path, path: Path) -> None:
                 info["sha256"][name] = hashlib.sha256(content).hexdigest()
                 action["commitInfo"]["tollbook"] = json.dumps(info)
         entry.write_text("".join(json.dumps(action) + "\n" for action in actions))
+    for found in (table / "_delta_log").glob("*.checkpoint.parquet"):
+        rows = pq.read_table(found)
+        listed = [_relisted(action, name, content) for action in rows.to_pylist()]
+        pq.write_table(pa.Table.from_pylist(listed, rows.schema), found)
+        pinned = table / "_delta_log" / f"tollbook-pinned-{found.name[:20]}.json"
+        if pinned.exists():
+            base = {"version": int(found.name[:20]), "sha256": hashlib.sha256(found.read_bytes()).hexdigest()}
+            pinned.write_text(json.dumps(base))
+
+
+def _relisted(action: dict[str, Any], name: str, content: bytes) -> dict[str, Any]:
+    if action["add"] is not None and action["add"]["path"] == name:
+        tags = {**dict(action["add"]["tags"]), "sha256": hashlib.sha256(content).hexdigest()}
+        action["add"] |= {"size": len(content), "tags": list(tags.items())}
+    return action

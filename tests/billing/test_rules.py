@@ -26,6 +26,7 @@ def issued_by_rules_1(tmp_path: Path) -> Path:
     """
     with tarfile.open(KEPT / "rules-1.tar.gz") as archive:
         archive.extractall(tmp_path, filter="data")
+    Lake(tmp_path / "lake").upgrade(copy=None, progress=lambda _: None)
     return tmp_path / "lake"
 
 

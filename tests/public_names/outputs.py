@@ -280,6 +280,7 @@ def _explained(outputs: Outputs) -> None:
     with tarfile.open(OF_RULES_1) as archive:
         archive.extractall(outputs.here.folder / "kept", filter="data")
     (outputs.here.lake,) = (found.parent for found in (outputs.here.folder / "kept").rglob("tollbook-lake.json"))
+    outputs("lake upgrade", "LAKE", "--without-backup")
     outputs("invoice verify", "LAKE", "--explain")
 
 

@@ -14,12 +14,14 @@ from typing import NamedTuple
 import pyarrow as pa
 from confluent_kafka import Consumer, KafkaError, Message, Producer
 
+from aggregate import upkeep
 from aggregate.landing.kafka_log import KafkaLog
 from aggregate.landing.known_topics import KnownTopic, recognise
 from aggregate.landing.land import Land, Landed
 from aggregate.quota import grants, limits
 from ingest.kafka.sending import produce
 from lake.lake import Lake
+from lake.lock import Taken
 from schemas.catalog.records import Catalog
 from schemas.halts import Halt, Halted
 from schemas.kafka.partitions import partitions_of_keys
@@ -29,6 +31,9 @@ from tollbook.workers import loop, metrics
 from tollbook.workers.quota_feed import Totals
 from tollbook.workers.unknown_metrics import UnknownCredentials
 
+UPKEEP_EVERY_S = 60.0
+UPKEEP_S = 2.0  # after which nothing new is begun
+UPKEEP = upkeep.USUAL._replace(group_bytes=32 << 20)
 GRANTS_S = 0.5  # how often table `grants` is looked at, which delays a grant
 
 
@@ -68,6 +73,7 @@ class LandWorker:
         self._totals = Totals(catalog, limits.since(lake, catalog, now=now()))
         self._grants = grants.Watch(lake)
         self._grants_due_s = 0.0
+        self._upkeep_due_s = time.monotonic() + UPKEEP_EVERY_S
         self._unknown = UnknownCredentials()
         self._undelivered: list[str] = []
         self._shown: set[Partition] = set()  # partitions whose lag is in the metrics
@@ -83,6 +89,8 @@ class LandWorker:
         if begun >= self._grants_due_s:
             self._grants_due_s = begun + GRANTS_S
             self._judge_grants()
+        if begun >= self._upkeep_due_s:
+            self._keep_up(begun)
         landed = self._land.step()
         self._show_partitions()
         self._producer.poll(0)
@@ -104,6 +112,20 @@ class LandWorker:
         now = self._now()
         if self._grants.moved(now):
             self._publish(self._totals.judge(self._grants.grants, now))
+
+    def _keep_up(self, begun: float) -> None:
+        """Do some upkeep, unless another worker of this machine does. Workers of other machines are fenced."""
+        self._upkeep_due_s = begun + UPKEEP_EVERY_S
+        while not self._land.settle():
+            pass
+        try:
+            with self._lake.lock(upkeep.LOCK):
+                for done in upkeep.keep_up(
+                    self._lake, now=self._now(), rules=UPKEEP, go_on=lambda: time.monotonic() < begun + UPKEEP_S
+                ):
+                    self._log.info("upkeep", extra={"fields": done._asdict()})
+        except Taken:
+            return
 
     def wrong(self) -> list[str]:
         """The reasons why this process is unhealthy."""

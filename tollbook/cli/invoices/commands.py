@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from aggregate import upkeep
 from aggregate.landing.settlement import settle
 from aggregate.verify import prove
 from billing.catalog import loading as catalogs
@@ -231,7 +232,7 @@ def closed(
     lake: Lake, book: Catalog, period: str, legal_entity: str, *,
     now: datetime, accept_refused: str | None = None, by: str = audit.UNNAMED,
 ) -> Close:  # fmt: skip
-    """Settle, so that no event id is billed twice, then close on the condition that the books are proven.
+    """Settle, so that no event id is billed twice, and compact, then close on the condition that the books are proven.
 
     The settlement first brings the derived tables up to date, so the commits of a killed run are included. A month
     without partners to bill is refused before anything is written.
@@ -242,6 +243,7 @@ def closed(
 
     closing.due(book, period, legal_entity, now)
     settle(lake, now=lambda: now)
+    upkeep.before_close(lake, now=now)
     made = closing.close(lake, book, period, legal_entity, prove=books, now=now, accept_refused=accept_refused)
     facts = {"period": made.period, "legal_entity": made.legal_entity}
     audit.record(lake, [AuditEntry("close", made.close_id, facts)], by=by, now=now)

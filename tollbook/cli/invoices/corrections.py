@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from aggregate import upkeep
 from aggregate.landing.settlement import settle
 from aggregate.verify import prove
 from billing.catalog import loading as catalogs
@@ -103,6 +104,7 @@ def rebill(
         return prove(opened, versions, start=start, end=end).problems
 
     settle(opened, now=lambda: moment)
+    upkeep.before_close(opened, now=moment)
     person = Person(by or getpass.getuser(), reason)
     found = rebilling.rebill(opened, number, book, person, prove=books, now=moment)
     currency = found.note.document["currency"]
@@ -159,6 +161,7 @@ def adjust(
     entities = sorted({made.legal_entity for made in closing.all_closes(opened) if made.period == period})
     chosen = one_of(entities, legal_entity, f"{period} is closed for")
     settle(opened, now=lambda: moment)
+    upkeep.before_close(opened, now=moment)
     documents = late_documents.adjust(opened, period, chosen, prove=books, now=moment, by=by or getpass.getuser())
     if json:
         show_json({"documents": [each.document for each in documents]})

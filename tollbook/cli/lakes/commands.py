@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from aggregate import upkeep
-from aggregate.upkeep import Rules, Tidied
+from aggregate.upkeep import Tidied, UpkeepRules
 from lake.lake import Lake
 from lake.upkeep.compaction import Compacted
 from tollbook.cli.errors import WrongUse
@@ -83,7 +83,7 @@ def compact(
     opened = Lake(lake)
     opened.check()
     begun, clock = time.monotonic(), the_clock(now)
-    rules = Rules(min_files, timedelta(days=grace_days), keep_commits)
+    rules = UpkeepRules(min_files, timedelta(days=grace_days), keep_commits)
     done: list[Compacted | Tidied] = []
     with run.alone(opened, upkeep.LOCK, "another compaction"):
         steps = upkeep.keep_up(
