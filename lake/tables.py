@@ -175,7 +175,7 @@ def _readable(store: Store, shape: TableShape, version: int | None = None) -> Sn
     """A version of a table, nothing checked. Raises LakeError."""
     cut = None if version is None else cutting.cut_of(store, shape.name)
     if cut is not None and version == 0:
-        return replace(_readable(store, shape), version=0, files={}, apps={}, removed={}, checkpoint=None)
+        return replace(_readable(store, shape), version=0, files={}, apps={}, checkpoint=None)
     if (
         cut is not None
         and version is not None
@@ -326,7 +326,7 @@ def write_checkpoint(store: Store, shape: TableShape, table: Snapshot) -> Snapsh
         return table
     try:
         checkpoint.write(
-            store, shape.name, table.version, added=list(adds(store, shape, table).values()), removed=table.removed,
+            store, shape.name, table.version, added=list(adds(store, shape, table).values()),
             apps=table.apps, metadata=table.metadata, protocol=table.protocol,
         )  # fmt: skip
     except checkpoint.UNREADABLE as exc:

@@ -1,9 +1,9 @@
 """A checkpoint sums up a table's log, so that opening the table does not read all of it.
 
 It is one Parquet file beside the entries, and `_last_checkpoint` names the newest one. It lists every file of its
-version with its hash and the commit that added it, and the files that a compaction replaced until they are deleted. So
-it is all that remains of a log that was cut, and the list of files that a close rests on (lake/delta/cutting.py). Files
-that an erasure replaced are not in it: they have no time of grace.
+version with its hash and the commit that added it. So it is all that remains of a log that was cut, and the list of
+files that a close rests on (lake/delta/cutting.py). Files that were replaced are not in it: Delta keeps them for a time
+of grace, which Tollbook counts itself (lake/upkeep/vacuum.py).
 """
 
 import json
@@ -74,7 +74,6 @@ class Checkpoint(NamedTuple):
 
     paths: list[str]
     apps: list[tuple[str, int]]
-    removed: list[tuple[str, int]]  # path, when
     metadata: dict[str, Any]
     protocol: dict[str, Any]
 
@@ -101,21 +100,14 @@ def last(store: Store, table: str) -> int | None:
 
 def read(content: bytes) -> Checkpoint:
     """The paths and transaction versions in the bytes of a checkpoint. Raises UNREADABLE."""
-    columns = [
-        "add.path", "txn.appId", "txn.version", "remove.path", "remove.deletionTimestamp", "metaData", "protocol",
-    ]  # fmt: skip
+    columns = ["add.path", "txn.appId", "txn.version", "metaData", "protocol"]
     table = pq.ParquetFile(pa.BufferReader(content)).read(columns, use_threads=False).combine_chunks()
     apps, versions = (_field(table, "txn", name).to_pylist() for name in ("appId", "version"))
     (metadata,), (protocol,) = (table[name].drop_null().to_pylist() for name in ("metaData", "protocol"))
     metadata["configuration"] = dict(metadata["configuration"] or ())
     metadata["format"]["options"] = dict(metadata["format"]["options"] or ())
-    removed, times = (_field(table, "remove", name).to_pylist() for name in ("path", "deletionTimestamp"))
     return Checkpoint(
-        _field(table, "add", "path").to_pylist(),
-        list(zip(apps, versions, strict=True)),
-        list(zip(removed, times, strict=True)),
-        metadata,
-        _present(protocol),
+        _field(table, "add", "path").to_pylist(), list(zip(apps, versions, strict=True)), metadata, _present(protocol)
     )
 
 
@@ -134,7 +126,6 @@ def write(
     version: int,
     *,
     added: list[Action],
-    removed: dict[str, int],
     apps: dict[str, int],
     metadata: dict[str, Any],
     protocol: dict[str, Any],
@@ -148,7 +139,6 @@ def write(
             {"add": {**each, "partitionValues": _pairs(each["partitionValues"]), "tags": _pairs(each["tags"])}}
             for each in added
         ),
-        *({"remove": _removal(path, at)} for path, at in sorted(removed.items())),
     ]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(actions, _SCHEMA), sink)
@@ -164,10 +154,6 @@ def _field(table: pa.Table, column: str, name: str) -> pa.Array:
     """One field of the rows of a column that are there."""
     found = table[column].drop_null().combine_chunks()
     return found.field(name) if found.offset == 0 else pa.compute.struct_field(found, name)
-
-
-def _removal(path: str, at: int) -> Action:
-    return {"path": path, "deletionTimestamp": at, "dataChange": False, "extendedFileMetadata": False}
 
 
 def _format(metadata: dict[str, Any]) -> dict[str, Any]:

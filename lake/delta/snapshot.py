@@ -5,7 +5,7 @@ Opening a table of 130 commits this way takes a fifth of the CPU time that the p
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -38,14 +38,13 @@ class Snapshot:
     metadata: dict[str, Any]
     protocol: dict[str, Any]
     checkpoint: int | None = None  # the one that it was read from
-    removed: dict[str, int] = field(default_factory=dict)  # paths that a compaction replaced → when, ms since 1970
 
     def after(self, actions: Iterable[Action], version: int) -> "Snapshot":
         """The next version, with the actions of its entry.
 
         A malformed action raises KeyError, TypeError, ValueError.
         """
-        copy = replace(self, version=version, files=dict(self.files), apps=dict(self.apps), removed=dict(self.removed))
+        copy = replace(self, version=version, files=dict(self.files), apps=dict(self.apps))
         return _applied(copy, actions)
 
     @property
@@ -136,7 +135,6 @@ def _from_checkpoint(store: Store, table: str, version: int) -> Snapshot:
             found.metadata,
             found.protocol,
             version,
-            {unquote(path): _integer(at) for path, at in found.removed},
         )
     except checkpoint.UNREADABLE as exc:
         raise Unreadable(f"{store.named(key)}: {(str(exc).splitlines() or [type(exc).__name__])[0]}") from exc
@@ -150,10 +148,7 @@ def _applied(state: Snapshot, actions: Iterable[Action]) -> Snapshot:
             path = path_of(found)
             state.files[path] = {**found, "tags": tags(hashes.get(path, ""), state.version)}
         elif found := action.get("remove"):
-            path = path_of(found)
-            state.files.pop(path, None)
-            if found.get("deletionTimestamp"):
-                state.removed[path] = found["deletionTimestamp"]
+            state.files.pop(path_of(found), None)
         elif found := action.get("commitInfo"):
             hashes = entries.stated(found).get("sha256", {})
         elif found := action.get("txn"):

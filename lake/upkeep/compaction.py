@@ -19,6 +19,7 @@ from lake.delta.snapshot import Snapshot
 from lake.derived_tables import consistent_cut
 from lake.errors import Damaged, Fenced
 from lake.storage.store import Store
+from lake.upkeep import vacuum
 from lake.upkeep.groups import GROUP_BYTES, MIN_FILES, Group, groups
 from schemas.tables import EVENTS, ROLLUPS, TableShape
 
@@ -92,6 +93,7 @@ def _rewrite(
     before = _proved(con, shape, paths, store.address(f"{shape.name}/{part.path}"), mixed=mixed)
     size = group.size_bytes
     done = Compacted(shape.name, group.day, len(paths), size, part.size_bytes, before, part.rows)
+    vacuum.note(store, shape, [file.path for file in group.files], now)
     made = tables.commit(
         store,
         shape,

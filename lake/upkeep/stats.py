@@ -9,6 +9,7 @@ from lake.delta import cutting, entries, snapshot
 from lake.delta.entries import log_prefix
 from lake.derived_tables import APP, FOLLOWERS
 from lake.storage.store import Store
+from lake.upkeep import vacuum
 from lake.upkeep.groups import SMALL_BYTES
 from schemas.tables import ALL, EVENTS, TableShape
 
@@ -52,7 +53,7 @@ def _of(store: Store, shape: TableShape, events: int, now: datetime) -> TableSta
         files=len(sizes),
         bytes=sum(sizes),
         small_files=sum(size < SMALL_BYTES for size in sizes),
-        replaced_files=len(table.removed),
+        replaced_files=sum(len(found.paths) for found in vacuum.replaced(store, shape)),
         version=table.version,
         log_entries=len(logged),
         cut_at=None if cut is None else cut.version,

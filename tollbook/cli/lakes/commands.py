@@ -50,14 +50,14 @@ def compact(
     min_files: Annotated[
         int, Parameter("--min-files", validator=Number(gte=2), help="Leave days with fewer small files alone.")
     ] = upkeep.USUAL.min_files,
-    grace_days: Annotated[
+    grace_hours: Annotated[
         int,
         Parameter(
-            "--grace-days",
+            "--grace-hours",
             validator=Number(gte=0),
-            help="Keep replaced files for this many days, for readers that are still at work. 0: none are at work.",
+            help="Keep replaced files for this many hours, for readers that are still at work. 0: none are at work.",
         ),
-    ] = upkeep.USUAL.grace.days,
+    ] = upkeep.USUAL.grace // timedelta(hours=1),
     keep_commits: Annotated[
         int,
         Parameter(
@@ -83,7 +83,7 @@ def compact(
     opened = Lake(lake)
     opened.check()
     begun, clock = time.monotonic(), the_clock(now)
-    rules = UpkeepRules(min_files, timedelta(days=grace_days), keep_commits)
+    rules = UpkeepRules(min_files, timedelta(hours=grace_hours), keep_commits)
     done: list[Compacted | Tidied] = []
     with run.alone(opened, upkeep.LOCK, "another compaction"):
         steps = upkeep.keep_up(
