@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from tests.reckoning.agreed import Document
+from tests.reckoning.own import beginnings, with_own
 from tests.reckoning.reckoning import (
     Event,
     Line,
@@ -122,5 +123,8 @@ def rates_at(catalog: Record, partner: str, meter: str, at_us: int) -> int:
             card_id = next(plan["rate_card"] for plan in catalog["plans"] if plan["id"] == assigned["plan"])
             versions = next(card["versions"] for card in catalog["rate_cards"] if card["id"] == card_id)
             begun = [one for one in versions if midnight_us(zone_name, date.fromisoformat(one["valid_from"])) <= at_us]
-            held += sum(rate.get("meter") == meter for rate in begun[-1]["rates"]) if begun else 0
+            passed = [day for day in beginnings(owner, assigned["plan"]) if midnight_us(zone_name, day) <= at_us]
+            if begun:
+                rates = with_own(owner, assigned["plan"], begun[-1]["rates"], max(passed, default=None))
+                held += sum(rate.get("meter") == meter for rate in rates)
     return held

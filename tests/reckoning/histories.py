@@ -369,7 +369,25 @@ class _World:
                  "priority": self.rng.choice(["0", "0", "1", "5"])}
                 for n in range(self.rng.randint(1, 3))
             ]  # fmt: skip
+        if self.chance(0.5):
+            drawn["prices"] = list(self._own_prices(currency, label))
         return drawn
+
+    def _own_prices(self, currency: str, label: str) -> Iterator[Record]:
+        """Prices of the partner's own for a meter or a fee, one after another or with a gap, of one plan or of all."""
+        metered = [meter["id"] for meter in self.meters if "billable" not in meter]
+        of = {"plan": self.rng.choice(self.plans)["id"]} if self.chance(0.3) else {}
+        for name in self.rng.sample([*metered, None], self.rng.randint(1, 2)):
+            held = self._days(label)
+            yield {**held, **of, "currency": currency, "rates": self._own_rates(name)}
+            if "valid_to" in held and self.chance(0.7):
+                later = date.fromisoformat(held["valid_to"]) + timedelta(days=self.rng.choice([0, 0, 4]))
+                yield {"valid_from": later.isoformat(), **of, "currency": currency, "rates": self._own_rates(name)}
+
+    def _own_rates(self, meter: str | None) -> list[Record]:
+        if meter is None:
+            return [self._fee()]
+        return [self._rate(meter), *([self._rate(meter, "Own once more")] if self.chance(0.2) else [])]
 
     def _discount(self, currency: str) -> Record:
         meters = [meter["id"] for meter in self.meters if "billable" not in meter]
@@ -467,6 +485,7 @@ def _bounds(partner: str, runs: list[Run], labels: list[str]) -> Iterator[int]:
         owner = next(one for one in run.catalog["partners"] if one["id"] == partner)
         days = {f"{label}-01" for label in [*labels, months_from(labels[-1], 2)[1]]}
         days |= {assigned[key] for assigned in owner["plans"] for key in ("valid_from", "valid_to") if key in assigned}
+        days |= {own[key] for own in owner.get("prices", []) for key in ("valid_from", "valid_to") if key in own}
         days |= {version["valid_from"] for card in run.catalog["rate_cards"] for version in card["versions"]}
         for day in days - {LONG_AGO}:
             yield midnight_us(owner["time_zone"], date.fromisoformat(day))

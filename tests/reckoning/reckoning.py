@@ -45,12 +45,13 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from importlib import resources
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import ceil
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from tests.reckoning.agreed import Amount, Document, Month, amounts
+from tests.reckoning.own import beginnings, with_own
 from tests.reckoning.routes import matches
 from tests.reckoning.terms import Before, adjusted, billed, to_units
 
@@ -345,7 +346,8 @@ def _parts(catalog: Record, partner: Record, start: int, end: int) -> list[Stay]
         ends = min(end, day_us(name, assigned.get("valid_to"), end))
         if begins < ends:
             card = cards[plans[assigned["plan"]]["rate_card"]]
-            stays.append(Stay(assigned["plan"], card, begins, ends, _versions(card, name, begins, ends)))
+            versions = _with_own(partner, assigned["plan"], _versions(card, name, begins, ends))
+            stays.append(Stay(assigned["plan"], card, begins, ends, versions))
     return sorted(stays, key=lambda stay: stay.start_us)
 
 
@@ -363,6 +365,18 @@ def _versions(card: Record, zone_name: str, start: int, end: int) -> list[Versio
     spans = zip(card["versions"], begins, [*begins[1:], end], strict=True)
     cut = [Version(max(start, low), min(end, high), version["rates"]) for version, low, high in spans]
     return [version for version in cut if version.start_us < version.end_us]
+
+
+def _with_own(partner: Record, plan: str, versions: list[Version]) -> list[Version]:
+    """The versions, cut where prices of the partner's own begin or end, with those in place of the card's."""
+    days = {midnight_us(partner["time_zone"], day): day for day in beginnings(partner, plan)}
+    found = []
+    for version in versions:
+        cuts = sorted(at for at in days if version.start_us < at < version.end_us)
+        for low, high in pairwise([version.start_us, *cuts, version.end_us]):
+            held = max((day for at, day in days.items() if at <= low), default=None)
+            found.append(Version(low, high, with_own(partner, plan, version.rates, held)))
+    return found
 
 
 def _unpriced(catalog: Record, partner: str, stays: list[Stay], usage: Usage, start: int, end: int) -> Iterable[str]:

@@ -130,6 +130,14 @@ WANTED = {
         "discounts twice",
         "a plan beyond the local month",
     ),
+    *(
+        "own prices",
+        "own prices begin inside",
+        "own prices of one plan",
+        "an own rate",
+        "an own fee",
+        "an own rate twice",
+    ),
     *(f"by contract: {kind}" for kind in ("fee", "discount", "maximum", "minimum", "commitment", "credit")),
     *(
         "own traffic",
@@ -218,6 +226,8 @@ def _of_stays(run: Run, partner: Record, period: Settled, events: list[Event]) -
         yield "a partner left"
     if any(assigned["valid_from"] > f"{run.label}-31" for assigned in partner["plans"]):
         yield "a plan in the future"
+    for prices in partner.get("prices", []):
+        yield from _of_own(prices, stays, partner["time_zone"])
     names = [assigned["plan"] for assigned in partner["plans"]]
     if any(name in names[: n - 1] and names[n - 1] != name for n, name in enumerate(names) if n):
         yield "a plan returns"
@@ -228,6 +238,18 @@ def _of_stays(run: Run, partner: Record, period: Settled, events: list[Event]) -
             stay.end_us - 1 in times
         )
         yield from _of_prices(stay)
+
+
+def _of_own(prices: Record, stays: list[reckoning.Stay], zone: str) -> Iterator[str]:
+    """Of prices of the partner's own, as far as a plan of the month has them."""
+    begins = reckoning.day_us(zone, prices["valid_from"], 0)
+    for stay in stays:
+        ends = reckoning.day_us(zone, prices.get("valid_to"), stay.end_us)
+        if prices.get("plan", stay.plan) == stay.plan and max(begins, stay.start_us) < min(ends, stay.end_us):
+            yield from ["own prices", *["own prices begin inside"] * (begins > stay.start_us)]
+            yield from ["own prices of one plan"] * ("plan" in prices)
+            yield from ["an own fee" if "meter" not in rate else "an own rate" for rate in prices["rates"]][:1]
+            yield from ["an own rate twice"] * (len(prices["rates"]) > 1)
 
 
 def _of_lines(one: Outcome) -> Iterator[tuple[str, bool]]:

@@ -403,6 +403,20 @@ def test_routes(pattern: str, route: str | None, expected: bool) -> None:
     assert matches(pattern, "GET", route) == expected
 
 
+def test_own_prices_stand_in_place_of_those_of_the_card() -> None:
+    catalog = book(("2026-01-01", [fee("200", "Platform fee"), requests(PER_UNIT), fee("31", "Support")]))
+    catalog["partners"][0]["prices"] = [
+        {"valid_from": "2026-10-16", "valid_to": "2026-10-26", "currency": "EUR", "rates": [requests({**PER_UNIT, "unit_price": "0.07"})]},
+        {"valid_from": "2026-10-16", "currency": "EUR", "rates": [fee("62", "Support"), fee("93", "Own")]},
+        {"valid_from": "2026-10-01", "currency": "EUR", "plan": "another", "rates": [requests({**PER_UNIT, "unit_price": "9"})]},
+    ]  # fmt: skip
+    events = used(100, "2026-10-15T23:59:59Z") + used(100, "2026-10-16T00:00Z") + used(100, "2026-10-26T00:00Z")
+    outcome = october(catalog, events)
+    # 15 of 31 days of support at 31, then 16 of 31 at 62; the fee of its own comes last.
+    assert amounts(outcome) == [20000, 1000, 1500, 700, 3200, 4800, 1000]
+    assert unbalanced([Run("2026-10", catalog)], events) == []
+
+
 def test_own_traffic_has_no_bill_and_is_not_settled() -> None:
     catalog = book(("2026-01-01", [fee("31")]))
     catalog["partners"][0]["status"] = "internal"
