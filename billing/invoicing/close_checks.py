@@ -13,7 +13,8 @@ from billing.periods import BillingPeriod, Period, month
 from billing.rating.drafts import Draft
 from billing.usage.warehouse import Warehouse
 from lake import duck
-from schemas.catalog.records import Catalog, LegalEntity, Meter, Partner
+from schemas.catalog.meters.meter import Meter
+from schemas.catalog.records import Catalog, LegalEntity, Partner
 
 _SHOWN = 20  # problems of one kind that a message lists
 

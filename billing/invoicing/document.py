@@ -9,8 +9,9 @@ from billing.pricing.explaining import explanation
 from billing.rating.appendices import LineUsage
 from billing.rating.drafts import Draft, Line, description
 from billing.usage.quota_statement import QuotaRow
+from schemas.catalog.meters.meter import Meter
 from schemas.catalog.prices.price import ChargePart
-from schemas.catalog.records import Catalog, LegalEntity, Meter, Partner
+from schemas.catalog.records import Catalog, LegalEntity, Partner
 from schemas.money import money, plain
 from schemas.texts.wording import Wording, wording
 

@@ -17,7 +17,8 @@ from billing.periods import quota_periods
 from lake import duck
 from lake.lake import Lake
 from schemas import tables
-from schemas.catalog.records import Catalog, Meter
+from schemas.catalog.meters.meter import Meter
+from schemas.catalog.records import Catalog
 from schemas.catalog.routes import Calls
 from schemas.grants import Grants, grants_of
 from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape

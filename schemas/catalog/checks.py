@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from schemas.catalog import routes, secrets, term_checks
+from schemas.catalog.meters import meter_checks
 from schemas.catalog.records import FAR_US, Catalog, Partner
 from schemas.catalog.routes import BadPattern
 from schemas.windows import WINDOW_US
@@ -37,6 +38,7 @@ def problems(
     if whole:
         found += _references(catalog, left_out)
     found += _idle_filters(catalog)
+    found += (Problem(steps, says) for steps, says in meter_checks.problems(catalog))
     found += _claims(catalog)
     for i, partner in enumerate(catalog.partners):
         found += _overlaps(partner, i)

@@ -43,7 +43,8 @@ class CatalogRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Text without characters that change how the line is displayed. Raises ValueError."""
     if bad := _NOT_IN_A_LINE.search(text):
         raise ValueError(f"the character {bad[0]!a} would change how the line is displayed; remove it")
     return text
@@ -131,18 +132,18 @@ Day = Annotated[date, BeforeValidator(day_of)]
 Instant = Annotated[datetime, BeforeValidator(instant_of), AfterValidator(_with_zone)]
 Id = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 Status = Annotated[str, Field(pattern=r"^([1-5]xx|[1-5][0-9]{2}|0)$")]  # 0: no status was logged
-Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # printed on invoices
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]  # printed on invoices
 Code = Annotated[
-    str, Field(min_length=1, max_length=64), AfterValidator(_one_line)
+    str, Field(min_length=1, max_length=64), AfterValidator(one_line)
 ]  # an identifier assigned by a third party
-Note = Annotated[str, Field(max_length=200), AfterValidator(_one_line)]  # like Text, but may be empty
+Note = Annotated[str, Field(max_length=200), AfterValidator(one_line)]  # like Text, but may be empty
 Address = Annotated[tuple[Text, ...], Field(max_length=10)]
 Zone = Annotated[str, AfterValidator(_zone)]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}(/[A-Za-z0-9_.@-]{1,64}){0,3}$")]
-EventId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(_one_line)]
-EventType = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_one_line)]
-RoutePattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_one_line), AfterValidator(_pattern)]
-RouteText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]  # stored in rollups
+EventId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(one_line)]
+EventType = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(one_line)]
+RoutePattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(one_line), AfterValidator(_pattern)]
+RouteText = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(one_line)]  # stored in rollups
 Country = Annotated[str, AfterValidator(_country)]
 Currency = Annotated[str, AfterValidator(_currency)]
 Amount = Annotated[Decimal, Field(allow_inf_nan=False)]
@@ -150,4 +151,4 @@ NotNegative = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[Decimal, Field(gt=0, allow_inf_nan=False)]
 Network = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_network)]
 Action = Annotated[str, Field(pattern=r"^(\*|[A-Za-z0-9*?-]{1,64}:[A-Za-z0-9*?]{1,128})$")]  # in IAM's syntax
-Resource = Annotated[str, Field(pattern=r"^(\*|arn:.{1,2044})$"), AfterValidator(_one_line), AfterValidator(_resource)]
+Resource = Annotated[str, Field(pattern=r"^(\*|arn:.{1,2044})$"), AfterValidator(one_line), AfterValidator(_resource)]

@@ -6,9 +6,8 @@ float. A date means midnight in the partner's time zone.
 """
 
 import hashlib
-from collections.abc import Iterable
 from datetime import date, datetime
-from decimal import Context, Decimal, Inexact
+from decimal import Decimal
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar, cast
 
@@ -24,13 +23,12 @@ from schemas.catalog.fields import (
     Currency,
     Day,
     Id,
-    Note,
     NotNegative,
     Positive,
-    Status,
     Text,
     Zone,
 )
+from schemas.catalog.meters.meter import Meter
 from schemas.catalog.rates import Rate
 from schemas.catalog.sources import Source
 from schemas.catalog.terms import Bound, Commitment, Credit, Dated, Discount, Fee, PurchaseOrder
@@ -48,8 +46,6 @@ def _ascending(thresholds: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
 
 
 Thresholds = Annotated[tuple[Positive, ...], AfterValidator(_ascending)]
-# Three fifths of the digits used for money (schemas.money). The others are left for the quantity that is divided.
-_UNITS = Context(prec=36, traps=[Inexact])
 
 
 class LegalEntity(CatalogRecord):
@@ -67,51 +63,6 @@ class LegalEntity(CatalogRecord):
     payment_terms_days: int = Field(default=30, ge=0, le=365)
     tax_note: Text = "Amounts exclude value added tax."
     approval: Approval | None = None  # None: whoever may issue does
-
-
-class Filter(CatalogRecord):
-    """Which requests a meter counts. An absent list allows everything; `exclude_status` is applied last.
-
-    Methods are compared case-insensitively. Routes are patterns (schemas/catalog/routes.py).
-    """
-
-    methods: tuple[str, ...] | None = Field(default=None, min_length=1)
-    routes: tuple[str, ...] | None = Field(default=None, min_length=1)
-    status: tuple[Status, ...] | None = Field(default=None, min_length=1)
-    exclude_status: tuple[Status, ...] = ()
-
-    def statuses(self) -> list[int]:
-        """All statuses from 0 to 599 that the filter allows."""
-        wanted = set(range(600)) if self.status is None else _expanded(self.status)
-        return sorted(wanted - _expanded(self.exclude_status))
-
-
-class Meter(CatalogRecord):
-    """What is counted: requests, or the sum of one of their fields.
-
-    Division by `divide_by` gives the quantity in `unit`.
-    """
-
-    id: Id
-    description: Note = ""
-    aggregate: Literal["count", "sum"]
-    field: Literal["request_bytes", "response_bytes", "latency_us"] | None = None
-    unit: Text
-    divide_by: Positive = Decimal(1)
-    filter: Filter = Filter()
-    billable: bool = True  # usage of a billable meter must have a rate; other meters serve quotas and analysis
-
-    @model_validator(mode="after")
-    def _field_fits(self) -> "Meter":
-        if (self.aggregate == "sum") != (self.field is not None):
-            raise ValueError("aggregate `sum` needs a `field`, and `count` takes none")
-        try:
-            _UNITS.divide(Decimal(1), self.divide_by)
-        except Inexact:
-            raise ValueError(
-                f"dividing by {self.divide_by} is not exact within {_UNITS.prec} digits; use a product of powers of 2 and 5, up to 2^50"
-            ) from None
-        return self
 
 
 class RateCardVersion(CatalogRecord):
@@ -369,13 +320,6 @@ class Catalog(CatalogRecord):
     def indexes(self) -> dict[int, tuple[object, dict[str, Any]]]:
         """The cache of `_found`. It is not part of the content."""
         return {}
-
-
-def _expanded(statuses: Iterable[str]) -> set[int]:
-    codes: set[int] = set()
-    for s in statuses:
-        codes |= set(range(int(s[0]) * 100, int(s[0]) * 100 + 100)) if s.endswith("xx") else {int(s)}
-    return codes
 
 
 def _checked_validity(assigned: PlanAssignment) -> PlanAssignment:

@@ -8,13 +8,12 @@ from pydantic import BaseModel
 from billing.catalog import loading
 from schemas.catalog.approval import Approval, Principal
 from schemas.catalog.credentials import Credential, Grant
+from schemas.catalog.meters.meter import Filter, Meter
 from schemas.catalog.rates import Rate
 from schemas.catalog.records import (
     Budget,
     Catalog,
-    Filter,
     LegalEntity,
-    Meter,
     Partner,
     Plan,
     PlanAssignment,

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from schemas.catalog.checks import problems
 from schemas.catalog.credentials import Credential, Grant
+from schemas.catalog.meters.meter import Filter, Meter
 from schemas.catalog.prices.tiers import Tier
-from schemas.catalog.records import Filter, Meter, Partner, PlanAssignment
+from schemas.catalog.records import Partner, PlanAssignment
 from schemas.windows import to_us
 from tests.billing.catalogs import book, document
 

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from schemas.catalog.records import Meter
+from schemas.catalog.meters.meter import Meter
 from schemas.texts.wording import ENGLISH, LANGUAGES, Wording, wording
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from schemas.catalog import credentials, records, sources
 from schemas.catalog.fields import CatalogRecord
 from schemas.catalog.json_schema import DESCRIPTIONS, catalog_schema
+from schemas.catalog.meters import meter
 from schemas.catalog.prices import registry as prices
 from schemas.catalog.prices.tiers import Tier
 from tests.tollbook.fixtures import CATALOG, ROOT, Here
@@ -22,7 +23,7 @@ FILE = ROOT / "schemas" / "catalog.schema.json"
 EXAMPLES = sorted((ROOT / "examples" / "catalog").glob("*.yaml"))
 MODELS = {
     model.__name__: model
-    for module in (records, sources, credentials)
+    for module in (records, meter, sources, credentials)
     for model in (*vars(module).values(), Tier, *prices.MODELS.values())
     if isinstance(model, type) and issubclass(model, CatalogRecord)
 }

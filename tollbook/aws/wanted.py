@@ -40,7 +40,7 @@ def _remaining(catalog: Catalog, decided: Decision) -> Iterator[tuple[str, int]]
         if standing.meter is None or not standing.blocks:
             continue
         meter = catalog.meter(standing.meter)
-        if meter.aggregate == "count" and meter.divide_by == 1:
+        if meter.aggregate == "count" and not meter.is_measured and meter.divide_by == 1:
             yield standing.period, _left(standing)
 
 

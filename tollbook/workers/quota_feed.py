@@ -19,7 +19,8 @@ from billing.usage import quota_statement
 from billing.usage.quota_statement import PartitionUsage
 from billing.usage.warehouse import Meters, Warehouse
 from lake.lake import Lake
-from schemas.catalog.records import Catalog, Filter
+from schemas.catalog.meters.meter import Filter
+from schemas.catalog.records import Catalog
 from schemas.grants import EffectiveLimit, Grants
 from schemas.kafka.totals import Total
 from schemas.money import EXACT

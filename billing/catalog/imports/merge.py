@@ -129,7 +129,7 @@ class _Merger:
 
     def _meter(self, imported: ImportedPlan, period: Period, existing: Plan | None) -> str | None:
         """The meter that a quota limits. It counts requests."""
-        counting = [m.id for m in self._changes.catalog.meters if m.aggregate == "count"]
+        counting = [m.id for m in self._changes.catalog.meters if m.aggregate == "count" and not m.is_measured]
         if self._changes.options.meter is not None:
             if self._changes.options.meter in counting:
                 return self._changes.options.meter

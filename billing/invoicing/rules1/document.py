@@ -9,12 +9,13 @@ from billing.invoicing.rules1.periods import local_day
 from billing.invoicing.rules1.pricing import Part
 from billing.invoicing.rules1.rating import Draft, Line
 from schemas import zones
+from schemas.catalog.meters.meter import Meter
 from schemas.catalog.prices.flat import Flat
 from schemas.catalog.prices.graduated import Graduated
 from schemas.catalog.prices.package import Package
 from schemas.catalog.prices.tiers import Tier
 from schemas.catalog.prices.volume import Volume
-from schemas.catalog.records import Catalog, Meter
+from schemas.catalog.records import Catalog
 from schemas.money import MINOR_UNITS, plain
 
 
