@@ -16,6 +16,7 @@ from billing.periods import BillingPeriod, Interval, days_between
 from billing.pricing.charge import Charge, OfMonth, PricingError, charge
 from billing.rating.appendices import NO_APPENDICES, Appendices
 from billing.rating.extras import Extra
+from billing.rating.limited import LimitedLine, LimitedRate
 from billing.rating.terms import own_prices
 from billing.usage.quota_statement import QuotaRow, statement_row
 from billing.usage.warehouse import Span
@@ -86,6 +87,7 @@ class Draft(NamedTuple):
     extras: tuple[Extra, ...] = ()
     purchase_order: str | None = None  # the number of the partner's order that pays for it
     appendices: Appendices = NO_APPENDICES
+    limited: tuple[LimitedRate, ...] = ()  # the metered rates with a maximum or a minimum, in the order of their begin
 
     def with_extras(self, extras: Sequence[Extra]) -> "Draft":
         """The draft with more amounts, which its total contains."""
@@ -226,13 +228,13 @@ def draft(catalog: Catalog, outline: DraftOutline, usage: Sequence[Decimal]) -> 
     currency = _currency(catalog, outline)
     if currency is None:
         return None, problems
-    lines, unpriced = _lines(catalog, outline, counted, MINOR_UNITS[currency])
+    lines, limited, unpriced = _lines(catalog, outline, counted, MINOR_UNITS[currency])
     with localcontext(EXACT):
         rows = [
             statement_row(catalog, quota, sum(n, ZERO)) for quota, n in zip(outline.period.quotas, used, strict=True)
         ]
         total = sum((line.charge.amount for line in lines), ZERO)
-    made = Draft(outline.partner, outline.period, currency, tuple(lines), total, tuple(rows))
+    made = Draft(outline.partner, outline.period, currency, tuple(lines), total, tuple(rows), limited=tuple(limited))
     partner = outline.partner
     return (made if lines or partner.fees or partner.minimums or partner.commitments else None), problems + unpriced
 
@@ -248,8 +250,11 @@ def _currency(catalog: Catalog, outline: DraftOutline) -> str | None:
 
 def _lines(
     catalog: Catalog, outline: DraftOutline, counted: Sequence[Decimal], places: int
-) -> tuple[list[Line], list[str]]:
-    """The priced lines in time order. Usage of zero and usage within the free units produce no line."""
+) -> tuple[list[Line], list[LimitedRate], list[str]]:
+    """The priced lines in time order, the rates with limits of their own, and problems.
+
+    Usage of zero and usage within the free units produce no line.
+    """
     quantities = [
         in_unit(catalog, x.rate.meter, n) if x.rate.meter else Decimal(1)
         for x, n in zip(outline.lines, counted, strict=True)
@@ -259,6 +264,7 @@ def _lines(
     spans = _spans(outline.lines, shares)
     owed: list[tuple[Decimal, Decimal]] = []  # for each line, what its rate came to and was granted up to its end
     lines: list[tuple[datetime, int, Line]] = []
+    rates: dict[tuple[datetime, int], list[LimitedLine]] = {}  # by where a rate begins: its lines follow one another
     problems: list[str] = []
     for x, planned in enumerate(outline.lines):
         rate, share = planned.rate, shares[x]
@@ -267,6 +273,9 @@ def _lines(
         place = OfMonth(
             before[x], totals[x], planned.follows is None, planned.is_last, share, billed, granted, spans[x]
         )
+        if planned.follows is None:
+            of_rate = rates[planned.interval.start, planned.position] = []
+        of_rate.append(LimitedLine(rate, quantities[x], place))
         try:
             made = charge(rate.price, quantities[x], terms=rate.terms, places=places, of_month=place)
         except PricingError as exc:
@@ -276,7 +285,19 @@ def _lines(
         if made.parts or (rate.meter and made.billed_quantity):
             line = Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], share, made)
             lines.append((planned.interval.start, planned.position, line))
-    return [line for _, _, line in sorted(lines, key=lambda line: line[:2])], problems
+    ordered = [line for _, _, line in sorted(lines, key=lambda line: line[:2])]
+    limited = [] if problems else _limited([rates[begin] for begin in sorted(rates)], places)
+    return ordered, limited, problems
+
+
+def _limited(rates: Sequence[Sequence[LimitedLine]], places: int) -> list[LimitedRate]:
+    """The metered rates of which a line has a maximum or a minimum."""
+    return [
+        LimitedRate(meter, tuple(lines), places)
+        for lines in rates
+        if (meter := lines[0].rate.meter)
+        and any(one.rate.maximum is not None or one.rate.minimum is not None for one in lines)
+    ]
 
 
 def _counts(lines: Sequence[LineOutline], quantities: Sequence[Decimal]) -> tuple[list[Decimal], list[Decimal]]:

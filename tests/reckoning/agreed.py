@@ -7,7 +7,10 @@ Amounts are integers of minor units. Where the page leaves a question open, the 
 2.  A discount takes nothing off an amount that is not positive, and so does a credit.
 3.  A bill lies in the term of a commitment that holds its month, whatever documents came before it. A term that ended
     before the month of a bill is corrected by it if a document of that term exists.
-4.  Of two credits of one priority, end and begin, the first in the catalog pays first.
+4.  A discount of a meter comes before the maximum and the minimum of the meter's rates. It takes what such a rate costs
+    without it, less what it costs with it after its own discounts. The rates of the meter without limits are discounted
+    as one, first; an amount that they leave goes to the others, by where they begin.
+5.  Of two credits of one priority, end and begin, the first in the catalog pays first.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +18,10 @@ from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from tests.reckoning.terms import to_units
+from tests.reckoning.terms import Portion, cost, to_units
 
 Record = dict[str, Any]
+Limited = Sequence[tuple[str, list[Portion]]]
 Midnight = Callable[[date], int]
 
 
@@ -53,12 +57,20 @@ class Month(NamedTuple):
 
 
 def amounts(
-    partner: Record, month: Month, by_meter: dict[str, int], lines: int, before: Sequence[Document]
+    partner: Record,
+    month: Month,
+    by_meter: dict[str, int],
+    lines: int,
+    before: Sequence[Document],
+    limited: Limited = (),
 ) -> tuple[Amount, ...]:
-    """All amounts in the order of the bill. `before` are the partner's earlier bills."""
+    """All amounts in the order of the bill. `before` are the partner's earlier bills.
+
+    `limited` are the metered rates with a maximum or a minimum; `by_meter` has their amounts as well.
+    """
     found = list(_fees(partner.get("fees", []), month, before))
     whole = lines + sum(amount.units for amount in found)
-    found += _discounts(partner.get("discounts", []), month, by_meter, whole)
+    found += _discounts(partner.get("discounts", []), month, by_meter, whole, limited)
     found += _bounds(partner, month, lines + sum(amount.units for amount in found))
     bill = Document(partner["id"], month.label, lines, tuple(found))
     found += _commitments(partner.get("commitments", []), month, [*before, bill])
@@ -89,8 +101,13 @@ def _fee_of(fee: Record, label: str, month: Month) -> Fraction:
     return Fraction(fee["amount"]) * share
 
 
-def _discounts(discounts: Sequence[Record], month: Month, by_meter: dict[str, int], whole: int) -> Iterator[Amount]:
+def _discounts(
+    discounts: Sequence[Record], month: Month, by_meter: dict[str, int], whole: int, limited: Limited
+) -> Iterator[Amount]:
     left = dict(by_meter)
+    for meter, portions in limited:
+        left[meter] = left.get(meter, 0) - cost(portions, month.places, [])[0]
+    given: list[list[Record]] = [[] for _ in limited]
     held = [discount for discount in discounts if _holds(discount, month.label)]
     for discount in [d for d in held if "meter" in d] + [d for d in held if "meter" not in d]:
         base = left.get(discount["meter"], 0) if "meter" in discount else whole
@@ -100,11 +117,29 @@ def _discounts(discounts: Sequence[Record], month: Month, by_meter: dict[str, in
             else Fraction(discount["amount"]) * 10**month.places
         )
         taken = max(min(_half_up(wanted), base), 0)
+        if "meter" in discount:
+            left[discount["meter"]] = base - taken
+            rest = Fraction(discount.get("amount", "0")) - max(min(wanted, base), 0) / 10**month.places
+            mine = [n for n, (meter, _) in enumerate(limited) if meter == discount["meter"]]
+            taken += _off_limited(discount, rest, [(limited[n][1], given[n]) for n in mine], month.places)
         if taken:
             whole -= taken
-            if "meter" in discount:
-                left[discount["meter"]] -= taken
             yield Amount("discount", -taken)
+
+
+def _off_limited(discount: Record, rest: Fraction, rates: list[tuple[list[Portion], list[Record]]], places: int) -> int:
+    """What a discount takes off rates with limits. It joins those that each of them was given."""
+    taken = 0
+    for portions, given in rates:
+        before, granted = cost(portions, places, given)
+        if "percent" in discount:
+            given.append({"percent": discount["percent"]})
+        elif rest > 0:
+            given.append({"amount": rest})
+        after, now_granted = cost(portions, places, given)
+        rest -= now_granted - granted
+        taken += before - after
+    return taken
 
 
 def _bounds(partner: Record, month: Month, total: int) -> Iterator[Amount]:

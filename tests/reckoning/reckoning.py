@@ -53,7 +53,7 @@ from zoneinfo import ZoneInfo
 from tests.reckoning.agreed import Amount, Document, Month, amounts
 from tests.reckoning.own import beginnings, with_own
 from tests.reckoning.routes import matches
-from tests.reckoning.terms import Before, adjusted, billed, to_units
+from tests.reckoning.terms import Before, Portion, adjusted, billed, to_units
 
 Record = dict[str, Any]  # a record of the catalog, as YAML is read: every scalar is a text
 
@@ -100,6 +100,10 @@ class Line(NamedTuple):
     billed: Fraction | None
     amount: int
     shown: bool
+    gross: Fraction  # by the price alone
+    span: Fraction  # the share of the month of all lines of the rate
+    starts: bool  # the first line of its rate
+    rate: Record
 
 
 class Bill(NamedTuple):
@@ -199,11 +203,25 @@ def _month(
                 by_meter[line.meter] = by_meter.get(line.meter, 0) + line.amount
         month = Month(label, PLACES[currency], planned, lambda day: midnight_us(partner["time_zone"], day))
         before = [document for document in documents if document.partner == partner["id"]]
-        added = amounts(partner, month, by_meter, total, before)
+        added = amounts(partner, month, by_meter, total, before, _limited(lines))
     bill = None
     if currency is not None and (shown or added):
         bill = Bill(currency, tuple(shown), total + sum(amount.units for amount in added), added)
     return Outcome(Settled(partner["id"], start, end), bill, lines, ())
+
+
+def _limited(lines: Sequence[Line]) -> list[tuple[str, list[Portion]]]:
+    """The metered rates of which a line has a maximum or a minimum, each with all its lines, by where they begin."""
+    rates: list[list[Line]] = []
+    for line in lines:
+        if line.starts:
+            rates.append([])
+        rates[-1].append(line)
+    return [
+        (mine[0].meter, [Portion(line.rate, line.gross, line.span, line is mine[-1]) for line in mine])
+        for mine in sorted(rates, key=lambda mine: (mine[0].start_us, mine[0].position))
+        if mine[0].meter and any({"maximum", "minimum"} & line.rate.keys() for line in mine)
+    ]
 
 
 def _currency_of_terms(partner: Record) -> str | None:
@@ -522,11 +540,26 @@ def _stay_lines(stay: Stay, owner: Record, usage: Usage, period: tuple[int, int]
                             (exact, fee), _cumulative(piece.rate["price"], counted_units[n]), strict=True
                         )
                     )
+            gross = exact
             exact, granted, topped_up = adjusted(piece.rate, exact, earlier, span, is_last=last)
             shown = piece.rate["price"]["model"] == "flat" or fee != 0 or units != 0 or topped_up
             amount = to_units(exact * 10**places, piece.rate.get("rounding", {}).get("mode", "half_up"))
             earlier = Before(earlier.billed + Fraction(amount, 10**places), earlier.granted + granted)
-            yield Line(stay.plan, piece.position, meter, piece.start_us, piece.end_us, quantity, units, amount, shown)
+            yield Line(
+                stay.plan,
+                piece.position,
+                meter,
+                piece.start_us,
+                piece.end_us,
+                quantity,
+                units,
+                amount,
+                shown,
+                gross,
+                span,
+                not n,
+                piece.rate,
+            )
 
 
 def _cumulative(price: Record, billed: Fraction) -> tuple[Fraction, Fraction]:

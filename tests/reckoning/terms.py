@@ -78,3 +78,24 @@ def adjusted(
     if "minimum" in rate and is_last and lacking > 0:
         return net + lacking, granted, True
     return net, granted, False
+
+
+class Portion(NamedTuple):
+    """A line of a rate: what its price asks for, exactly, and the share of the month of all lines of the rate."""
+
+    rate: Record
+    gross: Fraction
+    span: Fraction
+    is_last: bool
+
+
+def cost(portions: list[Portion], places: int, more: list[Record]) -> tuple[int, Fraction]:
+    """What all lines of a rate cost in minor units, with more discounts after its own, and what amounts took."""
+    earlier, total = Before(), 0
+    for portion in portions:
+        rate = portion.rate | {"discounts": [*portion.rate.get("discounts", []), *more]}
+        exact, granted, _ = adjusted(rate, portion.gross, earlier, portion.span, is_last=portion.is_last)
+        units = to_units(exact * 10**places, rate.get("rounding", {}).get("mode", "half_up"))
+        total += units
+        earlier = Before(earlier.billed + Fraction(units, 10**places), earlier.granted + granted)
+    return total, earlier.granted

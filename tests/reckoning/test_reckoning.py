@@ -417,6 +417,26 @@ def test_own_prices_stand_in_place_of_those_of_the_card() -> None:
     assert unbalanced([Run("2026-10", catalog)], events) == []
 
 
+@pytest.mark.parametrize(
+    ("count", "discounts", "expected"),
+    [
+        (2000, [{"percent": "20"}], []),  # 200 less 40 is above the maximum of 150
+        (1600, [{"percent": "20"}], [-2200]),  # 160 less 32 is 128; without it, 150
+        (900, [{"percent": "20"}], [-1000]),  # 90 less 18 is below the minimum of 80
+        (700, [{"percent": "20"}], []),  # 70, which costs 80 with and without it
+        (1600, [{"amount": "15", "currency": "EUR"}, {"percent": "10"}], [-500, -1450]),  # 160, 145, 130.50
+    ],
+)
+def test_a_discount_of_a_meter_comes_before_the_limits_of_a_rate(
+    count: int, discounts: list[dict[str, str]], expected: list[int]
+) -> None:
+    catalog = book(("2026-01-01", [requests(PER_UNIT, maximum="150", minimum="80")]))
+    catalog["partners"][0]["discounts"] = [one | {"meter": "requests", "valid_from": "2026-10-01"} for one in discounts]
+    outcome = october(catalog, used(count, "2026-10-05T00:00Z"))
+    assert outcome.bill
+    assert [amount.units for amount in outcome.bill.amounts] == expected
+
+
 def test_own_traffic_has_no_bill_and_is_not_settled() -> None:
     catalog = book(("2026-01-01", [fee("31")]))
     catalog["partners"][0]["status"] = "internal"

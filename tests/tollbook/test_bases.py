@@ -11,6 +11,8 @@ from tollbook.cli.invoices.bases import basis
     [
         ({"percent": "10", "base": "1234.50"}, "10 % of 1,234.50"),
         ({"base": "25.00"}, "off 25.00"),
+        ({"percent": "10", "base_before_limits": "200.00"}, "10 % of 200.00, before the limits of the rate"),
+        ({"base_before_limits": "200.00"}, "off 200.00, before the limits of the rate"),
         ({"fee": "support", "month": "2026-10", "monthly": "310"}, "310.00 a month"),
         ({"limit": "500.00"}, "limit 500.00"),
         ({"committed": "12000.00", "counted": "9.50", "overage_factor": "1"}, "committed 12,000.00, billed 9.50"),

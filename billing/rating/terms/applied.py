@@ -46,4 +46,6 @@ def _amounts(draft: Draft) -> Amounts:
     for line in draft.lines:
         if line.rate.meter:
             by_meter[line.rate.meter] = EXACT.add(by_meter.get(line.rate.meter, ZERO), line.charge.amount)
-    return Amounts(draft.currency, draft.total, by_meter)
+    for rate in draft.limited:
+        by_meter[rate.meter] = EXACT.subtract(by_meter.get(rate.meter, ZERO), rate.cost().amount)
+    return Amounts(draft.currency, draft.total, by_meter, draft.limited)

@@ -1,6 +1,7 @@
 """Discounts, the greatest and the least amount of a month, in this order. Each is rounded once.
 
-Discounts of a meter come before those of the whole. Each is taken off what the ones before it left, never below 0.
+Discounts of a meter come before those of the whole. Each is taken off what the ones before it left, and takes no more
+than there is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from billing.periods import BillingPeriod
 from billing.pricing.discounts import taken
 from billing.rating.extras import Extra, ExtraKind
 from billing.rating.priced import Amounts
+from billing.rating.terms.meter_discounts import DiscountedMeter, DiscountTaken
 from schemas.catalog.prices.price import Share, prorated
 from schemas.catalog.records import Partner
 from schemas.catalog.terms import Bound, Discount
@@ -44,23 +46,35 @@ _TEXTS = {ExtraKind.MAXIMUM: "maximum_of_month", ExtraKind.MINIMUM: "minimum_of_
 
 def _discounts(discounts: Sequence[Discount], priced: Amounts, places: int, say: Wording) -> Iterator[Extra]:
     """What each discount takes, as negative amounts. Those of meters come first."""
-    left = dict(priced.by_meter)
+    meters = {
+        meter: DiscountedMeter(
+            priced.by_meter.get(meter, ZERO), [rate for rate in priced.limited if rate.meter == meter], places
+        )
+        for meter in dict.fromkeys(discount.meter for discount in discounts if discount.meter is not None)
+    }
     whole = priced.total
     for discount in sorted(discounts, key=lambda d: d.meter is None):  # sorted() keeps the order of the contract
-        base = whole if discount.meter is None else min(left.get(discount.meter, ZERO), whole)
-        (exact,) = taken(base, [discount])
-        amount = rounded(exact, places)
-        if not amount:
+        took = meters[discount.meter].take(discount) if discount.meter is not None else _off(whole, discount, places)
+        took = took.at_most(max(whole, ZERO))  # lines of other meters may be negative
+        if not took.amount:
             continue
-        if discount.meter is not None:
-            left[discount.meter] -= amount
-        whole -= amount
-        shown = {"description": say.unless_given(discount.description), "base": f"{base:.{places}f}"}
-        if discount.meter is not None:
-            shown["meter"] = discount.meter
-        if discount.percent is not None:
-            shown["percent"] = plain(discount.percent)
-        yield Extra(ExtraKind.DISCOUNT, -amount, -exact, shown)
+        whole -= took.amount
+        yield Extra(ExtraKind.DISCOUNT, -took.amount, -took.exact, _facts(discount, took, places, say))
+
+
+def _off(whole: Decimal, discount: Discount, places: int) -> DiscountTaken:
+    (exact,) = taken(whole, [discount])
+    return DiscountTaken(rounded(exact, places), exact, whole, limited=False)
+
+
+def _facts(discount: Discount, took: DiscountTaken, places: int, say: Wording) -> dict[str, str]:
+    base = "base_before_limits" if took.limited else "base"
+    facts = {"description": say.unless_given(discount.description), base: f"{took.base:.{places}f}"}
+    if discount.meter is not None:
+        facts["meter"] = discount.meter
+    if discount.percent is not None:
+        facts["percent"] = plain(discount.percent)
+    return facts
 
 
 def _of_period(bound: Bound, period: BillingPeriod) -> Decimal:

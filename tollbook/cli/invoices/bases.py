@@ -11,6 +11,8 @@ from tollbook.cli.figures import amount
 _TEXTS: Final = (
     ("percent_of", {"percent": "percent", "base": "base"}),
     ("off", {"base": "base"}),
+    ("percent_before_limits", {"percent": "percent", "base": "base_before_limits"}),
+    ("off_before_limits", {"base": "base_before_limits"}),
     ("a_month", {"monthly": "monthly"}),
     ("limit", {"limit": "limit"}),
     ("committed_overage", {"committed": "committed", "counted": "counted", "factor": "overage_factor"}),
@@ -21,7 +23,16 @@ _TEXTS: Final = (
     ),
     ("of_invoice", {"number": "number", "reason": "reason"}),
 )
-_MONEY: Final = {"base", "monthly", "limit", "committed", "counted", "balance_before", "balance_after"}
+_MONEY: Final = {
+    "base",
+    "base_before_limits",
+    "monthly",
+    "limit",
+    "committed",
+    "counted",
+    "balance_before",
+    "balance_after",
+}
 _NUMBERS: Final = {"percent", "overage_factor", "quantity_now", "quantity_before"}
 
 
