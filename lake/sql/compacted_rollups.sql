@@ -1,7 +1,7 @@
 -- The rollups of some files as one file of a compaction: one row for each key. A row with a number above 2^38 keeps a row
 -- of its own, so that the sums of 2^25 rows fit into 64 bits.
--- in:  small (files of table rollups)
--- out: the columns of small
+-- in:  small_rollups (files of table rollups)
+-- out: the columns of small_rollups
 SELECT * EXCLUDE (apart)
 FROM (
     SELECT
@@ -26,7 +26,7 @@ FROM (
                 WHEN greatest(abs(requests), abs(request_bytes), abs(response_bytes), abs(latency_us)) > 274877906944
                     THEN row_number() OVER ()
             END AS apart
-        FROM small
+        FROM small_rollups
     )
     GROUP BY ALL
 )

@@ -1,5 +1,5 @@
 -- The sums of rollups by their whole key.
--- in:  unhashed (rows of table rollups)
+-- in:  rollups
 -- out: the key, requests, request_bytes, response_bytes, latency_us HUGEINT
 SELECT
     partner_id,
@@ -15,5 +15,5 @@ SELECT
     sum(request_bytes) AS request_bytes,
     sum(response_bytes) AS response_bytes,
     sum(latency_us) AS latency_us
-FROM unhashed
+FROM rollups
 GROUP BY ALL

@@ -1,6 +1,7 @@
 -- A digest of rows in no order.
--- in:  unhashed (rows of any table), hashed (rows of the same, or their sums by key)
--- out: rows (of unhashed), hashes HUGEINT (the sum of the hashes of hashed)
+-- in:  hashed (any columns)
+-- out: rows, hashes HUGEINT (the sum of the hashes of the rows)
 SELECT
-    (SELECT count(*) FROM unhashed) AS rows,
-    (SELECT coalesce(sum(hash(h)::HUGEINT), 0) FROM hashed AS h) AS hashes
+    count(*) AS rows,
+    coalesce(sum(hash(h)::HUGEINT), 0) AS hashes
+FROM hashed AS h

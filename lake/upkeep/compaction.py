@@ -23,7 +23,6 @@ from lake.upkeep import vacuum
 from lake.upkeep.groups import GROUP_BYTES, MIN_FILES, Group, groups
 from schemas.tables import EVENTS, ROLLUPS, TableShape
 
-_STATEMENTS = {EVENTS: "compacted_events", ROLLUPS: "compacted_rollups"}
 _EMPTY_EVENTS = tables.file_schema(EVENTS).empty_table()
 APP = "compact"  # the transaction version that fences two compactions of a table
 
@@ -112,13 +111,15 @@ def _compacted(
 ) -> pa.Table:
     """The rows of the new file, with the columns of the table."""
     if shape == EVENTS:
-        con.register("small", _with_commits(group, paths))
+        con.register("small_events", _with_commits(group, paths))
+        statement = duck.statement("lake.sql", "compacted_events")
+    elif shape == ROLLUPS:
+        duck.scan(con, "small_rollups", list(paths), shape, mixed=mixed)
+        statement = duck.statement("lake.sql", "compacted_rollups")
     else:
         duck.scan(con, "small", list(paths), shape, mixed=mixed)
-    found = duck.ask(
-        con, duck.statement("lake.sql", _STATEMENTS[shape]) if shape in _STATEMENTS else "SELECT * FROM small"
-    )
-    return found.select(shape.schema.names).cast(shape.schema)
+        statement = "SELECT * FROM small"
+    return duck.ask(con, statement).select(shape.schema.names).cast(shape.schema)
 
 
 def _with_commits(group: Group, paths: Sequence[str]) -> pa.Table:
@@ -141,22 +142,20 @@ def _proved(con: duckdb.DuckDBPyConnection, shape: TableShape, paths: Sequence[s
     """How many rows the old files have. Raises Damaged unless the new file holds the same."""
     duck.scan(con, "before", list(paths), shape, mixed=mixed)
     duck.scan(con, "after", [made], shape)
-    (before,), (after,) = (_digest(con, shape, view) for view in ("before", "after"))
-    if before["hashes"] != after["hashes"]:
+    if _digest(con, shape, "before") != _digest(con, shape, "after"):
         raise Damaged(
             f"the new file {made} does not hold the rows of the {len(paths)} files that it would replace, so these stay; check the memory and "
             f"the disk of this machine, then repeat the command"
         )
-    return int(before["rows"])
+    (count,) = duck.ask(con, "SELECT count(*) AS rows FROM before")["rows"].to_pylist()
+    return int(count)
 
 
 def _digest(con: duckdb.DuckDBPyConnection, shape: TableShape, view: str) -> list[dict[str, Any]]:
-    """The number of rows, and a digest of what may not change: of all rows, or of the sums of each key."""
-    source = duck.statement("lake.sql", "rollup_sums") if shape == ROLLUPS else "SELECT * FROM unhashed"
-    con.register("unhashed", con.table(view).project(_kept_columns(shape)))
-    con.register("hashed", con.sql(source))
+    """A digest of what may not change: of all rows, or of the sums of each key."""
+    rows = con.table(view).project(", ".join(name for name in shape.schema.names if name != "landed_in"))
+    if shape == ROLLUPS:
+        con.register("rollups", rows)
+        rows = con.sql(duck.statement("lake.sql", "rollup_sums"))
+    con.register("hashed", rows)
     return duck.rows(duck.ask(con, duck.statement("lake.sql", "row_hashes")))
-
-
-def _kept_columns(shape: TableShape) -> str:
-    return ", ".join(name for name in shape.schema.names if name != "landed_in")

@@ -174,6 +174,8 @@ def _october(outputs: Outputs) -> None:
     outputs("usage", "acme", "CATALOG", "LAKE", "--period", "2026-10")
     dearer = _open_month(outputs)
     outputs("settle", "LAKE")
+    outputs("lake stats", "LAKE")
+    outputs("lake compact", "LAKE", "--min-files", 2)
     outputs("verify", "LAKE")
     close = ["CATALOG", "LAKE", "--period", "2026-10", "--now", AFTER_OCTOBER]
     outputs("invoice close", *close, "--accept-refused", "a test")

@@ -39,6 +39,9 @@ _ROWS_OF_FILES = [*tables.EVENTS.schema, ("filename", pa.string()), ("file_row_n
 OTHERS = {
     "spans": [("span", pa.int64()), ("partner_id", pa.string()), ("meter", pa.string()), ("span_start", TIME), ("span_end", TIME)],
     "months": [("position", pa.int64()), ("partner_id", pa.string()), ("month_start", TIME), ("month_end", TIME)],
+    "small_events": [*tables.EVENTS.schema],
+    "small_rollups": [*tables.ROLLUPS.schema],
+    "hashed": [("a", pa.int64()), ("b", pa.string())],
     "shown": [("partner_id", pa.string())],
     "throttles": [
         ("span", pa.int64()), ("partner_id", pa.string()), ("span_start", TIME), ("span_end", TIME), ("rate_per_s", pa.decimal128(38, 9)),

@@ -182,7 +182,7 @@ def test_a_folder_that_is_no_lake_is_refused_as_by_the_run(here: Here) -> None:
 def test_a_lake_that_is_not_complete_yet_is_no_obstacle(here: Here) -> None:
     """A run that died in between leaves its marker; the next run completes the tables, the trial needs none."""
     here.lake.mkdir()
-    (here.lake / "tollbook-lake.json").write_text('{"format": 4}')
+    (here.lake / "tollbook-lake.json").write_text('{"format": 3}')
     log = here.log("a.log", *requests(2))
     assert only_file(dry(here, log, "--json"))["counted"] == 2
     assert [path.name for path in here.lake.iterdir()] == ["tollbook-lake.json"]

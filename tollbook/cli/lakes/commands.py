@@ -119,7 +119,7 @@ def upgrade(
     invoices issued before verify to the same bytes afterwards. It is safe to kill and to repeat. A lake of the newest
     format is left as it is.
 
-    Example: cp -a my-lake copy && tollbook lake upgrade --lake my-lake --backup copy
+    Example: tollbook lake upgrade --lake my-lake --backup my-copy
     """
     if (backup is None) != without_backup:
         raise WrongUse(

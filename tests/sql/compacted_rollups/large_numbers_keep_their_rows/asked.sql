@@ -1,0 +1,1 @@
+SELECT requests, response_bytes FROM result ORDER BY ALL

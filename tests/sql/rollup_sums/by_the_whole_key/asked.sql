@@ -1,0 +1,1 @@
+SELECT events_partition, requests, request_bytes, response_bytes, latency_us FROM result ORDER BY ALL
