@@ -25,6 +25,7 @@ _SQL_TYPES = {
     TIME: "TIMESTAMPTZ",
 }  # of columns that a file may lack
 _PART_ROWS = 500  # converted at once: less than a millisecond
+_COLUMN_ROWS = 5_000  # of one column
 
 _scanned: WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, list[str]]] = WeakKeyDictionary()  # view → its files
 
@@ -101,6 +102,12 @@ def table_of(rows: Sequence[Mapping[str, object]], schema: pa.Schema) -> pa.Tabl
     """The opposite of `each`, in parts for the same reason."""
     parts = (rows[first : first + _PART_ROWS] for first in range(0, len(rows), _PART_ROWS))
     return pa.concat_tables([schema.empty_table(), *(pa.Table.from_pylist(list(part), schema) for part in parts)])
+
+
+def column_of(values: Sequence[object], kind: pa.DataType) -> pa.ChunkedArray:
+    """A column of values, in parts for the same reason."""
+    firsts = range(0, len(values), _COLUMN_ROWS)
+    return pa.chunked_array([pa.array(values[first : first + _COLUMN_ROWS], kind) for first in firsts], kind)
 
 
 def _values(column: pa.Array) -> list[Any]:

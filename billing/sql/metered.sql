@@ -1,6 +1,6 @@
 -- The usage of each span by window and key. Only this statement defines what a meter counts: alerts, usage tables,
 -- notebooks and invoices all sum its rows.
--- in:  rollups; spans(span, partner_id, meter, span_start, span_end: TIMESTAMPTZ, [start, end)); meters(meter, field);
+-- in:  sums: the rollups, or the same summed by piece of time (pieces_summed.sql); spans(span, partner_id, meter, span_start, span_end: TIMESTAMPTZ, [start, end)); meters(meter, field);
 --      meter_status(meter, status); meter_filtered(meter), the meters that filter by method or route; meter_call(meter,
 --      method, route): the methods and routes that those meters count, '' if the log had none
 -- out: span, partner_id, meter, window_start, source, service, method, route, status, events_partition, quantity
@@ -22,7 +22,7 @@ SELECT
         WHEN 'response_bytes' THEN r.response_bytes
         WHEN 'latency_us' THEN r.latency_us
     END AS quantity
-FROM rollups AS r
+FROM sums AS r
 INNER JOIN spans AS s
     ON s.partner_id = r.partner_id AND r.window_start >= s.span_start AND r.window_start < s.span_end
 INNER JOIN meters AS m ON m.meter = s.meter

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from billing.periods import quota_periods
+from billing.usage.pieces import instants, pieces
 from lake import duck
 from lake.lake import Lake
 from schemas import tables
@@ -33,6 +35,7 @@ _SPANS = pa.schema(
         ("span_end", TIME),
     ]
 )
+_NOTHING = Decimal(0)
 _NO_USAGE = hashlib.sha256().hexdigest()
 _CALENDARS = pa.schema([("span", pa.int64()), ("calendar", pa.int64())])
 _PERIODS = pa.schema([("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)])
@@ -75,20 +78,21 @@ class Meters:
         return duck.ask(self.con, sql, params)
 
     def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
-        """Creates the view `metered` (billing/sql/metered.sql) with the usage of these spans."""
-        self._define_meters([catalog.meter(m) for m in sorted({s.meter for s in spans})], self._calls)
+        """Creates the view `metered` (billing/sql/metered.sql) with the usage of these spans by window and key."""
+        self._define_meters(_meters_of(catalog, spans), self._calls)
         self._register_spans(spans)
-        self.con.register("metered", self.con.sql(statement("metered")))
+        self._define_sums(self.con.table("rollups"))
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
         """The usage of each span in the unit of its meter's field: requests, bytes or microseconds."""
-        self.define_metered(catalog, spans)
-        found = {row["span"]: row["quantity"] for row in self.query("by_span").to_pylist()}
-        return [found.get(i, Decimal(0)) for i in range(len(spans))]
+        self._define_summed(catalog, spans)
+        found = self.query("by_span")
+        used = dict(zip(found["span"].to_pylist(), found["quantity"].to_pylist(), strict=True))
+        return [used.get(i, _NOTHING) for i in range(len(spans))]
 
     def usage_by_route(self, catalog: Catalog, spans: Sequence[Span]) -> list[list[tuple[str | None, Decimal]]]:
         """The usage of each span by route, the largest first. The route is None if the log had none."""
-        self.define_metered(catalog, spans)
+        self._define_summed(catalog, spans, routes=True)
         found: list[list[tuple[str | None, Decimal]]] = [[] for _ in spans]
         for row in self.query("by_span_and_route").to_pylist():
             found[row["span"]].append((row["route"], row["quantity"]))
@@ -118,6 +122,25 @@ class Meters:
         self.con.register("quota_periods", pa.Table.from_pylist(periods, _PERIODS))
         return self.query("by_quota_period")
 
+    def _define_summed(self, catalog: Catalog, spans: Sequence[Span], *, routes: bool = False) -> None:
+        """Creates the view `metered` with the same sums by span in fewer rows, without windows and most of the key.
+
+        `routes`: methods and routes are kept although no meter filters by them.
+        """
+        meters = _meters_of(catalog, spans)
+        self._define_meters(meters, self._calls)
+        self._register_spans(spans)
+        self.con.register("pieces", pieces(bound for span in spans for bound in (span.start, span.end)))
+        wanted = {
+            "fields": sorted({_field(meter) for meter in meters}),
+            "calls": routes or any(_filters_calls(meter) for meter in meters),
+        }
+        self._define_sums(self.con.sql(statement("pieces_summed"), params=wanted))
+
+    def _define_sums(self, sums: duckdb.DuckDBPyRelation) -> None:
+        self.con.register("sums", sums)
+        self.con.register("metered", self.con.sql(statement("metered")))
+
     def _calls(self) -> pa.Table:
         """The distinct methods and routes of the usage (billing/sql/calls.sql)."""
         return self.query("calls")
@@ -129,22 +152,25 @@ class Meters:
 
         Patterns are compared with the few distinct routes, and usage is joined with the routes that match.
         """
-        fields = [{"meter": m.id, "field": m.field or "requests"} for m in meters]
+        fields = [{"meter": m.id, "field": _field(m)} for m in meters]
         self.con.register(
             "meters", pa.Table.from_pylist(fields, pa.schema([("meter", pa.string()), ("field", pa.string())]))
         )
         statuses = [{"meter": m.id, "status": status} for m in meters for status in m.filter.statuses()]
         self.con.register("meter_status", pa.Table.from_pylist(statuses, _STATUSES))
-        filtered = [m for m in meters if m.filter.methods is not None or m.filter.routes is not None]
+        filtered = [m for m in meters if _filters_calls(m)]
         self.con.register("meter_filtered", pa.Table.from_pylist([{"meter": m.id} for m in filtered], _FILTERED))
         self.con.register("meter_call", _counted_calls(filtered, calls()) if filtered else _CALLS.empty_table())
 
     def _register_spans(self, spans: Sequence[Span]) -> None:
-        rows = [
-            {"span": i, "partner_id": s.partner_id, "meter": s.meter, "span_start": s.start, "span_end": s.end}
-            for i, s in enumerate(spans)
+        columns = [
+            pa.array(range(len(spans))),
+            duck.column_of([s.partner_id for s in spans], pa.string()),
+            duck.column_of([s.meter for s in spans], pa.string()),
+            instants([s.start for s in spans]),
+            instants([s.end for s in spans]),
         ]
-        self.con.register("spans", duck.table_of(rows, _SPANS))
+        self.con.register("spans", pa.table(columns, schema=_SPANS))
 
 
 class Warehouse(Meters):
@@ -290,6 +316,18 @@ class UsageUntil(NamedTuple):
         """The usage of each span, in the unit of its meter's field."""
         ends = [max(span.start, min(span.end, self.ends[span.partner_id])) for span in spans]
         return self.usage.of_spans([span._replace(end=end) for span, end in zip(spans, ends, strict=True)])
+
+
+def _meters_of(catalog: Catalog, spans: Iterable[Span]) -> list[Meter]:
+    return [catalog.meter(meter) for meter in sorted({span.meter for span in spans})]
+
+
+def _field(meter: Meter) -> str:
+    return meter.field or "requests"
+
+
+def _filters_calls(meter: Meter) -> bool:
+    return meter.filter.methods is not None or meter.filter.routes is not None
 
 
 def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:

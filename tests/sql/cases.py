@@ -56,6 +56,7 @@ OTHERS = {
     "meter_call": [("meter", pa.string()), ("method", pa.string()), ("route", pa.string())],
     "calendars": [("span", pa.int64()), ("calendar", pa.int64())],
     "quota_periods": [("calendar", pa.int64()), ("period_start", TIME), ("period_end", TIME)],
+    "pieces": [("window_start", TIME), ("piece_start", TIME)],
     "days": [("day", pa.date32()), ("day_start", TIME)],
     "local_days": [("time_zone", pa.string()), ("day", pa.date32()), ("day_start", TIME)],
     "partners": [("partner_id", pa.string()), ("name", pa.string()), ("time_zone", pa.string()), ("status", pa.string())],
@@ -85,6 +86,7 @@ OTHERS = {
 }  # fmt: skip
 SHAPES = {**{name: shape.schema for name, shape in tables.ALL.items()}, **{n: pa.schema(c) for n, c in OTHERS.items()}}
 SHAPES["folded"] = SHAPES["rollups"]
+SHAPES["sums"] = SHAPES["rollups"]
 SHAPES["landed"] = pa.schema(_ROWS_OF_FILES)
 SHAPES["stored"] = SHAPES["events"]
 MACROS = {"demo_requests": sample_logs._MIX, "demo_lines": sample_logs._MIX}
