@@ -298,6 +298,39 @@ def test_a_quantity_is_credited_with_what_the_month_takes_off_it(
     assert problems(root) == []
 
 
+def test_a_quantity_is_credited_beside_the_fees_that_the_invoice_had(root: Path) -> None:
+    """The bill of November has the fee of December alone: 31.00, 5.25 and 10.00, of which 0.25 is above the maximum."""
+    terms = {"fees": {"id": "line", "amount": "10", "due": "advance", **EUR}, "maximums": {"amount": "46", **EUR}}
+    bill(root, discounted(**terms))
+    land(root, requests(12, "2026-11-03T00:00Z", response_bytes=0), "november")
+    number = bill(root, discounted(**terms), "2026-11")["acme"]["number"]
+    assert amounts(credit(root, number, line=2, quantity="3")) == ["-0.75", "0.25"]
+
+
+def test_of_two_discounts_of_one_name_each_gives_its_own_back(root: Path) -> None:
+    """36.33 less 10 % twice is 29.43; 35.58 less 10 % twice, 3.56 and 3.20, is 28.82."""
+    catalog: dict[str, Any] = document()
+    catalog["partners"][0]["discounts"] = [{"percent": "10", "valid_from": "2026-01-01"}] * 2
+    paid = D(bill(root, book(**catalog))["acme"]["total"])
+    note = credit(root, line=2, quantity="3")
+    assert amounts(note) == ["-0.75", "0.07", "0.07"]
+    assert paid + D(note.document["total"]) == D("28.82")
+
+
+def test_of_two_rates_of_a_meter_each_is_credited(root: Path) -> None:
+    """Twelve requests cost 5.25 and 1.20, and nine cost 4.50 and 0.90. Both rates charge for the same requests."""
+    catalog: dict[str, Any] = document()
+    (version,) = catalog["rate_cards"][0]["versions"]
+    version["rates"].append({"meter": "requests", "price": {"model": "per_unit", "unit_price": "0.1"}})
+    bill(root, book(**catalog))
+    assert amounts(credit(root, line=2, quantity="3")) == ["-0.75", "-0.30"]
+    assert refusal(credit, root, line=4, quantity="10") == (
+        f"{ACME}: quantity 10 is not above 0, or more than is left of line 4: 9 requests"
+    )
+    assert amounts(credit(root, line=4, quantity="9")) == ["-4.50", "-0.90"]
+    assert problems(root) == []
+
+
 def test_a_month_at_its_minimum_gives_nothing_back_for_a_quantity(root: Path) -> None:
     bill(root, discounted(minimums={"amount": "40", **EUR}))
     assert refusal(credit, root, line=2, quantity="3") == (

@@ -53,7 +53,8 @@ class Left:
             position = each["position"]
             quantity = None
             if each.get("meter") and "billed_quantity" in each:
-                quantity = EXACT.subtract(Decimal(each["quantity"]), self.quantity_credited(number, position))
+                used = each.get("converted_from") or each  # in the unit of the meter, as credits are
+                quantity = EXACT.subtract(Decimal(used["quantity"]), self.quantity_credited(number, position))
             left = self.of_line(document, position)
             if left:
                 found.append(CreditedLine(number, position, quantity, left))

@@ -219,7 +219,9 @@ def _by_quantity(
     line = _line_of(document, position)
     if not line.get("meter") or "billed_quantity" not in line:
         raise Refused([f"{row['number']}: line {position} has no quantity; credit an amount of it"])
-    credited = books.left.quantity_credited(row["number"], position)
+    credited = sum(
+        (books.left.quantity_credited(row["number"], each["position"]) for each in document["lines"] if _is_same_usage(each, line)), ZERO
+    )  # fmt: skip
     used = line.get("converted_from") or line  # in the unit of the meter, even if the rate converts it
     most = Decimal(used["quantity"]) - credited
     if not 0 < quantity <= most:
@@ -228,6 +230,11 @@ def _by_quantity(
     if "partners" not in made.content:
         raise Refused([f"{row['number']} was issued by rules 1, which cannot price a part of a line; credit an amount"])
     return credited_for(lake, made, document, LessUsage(position, credited, quantity))
+
+
+def _is_same_usage(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two lines charge for the same usage, because their meter has several rates."""
+    return all(one[name] == other[name] for name in ("plan", "meter", "from", "to"))
 
 
 def again(lake: Lake, row: Mapping[str, Any]) -> CreditNote:
