@@ -271,7 +271,7 @@ def _same_usage(warehouse: Warehouse, made: Close, before: Sequence[SettledPerio
     """Whether the usage that a close billed is unchanged, whatever version of Tollbook made the close."""
     usage = made.content["usage"]
     spans = [(s.partner_id, s.start, s.end) for s in before if s.close_id == made.close_id and s.partner_id in usage]
-    return bool(made.rules.usage_sha256(warehouse, spans) == usage)
+    return bool(made.rules.usage_sha256(warehouse, spans, made.catalog()) == usage)
 
 
 def reopened_periods(lake: Lake) -> list[SettledPeriod]:
@@ -350,7 +350,7 @@ def _content(
             }
             for row in duck.rows(warehouse.query("completeness"))
         ],
-        "usage": warehouse.usage_sha256(billed),
+        "usage": warehouse.usage_of(catalog).sha256(billed),
     }
 
 

@@ -1,12 +1,13 @@
 """The invoice document: a pure function of close, draft, number and date. JSON, CSV and PDF are renderings of it."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, timedelta
 from typing import Any
 
 from billing.periods import Interval
 from billing.pricing.explaining import explanation
-from billing.rating.appendices import LineUsage
+from billing.rating.appendices import LineUsage, UsageRow
 from billing.rating.drafts import Draft, Line, description
 from billing.usage.quota_statement import QuotaRow
 from schemas.catalog.meters.meter import Meter
@@ -18,6 +19,10 @@ from schemas.texts.wording import Wording, wording
 # The layout of PDFs that a new close names. A close of an earlier version names none, and its PDFs keep their bytes.
 LAYOUT = 2
 _LATER = {"country", "contact"}
+_UNUSUAL = re.compile(
+    "[^ -\\[\\]-~\u00a1-\u00ac\u00ae-\u017f]"
+)  # neither ASCII without the backslash nor Latin letters
+_VALUE_MAX = 200  # characters of a value of an attribute
 
 
 def invoice(
@@ -126,8 +131,11 @@ def _extras(draft: Draft) -> dict[str, Any]:
 
 
 def _appendices(catalog: Catalog, draft: Draft) -> dict[str, Any]:
-    """The usage of each metered line by day and by route, in the unit of its meter. Nothing unless it is asked for."""
-    found = {kind: getattr(draft.appendices, kind) for kind in draft.partner.appendices}
+    """The usage of each metered line by day, by route and by attribute, in the unit of its meter.
+
+    Nothing unless it is asked for.
+    """
+    found = {kind: getattr(draft.appendices, kind) for kind in (*draft.partner.appendices, "values")}
     shown = {kind: [_listed(catalog, draft, each, kind) for each in some] for kind, some in found.items() if some}
     return {"appendices": shown} if shown else {}
 
@@ -135,18 +143,37 @@ def _appendices(catalog: Catalog, draft: Draft) -> dict[str, Any]:
 def _listed(catalog: Catalog, draft: Draft, found: LineUsage, kind: str) -> dict[str, Any]:
     line = draft.lines[found.position - 1]
     assert line.rate.meter is not None, "only metered lines are listed"
-    named = {"days": "day", "routes": "route"}[kind]
+    named = {"days": "day", "routes": "route", "values": "value"}[kind]
+    meter = catalog.meter(line.rate.meter)
     return {
         "position": found.position,
         "description": description(catalog, line.rate, wording(draft.partner.language)),
-        "meter": line.rate.meter,
-        "unit": catalog.meter(line.rate.meter).unit,
+        "meter": meter.id,
+        "unit": meter.unit,
         "quantity": plain(line.quantity),
-        "rows": [
-            {named: row.name.isoformat() if isinstance(row.name, date) else row.name, "quantity": plain(row.quantity)}
-            for row in found.rows
-        ],
+        **({"attribute": meter.itemize_by} if kind == "values" else {}),
+        "rows": [{named: _row_name(row, kind), "quantity": plain(row.quantity)} for row in found.rows],
+        **_others(found),
     }
+
+
+def _row_name(row: UsageRow, kind: str) -> str | None:
+    if isinstance(row.name, date):
+        return row.name.isoformat()
+    return _legible(row.name) if kind == "values" and row.name is not None else row.name
+
+
+def _legible(value: str) -> str:
+    """A value that a client wrote, in characters that every font has: no client can prevent that a bill is drawn."""
+    escaped = _UNUSUAL.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", value)
+    return escaped if len(escaped) <= _VALUE_MAX else escaped[: _VALUE_MAX - 1] + "…"
+
+
+def _others(found: LineUsage) -> dict[str, Any]:
+    """The values that are not listed, as one row. Nothing if all are."""
+    if found.others is None:
+        return {}
+    return {"others": {"values": found.others.values, "quantity": plain(found.others.quantity)}}
 
 
 def _granted(row: QuotaRow) -> dict[str, Any]:
@@ -180,9 +207,7 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "from": line.start.isoformat(),
         "to": line.end.isoformat(),
         **_days(line.interval),
-        "usage": {"field": meter.field or "requests", "sum": plain(line.usage), "divide_by": plain(meter.divide_by)}
-        if meter
-        else None,
+        "usage": _usage(line, meter),
         "quantity": plain(line.charge.converted),
         **_converted(line, meter),
         "counted_before": plain(line.charge.counted_before),
@@ -194,6 +219,14 @@ def _line(catalog: Catalog, draft: Draft, line: Line, position: int) -> dict[str
         "exact_amount": plain(line.charge.exact),
         "amount": money(line.charge.amount, draft.currency),
     }
+
+
+def _usage(line: Line, meter: Meter | None) -> dict[str, str] | None:
+    """What was counted, before division. A line without `aggregate` is a count of requests or a sum of a field."""
+    if meter is None:
+        return None
+    how = {"aggregate": meter.aggregate} if meter.is_measured else {}
+    return {"field": meter.counted, **how, "sum": plain(line.usage), "divide_by": plain(meter.divide_by)}
 
 
 def _days(interval: Interval) -> dict[str, str]:

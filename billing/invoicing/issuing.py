@@ -274,7 +274,7 @@ def _proved_drafts(lake: Lake, made: Close, periods: Sequence[BillingPeriod], la
     warehouse = closing.pinned(lake, made)
     usage = made.content["usage"]
     spans = [(p.partner_id, p.start, p.end) for p in periods if p.partner_id in usage]
-    hashed = made.rules.usage_sha256(warehouse, spans)
+    hashed = made.rules.usage_sha256(warehouse, spans, made.catalog())
     if problems := proofs.pinned_files(lake, made.content) + proofs.usage(made.content, hashed):
         raise Refused(problems)
     return sorted(made.rules.drafts(warehouse, made.content, made.catalog(), late.lines), key=lambda d: d.partner.id)

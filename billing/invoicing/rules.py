@@ -68,8 +68,10 @@ class Rules(Protocol):
     def as_json(self, content: Mapping[str, Any]) -> bytes:
         """The JSON rendering of an invoice document."""
 
-    def usage_sha256(self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
-        """The hash of each partner's usage in its span, by partner id."""
+    def usage_sha256(
+        self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]], catalog: Catalog
+    ) -> dict[str, str]:
+        """The hash of each partner's usage in its span, by partner id: what the meters of the catalog may count."""
 
 
 class _Rules1:
@@ -99,7 +101,9 @@ class _Rules1:
     def as_json(self, content: Mapping[str, Any]) -> bytes:
         return rules1.as_json(content)
 
-    def usage_sha256(self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
+    def usage_sha256(
+        self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]], catalog: Catalog
+    ) -> dict[str, str]:
         return {span[0]: rules1.usage_sha256(warehouse, *span) for span in spans}
 
 
@@ -132,8 +136,10 @@ class _Rules2:
     def as_json(self, content: Mapping[str, Any]) -> bytes:
         return render.as_json(content)
 
-    def usage_sha256(self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]]) -> dict[str, str]:
-        return warehouse.usage_sha256(spans)
+    def usage_sha256(
+        self, warehouse: Warehouse, spans: Sequence[tuple[str, Any, Any]], catalog: Catalog
+    ) -> dict[str, str]:
+        return warehouse.usage_of(catalog).sha256(spans)
 
 
 _ALL: Mapping[int, Rules] = {1: _Rules1(), 2: _Rules2()}

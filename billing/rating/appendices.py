@@ -1,12 +1,14 @@
-"""Appendices of an invoice as data: the usage of its metered lines by local day or by route."""
+"""Appendices of an invoice as data: the usage of its metered lines by local day, by route or by an attribute."""
 
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+from billing.usage.measured import UnlistedValues
+
 
 class UsageRow(NamedTuple):
-    """The usage of a line on a local day, or of a route. The route is None if the log had none."""
+    """The usage of a line on a local day, of a route, or of a value of an attribute. None if the log had neither."""
 
     name: date | str | None
     quantity: Decimal
@@ -17,13 +19,18 @@ class LineUsage(NamedTuple):
 
     position: int
     rows: tuple[UsageRow, ...]
+    others: UnlistedValues | None = None  # the values of an attribute beyond the first `itemize_max`
 
 
 class Appendices(NamedTuple):
-    """What a partner asked for, of each metered line: days in order, and routes by quantity, the largest first."""
+    """Of each metered line, what a partner asked for: days in order, and routes by quantity, the largest first.
+
+    `values` has the lines whose meters itemize by an attribute, with its values by quantity, the largest first.
+    """
 
     days: tuple[LineUsage, ...] = ()
     routes: tuple[LineUsage, ...] = ()
+    values: tuple[LineUsage, ...] = ()
 
 
 NO_APPENDICES = Appendices()

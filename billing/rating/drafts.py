@@ -4,10 +4,11 @@ A problem is always reported; no line is silently left out.
 
 How a period is split into lines (docs/pricing.md, "When a contract changes inside a month"): the parts of a period
 under one plan share one running count. A rate that is equal in two consecutive versions of the rate card is one line.
-Otherwise the charge of a line is its price for the count at its end, minus its price for the count at its start.
+Otherwise the charge of a line is its price for the count at its end, minus its price for the count at its start. A
+meter whose usage does not add up has one line, at the last price.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal, localcontext
 from typing import NamedTuple
@@ -137,7 +138,8 @@ def outline(catalog: Catalog, partner: Partner, period: BillingPeriod) -> DraftO
             parts.append((interval, rates))
             priced = {rate.meter for rate in rates}
             unrated += [(plan, interval, meter) for meter in billable if meter not in priced]
-        lines += _line_outlines(plan, parts, len(lines))
+        additive = {meter.id for meter in catalog.meters if meter.is_additive}
+        lines += _line_outlines(plan, parts, len(lines), additive)
     currencies = {catalog.rate_card(x.plan.rate_card).currency for x in lines}
     if len(currencies) > 1:
         problems.append(
@@ -158,14 +160,21 @@ class _RateInterval(NamedTuple):
     position: int
 
 
-def _line_outlines(plan: Plan, parts: Sequence[tuple[Interval, Sequence[Rate]]], first: int) -> Iterator[LineOutline]:
-    """The lines of one plan, rate by rate. `first` is the index of the first of them among all lines of the period."""
+def _line_outlines(
+    plan: Plan, parts: Sequence[tuple[Interval, Sequence[Rate]]], first: int, additive: Collection[str]
+) -> Iterator[LineOutline]:
+    """The lines of one plan, rate by rate. `first` is the index of the first of them among all lines of the period.
+
+    The usage of a meter that is not `additive` has no parts, so its lines are whole (`_undivided`).
+    """
     chains: list[list[_RateInterval]] = []
     open_chains: list[list[_RateInterval]] = []
-    for interval, rates in parts:
+    for interval, all_rates in parts:
+        places = [n for n, rate in enumerate(all_rates) if rate.meter is None or rate.meter in additive]
+        rates = [all_rates[n] for n in places]
         continued = _continued([chain[-1].rate for chain in open_chains], rates)
         now: list[list[_RateInterval]] = []
-        for position, (rate, before) in enumerate(zip(rates, continued, strict=True)):
+        for position, rate, before in zip(places, rates, continued, strict=True):
             piece = _RateInterval(interval, rate, position)
             if before is None:
                 chains.append([piece])
@@ -186,6 +195,32 @@ def _line_outlines(plan: Plan, parts: Sequence[tuple[Interval, Sequence[Rate]]],
             follows, is_last = place - 1 if number else None, number == len(chain) - 1
             yield LineOutline(plan, piece.rate, piece.interval, piece.position, follows, is_last)
             place += 1
+    for piece in _undivided(parts, additive):
+        yield LineOutline(plan, piece.rate, piece.interval, piece.position, None, is_last=True)
+
+
+def _undivided(parts: Sequence[tuple[Interval, Sequence[Rate]]], additive: Collection[str]) -> Iterator[_RateInterval]:
+    """The rates of meters whose usage has no parts, each for the whole time until it ends.
+
+    As long as intervals adjoin and price the meter, the last of them has the rates of all. A partner that left the plan
+    and returned has a line for each stay.
+    """
+    before: dict[str, list[_RateInterval]] = {}
+    for interval, rates in parts:
+        now: dict[str, list[_RateInterval]] = {}
+        for position, rate in enumerate(rates):
+            if rate.meter is not None and rate.meter not in additive:
+                earlier = before.get(rate.meter)
+                whole = interval
+                if earlier and earlier[0].interval.end == interval.start:
+                    whole = earlier[0].interval._replace(end=interval.end, last_day=interval.last_day)
+                now.setdefault(rate.meter, []).append(_RateInterval(whole, rate, position))
+        for meter, ended in before.items():
+            if meter not in now or now[meter][0].interval.start != ended[0].interval.start:
+                yield from ended
+        before = now
+    for last in before.values():
+        yield from last
 
 
 def _continued(before: Sequence[Rate], rates: Sequence[Rate]) -> list[int | None]:

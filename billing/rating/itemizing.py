@@ -1,7 +1,7 @@
-"""Itemizes drafts: the usage of each metered line by local day or by route, in the unit of its meter.
+"""Itemizes drafts: the usage of each metered line by local day, by route or by an attribute, in the unit of its meter.
 
-The rows of a line sum up to the usage of the line exactly, because both are sums of the same rollups. Local days are
-those that the billing period holds, so that an issued invoice needs no time zone rules.
+The rows of a line sum up to the usage of the line exactly, because both are sums of the same rollups or events. Local
+days are those that the billing period holds, so that an issued invoice needs no time zone rules.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,21 +31,23 @@ class _Metered(NamedTuple):
 
 def itemized(catalog: Catalog, usage: CatalogUsage, drafts: Sequence[Draft]) -> list[Draft]:
     """The drafts with the appendices that their partners ask for. `drafts` has one of each partner."""
-    days = _by_day(catalog, usage, list(_lines(drafts, "days")))
-    routes = _by_route(catalog, usage, list(_lines(drafts, "routes")))
+    days = _by_day(catalog, usage, list(_lines(catalog, drafts, "days")))
+    routes = _by_route(catalog, usage, list(_lines(catalog, drafts, "routes")))
+
+    values = _by_value(catalog, usage, drafts)
 
     def of(draft: Draft) -> Appendices:
-        partner_id = draft.partner.id
-        return Appendices(tuple(days.get(partner_id, ())), tuple(routes.get(partner_id, ())))
+        return Appendices(*(tuple(found.get(draft.partner.id, ())) for found in (days, routes, values)))
 
     return [draft._replace(appendices=of(draft)) for draft in drafts]
 
 
-def _lines(drafts: Iterable[Draft], kind: str) -> Iterator[_Metered]:
+def _lines(catalog: Catalog, drafts: Iterable[Draft], kind: str) -> Iterator[_Metered]:
+    """The lines that the partners want to see by `kind`, as far as their usage adds up."""
     for draft in drafts:
         if kind in draft.partner.appendices:
             for position, line in enumerate(draft.lines, 1):
-                if line.rate.meter is not None:
+                if line.rate.meter is not None and catalog.meter(line.rate.meter).is_additive:
                     yield _Metered(draft, position, line, line.rate.meter)
 
 
@@ -76,4 +78,24 @@ def _by_route(catalog: Catalog, usage: CatalogUsage, lines: Sequence[_Metered]) 
         rows = (UsageRow(route, in_unit(catalog, each.meter, quantity)) for route, quantity in routes)
         used = tuple(row for row in rows if row.quantity)
         found.setdefault(each.draft.partner.id, []).append(LineUsage(each.position, used))
+    return found
+
+
+def _by_value(catalog: Catalog, usage: CatalogUsage, drafts: Sequence[Draft]) -> dict[str, list[LineUsage]]:
+    """The usage of lines whose meters itemize by an attribute, whoever the partner is."""
+    lines = [
+        _Metered(draft, position, line, line.rate.meter)
+        for draft in drafts
+        for position, line in enumerate(draft.lines, 1)
+        if line.rate.meter is not None and catalog.meter(line.rate.meter).itemize_by is not None
+    ]
+    counted = usage.by_value([each.span(each.line.start, each.line.end) for each in lines])
+    found: dict[str, list[LineUsage]] = {}
+    for each, values in zip(lines, counted, strict=True):
+        rows = (UsageRow(name, in_unit(catalog, each.meter, quantity)) for name, quantity in values.rows)
+        others = values.others
+        if others is not None:
+            others = others._replace(quantity=in_unit(catalog, each.meter, others.quantity))
+        used = tuple(row for row in rows if row.quantity)
+        found.setdefault(each.draft.partner.id, []).append(LineUsage(each.position, used, others))
     return found

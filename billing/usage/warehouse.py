@@ -10,18 +10,18 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import duckdb
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from billing.periods import quota_periods
+from billing.usage import measured
+from billing.usage.calls import CALLS, counted_calls
+from billing.usage.measured import ByValue
 from billing.usage.pieces import instants, pieces
 from lake import duck
 from lake.lake import Lake
 from schemas import tables
 from schemas.catalog.meters.meter import Meter
 from schemas.catalog.records import Catalog
-from schemas.catalog.routes import Calls
 from schemas.grants import Grants, grants_of
 from schemas.tables import EVENTS, TIME, WITHDRAWN, TableShape
 from schemas.zones import local_days
@@ -43,7 +43,6 @@ _DAYS = pa.schema([("time_zone", pa.string()), ("day", pa.date32()), ("day_start
 _STATUSES = pa.schema([("meter", pa.string()), ("status", pa.int16())])
 _FILTERED = pa.schema([("meter", pa.string())])
 _LEVELS = pa.schema([("wanted", pa.int64()), *(f for f in _SPANS if f.name != "span"), ("level", pa.decimal128(38, 9))])
-_CALLS = pa.schema([("meter", pa.string()), ("method", pa.string()), ("route", pa.string())])
 
 
 class Span(NamedTuple):
@@ -78,16 +77,20 @@ class Meters:
         return duck.ask(self.con, sql, params)
 
     def define_metered(self, catalog: Catalog, spans: Sequence[Span]) -> None:
-        """Creates the view `metered` (billing/sql/metered.sql) with the usage of these spans by window and key."""
+        """Creates the view `metered` (billing/sql/metered.sql) with the usage of these spans by window and key.
+
+        It has no row of a measured meter.
+        """
         self._define_meters(_meters_of(catalog, spans), self._calls)
         self._register_spans(spans)
         self._define_sums(self.con.table("rollups"))
 
     def usage(self, catalog: Catalog, spans: Sequence[Span]) -> list[Decimal]:
-        """The usage of each span in the unit of its meter's field: requests, bytes or microseconds."""
+        """The usage of each span in the unit of its meter's field: requests, bytes, microseconds, or of a quantity."""
         self._define_summed(catalog, spans)
         found = self.query("by_span")
         used = dict(zip(found["span"].to_pylist(), found["quantity"].to_pylist(), strict=True))
+        used |= measured.usage(self, catalog, spans)
         return [used.get(i, _NOTHING) for i in range(len(spans))]
 
     def usage_by_route(self, catalog: Catalog, spans: Sequence[Span]) -> list[list[tuple[str | None, Decimal]]]:
@@ -96,7 +99,19 @@ class Meters:
         found: list[list[tuple[str | None, Decimal]]] = [[] for _ in spans]
         for row in self.query("by_span_and_route").to_pylist():
             found[row["span"]].append((row["route"], row["quantity"]))
+        for span, rows in measured.by_route(self, catalog, spans).items():
+            found[span] += rows
         return found
+
+    def prepare_measured(self, meters: Sequence[Meter], spans: Sequence[Span]) -> None:
+        """Defines what billing/sql/measured.sql needs of the lake, of these meters and of spans."""
+        self.define_events()
+        self._define_meters(meters, self._calls)
+        self._register_spans(spans)
+
+    def define_events(self) -> None:
+        """Defines the relation `events`, which measured meters read. Sums of rollups alone have no single event."""
+        self.con.register(EVENTS.name, EVENTS.schema.empty_table())
 
     def touched(self, spans: Sequence[Span]) -> list[int]:
         """The indexes of the spans with at least one rollup, whatever the meters."""
@@ -160,7 +175,7 @@ class Meters:
         self.con.register("meter_status", pa.Table.from_pylist(statuses, _STATUSES))
         filtered = [m for m in meters if _filters_calls(m)]
         self.con.register("meter_filtered", pa.Table.from_pylist([{"meter": m.id} for m in filtered], _FILTERED))
-        self.con.register("meter_call", _counted_calls(filtered, calls()) if filtered else _CALLS.empty_table())
+        self.con.register("meter_call", counted_calls(filtered, calls()) if filtered else CALLS.empty_table())
 
     def _register_spans(self, spans: Sequence[Span]) -> None:
         columns = [
@@ -196,17 +211,28 @@ class Warehouse(Meters):
         super().__init__(apart=apart)
         self.lake = lake
         self.versions: dict[str, int] = {}
-        given = dict(versions or {})
+        self._has_events = False
+        given = self._given = dict(versions or {})
         if EVENTS.name in given:
             given.setdefault(WITHDRAWN.name, 0)
         for name in only:
             self._pin(tables.ALL[name], given.get(name))
         if EVENTS.name in only:
-            if WITHDRAWN.name not in only:
-                self._pin(WITHDRAWN, given.get(WITHDRAWN.name))
-            some = self.ask(f"SELECT 1 FROM {WITHDRAWN.name} LIMIT 1").num_rows
-            counted = self.con.sql(duck.counted_statement()) if some else self.con.table("landed")
-            self.con.register(EVENTS.name, counted)
+            self._define_counted()
+
+    def define_events(self) -> None:
+        """Defines the relation `events` at the given versions, if it was not among the opened tables."""
+        if not self._has_events:
+            self._pin(EVENTS, self._given.get(EVENTS.name))
+            self._define_counted()
+
+    def _define_counted(self) -> None:
+        if WITHDRAWN.name not in self.versions:
+            self._pin(WITHDRAWN, self._given.get(WITHDRAWN.name))
+        some = self.ask(f"SELECT 1 FROM {WITHDRAWN.name} LIMIT 1").num_rows
+        counted = self.con.sql(duck.counted_statement()) if some else self.con.table("landed")
+        self.con.register(EVENTS.name, counted)
+        self._has_events = True
 
     def _pin(self, shape: TableShape, version: int | None) -> None:
         view = "landed" if shape == EVENTS else shape.name
@@ -305,6 +331,18 @@ class CatalogUsage(NamedTuple):
         """The usage of each span by route, the largest first."""
         return self.warehouse.usage_by_route(self.catalog, spans) if spans else []
 
+    def by_value(self, spans: Sequence[Span]) -> list[ByValue]:
+        """The usage of each span by the values of its meter's `itemize_by`, at most `itemize_max` of them."""
+        return measured.by_value(self.warehouse, self.catalog, spans) if spans else []
+
+    def sha256(self, spans: Sequence[tuple[str, datetime, datetime]]) -> dict[str, str]:
+        """The hash of what the meters may count of each partner in its span, by partner id. It pins a bill."""
+        hashes = self.warehouse.usage_sha256(spans)
+        if any(meter.is_measured for meter in self.catalog.meters):
+            whole = [Span(partner_id, "", start, end) for partner_id, start, end in spans]
+            return measured.with_events(self.warehouse, hashes, whole)
+        return hashes
+
 
 class UsageUntil(NamedTuple):
     """The usage of each partner up to an instant."""
@@ -319,7 +357,9 @@ class UsageUntil(NamedTuple):
 
 
 def _meters_of(catalog: Catalog, spans: Iterable[Span]) -> list[Meter]:
-    return [catalog.meter(meter) for meter in sorted({span.meter for span in spans})]
+    """The meters of spans that are summed from rollups."""
+    meters = (catalog.meter(meter) for meter in sorted({span.meter for span in spans}))
+    return [meter for meter in meters if not meter.is_measured]
 
 
 def _field(meter: Meter) -> str:
@@ -328,23 +368,6 @@ def _field(meter: Meter) -> str:
 
 def _filters_calls(meter: Meter) -> bool:
     return meter.filter.methods is not None or meter.filter.routes is not None
-
-
-def _counted_calls(meters: Sequence[Meter], calls: pa.Table) -> pa.Table:
-    """The `calls` (method, route) that each meter counts by its filter, as rows of meter, method and route."""
-    compared = Calls(
-        *(pc.if_else(pc.equal(calls[name], ""), None, calls[name]).to_pylist() for name in ("method", "route"))
-    )
-    chosen = [_CALLS.empty_table()]
-    for meter in meters:
-        counted = np.ones(calls.num_rows, bool)
-        if meter.filter.methods is not None:
-            counted &= compared.of_methods(meter.filter.methods)
-        if meter.filter.routes is not None:
-            counted &= compared.matching_any(meter.filter.routes)
-        mine = calls.select(["method", "route"]).filter(pa.array(counted))
-        chosen.append(mine.add_column(0, "meter", pa.repeat(meter.id, mine.num_rows)).cast(_CALLS))
-    return pa.concat_tables(chosen)
 
 
 def statement(name: str) -> str:

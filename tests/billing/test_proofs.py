@@ -47,7 +47,7 @@ def invoice_problems(root: Path) -> list[str]:
 
 def usage_problems(root: Path, made: Close) -> list[str]:
     spans = [(p.id, *month(made.period, p.time_zone)) for p in made.partners()]
-    return proofs.usage(made.content, made.rules.usage_sha256(closing.pinned(Lake(root), made), spans))
+    return proofs.usage(made.content, made.rules.usage_sha256(closing.pinned(Lake(root), made), spans, made.catalog()))
 
 
 def test_a_lake_that_nobody_touched_has_no_problem(issued: Path) -> None:
