@@ -58,6 +58,10 @@ EVENTS = TableShape(
             # The part of the credential's policy that does not allow it: ACTION, RESOURCE or NETWORK; UNKNOWN if that
             # cannot be decided. The event is counted all the same. Null: it is allowed, or there is no policy.
             ("outside", pa.string()),
+            ("event_type", pa.string()),  # of a CloudEvent
+            # Open quantities (docs/quantities.md): canonical JSON of name → exact decimal as a text; null: none.
+            ("quantities", pa.string()),
+            ("attributes", pa.string()),  # those that a meter or source declares: name → text, likewise
             *COORDINATES,
             EVENTS_PARTITION,
             # The commit that landed the row, in a file that a compaction wrote. Null: the commit that added the file.
@@ -66,7 +70,7 @@ EVENTS = TableShape(
         ]
     ),
     ("event_day",),
-    later=("outside", "landed_in"),
+    later=("outside", "event_type", "quantities", "attributes", "landed_in"),
 )
 
 ROLLUPS = TableShape(

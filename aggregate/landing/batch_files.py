@@ -104,7 +104,7 @@ def _scan_day(con: duckdb.DuckDBPyConnection, table: Table, day: int) -> bool:
     folder = f"/event_day={_day(day)}/"
     files = [path for path in table.files() if folder in path]
     if files:
-        duck.scan(con, "stored", files, EVENTS)
+        duck.scan(con, "stored", files, EVENTS, mixed=table.is_mixed)
     return bool(files)
 
 

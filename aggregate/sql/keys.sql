@@ -4,6 +4,6 @@
 --      (design, section 4a); day INTEGER, UTC days since 1970-01-01
 SELECT
     hash(source, event_id) AS identity,
-    hash(partner_id, credential_kind, credential, occurred_at, service, method, route, status, request_bytes, response_bytes) AS payload,
+    hash(partner_id, credential_kind, credential, occurred_at, service, method, route, status, request_bytes, response_bytes, event_type, quantities, attributes) AS payload,
     (epoch_us(occurred_at) // 86400000000)::INTEGER AS day
 FROM events

@@ -4,6 +4,6 @@
 -- out: source, event_id, and the columns of aggregate/sql/keys.sql
 SELECT
     s.source, s.event_id, s.partner_id, s.credential_kind, s.credential, s.occurred_at, s.service, s.method, s.route, s.status,
-    s.request_bytes, s.response_bytes
+    s.request_bytes, s.response_bytes, s.event_type, s.quantities, s.attributes
 FROM stored AS s
 SEMI JOIN fresh AS f ON f.source = s.source AND f.event_id = s.event_id

@@ -6,7 +6,9 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from ingest.attribution import policies
+from ingest.decode import quantities
 from ingest.decode.pipeline import CREDENTIALS, PARTNERS, Attribution, Decoder, SourceRules
+from ingest.decode.quantities import EventProperty
 from ingest.kafka.records import SourceDecoder
 from schemas.catalog.records import Catalog
 from schemas.catalog.sources import Source
@@ -81,6 +83,28 @@ def source_rules(catalog: Catalog, source: str, received_at: datetime | None) ->
         limits.max_age_days,
         limits.max_future_minutes,
         known.trust_user,
+        event_properties(catalog),
+        line_properties(known),
+    )
+
+
+def event_properties(catalog: Catalog) -> tuple[EventProperty, ...]:
+    """What the meters ask of the data of CloudEvents, each once."""
+    found = dict.fromkeys(
+        quantities.of_data(kind, name, path, meter.filter.types or ())
+        for meter in catalog.meters
+        for kind, name, path in meter.properties()
+    )
+    return tuple(sorted(found))
+
+
+def line_properties(source: Source) -> tuple[EventProperty, ...]:
+    """What the lines of a source carry, by its `fields`."""
+    if source.fields is None:
+        return ()
+    return (
+        *quantities.of_fields("quantity", source.fields.quantities),
+        *quantities.of_fields("attribute", source.fields.attributes),
     )
 
 

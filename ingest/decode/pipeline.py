@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from ingest.attribution.policies import NO_POLICIES, Policies, PolicyCheck
 from ingest.attribution.routing import Routing
-from ingest.decode import field_layout, formats, json_scan, statements, strict_json
+from ingest.decode import field_layout, formats, json_scan, quantities, statements, strict_json
 from ingest.decode.framing import Lines
+from ingest.decode.quantities import EventProperty, Quantities
 from ingest.decode.statements import Statements
 from ingest.decode.template_cache import LineBounds, LineOrigin, TemplateCache
 from kernels.dictionaries import repeated, without_unused
@@ -51,6 +52,7 @@ _TEMPLATES_FROM = 20_000
 # The times that any line may have, [from, to): ingest/decode/sql/normalise.sql refuses others.
 _TIMES_US = (631_152_000_000_000, 4_102_444_800_000_000)
 
+EVENTS_FORMAT = "cloudevents"
 _Rows = slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]
 
 # The fields for which a source may define its own names.
@@ -99,6 +101,8 @@ class SourceRules(NamedTuple):
     max_age_days: int = 0  # where the limits come from, for the detail of a refusal
     max_future_minutes: int = 0
     trust_user: bool = False  # whether the source's gateway checks every user that it logs
+    event_properties: tuple[EventProperty, ...] = ()  # what meters ask of CloudEvents
+    line_properties: tuple[EventProperty, ...] = ()  # what the source's lines carry
 
 
 class Attribution(NamedTuple):
@@ -157,9 +161,17 @@ class Decoder:
         self._statements.bind(credentials=attribution.credentials, partners=attribution.partners)
         self._rules = rules
         self._routing = Routing(rules.routes, rules.own, rules.own_routes)
-        # Mapped fields have a statement of their own; policies and partner tags depend on the whole line.
+        properties = rules.event_properties if format_name == EVENTS_FORMAT else rules.line_properties
+        self._quantities = (
+            Quantities(self._statements, properties, are_events=format_name == EVENTS_FORMAT)
+            if properties or format_name == EVENTS_FORMAT
+            else None
+        )
+        # Mapped fields have a statement of their own; policies, partner tags and quantities depend on the whole line.
         members = (
-            None if names or self._policy_check or tagging else field_layout.layout_of(format_name, rules.partner_field)
+            None
+            if names or self._policy_check or tagging or properties
+            else field_layout.layout_of(format_name, rules.partner_field)
         )
         self._templates = None if members is None else TemplateCache(members, partial(self.numbers, members.typing))
         self._templates_from = templates_from
@@ -206,6 +218,7 @@ class Decoder:
         given = _given({**self._constants, "generation": generation, "layout": layout})
         self._statements.bind(given=given, limits=limits, lines=framed.lines, unreadable=framed.unreadable)
         rows = self._routing.applied(_with_exact_reasons(_in_order(self._statements.run("events", self._steps))))
+        rows = quantities.none(rows) if self._quantities is None else self._quantities.added(rows, framed)
         accepted = pc.is_null(rows["reason"])
         rows = rows.append_column("outside", self._marks(rows, accepted))
         constants = {"source": self._rules.source, "generation": generation}

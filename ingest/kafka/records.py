@@ -155,7 +155,7 @@ def refuse_records(
 
 def event_messages(batch: DecodedBatch, partitions: int) -> Iterator[OutgoingMessage]:
     """One message for each partition of `usage.events`, even without rows, since its ranges count."""
-    headers = wire.headers(wire.EVENTS_2, batch.origins)
+    headers = wire.headers(wire.EVENTS_3, batch.origins)
     to = partitions_of(batch.events["source"], batch.events["event_id"], partitions)
     # NumPy sorts 16-bit numbers by counting, without comparisons.
     order = np.argsort(to.astype(np.uint16), kind="stable")

@@ -140,6 +140,7 @@ Note = Annotated[str, Field(max_length=200), AfterValidator(one_line)]  # like T
 Address = Annotated[tuple[Text, ...], Field(max_length=10)]
 Zone = Annotated[str, AfterValidator(_zone)]
 FieldName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}(/[A-Za-z0-9_.@-]{1,64}){0,3}$")]
+PropertyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]  # of a quantity or an attribute
 EventId = Annotated[str, Field(min_length=1, max_length=300), AfterValidator(one_line)]
 EventType = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(one_line)]
 RoutePattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(one_line), AfterValidator(_pattern)]

@@ -88,6 +88,8 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
         "iam": "Field with the IAM principal.",
         "service": "Field with the API or service behind the gateway.",
         "host": "Field with the requested host.",
+        "quantities": "Names of quantities, each with the field that holds it: {input_tokens: ai/proxy/usage/prompt_tokens}.",
+        "attributes": "Names of attributes, each with the field that holds it: {model: ai/proxy/meta/request_model}.",
     },
     "Meter": {
         "id": _ID,

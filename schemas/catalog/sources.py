@@ -1,8 +1,19 @@
 """The settings of log sources: whose lines they are, the names of their fields and routes, and their limits."""
 
-from pydantic import Field, model_validator
+from collections.abc import Mapping
 
-from schemas.catalog.fields import CatalogRecord, EventId, EventType, FieldName, Id, RoutePattern, RouteText
+from pydantic import Field, field_validator, model_validator
+
+from schemas.catalog.fields import (
+    CatalogRecord,
+    EventId,
+    EventType,
+    FieldName,
+    Id,
+    PropertyName,
+    RoutePattern,
+    RouteText,
+)
 
 
 class Fields(CatalogRecord):
@@ -25,18 +36,27 @@ class Fields(CatalogRecord):
     iam: FieldName | None = None
     service: FieldName | None = None
     host: FieldName | None = None
+    quantities: Mapping[PropertyName, FieldName] = Field(default={}, max_length=16)
+    attributes: Mapping[PropertyName, FieldName] = Field(default={}, max_length=16)
+
+    @field_validator("quantities", "attributes")
+    @classmethod
+    def _sorted(cls, named: Mapping[str, str]) -> Mapping[str, str]:
+        """The canonical text of a catalog does not depend on the order in a file."""
+        return dict(sorted(named.items()))
 
     @model_validator(mode="after")
     def _once(self) -> "Fields":
         if self.latency_ms and self.latency_s:
             raise ValueError("a latency is in milliseconds or in seconds; remove `latency_ms` or `latency_s`")
-        if not self.named():
+        if not (self.named() or self.quantities or self.attributes):
             raise ValueError("no field is named; name one, or remove `fields`")
         return self
 
     def named(self) -> dict[str, str]:
-        """The fields that are set."""
-        return {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        """The fields of a request that are set."""
+        texts = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: value for name, value in texts if isinstance(value, str)}
 
 
 class RouteName(CatalogRecord):

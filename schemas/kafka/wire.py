@@ -15,18 +15,21 @@ import pyarrow as pa
 from schemas.log import Origin
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
-EVENTS_1, EVENTS_2 = "tollbook.events/1", "tollbook.events/2"
+EVENTS_1, EVENTS_2, EVENTS_3 = "tollbook.events/1", "tollbook.events/2", "tollbook.events/3"
 DEAD_1, DEAD_2 = "tollbook.dead/1", "tollbook.dead/2"
-OF_EVENTS = (EVENTS_1, EVENTS_2)
+OF_EVENTS = (EVENTS_1, EVENTS_2, EVENTS_3)
 READABLE: Mapping[str, pa.Schema] = {
     EVENTS_1: FRESH_EVENTS,
     EVENTS_2: FRESH_EVENTS,
+    EVENTS_3: FRESH_EVENTS,
     DEAD_1: DEAD.schema,
     DEAD_2: DEAD.schema,
 }
-# Columns that were added after a version.
+_QUANTITIES = ("event_type", "quantities", "attributes")
+# Columns that were added after a version, in their order.
 _LATER: Mapping[str, tuple[str, ...]] = {
-    EVENTS_1: ("outside",),
+    EVENTS_1: ("outside", *_QUANTITIES),
+    EVENTS_2: _QUANTITIES,
     DEAD_1: ("credential",),
 }
 # Arrow compresses each column separately, which would triple the time to encode a small table. Kafka compresses small

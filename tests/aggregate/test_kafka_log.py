@@ -37,7 +37,7 @@ class Fetched:
     def headers(self) -> list[tuple[str, bytes]]:
         return [
             (name, value.encode() if isinstance(value, str) else value)
-            for name, value in wire.headers(wire.EVENTS_2, [])
+            for name, value in wire.headers(wire.EVENTS_3, [])
         ]  # type: ignore[union-attr]
 
 

@@ -48,6 +48,7 @@ def test_an_event_holds_what_is_billed_and_no_more() -> None:
         "source": "edge", "event_id": "id-1", "partner_id": "acme", "credential_kind": "consumer", "credential": "c-acme",
         "occurred_at": from_us(T0_US), "service": "svc", "method": "GET", "route": "orders", "status": 200, "request_bytes": 200,
         "response_bytes": 900, "latency_us": 12_000, "client_network": "203.0.113.0/24", "suspended": False, "outside": None,
+        "event_type": None, "quantities": None, "attributes": None,
         "generation": "gen", "position": 0, "item": 0,
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ def events_message(generation: str, at: range, ids: Iterable[str]) -> tuple[byte
     """Value and headers: events that stood at `at` in `generation`, one each."""
     rows = [event(name, generation=generation, position=position) for name, position in zip(ids, at, strict=True)]
     value = wire.encoded(pa.Table.from_pylist(rows, PLAIN).cast(FRESH_EVENTS))
-    return value, wire.headers(wire.EVENTS_2, [Origin(generation, at.start, at.stop)])
+    return value, wire.headers(wire.EVENTS_3, [Origin(generation, at.start, at.stop)])
 
 
 def dead_message(generation: str, at: range) -> tuple[bytes, Headers]:

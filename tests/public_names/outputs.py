@@ -173,9 +173,6 @@ def _october(outputs: Outputs) -> None:
     outputs("dead redrive", "CATALOG", "LAKE", "--format", "kong", "--source", "edge", "--dry-run")
     outputs("usage", "acme", "CATALOG", "LAKE", "--period", "2026-10")
     dearer = _open_month(outputs)
-    outputs("settle", "LAKE")
-    outputs("lake stats", "LAKE")
-    outputs("lake compact", "LAKE", "--min-files", 2)
     outputs("verify", "LAKE")
     close = ["CATALOG", "LAKE", "--period", "2026-10", "--now", AFTER_OCTOBER]
     outputs("invoice close", *close, "--accept-refused", "a test")
@@ -220,6 +217,9 @@ def _open_month(outputs: Outputs) -> Path:
     outputs("invoice accruals", "CATALOG", "LAKE", "--at", "2026-10-20")
     dearer = write_catalog(here.folder / "dearer", prices=PRICES.replace("unit_price: 0.25", "unit_price: 0.5"))
     outputs("catalog diff", here.catalog, dearer, "LAKE", "--period", "2026-10")
+    outputs("settle", "LAKE")
+    outputs("lake stats", "LAKE")
+    outputs("lake compact", "LAKE", "--min-files", 2)
     return dearer
 
 

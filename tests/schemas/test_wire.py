@@ -47,17 +47,19 @@ def test_a_large_message_is_packed_so_that_it_fits_and_a_small_one_is_left_to_ka
     assert few.nbytes < len(wire.encoded(few)) < few.nbytes + 8_192
 
 
-def test_a_message_of_the_first_version_is_still_read() -> None:
-    """Land is upgraded while messages of the old ingest wait in the topic: nothing in them lies outside, as far as
-    they say.
-    """
+@pytest.mark.parametrize(
+    ("version", "lacking"),
+    [(1, ["outside", "event_type", "quantities", "attributes"]), (2, ["event_type", "quantities", "attributes"])],
+)
+def test_a_message_of_an_earlier_version_is_still_read(version: int, lacking: list[str]) -> None:
+    """Land is upgraded while messages of the old ingest wait in the topic: what they do not say is null."""
     rows = wire.decoded(EVENTS, HEADERS).rows
-    old = wire.encoded(rows.drop_columns(["outside"]))
-    read = wire.decoded(old, [("schema", b"tollbook.events/1"), HEADERS[1]])
+    old = wire.encoded(rows.drop_columns(lacking))
+    read = wire.decoded(old, [("schema", b"tollbook.events/%d" % version), HEADERS[1]])
     assert read.schema in wire.OF_EVENTS
     assert read.rows.schema == FRESH_EVENTS
-    assert read.rows["outside"].null_count == 3
-    assert read.rows.drop_columns(["outside"]) == rows.drop_columns(["outside"])
+    assert all(read.rows[name].null_count == 3 for name in lacking)
+    assert read.rows.drop_columns(lacking) == rows.drop_columns(lacking)
 
 
 def test_refusals_of_the_first_version_are_still_read() -> None:
@@ -74,7 +76,7 @@ def test_refusals_of_the_first_version_are_still_read() -> None:
     [
         pytest.param(EVENTS, None, "schema '' is unknown", id="no headers"),
         pytest.param(EVENTS, [], "schema '' is unknown", id="empty headers"),
-        pytest.param(EVENTS, [("schema", b"tollbook.events/3"), HEADERS[1]], "events/3' is unknown", id="a later version"),
+        pytest.param(EVENTS, [("schema", b"tollbook.events/4"), HEADERS[1]], "events/4' is unknown", id="a later version"),
         pytest.param(EVENTS, [("schema", b"\xff\x00"), HEADERS[1]], "is unknown", id="no text"),
         pytest.param(EVENTS, [("schema", None), HEADERS[1]], "schema '' is unknown", id="a header without a value"),
         pytest.param(EVENTS, [SCHEMA], "is not a batch", id="no origins"),

@@ -29,7 +29,7 @@ def site(kafka: str, kafka_prefix: str, tmp_path: Path) -> Iterator[Installation
     now = to_us(datetime.now(UTC))
     rows = [event(f"e{n}", now, position=n) for n in range(USED)]
     value = wire.encoded(pa.Table.from_pylist(rows, PLAIN).cast(FRESH_EVENTS))
-    made.send(USAGE_EVENTS, (value, wire.headers(wire.EVENTS_2, [Origin("g", 0, USED)])))
+    made.send(USAGE_EVENTS, (value, wire.headers(wire.EVENTS_3, [Origin("g", 0, USED)])))
     yield made
     made.close()
 

@@ -10,14 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from schemas.catalog.fields import CatalogRecord, EventType, Id, Note, Positive, Status, Text, one_line
+from schemas.catalog.fields import CatalogRecord, EventType, Id, Note, Positive, PropertyName, Status, Text, one_line
 
 # Three fifths of the digits used for money (schemas.money). The others are left for the quantity that is divided.
 _UNITS = Context(prec=36, traps=[Inexact])
 ITEMIZED_MAX = 10_000  # values of one attribute on an invoice
 
 Aggregate = Literal["count", "sum", "min", "max", "unique", "latest"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]  # of a quantity or an attribute
 Property = Annotated[str, Field(pattern=r"^\$(\.[A-Za-z0-9_-]{1,64}){1,8}$")]  # a JSON path within `data`
 Value = Annotated[str, Field(max_length=1000), AfterValidator(one_line)]  # of an attribute
 
@@ -34,7 +33,9 @@ class Filter(CatalogRecord):
     status: tuple[Status, ...] | None = Field(default=None, min_length=1)
     exclude_status: tuple[Status, ...] = ()
     types: tuple[EventType, ...] | None = Field(default=None, min_length=1)
-    attributes: Mapping[Name, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(default={}, max_length=16)
+    attributes: Mapping[PropertyName, Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(
+        default={}, max_length=16
+    )
 
     @field_validator("attributes")
     @classmethod
@@ -59,15 +60,15 @@ class Meter(CatalogRecord):
     description: Note = ""
     aggregate: Aggregate
     field: Literal["request_bytes", "response_bytes", "latency_us"] | None = None
-    quantity: Name | None = None
-    attribute: Name | None = None
+    quantity: PropertyName | None = None
+    attribute: PropertyName | None = None
     unit: Text
     divide_by: Positive = Decimal(1)
     filter: Filter = Filter()
     billable: bool = True  # usage of a billable meter must have a rate; other meters serve quotas and analysis
     value_property: Property | None = None
-    group_by: Mapping[Name, Property] = Field(default={}, max_length=16)
-    itemize_by: Name | None = None
+    group_by: Mapping[PropertyName, Property] = Field(default={}, max_length=16)
+    itemize_by: PropertyName | None = None
     itemize_max: int = Field(default=1000, ge=1, le=ITEMIZED_MAX)
 
     @field_validator("group_by")
@@ -122,6 +123,12 @@ class Meter(CatalogRecord):
         """Whether the usage is computed from single events, and not from the sums in table `rollups`."""
         asked = (self.quantity, self.attribute, self.filter.types, self.itemize_by)
         return any(part is not None for part in asked) or bool(self.filter.attributes)
+
+    def properties(self) -> list[tuple[str, str, str]]:
+        """What is read from the data of its events: kind (quantity or attribute), name and path of each."""
+        kind = "attribute" if self.quantity is None else "quantity"
+        value = [(kind, self.counted, self.value_property)] if self.value_property else []
+        return value + [("attribute", name, path) for name, path in self.group_by.items()]
 
     @property
     def counted(self) -> str:

@@ -1,0 +1,181 @@
+"""Open quantities: typed from the bytes of a line, by every way in, and a part of what a resend must repeat.
+
+The expected values are read by Python's json with Decimal, which shares nothing with the statement.
+"""
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.attribution.catalog_rules import event_properties, line_properties
+from ingest.decode import framing
+from ingest.decode.pipeline import PARTNERS, Attribution, Decoder, SourceRules
+from ingest.decode.quantities import EventProperty, of_data, of_fields
+from schemas.catalog.meters.meter import Meter
+from schemas.catalog.records import Catalog
+from schemas.catalog.sources import Source
+
+OWNERS = Attribution(partners=pa.Table.from_pylist([{"partner_id": "acme", "suspended": False}], PARTNERS))
+ASKED = (
+    of_data("attribute", "model", "$.model", ("prompt",)),
+    of_data("quantity", "tokens", "$.usage.tokens", ("prompt",)),
+)
+
+
+def event(number: int = 1, **changes: Any) -> dict[str, Any]:
+    return {
+        "specversion": "1.0", "id": str(number), "source": "gpu", "type": "prompt", "subject": "acme", "time": "2026-10-05T09:00:00Z", **changes,
+    }  # fmt: skip
+
+
+def read(
+    *lines: str, log_format: str = "cloudevents", **rules: Any
+) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """Events with what they carry, and the reason and detail of each refusal."""
+    properties = {"event_properties": ASKED} if log_format == "cloudevents" else {}
+    decoder = Decoder(log_format, SourceRules("s", partner="acme", **{**properties, **rules}), OWNERS)
+    rows = pa.table({"position": pa.array(range(len(lines)), pa.int64()), "line": pa.array(lines, pa.string())})
+    found = decoder.decode(framing.Lines(rows, framing.UNREADABLE.empty_table()), "g")
+    carried = found.events.select(["event_type", "quantities", "attributes"]).to_pylist()
+    for row in carried:
+        row |= {name: row[name] and json.loads(row[name]) for name in ("quantities", "attributes")}
+    return carried, list(zip(*(found.refused[name].to_pylist() for name in ("reason", "detail")), strict=True))
+
+
+def carrying(text: str) -> str:
+    """An event with a quantity that is written as `text`."""
+    return json.dumps(event(data={"usage": {"tokens": "HERE"}, "model": "large"})).replace('"HERE"', text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("100", "100"), ("0", "0"), ("-0", "0"), ("0.10", "0.1"), ("1.000000000001", "1.000000000001"), ("123456789012345", "123456789012345"),
+        ("1234567890.12345", "1234567890.12345"),
+        ('"100"', "100"), ('"007.50"', "7.5"), ('"12345678901234567890123456.123456789012"', "12345678901234567890123456.123456789012"),
+        ('"0.000000000001"', "0.000000000001"), ('"0000000000000000000000000000000000000001"', "1"),
+    ],
+)  # fmt: skip
+def test_a_number_is_kept_as_it_is_written(text: str, kept: str) -> None:
+    assert read(carrying(text)) == (
+        [{"event_type": "prompt", "quantities": {"tokens": kept}, "attributes": {"model": "large"}}], []
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "words"),
+    [
+        ("1234567890123456", "NUMBER_RANGE", "as a JSON number at most 15. Send more digits as a text"),
+        ("0.1000000000000000055", "NUMBER_RANGE", "quantity tokens is 0.1000000000000000055"),
+        ("123456789012345678901234567890", "WRONG_TYPE|NUMBER_RANGE", "quantity tokens is 1"),
+        ('"1.0000000000001"', "NUMBER_RANGE", "12 after it"), ('"123456789012345678901234567"', "NUMBER_RANGE", "at most 26 digits before the point"),
+        ("-1", "NEGATIVE", "a quantity is not negative"), ('"-0.5"', "NEGATIVE", "is -0.5"), ("1e3", "WRONG_TYPE", "write a number in digits"),
+        ('"1e3"', "WRONG_TYPE", "is 1e3"), ('"many"', "WRONG_TYPE", "is many"), ('""', "WRONG_TYPE", "digits"), ("true", "WRONG_TYPE", "is true"),
+        ('{"n": 1}', "WRONG_TYPE", "quantity tokens"), ("[1]", "WRONG_TYPE", "quantity tokens"), ('"NaN"', "WRONG_TYPE", "NaN"),
+    ],
+)  # fmt: skip
+def test_what_is_no_exact_quantity_is_refused_by_its_name(text: str, reason: str, words: str) -> None:
+    events, ((found, detail),) = read(carrying(text))
+    assert events == []
+    assert re.fullmatch(reason, found)
+    assert words in detail
+
+
+def test_what_is_not_there_is_no_zero() -> None:
+    """A missing path, and null. An event of another type carries its type alone."""
+    lines = [
+        event(data={"model": "m"}),
+        event(data={"usage": {"tokens": None}}),
+        event(data="text"),
+        event(type="ping", data={"usage": {"tokens": 5}}),
+        event(),
+    ]
+    events, refused = read(*map(json.dumps, lines))
+    assert refused == []
+    assert [row["quantities"] for row in events] == [None] * 5
+    assert [row["attributes"] for row in events] == [{"model": "m"}, None, None, None, None]
+    assert [row["event_type"] for row in events] == ["prompt", "prompt", "prompt", "ping", "prompt"]
+
+
+def test_three_events_of_100_tokens_are_300_tokens() -> None:
+    """Alone, in a batch, and as OpenMeter's client sends them: numbers and texts."""
+    single = json.dumps(event(1, data={"usage": {"tokens": 100}}))
+    batch = json.dumps([event(2, data={"usage": {"tokens": "100"}}), event(3, data={"usage": {"tokens": 100.0}})])
+    events, refused = read(single, batch)
+    assert refused == []
+    assert sum(Decimal(row["quantities"]["tokens"]) for row in events) == 300
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10**9), st.integers(0, 6), st.booleans(), st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=20)),
+        min_size=1, max_size=6,
+    ),
+    st.booleans(),
+)  # fmt: skip
+def test_any_quantities_and_attributes_are_those_of_pythons_json(
+    drawn: list[tuple[int, int, bool, str]], is_batch: bool
+) -> None:
+    texts = []
+    for number, (digits, places, is_text, model) in enumerate(drawn):
+        written = f"{Decimal(digits).scaleb(-places):f}"
+        quantity = f'"{written}"' if is_text else written
+        texts.append(
+            json.dumps(event(number, data={"usage": {"tokens": "HERE"}, "model": model})).replace('"HERE"', quantity)
+        )
+    events, refused = read(*([f"[{','.join(texts)}]"] if is_batch else texts))
+    assert refused == []
+    parsed = [json.loads(text, parse_float=Decimal, parse_int=Decimal)["data"] for text in texts]
+    assert [Decimal(row["quantities"]["tokens"]) for row in events] == [Decimal(p["usage"]["tokens"]) for p in parsed]
+    assert [row["attributes"]["model"] for row in events] == [p["model"] for p in parsed]
+    assert not any(re.search(r"\.\d*0$|^0\d", row["quantities"]["tokens"]) for row in events)
+
+
+KONG = {
+    "request": {"method": "POST", "uri": "/v1/chat", "id": "r1"}, "response": {"status": 200}, "started_at": 1790812800000, "consumer": {"username": "x"},
+    "ai": {"proxy": {"usage": {"prompt_tokens": 812, "completion_tokens": 95}, "meta": {"request_model": "large", "is_stream": False}}},
+}  # fmt: skip
+
+
+def test_the_line_of_an_ai_gateway_carries_what_its_source_names() -> None:
+    """Input and output of Kong's AI proxy. A line without them is a request like any other."""
+    fields = Source.model_validate(
+        {"id": "edge", "fields": {
+            "quantities": {"output_tokens": "ai/proxy/usage/completion_tokens", "input_tokens": "ai/proxy/usage/prompt_tokens"},
+            "attributes": {"model": "ai/proxy/meta/request_model", "stream": "ai/proxy/meta/is_stream"},
+        }}
+    )  # fmt: skip
+    plain = {name: value for name, value in KONG.items() if name != "ai"}
+    events, refused = read(
+        json.dumps(KONG), json.dumps(plain), log_format="kong", line_properties=line_properties(fields)
+    )
+    assert refused == []
+    assert events == [
+        {"event_type": None, "quantities": {"input_tokens": "812", "output_tokens": "95"}, "attributes": {"model": "large", "stream": "false"}},
+        {"event_type": None, "quantities": None, "attributes": None},
+    ]  # fmt: skip
+
+
+def test_names_with_points_are_single_members() -> None:
+    """As the access log of Envoy AI Gateway names them."""
+    line = {**KONG, "gen_ai.usage.input_tokens": "12"}
+    properties = tuple(of_fields("quantity", {"input": "gen_ai.usage.input_tokens"}))
+    assert read(json.dumps(line), log_format="kong", line_properties=properties)[0][0]["quantities"] == {"input": "12"}
+
+
+def test_meters_name_the_properties_of_events() -> None:
+    """Each once, of the types that they count."""
+    meter = {
+        "aggregate": "sum", "quantity": "tokens", "unit": "token", "filter": {"types": ["prompt"]}, "value_property": "$.usage.tokens", "group_by": {"model": "$.model"},
+    }  # fmt: skip
+    meters = [Meter.model_validate({"id": name, **meter}) for name in ("a", "b")]
+    catalog = Catalog.model_construct(meters=tuple(meters))
+    assert event_properties(catalog) == ASKED
+    assert isinstance(ASKED[0], EventProperty)
