@@ -182,7 +182,19 @@ def _month(
     )
     if missing < label:
         return Outcome(None, None, (), (f"missing: {missing}",))
-    start = first if settled_us is None else settled_us
+    return priced(catalog, partner, label, usage, (first if settled_us is None else settled_us, end), documents)
+
+
+def priced(
+    catalog: Record,
+    partner: Record,
+    label: str,
+    usage: Usage,
+    period: tuple[int, int],
+    documents: Sequence[Document] = (),
+) -> Outcome:
+    """What a period `[start, end)` comes to, whatever was settled before."""
+    start, end = period
     stays = _parts(catalog, partner, start, end)
     problems = list(_unpriced(catalog, partner["id"], stays, usage, start, end))
     currencies = {stay.card["currency"] for stay in stays}
