@@ -154,12 +154,16 @@ def _other(kind: str, meter: str | None, name: str, amount: Decimal) -> BillLine
 
 def line_differences(before: Iterable[BillLine], after: Iterable[BillLine]) -> list[LineDifference]:
     """The lines that differ. Lines that charge for the same are summed."""
+    return [line for line in paired(before, after) if line.before != line.after]
+
+
+def paired(before: Iterable[BillLine], after: Iterable[BillLine]) -> list[LineDifference]:
+    """All lines with both sides, in the order of the first bill. Lines that charge for the same are summed."""
     names: dict[tuple[str | None, ...], BillLine] = {}
     old, new = _summed(before, names), _summed(after, names)
     return [
         LineDifference(names[key].description, names[key].meter, old.get(key), new.get(key))
         for key in dict.fromkeys([*old, *new])
-        if old.get(key) != new.get(key)
     ]
 
 

@@ -21,7 +21,7 @@ from billing.invoicing.comparing.edits import effect
 from billing.invoicing.comparing.forecast import preview
 from billing.invoicing.corrections import rebilling
 from billing.invoicing.corrections.rebilling import Person
-from billing.rating.differences import BillDifference, Side
+from billing.rating.differences import BillDifference, Side, of_document, of_draft
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
 from tests.billing.catalogs import book, document
@@ -193,3 +193,18 @@ def test_the_rest_of_the_month_is_expected_to_go_on_as_the_last_week(issued: Pat
     assert found.label == "2026-11"
     assert found.so_far.total == D("43.38")  # 31.00, ten requests at 0.5, 59 at 0.125
     assert found.forecast.total == D("53.00")  # 136 at 0.125
+
+
+def test_a_preview_in_the_last_minutes_of_a_month_is_the_invoice_of_its_close(october: Path) -> None:
+    """Line by line, with what the contract adds. Nothing was used in the last seven days, so that the end is the same."""
+    catalog = changed("discount")
+    acme = catalog.known_partner("acme")
+    (found,) = preview(Lake(october), catalog, [acme], datetime(2026, 10, 31, 22, 59, tzinfo=UTC))
+    made = closing.close(Lake(october), catalog, "2026-10", "north", prove=lambda *_: [], now=NOW)
+    (invoice,) = (i for i in issuing.issue(Lake(october), made, now=NOW).invoices if i.partner_id == "acme")
+    assert found.so_far is not None
+    assert found.so_far == found.forecast
+    assert found.so_far.total == D(invoice.document["total"]) == D("32.70")
+    assert [line._replace(key=()) for line in of_draft(catalog, found.so_far)] == [
+        line._replace(key=()) for line in of_document(invoice.document)
+    ]

@@ -213,7 +213,7 @@ def _open_month(outputs: Outputs) -> Path:
     """What October comes to before it is closed, also by a catalog with another price, which is returned."""
     here = outputs.here
     outputs("invoice rate", "CATALOG", "LAKE", "--period", "2026-10")
-    outputs("invoice preview", "CATALOG", "LAKE", "--now", "2026-10-20")
+    outputs("invoice preview", "CATALOG", "LAKE", "--now", "2026-10-20", "--lines")
     outputs("invoice accruals", "CATALOG", "LAKE", "--at", "2026-10-20")
     dearer = write_catalog(here.folder / "dearer", prices=PRICES.replace("unit_price: 0.25", "unit_price: 0.5"))
     outputs("catalog diff", here.catalog, dearer, "LAKE", "--period", "2026-10")

@@ -63,13 +63,13 @@ def differences(made: History) -> list[str]:
         catalog = Catalog.model_validate(run.catalog)
         made_bills = bills.bills(catalog, run.label, Memory(run.catalog, made), ours, before=our_documents)
         for draft in made_bills.drafts:
-            our_documents.setdefault(draft.partner.id, []).append(_issued(catalog, run.label, draft))
+            our_documents.setdefault(draft.partner.id, []).append(as_issued(catalog, run.label, draft))
         ours |= {partner: end for partner, (_, end) in made_bills.settled.items()}
         found += [f"run {n}, {run.label}, {problem}" for problem in _differing(run, expected, made_bills)]
     return found
 
 
-def _issued(catalog: Catalog, label: str, draft: Draft) -> IssuedDocument:
+def as_issued(catalog: Catalog, label: str, draft: Draft) -> IssuedDocument:
     """The document of a draft, as later bills see it."""
     content = {
         "legal_entity": draft.partner.legal_entity, "period": label, "usage": {draft.partner.id: ""}, "catalog_sha256": "",

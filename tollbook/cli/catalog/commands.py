@@ -15,6 +15,7 @@ from schemas.catalog.json_schema import catalog_schema_text
 from tollbook.cli.catalog import imports, screens
 from tollbook.cli.errors import USAGE
 from tollbook.cli.invoices import comparing
+from tollbook.cli.invoices.listing import CsvOption, as_csv
 from tollbook.cli.options import CATALOG_VARIABLE, JsonOption, LakeOption, PeriodOption, folder_path
 from tollbook.cli.terminal import sentence, show_json, write
 
@@ -83,6 +84,7 @@ def diff(
     *,
     lake: LakeOption,
     period: PeriodOption,
+    csv: CsvOption = False,
     json: JsonOption = False,
 ) -> int:
     """Show what an edit of the catalog does to the bills of a month, line by line. Writes nothing.
@@ -107,6 +109,8 @@ def diff(
                 "solved": found.solved,
             }
         )
+    elif csv:
+        write(sys.stdout, as_csv(comparing.difference_rows(found.differences), comparing.DIFFERENCE_COLUMNS))
     else:
         comparing.show_differences(found.differences, found.bills)
         for partner_id in found.solved:

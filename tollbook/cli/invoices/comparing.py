@@ -11,10 +11,11 @@ from billing.invoicing import closing
 from billing.invoicing.comparing import closed_months, forecast
 from billing.invoicing.comparing.forecast import Preview
 from billing.periods import month
-from billing.rating.differences import BillDifference, Side
+from billing.rating.differences import BillDifference, BillLine, Side, of_draft, paired
 from billing.rating.drafts import Draft
 from lake.lake import Lake
-from schemas.money import EXACT, money
+from schemas.catalog.records import Catalog
+from schemas.money import EXACT, money, plain
 from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.figures import amount, number
 from tollbook.cli.invoices.commands import EntityOption, one_of
@@ -63,6 +64,7 @@ def reprice(
 def preview(
     *, catalog: CatalogOption, lake: LakeOption,
     partner: Annotated[list[str] | None, Parameter("--partner", negative="", help="Only this partner. Repeat it for several.")] = None,
+    lines: Annotated[bool, Parameter("--lines", negative="", show_default=False, help="Show each line of each bill, too.")] = False,
     json: JsonOption = False, now: NowOption = None,
 ) -> int:  # fmt: skip
     """Show what partners owe for the running month so far, and a forecast to its end. Writes nothing.
@@ -80,10 +82,27 @@ def preview(
     chosen = [payers[name] for name in sorted(payers) if not partner or name in partner]
     found = forecast.preview(opened, book, chosen, at)
     if json:
-        show_json({"at": at.isoformat(), "partners": [_as_json(each) for each in found]})
+        show_json({"at": at.isoformat(), "partners": [_as_json(each, book if lines else None) for each in found]})
     else:
+        for each in found if lines else ():
+            _show_lines(each, book)
         _show_preview(found)
     return 0
+
+
+DIFFERENCE_COLUMNS = (
+    "partner_id", "currency", "description", "meter", "why", "quantity_before", "before", "quantity_after", "after", "difference",
+)  # fmt: skip
+
+
+def difference_rows(found: Sequence[BillDifference]) -> list[dict[str, Any]]:
+    """The lines that differ as rows of DIFFERENCE_COLUMNS, for programs. What a side does not have is empty."""
+    return [
+        {"partner_id": bill.partner_id, "currency": bill.currency}
+        | {name: "" if value is None else value for name, value in line.items()}
+        for bill in found
+        for line in bill.as_json()["lines"]
+    ]
 
 
 def show_differences(found: Sequence[BillDifference], bills: int) -> None:
@@ -160,13 +179,40 @@ def _show_preview(found: Sequence[Preview]) -> None:
     sentence("At its end: if each partner goes on as in the last seven days.", style="dim")
 
 
-def _as_json(found: Preview) -> dict[str, Any]:
-    def shown(draft: Draft | None) -> dict[str, str] | None:
-        return None if draft is None else {"currency": draft.currency, "total": money(draft.total, draft.currency)}
+def _show_lines(found: Preview, book: Catalog) -> None:
+    drafts = [draft for draft in (found.so_far, found.forecast) if draft is not None]
+    if not drafts:
+        return
+    currency = drafts[0].currency
+    view = table(f"{found.partner.id}, {found.label}", "line", ">so far", ">at its end", currency)
+    so_far, forecast = (() if draft is None else of_draft(book, draft) for draft in (found.so_far, found.forecast))
+    for line in paired(so_far, forecast):
+        view.row(line.description, *(_side(side, currency) for side in (line.before, line.after)), "")
+    out.print(view)
+    out.print()
+
+
+def _as_json(found: Preview, book: Catalog | None) -> dict[str, Any]:
+    """A preview for programs, with lines if the catalog is given."""
+
+    def shown(draft: Draft | None) -> dict[str, Any] | None:
+        if draft is None:
+            return None
+        lines = {} if book is None else {"lines": [_line(line, draft.currency) for line in of_draft(book, draft)]}
+        return {"currency": draft.currency, "total": money(draft.total, draft.currency), **lines}
 
     return {
         "partner_id": found.partner.id,
         "period": found.label,
         "so_far": shown(found.so_far),
         "forecast": shown(found.forecast),
+    }
+
+
+def _line(line: BillLine, currency: str) -> dict[str, str | None]:
+    return {
+        "description": line.description,
+        "meter": line.meter,
+        "quantity": None if line.quantity is None else plain(line.quantity),
+        "amount": money(line.amount, currency),
     }
