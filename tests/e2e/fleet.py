@@ -50,7 +50,7 @@ class Fleet:
         self.kills_at_work = self.broker_kills = self.resets = 0
         self._words = {
             "ingest": ["--catalog", folder / "catalog"],
-            "land": ["--catalog", folder / "catalog", "--lake", self.lake, "--commit-entries", commit_entries, "--commit-s", 0.3],
+            "land": ["--catalog", folder / "catalog", "--lake", self.lake, "--commit-entries", commit_entries, "--commit-s", 0.3, "--upkeep-s", 1],
             "quota": ["--catalog", folder / "catalog", "--lake", self.lake],
         }  # fmt: skip
         self._where = ["--bootstrap-servers", broker.bootstrap, "--session-timeout-ms", SESSION_MS]

@@ -61,7 +61,9 @@ class LandWorker:
         now: Callable[[], datetime],
         commit_entries: int,
         commit_s: float,
+        upkeep_s: float,
     ) -> None:
+        """`upkeep_s`: from one upkeep of the lake to the next; 0: none."""
         lake.create()
         recognise(lake, topics.events)
         recognise(lake, topics.dead)
@@ -73,7 +75,8 @@ class LandWorker:
         self._totals = Totals(catalog, limits.since(lake, catalog, now=now()))
         self._grants = grants.Watch(lake)
         self._grants_due_s = 0.0
-        self._upkeep_due_s = time.monotonic() + UPKEEP_EVERY_S
+        self._upkeep_every_s = upkeep_s or float("inf")
+        self._upkeep_due_s = time.monotonic() + self._upkeep_every_s
         self._unknown = UnknownCredentials()
         self._undelivered: list[str] = []
         self._shown: set[Partition] = set()  # partitions whose lag is in the metrics
@@ -115,7 +118,7 @@ class LandWorker:
 
     def _keep_up(self, begun: float) -> None:
         """Do some upkeep, unless another worker of this machine does. Workers of other machines are fenced."""
-        self._upkeep_due_s = begun + UPKEEP_EVERY_S
+        self._upkeep_due_s = begun + self._upkeep_every_s
         while not self._land.settle():
             pass
         try:

@@ -332,6 +332,15 @@ def land(
             help="Maximum time between commits, in seconds.",
         ),
     ] = 1.0,
+    upkeep_s: Annotated[
+        float,
+        Parameter(
+            "--upkeep-s",
+            env_var="TOLLBOOK_UPKEEP_S",
+            validator=Number(gte=0),
+            help="Seconds from one upkeep of the lake to the next, as by `tollbook lake compact`. 0: leave it to that command.",
+        ),
+    ] = land_worker.UPKEEP_EVERY_S,
     instance: InstanceOption = None,
     group_protocol: ProtocolOption = "classic",
     session_timeout_ms: SessionOption = 10_000,
@@ -340,7 +349,7 @@ def land(
 ) -> int:
     """Land usage.events in the lake exactly once, and publish usage.totals. Several workers may run.
 
-    Runs until SIGTERM.
+    Runs until SIGTERM. Between commits it looks after the lake, for about two seconds in each minute.
 
     Example: tollbook land --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --lake lake
     """
@@ -356,6 +365,7 @@ def land(
     worker = LandWorker(
         Lake(lake), book, LandTopics(_topic(events), _topic(dead), totals.name, totals.partitions), consumer,
         Producer(kafka.producer_options(linger_ms=5), logger=log), log, now=the_clock(None), commit_entries=commit_entries, commit_s=commit_s,
+        upkeep_s=upkeep_s,
     )  # fmt: skip
     return land_worker.run(worker, log, loop.WorkerOptions(metrics=metrics, watchdog_s=watchdog_s))
 
