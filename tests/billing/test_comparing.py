@@ -196,7 +196,7 @@ def test_the_rest_of_the_month_is_expected_to_go_on_as_the_last_week(issued: Pat
 
 
 def test_a_preview_in_the_last_minutes_of_a_month_is_the_invoice_of_its_close(october: Path) -> None:
-    """Line by line, with what the contract adds. Nothing was used in the last seven days, so that the end is the same."""
+    """Line by line, with what the contract adds. Nothing was used in the last week, so that the end is the same."""
     catalog = changed("discount")
     acme = catalog.known_partner("acme")
     (found,) = preview(Lake(october), catalog, [acme], datetime(2026, 10, 31, 22, 59, tzinfo=UTC))

@@ -27,7 +27,7 @@ ACME = "NM-2026-000001"
 SETS = {"op": "divide", "factor": "5", "round": "ceiling", "unit": "sets"}
 
 
-def with_terms() -> Catalog:
+def with_terms(**partner: Any) -> Catalog:
     parts = copy.deepcopy(document())
     fee, requests, egress = parts["rate_cards"][0]["versions"][0]["rates"]
     requests |= {
@@ -37,15 +37,17 @@ def with_terms() -> Catalog:
         "discounts": [{"percent": "10", "description": "Partner price"}],
     }
     egress["minimum"] = "20"
+    parts["partners"][0] |= partner
     return book(
+        partners=parts["partners"],
         rate_cards=[
             {**parts["rate_cards"][0], "versions": [{"valid_from": "2026-01-01", "rates": [fee, requests, egress]}]}
-        ]
+        ],
     )
 
 
-def issue(root: Path) -> dict[str, dict[str, Any]]:
-    made = closing.close(Lake(root), with_terms(), "2026-10", "north", prove=lambda *_: [], now=NOW)
+def issue(root: Path, **partner: Any) -> dict[str, dict[str, Any]]:
+    made = closing.close(Lake(root), with_terms(**partner), "2026-10", "north", prove=lambda *_: [], now=NOW)
     return {i.partner_id: dict(i.document) for i in issuing.issue(Lake(root), made, now=NOW).invoices}
 
 
@@ -84,3 +86,18 @@ def test_a_converted_quantity_is_credited_as_it_was_counted(root: Path) -> None:
     assert credited(root, "2") == ["-1.80 -2 requests"]
     with pytest.raises(Refused, match="more than is left of line 2: 10 requests"):
         credited(root, "11")
+
+
+def test_a_discount_of_a_meter_says_that_the_limits_of_the_rate_come_after_it(root: Path) -> None:
+    """Data is at its minimum, so nothing is taken off it. Requests cost 20.00 of 24.00; less 25 %, they cost 18.00."""
+    limits = {"meter": "requests", "price": {"model": "per_unit", "unit_price": "2"}, "maximum": "20"}
+    found = issue(
+        root,
+        prices=[{"valid_from": "2026-01-01", "currency": "EUR", "rates": [limits]}],
+        discounts=[{"meter": meter, "percent": "25", "valid_from": "2026-01-01"} for meter in ("requests", "egress")],
+    )["acme"]
+    (discount,) = found["extras"]
+    assert (discount["base_before_limits"], discount["percent"], discount["amount"]) == ("24.00", "25", "-2.00")
+    text = " ".join(word.text for word in words((root / "documents" / f"{ACME}.pdf").read_bytes()))
+    assert "before the limits of the rate" in text, text[text.index("25 %"):][:200]
+    assert [problem for checked in issuing.verify(Lake(root)) for problem in checked.problems] == []
