@@ -17,7 +17,7 @@ from billing.periods import BillingPeriod, Interval, days_between
 from billing.pricing.charge import Charge, OfMonth, PricingError, charge
 from billing.rating.appendices import NO_APPENDICES, Appendices
 from billing.rating.extras import Extra
-from billing.rating.limited import LimitedLine, LimitedRate
+from billing.rating.limited import LimitedLine, LimitedRate, limited_rates
 from billing.rating.terms import own_prices
 from billing.usage.quota_statement import QuotaRow, statement_row
 from billing.usage.warehouse import Span
@@ -53,7 +53,8 @@ class Line(NamedTuple):
     `usage` is in the unit of the meter's field (requests, bytes, µs); `quantity` is the same in the meter's unit.
 
     `counted_before` is the month's count at the start of the line, in the meter's unit. `share` is the share of the
-    month's time that the line covers.
+    month's time that the line covers. Plan, start and `position`, the index of the rate among those with which the line
+    starts, say which line of the month it is: a meter may have several rates.
     """
 
     plan: Plan
@@ -64,6 +65,7 @@ class Line(NamedTuple):
     counted_before: Decimal
     share: Share
     charge: Charge
+    position: int
 
     @property
     def start(self) -> datetime:
@@ -298,7 +300,7 @@ def _lines(
     shares = [_share(planned.interval, outline.period) for planned in outline.lines]
     spans = _spans(outline.lines, shares)
     owed: list[tuple[Decimal, Decimal]] = []  # for each line, what its rate came to and was granted up to its end
-    lines: list[tuple[datetime, int, Line]] = []
+    lines: list[Line] = []
     rates: dict[tuple[datetime, int], list[LimitedLine]] = {}  # by where a rate begins: its lines follow one another
     problems: list[str] = []
     for x, planned in enumerate(outline.lines):
@@ -318,21 +320,11 @@ def _lines(
             continue
         owed[x] = EXACT.add(billed, made.amount), EXACT.add(granted, made.granted)
         if made.parts or (rate.meter and made.billed_quantity):
-            line = Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], share, made)
-            lines.append((planned.interval.start, planned.position, line))
-    ordered = [line for _, _, line in sorted(lines, key=lambda line: line[:2])]
-    limited = [] if problems else _limited([rates[begin] for begin in sorted(rates)], places)
-    return ordered, limited, problems
-
-
-def _limited(rates: Sequence[Sequence[LimitedLine]], places: int) -> list[LimitedRate]:
-    """The metered rates of which a line has a maximum or a minimum."""
-    return [
-        LimitedRate(meter, tuple(lines), places)
-        for lines in rates
-        if (meter := lines[0].rate.meter)
-        and any(one.rate.maximum is not None or one.rate.minimum is not None for one in lines)
-    ]
+            lines.append(
+                Line(planned.plan, rate, planned.interval, counted[x], quantities[x], before[x], share, made, planned.position)
+            )  # fmt: skip
+    limited = [] if problems else limited_rates([rates[begin] for begin in sorted(rates)], places)
+    return sorted(lines, key=lambda line: (line.start, line.position)), limited, problems
 
 
 def _counts(lines: Sequence[LineOutline], quantities: Sequence[Decimal]) -> tuple[list[Decimal], list[Decimal]]:

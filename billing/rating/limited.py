@@ -56,3 +56,13 @@ class LimitedRate(NamedTuple):
             before_limits = EXACT.add(before_limits, free.amount)
             granted = EXACT.add(granted, made.granted)
         return Cost(amount, before_limits, granted)
+
+
+def limited_rates(rates: Sequence[Sequence[LimitedLine]], places: int) -> list[LimitedRate]:
+    """The metered rates of which a line has a maximum or a minimum. Each of `rates` is all lines of a rate."""
+    return [
+        LimitedRate(meter, tuple(lines), places)
+        for lines in rates
+        if (meter := lines[0].rate.meter)
+        and any(one.rate.maximum is not None or one.rate.minimum is not None for one in lines)
+    ]

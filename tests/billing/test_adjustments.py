@@ -106,6 +106,26 @@ def test_lines_of_two_plans_are_told_apart(root: Path) -> None:
     assert problems(root) == []
 
 
+def test_each_of_two_rates_of_a_meter_is_adjusted(root: Path) -> None:
+    """Twelve requests were 5.25, and none above the first 15 at the other rate. 19 are 6.13, and four at 0.25."""
+    catalog: dict[str, Any] = document()
+    peak = {
+        "meter": "requests",
+        "description": "Peak",
+        "free_units": "15",
+        "price": {"model": "per_unit", "unit_price": "0.25"},
+    }
+    extra = {"meter": "requests", "description": "Extra", "price": {"model": "per_unit", "unit_price": "0.1"}}
+    catalog["rate_cards"][0]["versions"][0]["rates"] += [peak, extra]
+    bill(root, "2026-10", book(**catalog))
+    late(root)
+    (found,) = adjust(root).values()
+    assert [(each["description"].partition(" (")[0], each["amount"]) for each in found["extras"]] == [
+        ("2026-10: API requests", "0.88"), ("2026-10: Peak", "1.00"), ("2026-10: Extra", "0.70"),
+    ]  # fmt: skip
+    assert problems(root) == []
+
+
 def test_what_comes_after_an_adjustment_is_on_the_one_after_it(issued: Path) -> None:
     """Each document bills what the ones before it did not: 12, 19 and 27 requests are 5.25, 6.13 and 7.13."""
     late(issued)

@@ -99,5 +99,5 @@ def test_a_discount_of_a_meter_says_that_the_limits_of_the_rate_come_after_it(ro
     (discount,) = found["extras"]
     assert (discount["base_before_limits"], discount["percent"], discount["amount"]) == ("24.00", "25", "-2.00")
     text = " ".join(word.text for word in words((root / "documents" / f"{ACME}.pdf").read_bytes()))
-    assert "before the limits of the rate" in text, text[text.index("25 %"):][:200]
+    assert "before the limits of the rate" in text, text[text.index("25 %") :][:200]
     assert [problem for checked in issuing.verify(Lake(root)) for problem in checked.problems] == []

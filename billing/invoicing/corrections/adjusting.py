@@ -195,15 +195,17 @@ def _facts(adjusted: Adjusted, say: Wording) -> dict[str, str]:
     }
 
 
-def _lines(draft: Any) -> dict[tuple[str, str, Any], Any]:
-    """The lines of a draft of any rules: its usage by plan, meter and start."""
+def _lines(draft: Any) -> dict[tuple[str, Any, str, Any], Any]:
+    """The lines of a draft of any rules by plan, start, what they charge for, and which rate of it they have."""
     if draft is None:
         return {}
-    found: dict[tuple[str, str, Any], Any] = {}
+    found: dict[tuple[str, Any, str, Any], Any] = {}
     for line in draft.lines:
         plan = line.plan if hasattr(line, "plan") else line.segment.plan
         start = line.start if hasattr(line, "start") else line.segment.start
-        found[plan.id, line.rate.meter or line.rate.description, start] = line
+        found[
+            plan.id, start, line.rate.meter or line.rate.description, getattr(line, "position", line.rate.description)
+        ] = line
     return found
 
 
