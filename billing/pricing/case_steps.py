@@ -101,6 +101,27 @@ def _incremental(params: Params, given: Params) -> Answer:
     return _amounts(lines[int(given["report_from"]) :])
 
 
+def _incremental_invoice(params: Params, given: Params) -> Answer:
+    """Counts of a period so far for several prices: each line is what a price adds after `report_from` readings."""
+    first = int(given["report_from"])
+    if not 0 <= first < len(given["readings"]):
+        raise BadCase(f"`report_from` {first} is no reading, of which there are {len(given['readings'])}; count from 0")
+    lines = []
+    for charged in params["charges"]:
+        name = charged["name"]
+        readings = [reading[name] for reading in given["readings"]]
+        step = {"pricing": charged["pricing"], "rounding": params["rounding"]}
+        answer = _incremental(step, {"readings": readings, "report_from": first})
+        lines.append({"label": name, "amount": answer["amount"]})
+    return {"amount": plain(_sum([number(line["amount"]) for line in lines])), "lines": lines}
+
+
+def _net_of_billed(params: Params, given: Params) -> Answer:
+    """What a quantity costs less what was billed of it before: an adjustment."""
+    costs = priced(params["pricing"], number(given["quantity"]), params["rounding"]).amount
+    return _amounts([EXACT.subtract(costs, number(given["already_billed"]))])
+
+
 def _credit(params: Params, given: Params) -> Answer:
     """A price, paid by credits in their order."""
     due = priced(params["pricing"], number(given["quantity"]), params["rounding"]).amount
@@ -302,6 +323,8 @@ STEPS: Mapping[str, Step] = {
     "minimum": _step(_bounded, "pricing", "min_amount", "rounding"),
     "maximum": _step(_bounded, "pricing", "percent_off", "max_amount", "rounding"),
     "incremental": _step(_incremental, "pricing", "max_amount", "min_amount", "rounding"),
+    "incremental_invoice": _step(_incremental_invoice, "charges", "rounding"),
+    "net_of_billed": _step(_net_of_billed, "pricing", "rounding"),
     "credit": _step(_credit, "pricing", "credits", "rounding"),
     "invoice": _step(_invoice, "charges", "rounding"),
     "unit_conversion": _step(_unit_conversion, "op", "factor", "round", "places"),
