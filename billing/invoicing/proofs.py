@@ -66,7 +66,7 @@ def usage(content: Mapping[str, Any], hashed: Mapping[str, str]) -> list[str]:
     `hashed` maps partner ids to current hashes by the close's rules.
     """
     return [
-        f"partner {partner_id}: the usage in table rollups is not what it was at the close (its SHA-256 differs); restore table rollups from a backup"
+        f"partner {partner_id}: its usage is not what it was at the close (its SHA-256 differs); restore tables rollups and events from a backup"
         for partner_id, found in hashed.items()
         if found != content["usage"][partner_id]
     ]

@@ -4,8 +4,8 @@
 SELECT
     span,
     nullif(route, '') AS name,
-    sum(whole // 10000000000000000000::HUGEINT)::DECIMAL(38, 0) AS high,
-    sum(whole % 10000000000000000000::HUGEINT)::DECIMAL(38, 0) AS middle,
+    sum(whole::HUGEINT // 10000000000000000000::HUGEINT)::DECIMAL(38, 0) AS high,
+    sum(whole::HUGEINT % 10000000000000000000::HUGEINT)::DECIMAL(38, 0) AS middle,
     sum(fraction)::DECIMAL(38, 0) AS low
 FROM measured
 GROUP BY span, nullif(route, '')

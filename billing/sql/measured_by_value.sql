@@ -7,8 +7,8 @@ WITH summed AS (
     SELECT
         span,
         listed AS name,
-        sum(whole // 10000000000000000000::HUGEINT) AS high,
-        sum(whole % 10000000000000000000::HUGEINT) AS middle,
+        sum(whole::HUGEINT // 10000000000000000000::HUGEINT) AS high,
+        sum(whole::HUGEINT % 10000000000000000000::HUGEINT) AS middle,
         sum(fraction) AS low
     FROM measured
     GROUP BY span, listed
@@ -36,7 +36,7 @@ SELECT
     r.span,
     CASE WHEN r.place <= l.itemize_max THEN r.name END AS name,
     r.place > l.itemize_max AS is_rest,
-    count(*)::BIGINT AS "values",
+    count(*) AS "values",
     sum(r.high)::DECIMAL(38, 0) AS high,
     sum(r.middle)::DECIMAL(38, 0) AS middle,
     sum(r.low)::DECIMAL(38, 0) AS low

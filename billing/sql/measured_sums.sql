@@ -3,8 +3,8 @@
 -- out: span, high, middle, low DECIMAL(38, 0): one row per span with events
 SELECT
     span,
-    sum(whole // 10000000000000000000::HUGEINT)::DECIMAL(38, 0) AS high,
-    sum(whole % 10000000000000000000::HUGEINT)::DECIMAL(38, 0) AS middle,
+    sum(whole::HUGEINT // 10000000000000000000::HUGEINT)::DECIMAL(38, 0) AS high,
+    sum(whole::HUGEINT % 10000000000000000000::HUGEINT)::DECIMAL(38, 0) AS middle,
     sum(fraction)::DECIMAL(38, 0) AS low
 FROM measured
 GROUP BY span

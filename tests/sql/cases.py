@@ -73,6 +73,15 @@ OTHERS = {
     "usage": [
         ("partner_id", pa.string()), ("meter", pa.string()), ("window_start", TIME), ("route", pa.string()), ("quantity", pa.decimal128(38, 9)),
     ],
+    "measured_meters": [
+        ("meter", pa.string()), ("counted", pa.string()), ("name", pa.string()), ("types", pa.list_(pa.string())),
+        ("attributes", pa.list_(pa.struct([("name", pa.string()), ("values", pa.list_(pa.string()))]))), ("itemize_by", pa.string()),
+    ],
+    "measured": [
+        ("span", pa.int64()), ("occurred_at", TIME), ("source", pa.string()), ("event_id", pa.string()), ("route", pa.string()),
+        ("listed", pa.string()), ("value", pa.string()), ("whole", pa.decimal128(38, 0)), ("fraction", pa.int64()),
+    ],
+    "listed_spans": [("span", pa.int64()), ("itemize_max", pa.int64())],
     "wanted": [("position", pa.int64())],
     "fresh": [("source", pa.string()), ("event_id", pa.string())],
     "own": [("events_partition", pa.int16())],
@@ -177,6 +186,9 @@ def table(path: Path, shape: pa.Schema) -> pa.Table:
     rows = read(path) if path.exists() else []
     unknown = {name for row in rows for name in row} - set(shape.names)
     assert not unknown, f"{path}: {sorted(unknown)} are no columns of the table"
+    lists = {f.name for f in shape if pa.types.is_nested(f.type)}
+    if lists:  # written as JSON
+        return pa.Table.from_pylist([row | {n: json.loads(row[n] or "null") for n in lists} for row in rows], shape)
     columns = [pa.array([row.get(f.name) for row in rows], pa.string()) for f in shape]
     typed = [column.cast(pa.int64()).cast(f.type) if pa.types.is_integer(f.type) else column.cast(f.type) for column, f in zip(columns, shape, strict=True)]  # fmt: skip
     return pa.table(typed, schema=shape)
