@@ -227,6 +227,56 @@ def changed(document: dict[str, Any], *path: str | int, **values: Any) -> dict[s
     return copy
 
 
+# From the quickstart of OpenMeter, and a meter of each other aggregation.
+OPENMETER = """\
+ingest:
+  kafka:
+    broker: 127.0.0.1:29092
+meters:
+  - slug: api_requests_total
+    description: API Requests
+    eventType: request
+    aggregation: COUNT
+    groupBy:
+      method: $.method
+      route: $.route
+  - slug: tokens_total
+    description: AI Token Usage
+    eventType: prompt
+    aggregation: SUM
+    valueProperty: $.tokens
+    groupBy:
+      model: $.model
+      type: $.type
+  - slug: largest
+    eventType: prompt
+    aggregation: MAX
+    valueProperty: $.usage.total
+    windowSize: MINUTE
+  - slug: smallest
+    eventType: prompt
+    aggregation: MIN
+    valueProperty: $.usage.total
+  - slug: newest
+    eventType: prompt
+    aggregation: LATEST
+    valueProperty: $.tokens
+  - slug: users
+    eventType: prompt
+    aggregation: UNIQUE_COUNT
+    valueProperty: $.user
+  - slug: average
+    eventType: prompt
+    aggregation: AVG
+    valueProperty: $.tokens
+  - slug: first_item
+    eventType: prompt
+    aggregation: SUM
+    valueProperty: $.items[0].tokens
+    eventFrom: 2026-01-01T00:00:00Z
+"""
+
+
 def written(folder: Path, document: Any, name: str = "plan.json") -> Path:
     file = folder / name
     file.write_text(document if isinstance(document, str) else json.dumps(document))

@@ -22,7 +22,7 @@ from billing.__main__ import main as billing
 from ingest.__main__ import main as ingest
 from tests.aggregate.receivers import receiver
 from tests.billing import drafts
-from tests.billing.import_documents import DECK, POLICY, ROLE, written
+from tests.billing.import_documents import DECK, OPENMETER, POLICY, ROLE, written
 from tests.ingest.fixtures import kong, line
 from tests.public_names.lists import shape
 from tests.tollbook import policy_case
@@ -144,6 +144,7 @@ def _without_a_lake(outputs: Outputs) -> None:
     new = ["--rate-card", "card", "--valid-from", "2026-11-01"]
     outputs("catalog import terraform", written(here.folder, EVERYTHING, "plan.json"), *catalog, *new)
     outputs("catalog import deck", written(here.folder, DECK, "kong.yaml"), *catalog, *new, "--ignore", "health-*")
+    outputs("catalog import openmeter", written(here.folder, OPENMETER, "config.yaml"), *catalog)
     outputs(
         "catalog import iam",
         written(here.folder, POLICY, "policy.json"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
-from tests.billing.import_documents import POLICY, written
+from tests.billing.import_documents import OPENMETER, POLICY, written
 from tests.tollbook.fixtures import ROOT, Here, process, requests
 from tests.tollbook.fixtures import ended as end_of
 from tollbook.cli.app import app
@@ -114,6 +114,7 @@ CALLS: dict[tuple[str, ...], list[str]] = {
     ("catalog", "check"): ["catalog"],
     ("catalog", "import", "terraform"): ["plan.json", "CATALOG", "--dry-run"],
     ("catalog", "import", "deck"): ["kong.yaml", "CATALOG", "--dry-run"],
+    ("catalog", "import", "openmeter"): ["config.yaml", "CATALOG", "--dry-run"],
     ("catalog", "import", "iam"): [
         "policy.json",
         "CATALOG",
@@ -169,6 +170,7 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
     written(here.folder, {"format_version": "1.0"})
     written(here.folder, POLICY, "policy.json")
     written(here.folder, '_format_version: "3.0"', "kong.yaml")
+    written(here.folder, OPENMETER, "config.yaml")
     assert here.run("a.log").code == 0
     written(here.folder, PAID, "paid.csv")
     (here.folder / "producers.yaml").write_text((ROOT / "examples" / "producers.yaml").read_text())

@@ -22,7 +22,7 @@ from lake import atomic_file
 from schemas.yaml.edits import CannotEdit, edited
 
 _NAME = re.compile(r"[a-z0-9_-]{1,100}")
-_HEAD = "# Made by `tollbook catalog import`. Yours to extend: what is added or changed here by hand stays.\n"
+HEAD = "# Made by `tollbook catalog import`. Yours to extend: what is added or changed here by hand stays.\n"
 _SECRET_CHARACTERS_MIN = 8  # a shorter value could be part of an ordinary word
 
 
@@ -54,17 +54,13 @@ def propose(folder: Path, model: ImportModel, *, name: str, rules: OwnershipRule
 
     Writes nothing. Raises CatalogError, BadDocument, ImportConflict.
     """
-    if not _NAME.fullmatch(name):
-        raise BadDocument(f"--name {name!r} is not valid; use 1 to 100 of the characters a-z 0-9 _ -")
-    if not folder.is_dir():
-        raise BadDocument(f"--catalog {folder} is not a folder; an import needs one, because it adds files of its own")
+    added_file, state_file = new_file(folder, name), folder / f"imported-{name}.json"
     catalog = catalogs.load(folder)
     texts = {file: _text(file) for file in catalogs.files_of(folder)}
-    new_file, state_file = folder / f"imported-{name}.yaml", folder / f"imported-{name}.json"
     states = {file: state.parse(file.read_bytes(), str(file)) for file in sorted(folder.glob("imported-*.json"))}
     try:
         merged = merge(
-            model, catalog, {str(file): text for file, text in texts.items()}, new_file=str(new_file), previous=states.get(state_file, {}),
+            model, catalog, {str(file): text for file, text in texts.items()}, new_file=str(added_file), previous=states.get(state_file, {}),
             others=[entries for file, entries in states.items() if file != state_file], rules=rules, options=options,
         )  # fmt: skip
     except ImportConflict as exc:
@@ -73,7 +69,7 @@ def propose(folder: Path, model: ImportModel, *, name: str, rules: OwnershipRule
     for file, edits in merged.edits.items():
         old = texts.get(Path(file))
         try:
-            changes.append(Change(Path(file), old, edited(_HEAD if old is None else old, edits)))
+            changes.append(Change(Path(file), old, edited(HEAD if old is None else old, edits)))
         except CannotEdit as exc:
             raise ImportConflict([f"{file}:{exc}; write it over several lines, then import again"]) from None
     old_state, new_state = (_text(state_file) if state_file in states else None), state.render(merged.state)
@@ -84,6 +80,15 @@ def propose(folder: Path, model: ImportModel, *, name: str, rules: OwnershipRule
     notes = tuple(Note(*(_redacted(part, model.secrets) for part in note)) for note in merged.notes)
     ignored = tuple(_redacted(address, model.secrets) for address in merged.ignored)
     return Proposal(tuple(changes), state_change, notes, ignored, model.others)
+
+
+def new_file(folder: Path, name: str) -> Path:
+    """The file for the new records of the import of this name. Raises BadDocument."""
+    if not _NAME.fullmatch(name):
+        raise BadDocument(f"--name {name!r} is not valid; use 1 to 100 of the characters a-z 0-9 _ -")
+    if not folder.is_dir():
+        raise BadDocument(f"--catalog {folder} is not a folder; an import needs one, because it adds files of its own")
+    return folder / f"imported-{name}.yaml"
 
 
 def write(proposal: Proposal) -> None:

@@ -1,4 +1,4 @@
-"""`tollbook catalog import terraform|iam|deck`: configuration of other systems as a diff, then in the catalog."""
+"""`tollbook catalog import …`: configuration of other systems as a diff, then in the catalog."""
 
 import sys
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from billing.catalog import openmeter
 from billing.catalog.imports import deck as deck_files
 from billing.catalog.imports import iam as policies
 from billing.catalog.imports import owners
@@ -64,6 +65,16 @@ MeterOption = Annotated[
     Parameter("--meter", help="Meter of quotas. By default `requests`, or the only meter that counts requests."),
 ]
 
+NameOption = Annotated[
+    str | None,
+    Parameter("--name", help="Name of this import, used in its file names. Keep it the same for the same document."),
+]
+DryRunOption = Annotated[
+    bool,
+    Parameter("--dry-run", negative="", show_default=False, help="Show what would be written, and write nothing."),
+]
+YesOption = Annotated[bool, Parameter("--yes", negative="", show_default=False, help="Write without asking.")]
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +82,7 @@ class CommonOptions:
     """The options of every import."""
 
     catalog: CatalogOption
-    name: Annotated[
-        str | None,
-        Parameter(
-            "--name", help="Name of this import, used in its file names. Keep it the same for the same document."
-        ),
-    ] = None
+    name: NameOption = None
     valid_from: Annotated[
         datetime | None,
         Parameter("--valid-from", help="First day of new records, YYYY-MM-DD. The documents do not contain it."),
@@ -90,11 +96,8 @@ class CommonOptions:
             help="Replace manual changes with the values of the document.",
         ),
     ] = False
-    dry_run: Annotated[
-        bool,
-        Parameter("--dry-run", negative="", show_default=False, help="Show what would be written, and write nothing."),
-    ] = False
-    yes: Annotated[bool, Parameter("--yes", negative="", show_default=False, help="Write without asking.")] = False
+    dry_run: DryRunOption = False
+    yes: YesOption = False
 
 
 @app.command
@@ -170,6 +173,25 @@ def iam(
     return _run(lambda: _policy(file, principal), name, rules, _options(common), common, json=json)
 
 
+@app.command(name="openmeter")
+def meters(
+    file: Annotated[Path, Parameter(help="OpenMeter's configuration file, or a list of meters from its API.")],
+    /,
+    *,
+    catalog: CatalogOption,
+    name: NameOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> int:
+    """Import OpenMeter's meters, with the paths of their values and groups. Meters of the catalog stay unchanged.
+
+    Example: tollbook catalog import openmeter config.yaml --catalog examples/catalog --dry-run
+    """
+    proposal = openmeter.propose(catalog, file, name=name or "openmeter")
+    return _finished(proposal, dry_run=dry_run, yes=yes, json=json)
+
+
 def _policy(file: Path, principal: str) -> ImportModel:
     read = policies.policy(json_document(file, "an IAM policy"), str(file))
     credential = ImportedCredential("iam", principal, principal, allow=policies.grants([read]))
@@ -201,12 +223,17 @@ def _run(
 ) -> int:
     """Read the document, show the proposal, ask for confirmation, and write it."""
     proposal = propose(common.catalog, read(), name=name, rules=rules, options=options)
+    return _finished(proposal, dry_run=common.dry_run, yes=common.yes, json=json)
+
+
+def _finished(proposal: Proposal, *, dry_run: bool, yes: bool, json: bool) -> int:
+    """Show the proposal, ask for confirmation, and write it."""
     if not json:
         screens.proposal(proposal)
     written = False
     code = 0
-    if not proposal.is_nothing and not common.dry_run:
-        if common.yes or (not json and _agreed()):
+    if not proposal.is_nothing and not dry_run:
+        if yes or (not json and _agreed()):
             write(proposal)
             written = True
         else:
