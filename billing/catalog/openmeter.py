@@ -36,7 +36,7 @@ _OF_NO_MEANING = {"id", "key", "windowSize", "metadata", "annotations", "created
 _SKIPPED = "the meter was not imported; write one for it by hand"
 
 
-class _Skipped(Exception):
+class _NotImported(Exception):
     """A meter that the catalog cannot express, because of one of its attributes."""
 
     def __init__(self, attribute: str, why: str) -> None:
@@ -58,7 +58,7 @@ def propose(folder: Path, file: Path, *, name: str) -> Proposal:
         try:
             record, more = _record(definition)
             meter = Meter.model_validate(record)
-        except _Skipped as exc:
+        except _NotImported as exc:
             notes.append(Note(slug, exc.attribute, exc.why, _SKIPPED))
             continue
         except ValidationError as exc:
@@ -90,10 +90,10 @@ def _definitions(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _record(definition: Mapping[str, Any]) -> tuple[dict[str, Any], list[Note]]:
-    """The meter as a record of the catalog, and what the catalog cannot express. Raises _Skipped."""
+    """The meter as a record of the catalog, and what the catalog cannot express. Raises _NotImported."""
     slug, aggregation = text(definition.get("slug")) or "?", (text(definition.get("aggregation")) or "").upper()
     if aggregation not in _AGGREGATES:
-        raise _Skipped("aggregation", f"the catalog has no {aggregation or 'meter without an aggregation'}")
+        raise _NotImported("aggregation", f"the catalog has no {aggregation or 'meter without an aggregation'}")
     aggregate = _AGGREGATES[aggregation]
     paths, notes = _groups(slug, definition)
     path = text(definition.get("valueProperty"))
@@ -102,7 +102,7 @@ def _record(definition: Mapping[str, Any]) -> tuple[dict[str, Any], list[Note]]:
         record["description"] = described
     if aggregate != "count":
         if path is None or not _PATH.fullmatch(path) or len(path) - 2 > _NAME_MAX:
-            raise _Skipped("valueProperty", "it is not a path of names, such as $.tokens")
+            raise _NotImported("valueProperty", "it is not a path of names, such as $.tokens")
         record |= {
             "attribute" if aggregate == "unique" else "quantity": path[2:],
             "unit": path[2:],
