@@ -6,7 +6,7 @@ move the bounds of an invoiced month. SQL statements use no time zones: they rec
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo  # only for `from_file`: lookups by name read the system's files
 
@@ -45,6 +45,7 @@ def local_day(instant: datetime, name: str) -> date:
     return instant.astimezone(zone(name)).date()
 
 
+@lru_cache(maxsize=4096)
 def midnight(day: date, name: str) -> datetime:
     """The first instant of a local day, in UTC. If midnight does not exist, it is the first instant after the gap.
 

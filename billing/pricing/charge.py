@@ -134,6 +134,8 @@ def _charged(
 
 def _adjustments(gross: Decimal, terms: LineTerms, line: OfMonth) -> tuple[list[ChargePart], Decimal]:
     """What the terms add to a price (discounts, then the maximum, then the minimum), and what amounts were granted."""
+    if not terms.discounts and terms.maximum is None and terms.minimum is None:
+        return [], ZERO
     found: list[ChargePart] = []
     takes = taken(gross, terms.discounts, granted=line.granted)
     for number, (discount, take) in enumerate(zip(terms.discounts, takes, strict=True), 1):

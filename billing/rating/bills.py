@@ -7,6 +7,7 @@ issued invoices all use this function. A problem of one partner blocks only the 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from billing.periods import (
@@ -20,9 +21,10 @@ from billing.periods import (
     period_between,
 )
 from billing.rating import drafts as rating
-from billing.rating.drafts import Draft, DraftOutline
+from billing.rating.drafts import Draft
 from billing.rating.extras import Extra
 from billing.rating.issued import NOTHING, Before
+from billing.rating.outlines import DraftOutline, MonthPeriods, outlines
 from billing.rating.terms.applied import with_terms
 from billing.usage import quota_statement
 from billing.usage.quota_statement import NO_GRANTS
@@ -82,24 +84,30 @@ def bills(
     blocked: dict[str, list[str]] = {}
     first: list[Partner] = []
     chosen = catalog.payers() if partners is None else tuple(partners)
+    months = MonthPeriods(catalog, label, grants)
     for partner in chosen:
         last = settled.get(partner.id)
         if partner.id in reopened:
             again = period_between(catalog, partner, *reopened[partner.id])
             periods[partner.id] = again._replace(quotas=quota_statement.held_quotas(catalog, partner, again, grants))
             continue
-        period = billing_period(catalog, partner, label, last)
+        period = months.of(partner, last)
         if period is None:
             continue
         if last is not None and (missing := missing_month(label, partner.time_zone, last)):
             blocked[partner.id] = [_out_of_order(partner, label, missing)]
             continue
-        periods[partner.id] = period._replace(quotas=quota_statement.held_quotas(catalog, partner, period, grants))
+        periods[partner.id] = period
         if last is None:
             first.append(partner)
-    for partner_id, missing in _earlier_usage(catalog, label, usage, first).items():
-        blocked[partner_id] = [_out_of_order(catalog.known_partner(partner_id), label, missing)]
-    drafts, unpriced = drafts_of(catalog, [periods[p.id] for p in chosen if p.id in periods], usage, before)
+    earlier = _earlier_spans(catalog, label, first)
+    planned = outlines(catalog, [periods[p.id] for p in chosen if p.id in periods])
+    counted = _counted(usage, [earlier, *(outline.spans() for outline in planned)])
+    used = {span.partner_id for span, quantity in zip(earlier, counted[0], strict=True) if quantity}
+    for partner in (p for p in first if p.id in used):
+        missing = _first_month(catalog, label, usage, partner)
+        blocked[partner.id] = [_out_of_order(partner, label, missing)]
+    drafts, unpriced = _priced(catalog, planned, counted[1:], before)
     for partner_id, problems in unpriced.items():
         blocked.setdefault(partner_id, []).extend(problems)
     ready = {partner_id: period for partner_id, period in periods.items() if partner_id not in blocked}
@@ -151,13 +159,28 @@ def drafts_of(
 
     `before` has the issued documents on which the bills rest, and `adjustments` the lines of earlier periods.
     """
-    outlines: list[DraftOutline] = [rating.outline(catalog, catalog.known_partner(p.partner_id), p) for p in periods]
-    spans = [outline.spans() for outline in outlines]
-    counted = iter(usage.of_spans([span for some in spans for span in some]))
+    planned = outlines(catalog, periods)
+    return _priced(catalog, planned, _counted(usage, [outline.spans() for outline in planned]), before, adjustments)
+
+
+def _counted(usage: Usage, spans: Sequence[Sequence[Span]]) -> list[list[Decimal]]:
+    """The usage of each span of each list. They are read together, because every reading passes over the rollups."""
+    found = iter(usage.of_spans([span for some in spans for span in some]))
+    return [list(islice(found, len(some))) for some in spans]
+
+
+def _priced(
+    catalog: Catalog,
+    planned: Sequence[DraftOutline],
+    counted: Sequence[Sequence[Decimal]],
+    before: Before,
+    adjustments: Mapping[str, Sequence[Extra]] = NO_ADJUSTMENTS,
+) -> tuple[list[Draft], dict[str, list[str]]]:
+    """What `drafts_of` gives, of outlines and the usage of their spans."""
     drafts: list[Draft] = []
     blocked: dict[str, list[str]] = {}
-    for outline, some in zip(outlines, spans, strict=True):
-        draft, problems = rating.draft(catalog, outline, [next(counted) for _ in some])
+    for outline, amounts in zip(planned, counted, strict=True):
+        draft, problems = rating.draft(catalog, outline, amounts)
         if draft is not None:
             draft, refused = with_terms(
                 draft, before.get(outline.partner.id, ()), adjustments.get(outline.partner.id, ())
@@ -170,20 +193,19 @@ def drafts_of(
     return sorted(drafts, key=lambda d: d.partner.id), blocked
 
 
-def _earlier_usage(catalog: Catalog, label: str, usage: Usage, partners: Sequence[Partner]) -> dict[str, str]:
-    """The first month before `label` with billable usage under a plan, by partner id.
-
-    `partners` are those never billed.
-    """
-    billable = [meter.id for meter in catalog.meters if meter.billable]
-    spans = [
+def _earlier_spans(catalog: Catalog, label: str, partners: Sequence[Partner]) -> list[Span]:
+    """The time before `label` in which the partners had a plan, by billable meter."""
+    billable = _billable(catalog)
+    return [
         Span(partner.id, meter, *planned)
         for partner in partners
         for planned in _planned_before(partner, month(label, partner.time_zone).start)
         for meter in billable
     ]
-    used = {span.partner_id for span, counted in zip(spans, usage.of_spans(spans), strict=True) if counted}
-    return {p.id: _first_month(label, usage, p, billable) for p in partners if p.id in used}
+
+
+def _billable(catalog: Catalog) -> list[str]:
+    return [meter.id for meter in catalog.meters if meter.billable]
 
 
 def _planned_before(partner: Partner, end: datetime) -> list[tuple[datetime, datetime]]:
@@ -195,7 +217,8 @@ def _planned_before(partner: Partner, end: datetime) -> list[tuple[datetime, dat
     return [(start, stop) for start, stop in bounds if start < stop]
 
 
-def _first_month(label: str, usage: Usage, partner: Partner, billable: Sequence[str]) -> str:
+def _first_month(catalog: Catalog, label: str, usage: Usage, partner: Partner) -> str:
+    """The first month before `label` with billable usage of a partner that was never billed; it has some."""
     planned = _planned_before(partner, month(label, partner.time_zone).start)
     labels = [month_before(label)]
     earliest = max(_FIRST, month_of(min(start for start, _ in planned), partner.time_zone))
@@ -207,7 +230,7 @@ def _first_month(label: str, usage: Usage, partner: Partner, billable: Sequence[
         for begin, end in [month(earlier, partner.time_zone)]
         for start, stop in planned
         if max(start, begin) < min(stop, end)
-        for meter in billable
+        for meter in _billable(catalog)
     ]
     counted = usage.of_spans([span for _, span in spans])
     return min(earlier for (earlier, _), quantity in zip(spans, counted, strict=True) if quantity)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from billing.periods import billing_period
-from billing.rating import drafts
+from billing.rating import drafts, outlines
 from billing.rating.drafts import Draft
 from billing.usage.warehouse import Meters, Warehouse
 from schemas.catalog.records import Catalog, Partner
@@ -116,7 +116,7 @@ def worth(
     """
     period = billing_period(catalog, partner, label, None)
     assert period is not None  # nothing is settled here
-    outline = drafts.outline(catalog, partner, period)
+    outline = outlines.outline(catalog, partner, period)
     if not outline.lines:
         nothing = f"partner {partner.id} has no plan in {label}, so its usage has no price; assign a plan"
         return [], [*outline.problems, nothing]

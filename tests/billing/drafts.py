@@ -7,7 +7,7 @@ from typing import Any
 
 from billing.invoicing.document import LAYOUT, invoice
 from billing.periods import billing_period
-from billing.rating import drafts
+from billing.rating import drafts, outlines
 from billing.usage.quota_statement import held_quotas
 from schemas.catalog.records import Catalog
 from tests.billing.catalogs import document
@@ -21,7 +21,7 @@ def made(parts: dict[str, Any], usage: dict[str, int], label: str = "2026-10") -
     period = billing_period(catalog, catalog.partners[0], label, None)
     assert period is not None
     period = period._replace(quotas=held_quotas(catalog, catalog.partners[0], period))
-    outline = drafts.outline(catalog, catalog.partners[0], period)
+    outline = outlines.outline(catalog, catalog.partners[0], period)
     draft, problems = drafts.draft(catalog, outline, [Decimal(usage.get(span.meter, 0)) for span in outline.spans()])
     assert problems == []
     assert draft is not None

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.periods import billing_period
-from billing.rating import drafts
-from billing.rating.drafts import Draft, DraftOutline
+from billing.rating import drafts, outlines
+from billing.rating.drafts import Draft
+from billing.rating.outlines import DraftOutline
 from schemas.catalog.records import Catalog
 from schemas.money import MINOR_UNITS
 from tests.billing.catalogs import book, document
@@ -24,7 +25,7 @@ def outline_of(catalog: Catalog, label: str = "2026-10") -> DraftOutline:
     """What acme's month asks for."""
     period = billing_period(catalog, catalog.partners[0], label, None)
     assert period is not None
-    return drafts.outline(catalog, catalog.partners[0], period)
+    return outlines.outline(catalog, catalog.partners[0], period)
 
 
 def drafted(catalog: Catalog, usage: dict[str, Decimal], label: str = "2026-10") -> tuple[Draft | None, list[str]]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.periods import billing_period
-from billing.rating import drafts
+from billing.rating import drafts, outlines
 from billing.usage.warehouse import Meters, Span, Warehouse
 from lake.lake import Lake
 from schemas.tables import ROLLUPS
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 CATALOG = book()
 OCTOBER = billing_period(CATALOG, CATALOG.partners[0], "2026-10", None)
 assert OCTOBER is not None
-OUTLINE = drafts.outline(CATALOG, CATALOG.partners[0], OCTOBER)
+OUTLINE = outlines.outline(CATALOG, CATALOG.partners[0], OCTOBER)
 METERS = Meters()
 START = to_us(datetime(2026, 9, 30, 22, tzinfo=UTC))  # October in Berlin
 WINDOWS = 745 * 4

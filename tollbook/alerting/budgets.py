@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from billing.invoicing import closing, history
 from billing.periods import BillingPeriod, month, month_after, month_of
-from billing.rating import bills
+from billing.rating import bills, outlines
 from billing.rating import drafts as rating
 from billing.rating.drafts import Draft
 from billing.rating.terms.applied import with_terms
@@ -197,7 +197,7 @@ class Growth:
 
     def __init__(self, scene: Scene, partner: Partner, period: BillingPeriod) -> None:
         self._catalog: Catalog = scene.catalog
-        self._outline = rating.outline(scene.catalog, partner, period)
+        self._outline = outlines.outline(scene.catalog, partner, period)
         self._before = history.looked_back(scene.house.lake, [partner]).get(partner.id, ())
         spans = self._outline.spans()
         by_window: dict[datetime, list[tuple[int, Decimal]]] = {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from billing.invoicing.closes import Close
 from billing.periods import BillingPeriod, billing_period
-from billing.rating import drafts as rating
+from billing.rating import outlines
 from billing.rating.settled import SettledPeriod
 from billing.usage.warehouse import Span, Warehouse
 from schemas.catalog.records import Catalog
@@ -15,7 +15,7 @@ def without_price(warehouse: Warehouse, catalog: Catalog, period: BillingPeriod 
     """The meters with usage in a period at times without a plan, or without a rate on the rate card."""
     if period is None:
         return set()
-    outline = rating.outline(catalog, catalog.known_partner(period.partner_id), period)
+    outline = outlines.outline(catalog, catalog.known_partner(period.partner_id), period)
     spans = [
         *(Span(period.partner_id, meter, part.start, part.end) for _, part, meter in outline.unrated),
         *(Span(period.partner_id, meter, part.start, part.end) for part, meter in outline.unplanned),

@@ -16,6 +16,7 @@ from schemas.money import EXACT
 from schemas.texts.wording import wording
 
 ZERO = Decimal(0)
+_TERMS = ("fees", "discounts", "maximums", "minimums", "commitments", "credits", "purchase_orders")
 
 
 def with_terms(
@@ -26,6 +27,8 @@ def with_terms(
     `before` are the documents that were issued to the partner before, as far as the bill rests on them. `adjustments`
     are those of earlier periods: they count towards commitments, and prepaid credits pay them.
     """
+    if not adjustments and not any(getattr(draft.partner, name) for name in _TERMS):
+        return draft, []
     partner, label, say = draft.partner, draft.period.label, wording(draft.partner.language)
     found = draft.with_extras(fees(partner, label, draft.currency, before))
     found = found.with_extras(monthly(partner, draft.period, _amounts(found)))
