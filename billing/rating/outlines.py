@@ -135,7 +135,9 @@ def outline(catalog: Catalog, partner: Partner, period: BillingPeriod) -> DraftO
             f"partner {partner.id}: plans of one month are priced in {' and '.join(sorted(currencies))}; use one currency per month"
         )
     unplanned = [(gap, meter) for gap in period.without_plan for meter in billable]
-    return DraftOutline(partner, period, tuple(_outlined(lines, period)), tuple(unrated), tuple(unplanned), tuple(problems))
+    return DraftOutline(
+        partner, period, tuple(_outlined(lines, period)), tuple(unrated), tuple(unplanned), tuple(problems)
+    )
 
 
 class _Planned(NamedTuple):
