@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.periods import billing_period
-from billing.rating import drafts
+from billing.rating import drafts, outlines
 from billing.rating.drafts import Draft
 from schemas.catalog.records import Catalog
 from tests.billing.catalogs import document
@@ -33,7 +33,7 @@ def priced(book: Catalog, usage: dict[tuple[str, str], str]) -> Draft:
     """October of acme. `usage` has the value of a span by meter and first day; no other span may be asked for."""
     period = billing_period(book, book.partners[0], "2026-10", None)
     assert period is not None
-    outline = drafts.outline(book, book.partners[0], period)
+    outline = outlines.outline(book, book.partners[0], period)
     days = {x.interval.start: x.interval.first_day.isoformat() for x in outline.lines}
     days |= {gap.start: gap.first_day.isoformat() for gap, _ in outline.unplanned}
     counted = [Decimal(usage[span.meter, days[span.start]]) for span in outline.spans()]
