@@ -105,6 +105,15 @@ def test_a_month_costs_what_the_contract_says(
     assert all(abs(extra.amount - extra.exact) < Decimal(1).scaleb(-PLACES) for extra in found)
 
 
+@pytest.mark.parametrize(("percent", "taken"), [("10", "1.00"), ("100", "2.00")])
+def test_a_discount_of_a_meter_takes_no_more_than_there_is_on_the_bill(percent: str, taken: str) -> None:
+    """Requests cost 10.00, and a rebate of another meter is 8.00, so that 2.00 are left."""
+    partner = terms(discounts=[{"meter": "requests", "percent": percent} | MONTH])
+    lines = {"requests": Decimal(10), "egress": Decimal(-8)}
+    (found,) = monthly(partner, october(partner), Amounts("EUR", Decimal(2), lines))
+    assert (found.amount, found.facts["base"]) == (-Decimal(taken), "10.00")
+
+
 @pytest.mark.parametrize(
     ("prorated", "plans", "limit"),
     [
