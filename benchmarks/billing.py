@@ -31,6 +31,7 @@ from schemas.tables import ROLLUPS, TIME
 from schemas.windows import WINDOW_US, from_us, to_us
 from tests.aggregate.fixtures import event, now, partition
 from tests.aggregate.memory_log import MemoryLog
+from tollbook.memory import collect_rarely
 
 PAGE = RESULT.with_name("billing.md")
 NOTES = Path(__file__).with_name("billing_notes.md")
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--rollups", type=int, help="only rate, over so many rows of rollups; prints, and writes no page"
     )
     args = parser.parse_args(argv)
+    collect_rarely()  # as every command does
     if args.rollups:
         rate_many(args.partners, args.rollups)
         return

@@ -39,10 +39,10 @@ def command() -> NoReturn:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
     run, close = _load()
-    from tollbook.memory import keep_freed  # noqa: PLC0415 loaded with the other libraries
+    from tollbook.memory import collect_rarely, keep_freed  # noqa: PLC0415 loaded with the other libraries
 
     keep_freed()
-    gc.freeze()  # scanning the loaded modules repeatedly costs a long command half a second
+    collect_rarely()
     code = run(sys.argv[1:])
     close()
     for stream in (sys.stdout, sys.stderr):

@@ -145,7 +145,7 @@ def _lines(
             of_rate = rates[planned.interval.start, planned.position] = []
         of_rate.append(LimitedLine(rate, quantities[x], place))
         try:
-            made = charge(rate.price, quantities[x], terms=planned.terms, places=places, of_month=place)
+            made = planned.fee or charge(rate.price, quantities[x], terms=planned.terms, places=places, of_month=place)
         except PricingError as exc:
             problems.append(f"partner {outline.partner.id}, {rate.meter}: {exc}")
             continue

@@ -9,9 +9,11 @@ Most partners of a catalog have equal contracts, and these share periods and lin
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from billing.periods import BillingPeriod, Interval, billing_period
+from billing.pricing.charge import Charge, OfMonth, PricingError, charge
 from billing.rating.terms import own_prices
 from billing.usage.quota_statement import held_quotas
 from billing.usage.warehouse import Span
@@ -19,6 +21,7 @@ from schemas.catalog.prices.price import Share
 from schemas.catalog.rates import LineTerms, Rate
 from schemas.catalog.records import Catalog, Partner, Plan
 from schemas.grants import Grants
+from schemas.money import MINOR_UNITS
 from schemas.windows import to_us
 
 
@@ -28,7 +31,8 @@ class LineOutline(NamedTuple):
     `position` is the index of the rate among the rates with which the line starts. `follows` is the
     index of the previous line that continues the same count, or None for the first. `is_last` is true if no line
     continues the count. `share` is the share of the period's time that the line covers, and `span` the one that all
-    lines of the count cover together.
+    lines of the count cover together. `fee` is the charge if no usage and no other line changes it: of a rate without a
+    meter that is the same all the time.
     """
 
     plan: Plan
@@ -40,6 +44,7 @@ class LineOutline(NamedTuple):
     is_last: bool
     share: Share
     span: Share
+    fee: Charge | None
 
 
 class DraftOutline(NamedTuple):
@@ -135,9 +140,9 @@ def outline(catalog: Catalog, partner: Partner, period: BillingPeriod) -> DraftO
             f"partner {partner.id}: plans of one month are priced in {' and '.join(sorted(currencies))}; use one currency per month"
         )
     unplanned = [(gap, meter) for gap in period.without_plan for meter in billable]
-    return DraftOutline(
-        partner, period, tuple(_outlined(lines, period)), tuple(unrated), tuple(unplanned), tuple(problems)
-    )
+    places = MINOR_UNITS[currencies.pop()] if len(currencies) == 1 else None
+    outlined = tuple(_outlined(lines, period, places))
+    return DraftOutline(partner, period, outlined, tuple(unrated), tuple(unplanned), tuple(problems))
 
 
 class _Planned(NamedTuple):
@@ -244,8 +249,8 @@ def _same_price(one: Rate, other: Rate) -> bool:
     return (one.meter, one.price, one.terms) == (other.meter, other.price, other.terms)
 
 
-def _outlined(lines: Sequence[_Planned], period: BillingPeriod) -> Iterator[LineOutline]:
-    """The lines with their shares of the period."""
+def _outlined(lines: Sequence[_Planned], period: BillingPeriod, places: int | None) -> Iterator[LineOutline]:
+    """The lines with their shares of the period. `places`: decimals of the one currency, if there is one."""
     shares = [_share(line.piece.interval, period) for line in lines]
     spans = list(shares)
     for place, line in enumerate(lines):
@@ -256,8 +261,20 @@ def _outlined(lines: Sequence[_Planned], period: BillingPeriod) -> Iterator[Line
         if last is not None:
             spans[last] = spans[place]
     for (plan, piece, follows, is_last), share, span in zip(lines, shares, spans, strict=True):
-        rate = piece.rate
-        yield LineOutline(plan, rate, rate.terms, piece.interval, piece.position, follows, is_last, share, span)
+        rate, terms = piece.rate, piece.rate.terms
+        is_fixed = rate.meter is None and follows is None and is_last and places is not None
+        fee = _fee(rate, places, share, span) if is_fixed else None
+        yield LineOutline(plan, rate, terms, piece.interval, piece.position, follows, is_last, share, span, fee)
+
+
+def _fee(rate: Rate, places: int | None, share: Share, span: Share) -> Charge | None:
+    """What a rate without a meter costs. None if it has no exact amount, which is a problem of the draft."""
+    one = Decimal(1)
+    whole = OfMonth(Decimal(0), one, is_first=True, is_last=True, share=share, span=span)
+    try:
+        return charge(rate.price, one, terms=rate.terms, places=places, of_month=whole)
+    except PricingError:
+        return None
 
 
 def _share(interval: Interval, period: BillingPeriod) -> Share:

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from billing.periods import BillingPeriod, billing_period
+from billing.rating.drafts import draft
 from billing.rating.outlines import MonthPeriods, outline, outlines
 from billing.usage.quota_statement import held_quotas
 from schemas.grants import Grants, QuotaGrant
@@ -81,3 +82,12 @@ def test_shared_outlines_are_those_of_each_partner_alone() -> None:
         ("before-the-card", True),
         ("before-it-too", True),
     ]
+
+
+def test_a_fee_that_is_priced_once_is_what_each_draft_would_price() -> None:
+    """Also for a part of the month."""
+    for found in outlines(CATALOG, periods("2026-10")):
+        unpriced = found._replace(lines=tuple(line._replace(fee=None) for line in found.lines))
+        usage = [Decimal(50)] * len(found.spans())
+        assert repr(draft(CATALOG, found, usage)) == repr(draft(CATALOG, unpriced, usage))
+        assert [line.fee is not None for line in found.lines] == [line.rate.meter is None for line in found.lines]
