@@ -120,12 +120,13 @@ def running(
     usage: Usage,
     settled: Mapping[str, datetime],
     before: Before = NOTHING,
+    adjustments: Mapping[str, Sequence[Extra]] = NO_ADJUSTMENTS,
 ) -> dict[tuple[str, str], Draft | None]:
     """The drafts of months by partner id and label, as `bills` makes them. None: there is nothing to pay so far.
 
     A month that waits for earlier months to be issued has a draft as well: that of the calendar month. Months that are
     settled are left out, and so are months with plans in several currencies. `before` has the documents that were
-    issued to partners whose contracts look back.
+    issued to partners whose contracts look back, and `adjustments` the lines of earlier periods.
     """
     periods: list[BillingPeriod] = []
     labels: dict[tuple[str, datetime], str] = {}
@@ -137,7 +138,7 @@ def running(
         if period is not None and len(_currencies(catalog, period)) <= 1:
             labels[partner.id, period.end] = label
             periods.append(period)
-    drafts, _ = drafts_of(catalog, periods, usage, before)
+    drafts, _ = drafts_of(catalog, periods, usage, before, adjustments)
     found: dict[tuple[str, str], Draft | None] = {
         (partner_id, label): None for (partner_id, _), label in labels.items()
     }

@@ -195,16 +195,24 @@ def test_the_rest_of_the_month_is_expected_to_go_on_as_the_last_week(issued: Pat
     assert found.forecast.total == D("53.00")  # 136 at 0.125
 
 
-def test_a_preview_in_the_last_minutes_of_a_month_is_the_invoice_of_its_close(october: Path) -> None:
-    """Line by line, with what the contract adds. Nothing was used in the last week, so that the end is the same."""
+@pytest.mark.parametrize("late", [0, 7])
+def test_a_preview_in_the_last_minutes_of_a_month_is_the_invoice_of_its_close(issued: Path, late: int) -> None:
+    """Line by line, with what the contract adds and with late usage of October.
+
+    Nothing was used in the last week, so that the end is the same.
+    """
+    land(issued, requests(20, "2026-11-03T12:00Z", response_bytes=10**8), "november")
+    land(issued, requests(late, "2026-10-20T00:00Z", response_bytes=0), "late")
     catalog = changed("discount")
+    now = datetime(2026, 12, 5, tzinfo=UTC)
     acme = catalog.known_partner("acme")
-    (found,) = preview(Lake(october), catalog, [acme], datetime(2026, 10, 31, 22, 59, tzinfo=UTC))
-    made = closing.close(Lake(october), catalog, "2026-10", "north", prove=lambda *_: [], now=NOW)
-    (invoice,) = (i for i in issuing.issue(Lake(october), made, now=NOW).invoices if i.partner_id == "acme")
+    (found,) = preview(Lake(issued), catalog, [acme], datetime(2026, 11, 30, 22, 59, tzinfo=UTC))
+    made = closing.close(Lake(issued), catalog, "2026-11", "north", prove=lambda *_: [], now=now)
+    (invoice,) = (i for i in issuing.issue(Lake(issued), made, now=now).invoices if i.partner_id == "acme")
     assert found.so_far is not None
     assert found.so_far == found.forecast
-    assert found.so_far.total == D(invoice.document["total"]) == D("32.70")
+    # 31.00, 6.25 for 20 requests, 0.18 for 1.5 GB, less 10 %; seven late requests cost 6.13 less 5.25.
+    assert found.so_far.total == D(invoice.document["total"]) == (D("34.57") if late else D("33.69"))
     assert [line._replace(key=()) for line in of_draft(catalog, found.so_far)] == [
         line._replace(key=()) for line in of_document(invoice.document)
     ]

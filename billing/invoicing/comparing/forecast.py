@@ -5,15 +5,17 @@ week holds each weekday once, so weekends count as they are. Bills are priced fr
 minimums and commitments are those of the month.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 from billing.invoicing import closing, history
-from billing.periods import month_of
+from billing.invoicing.corrections import carried
+from billing.periods import missing_month, month_of
 from billing.rating.bills import running
 from billing.rating.drafts import Draft
+from billing.rating.extras import Extra
 from billing.usage.warehouse import Span, UsageUntil, Warehouse
 from lake.lake import Lake
 from schemas.catalog.records import Catalog, Partner
@@ -57,14 +59,43 @@ def preview(lake: Lake, catalog: Catalog, partners: Sequence[Partner], at: datet
     Usage from the quarter of an hour that contains `at` on is not counted, as it is not complete.
     """
     at = from_us(to_us(at) // WINDOW_US * WINDOW_US)
-    known = UsageUntil(Warehouse(lake).usage_of(catalog), {partner.id: at for partner in partners})
+    warehouse = Warehouse(lake, lake.consistent_cut())
+    known = UsageUntil(warehouse.usage_of(catalog), {partner.id: at for partner in partners})
     settled = closing.settled_ends(lake)
     before = history.looked_back(lake, partners)
     months = [(partner, month_of(at, partner.time_zone)) for partner in partners]
-    so_far = running(catalog, months, known, settled, before)
-    forecast = running(catalog, months, _Projected(known, at), settled, before)
+    late = _late(lake, warehouse, months, running(catalog, months, known, settled, before), settled)
+    so_far = running(catalog, months, known, settled, before, late)
+    forecast = running(catalog, months, _Projected(known, at), settled, before, late)
     return [
         Preview(partner, label, so_far[partner.id, label], forecast[partner.id, label])
         for partner, label in months
         if (partner.id, label) in so_far
     ]
+
+
+def _late(
+    lake: Lake,
+    warehouse: Warehouse,
+    months: Sequence[tuple[Partner, str]],
+    drafts: Mapping[tuple[str, str], Draft | None],
+    settled: Mapping[str, datetime],
+) -> dict[str, list[Extra]]:
+    """Late usage of earlier months that the next invoices have as lines, by partner id.
+
+    A partner with an earlier month that is not issued has it on the invoice of that month.
+    """
+    next_bills = {
+        partner.id: (partner.legal_entity, draft.currency)
+        for partner, label in months
+        if (last := settled.get(partner.id)) is not None and not missing_month(label, partner.time_zone, last)
+        if (draft := drafts.get((partner.id, label))) is not None
+    }
+    books = closing.carried_books(lake)
+    periods = [period for period in books.periods if period.partner_id in next_bills]
+    return {
+        partner_id: [
+            extra for found in some if carried.is_line(books, found, *next_bills[partner_id]) for extra in found.extras
+        ]
+        for partner_id, some in carried.due(lake, books, periods, warehouse.versions).items()
+    }

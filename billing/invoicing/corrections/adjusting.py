@@ -107,7 +107,9 @@ def due(
         partners = frozenset(period.partner_id for period in differ)
         for period in differ:
             adjusted = Adjusted(close_id, gap.since, gap.until, period.number, period.label, "document")
-            found.setdefault(period.partner_id, []).append(priced(states, adjusted, period.partner_id, partners))
+            found.setdefault(period.partner_id, []).append(
+                priced(states, adjusted, period.partner_id, partners, made.catalog())
+            )
     return found
 
 

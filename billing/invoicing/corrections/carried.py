@@ -66,12 +66,17 @@ def of_close(
     currencies = {draft.partner.id: draft.currency for draft in ready.drafts}
 
     def formed(partner_id: str, found: PricedAdjustment) -> Adjusted:
-        same = books.closes[found.adjusted.close_id].legal_entity == legal_entity
-        fits = same and currencies.get(partner_id) == found.currency and found.total >= 0
+        fits = is_line(books, found, legal_entity, currencies.get(partner_id))
         return found.adjusted._replace(form="lines" if fits or not found.extras else "document")
 
     late = due(lake, books, earlier, versions)
     return {p: [formed(p, each).as_json() for each in late[p]] for p in sorted(late)}
+
+
+def is_line(books: EarlierBooks, found: PricedAdjustment, legal_entity: str | None, currency: str | None) -> bool:
+    """Whether an adjustment stands on the partner's invoice by a legal entity and in a currency. None: it has none."""
+    same = books.closes[found.adjusted.close_id].legal_entity == legal_entity
+    return same and currency == found.currency and found.total >= 0
 
 
 def of_period(
