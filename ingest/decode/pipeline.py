@@ -79,6 +79,8 @@ GIVEN = pa.schema(
         ("max_future_minutes", pa.int64()),
         ("event_types", pa.list_(pa.string())),
         ("strict", pa.bool_()),
+        ("typed", pa.bool_()),
+        ("carrying", pa.bool_()),
         *((f"field_{name}", pa.string()) for name in FIELDS),
     ]
 )
@@ -142,6 +144,8 @@ class Decoder:
         self._policy_check = PolicyCheck(con, format_name, attribution.policies) if ruled else None
         path = _json_path(names.get("partner", rules.partner_field))
         tagging = rules.may_tag and path is not None
+        typed = format_name == EVENTS_FORMAT
+        properties = rules.event_properties if typed else rules.line_properties
         self._constants = {
             "source_partner": rules.partner,
             "source_suspended": _suspended(attribution.partners, rules.partner),
@@ -156,17 +160,14 @@ class Decoder:
             "max_future_minutes": rules.max_future_minutes,
             "event_types": None if rules.event_types is None else list(rules.event_types),
             "strict": formats.is_strict(format_name) or tagging,
+            "typed": typed,
+            "carrying": bool(properties),
             **{f"field_{name}": _json_path(field) for name, field in names.items()},
         }
         self._statements.bind(credentials=attribution.credentials, partners=attribution.partners)
         self._rules = rules
         self._routing = Routing(rules.routes, rules.own, rules.own_routes)
-        properties = rules.event_properties if format_name == EVENTS_FORMAT else rules.line_properties
-        self._quantities = (
-            Quantities(self._statements, properties, are_events=format_name == EVENTS_FORMAT)
-            if properties or format_name == EVENTS_FORMAT
-            else None
-        )
+        self._quantities = Quantities(self._statements, properties, are_events=typed) if properties else None
         # Mapped fields have a statement of their own; policies, partner tags and quantities depend on the whole line.
         members = (
             None

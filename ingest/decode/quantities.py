@@ -4,7 +4,7 @@ CloudEvents carry them in `data`, at the paths that meters name. Gateway lines c
 names. They are typed from the bytes of the line: no number passes through a float.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,55 +14,58 @@ import pyarrow.compute as pc
 from ingest.decode.framing import Lines
 from ingest.decode.statements import Statements
 
-COLUMNS = ("event_type", "quantities", "attributes")  # of schemas.tables.EVENTS
+COLUMNS = ("quantities", "attributes")  # of schemas.tables.EVENTS
+_STEP = pa.struct([("parent", pa.string()), ("member", pa.string())])
 _PROPERTIES = pa.schema(
-    [("kind", pa.string()), ("name", pa.string()), ("path", pa.string()), ("types", pa.list_(pa.string()))]
+    [
+        ("kind", pa.string()),
+        ("name", pa.string()),
+        ("path", pa.string()),
+        ("steps", pa.list_(_STEP)),
+        ("types", pa.list_(pa.string())),
+    ]
 )
 
 
 class EventProperty(NamedTuple):
-    """A quantity or an attribute, and where entries carry it. `path` is a JSON path within the entry, without `$`."""
+    """A quantity or an attribute, and where entries carry it: the names of the members that lead to it."""
 
     kind: str  # quantity | attribute
     name: str
-    path: str
+    members: tuple[str, ...]  # without quotes in them
     types: tuple[str, ...] | None = None  # of events; None: any
 
 
 def of_fields(kind: str, named: Mapping[str, str]) -> list[EventProperty]:
     """Properties in fields of a JSON line, by their names; `/` leads into objects."""
-    return [
-        EventProperty(kind, name, "".join(f'."{part}"' for part in path.split("/")))
-        for name, path in sorted(named.items())
-    ]
+    return [EventProperty(kind, name, tuple(path.split("/"))) for name, path in sorted(named.items())]
 
 
 def of_data(kind: str, name: str, path: str, types: Iterable[str]) -> EventProperty:
     """A property in the data of CloudEvents of some types. `path` begins with `$`."""
-    return EventProperty(kind, name, '."data"' + "".join(f'."{part}"' for part in path.split(".")[1:]), tuple(types))
+    return EventProperty(kind, name, ("data", *path.split(".")[1:]), tuple(types))
 
 
 class Quantities:
     """Reads the properties of entries, on the connection of a decoder."""
 
-    def __init__(self, statements: Statements, properties: Sequence[EventProperty], *, are_events: bool) -> None:
-        """`are_events`: the entries are CloudEvents, which have a type."""
+    def __init__(self, statements: Statements, properties: Iterable[EventProperty], *, are_events: bool) -> None:
+        """`are_events`: the entries are CloudEvents. A line may be a list of them."""
         self._statements = statements
-        rows = [each._asdict() for each in properties]
-        statements.bind(
-            properties=pa.Table.from_pylist(rows, _PROPERTIES), typed=pa.table({"is_event": pa.array([are_events])})
-        )
+        self._are_events = are_events
+        statements.bind(properties=pa.Table.from_pylist([_row(each) for each in properties], _PROPERTIES))
 
     def added(self, rows: pa.Table, framed: Lines) -> pa.Table:
         """`rows` (events.sql) with COLUMNS. A property that cannot be read gives an accepted entry a reason."""
-        accepted = np.flatnonzero(pc.is_null(rows["reason"]).to_numpy(zero_copy_only=False))
-        wanted = rows.select(["position", "item"]).take(pa.array(accepted))
-        self._statements.bind(accepted=wanted, lines=framed.lines)
+        accepted = pa.array(np.flatnonzero(pc.is_null(rows["reason"]).to_numpy(zero_copy_only=False)))
+        wanted = rows.select(["position", "item", "event_type", "line"]).take(accepted).append_column("entry", accepted)
+        lists = framed.lines.select(["position", "line"])
+        lists = lists.filter(pc.starts_with(lists["line"], "[")) if self._are_events else lists.slice(0, 0)
+        self._statements.bind(accepted=wanted, lists=lists)
         read = self._statements.run("quantities")
-        at = np.full(rows.num_rows, -1)
-        at[accepted] = np.arange(len(accepted))
-        place = pa.array(at, mask=at < 0)
-        found = read.take(place)
+        place = np.full(rows.num_rows, -1)
+        place[read["entry"].to_numpy()] = np.arange(read.num_rows)
+        found = read.take(pa.array(place, mask=place < 0))
         for name in COLUMNS:
             rows = rows.append_column(name, found[name].cast(pa.string()))
         for name in ("reason", "detail"):
@@ -76,3 +79,10 @@ def none(rows: pa.Table) -> pa.Table:
     for name in COLUMNS:
         rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
     return rows
+
+
+def _row(each: EventProperty) -> dict[str, object]:
+    """The row of a property in _PROPERTIES."""
+    paths = ["".join(f'."{member}"' for member in each.members[:depth]) for depth in range(len(each.members) + 1)]
+    steps = [{"parent": parent, "member": member} for parent, member in zip(paths, each.members, strict=False)]
+    return {"kind": each.kind, "name": each.name, "path": paths[-1], "steps": steps, "types": each.types}

@@ -5,7 +5,7 @@ The expected values are read by Python's json with Decimal, which shares nothing
 
 import json
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -35,11 +35,12 @@ def event(number: int = 1, **changes: Any) -> dict[str, Any]:
 
 
 def read(
-    *lines: str, log_format: str = "cloudevents", **rules: Any
+    *lines: str, log_format: str = "cloudevents", templates_from: int = 20_000, **rules: Any
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """Events with what they carry, and the reason and detail of each refusal."""
     properties = {"event_properties": ASKED} if log_format == "cloudevents" else {}
-    decoder = Decoder(log_format, SourceRules("s", partner="acme", **{**properties, **rules}), OWNERS)
+    rules = {"partner": "acme", **properties, **rules}
+    decoder = Decoder(log_format, SourceRules("s", **rules), OWNERS, templates_from=templates_from)
     rows = pa.table({"position": pa.array(range(len(lines)), pa.int64()), "line": pa.array(lines, pa.string())})
     found = decoder.decode(framing.Lines(rows, framing.UNREADABLE.empty_table()), "g")
     carried = found.events.select(["event_type", "quantities", "attributes"]).to_pylist()
@@ -56,9 +57,11 @@ def carrying(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("100", "100"), ("0", "0"), ("-0", "0"), ("0.10", "0.1"), ("1.000000000001", "1.000000000001"), ("123456789012345", "123456789012345"),
+        ("100", "100"), ("0", "0"), ("-0", "0"), ("0.10", "0.1"), ("-0.0", "0"), ("100.00000000000000000", "100"),
+        ("1.000000000001", "1.000000000001"), ("123456789012345", "123456789012345"),
         ("1234567890.12345", "1234567890.12345"),
         ('"100"', "100"), ('"007.50"', "7.5"), ('"12345678901234567890123456.123456789012"', "12345678901234567890123456.123456789012"),
+        (f'"{10**38 - 1}"', f"{10**38 - 1}"), ('"1.0000000000000"', "1"),
         ('"0.000000000001"', "0.000000000001"), ('"0000000000000000000000000000000000000001"', "1"),
     ],
 )  # fmt: skip
@@ -74,7 +77,8 @@ def test_a_number_is_kept_as_it_is_written(text: str, kept: str) -> None:
         ("1234567890123456", "NUMBER_RANGE", "as a JSON number at most 15. Send more digits as a text"),
         ("0.1000000000000000055", "NUMBER_RANGE", "quantity tokens is 0.1000000000000000055"),
         ("123456789012345678901234567890", "WRONG_TYPE|NUMBER_RANGE", "quantity tokens is 1"),
-        ('"1.0000000000001"', "NUMBER_RANGE", "12 after it"), ('"123456789012345678901234567"', "NUMBER_RANGE", "at most 26 digits before the point"),
+        ('"1.0000000000001"', "NUMBER_RANGE", "12 of them after the point"),
+        (f'"{10**38}"', "NUMBER_RANGE", "at most 38 digits"), ('"123456789012345678901234567.123456789012"', "NUMBER_RANGE", "at most 38 digits"),
         ("-1", "NEGATIVE", "a quantity is not negative"), ('"-0.5"', "NEGATIVE", "is -0.5"), ("1e3", "WRONG_TYPE", "write a number in digits"),
         ('"1e3"', "WRONG_TYPE", "is 1e3"), ('"many"', "WRONG_TYPE", "is many"), ('""', "WRONG_TYPE", "digits"), ("true", "WRONG_TYPE", "is true"),
         ('{"n": 1}', "WRONG_TYPE", "quantity tokens"), ("[1]", "WRONG_TYPE", "quantity tokens"), ('"NaN"', "WRONG_TYPE", "NaN"),
@@ -112,30 +116,33 @@ def test_three_events_of_100_tokens_are_300_tokens() -> None:
     assert sum(Decimal(row["quantities"]["tokens"]) for row in events) == 300
 
 
-@settings(max_examples=300, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 10**9), st.integers(0, 6), st.booleans(), st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=20)),
-        min_size=1, max_size=6,
-    ),
-    st.booleans(),
-)  # fmt: skip
-def test_any_quantities_and_attributes_are_those_of_pythons_json(
-    drawn: list[tuple[int, int, bool, str]], is_batch: bool
-) -> None:
+@st.composite
+def quantities(draw: st.DrawFn) -> str:
+    """The JSON of a quantity: a text of up to 38 digits, or a number of up to 15, with zeros that change nothing."""
+    is_text = draw(st.booleans())
+    digits = draw(st.integers(1, 38 if is_text else 15).flatmap(lambda length: st.integers(0, 10**length - 1)))
+    written = f"{Decimal(digits).scaleb(-draw(st.integers(0, 12)), EXACT):f}"
+    written += "0" * draw(st.integers(0, 3)) if "." in written else ""
+    return f'"{written}"' if is_text else written
+
+
+EXACT = Context(prec=50)
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=20)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(quantities(), NAMES), min_size=1, max_size=6), st.booleans())
+def test_any_quantities_and_attributes_are_those_of_pythons_json(drawn: list[tuple[str, str]], is_batch: bool) -> None:
     texts = []
-    for number, (digits, places, is_text, model) in enumerate(drawn):
-        written = f"{Decimal(digits).scaleb(-places):f}"
-        quantity = f'"{written}"' if is_text else written
-        texts.append(
-            json.dumps(event(number, data={"usage": {"tokens": "HERE"}, "model": model})).replace('"HERE"', quantity)
-        )
+    for number, (quantity, model) in enumerate(drawn):
+        made = event(number, data={"usage": {"tokens": "HERE"}, "model": model})
+        texts.append(json.dumps(made).replace('"HERE"', quantity))
     events, refused = read(*([f"[{','.join(texts)}]"] if is_batch else texts))
     assert refused == []
     parsed = [json.loads(text, parse_float=Decimal, parse_int=Decimal)["data"] for text in texts]
     assert [Decimal(row["quantities"]["tokens"]) for row in events] == [Decimal(p["usage"]["tokens"]) for p in parsed]
     assert [row["attributes"]["model"] for row in events] == [p["model"] for p in parsed]
-    assert not any(re.search(r"\.\d*0$|^0\d", row["quantities"]["tokens"]) for row in events)
+    assert not any(re.search(r"\.\d*0$|\.$|^0\d", row["quantities"]["tokens"]) for row in events)
 
 
 KONG = {
@@ -161,6 +168,76 @@ def test_the_line_of_an_ai_gateway_carries_what_its_source_names() -> None:
         {"event_type": None, "quantities": {"input_tokens": "812", "output_tokens": "95"}, "attributes": {"model": "large", "stream": "false"}},
         {"event_type": None, "quantities": None, "attributes": None},
     ]  # fmt: skip
+
+
+TOKENS = tuple(of_fields("quantity", {"input": "ai/proxy/usage/prompt_tokens"}))
+MODEL = tuple(of_fields("attribute", {"model": "ai/proxy/meta/request_model"}))
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        pytest.param(f"2026-10-05T09:00:00.123456789Z stdout F {json.dumps(KONG)}", ["812"], id="in a line of a container"),
+        pytest.param(f"[{json.dumps(KONG)}, {json.dumps(KONG | {'took': 0.5})}]", ["812", "812"], id="a list, with a decimal in it"),
+    ],
+)  # fmt: skip
+def test_each_record_of_a_line_carries_its_own(line: str, found: list[str]) -> None:
+    events, refused = read(line, log_format="kong", line_properties=TOKENS)
+    assert refused == []
+    assert [row["quantities"] for row in events] == [{"input": text} for text in found]
+
+
+def test_records_in_an_envelope_carry_their_own() -> None:
+    """As an event hub sends them: not the members of the envelope."""
+    records = [
+        {
+            "time": "2026-10-05T09:00:00Z", "category": "GatewayLogs", "correlationId": f"{tokens}",
+            "properties": {"method": "GET", "url": "https://a/b", "responseCode": 200, "tokens": tokens},
+        }
+        for tokens in (8, 9.5)
+    ]  # fmt: skip
+    asked = tuple(of_fields("quantity", {"tokens": "properties/tokens"}))
+    events, refused = read(json.dumps({"records": records}), log_format="azure_apim", line_properties=asked)
+    assert refused == []
+    assert [row["quantities"] for row in events] == [{"tokens": "8"}, {"tokens": "9.5"}]
+
+
+def test_a_text_line_carries_nothing_and_harms_nothing() -> None:
+    """A source of JSON lines may get one, and a worker that stops at it would stop at it again."""
+    text = '203.0.113.9 - - [05/Oct/2026:09:00:00 +0000] "GET /a HTTP/1.1" 200 5 "-" "curl"'
+    events, refused = read(text, log_format="nginx", line_properties=TOKENS)
+    assert refused == []
+    assert [row["quantities"] for row in events] == [None]
+
+
+@pytest.mark.parametrize("log_format", ["cloudevents", "kong"])
+def test_a_name_that_occurs_twice_on_the_path_is_not_guessed_at(log_format: str) -> None:
+    """Parsers differ in which of the two they take."""
+    entry, asked = (event(data={"usage": {"tokens": 1}}), ASKED) if log_format == "cloudevents" else (KONG, TOKENS)
+    once = json.dumps(entry)
+    twice = once.replace('"usage": {', '"usage": {"tokens": 2, "prompt_tokens": 3, ')
+    rules = {"event_properties" if log_format == "cloudevents" else "line_properties": asked}
+    assert read(once, log_format=log_format, **rules)[1] == []
+    events, ((reason, detail),) = read(twice, log_format=log_format, **rules)
+    assert (events, reason) == ([], "DUPLICATE_KEY")
+    assert "occurs twice" in detail
+
+
+def test_bytes_that_are_not_utf_8_are_shown_in_an_attribute() -> None:
+    """A client may have chosen it, and must not escape its bill by a byte."""
+    line = json.dumps(KONG).encode().replace(b'"large"', b'"la\xffrge"') + b"\n"
+    decoder = Decoder("kong", SourceRules("s", partner="acme", line_properties=MODEL), OWNERS)
+    decoded = decoder.decode(framing.split_lines(line, 0), "g")
+    assert decoded.events["attributes"].to_pylist() == [json.dumps({"model": r"la\xffrge"}, separators=(",", ":"))]
+
+
+@pytest.mark.parametrize("templates_from", [1, 20_000])
+def test_large_and_small_blocks_of_events_have_their_types(templates_from: int) -> None:
+    """Else a resend in a block of another size were a conflict."""
+    lines = [json.dumps(event(n, type=f"t{n % 2}")) for n in range(6)]
+    events, refused = read(*lines, templates_from=templates_from, event_properties=())
+    assert refused == []
+    assert [row["event_type"] for row in events] == ["t0", "t1"] * 3
 
 
 def test_names_with_points_are_single_members() -> None:

@@ -1,103 +1,111 @@
--- The type, the quantities and the declared attributes of accepted entries, typed from the bytes of their lines.
--- in:  accepted(position, item); lines(position, line); properties(kind 'quantity' | 'attribute', name, path: JSON path within
---      the entry, without $, types: of events, NULL: any); typed, one row: is_event, whether entries are CloudEvents
--- out: position, item, event_type, quantities, attributes (canonical JSON of exact decimals as texts, and of texts; NULL:
---      none), reason, detail (NULL: nothing is wrong); in order
-WITH entry AS (
+-- The quantities and the declared attributes of accepted entries, typed from the bytes of their lines.
+-- in:  accepted(entry, its number; position, item, event_type, line: its text); lists(position, line): the lines that are
+--      lists of events; properties(kind 'quantity' | 'attribute', name, path: JSON path within the entry, steps: the name of each
+--      member on the path and the path of its object, types: of events, NULL: any)
+-- out: entry, quantities, attributes (canonical JSON of exact decimals as texts, and of texts; NULL: none),
+--      reason, detail (NULL: nothing is wrong). Entries that carry nothing have no row
+WITH listed AS (
+    -- DuckDB spells the numbers of an event that it takes out of a list otherwise. The whole list is prepared once.
     SELECT
-        a.position,
-        a.item,
-        l.line,
-        -- As written: DuckDB spells doubles otherwise.
-        exact_numbers(l.line) AS exact,
-        CASE WHEN starts_with(l.line, '[') THEN '$[' || a.item || ']' ELSE '$' END AS root
-    FROM accepted AS a
-    INNER JOIN lines AS l ON l.position = a.position
+        position,
+        unnest(range(len(typed)))::INTEGER AS item,
+        unnest(typed) AS typed,
+        unnest(exact) AS exact
+    FROM (
+        SELECT
+            position,
+            CASE WHEN json_valid(line) THEN json_extract(line, '$[*]')::VARCHAR[] END AS typed,
+            CASE WHEN json_valid(line) THEN json_extract(exact_numbers(line), '$[*]')::VARCHAR[] END AS exact
+        FROM lists
+    )
 ),
 
-known AS (
+carrier AS (
     SELECT
-        entry.*,
-        CASE WHEN typed.is_event THEN json_extract_string(line, root || '.type') END AS event_type
-    FROM entry
-    CROSS JOIN typed
+        a.entry,
+        a.event_type,
+        -- `typed` has the types of values, `exact` their digits. Text lines have no members.
+        CASE
+            WHEN l.typed IS NOT NULL THEN l.typed
+            WHEN starts_with(a.line, '{') AND json_valid(a.line) THEN a.line
+        END AS typed,
+        CASE
+            WHEN l.exact IS NOT NULL THEN l.exact
+            WHEN starts_with(a.line, '{') AND json_valid(a.line) THEN exact_numbers(a.line)
+        END AS exact
+    FROM accepted AS a
+    LEFT JOIN listed AS l ON l.position = a.position AND l.item = a.item
 ),
 
 found AS (
     SELECT
-        k.position,
-        k.item,
+        e.entry,
         p.kind,
         p.name,
-        json_type(k.line, k.root || p.path) AS json_kind,
-        json_extract_string(k.exact, k.root || p.path) AS text
-    FROM known AS k
-    INNER JOIN properties AS p ON p.types IS NULL OR list_contains(p.types, k.event_type)
+        json_type(e.typed, '$' || p.path) AS json_kind,
+        json_extract_string(e.exact, '$' || p.path) AS text,
+        len(list_filter(
+            p.steps, lambda s: len(list_filter(json_keys(e.typed, '$' || s.parent), lambda member: member = s.member)) > 1
+        )) > 0 AS is_twice
+    FROM carrier AS e
+    INNER JOIN properties AS p ON p.types IS NULL OR list_contains(p.types, e.event_type)
 ),
 
-judged AS (
+-- The digits of a number without the zeros that change nothing. A name in a gateway's line may hold bytes that are not
+-- UTF-8: they are shown.
+split AS (
     SELECT
-        position,
-        item,
+        entry,
         kind,
         name,
-        text,
-        CASE
-            WHEN json_kind IN ('OBJECT', 'ARRAY') THEN 'WRONG_TYPE'
-            WHEN kind = 'attribute' THEN CASE WHEN length(text) > 1000 THEN 'TOO_LARGE' END
-            WHEN json_kind = 'BOOLEAN' OR NOT regexp_full_match(text, '-?[0-9]+(\.[0-9]+)?') THEN 'WRONG_TYPE'
-            WHEN starts_with(text, '-') AND regexp_matches(text, '[1-9]') THEN 'NEGATIVE'
-            WHEN length(split_part(text, '.', 2)) > 12 OR length(ltrim(split_part(ltrim(text, '-'), '.', 1), '0')) > 26 THEN 'NUMBER_RANGE'
-            -- Other software writes numbers with more digits as the nearest double.
-            WHEN json_kind != 'VARCHAR' AND length(ltrim(replace(ltrim(text, '-'), '.', ''), '0')) > 15 THEN 'NUMBER_RANGE'
-        END AS problem
+        json_kind,
+        is_twice,
+        with_bytes(text) AS text,
+        ltrim(ltrim(split_part(text, '.', 1), '-'), '0') AS whole,
+        rtrim(split_part(text, '.', 2), '0') AS fraction
     FROM found
     WHERE json_kind IS NOT NULL AND json_kind != 'NULL'
 ),
 
-exact AS (
+judged AS (
     SELECT
         *,
         CASE
-            WHEN problem IS NULL AND kind = 'quantity'
-                THEN regexp_replace(abs(text::DECIMAL(38, 12))::VARCHAR, '\.?0+$', '')
+            WHEN is_twice THEN 'DUPLICATE_KEY'
+            WHEN json_kind IN ('OBJECT', 'ARRAY') THEN 'WRONG_TYPE'
+            WHEN kind = 'attribute' THEN CASE WHEN length(text) > 1000 THEN 'TOO_LARGE' END
+            WHEN json_kind = 'BOOLEAN' OR NOT regexp_full_match(text, '-?[0-9]+(\.[0-9]+)?') THEN 'WRONG_TYPE'
+            WHEN starts_with(text, '-') AND regexp_matches(text, '[1-9]') THEN 'NEGATIVE'
+            WHEN length(fraction) > 12 OR length(ltrim(whole || fraction, '0')) > 38 THEN 'NUMBER_RANGE'
+            -- Other software writes numbers with more digits as the nearest double.
+            WHEN json_kind != 'VARCHAR' AND length(ltrim(whole || fraction, '0')) > 15 THEN 'NUMBER_RANGE'
+        END AS problem,
+        CASE kind
+            WHEN 'quantity' THEN coalesce(nullif(whole, ''), '0') || CASE WHEN fraction = '' THEN '' ELSE '.' || fraction END
             ELSE text
         END AS value
-    FROM judged
+    FROM split
 ),
 
 -- A property that two meters declare is one.
 once AS (
-    SELECT DISTINCT ON (position, item, kind, name) *
-    FROM exact
-    ORDER BY position, item, kind, name, problem, value
-),
-
-carried AS (
-    SELECT
-        position,
-        item,
-        '{' || string_agg(to_json(name) || ':' || to_json(value), ',' ORDER BY name) FILTER (WHERE kind = 'quantity') || '}' AS quantities,
-        '{' || string_agg(to_json(name) || ':' || to_json(value), ',' ORDER BY name) FILTER (WHERE kind = 'attribute') || '}' AS attributes,
-        min(problem) AS reason,
-        arg_min(kind || ' ' || name || ' is ' || left(text, 60), problem) AS wrong
-    FROM once
-    GROUP BY position, item
+    SELECT DISTINCT ON (entry, kind, name) *
+    FROM judged
+    ORDER BY entry, kind, name, problem, value
 )
 
 SELECT
-    k.position,
-    k.item,
-    k.event_type,
-    CASE WHEN c.reason IS NULL THEN c.quantities END AS quantities,
-    CASE WHEN c.reason IS NULL THEN c.attributes END AS attributes,
-    c.reason,
-    c.wrong || CASE c.reason
+    entry,
+    '{' || string_agg(to_json(name) || ':' || to_json(value), ',' ORDER BY name) FILTER (WHERE kind = 'quantity') || '}' AS quantities,
+    '{' || string_agg(to_json(name) || ':' || to_json(value), ',' ORDER BY name) FILTER (WHERE kind = 'attribute') || '}' AS attributes,
+    min(problem) AS reason,
+    arg_min(kind || ' ' || name || ' is ' || regexp_replace(left(text, 60), '[\x00-\x1f\x7f]', '?', 'g'), (problem, kind, name)) FILTER (WHERE problem IS NOT NULL)
+    || CASE min(problem)
+        WHEN 'DUPLICATE_KEY' THEN ', and a name on its path occurs twice: write each member once'
         WHEN 'WRONG_TYPE' THEN ': write a number in digits, or a text of one. An attribute is a text, number or boolean'
         WHEN 'NEGATIVE' THEN ': a quantity is not negative'
         WHEN 'TOO_LARGE' THEN ': an attribute has at most 1000 characters'
-        WHEN 'NUMBER_RANGE' THEN ': at most 26 digits before the point and 12 after it, and as a JSON number at most 15. Send more digits as a text'
+        WHEN 'NUMBER_RANGE' THEN ': at most 38 digits, 12 of them after the point, and as a JSON number at most 15. Send more digits as a text'
     END AS detail
-FROM known AS k
-LEFT JOIN carried AS c ON c.position = k.position AND c.item = k.item
-ORDER BY k.position, k.item
+FROM once
+GROUP BY entry
