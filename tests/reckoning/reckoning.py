@@ -50,6 +50,7 @@ from math import ceil
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from tests.reckoning import measured
 from tests.reckoning.agreed import Amount, Document, Month, amounts
 from tests.reckoning.own import beginnings, with_own
 from tests.reckoning.routes import matches
@@ -74,6 +75,12 @@ class Event(NamedTuple):
     request_bytes: int = 0
     response_bytes: int = 0
     latency_us: int = 0
+    # What only some events carry (tests/reckoning/measured.py).
+    type: str | None = None
+    quantities: dict[str, str] = {}  # noqa: RUF012  # never changed
+    attributes: dict[str, str] = {}  # noqa: RUF012
+    source: str = ""
+    name: str = ""
 
 
 class Settled(NamedTuple):
@@ -132,19 +139,26 @@ class Usage:
     def __init__(self, catalog: Record, events: Iterable[Event]) -> None:
         self._meters = {meter["id"]: meter for meter in catalog["meters"]}
         self._events = sorted(events, key=lambda event: event.at_us)
-        self._sums: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+        self._sums: dict[tuple[str, str], tuple[list[int], list[Any]]] = {}
 
     def of(self, partner: str) -> list[Event]:
         return [event for event in self._events if event.partner == partner]
 
-    def raw(self, partner: str, meter: str, start_us: int, end_us: int) -> int:
-        """In the log's own unit: requests, bytes, microseconds."""
+    def raw(self, partner: str, meter: str, start_us: int, end_us: int) -> Any:
+        """In the log's own unit: requests, bytes, microseconds, or that of a quantity."""
+        if self.is_whole(meter):
+            mine = (event for event in self.of(partner) if start_us <= event.at_us < end_us)
+            return measured.whole(self._meters[meter], (e for e in mine if counted(self._meters[meter], e)))
         if (partner, meter) not in self._sums:
             mine = self.of(partner)
             amounts = (counted(self._meters[meter], event) for event in mine)
             self._sums[partner, meter] = [event.at_us for event in mine], [0, *accumulate(amounts)]
         times, sums = self._sums[partner, meter]
         return sums[bisect_left(times, end_us)] - sums[bisect_left(times, start_us)]
+
+    def is_whole(self, meter: str | None) -> bool:
+        """Whether the usage of two times does not add up to that of both."""
+        return meter is not None and self._meters[meter]["aggregate"] in measured.WHOLE
 
     def counted(self, partner: str, meter: str, start_us: int, end_us: int) -> Fraction:
         """In the meter's unit."""
@@ -322,10 +336,14 @@ def day_us(zone_name: str, written: str | None, absent: int) -> int:
 # What is counted
 
 
-def counted(meter: Record, event: Event) -> int:
-    """What an event adds to a meter, in the log's own unit."""
-    if not _passes(meter.get("filter", {}), event):
+def counted(meter: Record, event: Event) -> Any:
+    """What an event adds to a meter, in the log's own unit. Of a meter that does not add up: 1 if it is selected."""
+    if not _passes(meter.get("filter", {}), event) or not measured.is_selected(meter, event):
         return 0
+    if meter["aggregate"] in measured.WHOLE:
+        return 1
+    if "quantity" in meter:
+        return Fraction(event.quantities[meter["quantity"]])
     return 1 if meter["aggregate"] == "count" else int(getattr(event, meter["field"]))
 
 
@@ -418,6 +436,11 @@ def _unpriced(catalog: Record, partner: str, stays: list[Stay], usage: Usage, st
             for version in stay.versions
             if any(rate.get("meter") == meter for rate in version.rates)
         ]
+        if usage.is_whole(meter):
+            gaps = pairwise([start, *(at for bounds in sorted(priced) for at in bounds), end])
+            if any(usage.raw(partner, meter, low, high) for n, (low, high) in enumerate(gaps) if n % 2 == 0):
+                yield f"{meter}: some have no price"
+            continue
         inside = sum(usage.raw(partner, meter, low, high) for low, high in priced)
         whole = usage.raw(partner, meter, start, end)
         if inside != whole:
@@ -475,7 +498,9 @@ def _kind(rate: Record) -> tuple[Any, ...]:
 
 
 def _same(rate: Record) -> tuple[Any, ...]:
-    """Two rates are equal if this is, however their numbers are written."""
+    """Two rates are equal if this is, however their numbers are written. {} stands for a rate of `_wholes`."""
+    if not rate:
+        return ()
     terms = {
         name: rate[name]
         for name in ("unit_conversion", "discounts", "maximum", "minimum", "prorated", "rounding")
@@ -517,7 +542,12 @@ def _tier(tier: Record) -> Tier:
 def _stay_lines(stay: Stay, owner: Record, usage: Usage, period: tuple[int, int]) -> Iterable[Line]:
     places = PLACES[stay.card["currency"]]
     partner, zone_name, period_us = owner["id"], owner["time_zone"], period[1] - period[0]
-    for chain in chains(stay.versions):
+    parts = [
+        version._replace(rates=[{} if usage.is_whole(r.get("meter")) else r for r in version.rates])
+        for version in stay.versions
+    ]
+    divided = [chain for chain in chains(parts) if chain[0].rate]
+    for chain in [*divided, *_wholes(stay, usage)]:
         meter = chain[0].rate.get("meter")
         counts = (
             [Fraction(0), *accumulate(usage.counted(partner, meter, p.start_us, p.end_us) for p in chain)]
@@ -572,6 +602,14 @@ def _stay_lines(stay: Stay, owner: Record, usage: Usage, period: tuple[int, int]
                 not n,
                 piece.rate,
             )
+
+
+def _wholes(stay: Stay, usage: Usage) -> Iterable[list[Piece]]:
+    """The rates of meters whose usage does not add up, each over the whole time that it prices."""
+    for meter in sorted({rate["meter"] for version in stay.versions for rate in version.rates if rate.get("meter")}):
+        if usage.is_whole(meter):
+            for start, end, rates in measured.stretches(stay.versions, meter):
+                yield from ([Piece(start, end, n, rate)] for n, rate in rates)
 
 
 def _cumulative(price: Record, billed: Fraction) -> tuple[Fraction, Fraction]:
