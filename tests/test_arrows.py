@@ -66,7 +66,6 @@ BOTH_WAYS = {
         "ingest/attribution",
         "ingest/decode",
     ): "the pipeline calls attribution, which is compiled to tables of the decoder",
-    ("tollbook/cli", "tollbook/demo"): "the demonstration is a command, and shows the screens of the commands it runs",
 }
 
 

@@ -1,18 +1,17 @@
 """The entry point of the command `tollbook`.
 
-It handles Ctrl-C while the libraries load, which takes most of a second.
+It handles Ctrl-C while the libraries load, which takes up to half a second.
 """
 
-import gc
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from typing import NoReturn
 
-_AGAIN = 75  # tollbook.cli.errors.AGAIN, before it is loaded
+from tollbook.cli.signals import loading
+from tollbook.memory import collect_rarely, keep_freed
 
 
 class _WithoutPandas(MetaPathFinder):
@@ -38,12 +37,9 @@ def command() -> NoReturn:
         # A closed stream's number would go to the next opened file, which would then receive the output.
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
-    run, close = _load()
-    from tollbook.memory import collect_rarely, keep_freed  # noqa: PLC0415 loaded with the other libraries
-
     keep_freed()
-    collect_rarely()
-    code = run(sys.argv[1:])
+    run, close = _load()
+    code = run(sys.argv[1:], loaded=collect_rarely)
     close()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
@@ -57,24 +53,13 @@ def main(argv: list[str] | None = None) -> NoReturn:
     sys.exit(run(sys.argv[1:] if argv is None else argv))
 
 
-def _load() -> tuple[Callable[[list[str]], int], Callable[[], None]]:
+def _load() -> tuple[Callable[..., int], Callable[[], None]]:
     """The functions that run a command and close its resources. Ctrl-C is handled while they load."""
-    before = {each: signal.signal(each, _stopped) for each in (signal.SIGINT, signal.SIGTERM)}
     if _WITHOUT_PANDAS not in sys.meta_path:
         sys.meta_path.insert(0, _WITHOUT_PANDAS)
-    gc.disable()  # nothing to collect yet, and collections take a tenth of the start time
-    from tollbook.cli.app import close, run  # noqa: PLC0415  # see above
-
-    gc.enable()
-    for each, handler in before.items():
-        signal.signal(each, handler)
+    with loading():
+        from tollbook.cli.app import close, run  # noqa: PLC0415  # see above
     return run, close
-
-
-def _stopped(*_: object) -> NoReturn:
-    sys.stderr.write("error: interrupted before anything was done; repeat the command\n")
-    sys.stderr.flush()
-    os._exit(_AGAIN)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,7 @@ which takes a fifth of the decoding time (docs/decisions/017-memory.md).
 
 import ctypes
 import gc
-
-import pyarrow as pa
+import os
 
 _YOUNG_OBJECTS = 20_000  # made until the youngest are searched for garbage; Python's default is 700
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # parameters of mallopt(3)
@@ -17,8 +16,11 @@ _OWN_BYTES_MIN = 32 << 20  # glibc's maximum; larger blocks are mapped from the 
 
 
 def keep_freed() -> None:
-    """Keep freed memory in this process. Has no effect on C libraries other than glibc."""
-    pa.set_memory_pool(pa.system_memory_pool())
+    """Keep freed memory in this process. Call it before PyArrow is imported, which then reads the variable.
+
+    mallopt(3) is of glibc; other C libraries keep their ways.
+    """
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_TRIM_THRESHOLD, _KEPT_BYTES_MAX)

@@ -40,7 +40,7 @@ _MAPPED_BITS = 96  # ::ffff:0:0/96 holds the addresses of IPv4
 class CatalogRecord(BaseModel):
     """The base of all catalog records: frozen, without unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def one_line(text: str) -> str:

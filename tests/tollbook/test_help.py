@@ -215,18 +215,6 @@ def test_json_is_json_wherever_it_is_offered(here: Here, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_a_command_starts_without_pandas() -> None:
-    """PyArrow loads it when it is there, which takes as long as all else that a command loads."""
-    code = (
-        "import sys\nfrom tollbook.__main__ import main\n"
-        "try:\n    main(['--version'])\nfinally:\n    print('pandas' in sys.modules)"
-    )
-    done = end_of(process([], folder=ROOT, code=("-c", code)))
-    assert done.code == 0
-    assert done.out.splitlines()[-1] == "False"
-
-
-@pytest.mark.slow
 def test_what_is_on_disk_for_want_of_memory_goes_with_the_command(tmp_path: Path) -> None:
     """The process ends without taking down what it loaded: a database would leave its folder behind."""
     code = (

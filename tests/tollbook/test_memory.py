@@ -11,9 +11,9 @@ import pytest
 ROUNDS = """
 import resource
 from concurrent.futures import ThreadPoolExecutor
-import pyarrow as pa
 from tollbook.memory import keep_freed
 {first}
+import pyarrow as pa
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     blocks = [bytes([n]) * ({mib} << 20) for n in range(1, 1 + 120 // {mib})]

@@ -1,38 +1,17 @@
-"""The application: all commands, and how one is run."""
+"""The application: the commands of the table, tollbook/cli/commands.py, and how one is run."""
 
 import gc
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 
-from lake import duck
-from tollbook.cli import extras, grants
-from tollbook.cli.alerts import commands as alert_commands
-from tollbook.cli.alerts import metrics as alert_metrics
-from tollbook.cli.alerts import neighbours
-from tollbook.cli.catalog import commands as catalog_commands
-from tollbook.cli.enforcing import state
+from tollbook.cli import extras
+from tollbook.cli.commands import COMMANDS, Command
 from tollbook.cli.errors import EXIT_CODES, USAGE, guarded
-from tollbook.cli.invoices import (
-    accruals,
-    approving,
-    checking,
-    commands,
-    comparing,
-    corrections,
-    listing,
-    payments,
-    prepaid,
-    receivables,
-)
-from tollbook.cli.lakes import commands as lake_commands
-from tollbook.cli.metering import dead, formats, retention, settle
-from tollbook.cli.metering import run as run_commands
+from tollbook.cli.signals import loading
 from tollbook.cli.terminal import complain
-from tollbook.demo.run import demo
 
 app = App(
     name="tollbook",
@@ -41,133 +20,46 @@ app = App(
     help_format="plaintext",
     version=version("tollbook"),
 )
-_SERVE = """Accept events over HTTP (POST /api/v1/events) and write them to gateway.access. Runs until SIGTERM.
-
-A 2xx response means that Kafka has confirmed the events. The producers file is reloaded when it changes, or on SIGHUP.
-
-Example: tollbook serve --bootstrap-servers 127.0.0.1:9092 --catalog examples/catalog --producers examples/producers.yaml
-"""
-_DECIDE = """Answer gateways whether to allow a request (GET /v1/decision?credential=api_key:ID). Runs until SIGTERM.
-
-It follows the lake and needs no Kafka. The catalog is reloaded when it changes. 200 allows a request.
-
-Example: tollbook decide --lake my-lake --catalog examples/catalog
-"""
-
-_AWS = """Decisions for AWS API Gateway.
-
-Example: tollbook aws enforce --lake my-lake --catalog examples/catalog --region eu-central-1
-"""
-_AWS_ENFORCE = """Disable the API keys that are denied, enable them when they are allowed again, and set what is left of quotas.
-
-It lists the calls, and makes them with --apply. Repeat it every minute: with the same decisions there are no calls.
-Only keys that the catalog has are touched, and only those that Tollbook disabled are enabled. Credentials are those
-that boto3 finds, and none is shown.
-
-Example: tollbook aws enforce --lake my-lake --catalog examples/catalog --region eu-central-1
-"""
 
 
-def _without(extra: str, *names: str, first: int) -> None:
-    """Register commands of a missing extra, so that each tells how to install it, whatever its arguments are."""
-    for place, name in enumerate(names, first):
-        text = f"Needs the extra `{extra}`, which is not installed: pip install 'tollbook[{extra}]'"
-        app.command(_refusal(extra, name), name=name, sort_key=place, help=text, help_epilogue="")
+def _register(listed: Command) -> None:
+    """Add a command by name, not imported. If its extra is missing, it tells how to install that instead."""
+    if listed.extra is None or extras.is_installed(listed.extra):
+        own = {} if listed.is_group else {"help_epilogue": ""}  # a group sets its own
+        app.command(listed.target, name=listed.name, sort_key=listed.place, help=listed.help, **own)
+    else:
+        text = f"Needs the extra `{listed.extra}`, which is not installed: pip install 'tollbook[{listed.extra}]'"
+        refuse = extras.refusal(listed.extra, listed.name)
+        app.command(refuse, name=listed.name, sort_key=listed.place, help=text, help_epilogue="")
 
 
-def _refusal(extra: str, name: str) -> Callable[..., None]:
-    def refuse(*_: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
-        extras.require(extra, f"`tollbook {name}`")
-
-    return refuse
-
-
-for money_check in (checking.verify, checking.unbilled, comparing.reprice, comparing.preview, accruals.accruals):
-    commands.app.command(money_check)
-commands.app.command(listing.list_, name="list")
-commands.app.command(receivables.send)
-commands.app.command(receivables.open_, name="open")
-for signing in (approving.propose, approving.approve):
-    commands.app.command(signing)
-for correcting in (corrections.credit, corrections.void, corrections.rebill, corrections.adjust):
-    commands.app.command(correcting)
-# In the order of use, not alphabetically.
-_first: tuple[Callable[..., int], ...] = (
-    demo,
-    run_commands.run,
-    run_commands.usage,
-    run_commands.outside,
-    run_commands.verify,
-    settle.settle,
-)
-for place, command in enumerate(_first, 1):
-    app.command(command, sort_key=place, help_epilogue="")
-for place, group in enumerate((dead.app, commands.app, catalog_commands.app), 7):
-    group.sort_key = place
-    app.command(group)
-for money in (prepaid.app, payments.app):
-    money.sort_key = 9
-    app.command(money)
-lake_commands.app.sort_key = 10
-app.command(lake_commands.app)
-app.command(retention.retention, sort_key=10, help_epilogue="")
-formats.app.sort_key = 11
-app.command(formats.app)
-alert_commands.app.sort_key = 19
-app.command(alert_commands.app)
-app.command(neighbours.neighbours, sort_key=20, help_epilogue="")
-app.command(alert_metrics.metrics, sort_key=20, help_epilogue="")
-if extras.is_installed("kafka"):
-    from tollbook.cli.kafka import pipeline, quota, topics
-
-    topics.app.sort_key = 12
-    app.command(topics.app)
-    _stages: tuple[Callable[..., int], ...] = (pipeline.load, pipeline.ingest, pipeline.land)
-    for place, command in enumerate(_stages, 13):
-        app.command(command, sort_key=place, help_epilogue="")
-    grants.app.default(quota.quota)
-else:
-    _without("kafka", "topics", "load", "ingest", "land", first=12)
-    grants.app.default(_refusal("kafka", "quota"))
-grants.app.command(state.state, name="state", help_epilogue="")
-grants.app.sort_key = 16
-app.command(grants.app)
-if extras.is_installed("http"):
-    from tollbook.cli.kafka import producers
-
-    app.command("tollbook.cli.kafka.serve:serve", name="serve", sort_key=17, help=_SERVE, help_epilogue="")
-    producers.app.sort_key = 18
-    app.command(producers.app)
-    app.command("tollbook.cli.enforcing.decide:decide", name="decide", sort_key=19, help=_DECIDE, help_epilogue="")
-else:
-    _without("http", "serve", "producers", "decide", first=17)
-if extras.is_installed("aws"):
-    # By name, not imported: boto3 adds to the time to load everything else.
-    aws = App(name="aws", help=_AWS, help_epilogue="", sort_key=21)
-    aws.command("tollbook.cli.enforcing.aws:enforce", name="enforce", help=_AWS_ENFORCE, help_epilogue="")
-    app.command(aws)
-else:
-    _without("aws", "aws", first=21)
+for _each in COMMANDS:
+    _register(_each)
 app.register_install_completion_command(help="Install shell completion for bash, zsh or fish.", help_epilogue="")
 
 
-def run(tokens: list[str]) -> int:
-    """Run a command, and return its exit code."""
+def run(tokens: list[str], *, loaded: Callable[[], None] = lambda: None) -> int:
+    """Run a command, and return its exit code. `loaded` is called when the command is imported and has not begun."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # characters outside the terminal's encoding must not fail
-    return guarded(lambda: _run(tokens))
+    return guarded(lambda: _run(tokens, loaded))
 
 
 def close() -> None:
     """Close all databases before the process exits without teardown, which deletes their temporary files."""
-    duck.close()
+    if (duck := sys.modules.get("lake.duck")) is not None:
+        duck.close()
     gc.collect()  # a reference cycle may still hold a connection
 
 
-def _run(tokens: list[str]) -> int | None:
+def _run(tokens: list[str], loaded: Callable[[], None]) -> int | None:
     try:
-        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        with loading():
+            command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+            if command == app.help_print:
+                _import_listed(bound.arguments["tokens"])
+            loaded()
     except CycloptsError as exc:
         place = " ".join(("tollbook", *(exc.command_chain or ())))
         message = str(exc)
@@ -175,3 +67,12 @@ def _run(tokens: list[str]) -> int | None:
         return USAGE
     code: int | None = command(*bound.args, **bound.kwargs)
     return code
+
+
+def _import_listed(words: list[str]) -> None:
+    """Import the commands that a help lists, since each is described by the first line of its docstring."""
+    group = app.parse_commands(words)[1][-1]
+    described = {each.name for each in COMMANDS if each.help} if group is app else set()
+    for name in group:
+        if name not in described:
+            _ = group[name]

@@ -10,24 +10,16 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-
-from billing.catalog.imports.model import BadDocument, ImportConflict
-from billing.catalog.loading import CatalogError
-from billing.invoicing.closing import Refused
-from billing.periods import BadPeriod
-from ingest.decode.formats import UnknownFormat
-from ingest.http.producers import BadProducers
-from lake.errors import Damaged, Fenced, LakeError
-from schemas.halts import Halted
 from tollbook.cli.signals import stoppable
 from tollbook.cli.terminal import complain
-from tollbook.kafka.errors import KafkaRefused, KafkaUnreachable
-from tollbook.kafka.options import BadKafkaOptions
-from tollbook.kafka.positions import BadPositions
-from tollbook.local_run.run import Busy, NoFiles
+
+if TYPE_CHECKING:
+    from billing.catalog.imports.model import ImportConflict
+    from billing.catalog.loading import CatalogError
+    from billing.invoicing.closes import Refused
+    from schemas.halts import Halted
 
 OK, REFUSED, USAGE, UNBILLED, BUG, AGAIN, UNREAD = 0, 1, 2, 3, 70, 75, 141
 EXIT_CODES = {
@@ -63,15 +55,27 @@ def guarded(command: Callable[[], int | None]) -> int:
         except SystemExit:  # raised by Rich when the reader of the output has closed it
             return UNREAD
         except Exception as exc:  # the top loop: an unknown error is a bug, unless a signal interrupted the command
-            known = next((answer for kinds, answer in _ANSWERS if isinstance(exc, kinds)), None)
+            known = _answer(type(exc))
             return known(exc) if known else _stopped() if came else _bug()
         return code
 
 
-def _problems(exc: CatalogError | Refused | ImportConflict) -> int:
+def _answer(kind: type[BaseException]) -> Callable[[Any], int] | None:
+    """What is done with an error of this class: the answer to its nearest ancestor that has one."""
+    names = (f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__)
+    return next((ANSWERS[name] for name in names if name in ANSWERS), None)
+
+
+def _problems(exc: "CatalogError | ImportConflict") -> int:
     for problem in exc.problems:
         complain(str(problem))
-    return REFUSED if isinstance(exc, Refused) else USAGE
+    return USAGE
+
+
+def _refused(exc: "Refused") -> int:
+    for problem in exc.problems:
+        complain(str(problem))
+    return REFUSED
 
 
 def _wrong_use(exc: Exception) -> int:
@@ -79,7 +83,7 @@ def _wrong_use(exc: Exception) -> int:
     return USAGE
 
 
-def _halted(exc: Halted) -> int:
+def _halted(exc: "Halted") -> int:
     complain(str(exc))
     return AGAIN if exc.reason.passes else USAGE
 
@@ -99,7 +103,7 @@ def _lake(exc: Exception) -> int:
     return AGAIN if _is_disk(_number(exc)) else USAGE
 
 
-def _damaged(exc: Damaged) -> int:
+def _damaged(exc: Exception) -> int:
     complain(_COLOUR.sub("", str(exc)))
     return REFUSED
 
@@ -145,17 +149,27 @@ def _is_disk(number: int | None) -> bool:
     return number is not None and number not in _WRONG_PATH
 
 
-# The first match applies.
-_ANSWERS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Callable[[Any], int]], ...] = (
-    ((CatalogError, Refused, ImportConflict), _problems),
-    ((UnknownFormat, NoFiles, BadPeriod, WrongUse, BadDocument, BadProducers), _wrong_use),
-    (Damaged, _damaged),
-    (LakeError, _lake),
-    (Halted, _halted),
-    ((BadKafkaOptions, BadPositions, KafkaRefused), _wrong_use),
-    ((Busy, KafkaUnreachable), _busy),
-    (Fenced, _fenced),
-    (BrokenPipeError, _unread),
-    (OSError, _disk),
-    (duckdb.IOException, _unreadable_lake),
-)
+# By name: an error that was raised has a class that is imported, and the classes of others need not be.
+ANSWERS: dict[str, Callable[[Any], int]] = {
+    "billing.catalog.loading.CatalogError": _problems,
+    "billing.catalog.imports.model.ImportConflict": _problems,
+    "billing.invoicing.closes.Refused": _refused,
+    "billing.catalog.imports.model.BadDocument": _wrong_use,
+    "billing.periods.BadPeriod": _wrong_use,
+    "ingest.decode.formats.UnknownFormat": _wrong_use,
+    "ingest.http.producers.BadProducers": _wrong_use,
+    "tollbook.cli.errors.WrongUse": _wrong_use,
+    "tollbook.kafka.errors.KafkaRefused": _wrong_use,
+    "tollbook.kafka.options.BadKafkaOptions": _wrong_use,
+    "tollbook.kafka.positions.BadPositions": _wrong_use,
+    "tollbook.local_run.run.NoFiles": _wrong_use,
+    "lake.errors.Damaged": _damaged,
+    "lake.errors.LakeError": _lake,
+    "lake.errors.Fenced": _fenced,
+    "schemas.halts.Halted": _halted,
+    "tollbook.kafka.errors.KafkaUnreachable": _busy,
+    "tollbook.local_run.run.Busy": _busy,
+    "builtins.BrokenPipeError": _unread,
+    "builtins.OSError": _disk,
+    "_duckdb.IOException": _unreadable_lake,
+}

@@ -1,7 +1,11 @@
 """The optional extras of Tollbook: the modules that each needs, and the error if one is missing."""
 
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from tollbook.cli.errors import WrongUse
 
@@ -26,6 +30,15 @@ def require(extra: str, what: str) -> None:
         raise WrongUse(
             f"{what} needs Tollbook's extra `{extra}`: pip install 'tollbook[{extra}]' (not found: {', '.join(absent)})"
         )
+
+
+def refusal(extra: str, name: str) -> Callable[..., None]:
+    """What stands for a command whose extra is missing: it takes any arguments, and raises WrongUse."""
+
+    def refuse(*_: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
+        require(extra, f"`tollbook {name}`")
+
+    return refuse
 
 
 def _is_there(module: str) -> bool:

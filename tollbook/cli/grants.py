@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from aggregate.quota import grants as ledger
 from aggregate.quota.grants import Asked, NoGrant
@@ -27,15 +27,6 @@ _AMOUNT_MAX = Decimal(10) ** 18
 _AMOUNT_STEP = Decimal("0.000000001")  # as in the lake
 _REASON_CHARACTERS = 500
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-app = App(
-    name="quota",
-    help="Watch usage.totals, alert when a quota is reached, and publish which quotas are exceeded. Runs until SIGTERM.\n\n"
-    "Alerts are recorded in the lake, and sent from there. It is safe to kill at any time, and no alert is sent twice. One "
-    "of several workers sends them, and watches the lake for alerts of all other kinds. The subcommands grant more of a "
-    "quota, and need no Kafka.\n\n"
-    "Example: tollbook quota --bootstrap-servers 127.0.0.1:9092 --catalog catalog --lake lake --webhooks webhooks.yaml",
-    help_epilogue="",
-)
 
 
 def _one_line(_: type, text: str | None) -> None:
@@ -57,7 +48,6 @@ ReasonOption = Annotated[str, Parameter("--reason", validator=_one_line, help="W
 ByOption = Annotated[str | None, Parameter("--by", validator=_one_line, help="Who. By default the user of the system.")]
 
 
-@app.command(help_epilogue="")
 def grant(
     partner: Annotated[str | None, Parameter(help="Partner id.")] = None,
     meter: Annotated[str | None, Parameter(help="Meter of the quota.")] = None,
@@ -112,7 +102,6 @@ def grant(
     return 0
 
 
-@app.command(name="grants", help_epilogue="")
 def grants(*, lake: LakeOption, json: JsonOption = False, now: NowOption = None) -> int:
     """List all grants: to whom, how much, from when until when, by whom, why, and whether they hold now.
 

@@ -1,4 +1,4 @@
-"""`tollbook invoice close|rate|issue|show|verify|unbilled`: from a finished month to invoices."""
+"""`tollbook invoice close|rate|issue|show`: from a finished month to invoices."""
 
 import getpass
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from aggregate import upkeep
 from aggregate.landing.settlement import settle
@@ -37,12 +37,6 @@ from tollbook.cli.progress import counter
 from tollbook.cli.terminal import complain, shortened, show_json
 
 _REASON_CHARACTERS = 500
-app = App(
-    name="invoice",
-    help="From a finished month to invoices: close, rate, issue, show, verify, unbilled.\n\n"
-    "Example: tollbook invoice issue --catalog examples/catalog --lake demo/lake --period 2026-10",
-    help_epilogue="",
-)
 
 
 def _reason(_: type, text: str | None) -> None:
@@ -68,7 +62,6 @@ AcceptOption = Annotated[
 ]
 
 
-@app.command
 def close(
     *,
     catalog: CatalogOption,
@@ -125,7 +118,6 @@ def close(
     return _named_blocked(made)
 
 
-@app.command
 def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json: JsonOption = False) -> int:
     """Show what would be billed for a month now, line by line. The month need not be over. Writes nothing.
 
@@ -161,7 +153,6 @@ def rate(*, catalog: CatalogOption, lake: LakeOption, period: PeriodOption, json
     return REFUSED if problems else 0
 
 
-@app.command
 def issue(
     *, lake: LakeOption, period: PeriodOption, catalog: ClosingOption = None,
     legal_entity: EntityOption = None, accept_refused: AcceptOption = None, by: ByOption = None, json: JsonOption = False,
@@ -199,7 +190,6 @@ def issue(
     return _named_blocked(made)
 
 
-@app.command
 def show(
     number: Annotated[str, Parameter(help="Invoice number.")], /, *, lake: LakeOption, json: JsonOption = False
 ) -> int:
