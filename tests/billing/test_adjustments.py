@@ -252,6 +252,21 @@ def test_a_void_takes_the_adjustments_of_its_month_with_it(issued: Path) -> None
     assert problems(issued) == []
 
 
+def test_a_void_takes_adjustments_with_what_a_discount_took_off_them(root: Path) -> None:
+    """October was 36.33 less 18.17, and is 37.21 less 18.61 with late usage: an adjustment of 0.88 less 0.44."""
+    partners = document()["partners"]
+    partners[0]["discounts"] = [{"percent": "50", "valid_from": "2026-01-01"}]
+    bill(root, "2026-10", book(partners=partners))
+    late(root)
+    (found,) = adjust(root).values()
+    assert [extra["amount"] for extra in found["extras"]] == ["0.88", "-0.44"]
+    note = crediting.void(Lake(root), "NM-2026-000001", reason="wrong", by="ana", now=CLOSED_AT["2026-11"])
+    assert note.document["total"] == "-18.60"
+    (again,) = bill(root, "2026-10", book(partners=partners)).values()
+    assert again["total"] == "18.60"
+    assert problems(root) == []
+
+
 @pytest.mark.slow
 def test_an_adjustment_is_issued_once(issued: Path) -> None:
     """Two closes with the same late usage: the second one is not issued."""

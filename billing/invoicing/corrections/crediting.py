@@ -162,12 +162,14 @@ def _adjusted(books: IssuedBooks, row: Mapping[str, Any], other: Mapping[str, An
         for extra in document.get("extras", ())
         if extra["kind"] == ExtraKind.ADJUSTMENT and extra["close_id"] == row["close_id"]
     ]
-    found, left = [], books.left.of_whole(document)
-    for line in books.left.of_entries(document, some):
-        # What was credited on the document as a whole is not credited again.
-        amount = min(line.amount, left)
-        left = EXACT.subtract(left, amount)
-        if amount:
+    lines = books.left.of_entries(document, some)
+    # What was credited on the document as a whole is not credited again. Negative lines count before that is known.
+    excess = EXACT.subtract(sum((line.amount for line in lines), ZERO), books.left.of_whole(document))
+    found = []
+    for line in lines:
+        less = max(min(line.amount, excess), ZERO)
+        excess = EXACT.subtract(excess, less)
+        if amount := EXACT.subtract(line.amount, less):
             found.append(line._replace(amount=amount))
     return found
 
