@@ -1,6 +1,7 @@
 -- The usage of each span by window and key. Only this statement defines what a meter counts: alerts, usage tables,
 -- notebooks and invoices all sum its rows.
--- in:  sums: the rollups, or the same summed by piece of time (pieces_summed.sql); spans(span, partner_id, meter, span_start, span_end: TIMESTAMPTZ, [start, end)); meters(meter, field);
+-- in:  sums: the rollups, or the same summed by piece of time (pieces_summed.sql); spans(span, partner_id, meter,
+--      span_start, span_end: TIMESTAMPTZ, [start, end)); meters(meter, field);
 --      meter_status(meter, status); meter_filtered(meter), the meters that filter by method or route; meter_call(meter,
 --      method, route): the methods and routes that those meters count, '' if the log had none
 -- out: span, partner_id, meter, window_start, source, service, method, route, status, events_partition, quantity
