@@ -66,8 +66,9 @@ class Less:
         found = self._usage.counted(partner, meter, start_us, end_us)
         return found - self._raw if (meter, (start_us, end_us)) == (self._meter, self._span) else found
 
-    def raw(self, *span: Any) -> int:
-        return self._usage.raw(*span)
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is that of the usage."""
+        return getattr(self._usage, name)
 
 
 class Story:
@@ -218,7 +219,8 @@ class Story:
 
     def _land(self, wanted: Any) -> None:
         known = {partner["id"] for partner in self.catalog["partners"]}
-        come = [event for event in self.waiting if event.partner in known and wanted(event)]
+        chosen = [event.partner in known and wanted(event) for event in self.waiting]
+        come = [event for event, is_chosen in zip(self.waiting, chosen, strict=True) if is_chosen]
         if not come:
             return
         rows = [
@@ -229,8 +231,7 @@ class Story:
             for n, event in enumerate(come)
         ]  # fmt: skip
         land(self.root, rows, f"g{len(self.landed)}")
-        left = Counter(come)
-        self.waiting = [event for event in self.waiting if not _taken(left, event)]
+        self.waiting = [event for event, is_chosen in zip(self.waiting, chosen, strict=True) if not is_chosen]
         self.landed += come
 
     # What a person knows
@@ -309,11 +310,6 @@ def _usage_of(line: dict[str, Any]) -> tuple[str, ...]:
 def _has_rebates(shown: dict[str, Any]) -> bool:
     """Whether a line is negative, of which nothing can be credited."""
     return any(Fraction(line["amount"]) < 0 for line in shown["lines"])
-
-
-def _taken(left: Counter[Event], event: Event) -> bool:
-    left[event] -= 1
-    return left[event] >= 0
 
 
 def _total(outcome: Outcome) -> Fraction:
