@@ -356,7 +356,7 @@ def test_a_failure_of_our_own_ends_with_70_and_shows_where(at_landed: Here, monk
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("tollbook.cli.metering.run.prove", broken)
+    monkeypatch.setattr("tollbook.cli.metering.usage.prove", broken)
     ended = at_landed.tollbook("verify", "--lake", at_landed.lake)
     assert ended.code == 70
     assert "ZeroDivisionError" in ended.err

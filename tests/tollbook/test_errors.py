@@ -13,7 +13,8 @@ from billing.periods import BadPeriod
 from ingest.decode.formats import UnknownFormat
 from lake.errors import Damaged, Fenced, LakeError
 from tollbook.cli.errors import EXIT_CODES, WrongUse, guarded
-from tollbook.local_run.run import Busy, NoFiles
+from tollbook.local_run.active import Busy
+from tollbook.local_run.run import NoFiles
 
 # As deltalake words a full disk, colours included.
 FULL = "Generic LocalFileSystem error\n  \x1b[31m↳\x1b[0m Unable to copy data\n  \x1b[31m↳\x1b[0m No space left on device (os error 28)"

@@ -17,7 +17,7 @@ from tests.canaries import openable, seen
 from tests.tollbook.fixtures import DAY_MS, T0_MS, Here, ended, process, requests, write_catalog
 from tests.tollbook.test_redrive import NEW, became, redrive
 from tests.tollbook.test_runs import KILL_AFTER_COMMIT
-from tollbook.local_run import run
+from tollbook.local_run.active import alone
 
 NOW = "2026-11-05T00:00:00Z"
 DAYS = range(0, 30, 5)
@@ -154,9 +154,9 @@ def retention_output(texts: int, deleted: int) -> dict[str, object]:
 def test_it_works_beside_a_run_that_follows_and_not_beside_another_erasure(invoiced: Here) -> None:
     """A run that follows holds its lock for weeks; two erasures would only get into each other's way."""
     here = invoiced
-    with run.alone(Lake(here.lake)):
+    with alone(Lake(here.lake)):
         assert retention(here)["texts"] == 3
-    with run.alone(Lake(here.lake), ".retention.lock"):
+    with alone(Lake(here.lake), ".retention.lock"):
         second = here.tollbook("retention", "--lake", here.lake, "--days", 20)
     assert second.code == 75
     assert second.complaints == [f"another erasure is active on {here.lake}; repeat the command when it has ended"]

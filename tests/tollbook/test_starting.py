@@ -40,7 +40,7 @@ HEAVY = [
     ("words", "expected"),
     [
         (["--version"], []),
-        (["formats", "--help"], ["numpy", "pyarrow", "duckdb", "pydantic"]),
+        (["lake", "stats", "--help"], ["numpy", "pyarrow", "duckdb", "tenacity"]),
         (["invoice", "list", "--help"], ["numpy", "pyarrow", "duckdb", "pydantic"]),
     ],
     ids=" ".join,

@@ -43,9 +43,9 @@ Example: tollbook decide --lake my-lake --catalog examples/catalog
 COMMANDS = (
     Command(1, "demo", "tollbook.demo.run:demo"),
     Command(2, "run", "tollbook.cli.metering.run:run"),
-    Command(3, "usage", "tollbook.cli.metering.run:usage"),
-    Command(4, "outside", "tollbook.cli.metering.run:outside"),
-    Command(5, "verify", "tollbook.cli.metering.run:verify"),
+    Command(3, "usage", "tollbook.cli.metering.usage:usage"),
+    Command(4, "outside", "tollbook.cli.metering.usage:outside"),
+    Command(5, "verify", "tollbook.cli.metering.usage:verify"),
     Command(6, "settle", "tollbook.cli.metering.settle:settle"),
     Command(7, "dead", "tollbook.cli.metering.dead:app"),
     Command(8, "invoice", "tollbook.cli.invoice:app"),

@@ -168,7 +168,7 @@ ANSWERS: dict[str, Callable[[Any], int]] = {
     "lake.errors.Fenced": _fenced,
     "schemas.halts.Halted": _halted,
     "tollbook.kafka.errors.KafkaUnreachable": _busy,
-    "tollbook.local_run.run.Busy": _busy,
+    "tollbook.local_run.active.Busy": _busy,
     "builtins.BrokenPipeError": _unread,
     "builtins.OSError": _disk,
     "_duckdb.IOException": _unreadable_lake,

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, TextCol
 from rich.progress import Progress as Bars
 
 from tollbook.cli.terminal import err, shown
-from tollbook.local_run.run import Progress
+from tollbook.local_run.progress import Progress
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from tollbook.demo.sample_logs import DemoFile
 from tollbook.kafka import loading
 from tollbook.kafka.cluster import Cluster
 from tollbook.kafka.options import KafkaConfig
-from tollbook.local_run.run import Progress
+from tollbook.local_run.progress import Progress
 
 PARTITIONS = 4  # the month is small; more partitions would only make more small commits
 LINES = 500

@@ -29,7 +29,7 @@ from tollbook.cli import extras, progress
 from tollbook.cli.errors import REFUSED, WrongUse
 from tollbook.cli.figures import amount
 from tollbook.cli.invoices import commands
-from tollbook.cli.metering import run_screens
+from tollbook.cli.metering import usage_screens
 from tollbook.cli.options import folder_path, plain_path, the_clock
 from tollbook.cli.terminal import complain, out, sentence, table, words
 from tollbook.demo import examples, sample_logs
@@ -114,7 +114,7 @@ def demo(
     _summary(lake, book, issued, alerts)
     proof = prove(lake)
     out.print()
-    sentence(run_screens.books_line(proof.totals()))
+    sentence(usage_screens.books_line(proof.totals()))
     out.print(f"Documents (PDF, JSON, CSV): {lake.documents}", soft_wrap=True)
     same = bootstrap_servers is None or _compared(folder, book, files, issued)
     sentence(f"Total time: {time.monotonic() - started:.1f} s")

@@ -12,7 +12,7 @@ from typing import Any
 from ingest.files.fingerprint import KnownFile
 from ingest.files.known_logs import DigestCache
 from lake import atomic_file, lock
-from tollbook.local_run.run import Busy
+from tollbook.local_run.active import Busy
 
 
 class BadPositions(Exception):

@@ -6,8 +6,7 @@ The files are the log; a repeated run reads only new lines.
 import glob
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -25,32 +24,22 @@ from ingest.files.file_log import FileLog
 from ingest.files.fingerprint import KnownFile
 from ingest.files.follow_log import FollowLog
 from ingest.files.watcher import WatchedFiles
-from lake import duck, lock
+from lake import duck
 from lake.lake import Lake
 from schemas.alerts import Statement
 from schemas.catalog.records import Catalog
 from schemas.log import Fetched, LogReader
 from tollbook.alerting import evaluation
+from tollbook.local_run.active import alone
+from tollbook.local_run.progress import Progress
 
 _MANY_BYTES = 16 << 20  # from this size on, compiling the kernels in advance pays off
 LOOK_S = 5.0  # between two checks of followed files; each that finds new lines makes a commit
 _EVALUATE_IDLE = timedelta(minutes=1)  # between evaluations of alerts while nothing comes: sources may be behind
 
 
-class Busy(Exception):
-    """Another run is active on this lake. Repeat the command when it has ended."""
-
-
 class NoFiles(Exception):
     """A path or pattern matches no file."""
-
-
-class Progress(NamedTuple):
-    """The progress of a run: bytes of the files on disk, and entries read, including those not committed yet."""
-
-    bytes_done: int
-    bytes_total: int
-    entries: int
 
 
 class RunReport(NamedTuple):
@@ -302,13 +291,3 @@ def known_files(lake: Lake) -> list[KnownFile]:
     """The files of all sources that the lake has read, with the offset up to which each was read."""
     rows = Warehouse(lake, only=["reads"]).query("generations").to_pylist()
     return [KnownFile(**row) for row in rows]
-
-
-@contextmanager
-def alone(lake: Lake, name: str = ".run.lock", who: str = "another run") -> Iterator[None]:
-    """Allow one run at a time, for a clear error message. The fence in the lake's commits protects the books."""
-    try:
-        with lake.lock(name):
-            yield
-    except lock.Taken:
-        raise Busy(f"{who} is active on {lake}; repeat the command when it has ended") from None

@@ -19,7 +19,7 @@ from schemas.catalog.records import Catalog
 from schemas.log import access_partition
 from tollbook.alerting import evaluation
 from tollbook.cli.errors import WrongUse
-from tollbook.local_run.run import alone
+from tollbook.local_run.active import alone
 from tollbook.redrive.files import FileReader, given, named
 from tollbook.redrive.records import RecordReader, Refetch
 from tollbook.redrive.turn import Turn

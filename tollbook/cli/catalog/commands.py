@@ -12,7 +12,7 @@ from billing.periods import month
 from lake.lake import Lake
 from schemas.catalog import checks
 from schemas.catalog.json_schema import catalog_schema_text
-from tollbook.cli.catalog import imports, screens
+from tollbook.cli.catalog import screens
 from tollbook.cli.errors import USAGE
 from tollbook.cli.invoices import comparing
 from tollbook.cli.invoices.listing import CsvOption, as_csv
@@ -24,7 +24,7 @@ app = App(
     help="The catalog of partners, meters, prices and plans.\n\nExample: tollbook catalog check examples/catalog",
     help_epilogue="",
 )
-app.command(imports.app)
+app.command("tollbook.cli.catalog.imports:app", name="import")
 
 
 @app.command

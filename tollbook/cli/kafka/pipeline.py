@@ -40,7 +40,7 @@ from tollbook.kafka.options import GroupProtocol, KafkaConfig
 from tollbook.kafka.positions import Positions
 from tollbook.kafka.positions import positions as kept_positions
 from tollbook.local_run import run
-from tollbook.local_run.run import Progress
+from tollbook.local_run.progress import Progress
 from tollbook.workers import ingest as ingest_worker
 from tollbook.workers import land as land_worker
 from tollbook.workers import logs, loop

@@ -16,7 +16,7 @@ from tollbook.cli.errors import WrongUse
 from tollbook.cli.lakes import screens
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, folder_path, the_clock, the_time
 from tollbook.cli.terminal import show_json
-from tollbook.local_run import run
+from tollbook.local_run.active import alone
 
 app = App(
     name="lake",
@@ -85,7 +85,7 @@ def compact(
     begun, clock = time.monotonic(), the_clock(now)
     rules = UpkeepRules(min_files, timedelta(hours=grace_hours), keep_commits)
     done: list[Compacted | Tidied] = []
-    with run.alone(opened, upkeep.LOCK, "another compaction"):
+    with alone(opened, upkeep.LOCK, "another compaction"):
         steps = upkeep.keep_up(
             opened, now=clock(), rules=rules, go_on=lambda: seconds is None or time.monotonic() < begun + seconds
         )
@@ -126,7 +126,7 @@ def upgrade(
             "Name a copy of the lake with --backup COPY, or say --without-backup; a copy is the only way back"
         )
     opened = Lake(lake)
-    with run.alone(opened, upkeep.LOCK, "another upgrade or a compaction"):
+    with alone(opened, upkeep.LOCK, "another upgrade or a compaction"):
         done = opened.upgrade(copy=backup, progress=lambda _: None)
     if json:
         show_json(done._asdict())

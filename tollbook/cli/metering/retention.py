@@ -10,7 +10,8 @@ from lake.lake import Lake
 from tollbook.cli import progress
 from tollbook.cli.options import JsonOption, LakeOption, NowOption, the_time
 from tollbook.cli.terminal import sentence, show_json
-from tollbook.local_run import run
+from tollbook.local_run.active import alone
+from tollbook.local_run.progress import Progress
 
 _DAYS_MAX = 36_500
 
@@ -44,10 +45,10 @@ def retention(
     opened.check()
     rule = RetentionRule(days, the_time(now))
     with (
-        run.alone(opened, ".retention.lock", "another erasure"),
+        alone(opened, ".retention.lock", "another erasure"),
         progress.bar("retention", quiet=json) as move,
     ):
-        done = erase(opened, rule, dry_run=dry_run, progress=lambda at: move(run.Progress(*at)))
+        done = erase(opened, rule, dry_run=dry_run, progress=lambda at: move(Progress(*at)))
     if json:
         show_json({"dry_run": dry_run, "days": days, "before": rule.before, **done._asdict()})
     else:

@@ -1,15 +1,11 @@
-"""Screens of a run, the proof of the books, and the catalog."""
+"""Screens of a run."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from rich.padding import Padding
-
-from aggregate.verify import Proof
 from ingest.decode.pausing import Paused
 from schemas.catalog.records import Catalog
 from tollbook.cli.metering.alert_screens import alert_row, alerts_tables
-from tollbook.cli.terminal import out, sentence, shortened, words
+from tollbook.cli.terminal import sentence, shortened
 from tollbook.local_run.run import RunReport
 
 
@@ -83,29 +79,4 @@ def paused(pause: Paused) -> str:
         f"source {pause.partition.source} is paused: {pause.refused:,} of {pause.entries:,} entries of {shortened(pause.partition.file)} "
         f"from byte {pause.from_offset:,} on were refused for their form ({reasons}), and none of these entries was landed. {remedy}, "
         "or with --accept-form-errors to land them all the same"
-    )
-
-
-def proof(found: Proof) -> None:
-    """Every check, and the balance of the books."""
-    for check in found.checks:
-        sentence(("  ok  ", "bold green") if not check.problems else (" FAIL ", "bold red"), check.name)
-        for problem in check.problems:
-            out.print(Padding(words(problem), (0, 0, 0, 8), expand=False))
-    sentence(books_line(found.totals()))
-    if found.files_not_hashed:
-        files = "1 file has" if found.files_not_hashed == 1 else f"{found.files_not_hashed:,} files have"
-        sentence(f"{files} no recorded hash, as an earlier version wrote them; only names and sizes were compared")
-    if found.commits_on_the_way:
-        commits = "1 commit" if found.commits_on_the_way == 1 else f"{found.commits_on_the_way:,} commits"
-        sentence(
-            f"{commits} of table events are newer and not in these books yet; the next `tollbook run` or land worker adds them"
-        )
-
-
-def books_line(totals: Mapping[str, int]) -> str:
-    """The balance in one line."""
-    return (
-        f"Books: {totals['entries']:,} entries = {totals['counted']:,} counted + {totals['duplicates']:,} duplicates "
-        f"+ {totals['conflicts']:,} conflicts + {totals['refused']:,} refused; unexplained: {totals['unexplained']:,}"
     )

@@ -1,9 +1,12 @@
-"""Screens of a month's sums, quotas and usage."""
+"""Screens of a month's sums, quotas and usage, and of the proof of the books."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from rich.padding import Padding
+
+from aggregate.verify import Proof
 from schemas import zones
 from schemas.catalog.records import Catalog, Partner
 from schemas.quotas import is_reached
@@ -99,3 +102,28 @@ def _column(meter: str, lines: Sequence[tuple[str, str]], rows: Sequence[Mapping
     *cells, total = aligned([*found.values(), sum(found.values(), Decimal(0))])
     by_line = dict(zip(found, cells, strict=True))
     return [*(by_line.get(line, "") for line in lines), total]
+
+
+def proof(found: Proof) -> None:
+    """Every check, and the balance of the books."""
+    for check in found.checks:
+        sentence(("  ok  ", "bold green") if not check.problems else (" FAIL ", "bold red"), check.name)
+        for problem in check.problems:
+            out.print(Padding(words(problem), (0, 0, 0, 8), expand=False))
+    sentence(books_line(found.totals()))
+    if found.files_not_hashed:
+        files = "1 file has" if found.files_not_hashed == 1 else f"{found.files_not_hashed:,} files have"
+        sentence(f"{files} no recorded hash, as an earlier version wrote them; only names and sizes were compared")
+    if found.commits_on_the_way:
+        commits = "1 commit" if found.commits_on_the_way == 1 else f"{found.commits_on_the_way:,} commits"
+        sentence(
+            f"{commits} of table events are newer and not in these books yet; the next `tollbook run` or land worker adds them"
+        )
+
+
+def books_line(totals: Mapping[str, int]) -> str:
+    """The balance in one line."""
+    return (
+        f"Books: {totals['entries']:,} entries = {totals['counted']:,} counted + {totals['duplicates']:,} duplicates "
+        f"+ {totals['conflicts']:,} conflicts + {totals['refused']:,} refused; unexplained: {totals['unexplained']:,}"
+    )
