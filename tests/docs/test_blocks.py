@@ -12,7 +12,7 @@ import pytest
 
 from billing.__main__ import main as billing
 from ingest.__main__ import main as ingest
-from tests.billing.import_documents import DECK, POLICY, USAGE_PLAN, written
+from tests.billing.import_documents import DECK, OPENMETER, POLICY, USAGE_PLAN, written
 from tests.docs.pages import PAGES, ROOT, block
 from tests.tollbook.fixtures import AFTER_OCTOBER, Ended
 from tollbook.__main__ import main as tollbook
@@ -58,6 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (logs / "error.log").write_bytes(b"no JSON at all\n")
     written(root, USAGE_PLAN)
     written(root, POLICY, "policy.json")
+    written(root, OPENMETER, "config.yaml")
     nobodys = (
         "  - username: health-check\n    id: 00000000-52b1-4a55-9f2e-0c6a1b9e4d23\n"  # one has to say what it is first
     )

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.billing.import_documents import OPENMETER, written
+from tests.docs.pages import ROOT
 from tests.ingest.test_quantities import event
 from tests.tollbook.fixtures import AFTER_OCTOBER, Here
 
@@ -47,3 +48,6 @@ def test_three_events_of_a_hundred_tokens_are_three_hundred_tokens_on_the_invoic
     ]
     assert document["total"] == "1.35"
     assert here.tollbook("invoice", "verify", "--lake", here.lake).code == 0
+    used = here.tollbook("usage", "--catalog", here.catalog, "--lake", here.lake, "--period", "2026-10")
+    table = "\n".join(line.rstrip() for line in used.out.rstrip().splitlines())
+    assert table in (ROOT / "docs" / "quantities.md").read_text()
