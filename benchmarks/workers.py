@@ -154,7 +154,12 @@ def page(rounds: Sequence[Round]) -> str:
     """The page of results."""
     first = rounds[0]
     lines = [
-        heading("Several land workers on one lake", f"python -m benchmarks.workers --commits {first.commits}", f"{_EVENTS:,} events a commit, {PARTITIONS} partitions"), "",
+        heading(
+            "Several land workers on one lake",
+            f"python -m benchmarks.workers --commits {first.commits}",
+            f"{_EVENTS:,} events a commit, {PARTITIONS} partitions",
+        ),
+        "",
         "| workers | commits | CPU s (ratio to one worker) | attempts lost to another worker | lost for each commit | fastest and slowest worker, s |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
     ]  # fmt: skip

@@ -21,7 +21,7 @@ from tests.long import LONG
 
 pytestmark = pytest.mark.integration
 
-MONTHS, DAYS = (12, 28) if LONG else (3, 6)
+MONTHS, DAYS = (12, 28) if LONG else (2, 4)
 COMMITS_A_DAY = 3
 RULES = UpkeepRules(min_files=2, grace=timedelta(days=1), kept_commits=10)
 
@@ -39,7 +39,6 @@ def landed(root: Path, day: date) -> int:
     return len(store.operations)
 
 
-@pytest.mark.slow
 def test_a_year_of_days_that_are_compacted_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each month is closed, issued and corrected by nothing; each day is compacted and its logs are cut."""
     monkeypatch.setattr(tables, "CHECKPOINT_COMMITS", 5)

@@ -16,7 +16,7 @@ from tests.kafka.installation import Installation
 from tests.tollbook.fixtures import Here
 from tests.tollbook.test_redrive_kafka import until_sum
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.integration
 COUNTED = "SELECT source, event_id, partner_id, occurred_at, generation, position, item FROM events ORDER BY ALL"
 
 
