@@ -16,6 +16,8 @@ COORDINATES = (
 # The partition of the log of events that the row came from: of usage.events, or 0 if the log is files. Partial sums and
 # dedup are separate per partition, as each partition has one worker at a time.
 EVENTS_PARTITION = ("events_partition", pa.int16())
+# What only some events carry beside a request (docs/quantities.md).
+CARRIED = ("event_type", "quantities", "attributes")
 # Columns with few distinct values, which are dictionary-encoded in memory and on the wire (`schemas.tables.coded`).
 FEW_VALUES = frozenset({
     "source", "partner_id", "credential_kind", "credential", "service", "method", "route", "client_network", "outside",

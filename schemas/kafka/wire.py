@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
+from schemas.columns import CARRIED
 from schemas.log import Origin
 from schemas.tables import DEAD, FRESH_EVENTS, INGESTED
 
@@ -25,11 +26,10 @@ READABLE: Mapping[str, pa.Schema] = {
     DEAD_1: DEAD.schema,
     DEAD_2: DEAD.schema,
 }
-_QUANTITIES = ("event_type", "quantities", "attributes")
 # Columns that were added after a version, in their order.
 _LATER: Mapping[str, tuple[str, ...]] = {
-    EVENTS_1: ("outside", *_QUANTITIES),
-    EVENTS_2: _QUANTITIES,
+    EVENTS_1: ("outside", *CARRIED),
+    EVENTS_2: CARRIED,
     DEAD_1: ("credential",),
 }
 # Arrow compresses each column separately, which would triple the time to encode a small table. Kafka compresses small

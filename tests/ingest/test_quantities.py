@@ -8,6 +8,7 @@ import re
 from decimal import Context, Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -17,11 +18,19 @@ from ingest.attribution.catalog_rules import event_properties, line_properties
 from ingest.decode import framing
 from ingest.decode.pipeline import PARTNERS, Attribution, Decoder, SourceRules
 from ingest.decode.quantities import EventProperty, of_data, of_fields
+from ingest.http.verdicts import RequestLines, judge
+from ingest.kafka import records
+from ingest.kafka.record_groups import Records
+from ingest.kafka.records import SourceDecoder
 from schemas.catalog.meters.meter import Meter
 from schemas.catalog.records import Catalog
 from schemas.catalog.sources import Source
+from schemas.kafka import wire
+from tests.ingest.fixtures import OWNERS as SENDERS
 
 OWNERS = Attribution(partners=pa.Table.from_pylist([{"partner_id": "acme", "suspended": False}], PARTNERS))
+T0_US = 1_791_190_800_000_000  # 2026-10-05 09:00, when all events happened
+LATE_US = 3_600_000_000
 ASKED = (
     of_data("attribute", "model", "$.model", ("prompt",)),
     of_data("quantity", "tokens", "$.usage.tokens", ("prompt",)),
@@ -256,3 +265,42 @@ def test_meters_name_the_properties_of_events() -> None:
     catalog = Catalog.model_construct(meters=tuple(meters))
     assert event_properties(catalog) == ASKED
     assert isinstance(ASKED[0], EventProperty)
+
+
+BATCH = [event(n, subject="c-acme", data={"usage": {"tokens": 100}}) for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("\n".join(json.dumps(each) for each in BATCH).encode() + b"\n", id="an event a line"),
+        pytest.param(json.dumps(BATCH).encode() + b"\n", id="a batch"),
+    ],
+)
+def test_records_of_kafka_and_requests_over_http_carry_them(body: bytes) -> None:
+    """Three events of 100 tokens, as OpenMeter's clients send them. The columns are in the messages of ingest, too."""
+    decoder = Decoder("cloudevents", SourceRules("edge", event_properties=ASKED), SENDERS)
+    verdict = judge([RequestLines(body, T0_US, has_key=False)], decoder, LATE_US, LATE_US)[0]
+    assert (verdict.accepted, verdict.refused, verdict.text) == (3, [], body)
+    record = Records(
+        [body],
+        [[("format", b"cloudevents"), ("source", b"edge")]],
+        np.zeros(1, np.int64),
+        np.zeros(1, np.int64),
+        np.full(1, T0_US),
+    )
+    batch = records.read(record, lambda *_: SourceDecoder(decoder, LATE_US, LATE_US), lambda _: "g")
+    sent = [wire.decoded(each.value, each.headers).rows for each in records.event_messages(batch, 4)]
+    texts = pa.concat_tables(sent)["quantities"].to_pylist()
+    assert sum(Decimal(json.loads(text)["tokens"]) for text in texts) == 300
+
+
+def test_a_wrong_quantity_is_told_to_the_sender() -> None:
+    """By its place in the request. Only what is right is sent on."""
+    decoder = Decoder("cloudevents", SourceRules("edge", event_properties=ASKED), SENDERS)
+    wrong = event(9, subject="c-acme", data={"usage": {"tokens": 0.30000000000000004}})
+    text = "".join(json.dumps(each) + "\n" for each in [BATCH[0], wrong]).encode()
+    verdict = judge([RequestLines(text, T0_US, has_key=False)], decoder, LATE_US, LATE_US)[0]
+    assert verdict.accepted == 1
+    assert [(each.place, each.code) for each in verdict.refused] == [(1, "NUMBER_RANGE")]
+    assert b"0.30000000000000004" not in verdict.text

@@ -93,6 +93,9 @@ def test_the_fields_of_the_first_counted_entries_are_told(here: Here) -> None:
         "credential_kind": "consumer",
         "credential": "c-acme",
         "partner_id": "acme",
+        "event_type": None,
+        "quantities": None,
+        "attributes": None,
     }
     shown = [row.split() for row in dry(here, log).out.splitlines()]
     times = ["2026-10-01", "00:00:00", "2026-10-01", "00:01:00", "2026-10-01", "00:02:00"]

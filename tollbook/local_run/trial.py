@@ -22,6 +22,7 @@ from ingest.files.file_log import FileLog
 from ingest.files.fingerprint import KnownFile
 from lake.lake import Lake
 from schemas.catalog.records import Catalog
+from schemas.columns import CARRIED
 from schemas.log import Partition
 from schemas.reasons import Reason
 from schemas.tables import DEAD, FRESH_EVENTS, READS
@@ -278,7 +279,8 @@ def _most_first(counted: tuple[str, int]) -> tuple[int, str]:
 
 
 def _fields(shown: Sequence[pa.Table], events: pa.Table) -> list[dict[str, Any]]:
-    """The fields of the first counted entries."""
-    keys = set(_keys(events.slice(0, _FIELDS_SHOWN)))
+    """The fields of the first counted entries, with what they carry (docs/quantities.md)."""
+    first = events.slice(0, _FIELDS_SHOWN)
+    carried = dict(zip(_keys(first), first.select(CARRIED).to_pylist(), strict=True))
     rows = {(row["position"], row["item"]): row for table in shown for row in table.to_pylist()}
-    return [rows[key] for key in sorted(keys & rows.keys())]
+    return [rows[key] | carried[key] for key in sorted(carried.keys() & rows.keys())]

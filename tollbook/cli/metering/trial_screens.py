@@ -13,6 +13,7 @@ from tollbook.cli.terminal import out, sentence, shortened, table, words
 from tollbook.local_run.trial import FileTrial, Refusals, Trial
 
 _RAW_CHARACTERS = 300
+_CARRIED = {"type": "event_type", "quantities": "quantities", "attributes": "attributes"}  # not of requests
 
 
 def trial_report(found: Trial) -> None:
@@ -73,7 +74,8 @@ def _read(each: FileTrial) -> None:
         view = table("Fields read", "field", *(f"entry {n}" for n in range(1, len(each.read) + 1)))
         columns = [_fields(row) for row in each.read]
         for name in columns[0]:
-            view.row(name, *(column[name] for column in columns))
+            if name not in _CARRIED or any(column[name] for column in columns):
+                view.row(name, *(column[name] for column in columns))
         out.print(view)
 
 
@@ -89,6 +91,7 @@ def _fields(row: Mapping[str, Any]) -> dict[str, str]:
         "latency (ms)": _milliseconds(row["latency_us"]),
         "identity": _identity(row),
         "partner": row["partner_id"] or "",
+        **{shown: shortened(row[name] or "") for shown, name in _CARRIED.items()},
     }
 
 
