@@ -141,8 +141,8 @@ class BillingPeriod(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The month `YYYY-MM`, in the partner's time zone."""
-        return f"{self.interval.last_day:%Y-%m}"
+        """The month `YYYY-MM`. A period that is billed again after its partner moved east ends in the next one."""
+        return f"{self.interval.last_day - timedelta(days=2):%Y-%m}"
 
     def as_json(self) -> dict[str, Any]:
         """The period as a close stores it."""

@@ -19,6 +19,7 @@ from billing.periods import (
     interval,
     missing_month,
     month,
+    period_between,
     quota_period,
 )
 from schemas import zones
@@ -270,3 +271,13 @@ def test_the_same_instants_in_another_zone_are_written_with_their_own_offsets() 
     for zone, offset in (("Europe/Berlin", "+02:00"), ("Africa/Lagos", "+01:00")):
         written = interval(start, end, zone).as_json()
         assert {text[-6:] for text in (written["start"], written["end"])} == {offset}
+
+
+@pytest.mark.parametrize("now", ["Pacific/Pago_Pago", "Europe/Berlin", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("then", ["Pacific/Pago_Pago", "Pacific/Kiritimati"])
+def test_a_period_that_is_billed_again_keeps_its_month_wherever_the_partner_has_moved(then: str, now: str) -> None:
+    """Its terms are those of its month, although it ends a day later in the east, or earlier in the west."""
+    catalog = book()
+    partner = catalog.partners[0].model_copy(update={"time_zone": now})
+    for label in ("2026-10", "2027-02"):
+        assert period_between(catalog, partner, *month(label, then)).label == label
