@@ -144,8 +144,9 @@ class Redrive:
         table = self._lake.open(EVENTS)
         if self._versions(table) != self._redrives:
             raise Fenced("another redrive or a settlement came first")
-        newer = range(self._table.version + 1, table.version + 1)
-        files = [file for version in newer for file in self._lake.added_files(EVENTS, version)]
+        files = self._lake.gained(EVENTS, self._table.version, table.version)
+        if files is None:
+            raise Fenced("land has committed too often meanwhile; repeat the command")
         duck.scan(self._con, "stored", files, EVENTS)
         if engine.run(self._con, "met", fresh=fresh).num_rows:
             raise Fenced("land has counted one of these entries meanwhile")

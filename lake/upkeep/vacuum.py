@@ -1,6 +1,6 @@
 """Deletes the files that compactions have replaced, and the part of a log that nobody needs any more.
 
-A compaction notes what it is about to replace, in a file beside the log. So neither opening a table nor a checkpoint
+A compaction notes what it is about to replace, in a file of its own. So neither opening a table nor a checkpoint
 carries these names until they are deleted.
 """
 
@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from lake.delta import cutting
-from lake.delta.entries import log_prefix
 from lake.derived_tables import consistent_cut
 from lake.errors import Damaged
 from lake.storage.store import Store
@@ -19,8 +18,8 @@ from lake.tables import open_table
 from schemas.tables import TableShape
 
 GRACE = timedelta(hours=6)  # a reader or a close that is slower finds a file missing
-KEPT_COMMITS = 1000  # of a log, before its end; a follower that is slower reads the table again
-_REPLACED = "tollbook-replaced-"
+KEPT_COMMITS = 250  # of a log, before its end; a follower that is slower reads the table again
+_REPLACED = "_replaced/"  # below the table, and not in its log, which every opening lists
 
 
 class Replaced(NamedTuple):
@@ -33,24 +32,22 @@ class Replaced(NamedTuple):
 
 def note(store: Store, shape: TableShape, paths: Sequence[str], now: datetime) -> None:
     """Note files that a compaction is about to replace, durably. If it does not, they are live and stay."""
-    key = f"{log_prefix(shape.name)}{_REPLACED}{uuid.uuid4().hex}.json"
+    key = f"{shape.name}/{_REPLACED}{uuid.uuid4().hex}.json"
     store.replace(key, json.dumps({"at": now.isoformat(), "paths": list(paths)}).encode())
 
 
 def replaced(store: Store, shape: TableShape) -> Iterator[Replaced]:
     """What compactions have noted and nobody has deleted yet. Raises Damaged."""
-    prefix = f"{log_prefix(shape.name)}{_REPLACED}"
-    for found in store.listing(log_prefix(shape.name)):
-        if found.key.startswith(prefix):
-            try:
-                stated = json.loads(store.read(found.key))
-                yield Replaced(found.key, datetime.fromisoformat(stated["at"]), list(stated["paths"]))
-            except FileNotFoundError:
-                continue  # another process has deleted the files
-            except (OSError, KeyError, TypeError, ValueError) as exc:
-                raise Damaged(
-                    f"{store.named(found.key)} cannot be read ({exc}); delete it: its files only take space"
-                ) from exc
+    for found in list(store.listing(f"{shape.name}/{_REPLACED}")):
+        try:
+            stated = json.loads(store.read(found.key))
+            yield Replaced(found.key, datetime.fromisoformat(stated["at"]), list(stated["paths"]))
+        except FileNotFoundError:
+            continue  # another process has deleted the files
+        except (OSError, KeyError, TypeError, ValueError) as exc:
+            raise Damaged(
+                f"{store.named(found.key)} cannot be read ({exc}); delete it: its files only take space"
+            ) from exc
 
 
 def delete_replaced(
@@ -76,7 +73,7 @@ def delete_replaced(
         store.sync(f"{shape.name}/")
         store.delete(found.key)
         count += len(gone)
-    store.sync(log_prefix(shape.name))
+    store.sync(f"{shape.name}/{_REPLACED}")
     return count
 
 

@@ -279,6 +279,7 @@ def test_the_proof_bites(root: Path, harm: str) -> None:
     elif harm == "double":
         extra = next(iter(partition(rows).values()))[0]
         extra = extra.append_column("events_partition", pa.array([0], pa.int16()))
+        extra = extra.append_column("landed_in", pa.nulls(1, pa.int64()))
         table.commit(
             [Lake(root).write(EVENTS, extra, extra["occurred_at"][0].as_py().date())],
             versions={},

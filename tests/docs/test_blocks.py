@@ -151,7 +151,7 @@ def test_what_is_shown_works_from_the_top_of_a_page_to_its_end(
     """A reader copies one line after another; the first that fails is the last that is read."""
     if page.name != "README.md":  # there it is a step of the page
         shutil.copytree(folder / "demo" / "catalog", folder / "catalog")
-    if page.name in {"operations.md", "http.md"}:
+    if page.name in {"operations.md", "http.md", "lake.md"}:
         first = f"tollbook run --catalog catalog --lake my-lake --format kong --source edge-1 {_LOGS}/"
         assert typed(first, folder, capsys).code == 0
         assert typed("tollbook dead list --lake my-lake", folder, capsys).code == 0

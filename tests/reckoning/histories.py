@@ -329,7 +329,7 @@ class _World:
         ]
         for _ in range(self.rng.choice([0, 0, 1, 1, 2, 3])):
             self._next_plan(plans, self._day(self.rng.choice(self.labels)))
-        terms = self._terms(self.contracts, label) if self.contracts else {}
+        terms = self._terms(self.contracts, label, plans) if self.contracts else {}
         return {
             **terms,
             "id": name,
@@ -340,7 +340,7 @@ class _World:
             "credentials": [{"kind": "consumer", "id": f"c-{name}"}],
         }
 
-    def _terms(self, currency: str, label: str) -> Record:
+    def _terms(self, currency: str, label: str, plans: list[Record]) -> Record:
         """Some of what a contract says, from this month on or later, also as ramps."""
         drawn: Record = {}
         money = {"currency": currency}
@@ -370,13 +370,13 @@ class _World:
                 for n in range(self.rng.randint(1, 3))
             ]  # fmt: skip
         if self.chance(0.5):
-            drawn["prices"] = list(self._own_prices(currency, label))
+            drawn["prices"] = list(self._own_prices(currency, label, plans))
         return drawn
 
-    def _own_prices(self, currency: str, label: str) -> Iterator[Record]:
+    def _own_prices(self, currency: str, label: str, plans: list[Record]) -> Iterator[Record]:
         """Prices of the partner's own for a meter or a fee, one after another or with a gap, of one plan or of all."""
         metered = [meter["id"] for meter in self.meters if "billable" not in meter]
-        of = {"plan": self.rng.choice(self.plans)["id"]} if self.chance(0.3) else {}
+        of = {"plan": self.rng.choice(plans)["plan"]} if self.chance(0.3) else {}
         for name in self.rng.sample([*metered, None], self.rng.randint(1, 2)):
             held = self._days(label)
             yield {**held, **of, "currency": currency, "rates": self._own_rates(name)}

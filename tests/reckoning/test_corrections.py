@@ -21,7 +21,7 @@ EVENTFUL = (10, 48, 55, 91)  # seeds of which each has three kinds of correction
 STORIES = range(0, 60 * 50, 50) if LONG else EVENTFUL
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.sampled(keep=1, whole=2)
 @pytest.mark.parametrize("first", STORIES)
 def test_the_documents_of_a_month_sum_up_to_the_month(first: int, tmp_path: Path) -> None:
     made = next(one for seed in count(first) if is_usable(one := alone(history(seed, small=True))))

@@ -30,7 +30,7 @@ SEEDS = 200 if LONG else 6
 BUG = 70  # the exit code of a command that failed as none should
 
 
-@pytest.mark.sampled(keep=1)
+@pytest.mark.sampled(keep=1, whole=3)
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_invoices_are_what_the_pages_say(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = differences(history(seed, small=True), Here(tmp_path, capsys))
