@@ -137,7 +137,7 @@ def test_rows_know_the_commits_that_landed_them(tmp_path: Path) -> None:
     assert {event_id: stated[event_id] for event_id in expected} == expected
 
 
-@pytest.mark.sampled(keep=1, whole=3)
+@pytest.mark.sampled(keep=1, whole=2)
 @pytest.mark.parametrize(
     ("fault", "when"),
     [

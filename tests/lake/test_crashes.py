@@ -141,7 +141,7 @@ def test_no_event_is_lost_or_doubled_wherever_landing_fails(often: None, fault: 
         found = prove(Lake(store))
         assert (found.problems, found.totals()) == ([], BALANCED)
 
-    assert every(made, fault, when, land, check, step=1 if LONG else 13) > 20
+    assert every(made, fault, when, land, check, step=1 if LONG else 23) > 20
 
 
 @pytest.mark.integration
@@ -156,7 +156,7 @@ def test_no_event_is_lost_when_reading_fails_anywhere() -> None:
         land(store)
         assert prove(Lake(store)).totals() == BALANCED
 
-    assert every(made, failing(errno.EIO), "before", land, check, step=1 if LONG else 11, counted=READS) > 50
+    assert every(made, failing(errno.EIO), "before", land, check, step=1 if LONG else 23, counted=READS) > 50
 
 
 @pytest.mark.integration
